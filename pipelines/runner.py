@@ -1,0 +1,140 @@
+"""Runs one step of the flow, shard by shard, in this process: read, stages in threads, commit. No Ray."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from pipelines import clock
+from pipelines.shards import Shard
+from pipelines.stage import Batch, Stage, Work
+
+# Batches that may wait between two stages: one being made while one is being used, and one spare.
+_QUEUED = 2
+
+
+class Step(Protocol):
+    """A chain of stages over a shard: where its rows come from, what is done, where they go. Picklable."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in progress."""
+        ...
+
+    def done(self, shard: Shard) -> bool:
+        """Return whether the output of a shard is committed."""
+        ...
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:
+        """Return the chain for a shard's kind."""
+        ...
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        """Yield the shard's rows, batch by batch."""
+        ...
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
+        """Write what the last stage made, marker last. `started` is `time.time()` at the beginning."""
+        ...
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        """Return the outcomes of a committed shard, by `outcome/reason`."""
+        ...
+
+    def committed(self) -> frozenset[int]:
+        """Return the numbers of all shards whose output is committed, from one listing."""
+        ...
+
+
+@dataclass
+class Runner:
+    """Runs one step shard by shard. Opens each stage once; shards may come from several threads."""
+
+    step: Step
+    _open: dict[Stage, Work] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, shard: Shard) -> bool:
+        """Commit the step's output of a shard; return False if it was there already."""
+        if self.step.done(shard):
+            return False
+        started = time.time()
+        batches: Iterator[Batch] = self.step.read(shard)
+        with _Threads() as threads:
+            for stage in self.step.stages(shard):
+                batches = threads.through(self._opened(stage), batches)
+            self.step.commit(shard, batches, started)
+        return True
+
+    def _opened(self, stage: Stage) -> Work:
+        with self._lock:
+            if stage not in self._open:
+                with clock.spent("open"):
+                    self._open[stage] = stage.open()
+            return self._open[stage]
+
+
+class _Threads:
+    """Runs each stage in a thread of its own, so that decoding overlaps the forward."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def through(self, work: Work, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Return what `work` makes of the batches, at most `_QUEUED` ahead of whoever reads it."""
+        pipe = _Pipe(self._over)
+        thread = threading.Thread(target=pipe.fill, args=(work, batches), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return pipe.take()
+
+
+class _Pipe:
+    """A bounded queue of batches that both of its ends leave once the shard is over."""
+
+    def __init__(self, over: threading.Event) -> None:
+        self._over = over
+        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(_QUEUED)
+
+    def fill(self, work: Work, batches: Iterator[Batch]) -> None:
+        try:
+            for batch in batches:
+                self._put(work(batch))
+        except BaseException as error:  # raised again where the batch is awaited
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _put(self, item: Batch | BaseException | None) -> None:
+        while not self._over.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def take(self) -> Iterator[Batch]:
+        while not self._over.is_set():
+            try:
+                item = self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item

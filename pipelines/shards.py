@@ -1,0 +1,247 @@
+"""A shard on disk: candidates in, media and vectors out, each committed with its marker last.
+
+Bytes are deterministic: members sorted by key and name, no times, no owners. Only `_stats.json` has times,
+and it is no part of the dataset's digest.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.stage import Batch, rows
+from pipelines.storage import Root
+from schemas.candidate import KINDS, Kind, key_of, shard_name
+from schemas.sample import MEMBERS, SAMPLE
+from schemas.space import Space
+from schemas.vectors import COLUMNS_OF, Column, vectors_schema
+
+# The columns that encode needs beside the media; the vectors table starts with them.
+ROW = ("key", "id", "kind", "source", "outcome", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work, of retry and of commit."""
+
+    number: int
+    kind: Kind
+    lane: str
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """Five digits."""
+        return shard_name(self.number)
+
+
+def planned(root: Root) -> list[Shard]:
+    """Return every shard of the plan, in the order of their numbers."""
+    table = root.read_table("plan/shards.parquet").to_pylist()
+    kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
+    return [Shard(row["shard"], kinds[row["kind"]], row["lane"], row["rows"]) for row in table]
+
+
+def media_marker(shard: Shard) -> str:
+    """Return the file whose presence says that the media of a shard are committed."""
+    return f"media/{shard.name}_stats.json"
+
+
+def vectors_marker(set_name: str, shard: Shard) -> str:
+    """Return the file whose presence says that the vectors of a shard are committed."""
+    return f"vectors/{set_name}/{shard.name}.parquet"
+
+
+def read_candidates(root: Root, shard: Shard, shard_rows: int) -> Batch:
+    """Return all candidates of a shard as one batch, with their keys and the outcome `ok` so far."""
+    table = root.read_table(f"candidates/{shard.name}.parquet")
+    batch: Batch = table.to_pydict()
+    batch["key"] = [key_of(shard.number, row, shard_rows) for row in range(table.num_rows)]
+    batch["outcome"] = ["ok"] * table.num_rows
+    batch["reason"] = [""] * table.num_rows
+    return batch
+
+
+def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None:
+    """Write the tar and the table of a shard, then its marker.
+
+    Args:
+        root: where to.
+        shard: which.
+        batch: SAMPLE's columns and the members of the shard's kind, every row of the shard.
+        started: `time.time()` at the beginning of the shard, for img2dataset's stats.
+    """
+    count = rows(batch)
+    table = pa.Table.from_pydict(
+        {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
+    )
+    with root.writing(f"media/{shard.name}.tar") as path:
+        _write_tar(path, _media_members(shard, table, batch))
+    root.write_table(f"media/{shard.name}.parquet", table)
+    root.write_json(media_marker(shard), _stats(batch, started))
+
+
+def _media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tuple[str, bytes]]:
+    for row, record in enumerate(table.to_pylist()):
+        if record["outcome"] != "ok":
+            continue
+        for member in MEMBERS[shard.kind]:
+            if member == "json":
+                data = json.dumps(record, indent=4).encode()
+            elif member == "txt":
+                data = record["caption"].encode()
+            else:
+                data = batch[member][row]
+            yield f"{record['key']}.{member}", data
+
+
+def _stats(batch: Batch, started: float) -> dict[str, Any]:
+    """img2dataset's `_stats.json`."""
+    statuses = Counter(batch["status"])
+    ended = time.time()
+    return {
+        "count": rows(batch),
+        "successes": statuses["success"],
+        "failed_to_download": statuses["failed_to_download"],
+        "failed_to_resize": statuses["failed_to_resize"],
+        "duration": ended - started,
+        "start_time": started,
+        "end_time": ended,
+        "status_dict": dict(
+            Counter(
+                "success" if outcome == "ok" else f"{outcome}/{reason}"
+                for outcome, reason in zip(batch["outcome"], batch["reason"], strict=True)
+            )
+        ),
+    }
+
+
+def _write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            info.mode = 0o444
+            tar.addfile(info, io.BytesIO(data))
+
+
+def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
+    """Yield the samples of a committed shard, streamed from its tar: `ROW`, caption and the media members."""
+    wanted = [*ROW, "caption"]
+    table = root.read_table(f"media/{shard.name}.parquet", columns=wanted).to_pylist()
+    samples = {record["key"]: record for record in table if record["outcome"] == "ok"}
+    members = [member for member in MEMBERS[shard.kind] if member not in ("json", "txt")]
+    batch: Batch = {}
+    for key, media in _samples(root, shard):
+        record = samples[key] | {member: media[member] for member in members}
+        for name, value in record.items():
+            batch.setdefault(name, []).append(value)
+        if rows(batch) == batch_rows:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The tar's consecutive members, grouped by key."""
+    with root.open(f"media/{shard.name}.tar") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        key = ""
+        media: dict[str, bytes] = {}
+        for info in tar:
+            at, member = info.name.split(".", 1)
+            if at != key and key:
+                yield key, media
+                media = {}
+            key = at
+            content: IO[bytes] | None = tar.extractfile(info)
+            media[member] = content.read() if content else b""
+        if key:
+            yield key, media
+
+
+def read_texts(root: Root, shard: Shard, shard_rows: int, batch_rows: int) -> Iterator[Batch]:
+    """Yield the candidates of a text shard in batches: they have no media to wait for."""
+    whole = read_candidates(root, shard, shard_rows)
+    for start in range(0, rows(whole), batch_rows):
+        yield {name: values[start : start + batch_rows] for name, values in whole.items()}
+
+
+def commit_vectors(
+    root: Root,
+    set_name: str,
+    shard: Shard,
+    spaces: Mapping[Column, Space],
+    batches: Iterable[Batch],
+) -> Counter[str]:
+    """Write the vectors of a shard: the WebDataset tar, then the table, which is the marker.
+
+    Args:
+        root: where to.
+        set_name: the set of the dataset's `encode`.
+        shard: which.
+        spaces: the space of every column of the set.
+        batches: `ROW` and, of every column of the shard's kind, unit float16 vectors [D] (or None) and norms.
+
+    Returns:
+        How many vectors each column got.
+    """
+    schema = vectors_schema(spaces)
+    tables = [_vectors_table(schema, spaces, batch) for batch in batches]
+    table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+    columns = [column for column in COLUMNS_OF[shard.kind] if column in spaces]
+    with root.writing(f"vectors/{set_name}/{shard.name}.tar") as path:
+        _write_tar(path, _vector_members(table, columns))
+    with root.writing(vectors_marker(set_name, shard)) as path:
+        # Unit vectors do not compress; a dictionary of them would only cost time.
+        pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
+    return Counter({column: table.num_rows - table[column].null_count for column in columns})
+
+
+def _vectors_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Batch) -> pa.Table:
+    count = rows(batch)
+    arrays: list[pa.Array] = []
+    for field in schema:
+        values = batch.get(field.name, [None] * count)
+        if field.name in spaces:
+            arrays.append(_vector_array(values, field.type))
+        else:
+            arrays.append(pa.array(values, type=field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
+    mask = np.array([vector is None for vector in vectors])
+    flat = np.zeros((len(vectors), of.list_size), dtype=np.float16)
+    for row, vector in enumerate(vectors):
+        if vector is not None:
+            flat[row] = vector
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(flat.reshape(-1)), type=of, mask=pa.array(mask, type=pa.bool_())
+    )
+
+
+def _vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[str, bytes]]:
+    vectors = {
+        column: table[column].combine_chunks().values.to_numpy().reshape(table.num_rows, -1)
+        for column in columns
+    }
+    for row, record in enumerate(table.select(ROW).to_pylist()):
+        if record["outcome"] != "ok":
+            continue
+        for column in sorted(columns):
+            buffer = io.BytesIO()
+            np.save(buffer, vectors[column][row])
+            yield f"{record['key']}.{column}.npy", buffer.getvalue()
+        yield f"{record['key']}.json", json.dumps(record, indent=4).encode()

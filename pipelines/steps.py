@@ -1,0 +1,121 @@
+"""The two steps of a build: candidates to committed media, committed media to committed vectors."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines import clock
+from pipelines.shards import (
+    Shard,
+    commit_media,
+    commit_vectors,
+    media_marker,
+    read_candidates,
+    read_media,
+    read_texts,
+    vectors_marker,
+)
+from pipelines.stage import Batch, Stage
+from pipelines.storage import Root
+from schemas.candidate import Kind
+from schemas.space import Space
+from schemas.vectors import Column
+
+Chains = Mapping[Kind, Sequence[Stage]]
+
+
+@dataclass(frozen=True)
+class MediaStep:
+    """candidates/NNNNN.parquet -> media/NNNNN.{tar,parquet} and its marker. A shard is one batch."""
+
+    root: Root
+    shard_rows: int
+    chains: Chains
+    name: str = "fetch"
+
+    def committed(self) -> frozenset[int]:
+        """Return the shards whose media are committed."""
+        return frozenset(int(name[:-11]) for name in self.root.names("media", "_stats.json"))
+
+    def done(self, shard: Shard) -> bool:
+        """Return whether the media of a shard are committed."""
+        return self.root.exists(media_marker(shard))
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:
+        """Return the chain for a shard's kind."""
+        return self.chains[shard.kind]
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        """Yield all candidates of the shard at once: rows that name one URL are fetched once."""
+        yield read_candidates(self.root, shard, self.shard_rows)
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
+        """Write tar and table, then the marker."""
+        for batch in batches:
+            with clock.spent("write"):
+                commit_media(self.root, shard, batch, started)
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        """Return the outcomes of a committed shard."""
+        return media_outcomes(self.root, shard)
+
+
+@dataclass(frozen=True)
+class VectorStep:
+    """media/NNNNN.tar (texts: candidates) -> vectors/SET/NNNNN.{tar,parquet}, streamed batch by batch."""
+
+    root: Root
+    shard_rows: int
+    chains: Chains
+    set_name: str
+    spaces: Mapping[Column, Space]
+    batch_rows: int
+    name: str = "encode"
+
+    def committed(self) -> frozenset[int]:
+        """Return the shards whose vectors are committed."""
+        return frozenset(int(name[:-8]) for name in self.root.names(f"vectors/{self.set_name}", ".parquet"))
+
+    def done(self, shard: Shard) -> bool:
+        """Return whether the vectors of a shard are committed."""
+        return self.root.exists(vectors_marker(self.set_name, shard))
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:
+        """Return the chain for a shard's kind."""
+        return self.chains[shard.kind]
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        """Yield the shard's samples from its tar; a text shard's candidates."""
+        if shard.kind == "text":
+            return read_texts(self.root, shard, self.shard_rows, self.batch_rows)
+        return read_media(self.root, shard, self.batch_rows)
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
+        """Write tar and table; the table is the marker."""
+        made = list(batches)
+        with clock.spent("write"):
+            commit_vectors(self.root, self.set_name, shard, self.spaces, made)
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
+        table = self.root.read_table(vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
+        found = Counter(
+            f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
+            for row in table.to_pylist()
+        )
+        if shard.kind != "text":
+            before = media_outcomes(self.root, shard)
+            del before["ok"]
+            found += before
+        return found
+
+
+def media_outcomes(root: Root, shard: Shard) -> Counter[str]:
+    """Return the outcomes of a shard's media by `outcome/reason`, from its marker."""
+    statuses = Counter(json.loads(root.read(media_marker(shard)))["status_dict"])
+    if "success" in statuses:
+        statuses["ok"] = statuses.pop("success")
+    return statuses

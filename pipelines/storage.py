@@ -1,0 +1,178 @@
+"""Files of a root, on any fsspec URL: written under a temporary name and renamed, or by one PUT."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import StorageError
+
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder or URL under which a dataset lies. Picklable; connections are made where they are used."""
+
+    url: str
+
+    @classmethod
+    def at(cls, url: str) -> Root:
+        """Return the root of a local path or URL; a local path is made absolute."""
+        return cls(url.rstrip("/") if "://" in url else str(Path(url).expanduser().resolve()))
+
+    @cached_property
+    def _opened(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        try:
+            fs, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise StorageError(
+                f"root {self.url!r} is not a place that can be opened ({error}); "
+                "give a folder or a URL such as s3://bucket/name"
+            ) from error
+        return fs, path
+
+    @property
+    def fs(self) -> fsspec.AbstractFileSystem:
+        """The fsspec file system of the root."""
+        return self._opened[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return "://" not in self.url or self.url.startswith("file://")
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"url": self.url}
+
+    def path(self, name: str) -> str:
+        """Return the file system's own path of a name below the root."""
+        return f"{self._opened[1]}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Return whether a file or folder is there."""
+        return bool(self.fs.exists(self.path(name)))
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes."""
+        return int(self.fs.size(self.path(name)))
+
+    def names(self, folder: str, suffix: str = "") -> list[str]:
+        """Return the sorted file names directly in a folder; empty if it is not there."""
+        try:
+            paths = self.fs.ls(self.path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        found = (str(path).rsplit("/", 1)[-1] for path in paths)
+        return sorted(name for name in found if name.endswith(suffix) and TEMPORARY not in name)
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading."""
+        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file."""
+        return bytes(self.fs.cat_file(self.path(name)))
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a Parquet file as a table."""
+        with self.open(name) as file:
+            return pq.read_table(file, columns=columns)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a local path to write to; the file is committed under `name` when the block ends well.
+
+        Nothing is left behind when it does not.
+        """
+        final = Path(self.path(name))
+        if self.is_local:
+            with _reported(self.url):
+                final.parent.mkdir(parents=True, exist_ok=True)
+            scratch = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}")
+        else:
+            import tempfile
+
+            scratch = Path(tempfile.gettempdir()) / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with _reported(self.url):
+                yield scratch
+                if self.is_local:
+                    _sync(scratch)
+                    scratch.replace(final)
+                else:
+                    self.fs.put_file(str(scratch), self.path(name))
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Commit bytes under a name."""
+        with self.writing(name) as scratch:
+            scratch.write_bytes(data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Commit a JSON file."""
+        self.write(name, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Commit a Parquet file; the same table gives the same bytes."""
+        with self.writing(name) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create a file if nothing is there and return whether it was this call that did."""
+        with _reported(self.url):
+            if not self.is_local:
+                try:
+                    self.fs.pipe_file(self.path(name), data, mode="create")
+                except FileExistsError:
+                    return False
+                return True
+            final = Path(self.path(name))
+            final.parent.mkdir(parents=True, exist_ok=True)
+            scratch = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}")
+            try:
+                scratch.write_bytes(data)
+                _sync(scratch)
+                # A hard link is the one local call that is whole and exclusive at once.
+                os.link(scratch, final)
+            except FileExistsError:
+                return False
+            finally:
+                scratch.unlink(missing_ok=True)
+            return True
+
+    def sha256(self, name: str) -> str:
+        """Return the sha256 of a file, hex."""
+        with self.open(name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _reported(url: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise StorageError(
+            f"root {url} cannot be written ({error.strerror or error}); "
+            "choose a root that this user may write to"
+        ) from error
+    except NotADirectoryError as error:
+        raise StorageError(f"root {url} runs through a file ({error.filename}); choose a folder") from error

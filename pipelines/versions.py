@@ -1,0 +1,104 @@
+"""Versions: what belongs to the dataset at one time. A version never changes; the highest number is current."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from schemas.plan import PlanCounts
+
+from pipelines.accounting import count, shard_files
+from pipelines.errors import StorageError
+from pipelines.filter.duplicates import duplicate_media
+from pipelines.index.build import build_index
+from pipelines.shards import Shard, planned
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+from schemas.vectors import COLUMNS
+from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
+
+
+def numbers(root: Root) -> list[int]:
+    """Return the numbers of all versions, ascending."""
+    names = (name.removesuffix(".json") for name in root.names("versions", ".json"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def read(root: Root, number: int | None = None) -> Version:
+    """Return a version, the current one by default.
+
+    Raises:
+        StorageError: there is none.
+    """
+    there = numbers(root)
+    if not there or (number is not None and number not in there):
+        wanted = "a version" if number is None else f"version {number}"
+        found = f"versions {there}" if there else "none yet"
+        raise StorageError(f"{root.url} has {found}, not {wanted}; run `echolens build` on its file first")
+    chosen = there[-1] if number is None else number
+    return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))
+
+
+def tombstones(root: Root, number: int) -> pa.Table:
+    """Return the keys that no reader of a version may see (TOMBSTONE)."""
+    name = f"versions/{number:04d}.tombstones.parquet"
+    return root.read_table(name) if root.exists(name) else TOMBSTONE.empty_table()
+
+
+def publish(root: Root, dataset: Dataset) -> Version:
+    """Find duplicates, build the indices, and create the next version from all committed shards.
+
+    Raises:
+        StorageError: a shard is not committed, or another job published meanwhile.
+    """
+    shards = planned(root)
+    number = max(numbers(root), default=0) + 1
+    name = f"versions/{number:04d}"
+    set_name = dataset.encode.set
+    gone = duplicate_media(root, shards)
+    root.write_table(f"{name}.tombstones.parquet", gone)
+    root.write_table(f"{name}.parquet", _shard_table(root, set_name, shards))
+    counts = count(root, set_name, shards, gone)
+    if counts.pending:
+        raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
+    for column in COLUMNS:
+        if counts.vectors[column]:
+            build_index(root, set_name, column, shards, gone, dataset.index, number)
+    plan = PlanCounts.model_validate_json(root.read("plan/counts.json"))
+    version = Version(
+        number=number,
+        name=dataset.name,
+        set=set_name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        shards=len(shards),
+        rows_read=plan.rows_read,
+        rejects=plan.rejects,
+        duplicates=plan.duplicates,
+        candidates=plan.candidates,
+        outcomes=dict(counts.outcomes),
+        reasons=dict(counts.reasons),
+        vectors=dict(counts.vectors),
+        tables=[_entry(root, f"{name}.parquet"), _entry(root, f"{name}.tombstones.parquet")],
+        indices=[
+            _entry(root, f"indices/{set_name}/{number:04d}/{file}")
+            for file in root.names(f"indices/{set_name}/{number:04d}")
+        ],
+    )
+    if not root.create(f"{name}.json", (version.model_dump_json(indent=2) + "\n").encode()):
+        raise StorageError(
+            f"version {number} of {root.url} was published by another job meanwhile; look at it"
+        )
+    return version
+
+
+def _entry(root: Root, path: str) -> FileEntry:
+    return FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path))
+
+
+def _shard_table(root: Root, set_name: str, shards: Sequence[Shard]) -> pa.Table:
+    rows = []
+    for shard in shards:
+        of = {"shard": shard.number, "kind": shard.kind, "lane": shard.lane, "rows": shard.rows}
+        rows += [of | _entry(root, path).model_dump() for path in shard_files(set_name, shard)]
+    return pa.Table.from_pylist(rows, schema=VERSION_SHARD)

@@ -1,0 +1,91 @@
+"""A row that a list asks for: candidates/NNNNN.parquet, plan/filtered.parquet, plan/rejects.parquet.
+
+A candidate file has one row a key in the order of the keys, and no key column: the key is the file's
+number and the row's position (`key_of`). That, and the absence of img2dataset's reserved column names,
+lets img2dataset itself read the folder (`--url_list ROOT/candidates --input_format parquet`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+Kind = Literal["image", "clip", "text"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+CANDIDATE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # 32 hex digits of what the row is, see below
+        pa.field("source", pa.string(), nullable=False),  # wit, cc3m, cc12m, audiocaps, ...
+        pa.field("source_row", pa.int64(), nullable=False),  # 0-based among the list's readable rows
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("lane", pa.string(), nullable=False),  # "web", or a host with a lane of its own
+        pa.field("media_url", pa.string()),  # what is fetched: `url`, or the media template filled in
+        pa.field("start_s", pa.float64()),
+        pa.field("length_s", pa.float64()),
+        pa.field("language", pa.string()),  # as the list says; null where it does not say
+        pa.field("label", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("page_url", pa.string()),
+        pa.field("attribution", pa.string()),
+        pa.field("licence", pa.string(), nullable=False),  # "unknown" where the list does not say
+        pa.field("source_key", pa.string()),  # the key in a foreign img2dataset folder
+        pa.field("caption", pa.string(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+    ],
+    metadata={"table": "candidate/1"},
+)
+
+# A candidate that its own list rules out: never fetched, never given a key.
+FILTERED = pa.schema(
+    [*CANDIDATE, pa.field("outcome", pa.string(), nullable=False), pa.field("reason", pa.string())],
+    metadata={"table": "filtered/1"},
+)
+
+# A row that cannot be parsed: kept as it stood, with the reason.
+REJECT = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("list", pa.string(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),  # 1-based line of the list
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # the line, at most 1,000 characters of it
+    ],
+    metadata={"table": "reject/1"},
+)
+
+# One line a shard: what the engine plans with. plan/shards.parquet
+SHARD = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("lane", pa.string(), nullable=False),
+        pa.field("rows", pa.int32(), nullable=False),
+    ],
+    metadata={"table": "shard/1"},
+)
+
+SHARD_DIGITS = 5
+
+
+def _row_digits(shard_rows: int) -> int:
+    return len(str(shard_rows - 1)) if shard_rows > 1 else 0
+
+
+def shard_name(shard: int) -> str:
+    """Return the five-digit name of a shard, as in `media/00007.tar`."""
+    return f"{shard:0{SHARD_DIGITS}d}"
+
+
+def key_of(shard: int, row: int, shard_rows: int) -> str:
+    """Return img2dataset's key: `shard * 10**ceil(log10(shard_rows)) + row`, zero-padded."""
+    digits = _row_digits(shard_rows)
+    return f"{shard * 10**digits + row:0{digits + SHARD_DIGITS}d}"
+
+
+def place_of(key: int | str, shard_rows: int) -> tuple[int, int]:
+    """Return `(shard, row)` of a key: the inverse of `key_of`."""
+    digits: int = _row_digits(shard_rows)
+    shard, row = divmod(int(key), 10**digits)
+    return shard, row
