@@ -1,4 +1,4 @@
-"""Versions: what belongs to the dataset at one time. A version never changes; the highest number is current."""
+"""Versions: what belongs to the dataset at one time. One never changes; the highest number is current."""
 
 from __future__ import annotations
 

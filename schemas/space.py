@@ -14,6 +14,7 @@ class Space(BaseModel):
 
     Two vectors may be compared if and only if their spaces are equal. `batch_rows` belongs to it because
     the last digit of a vector depends on the size of the batch it was computed in (design.md, section 10).
+    A folder of weights is named by its last part alone: it is the same space wherever it lies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,3 +29,10 @@ class Space(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.encoder}@{self.weights_sha256[:12]}/{self.precision}/{self.dims}d"
+
+    def differences(self, other: Space) -> str:
+        """Return what differs, as in `precision fp32, not bf16`; empty if the spaces are equal."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return "; ".join(
+            f"{name} {mine[name]}, not {theirs[name]}" for name in mine if mine[name] != theirs[name]
+        )

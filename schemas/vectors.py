@@ -12,6 +12,8 @@ from schemas.space import Space
 
 Column = Literal["clip_image", "clip_text", "clap_text", "clap_audio"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
+Family = Literal["clip", "clap"]
+Modality = Literal["image", "text", "audio"]
 
 # Which columns the rows of a kind can have; the others are null.
 COLUMNS_OF: dict[str, tuple[Column, ...]] = {
@@ -23,13 +25,23 @@ COLUMNS_OF: dict[str, tuple[Column, ...]] = {
 _SPACES = b"spaces"
 
 
-def family_of(column: Column) -> Literal["clip", "clap"]:
+def family_of(column: Column) -> Family:
     """Return whose space a column is in: `clip` or `clap`."""
     return "clip" if column.startswith("clip") else "clap"
 
 
+def modality_of(column: Column) -> Modality:
+    """Return what the vectors of a column are made from."""
+    modalities: dict[Column, Modality] = {"clip_image": "image", "clap_audio": "audio"}
+    return modalities.get(column, "text")
+
+
 def vectors_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
-    """Return the table for these columns: float16 unit vectors, and the raw norm beside each.
+    """Return the table for these columns: float16 unit vectors, and a norm beside each.
+
+    The norm is the raw vector's length as it left the net. Where a vector stands for several pieces (the
+    four frames of a clip, the windows of a long sound) it is the length of the mean of their unit vectors:
+    1 where they agree.
 
     Args:
         spaces: the space of every column that the set has.

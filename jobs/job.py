@@ -1,0 +1,128 @@
+"""What every job shares: reading the user's file with overrides, and ending with one sentence or none."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipelines.errors import ConfigError, EcholensError
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+
+def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+    """Run a job's main; an error of ours is one sentence on stderr and exit code 1, without traceback."""
+    try:
+        main(sys.argv[1:] if argv is None else argv)
+    except EcholensError as error:
+        sys.exit(f"echolens: {error}")
+    except KeyboardInterrupt:
+        sys.exit("echolens: interrupted; run the same command again to go on where it stopped")
+    except BrokenPipeError:
+        # The reader (`head`, say) has seen enough; leave no second error at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
+    """Return the dataset of a FILE that a person wrote, or of a ROOT that a job made.
+
+    Relative paths in a file are relative to the file.
+
+    Raises:
+        ConfigError: neither is there, or a key or value is not one that we know.
+    """
+    root = Root.at(target)
+    if root.exists("dataset.json"):
+        # A root may have been moved or copied: it is where it was found.
+        content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
+        return _validated(_overridden(content, overrides), target)
+    path = Path(target)
+    if not path.is_file():
+        raise ConfigError(
+            f"{target} is neither a dataset file nor the root of a dataset; "
+            "give the YAML file that describes it, or the folder or URL it was built in"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{target} is not YAML ({' '.join(str(error).split())}); mend that line") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{target} holds no keys; a dataset file begins with `name:`, `root:`, `sources:`")
+    dataset = _validated(_overridden(content, overrides), target)
+    return _placed(dataset, path.resolve().parent)
+
+
+def _placed(dataset: Dataset, folder: Path) -> Dataset:
+    def place(url: str) -> str:
+        return url if "://" in url else str(folder / Path(url).expanduser())
+
+    sources = tuple(source.model_copy(update={"list": place(source.list)}) for source in dataset.sources)
+    return dataset.model_copy(update={"root": Root.at(place(dataset.root)).url, "sources": sources})
+
+
+def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
+        if not equals or not dotted:
+            raise ConfigError(f"{override!r} is not an override; write key.path=value")
+        at: Any = content
+        *folders, last = dotted.split(".")
+        try:
+            for folder in folders:
+                at = at[int(folder)] if isinstance(at, list) else at.setdefault(folder, {})
+            at[int(last) if isinstance(at, list) else last] = yaml.safe_load(value)
+        except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{dotted} in {override!r} leads nowhere; name a key of the file") from error
+    return content
+
+
+def _validated(content: dict[str, Any], target: str) -> Dataset:
+    try:
+        return Dataset.model_validate(content)
+    except ValidationError as error:
+        # Of the members of a union, the one that a word could have meant comes first.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] == "model_type")
+        more = f" ({len(problems) - 1} more after that)" if len(problems) > 1 else ""
+        raise ConfigError(f"{target}: {_sentence(dict(problems[0]))}{more}") from error
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    """Say one of pydantic's problems as found, wanted, to do."""
+    # A union adds the names of its members to the location; they are no keys of the file.
+    parts = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower()]
+    parts = [part for part in parts if not str(part).startswith(("literal[", "function-"))]
+    key = ".".join(str(part) for part in parts)
+    if problem["type"] == "extra_forbidden":
+        general = ".".join("[]" if isinstance(part, int) else str(part) for part in parts)
+        known = list(_keys(Dataset))
+        nearest = difflib.get_close_matches(general, known, n=1, cutoff=0.0)[0]
+        return f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
+    if problem["type"] == "missing":
+        return f"key {key!r} is missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    found = problem["input"]
+    shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
+    return f"{key or 'the file'}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{before}{name}"
+        for inner in _models(field.annotation):
+            middle = f"{name}.[]." if field.annotation is not inner and name == "sources" else f"{name}."
+            yield from _keys(inner, before + middle)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

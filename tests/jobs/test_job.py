@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.job import load
+from pipelines.errors import ConfigError
+
+FILE = """
+name: animals
+root: data
+contact: you@example.org
+sources:
+  - {kind: wit, list: lists/wit.tsv.gz, languages: [en]}
+  - {kind: vggsound, list: "https://lists.example.org/vggsound.csv", labels: [dog barking], split: train}
+encode: {clip: pocket, clap: pocket}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "animals.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_paths_are_relative_to_the_file(file):
+    """A file means the same from wherever it is used; URLs stay as they are."""
+    dataset = load(str(file))
+
+    assert str(file.parent / "data") == dataset.root
+    assert str(file.parent / "lists/wit.tsv.gz") == dataset.sources[0].list
+    assert dataset.sources[1].list == "https://lists.example.org/vggsound.csv"
+
+
+def test_overrides_reach_every_key(file):
+    """key.path=value sets nested keys, list items by number, and parses values as YAML."""
+    overrides = ["shard_rows=100", "fetch.timeout_s=2.5", "sources.0.languages=[de]", "encode.clap=null"]
+    dataset = load(str(file), overrides)
+
+    assert dataset.shard_rows == 100
+    assert dataset.fetch.timeout_s == 2.5
+    assert dataset.sources[0].languages == ("de",)
+    assert dataset.encode.clap is None
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        pytest.param("shardrows=3", r"unknown key 'shardrows'; .* 'shard_rows'", id="misspelt"),
+        pytest.param("fetch.timout_s=3", r"unknown key 'fetch.timout_s'; .* 'fetch.timeout_s'", id="nested"),
+        pytest.param(
+            "sources.0.lang=3", r"unknown key 'sources.0.lang'; .* 'sources\[\].languages'", id="list"
+        ),
+        pytest.param("sources.0.kind=wiki", r"sources.0.kind: input should be 'wit', 'cc3m'", id="kind"),
+        pytest.param("shard_rows=0", r"shard_rows: input should be greater than .* \(found 0\)", id="range"),
+        pytest.param("encode.clip=poket", r"encode.clip: .*'pocket'.*poket", id="union"),
+        pytest.param("encode.clip.modl=x", r"encode.clip.modl|leads nowhere", id="into-a-word"),
+        pytest.param("sources.0.split=train", r"a wit list has no 'split'", id="not-of-this-kind"),
+        pytest.param("sources.9.kind=wit", r"sources.9.kind in .* leads nowhere", id="beyond-the-list"),
+        pytest.param("shard_rows", r"'shard_rows' is not an override; write key.path=value", id="no-value"),
+        pytest.param("name=Two Words", r"name: string should match pattern", id="pattern"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_sentence(file, override, sentence):
+    """The sentence says what was found and what was wanted."""
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        load(str(file), [override])
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("", "holds no keys", id="empty"),
+        pytest.param("name: [", "is not YAML", id="broken"),
+        pytest.param("name: a\nroot: b", "key 'sources' is missing", id="missing-key"),
+        pytest.param("name: a\nroot: b\nsources: []", "sources: ", id="no-sources"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(tmp_path, text, sentence):
+    """What cannot be a dataset file is said so."""
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        load(str(path))
+
+
+def test_neither_file_nor_root(tmp_path):
+    """A target that is not there names both things that it could be."""
+    with pytest.raises(ConfigError, match="neither a dataset file nor the root of a dataset"):
+        load(str(tmp_path / "nothing"))
+
+
+def echolens(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).parent / "echolens", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_unknown_verb_names_the_nearest():
+    """A misspelt verb ends with a hint and not with success."""
+    ended = echolens("biuld")
+
+    assert ended.returncode == 1
+    assert "did you mean `echolens build`?" in ended.stderr
+
+
+def test_help_loads_nothing_heavy():
+    """`echolens --help` imports none of the libraries that take seconds."""
+    code = (
+        "import sys; sys.argv = ['echolens', '--help']; import jobs.cli; jobs.cli.main(); print(*sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ended.stdout.split())
+
+    assert not loaded & {"torch", "ray", "transformers", "pyarrow", "numpy", "pydantic", "duckdb", "faiss"}
+
+
+def test_help_lists_every_verb():
+    """Each verb of the help has a job, and each says how to use it."""
+    ended = echolens("--help")
+
+    assert ended.returncode == 0
+    assert "build" in ended.stdout

@@ -1,0 +1,112 @@
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from pipelines.errors import ConfigError
+from pipelines.runner import Runner
+from pipelines.shards import Shard
+from pipelines.stage import check_chain
+
+SHARD = Shard(0, "image", "web", 6)
+
+
+@dataclass(frozen=True)
+class Add:
+    """Adds a column that is another one plus one, taking its time."""
+
+    source: str
+    column: str
+    seconds: float = 0.0
+    fails_at: int | None = None
+    name: str = "add"
+
+    @property
+    def reads(self):
+        return frozenset({self.source})
+
+    @property
+    def adds(self):
+        return frozenset({self.column})
+
+    def open(self):
+        def work(batch):
+            time.sleep(self.seconds)
+            if self.fails_at in batch[self.source]:
+                raise RuntimeError(f"at {self.fails_at}")
+            return batch | {self.column: [value + 1 for value in batch[self.source]]}
+
+        return work
+
+
+@dataclass
+class Memory:
+    """A step that reads numbers and keeps what it is given to commit."""
+
+    chain: tuple
+    batches: int = 6
+    kept: list = field(default_factory=list)
+    name: str = "memory"
+
+    def done(self, shard):
+        return bool(self.kept)
+
+    def committed(self):
+        return frozenset({0} if self.kept else ())
+
+    def stages(self, shard):
+        return self.chain
+
+    def read(self, shard):
+        for number in range(self.batches):
+            yield {"n": [number]}
+
+    def commit(self, shard, batches, started):
+        self.kept += list(batches)
+
+    def outcomes(self, shard):
+        return Counter(ok=len(self.kept))
+
+
+def test_rows_come_through_in_order_and_once():
+    """Every batch passes every stage in order; a second run finds the output and does nothing."""
+    step = Memory((Add("n", "m"), Add("m", "o")))
+    runner = Runner(step)
+
+    assert runner.run(SHARD)
+    assert [{"n": [n], "m": [n + 1], "o": [n + 2]} for n in range(6)] == step.kept
+    assert not runner.run(SHARD)
+
+
+def test_stages_overlap():
+    """Two stages of 50 ms a batch take little more than one of them."""
+    step = Memory((Add("n", "m", 0.05), Add("m", "o", 0.05)), batches=12)
+    begun = time.perf_counter()
+    Runner(step).run(SHARD)
+
+    assert time.perf_counter() - begun < 2 * 12 * 0.05 * 0.85
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_error_comes_out_and_ends_all_threads(place):
+    """An exception in any stage is raised by run, nothing is committed and no thread stays."""
+    chain = [Add("n", "m"), Add("m", "o")]
+    chain[place] = Add(chain[place].source, chain[place].column, fails_at=3)
+    step = Memory(tuple(chain), batches=1000)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="at 3"):
+        Runner(step).run(SHARD)
+
+    assert step.kept == []
+    assert before == threading.active_count()
+
+
+def test_check_chain_names_the_missing_column():
+    """A stage that reads what no stage before it makes is refused before anything starts."""
+    assert frozenset({"n", "m", "o"}) == check_chain([Add("n", "m"), Add("m", "o")], ["n"])
+    with pytest.raises(
+        ConfigError, match=r"stage 'add' reads \['m'\], but by then the rows have only \['n'\]"
+    ):
+        check_chain([Add("m", "o"), Add("n", "m")], ["n"])

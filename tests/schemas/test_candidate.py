@@ -1,0 +1,39 @@
+import math
+
+import pytest
+
+from schemas.candidate import CANDIDATE, key_of, place_of
+from schemas.outcome import REASONS, STATUSES, outcome
+from schemas.sample import SAMPLE
+
+RESERVED_BY_IMG2DATASET = {
+    "key", "status", "error_message", "width", "height", "original_width", "original_height", "exif",
+    "sha256", "md5", "sha512",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shard_rows", [1, 2, 10, 99, 100, 101, 1000, 1001, 10_000])
+@pytest.mark.parametrize("shard", [0, 1, 12_345])
+def test_key_is_img2datasets(shard, shard_rows):
+    """A key is img2dataset's own formula, and leads back to its shard and row."""
+    digits = math.ceil(math.log10(shard_rows))
+    for row in {0, shard_rows // 2, shard_rows - 1}:
+        key = key_of(shard, row, shard_rows)
+
+        assert f"{10**digits * shard + row:0{digits + 5}d}" == key
+        assert (shard, row) == place_of(key, shard_rows)
+        assert (shard, row) == place_of(int(key), shard_rows)
+
+
+def test_img2dataset_can_read_candidates():
+    """The candidate table has none of the names that img2dataset reserves; the sample table has them all."""
+    assert not RESERVED_BY_IMG2DATASET & set(CANDIDATE.names)
+    assert RESERVED_BY_IMG2DATASET - {"md5", "sha512"} <= set(SAMPLE.names)
+
+
+def test_outcomes_are_a_closed_list():
+    """Every status has reasons; another reason is refused with the known ones."""
+    assert set(STATUSES) == set(REASONS)
+    assert str(outcome("dead", "http_404")) == "dead/http_404"
+    with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: http_404"):
+        outcome("dead", "http_500")

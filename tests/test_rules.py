@@ -1,0 +1,128 @@
+"""The rules of the house, as far as a machine can check them."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import pipelines
+
+HOME = Path(__file__).parent.parent
+PACKAGES = ("schemas", "pipelines", "jobs")
+SOURCES = sorted(path for package in PACKAGES for path in (HOME / package).rglob("*.py"))
+TESTS = sorted((HOME / "tests").rglob("*.py"))
+
+# Which of our packages each may import.
+MAY_IMPORT = {"schemas": {"schemas"}, "pipelines": {"schemas", "pipelines"}, "jobs": set(PACKAGES)}
+
+# Where Ray may be imported: the engine, and what serves, trains and submits.
+RAY = ("pipelines/engine.py", "pipelines/fetch/governor.py", "pipelines/train/loop.py", "jobs/submit.py")
+
+
+def below_home(path: Path) -> str:
+    return path.relative_to(HOME).as_posix()
+
+
+def imported(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=below_home)
+def test_imports_go_one_way(path):
+    """Schemas <- pipelines <- jobs, and nobody imports tests."""
+    package = path.relative_to(HOME).parts[0]
+    ours = {name.split(".")[0] for name in imported(path)} & {*PACKAGES, "tests"}
+
+    assert ours <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=below_home)
+def test_ray_stays_in_its_places(path):
+    """Every other file runs, and is tested, without Ray."""
+    name = below_home(path)
+    uses_ray = any(module.split(".")[0] == "ray" for module in imported(path))
+
+    assert not uses_ray or name in RAY or name.startswith("pipelines/serve/")
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=below_home)
+def test_a_file_is_one_idea(path):
+    """No file is longer than 350 lines, no function longer than 50."""
+    text = path.read_text()
+    functions = [
+        (node.name, (node.end_lineno or 0) - node.lineno + 1)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert len(text.splitlines()) <= 350
+    assert [(name, lines) for name, lines in functions if lines > 50] == []
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=below_home)
+def test_names_say_what_is_inside(path):
+    """No drawers for anything, no history in file names."""
+    assert not re.search(r"(^|_)(utils?|helpers?|common|misc|new|old|final|v\d+)(_|$)", path.stem)
+
+
+def test_flow_is_the_folders_of_the_steps():
+    """FLOW, the folders and the first line of each step (`in -> out`) agree."""
+    beside = {"miniature", "models", "train", "report", "serve"}
+    folders = {path.parent.name for path in (HOME / "pipelines").glob("*/__init__.py")} - beside
+    firsts = [
+        (HOME / "pipelines" / step / "__init__.py").read_text().splitlines()[0] for step in pipelines.FLOW
+    ]
+
+    assert folders == set(pipelines.FLOW)
+    assert [first for first in firsts if " -> " not in first] == []
+
+
+def test_readme_tells_the_flow_in_the_same_order():
+    """A newcomer who reads the README knows the tree."""
+    assert " -> ".join(pipelines.FLOW) in (HOME / "README.md").read_text()
+
+
+def committed() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    paths = (HOME / name for name in listed.stdout.splitlines())
+    return [path for path in paths if path.is_file() and path.suffix != ".safetensors"]
+
+
+def test_nothing_names_a_machine():
+    """No path of one machine, no package registry and no download address is committed."""
+    forbidden = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm)/|/root/\.|--index-url|--find-links|pypi\.org")
+    here = Path(__file__)
+
+    found = [
+        f"{below_home(path)}:{number}"
+        for path in committed()
+        if path != here
+        for number, line in enumerate(path.read_text(errors="ignore").splitlines(), 1)
+        if forbidden.search(line)
+    ]
+
+    assert found == []
+
+
+def test_lock_has_hashes_and_no_addresses():
+    """Every pinned package has a hash, and none says where it was found."""
+    lock = (HOME / "requirements.lock").read_text()
+    pins = re.split(r"\n(?=[a-z0-9])", lock.strip())
+
+    assert "://" not in lock
+    assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
