@@ -1,15 +1,21 @@
-"""Progress of long work: one line that lives on a terminal, a quiet line every ten seconds elsewhere."""
+"""Progress of long work: one line that lives on a terminal, a quiet line every ten seconds elsewhere.
+
+What a run took is kept in runs/RUN/run.json; times never enter the dataset itself.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipelines.storage import Root
 
 _QUIET_EVERY_S = 10
 
@@ -21,6 +27,7 @@ class RowProgress:
         self._word, self._rows = word, rows
         self._done = 0
         self._outcomes: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._began = self._said = time.monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
@@ -57,6 +64,22 @@ class RowProgress:
         elif time.monotonic() - self._said > _QUIET_EVERY_S:
             self._said = time.monotonic()
             print(f"{self._word}: {self._line()}", file=sys.stderr)
+
+    def spent(self, seconds: dict[str, float]) -> None:
+        """Add seconds of work, by word."""
+        for word, took_s in seconds.items():
+            self._seconds[word] += took_s
+
+    def record(self, root: Root) -> None:
+        """Keep what the run took, if it did anything."""
+        if self._done:
+            name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            took = {
+                "rows": self._done,
+                "wall_s": round(time.monotonic() - self._began, 3),
+                "seconds": {word: round(took_s, 3) for word, took_s in sorted(self._seconds.items())},
+            }
+            root.write_json(f"runs/{name}/run.json", took)
 
     def _line(self) -> str:
         rate = self._done / max(time.monotonic() - self._began, 1e-9)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, StorageError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 from schemas.space import Space
@@ -14,37 +14,44 @@ from schemas.space import Space
 _FILE = "dataset.json"
 
 
-def pin(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
-    """Write dataset.json for a new root, or check that the dataset is the one that lies there.
+def check(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
+    """Check that a dataset may lie where it is asked for: nothing is there, or the same dataset is.
 
     Args:
-        root: where the dataset lies.
+        root: where.
         dataset: what is asked for.
         spaces: family ("clip", "clap") -> the space of its vectors.
 
     Raises:
         ConfigError: something that cannot change for a root is another than it was.
     """
-    sets: dict[str, Any] = {}
-    if root.exists(_FILE):
-        there = json.loads(root.read(_FILE))
-        was = Dataset.model_validate(there["dataset"] | {"root": dataset.root})
-        sets = there["sets"]
-        _check(root, was, dataset)
-    asked = {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
-    found = sets.get(dataset.encode.set)
+    if not root.exists(_FILE):
+        return
+    there = json.loads(root.read(_FILE))
+    _check_pinned(root, Dataset.model_validate(there["dataset"] | {"root": dataset.root}), dataset)
+    asked = _written(spaces)
+    found = there["sets"].get(dataset.encode.set)
     if found is not None and found != asked:
         family = next(name for name in ("clip", "clap") if found.get(name) != asked.get(name))
         raise ConfigError(
             f"set {dataset.encode.set!r} of {root.url} holds {family} vectors of {_space(found.get(family))} "
             f"and {_space(asked.get(family))} was asked for; give the other encoder another `encode.set`"
         )
+
+
+def pin(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
+    """Write dataset.json after `check`, unless it says the same already."""
+    there = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
     written = {
         "dataset": dataset.model_dump(mode="json"),
-        "sets": sets | {dataset.encode.set: asked},
+        "sets": there["sets"] | {dataset.encode.set: _written(spaces)},
     }
-    if not root.exists(_FILE) or json.loads(root.read(_FILE)) != written:
+    if there != written:
         root.write_json(_FILE, written)
+
+
+def _written(spaces: Mapping[str, Space]) -> dict[str, Any]:
+    return {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
 
 
 def spaces_of(root: Root, set_name: str) -> dict[str, Space]:
@@ -53,11 +60,22 @@ def spaces_of(root: Root, set_name: str) -> dict[str, Space]:
     return {family: Space.model_validate(space) for family, space in sets.get(set_name, {}).items()}
 
 
+def sets(root: Root) -> list[str]:
+    """Return the names of the vector sets of a root.
+
+    Raises:
+        StorageError: there is no dataset.
+    """
+    if not root.exists(_FILE):
+        raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
+    return sorted(json.loads(root.read(_FILE))["sets"])
+
+
 def _space(space: dict[str, Any] | None) -> str:
     return str(Space.model_validate(space)) if space else "no encoder"
 
 
-def _check(root: Root, was: Dataset, dataset: Dataset) -> None:
+def _check_pinned(root: Root, was: Dataset, dataset: Dataset) -> None:
     before, after = was.pinned(), dataset.pinned()
     for key in before:
         if before[key] != after[key]:

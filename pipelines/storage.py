@@ -54,6 +54,31 @@ class Root:
         """Whether the root is a folder of this machine."""
         return "://" not in self.url or self.url.startswith("file://")
 
+    def check(self) -> None:
+        """Find out that the root can be reached and written, without writing anything.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        if self.is_local:
+            place = Path(self.path(""))
+            while not place.exists():
+                place = place.parent
+            if not (place.is_dir() and os.access(place, os.W_OK)):
+                what = "may not be written" if place.is_dir() else "is a file"
+                raise StorageError(
+                    f"root {self.url}: {place} {what}; choose a folder that this user may write to"
+                )
+            return
+        try:
+            self.fs.exists(self.path("dataset.json"))
+        except Exception as error:
+            # Every file system has exceptions of its own for no route, no such bucket and no credentials.
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise StorageError(
+                f"root {self.url} cannot be reached ({said}); check the address and the credentials"
+            ) from error
+
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
 

@@ -46,6 +46,14 @@ def tombstones(root: Root, number: int) -> pa.Table:
     return root.read_table(name) if root.exists(name) else TOMBSTONE.empty_table()
 
 
+def unchanged(root: Root, set_name: str, shards: Sequence[Shard]) -> Version | None:
+    """Return the current version if it already holds just these shards in this set."""
+    if not numbers(root):
+        return None
+    version = read(root)
+    return version if (version.set, version.shards) == (set_name, len(shards)) else None
+
+
 def publish(root: Root, dataset: Dataset) -> Version:
     """Find duplicates, build the indices, and create the next version from all committed shards.
 
