@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.job import load, run
-from jobs.progress import RowProgress
+from jobs.progress import ReadProgress, RowProgress
 from jobs.status import funnel, state
 from pipelines.storage import Root
 from schemas.dataset import Dataset
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from pipelines.steps import MediaStep, VectorStep
     from schemas.version import Version
 
+# Read from a tar at a time: two full batches of the usual encoder, 40 MB of prepared pictures.
+_BATCH_ROWS = 64
+
 
 def fetch(dataset: Dataset, root: Root) -> MediaStep:
     """Candidates -> media."""
     from pipelines.fetch.clips import FetchClips
-    from pipelines.fetch.images import FetchImages
     from pipelines.filter.captions import DetectLanguage
     from pipelines.filter.pictures import FilterPictures
     from pipelines.filter.sounds import FilterSounds
 
+    from pipelines.fetch.images import FetchImages
     from pipelines.steps import MediaStep
 
     wanted = dataset.filter
@@ -76,18 +79,19 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
         },
         dataset.encode.set,
         spaces_of_specs(specs),
+        _BATCH_ROWS,
     )
 
 
 def build(dataset: Dataset) -> Version:
     """Bring every row of the lists through, publish a version if there is anything to publish, return it."""
     from pipelines.fetch.checks import check_sources
-    from pipelines.source.plan import make_plan
 
     from pipelines import pin, versions
     from pipelines.encode.resolve import resolve
     from pipelines.engine import Done, Flow, Session
     from pipelines.shards import planned
+    from pipelines.source.plan import make_plan
 
     root = Root.at(dataset.root)
     root.check()
@@ -95,7 +99,8 @@ def build(dataset: Dataset) -> Version:
     specs = resolve(dataset.encode)
     spaces = {family: spec.space for family, spec in specs.items()}
     pin.check(root, dataset, spaces)
-    make_plan(dataset, root)
+    with ReadProgress() as reading:
+        make_plan(dataset, root, reading.read)
     pin.pin(root, dataset, spaces)
     shards = planned(root)
     flow = Flow(

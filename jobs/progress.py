@@ -86,3 +86,23 @@ class RowProgress:
         left_s = (self._rows - self._done) / max(rate, 1e-9)
         outcomes = " ".join(f"{name} {count:,}" for name, count in self._outcomes.most_common())
         return f"{self._done:,} of {self._rows:,} rows, {rate:,.0f} rows/s, {left_s:,.0f} s left: {outcomes}"
+
+
+class ReadProgress:
+    """Rows read of each list: a line that lives on a terminal, nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._status = self._console.status("reading lists")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def read(self, what: str, rows: int) -> None:
+        """Take how many rows of a list have been read, or how many candidates written."""
+        self._status.update(f"{what}: {rows:,} rows")

@@ -20,11 +20,10 @@ from schemas.outcome import STATUSES
 
 def state(root: Root, set_name: str) -> dict[str, Any]:
     """Return the numbers of a root: those of its current version, or of a build under way."""
-    from schemas.plan import PlanCounts
-
     from pipelines import versions
     from pipelines.accounting import count
     from pipelines.shards import planned
+    from schemas.plan import PlanCounts
 
     if not root.exists("plan/counts.json"):
         raise StorageError(f"{root.url} has no plan yet; run `echolens build` on its file first")

@@ -10,11 +10,12 @@ from pipelines.errors import ConfigError, StorageError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 from schemas.space import Space
+from schemas.vectors import Family
 
 _FILE = "dataset.json"
 
 
-def check(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
+def check(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
     """Check that a dataset may lie where it is asked for: nothing is there, or the same dataset is.
 
     Args:
@@ -39,7 +40,7 @@ def check(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
         )
 
 
-def pin(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
+def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
     """Write dataset.json after `check`, unless it says the same already."""
     there = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
     written = {
@@ -50,7 +51,7 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[str, Space]) -> None:
         root.write_json(_FILE, written)
 
 
-def _written(spaces: Mapping[str, Space]) -> dict[str, Any]:
+def _written(spaces: Mapping[Family, Space]) -> dict[str, Any]:
     return {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
 
 

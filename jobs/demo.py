@@ -1,0 +1,120 @@
+"""Build, search and report a small world of pictures and sounds, served from this machine.
+
+    echolens demo                  # into ./demo
+    echolens demo /tmp/world --rows 2000 --seed 7
+
+The world is drawn, not downloaded; the code that builds the dataset is the code that builds yours. Its
+models are the pocket models: good enough for this world, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.build import build
+from jobs.job import load, run
+from jobs.lookup import shown
+from jobs.status import funnel, state
+from pipelines.errors import ConfigError
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+# What the demo asks: (text, column).
+QUESTIONS = (
+    ("a photo of a bell", "clip_image"),
+    ("two red birds in the snow", "clip_image"),
+    ("the sound of a dog barking", "clap_audio"),
+    ("rain is falling", "clap_audio"),
+)
+
+
+def world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
+    """Return rows, seed and port of the world in a folder; one that is there is gone on with."""
+    file = folder / "world.json"
+    if not file.exists():
+        return {"rows": rows, "seed": seed, "port": 0}
+    there: dict[str, Any] = json.loads(file.read_text())
+    if (there["rows"], there["seed"]) != (rows, seed):
+        raise ConfigError(
+            f"{folder} holds a world of {there['rows']} rows and seed {there['seed']}, and {rows} rows and "
+            f"seed {seed} were asked for; give another folder, or remove that one"
+        )
+    return there
+
+
+def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
+    """Write the five lists of the world and the dataset file that names them; return the file."""
+    from pipelines.miniature.addresses import clip_template
+    from pipelines.miniature.lists import write_lists
+
+    lists = write_lists(folder / "lists", base_url, rows, seed)
+    sources: list[dict[str, Any]] = [
+        {"kind": kind, "list": str(path.relative_to(folder))} for kind, path in lists.items()
+    ]
+    more: dict[str, dict[str, Any]] = {
+        "wit": {"languages": ["en"]},
+        "audiocaps": {"take": "text"},
+        "vggsound": {"media": clip_template(base_url)},
+    }
+    content = {
+        "name": "miniature",
+        "root": "data",
+        "shard_rows": 200,
+        "sources": [source | more.get(source["kind"], {}) for source in sources],
+        "fetch": {"allow_private_hosts": True, "timeout_s": 3},
+        "encode": {"clip": "pocket", "clap": "pocket"},
+    }
+    file = folder / "miniature.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
+
+
+def ask(dataset: Dataset) -> None:
+    """Print the answers to a few questions in words, and to one in a picture."""
+    from pipelines.lookup.search import Lookup
+
+    lookup = Lookup.open(Root.at(dataset.root))
+    for text, column in QUESTIONS:
+        print(f"\nlookup --text {text!r} --in {column}")
+        print(shown(lookup.text(text, column, k=5)))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Make the world, build its dataset, ask it, write its report."""
+    parser = argparse.ArgumentParser(
+        prog="echolens demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", default="demo", type=Path, help="where to; ./demo if not given")
+    parser.add_argument("--rows", type=int, default=600, help="rows of the five lists, 200 to 100,000")
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
+    asked = parser.parse_args(argv)
+    folder: Path = asked.folder.resolve()
+
+    from jobs.report import write_report
+    from pipelines.miniature.server import serving
+
+    here = world(folder, asked.rows, asked.seed)
+    with serving(here["seed"], here["rows"], port=here["port"]) as base_url:
+        file = folder / "miniature.yaml"
+        if not here["port"]:
+            file = write_dataset(folder, base_url, here["rows"], here["seed"])
+            here["port"] = int(base_url.rpartition(":")[2])
+            (folder / "world.json").write_text(json.dumps(here))
+        dataset = load(str(file))
+        build(dataset)
+    root = Root.at(dataset.root)
+    print(funnel(state(root, dataset.encode.set)))
+    ask(dataset)
+    report = write_report(dataset)
+    print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}")
+    print(f'\nTry next: echolens lookup {root.url} --text "a cat meowing" --in clap_audio')
+
+
+if __name__ == "__main__":
+    run(main)
