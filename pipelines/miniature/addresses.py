@@ -1,0 +1,117 @@
+"""URLs of the miniature world: from a row to its URL, and from a path back to the row.
+
+A URL says which row's it is and no more; what is odd about the row has to be found out by asking.
+Pictures of WIT lie on one host and those of the CC lists on 29 others, as hosts do on the web: a few are
+large, and whoever is broken or strict is so for every URL.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from urllib.parse import quote, urlsplit
+
+from pipelines.miniature.rows import SOURCES, Row
+
+# Loopback addresses, by their last number. Linux has all of 127/8, other systems only 127.0.0.1.
+HOSTS = tuple(f"127.0.0.{last}" for last in range(1, 31)) if sys.platform == "linux" else ()
+_STRICT_OR_BROKEN = {
+    "error_500": 25,
+    "error_503": 26,
+    "slow": 27,
+    "reset": 28,
+    "refused": 28,
+    "tls": 28,
+    "wait_seconds": 29,
+    "wait_date": 30,
+}
+_NOBODY_LISTENS = 1  # a port that is never given to programs
+
+_EXTENSIONS = {"png": "png", "webp": "webp", "gif": "gif", "tiff": "tif", "svg": "svg"}
+_PICTURE = re.compile(r"(?:/moved)?/pictures/(wit|cc3m|cc12m)/(?:.*[-_])?(\d+)\.\w+")
+_CLIP = re.compile(r"/clips/([\w-]{11})_(\d{6})\.mp4")
+
+
+def has_clip(row: Row) -> bool:
+    """Return whether a clip is behind a row, and no picture."""
+    return row.source in ("audiocaps", "vggsound")
+
+
+def media_url(base_url: str, row: Row) -> str:
+    """Return the URL of the picture of a WIT, CC3M or CC12M row."""
+    owner = row.owner
+    parts = urlsplit(base_url)
+    path = _picture_path(owner)
+    if owner.oddity == "query":
+        path += f"?w=640&caption={quote('größer & schöner', safe='')}"
+    if owner.oddity == "no_such_host":
+        return f"http://photos-{owner.number % 5}.invalid{path}"
+    host = _host(parts.hostname or "", owner)
+    if owner.oddity == "refused":
+        return f"http://{host}:{_NOBODY_LISTENS}{path}"
+    scheme = {"tls": "https", "ftp": "ftp"}.get(owner.oddity, parts.scheme)
+    return f"{scheme}://{host}{f':{parts.port}' if parts.port else ''}{path}"
+
+
+def clip_template(base_url: str) -> str:
+    """Return the `media` template of the dataset file for the clips of VGGSound and AudioCaps."""
+    return base_url + "/clips/{youtube_id}_{start_s:06d}.mp4"
+
+
+def clip_path(row: Row) -> str:
+    """Return the path of the clip of a VGGSound or AudioCaps row."""
+    return f"/clips/{youtube_id(row)}_{start_s(row):06d}.mp4"
+
+
+def youtube_id(row: Row) -> str:
+    """Return an id as YouTube's: 11 letters, digits, `-` and `_`, from which the row can be told."""
+    owner = row.owner
+    number = owner.number * len(SOURCES) + SOURCES.index(owner.source)
+    check = _check(number)
+    hidden = number ^ int.from_bytes(check)
+    return base64.urlsafe_b64encode(hidden.to_bytes(4) + check).decode().rstrip("=")
+
+
+def start_s(row: Row) -> int:
+    """Return where in its video the clip of a row starts."""
+    return row.owner.number * 37 % 300
+
+
+def row_behind(path: str) -> Row | None:
+    """Return the row whose picture or clip lies under a path; None if there is none."""
+    if found := _PICTURE.fullmatch(path):
+        row = Row(found[1], int(found[2]))
+        return row if path.removeprefix("/moved") == _picture_path(row) else None
+    if found := _CLIP.fullmatch(path):
+        raw = base64.urlsafe_b64decode(found[1] + "=")
+        number, source = divmod(int.from_bytes(raw[:4]) ^ int.from_bytes(raw[4:]), len(SOURCES))
+        row = Row(SOURCES[source], number)
+        return row if path == clip_path(row) else None
+    return None
+
+
+def _picture_path(row: Row) -> str:
+    extension = _EXTENSIONS.get(row.oddity, "jpg")
+    if row.source == "wit":
+        name = f"World_{row.number:06d}.{extension}"
+        # As on Wikimedia: two folders from the md5 of the name.
+        digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+        return f"/pictures/wit/{digest[0]}/{digest[:2]}/{name}"
+    folder = "größe/" if row.oddity == "query" else ""
+    return f"/pictures/{row.source}/{folder}photo-{row.number:06d}.{extension}"
+
+
+def _host(base_host: str, row: Row) -> str:
+    if base_host not in HOSTS or row.source == "wit":
+        return base_host
+    last = _STRICT_OR_BROKEN.get(row.oddity)
+    if last is None:
+        # One URL in six is on 127.0.0.2: a host large enough for a lane of its own.
+        last = 2 if row.number % 6 == 0 else 3 + row.number * 7 % 22
+    return HOSTS[last - 1]
+
+
+def _check(number: int) -> bytes:
+    return hashlib.blake2b(number.to_bytes(4), digest_size=4).digest()

@@ -1,0 +1,96 @@
+"""The bytes behind a URL of the miniature world, drawn when they are asked for."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+from pipelines.miniature.addresses import has_clip
+from pipelines.miniature.clips import clip
+from pipelines.miniature.lists import scene_of
+from pipelines.miniature.pictures import picture
+from pipelines.miniature.rows import Row
+
+PICTURE_PX = 320  # the longer side of an ordinary picture
+_TINY_PX = 40
+_STRETCHED = 6  # times as wide as high
+_JPEG_QUALITY = 88
+_TYPES = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "tiff": "image/tiff",
+    "svg": "image/svg+xml",
+    "giant": "image/png",
+}
+
+
+def content_type(row: Row) -> str:
+    """Return the Content-Type under which a row's media are served."""
+    if has_clip(row):
+        return "video/mp4"
+    return _TYPES.get(row.oddity, "image/jpeg")
+
+
+def media_bytes(seed: int, row: Row) -> bytes:
+    """Return the picture or clip of a row, with those oddities that lie in the bytes.
+
+    Args:
+        seed: of the world.
+        row: the owner of the URL.
+    """
+    if has_clip(row):
+        data = _clip(seed, row)
+    elif row.oddity == "giant":
+        return _giant_png()
+    elif row.oddity == "svg":
+        return _SVG
+    else:
+        data = _picture(seed, row)
+    return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
+
+
+def _clip(seed: int, row: Row) -> bytes:
+    return clip(
+        scene_of(seed, row),
+        length_s=0.5 if row.oddity == "short" else 10.0,
+        volume={"silent": 0.0, "no_audio": None}.get(row.oddity, 1.0),
+        aac=row.drawn.number % 4 == 0,
+    )
+
+
+def _picture(seed: int, row: Row) -> bytes:
+    import cv2
+
+    # Rows of this list alone differ in size, so that a twin is the same picture byte for byte.
+    canvas_HWC = picture(scene_of(seed, row), _TINY_PX if row.oddity == "tiny" else PICTURE_PX)
+    if row.oddity == "stretched":
+        canvas_HWC = cv2.resize(canvas_HWC, (PICTURE_PX * 2, PICTURE_PX * 2 // _STRETCHED))  # type: ignore[assignment]
+    extension = row.oddity if row.oddity in ("png", "webp", "gif", "tiff") else "jpg"
+    options = {
+        "jpg": [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, _JPEG_QUALITY],
+    }.get(extension, [])
+    done, data = cv2.imencode(f".{extension}", np.ascontiguousarray(canvas_HWC[:, :, ::-1]), options)
+    assert done
+    return data.tobytes()
+
+
+def _giant_png(side_px: int = 60_000) -> bytes:
+    """Return a PNG of a few bytes that claims to have `side_px` times `side_px` pixels."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+_SVG = b"""<?xml version="1.0" encoding="UTF-8"?>
+<svg xmlns="http://www.w3.org/2000/svg" width="320" height="240">
+<rect width="320" height="240" fill="#dde"/><circle cx="160" cy="120" r="80" fill="#36c"/>
+</svg>
+"""
