@@ -30,11 +30,10 @@ _BATCH_ROWS = 64
 def fetch(dataset: Dataset, root: Root) -> MediaStep:
     """Candidates -> media."""
     from pipelines.fetch.clips import FetchClips
+    from pipelines.fetch.images import FetchImages
     from pipelines.filter.captions import DetectLanguage
     from pipelines.filter.pictures import FilterPictures
     from pipelines.filter.sounds import FilterSounds
-
-    from pipelines.fetch.images import FetchImages
     from pipelines.steps import MediaStep
 
     wanted = dataset.filter
@@ -59,10 +58,9 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
 
 def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
     """media, or the captions of text candidates -> vectors."""
-    from pipelines.filter.captions import DetectLanguage
-
     from pipelines.encode.encode import Prepare, Vectors
     from pipelines.encode.encoder import spaces_of_specs
+    from pipelines.filter.captions import DetectLanguage
     from pipelines.steps import VectorStep
 
     return VectorStep(
@@ -85,11 +83,10 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
 
 def build(dataset: Dataset) -> Version:
     """Bring every row of the lists through, publish a version if there is anything to publish, return it."""
-    from pipelines.fetch.checks import check_sources
-
     from pipelines import pin, versions
     from pipelines.encode.resolve import resolve
     from pipelines.engine import Done, Flow, Session
+    from pipelines.fetch.checks import check_sources
     from pipelines.shards import planned
     from pipelines.source.plan import make_plan
 

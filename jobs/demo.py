@@ -19,14 +19,15 @@ import yaml
 
 from jobs.build import build
 from jobs.job import load, run
-from jobs.lookup import shown
+from jobs.lookup import current, shown
 from jobs.status import funnel, state
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from schemas.vectors import Column
 
 # What the demo asks: (text, column).
-QUESTIONS = (
+QUESTIONS: tuple[tuple[str, Column], ...] = (
     ("a photo of a bell", "clip_image"),
     ("two red birds in the snow", "clip_image"),
     ("the sound of a dog barking", "clap_audio"),
@@ -60,14 +61,14 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
     more: dict[str, dict[str, Any]] = {
         "wit": {"languages": ["en"]},
         "audiocaps": {"take": "text"},
-        "vggsound": {"media": clip_template(base_url)},
+        "vggsound": {"split": "train", "media": clip_template(base_url)},
     }
     content = {
         "name": "miniature",
         "root": "data",
         "shard_rows": 200,
         "sources": [source | more.get(source["kind"], {}) for source in sources],
-        "fetch": {"allow_private_hosts": True, "timeout_s": 3},
+        "fetch": {"allow_private_hosts": True, "timeout_s": 12},
         "encode": {"clip": "pocket", "clap": "pocket"},
     }
     file = folder / "miniature.yaml"
@@ -77,12 +78,10 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
 
 def ask(dataset: Dataset) -> None:
     """Print the answers to a few questions in words, and to one in a picture."""
-    from pipelines.lookup.search import Lookup
-
-    lookup = Lookup.open(Root.at(dataset.root))
+    lookup = current(dataset)
     for text, column in QUESTIONS:
         print(f"\nlookup --text {text!r} --in {column}")
-        print(shown(lookup.text(text, column, k=5)))
+        print(shown(lookup.by_text(text, column, k=5)))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -58,7 +58,6 @@ def main(argv: Sequence[str]) -> None:
     asked = parser.parse_intermixed_args(argv)
 
     from pipelines.fetch.checks import check_sources
-
     from pipelines.source.plan import preview
 
     dataset = load(asked.file, asked.overrides)

@@ -206,6 +206,8 @@ def _start_ray() -> None:
                 "start one there, or unset RAY_ADDRESS to use this machine"
             ) from error
     else:
+        # Its core complains of every actor's arguments; what goes wrong reaches us as an exception.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         # Two CPUs are the least that both steps fit in; the object store holds rows, never media.
         ray.init(
             "local",

@@ -233,10 +233,10 @@ def _vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array
 
 
 def _vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[str, bytes]]:
-    vectors = {
-        column: table[column].combine_chunks().values.to_numpy().reshape(table.num_rows, -1)
-        for column in columns
-    }
+    vectors = {}
+    for column in columns:
+        flat = table[column].combine_chunks().values.to_numpy()
+        vectors[column] = flat.reshape(-1, table.schema.field(column).type.list_size)
     for row, record in enumerate(table.select(ROW).to_pylist()):
         if record["outcome"] != "ok":
             continue

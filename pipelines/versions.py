@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
-from schemas.plan import PlanCounts
 
 from pipelines.accounting import count, shard_files
 from pipelines.errors import StorageError
@@ -15,6 +14,7 @@ from pipelines.index.build import build_index
 from pipelines.shards import Shard, planned
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from schemas.plan import PlanCounts
 from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
 
@@ -64,7 +64,7 @@ def publish(root: Root, dataset: Dataset) -> Version:
     number = max(numbers(root), default=0) + 1
     name = f"versions/{number:04d}"
     set_name = dataset.encode.set
-    gone = duplicate_media(root, shards)
+    gone = duplicate_media(root, [shard.number for shard in shards if shard.kind != "text"])
     root.write_table(f"{name}.tombstones.parquet", gone)
     root.write_table(f"{name}.parquet", _shard_table(root, set_name, shards))
     counts = count(root, set_name, shards, gone)

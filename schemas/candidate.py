@@ -7,6 +7,8 @@ lets img2dataset itself read the folder (`--url_list ROOT/candidates --input_for
 
 from __future__ import annotations
 
+import hashlib
+import math
 from typing import Literal, get_args
 
 import pyarrow as pa
@@ -16,11 +18,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CANDIDATE = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),  # 32 hex digits of what the row is, see below
+        pa.field("id", pa.string(), nullable=False),  # see candidate_id
         pa.field("source", pa.string(), nullable=False),  # wit, cc3m, cc12m, audiocaps, ...
-        pa.field("source_row", pa.int64(), nullable=False),  # 0-based among the list's readable rows
+        pa.field("source_row", pa.int64(), nullable=False),  # 0-based among the list's rows, without header
         pa.field("kind", pa.string(), nullable=False),
-        pa.field("lane", pa.string(), nullable=False),  # "web", or a host with a lane of its own
+        pa.field("lane", pa.string(), nullable=False),  # web, a host with a lane of its own, local, none
         pa.field("media_url", pa.string()),  # what is fetched: `url`, or the media template filled in
         pa.field("start_s", pa.float64()),
         pa.field("length_s", pa.float64()),
@@ -67,6 +69,12 @@ SHARD = pa.schema(
 )
 
 SHARD_DIGITS = 5
+
+
+def candidate_id(source: str, url: str, start_s: float | None, caption: str) -> str:
+    """Return what joins a row over refreshes: 32 hex digits of what it is, wherever it stands in its list."""
+    start_ms = "" if start_s is None else str(math.floor(start_s * 1000 + 0.5))
+    return hashlib.sha256("\0".join((source, url, start_ms, caption)).encode()).hexdigest()[:32]
 
 
 def _row_digits(shard_rows: int) -> int:

@@ -47,13 +47,14 @@ REASONS: dict[Status, frozenset[str]] = {
             "undecodable",
         }
     ),
-    # Came, and the dataset does not want it. The first three are decided by the list alone.
+    # Came, and the dataset does not want it. The first five are decided by the list alone.
     "filtered": frozenset(
         {
             "language",
             "label",
             "split",
             "no_caption",
+            "no_media",
             "language_detected",
             "too_small",
             "too_stretched",
@@ -114,9 +115,11 @@ _MESSAGES: dict[str, str] = {
     "language_detected": "caption in another language",
     "no_audio": "no audio",
     "no_caption": "no caption",
+    "no_media": "not in the folder",
     "no_permission": "Permission denied",
     "no_such_file": "No such file or directory",
     "no_such_host": "Name or service not known",
+    "no_vector": "no vector",
     "not_http": "not an HTTP answer",
     "past_the_end": "start beyond the end",
     "private_address": "address not allowed",

@@ -29,6 +29,7 @@ SAMPLE = pa.schema(
         pa.field("language_detected", pa.string()),
         pa.field("language_confidence", pa.float32()),
         pa.field("peak_dbfs", pa.float32()),  # of a clip's sound; null for silence and for pictures
+        pa.field("sound_s", pa.float32()),  # how much of a clip is sound; silence fills up the rest
     ],
     metadata={"table": "sample/1"},
 )

@@ -1,0 +1,61 @@
+"""Write report.html: funnel, languages, norms, indices, neighbours to see and hear.
+
+    echolens report /data/animals
+    echolens report animals.yaml --query "a dog barking" --query "rain on a roof"
+    echolens report s3://bucket/animals --out animals.html
+
+One file, which loads nothing from anywhere. Sample queries are rows of the dataset itself and need no
+weights; a --query does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.job import load, run
+from pipelines.errors import ConfigError
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+
+def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None = None) -> str:
+    """Write the report of the current version and return where it is.
+
+    Args:
+        dataset: of the root.
+        queries: texts to ask beside the sample queries.
+        out: a file in place of ROOT/reports/NNNN.html.
+    """
+    from pipelines.report.gather import gather
+    from pipelines.report.page import render
+
+    root = Root.at(dataset.root)
+    report = gather(root, dataset, queries)
+    page = render(report).encode()
+    place, name = root, f"reports/{report.version.number:04d}.html"
+    if out is not None:
+        if out.is_dir():
+            raise ConfigError(f"--out {out} is a folder; name a file in it")
+        place, name = Root.at(str(out.parent)), out.name
+    place.write(name, page)
+    return f"{place.url}/{name}"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the report and print where it is."""
+    parser = argparse.ArgumentParser(
+        prog="echolens report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
+    parser.add_argument("--out", type=Path, help="the file to write; ROOT/reports/NNNN.html if not given")
+    parser.add_argument(
+        "--query", action="append", default=[], metavar="TEXT", help="words to ask as well; repeat for more"
+    )
+    asked = parser.parse_args(argv)
+    print(write_report(load(asked.target), asked.query, asked.out))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,74 @@
+"""plan/counts.json: what every list held, and the marker that the plan is whole."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Counts(BaseModel):
+    """What became of the rows of a list, or of all lists, before anything was fetched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows_read: int = Field(description="rows of the list, its header not counted")
+    rejects: int
+    duplicates: int
+    candidates: int = Field(description="with the filtered ones")
+    reject_reasons: dict[str, int] = Field(description="reason -> rejects")
+    filtered: dict[str, int] = Field(description="reason -> candidates that the list itself rules out")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.rows_read != self.candidates + self.rejects + self.duplicates:
+            raise ValueError(
+                f"{self.rows_read} rows read are not {self.candidates} candidates"
+                f" + {self.rejects} rejects + {self.duplicates} duplicates"
+            )
+        if self.rejects != sum(self.reject_reasons.values()):
+            raise ValueError(f"{self.rejects} rejects are not the sum of {self.reject_reasons}")
+        return self
+
+
+class SourceCounts(Counts):
+    """One list."""
+
+    kind: str
+    list: str = Field(description="as the dataset's file names it")
+    languages: dict[str, int] = Field(description="as listed -> candidates; the most frequent ones")
+    labels: dict[str, int] = Field(description="as listed -> candidates; the most frequent ones")
+    warnings: tuple[str, ...] = ()
+
+
+class LaneCounts(BaseModel):
+    """The shards of one kind and one lane."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    lane: str
+    rows: int
+    shards: int
+
+
+class PlanCounts(Counts):
+    """All lists together, list by list, and what is to be done."""
+
+    sources: tuple[SourceCounts, ...]
+    lanes: tuple[LaneCounts, ...]
+
+    @property
+    def shards(self) -> int:
+        """How many shards the plan has."""
+        return sum(lane.shards for lane in self.lanes)
+
+    @property
+    def keys(self) -> int:
+        """How many candidates have a key: all but the filtered ones."""
+        return self.candidates - sum(self.filtered.values())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before the rows are fetched."""
+        return tuple(warning for source in self.sources for warning in source.warnings)
