@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import StorageError
+from pipelines.errors import StopJob, StorageError
 
 TEMPORARY = ".tmp-"
 
@@ -201,3 +202,9 @@ def _reported(url: str) -> Iterator[None]:
         ) from error
     except NotADirectoryError as error:
         raise StorageError(f"root {url} runs through a file ({error.filename}); choose a folder") from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise StopJob(
+            f"failed/disk_full: the disk of {url} is full; make room there, then start the job again"
+        ) from error
