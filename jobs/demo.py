@@ -68,7 +68,7 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
         "root": "data",
         "shard_rows": 200,
         "sources": [source | more.get(source["kind"], {}) for source in sources],
-        "fetch": {"allow_private_hosts": True, "timeout_s": 12},
+        "fetch": {"allow_private_hosts": True},
         "encode": {"clip": "pocket", "clap": "pocket"},
     }
     file = folder / "miniature.yaml"

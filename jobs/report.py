@@ -27,19 +27,21 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
         dataset: of the root.
         queries: texts to ask beside the sample queries.
         out: a file in place of ROOT/reports/NNNN.html.
+
+    Raises:
+        EcholensError: there is no version, a query cannot be asked, or nothing can be written there.
     """
     from pipelines.report.gather import gather
     from pipelines.report.page import render
 
+    if out is not None and out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; name a file in it")
     root = Root.at(dataset.root)
     report = gather(root, dataset, queries)
-    page = render(report).encode()
     place, name = root, f"reports/{report.version.number:04d}.html"
     if out is not None:
-        if out.is_dir():
-            raise ConfigError(f"--out {out} is a folder; name a file in it")
         place, name = Root.at(str(out.parent)), out.name
-    place.write(name, page)
+    place.write(name, render(report).encode())
     return f"{place.url}/{name}"
 
 

@@ -51,6 +51,7 @@ REJECT = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("list", pa.string(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),  # 1-based line of the list
+        # columns, quotes, number, no_url; of bytes that are no text: encoding, nul, too_long
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),  # the line, at most 1,000 characters of it
     ],

@@ -1,0 +1,92 @@
+"""Which addresses may be connected to, decided for every socket at the moment it would connect.
+
+Only there is the address final: names change between look-ups, redirects lead elsewhere, and an address
+can be spelt in ways that no parser of URLs sees through (`0x7f.1`, `2130706433`).
+
+| address                                                   | default | allow_private_hosts          |
+|-----------------------------------------------------------|---------|------------------------------|
+| public                                                    | yes     | yes                          |
+| loopback, private, shared, unique local (`INSIDE`)        | no      | for hosts that a list names  |
+| link-local, cloud metadata, multicast, unspecified, rest  | no      | no                           |
+
+A redirect is no list: it reaches an inside address only on the very host that the list named.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+# As getaddrinfo gives it: family, type, protocol, canonical name, socket address.
+AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+
+# What `allow_private_hosts` opens; nothing else that is not public ever is.
+INSIDE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fc00::/7",
+    )
+)
+# Metadata services of clouds that lie within `INSIDE`; most are link-local, which is closed anyway.
+METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
+# The prefix under which IPv6-only networks reach IPv4 hosts (RFC 6052).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class AddressRefusedError(OSError):
+    """The address is not one that may be connected to. An OSError, as any connect that fails."""
+
+
+class NoContactError(OSError):
+    """A public address would be asked, and nobody could tell by whom."""
+
+
+def plain(address: str) -> IPAddress:
+    """Return the address that packets end at: IPv4 in its IPv6 disguises becomes IPv4."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return parsed
+    if parsed in _NAT64:
+        return ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+    teredo = parsed.teredo
+    return parsed.ipv4_mapped or parsed.sixtofour or (teredo[1] if teredo else parsed)
+
+
+def is_public(address: IPAddress) -> bool:
+    """Return whether an address is one of the open Internet, for one host."""
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def is_inside(address: IPAddress) -> bool:
+    """Return whether an address is one that `allow_private_hosts` opens."""
+    return address not in METADATA and any(address in network for network in INSIDE)
+
+
+def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
+    """Return a socket factory that makes sockets only for addresses that may be connected to.
+
+    Args:
+        inside: whether the addresses of `INSIDE` may.
+        public: whether public ones may; without a contact they may not.
+    """
+
+    def make(info: AddrInfo) -> socket.socket:
+        family, kind, protocol, _, where = info
+        address = plain(str(where[0]))
+        if is_public(address):
+            if not public:
+                raise NoContactError("no contact")
+        elif not (inside and is_inside(address)):
+            raise AddressRefusedError("address not allowed")
+        return socket.socket(family, kind, protocol)
+
+    return make

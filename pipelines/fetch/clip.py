@@ -1,0 +1,153 @@
+"""A URL of sound or video -> the clips that rows want of it: FLAC, four frames, and what they are like."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+import numpy as np
+
+from pipelines import clock
+from pipelines.fetch import cutting, files
+from pipelines.fetch.checks import no_template, on_youtube
+from pipelines.fetch.picture import Pictures
+from pipelines.fetch.truncation import is_cut_file
+from pipelines.fetch.web import Web, disk_full
+from pipelines.fetch.worker import Media, Wanted
+from schemas.dataset import Fetch
+from schemas.outcome import OK, outcome
+from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+
+_GREY = 128
+_SIZES = ("width", "height", "original_width", "original_height")
+
+
+class ClipReader:
+    """Reads audio and video from the web, from files, and from members of tars. Thread-safe."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._pictures = Pictures(fetch)
+        self._blank = _blank_jpg(fetch.image_size)
+
+    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+        """Return the clips that rows cut out of one medium, asked for once.
+
+        Raises:
+            ConfigError: the medium is a page of YouTube.
+        """
+        loop = asyncio.get_running_loop()
+        url = wanted[0].url
+        if on_youtube(url):
+            raise no_template(url)
+        place = files.place_of(url) if wanted[0].local else None
+        if place and place.path:
+            return await loop.run_in_executor(threads, self._cut_file, place, place.path, wanted)
+        with NamedTemporaryFile(prefix="echolens-") as file:
+            if place:
+                return await loop.run_in_executor(threads, self._cut_copy, place, file, wanted)
+            answer = await web.get(url, file)
+            if answer.outcome != OK:
+                return [Media(answer.outcome)] * len(wanted)
+            _flush(file)
+            media = await loop.run_in_executor(threads, self._cut, Path(file.name), wanted)
+        if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
+            return [Media(outcome("invalid", "html"))] * len(wanted)
+        return media
+
+    def _cut_file(self, place: files.Place, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+        try:
+            files.check(place, self._fetch.max_bytes)
+        except files.UnreadableError as error:
+            return [Media(error.outcome)] * len(wanted)
+        return self._cut(path, wanted)
+
+    def _cut_copy(self, place: files.Place, file: IO[bytes], wanted: Sequence[Wanted]) -> list[Media]:
+        try:
+            data = files.read(place, self._fetch.max_bytes)
+        except files.UnreadableError as error:
+            return [Media(error.outcome)] * len(wanted)
+        _flush(file, data)
+        return self._cut(Path(file.name), wanted)
+
+    def _cut(self, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+        with clock.spent("decode"):
+            if is_cut_file(path):
+                return [Media(outcome("invalid", "truncated"))] * len(wanted)
+            try:
+                streams = cutting.streams_of(path, self._fetch.max_pixels)
+            except cutting.UncuttableError as error:
+                return [Media(error.outcome)] * len(wanted)
+            cuts = {(each.start_s, each.length_s) for each in wanted}
+            made = {cut: self._clip(path, streams, *cut) for cut in cuts}
+        return [made[each.start_s, each.length_s] for each in wanted]
+
+    def _clip(self, path: Path, streams: cutting.Streams, start_s: float, length_s: float | None) -> Media:
+        if not streams.audio:
+            return Media(outcome("invalid", "no_audio"))
+        try:
+            sound_T = cutting.sound(path, start_s, length_s)
+            if not len(sound_T):
+                return Media(outcome("invalid", "past_the_end" if start_s else "no_audio"))
+            sound_s = len(sound_T) / SAMPLE_RATE_HZ
+            bitmaps = cutting.frames(path, start_s, length_s or sound_s) if streams.video else []
+        except cutting.UncuttableError as error:
+            return Media(error.outcome)
+        frames = self._frames(bitmaps)
+        if frames.outcome != OK:
+            return frames
+        flac = cutting.flac(sound_T, length_s)
+        return Media(
+            OK,
+            frames.columns
+            | {
+                "flac": flac,
+                "sha256": hashlib.sha256(flac).hexdigest(),
+                "peak_dbfs": peak_dbfs(sound_T),
+                "sound_s": sound_s,
+            },
+        )
+
+    def _frames(self, bitmaps: list[bytes]) -> Media:
+        """The four frames, stored as pictures are; blank ones, and no width, where there is only sound.
+
+        Every sample of a tar must have the same members.
+        """
+        if not bitmaps:
+            return Media(OK, dict.fromkeys(FRAMES, self._blank))
+        stored = [self._pictures.stored(bitmap) for bitmap in bitmaps]
+        if bad := [each for each in stored if each.outcome != OK]:
+            return bad[0]
+        sizes = {name: stored[0].columns[name] for name in _SIZES}
+        jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, stored, strict=True)}
+        return Media(OK, jpgs | sizes)
+
+
+def _flush(file: IO[bytes], data: bytes = b"") -> None:
+    try:
+        file.write(data)
+        file.flush()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise disk_full() from error
+        raise
+
+
+def peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | None:
+    """Return the loudest sample of int16 [T] in dB below full scale; None for digital silence."""
+    peak = int(np.abs(sound_T.astype(np.int32)).max())
+    return round(20 * math.log10(peak / 32768), 2) if peak else None
+
+
+def _blank_jpg(side_px: int) -> bytes:
+    import cv2
+
+    _, data = cv2.imencode(".jpg", np.full((side_px, side_px, 3), _GREY, np.uint8))
+    return data.tobytes()

@@ -1,0 +1,68 @@
+"""The stage that fetches clips: sound of an exact length and four frames, cut out of audio or video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.stage import Work
+from schemas.dataset import Fetch
+from schemas.sample import FRAMES
+
+# A clip is some megabytes on disk until it is cut, and cutting takes longer than asking.
+_IN_FLIGHT = 16
+
+
+@dataclass(frozen=True)
+class FetchClips:
+    """Fetches `media_url` and stores `length_s` of its sound as FLAC, with four frames as JPEG.
+
+    Where a person's `media` template names the medium, it is the clip itself and is cut from its beginning;
+    the list's own URL is that of the whole, and is cut at `start_s`. A medium of no given length is kept up
+    to its first minute. Sound that ends early is followed by silence; `sound_s` says how long it was. A
+    medium without pictures gets four blank frames and no width.
+
+    The work may be called from several threads at once; ffmpeg runs once a core at most.
+
+    Attributes:
+        fetch: how media are asked for and stored.
+        contact: who asks; needed before a public host is asked.
+    """
+
+    fetch: Fetch
+    contact: str | None = None
+    name: str = "fetch"
+    reads: frozenset[str] = frozenset(
+        {"media_url", "url", "source", "start_s", "length_s", "outcome", "reason"}
+    )
+    adds: frozenset[str] = frozenset(
+        {
+            *FRAMES,
+            "flac",
+            "width",
+            "height",
+            "original_width",
+            "original_height",
+            "exif",
+            "sha256",
+            "peak_dbfs",
+            "sound_s",
+            "status",
+            "error_message",
+            "outcome",
+            "reason",
+        }
+    )
+
+    def open(self) -> Work:
+        """Start the event loop and return the work; its `close()` ends the loop."""
+        from pipelines.fetch.clip import ClipReader
+        from pipelines.fetch.worker import Worker, cores
+
+        return Worker(
+            self.fetch,
+            self.contact,
+            ClipReader(self.fetch),
+            self.adds,
+            in_flight=min(self.fetch.connections, _IN_FLIGHT),
+            threads=cores(),
+        )

@@ -1,0 +1,182 @@
+"""Bytes that came -> the JPEG that is stored, exactly as img2dataset would store it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from pipelines import clock
+from pipelines.fetch import files
+from pipelines.fetch.resizing import resizer
+from pipelines.fetch.truncation import is_cut_picture
+from pipelines.fetch.web import Web
+from pipelines.fetch.worker import Media, Wanted
+from schemas.dataset import Fetch
+from schemas.outcome import OK, outcome
+
+_SNIFFED_BYTES = 1024
+# A larger body waits for its decoder on disk, so that `connections` bodies in flight stay in memory.
+_IN_MEMORY_BYTES = 2**22
+
+
+class PictureReader:
+    """Reads pictures from the web, from files, and from the tars of img2dataset."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._max_bytes = fetch.max_bytes
+        self._pictures = Pictures(fetch)
+
+    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+        """Return the one picture of all rows that share a URL."""
+        loop = asyncio.get_running_loop()
+        place = files.place_of(wanted[0].url) if wanted[0].local else None
+        if place:
+            media = await loop.run_in_executor(threads, self._from_disk, place)
+            return [media] * len(wanted)
+        with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
+            answer = await web.get(wanted[0].url, body)
+            if answer.outcome == OK:
+                media = await loop.run_in_executor(threads, self._from_web, body, answer.content_type)
+            else:
+                media = Media(answer.outcome)
+        return [media] * len(wanted)
+
+    def _from_web(self, body: IO[bytes], content_type: str) -> Media:
+        with clock.spent("decode"):
+            body.seek(0)
+            return self._pictures.stored(body.read(), content_type)
+
+    def _from_disk(self, place: files.Place) -> Media:
+        with clock.spent("decode"):
+            try:
+                data = files.read(place, self._max_bytes)
+            except files.UnreadableError as error:
+                return Media(error.outcome)
+            if place.member.endswith((".jpg", ".jpeg")):
+                return self._pictures.copied(data, files.beside(place, "json"))
+            return self._pictures.stored(data)
+
+
+class Pictures:
+    """Checks, decodes, resizes and encodes pictures with img2dataset's own `Resizer`. Thread-safe."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        import cv2
+        from PIL import Image
+
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        logging.getLogger("exifread").setLevel(logging.CRITICAL)
+        # Our own limit of pixels is the one that counts, and every oddity of a file becomes an outcome.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        self._max_pixels = fetch.max_pixels
+        self._resize = resizer(fetch)
+
+    def stored(self, data: bytes, content_type: str = "") -> Media:
+        """Return the picture as it is stored, or why it is not.
+
+        Args:
+            data: the body.
+            content_type: as the server said; believed only where the bytes are no picture.
+        """
+        size = self._size(data)
+        if isinstance(size, Media):
+            return size if size.outcome.reason != "undecodable" else _no_picture(data, content_type)
+        jpg, width, height, original_width, original_height, error = self._resize(io.BytesIO(data))
+        if error is not None:
+            return _no_picture(data, content_type)
+        return Media(
+            OK,
+            {
+                "jpg": jpg,
+                "width": width,
+                "height": height,
+                "original_width": original_width,
+                "original_height": original_height,
+                "exif": exif_of(data),
+                "sha256": hashlib.sha256(jpg).hexdigest(),
+            },
+        )
+
+    def copied(self, data: bytes, record: bytes | None) -> Media:
+        """Return a JPEG that img2dataset has stored already, untouched.
+
+        Args:
+            data: the member `KEY.jpg`.
+            record: the member `KEY.json`, which knows what the original was like.
+        """
+        size = self._size(data)
+        if isinstance(size, Media):
+            return size
+        width, height = size
+        original_width, original_height, exif = _recorded(record)
+        return Media(
+            OK,
+            {
+                "jpg": data,
+                "width": width,
+                "height": height,
+                "original_width": original_width or width,
+                "original_height": original_height or height,
+                "exif": exif,
+                "sha256": hashlib.sha256(data).hexdigest(),
+            },
+        )
+
+    def _size(self, data: bytes) -> tuple[int, int] | Media:
+        """Width and height by the header alone: nothing is decoded before its size is known."""
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(data)) as header:
+                width, height = header.size
+        except Image.DecompressionBombError:
+            return Media(outcome("invalid", "too_many_pixels"))
+        except Exception:  # parsers of pictures raise anything at all on bytes made to break them
+            return Media(outcome("invalid", "undecodable"))
+        if width * height > self._max_pixels:
+            return Media(outcome("invalid", "too_many_pixels"))
+        return width, height
+
+
+def _recorded(record: bytes | None) -> tuple[int | None, int | None, str | None]:
+    """The original's width, height and EXIF, where img2dataset's record of a sample says so."""
+    try:
+        known = json.loads(record or b"{}")
+    except ValueError:
+        known = {}
+    if not isinstance(known, dict):
+        known = {}
+    width, height, exif = (known.get(name) for name in ("original_width", "original_height", "exif"))
+    return (
+        width if isinstance(width, int) else None,
+        height if isinstance(height, int) else None,
+        exif if isinstance(exif, str) else None,
+    )
+
+
+def exif_of(data: bytes) -> str | None:
+    """Return the EXIF tags as img2dataset writes them: a JSON object of strings; None if unreadable."""
+    import exifread  # type: ignore[import-untyped]
+
+    try:
+        tags = exifread.process_file(io.BytesIO(data), details=False)
+        return json.dumps({name: str(value).strip() for name, value in tags.items() if value is not None})
+    except Exception:  # as img2dataset: tags made to break the parser are no tags
+        return None
+
+
+def _no_picture(data: bytes, content_type: str) -> Media:
+    """Say what bytes are that cannot be decoded."""
+    start = data[:_SNIFFED_BYTES].lower()
+    if b"<html" in start or b"<!doctype html" in start or content_type == "text/html":
+        return Media(outcome("invalid", "html"))
+    return Media(outcome("invalid", "truncated" if is_cut_picture(data) else "undecodable"))

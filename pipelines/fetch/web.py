@@ -1,0 +1,215 @@
+"""One GET from the open web: guarded, with a deadline for the whole of it and a cap on its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import aiohttp
+from yarl import URL
+
+from pipelines.errors import StopJob
+from pipelines.fetch.addresses import guard
+from pipelines.fetch.answers import AGAIN, of_error, of_status, retry_after_s
+from pipelines.fetch.names import Names
+from pipelines.fetch.politeness import LocalPermits, Permits, unwanted, user_agent
+from schemas.dataset import Fetch
+from schemas.outcome import OK, Outcome, outcome
+
+MAX_REDIRECTS = 10  # as most clients; 20 is the fetch standard's
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CHUNK_BYTES = 65_536
+# Shards are shuffled, so a host seldom comes again at once: idle connections would only use up files.
+_KEEP_ALIVE_S = 2.0
+# Before the second try, doubled before each later one; half to all of it, so that retries spread out.
+_BACKOFF_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a GET; the body, if it is ok, is in the file that was given."""
+
+    outcome: Outcome
+    content_type: str = ""
+    retry_after_s: float | None = None
+
+
+class Web:
+    """The client of one worker. Made, used and closed in one event loop."""
+
+    def __init__(self, fetch: Fetch, contact: str | None, permits: Permits | None = None) -> None:
+        self._fetch = fetch
+        self._permits = permits or LocalPermits()
+        names = Names()
+        public = contact is not None
+        # Two pools: a connection to an inside address, once made, must not serve a redirect from elsewhere.
+        self._listed = _session(guard(inside=fetch.allow_private_hosts, public=public), names, contact)
+        self._elsewhere = _session(guard(inside=False, public=public), names, contact)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._listed.close()
+        await self._elsewhere.close()
+
+    async def get(self, url: str, into: IO[bytes]) -> Answer:
+        """Ask for a URL, again where that may help, until its deadline.
+
+        Args:
+            url: of the list.
+            into: where the body goes, from its beginning.
+
+        Raises:
+            ConfigError: a public host would have been asked without a contact.
+            StopJob: this machine has no more open files or disk to give.
+        """
+        listed = checked(url)
+        if listed is None:
+            return Answer(outcome("invalid", "bad_url"))
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self._fetch.timeout_s) as deadline:
+                tries = 0
+                while True:
+                    into.seek(0)
+                    into.truncate()
+                    answer = await self._follow(listed, into, deadline)
+                    tries += 1
+                    if answer.outcome not in AGAIN or tries > self._fetch.retries:
+                        return answer
+                    pause_s = _pause_s(answer, tries)
+                    if now() + pause_s >= (deadline.when() or 0):
+                        return answer
+                    await asyncio.sleep(pause_s)
+        except TimeoutError:
+            return Answer(outcome("transient", "timeout"))
+
+    async def _follow(self, listed: URL, into: IO[bytes], deadline: asyncio.Timeout) -> Answer:
+        url: URL = listed
+        for _ in range(MAX_REDIRECTS + 1):
+            session = self._listed if url.host == listed.host else self._elsewhere
+            try:
+                async with (
+                    self._permitted(url, deadline),
+                    session.get(url, allow_redirects=False) as response,
+                ):
+                    location = response.headers.get("Location")
+                    wait_s = retry_after_s(response.headers.get("Retry-After"))
+                    self._permits.heard(url.host or "", response.status, wait_s)
+                    if response.status not in _REDIRECTS or location is None:
+                        return await self._read(response, into, wait_s)
+            except (aiohttp.ClientError, UnicodeError) as error:
+                return Answer(of_error(error))
+            target = checked(location, url)
+            if target is None:
+                return Answer(outcome("invalid", "bad_redirect"))
+            url = target
+        return Answer(outcome("invalid", "redirect_loop"))
+
+    @asynccontextmanager
+    async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[None]:
+        """Wait for the host's permit; the wait is no fault of the URL, so its clock stands still."""
+        now = asyncio.get_running_loop().time
+        left_s = (deadline.when() or 0) - now()
+        deadline.reschedule(None)
+        async with self._permits.permit(url.host or ""):
+            deadline.reschedule(now() + left_s)
+            yield
+
+    async def _read(self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None) -> Answer:
+        became = of_status(response.status)
+        if became == OK and unwanted(response.headers.getall("X-Robots-Tag", ())):
+            became = outcome("blocked", "robots_noai")
+        if became == OK:
+            inflate = _inflater(response.headers.get("Content-Encoding", ""))
+            if inflate is None:
+                became = outcome("invalid", "undecodable")
+            elif (response.content_length or 0) > self._fetch.max_bytes:
+                became = outcome("invalid", "too_many_bytes")
+            else:
+                became = await _copy(response.content, into, inflate, self._fetch.max_bytes)
+        return Answer(became, response.content_type, wait_s)
+
+
+Inflate = Callable[[bytes, int], bytes]
+
+
+async def _copy(body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, max_bytes: int) -> Outcome:
+    size = 0
+    async for chunk in body.iter_any():
+        try:
+            data = inflate(chunk, max_bytes - size + 1)
+        except zlib.error:
+            return outcome("invalid", "undecodable")
+        size += len(data)
+        if size > max_bytes:
+            return outcome("invalid", "too_many_bytes")
+        try:
+            into.write(data)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise disk_full() from error
+            raise
+    return OK if size else outcome("invalid", "empty")
+
+
+def _inflater(encoding: str) -> Inflate | None:
+    """Return what undoes a Content-Encoding, never making more bytes than asked for; None if nothing can.
+
+    We ask for none (`identity`), and some servers send one all the same.
+    """
+    if encoding.strip().lower() in ("", "identity"):
+        return lambda data, _: data
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return None
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
+    return inflater.decompress
+
+
+def _pause_s(answer: Answer, tries: int) -> float:
+    backoff_s: float = _BACKOFF_S * 2 ** (tries - 1) * random.uniform(0.5, 1)
+    return max(answer.retry_after_s or 0.0, backoff_s)
+
+
+def checked(url: str, base: URL | None = None) -> URL | None:
+    """Return a URL that may be asked for, or None: http(s), with a host, without credentials."""
+    try:
+        parsed = URL(url)
+        if base is not None:
+            parsed = base.join(parsed)
+        port = parsed.port
+    except (ValueError, TypeError):
+        return None
+    proper = parsed.scheme in ("http", "https") and parsed.host and port
+    return parsed if proper and parsed.user is None and parsed.password is None else None
+
+
+def disk_full() -> StopJob:
+    """Return the error of a disk without room."""
+    return StopJob(
+        "failed/disk_full: the disk of temporary files is full; make room there or set TMPDIR to another "
+        "folder, then start the job again"
+    )
+
+
+def _session(factory: Callable[..., object], names: Names, contact: str | None) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0,  # the worker counts its requests itself
+        resolver=names,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        socket_factory=factory,  # type: ignore[arg-type]
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"User-Agent": user_agent(contact), "Accept-Encoding": "identity"},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        read_bufsize=_CHUNK_BYTES,
+        trust_env=False,
+    )

@@ -1,0 +1,75 @@
+"""Equal media under different URLs: one query over the committed tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.storage import Root
+from schemas.candidate import shard_name
+from schemas.version import TOMBSTONE
+
+if TYPE_CHECKING:
+    import duckdb
+
+# `first` is the row of the lowest key among equal media, as a number: longer keys are higher ones.
+_QUERY = """
+with ok as (
+    select key, kind, sha256, media_url
+    from read_parquet($paths)
+    where outcome = 'ok' and sha256 is not null
+),
+first as (
+    select kind, sha256, min_by(key, key::ubigint) as key, min_by(media_url, key::ubigint) as media_url
+    from ok
+    group by kind, sha256
+    having count(*) > 1
+)
+select ok.key as key, 'filtered' as outcome, 'duplicate_media' as reason, first.key as same_as
+from ok join first using (kind, sha256)
+where ok.media_url <> first.media_url
+order by ok.key::ubigint
+"""
+
+
+def duplicate_media(root: Root, shards: Sequence[int]) -> pa.Table:
+    """Return a tombstone for every sample whose media an earlier sample has under another URL.
+
+    Media are equal if their stored bytes are (sha256) and their kind is; of equal ones, the lowest key
+    stays. Rows that name the same URL as the one that stays are no duplicates of it but other captions of
+    the same picture, each a candidate of its own, and all of them stay. So of
+
+        key 1: a.jpg "a bell", key 2: a.jpg "bells ring", key 3: copy-of-a.jpg "a bell"
+
+    key 3 alone is a duplicate. Text has no media and no duplicates.
+
+    Args:
+        root: of the dataset.
+        shards: the numbers of the shards that the version will name.
+
+    Returns:
+        A table of `TOMBSTONE`, in the order of the keys.
+    """
+    if not shards:
+        return TOMBSTONE.empty_table()
+    paths = [f"media/{shard_name(shard)}.parquet" for shard in shards]
+    with _connected(root) as connection:
+        asked = connection.sql(_QUERY, params={"paths": [_address(root, path) for path in paths]})
+        found: pa.Table = asked.to_arrow_table()
+    return found.cast(TOMBSTONE)
+
+
+def _connected(root: Root) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": os.cpu_count() or 1})
+    if not root.is_local:
+        connection.register_filesystem(root.fs)
+    return connection
+
+
+def _address(root: Root, name: str) -> str:
+    return root.path(name) if root.is_local else f"{root.url}/{name}"

@@ -1,0 +1,132 @@
+import io
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.fetch.picture import Pictures, exif_of
+from pipelines.fetch.truncation import is_cut_picture
+from schemas.dataset import Fetch
+
+MODES = ["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+WHOLE = [
+    "plain.jpg", "small.jpg", "grey.jpg", "cmyk.jpg", "progressive.jpg", "rotated.jpg", "rgb.png",
+    "alpha.png", "palette.png", "deep.png", "lossy.webp", "some.avif", "some.tif", "some.bmp", "animated.gif",
+]  # fmt: skip
+
+
+def theirs(data, mode):
+    """Return what img2dataset itself makes of a picture."""
+    from img2dataset.resizer import Resizer
+
+    return Resizer(image_size=256, resize_mode=mode, resize_only_if_bigger=False)(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", WHOLE)
+def test_stored_as_img2dataset_stores_it(server, name, mode):
+    """The same bytes and settings give the same JPEG, byte for byte, in every mode and format."""
+    data = server.files[name][0]
+    made = Pictures(Fetch(resize_mode=mode)).stored(data)
+    jpg, width, height, original_width, original_height, error = theirs(data, mode)
+
+    assert error is None
+    assert made.outcome == ("ok", "")
+    assert made.columns["jpg"] == jpg
+    assert [made.columns[name] for name in ("width", "height")] == [width, height]
+    assert [made.columns[f"original_{name}"] for name in ("width", "height")] == [
+        original_width,
+        original_height,
+    ]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_picture_without_its_end_is_cut(server, name):
+    """Whatever is stored has decoded whole; bytes that stop early never are."""
+    data = server.files[name][0]
+    made = Pictures(Fetch()).stored(data[: len(data) * 9 // 10])
+
+    assert made.outcome.status == "invalid"
+    assert not is_cut_picture(data)
+
+
+def test_threads_keep_the_output_of_the_process(server, capfd):
+    """img2dataset swaps stdout and stderr around each picture; with several threads that would lose them."""
+    pictures = Pictures(Fetch())
+    data = [server.files[name][0] for name in WHOLE] * 8
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(pictures.stored, data))
+    os.write(1, b"still here")
+    sys.stderr.write("and here")
+
+    assert {each.outcome.status for each in made} == {"ok"}
+    assert len({each.columns["sha256"] for each in made}) == len(
+        {each.columns["sha256"] for each in made[: len(WHOLE)]}
+    )
+    assert tuple(capfd.readouterr()) == ("still here", "and here")
+
+
+def test_exif_is_kept_as_img2dataset_keeps_it(server):
+    """Tags become a JSON object of strings; the picture itself is not turned."""
+    made = Pictures(Fetch(resize_mode="no")).stored(server.files["rotated.jpg"][0])
+    tags = json.loads(made.columns["exif"])
+
+    assert (tags["Image Make"], tags["Image Orientation"]) == ("Echo", "Rotated 90 CW")
+    assert (made.columns["width"], made.columns["height"]) == (400, 300)
+    assert json.loads(exif_of(server.files["plain.jpg"][0])) == {}
+
+
+def test_a_foreign_jpeg_is_copied_untouched(server):
+    """What img2dataset stored is not encoded again; its record says what the original was like."""
+    data = server.files["small.jpg"][0]
+    record = json.dumps({"original_width": 1000, "original_height": 800, "exif": "{}"}).encode()
+    made = Pictures(Fetch()).copied(data, record)
+
+    assert made.columns["jpg"] == data
+    assert [made.columns[name] for name in ("width", "original_width", "original_height", "exif")] == [
+        100,
+        1000,
+        800,
+        "{}",
+    ]
+
+
+@pytest.mark.parametrize("record", [None, b"", b"{", b"[1]", b"{}", b'{"original_width": "wide", "exif": 3}'])
+def test_a_foreign_jpeg_needs_no_record(server, record):
+    """Without a record the copy is its own original."""
+    made = Pictures(Fetch()).copied(server.files["small.jpg"][0], record)
+
+    assert [made.columns[name] for name in ("original_width", "original_height")] == [100, 80]
+
+
+def test_pixels_are_counted_before_decoding(server, monkeypatch):
+    """A header that claims too much is refused without a decoder seeing it."""
+    pictures = Pictures(Fetch(max_pixels=400 * 300))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+
+    assert pictures.stored(server.files["giant.png"][0]).outcome == ("invalid", "too_many_pixels")
+    assert pictures.stored(server.files["large.png"][0]).outcome == ("invalid", "too_many_pixels")
+
+
+def test_the_pixel_limit_is_inclusive(server):
+    """A picture at the limit stays, one pixel past it goes."""
+    data = server.files["plain.jpg"][0]
+
+    assert Pictures(Fetch(max_pixels=400 * 300)).stored(data).outcome == ("ok", "")
+    assert Pictures(Fetch(max_pixels=400 * 300 - 1)).stored(data).outcome == ("invalid", "too_many_pixels")
+
+
+def test_bytes_made_to_break_parsers_are_outcomes(server):
+    """Flipped bytes anywhere in a picture never raise."""
+    pictures = Pictures(Fetch(max_pixels=1_000_000))
+    rng = np.random.default_rng(0)
+    for name in WHOLE:
+        data = np.frombuffer(server.files[name][0], np.uint8)
+        for _ in range(20):
+            broken = data.copy()
+            broken[rng.integers(0, min(len(broken), 400), 8)] = rng.integers(0, 256, 8)
+            assert pictures.stored(broken.tobytes()).outcome.status in {"ok", "invalid"}
