@@ -8,7 +8,7 @@ import pytest
 from jobs.job import load
 from jobs.report import main, write_report
 from pipelines.errors import ConfigError, StorageError
-from tests.conftest import digest, echolens
+from tests.conftest import digest, echolens, status
 
 MEGABYTES = 1_000_000
 
@@ -49,8 +49,6 @@ def test_a_file_and_queries_of_ones_own(built, tmp_path, capsys):
 
 def test_numbers_are_those_of_status(built, tmp_path):
     """What the page counts is what `status` counts."""
-    from tests.conftest import status
-
     page = Path(write_report(load(str(built.root)), out=tmp_path / "page.html")).read_text()
     numbers = status(built.root)
 

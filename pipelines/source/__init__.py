@@ -1,0 +1,14 @@
+"""lists -> candidates: what to want, in which order, in which shards.
+
+| file                  | list                                                                            |
+|-----------------------|---------------------------------------------------------------------------------|
+| wit                   | tab-separated, 17 columns with a header, quoted, many languages                 |
+| conceptual_captions   | tab-separated without a header: CC3M caption, url; CC12M url, caption           |
+| audiocaps             | comma-separated with a header: audiocap_id, youtube_id, start_time, caption     |
+| vggsound              | comma-separated without a header: youtube_id, start_s, label, split             |
+| folder                | pictures, sounds and videos in a folder                                         |
+| img2dataset           | a folder that img2dataset wrote                                                 |
+
+`records` cuts text into rows, `database` keeps the rows of all lists out of core, `lanes` orders them and
+cuts shards, `plan` writes it all down.
+"""

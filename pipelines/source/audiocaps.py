@@ -1,0 +1,47 @@
+"""AudioCaps: clips of YouTube and a written caption each, comma-separated with a header.
+
+A clip of the validation and test lists has five rows, one a caption.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pipelines.source.listing import Listing, another_format
+from pipelines.source.media_template import to_sql
+from pipelines.source.records import RECORD, TextList
+from schemas.dataset import Source
+
+_HEADER = "audiocap_id,youtube_id,start_time,caption"
+# A caption in quotes may hold line ends.
+_START = r"\d+,[\w-]{11},"
+
+_SQL = r"""
+SELECT row, line, text,
+    'clip' AS kind,
+    watch_url(bare(f[2])) AS url,
+    seconds(bare(f[3])) AS start_s,
+    10.0 AS length_s,
+    bare(f[4]) AS caption,
+    format($media::VARCHAR, trim(bare(f[2])), start_s::BIGINT) AS media_url,
+    CASE WHEN fault IS NOT NULL THEN fault
+         WHEN len(f) <> 4 THEN 'columns'
+         WHEN unpaired(f) THEN 'quotes'
+         WHEN start_s IS NULL THEN 'number' END AS fault
+FROM (SELECT *, comma_fields(text) AS f FROM records)
+"""
+
+
+def open_list(source: Source) -> Listing:
+    """Return the list, after a look at its header.
+
+    Raises:
+        ListError: it has no header, or another one.
+        ConfigError: the media template cannot be filled in.
+    """
+    text = TextList(source.list, _START)
+    head = text.head(1)
+    if head[0] != _HEADER:
+        raise another_format(source, head, f"begins with the header {_HEADER}")
+    media = to_sql(source.media, ("youtube_id", "start_s"))
+    return Listing(RECORD, partial(text.batches, 1), _SQL, {"media": media})

@@ -1,0 +1,114 @@
+"""What every list held, and whether it holds what the dataset's file names."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.errors import ConfigError
+from pipelines.source import wit
+from schemas.dataset import Source
+from schemas.plan import Counts, LaneCounts, PlanCounts, SourceCounts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# VGGSound has 309 labels, WIT 108 languages; a list that is something else may have one a row.
+_MOST_FREQUENT = 1000
+
+_FATES = """
+SELECT list_number(listed.seq) AS number, fault, kept.seq IS NULL AS is_duplicate, ruled_out, count(*)
+FROM listed LEFT JOIN kept USING (seq) GROUP BY ALL
+"""
+# Of one column and one list: its values with the candidates and the rows that have them.
+_NAMES = """
+SELECT {column}, count(kept.seq), count(*) AS rows FROM listed LEFT JOIN kept USING (seq)
+WHERE fault IS NULL AND {column} IS NOT NULL AND list_number(listed.seq) = $number
+GROUP BY 1 ORDER BY rows DESC, 1 LIMIT $most
+"""
+
+
+def count(database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequence[LaneCounts]) -> PlanCounts:
+    """Return the counts of every list and of all together.
+
+    Raises:
+        ConfigError: a source names a label, a split or only languages that no row of its list has.
+    """
+    fates: dict[int, Counter[tuple[str, str]]] = {number: Counter() for number in range(len(sources))}
+    for number, fault, is_duplicate, ruled_out, rows in database.execute(_FATES).fetchall():
+        if fault:
+            fates[number]["reject", fault] += rows
+        elif is_duplicate:
+            fates[number]["duplicate", ""] += rows
+        else:
+            fates[number]["filtered" if ruled_out else "wanted", ruled_out or ""] += rows
+    found = tuple(_source(database, number, sources[number], fates[number]) for number in fates)
+    totals = _counts(sum(fates.values(), Counter()))
+    return PlanCounts(**totals.model_dump(), sources=found, lanes=tuple(lanes))
+
+
+def _counts(fates: Mapping[tuple[str, str], int]) -> Counts:
+    def of(fate: str) -> dict[str, int]:
+        return {reason: rows for (name, reason), rows in sorted(fates.items()) if name == fate}
+
+    candidates = sum(of("wanted").values()) + sum(of("filtered").values())
+    return Counts(
+        rows_read=sum(fates.values()),
+        rejects=sum(of("reject").values()),
+        duplicates=sum(of("duplicate").values()),
+        candidates=candidates,
+        reject_reasons=of("reject"),
+        filtered=of("filtered"),
+    )
+
+
+def _source(
+    database: DuckDBPyConnection, number: int, source: Source, fates: Mapping[tuple[str, str], int]
+) -> SourceCounts:
+    values = {"number": number, "most": _MOST_FREQUENT}
+    columns = {
+        column: database.execute(_NAMES.replace("{column}", column), values).fetchall()
+        for column in ("language", "label", "split")
+    }
+    rows_of = {column: {name: rows for name, _, rows in found} for column, found in columns.items()}
+    candidates_of = {column: {name: kept for name, kept, _ in found} for column, found in columns.items()}
+    _check_names(source, "label", source.labels, rows_of["label"])
+    _check_names(source, "split", (source.split,) if source.split else (), rows_of["split"])
+    absent = [language for language in source.languages if language not in rows_of["language"]]
+    if len(absent) == len(source.languages):
+        _check_names(source, "language", absent, rows_of["language"])
+    counts = _counts(fates)
+    warnings = [*wit.warnings(source)]
+    warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
+    if counts.duplicates and not counts.candidates:
+        warnings.append(f"{source.list}: every row is in an earlier list, so none is taken from here")
+    return SourceCounts(
+        **counts.model_dump(),
+        kind=source.kind,
+        list=source.list,
+        languages=candidates_of["language"],
+        labels=candidates_of["label"],
+        warnings=tuple(warnings),
+    )
+
+
+def _check_names(source: Source, word: str, names: Sequence[str], rows_of: Mapping[str, int]) -> None:
+    for name in names:
+        if name not in rows_of:
+            near = ", ".join(f"{other!r} ({rows_of[other]:,} rows)" for other in _nearest(name, rows_of))
+            raise ConfigError(
+                f"no row of {source.list} has the {word} {name!r}; "
+                f"write it as the list does, the nearest are {near}"
+            )
+
+
+def _nearest(name: str, names: Mapping[str, int]) -> list[str]:
+    """Return three names: those that contain `name` first, then by likeness, then by frequency."""
+
+    def distance(other: str) -> tuple[bool, float, int]:
+        likeness = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return name.lower() not in other.lower(), -likeness, -names[other]
+
+    return sorted(names, key=distance)[:3]

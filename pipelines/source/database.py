@@ -1,0 +1,198 @@
+"""The rows of all lists in one DuckDB file: what does not fit into memory lies in a scratch folder.
+
+| table  | a row is                                                                           |
+|--------|------------------------------------------------------------------------------------|
+| listed | a row of a list: a reject if it has a `fault`, else CANDIDATE's columns but `lane` |
+| kept   | the `seq` of a candidate: of every row that is no reject and no duplicate          |
+
+`seq` is the place of a row among the rows of all lists. Nothing depends on the order in which threads finish.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.errors import EcholensError, ListError, StopJob
+from pipelines.source.listing import Listing
+from schemas.dataset import Source
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# What a Listing's SQL may give, in types that the lists agree on.
+ROW = """
+row BIGINT, line BIGINT, text VARCHAR, fault VARCHAR, ruled_out VARCHAR, kind VARCHAR, url VARCHAR,
+media_url VARCHAR, start_s DOUBLE, length_s DOUBLE, language VARCHAR, label VARCHAR, split VARCHAR,
+page_url VARCHAR, attribution VARCHAR, source_key VARCHAR, caption VARCHAR
+"""
+
+_SETUP = rf"""
+CREATE TABLE blank ({ROW});
+CREATE MACRO seq_of(list_number, row) AS (list_number::BIGINT << 40) + row;
+CREATE MACRO list_number(seq) AS seq >> 40;
+CREATE TABLE listed (
+    seq BIGINT, line BIGINT, fault VARCHAR, text VARCHAR, ruled_out VARCHAR, same UHUGEINT,
+    id VARCHAR, source VARCHAR, source_row BIGINT, kind VARCHAR, media_url VARCHAR, start_s DOUBLE,
+    length_s DOUBLE, language VARCHAR, label VARCHAR, split VARCHAR, page_url VARCHAR,
+    attribution VARCHAR, licence VARCHAR, source_key VARCHAR, caption VARCHAR, url VARCHAR);
+
+-- Fields as they stand, with the quotes around them. A field is quoted if the quotes close before its end.
+CREATE MACRO tab_fields(line) AS CASE WHEN contains(line, '"')
+    THEN regexp_extract_all(line || chr(9), '("(?:[^"]|"")*"|[^\t]*)\t', 1)
+    ELSE string_split(line, chr(9)) END;
+CREATE MACRO comma_fields(line) AS CASE WHEN contains(line, '"')
+    THEN regexp_extract_all(line || ',', '("(?:[^"]|"")*"|[^,]*),', 1)
+    ELSE string_split(line, ',') END;
+CREATE MACRO unpaired(fields) AS len(list_filter(fields,
+    lambda field: field[1] = '"' AND (length(field) = 1 OR field[-1] <> '"'))) > 0;
+CREATE MACRO bare(field) AS CASE WHEN field[1] = '"' AND field[-1] = '"' AND length(field) > 1
+    THEN replace(field[2:-2], '""', '"') ELSE field END;
+
+CREATE MACRO tidy(value) AS trim(regexp_replace(value, '[\t\n\v\f\r]+', ' ', 'g'));
+-- Null for whatever is no plain number of seconds.
+CREATE MACRO seconds(value) AS CASE WHEN regexp_full_match(trim(value), '\d{{1,8}}(?:\.\d*)?')
+    THEN CAST(trim(value) AS DOUBLE) END;
+CREATE MACRO watch_url(id) AS CASE WHEN trim(id) = '' THEN ''
+    ELSE 'https://www.youtube.com/watch?v=' || trim(id) END;
+CREATE MACRO start_ms(start_s) AS coalesce(CAST(floor(start_s * 1000 + 0.5) AS BIGINT)::VARCHAR, '');
+"""
+
+_ADD = """
+INSERT INTO listed BY NAME
+SELECT
+    seq_of($number, row) AS seq,
+    line, bad AS fault, CASE WHEN bad IS NOT NULL THEN left(text, 1000) END AS text,
+    $source AS source, row AS source_row,
+    coalesce(ruled_out, CASE WHEN words = '' THEN 'no_caption' END) AS ruled_out,
+    md5_number(concat_ws(chr(0), address, start_ms(start_s), words)) AS same,
+    left(sha256(concat_ws(chr(0), $source, address, start_ms(start_s), words)), 32) AS id,
+    CASE WHEN $take = 'text' THEN 'text' ELSE kind END AS kind,
+    CASE WHEN $take = 'media' THEN coalesce(nullif(trim(media_url), ''), address) END AS media_url,
+    start_s, length_s, language, label, split, page_url, attribution,
+    'unknown' AS licence, source_key, words AS caption, address AS url
+FROM (
+    SELECT *, tidy(url) AS address, tidy(caption) AS words,
+        coalesce(fault, CASE WHEN address = '' THEN 'no_url' END) AS bad
+    FROM ({sql} UNION ALL BY NAME FROM blank)
+)
+"""
+
+# Of equal rows the first is kept; before it goes one that its list does not rule out, so that an unwanted
+# row never hides a wanted one.
+_KEEP = """
+CREATE TABLE kept AS
+SELECT min(seq + CASE WHEN ruled_out IS NULL THEN 0 ELSE 1::BIGINT << 62 END) & ((1::BIGINT << 62) - 1) AS seq
+FROM listed WHERE fault IS NULL GROUP BY same
+"""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the database may use of a machine.
+
+    Attributes:
+        memory: of its buffers; what does not fit goes to the scratch folder.
+        threads: at most. DuckDB wants some 125 MB for each to sort out of core.
+    """
+
+    memory: str = "1GiB"
+    threads: int = 4
+
+
+DEFAULT_SIZE = Size()
+
+
+def connect(scratch: Path, size: Size) -> DuckDBPyConnection:
+    """Return a new database in a scratch folder, which has room for what the plan keeps of the lists."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": size.memory,
+        "temp_directory": str(scratch / "spill"),
+        "threads": min(size.threads, os.cpu_count() or 1),
+        # Every query that needs an order says so; keeping one besides costs memory.
+        "preserve_insertion_order": False,
+    }
+    database = duckdb.connect(scratch / "rows.duckdb", config=settings)
+    database.execute(_SETUP)
+    return database
+
+
+@contextmanager
+def room_checked(scratch: Path) -> Iterator[None]:
+    """Say in one sentence that the database has no room left.
+
+    Raises:
+        StopJob: the scratch folder or the memory is full.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise StopJob(
+            f"the lists do not fit into {scratch.parent} ({str(error).splitlines()[0]}); "
+            "make room there, or set TMPDIR to a larger disk"
+        ) from error
+
+
+def add(
+    database: DuckDBPyConnection,
+    number: int,
+    source: Source,
+    listing: Listing,
+    report: Callable[[str, int], None],
+) -> None:
+    """Read a list into `listed`.
+
+    Args:
+        database: from `connect`.
+        number: of the list, in the order of the dataset's file.
+        source: as the dataset's file has it.
+        listing: the opened list.
+        report: is told the list and how many of its rows are read, again and again.
+
+    Raises:
+        ListError: the list cannot be read to its end, or has no rows.
+    """
+    import duckdb
+
+    stopped: list[EcholensError] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        rows = 0
+        try:
+            for batch in listing.batches():
+                rows += len(batch)
+                report(source.list, rows)
+                yield batch
+        except EcholensError as error:
+            # DuckDB would make a text of its own of it.
+            stopped.append(error)
+            raise
+        if not rows:
+            stopped.append(ListError(f"list {source.list} has no rows; give the whole list"))
+            raise stopped[0]
+
+    database.register("records", pa.RecordBatchReader.from_batches(listing.schema, watched()))
+    values = {"number": number, "source": source.kind, "take": source.take} | dict(listing.values)
+    try:
+        database.execute(_ADD.replace("{sql}", listing.sql), values)
+    except duckdb.Error:
+        if stopped:
+            raise stopped[0] from None
+        raise
+    finally:
+        database.unregister("records")
+
+
+def keep(database: DuckDBPyConnection) -> None:
+    """Decide which of equal rows is the candidate, over all lists: make `kept`."""
+    database.execute(_KEEP)

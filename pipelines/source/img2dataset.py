@@ -1,0 +1,115 @@
+"""A folder that img2dataset wrote as `webdataset`: NNNNN.tar with the pictures, NNNNN.parquet with every row.
+
+The pictures are taken as they are. A row that img2dataset could not fetch has no picture here, so the list
+rules it out (`filtered/no_media`); it may still come from another list that names its URL.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.errors import ListError
+from pipelines.source.listing import Listing
+from schemas.dataset import Source
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("url", pa.string()),
+        pa.field("caption", pa.string()),
+        pa.field("key", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("tar", pa.string()),
+    ]
+)
+_SQL = r"""
+SELECT row, row + 1 AS line, key AS text, 'image' AS kind, url, key AS source_key,
+    coalesce(caption, '') AS caption,
+    tar || '#' || key || '.' || $extension AS media_url,
+    CASE WHEN status <> 'success' AND $take = 'media' THEN 'no_media' END AS ruled_out
+FROM records
+"""
+_SHARD = re.compile(r"\d+\.parquet")
+_ENCODINGS = ("jpg", "png", "webp")
+
+
+def open_list(source: Source) -> Listing:
+    """Return the rows of all shards, in the order of their names.
+
+    Raises:
+        ListError: the folder is not there or has no shards, or a shard is damaged.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(source.list)
+        names = {str(found).rpartition("/")[2] for found in fs.ls(path, detail=False)}
+    except (OSError, ImportError, ValueError) as error:
+        raise ListError(f"folder {source.list} cannot be read ({error}); check the path") from error
+    shards = sorted(name.removesuffix(".parquet") for name in names if _SHARD.fullmatch(name))
+    if not shards:
+        raise ListError(
+            f"folder {source.list} has no NNNNN.parquet; give the output_folder of img2dataset, "
+            "written with output_format=webdataset"
+        )
+    if lost := [shard for shard in shards if f"{shard}.tar" not in names]:
+        raise ListError(f"folder {source.list} has {lost[0]}.parquet without {lost[0]}.tar; copy both")
+    extension = _extension(fs, path, shards) if source.take == "media" else ""
+    values = {"extension": extension, "take": source.take}
+    return Listing(_SCHEMA, partial(_batches, fs, path, shards), _SQL, values)
+
+
+def _batches(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    row = 0
+    for shard in shards:
+        path = f"{folder}/{shard}.tar"
+        tar = Path(path).as_uri() if "file" in fs.protocol else str(fs.unstrip_protocol(path))
+        try:
+            with fs.open(f"{folder}/{shard}.parquet", "rb") as file:
+                parquet = pq.ParquetFile(file)
+                columns = [name for name in _SCHEMA.names if name in parquet.schema_arrow.names]
+                for batch in parquet.iter_batches(columns=columns):
+                    yield _row_batch(batch, row, tar)
+                    row += len(batch)
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise ListError(
+                f"{folder}/{shard}.parquet is no shard of img2dataset ({error}); "
+                "let img2dataset finish, or take the shard out"
+            ) from error
+
+
+def _row_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
+    count = len(batch)
+    caption = batch["caption"] if "caption" in batch.schema.names else pa.nulls(count)
+    columns = {
+        "row": pa.array(range(row, row + count), pa.int64()),
+        "url": pc.fill_null(batch["url"].cast(pa.string()), ""),
+        "caption": caption.cast(pa.string()),
+        "key": batch["key"].cast(pa.string()),
+        "status": batch["status"].cast(pa.string()),
+        "tar": pa.array([tar] * count, pa.string()),
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
+
+
+def _extension(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) -> str:
+    """Return how the pictures are encoded: one of img2dataset's three encodings for the whole folder."""
+    for shard in shards:
+        try:
+            with fs.open(f"{folder}/{shard}.tar", "rb") as file, tarfile.open(fileobj=file) as tar:
+                for member in tar:
+                    if (extension := member.name.rpartition(".")[2]) in _ENCODINGS:
+                        return extension
+        except (OSError, tarfile.TarError) as error:
+            raise ListError(
+                f"{folder}/{shard}.tar cannot be read ({error}); "
+                "let img2dataset finish, or take the shard out"
+            ) from error
+    return _ENCODINGS[0]

@@ -1,0 +1,155 @@
+"""Candidates -> the order in which they are asked for, and where it is cut into shards.
+
+| lane  | its rows                                                                | their order              |
+|-------|-------------------------------------------------------------------------|--------------------------|
+| web   | hosts without a lane of their own                                       | shuffled by URL and seed |
+| HOST  | a host with a limit, or with many of the rows                           | that of the lists        |
+| local | media that no web host is asked for: `file://`, `s3://`, ...            | that of the lists        |
+| none  | texts: nothing to fetch                                                 | that of the lists        |
+
+Neighbours in `web` are on different hosts. All rows of one URL lie in one shard, so it is fetched once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import ConfigError
+from schemas.candidate import KINDS, SHARD_DIGITS
+from schemas.plan import LaneCounts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# Hosts that publish limits. Wikimedia's: two connections and 25 Mbit/s.
+LIMITED_HOSTS = frozenset({"upload.wikimedia.org"})
+# A host with more of the rows than this, left in `web`, would hold up every shard there.
+LARGE_SHARE = 0.05
+# With fewer rows to fetch than this a share says little, and lanes would be shards of a few rows.
+MIN_ROWS_FOR_LANES = 500
+# Of shards that take long: clips, and pictures of limited hosts. A kill costs the open shards.
+SLOW_SHARD_ROWS = 100
+# More slow shards than this get more rows instead: WIT whole would be 370,000 shards of 100.
+MAX_SLOW_SHARDS = 50_000
+
+_HOSTED = r"""
+CREATE TABLE hosted AS
+SELECT seq, kind, md5_number(address) AS place, md5_number_upper(concat($seed::BIGINT, ':', address)) AS turn,
+    CASE WHEN media_url IS NULL THEN '/none'
+         WHEN authority <> '' THEN lower(regexp_replace(authority, '^.*@|\.?(?::\d*)?$', '', 'g'))
+         WHEN contains(media_url, '://') AND NOT regexp_matches(media_url, '^(?i)https?:') THEN '/local'
+         ELSE '' END AS host
+FROM (SELECT seq, kind, media_url, coalesce(media_url, url) AS address,
+          regexp_extract(media_url, '^(?i)https?://([^/?#]*)', 1) AS authority
+      FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NULL)
+"""
+_FETCHABLE = "SELECT count(*) FROM hosted WHERE host NOT IN ('/none', '/local')"
+_HOSTS = """
+SELECT host FROM hosted WHERE host NOT IN ('web', 'local', 'none') GROUP BY host
+HAVING list_contains($limited::VARCHAR[], host)
+    OR ($fetchable >= $min_rows::BIGINT AND count(*) > $share::DOUBLE * $fetchable)
+"""
+_WANTED = """
+CREATE TABLE wanted AS
+SELECT seq, kind, place, turn,
+    CASE WHEN list_contains($lanes::VARCHAR[], host) THEN ltrim(host, '/') ELSE 'web' END AS lane
+FROM hosted
+"""
+_LANES = """
+CREATE TABLE lanes AS
+SELECT kind, lane, row_number() OVER (ORDER BY list_position($kinds::VARCHAR[], kind), lane <> 'web', lane)
+    AS lane_number
+FROM (SELECT DISTINCT kind, lane FROM wanted)
+"""
+_GROUPS = """
+CREATE TABLE groups AS
+SELECT lane_number, place, min(seq) AS first, count(*) AS rows,
+    CASE WHEN lane = 'web' THEN min(turn) ELSE min(seq)::UBIGINT END AS turn
+FROM wanted JOIN lanes USING (kind, lane) GROUP BY lane_number, lane, place
+"""
+_GROUPS_OF_LANES = """
+SELECT kind, lane, count(*), sum(rows)::BIGINT FROM groups JOIN lanes USING (lane_number)
+GROUP BY lane_number, kind, lane ORDER BY lane_number
+"""
+_SIZES = "SELECT rows FROM groups ORDER BY lane_number, turn, first"
+# Every candidate with a key, in the order of the keys.
+ROWS_IN_ORDER = """
+FROM listed JOIN wanted USING (seq) JOIN lanes ON lanes.kind = wanted.kind AND lanes.lane = wanted.lane
+JOIN groups USING (lane_number, place)
+ORDER BY lane_number, groups.turn, first, seq
+"""
+
+
+def plan_shards(
+    database: DuckDBPyConnection, shard_rows: int, seed: int, limited_hosts: Collection[str]
+) -> list[tuple[LaneCounts, list[int]]]:
+    """Return every lane of every kind, in the order of the shards, with the rows of each of its shards.
+
+    Args:
+        database: with `listed` and `kept`; gets the tables that `ROWS_IN_ORDER` reads.
+        shard_rows: the most rows of a shard.
+        seed: of the order of `web`.
+        limited_hosts: hosts that have a lane of their own however few rows they have.
+
+    Raises:
+        ConfigError: the shards are more than five digits can name.
+    """
+    database.execute(_HOSTED, {"seed": seed})
+    values = {
+        "limited": [*limited_hosts],
+        "fetchable": database.execute(_FETCHABLE).fetchall()[0][0],
+        "min_rows": MIN_ROWS_FOR_LANES,
+        "share": LARGE_SHARE,
+    }
+    hosts = database.execute(_HOSTS, values).fetchall()
+    database.execute(_WANTED, {"lanes": ["/none", "/local", *(host for (host,) in hosts)]})
+    database.execute(_LANES, {"kinds": [*KINDS]})
+    database.execute(_GROUPS)
+    lanes = database.execute(_GROUPS_OF_LANES).fetchall()
+    slow_rows = sum(rows for kind, lane, _, rows in lanes if _is_slow(kind, lane, limited_hosts))
+    slow_limit = min(shard_rows, max(SLOW_SHARD_ROWS, -(-slow_rows // MAX_SLOW_SHARDS)))
+    sizes_G: npt.NDArray[np.int64] = database.execute(_SIZES).fetchnumpy()["rows"]
+    planned, done = [], 0
+    for kind, lane, groups, rows in lanes:
+        limit = slow_limit if _is_slow(kind, lane, limited_hosts) else shard_rows
+        shards = cut(sizes_G[done : done + groups], limit)
+        planned.append((LaneCounts(kind=kind, lane=lane, rows=rows, shards=len(shards)), shards))
+        done += groups
+    _check_names_suffice([lane for lane, _ in planned], shard_rows)
+    return planned
+
+
+def _is_slow(kind: str, lane: str, limited_hosts: Collection[str]) -> bool:
+    return kind == "clip" or (kind == "image" and lane in limited_hosts)
+
+
+def _check_names_suffice(lanes: Sequence[LaneCounts], shard_rows: int) -> None:
+    shards, most = sum(lane.shards for lane in lanes), 10**SHARD_DIGITS
+    if shards > most:
+        raise ConfigError(
+            f"the lists give {shards:,} shards, but their names have room for {most:,}; "
+            f"set shard_rows to {shard_rows * (shards // most + 1):,} or more"
+        )
+
+
+def cut(sizes_G: npt.NDArray[np.int64], limit: int) -> list[int]:
+    """Return the rows of each shard: in order, as many whole groups as fit.
+
+    Args:
+        sizes_G: rows of each group [G], all at least 1. A group larger than a shard is cut itself.
+        limit: the most rows of a shard.
+    """
+    pieces_G = -(-sizes_G // limit)
+    pieces = np.full(pieces_G.sum(), limit, np.int64)
+    pieces[np.cumsum(pieces_G) - 1] = sizes_G - (pieces_G - 1) * limit
+    ends = np.cumsum(pieces)
+    shards, start = [], 0
+    while ends.size and start < ends[-1]:
+        end = int(ends[np.searchsorted(ends, start + limit, side="right") - 1])
+        shards.append(end - start)
+        start = end
+    return shards

@@ -1,0 +1,163 @@
+"""The plan of a dataset: lists -> candidates/NNNNN.parquet and plan/, the counts last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
+from pipelines.source.apart import Report, apart
+from pipelines.source.counts import count
+from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked
+from pipelines.source.lanes import LIMITED_HOSTS, ROWS_IN_ORDER, plan_shards
+from pipelines.source.listing import Listing
+from pipelines.storage import Root
+from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, shard_name
+from schemas.dataset import Dataset, Source, SourceKind
+from schemas.plan import LaneCounts, PlanCounts
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MARKER = "plan/counts.json"
+
+OPEN: Mapping[SourceKind, Callable[[Source], Listing]] = {
+    "wit": wit.open_list,
+    "cc3m": conceptual_captions.open_list,
+    "cc12m": conceptual_captions.open_list,
+    "audiocaps": audiocaps.open_list,
+    "vggsound": vggsound.open_list,
+    "folder": folder.open_list,
+    "img2dataset": img2dataset.open_list,
+}
+# Of plan/*.parquet, and what is read from the database at a time.
+_ROW_GROUP_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Rows of the database as a table: the columns are those of `listed`, or as `named`."""
+
+    schema: pa.Schema
+    named: Mapping[str, str]
+    sql: str
+
+
+_CANDIDATES = _Query(CANDIDATE, {"lane": "wanted.lane"}, ROWS_IN_ORDER)
+_FILTERED = _Query(
+    FILTERED,
+    {"lane": "'none'", "outcome": "'filtered'", "reason": "ruled_out"},
+    "FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NOT NULL ORDER BY seq",
+)
+_REJECTS = _Query(
+    REJECT,
+    {"list": "lists.list", "reason": "fault"},
+    "FROM listed JOIN lists ON list_number(seq) = lists.number WHERE fault IS NOT NULL ORDER BY seq",
+)
+
+
+def make_plan(
+    dataset: Dataset, root: Root, progress: Report | None = None, size: Size = DEFAULT_SIZE
+) -> PlanCounts:
+    """Read the lists of a dataset and write its plan, unless it is there; return what the lists held.
+
+    A plan is the same bytes however often it is begun, and on any number of threads.
+
+    Args:
+        dataset: what is wanted.
+        root: where the plan is written.
+        progress: is told a list and how many of its rows are read, then "candidates" and how many of them
+            are written.
+        size: of the database.
+
+    Raises:
+        ListError: a list is missing, damaged, empty or of another format. Nothing is written.
+        ConfigError: a source names what its list does not have. Nothing is written.
+        StopJob: there is no room for the lists.
+    """
+    if root.exists(MARKER):
+        return PlanCounts.model_validate_json(root.read(MARKER))
+    return apart(_plan, dataset, root, size, report=progress)
+
+
+def preview(dataset: Dataset, progress: Report | None = None, size: Size = DEFAULT_SIZE) -> PlanCounts:
+    """Return what `make_plan` would, and write nothing."""
+    return apart(_plan, dataset, None, size, report=progress)
+
+
+def _plan(scratch: Path, report: Report, dataset: Dataset, root: Root | None, size: Size) -> PlanCounts:
+    listings = [OPEN[source.kind](source) for source in dataset.sources]
+    with room_checked(scratch), connect(scratch, size) as rows:
+        for number, (source, listing) in enumerate(zip(dataset.sources, listings, strict=True)):
+            add(rows, number, source, listing, report)
+        keep(rows)
+        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, LIMITED_HOSTS)
+        counts = count(rows, dataset.sources, [lane for lane, _ in lanes])
+        if root is not None:
+            _write(rows, root, dataset.sources, lanes, report)
+            root.write(MARKER, (counts.model_dump_json(indent=2) + "\n").encode())
+    return counts
+
+
+def _write(
+    rows: DuckDBPyConnection,
+    root: Root,
+    sources: Sequence[Source],
+    lanes: Sequence[tuple[LaneCounts, list[int]]],
+    report: Report,
+) -> None:
+    """Write everything but the counts."""
+    rows.execute("CREATE TABLE lists (number BIGINT, list VARCHAR)")
+    rows.executemany(
+        "INSERT INTO lists VALUES (?, ?)", [(i, source.list) for i, source in enumerate(sources)]
+    )
+    _write_table(rows, root, "plan/rejects.parquet", _REJECTS)
+    _write_table(rows, root, "plan/filtered.parquet", _FILTERED)
+    sizes = [size for _, shards in lanes for size in shards]
+    _tidy(root, {f"{shard_name(shard)}.parquet" for shard in range(len(sizes))})
+    written = 0
+    for shard, table in enumerate(_tables(rows, _CANDIDATES, sizes)):
+        root.write_table(f"candidates/{shard_name(shard)}.parquet", table)
+        written += len(table)
+        report("candidates", written)
+    shards = [{"kind": of.kind, "lane": of.lane, "rows": size} for of, shards in lanes for size in shards]
+    numbered = [{"shard": number} | shard for number, shard in enumerate(shards)]
+    root.write_table("plan/shards.parquet", pa.Table.from_pylist(numbered, schema=SHARD))
+
+
+def _tidy(root: Root, expected: Collection[str]) -> None:
+    """Remove from candidates/ what is not of this plan: leftovers of one that was killed."""
+    if root.exists("candidates"):
+        for path in root.fs.ls(root.path("candidates"), detail=False):
+            if str(path).rpartition("/")[2] not in expected:
+                root.fs.rm(path)
+
+
+def _tables(rows: DuckDBPyConnection, query: _Query, sizes: Iterable[int]) -> Iterator[pa.Table]:
+    """Yield the rows of a query in tables of the given numbers of rows, then what is left."""
+    columns = ", ".join(f"{query.named.get(name, f'listed.{name}')} AS {name}" for name in query.schema.names)
+    batches = rows.sql(f"SELECT {columns} {query.sql}").to_arrow_reader(_ROW_GROUP_ROWS)
+    left = batches.schema.empty_table()
+    wanted = iter(sizes)
+    size = next(wanted, 0)
+    for batch in batches:
+        left = pa.concat_tables([left, pa.Table.from_batches([batch])])
+        while 0 < size <= len(left):
+            # In one chunk, or the bytes of the file would depend on the database's batches.
+            yield left.slice(0, size).combine_chunks().cast(query.schema)
+            left, size = left.slice(size), next(wanted, 0)
+    if len(left):
+        yield left.combine_chunks().cast(query.schema)
+
+
+def _write_table(rows: DuckDBPyConnection, root: Root, name: str, query: _Query) -> None:
+    tables = _tables(rows, query, repeat(_ROW_GROUP_ROWS))
+    with root.writing(name) as path, pq.ParquetWriter(path, query.schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)

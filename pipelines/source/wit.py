@@ -1,0 +1,89 @@
+"""WIT: pictures of Wikipedia in 108 languages, tab-separated with a header, quoted where a field needs it.
+
+The caption is the one below the picture (reference). Where there is none it is the description of the file
+(attribution), if that is known to be in the row's language, else the alt text.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pipelines.source.listing import Listing, another_format
+from pipelines.source.records import RECORD, TextList
+from schemas.dataset import Source
+
+COLUMNS = (
+    "language",
+    "page_url",
+    "image_url",
+    "page_title",
+    "section_title",
+    "hierarchical_section_title",
+    "caption_reference_description",
+    "caption_attribution_description",
+    "caption_alt_text_description",
+    "mime_type",
+    "original_height",
+    "original_width",
+    "is_main_image",
+    "attribution_passes_lang_id",
+    "page_changed_recently",
+    "context_page_description",
+    "context_section_description",
+)
+
+# Descriptions hold line ends; a row begins with its language and the address of its page.
+_START = r"[a-z][a-z0-9-]*\thttps?://"
+
+# How Commons begins a description that exists in several languages.
+_LANGUAGE_NAMES = (
+    "English|Deutsch|Français|Español|Italiano|Nederlands|Português|Polski|Русский|Українська|Svenska"
+    "|Norsk bokmål|Norsk|Dansk|Suomi|Čeština|Slovenčina|Slovenščina|Magyar|Română|Български|Српски / srpski"
+    "|Hrvatski|Ελληνικά|Türkçe|Català|Galego|Euskara|Esperanto|Latina|Bahasa Indonesia|Bahasa Melayu"
+    "|Tiếng Việt|日本語|中文|한국어|العربية|עברית|فارسی|हिन्दी|ไทย"
+)
+
+_SQL = r"""
+SELECT row, line, text,
+    'image' AS kind,
+    bare(f[3]) AS url,
+    bare(f[1]) AS language,
+    nullif(bare(f[2]), '') AS page_url,
+    nullif(tidy(bare(f[8])), '') AS attribution,
+    CASE WHEN tidy(bare(f[7])) <> '' THEN bare(f[7])
+         WHEN attribution IS NOT NULL AND lower(bare(f[14])) = 'true'
+         THEN regexp_replace(attribution, $prefix, '')
+         ELSE bare(f[9]) END AS caption,
+    CASE WHEN len($languages::VARCHAR[]) > 0 AND NOT list_contains($languages::VARCHAR[], bare(f[1]))
+         THEN 'language' END AS ruled_out,
+    CASE WHEN fault IS NOT NULL THEN fault
+         WHEN len(f) <> 17 THEN 'columns'
+         WHEN unpaired(f) THEN 'quotes' END AS fault
+FROM (SELECT *, tab_fields(text) AS f FROM records)
+"""
+
+
+def open_list(source: Source) -> Listing:
+    """Return the list, after a look at its header.
+
+    Raises:
+        ListError: it has no header, or another one.
+    """
+    text = TextList(source.list, _START)
+    head = text.head(1)
+    if tuple(head[0].split("\t")) != COLUMNS:
+        raise another_format(
+            source, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
+        )
+    values = {"languages": list(source.languages), "prefix": rf"^(?:{_LANGUAGE_NAMES})\s?:\s*"}
+    return Listing(RECORD, partial(text.batches, 1), _SQL, values)
+
+
+def warnings(source: Source) -> tuple[str, ...]:
+    """Return what is worth a second look in a source of this kind."""
+    if "uk" not in source.languages:
+        return ()
+    return (
+        f"{source.list}: language 'uk' is Ukrainian, not the English of the United Kingdom, which is 'en'; "
+        "take 'uk' out unless Ukrainian captions are wanted",
+    )

@@ -1,0 +1,232 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import ConfigError, ListError, StopJob
+from pipelines.miniature.lists import write_lists
+from pipelines.source.plan import make_plan, preview
+from pipelines.storage import Root
+from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, candidate_id
+from schemas.dataset import Dataset
+from schemas.plan import PlanCounts
+
+HOME = Path(__file__).parents[3]
+AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
+
+
+def dataset(root, *sources, **keys):
+    return Dataset(name="test", root=str(root), sources=sources, **keys)
+
+
+def test_first_in_list_order_wins(plan, written):
+    """Rows equal in URL, start and caption are one candidate, over all lists; the first one stands."""
+    one = written(
+        "one.tsv", "a dog\thttp://a.example/1\na dog \t http://a.example/1\na cat\thttp://a.example/1\n"
+    )
+    two = written("two.tsv", "http://a.example/1\ta dog\nhttp://a.example/2\ta dog\n")
+    clips = written("a.csv", AUDIOCAPS + "1,b,0,x\n2,b,10,x\n3,b,10.0004,x\n4,b,10,y\n")
+    done = plan(
+        {"kind": "cc3m", "list": one}, {"kind": "cc12m", "list": two}, {"kind": "audiocaps", "list": clips}
+    )
+
+    assert [(3, 1, 2), (2, 1, 1), (4, 1, 3)] == [
+        (source.rows_read, source.duplicates, source.candidates) for source in done.counts.sources
+    ]
+    assert [("cc3m", 0), ("cc3m", 2), ("cc12m", 1), ("audiocaps", 0), ("audiocaps", 1), ("audiocaps", 3)] == [
+        (row["source"], row["source_row"]) for row in done.candidates
+    ]
+
+
+def test_an_unwanted_row_does_not_hide_a_wanted_one(plan, written):
+    """Of equal rows the first that its list does not rule out is the candidate."""
+    rows = "abcdefghijk,1,dog,test\nabcdefghijk,1,dog,train\nabcdefghijk,1,dog,test\n"
+    done = plan({"kind": "vggsound", "list": written("v.csv", rows), "split": "train"})
+
+    assert [1] == done.column("source_row")
+    assert (1, 2, {}) == (done.counts.candidates, done.counts.duplicates, done.counts.filtered)
+
+
+def test_a_list_that_adds_nothing_is_worth_a_warning(plan, written):
+    """A list named twice, for its captions and for its clips, gives the first only."""
+    path = written("a.csv", AUDIOCAPS + "1,b,0,x\n")
+    done = plan({"kind": "audiocaps", "list": path, "take": "text"}, {"kind": "audiocaps", "list": path})
+
+    assert ["text"] == done.column("kind")
+    assert [f"{path}: every row is in an earlier list, so none is taken from here"] == [*done.counts.warnings]
+
+
+def test_no_room(plan, written, cc):
+    """Too little memory and no room to spill is one sentence, and nothing is written."""
+    with pytest.raises(StopJob, match=r"do not fit into .*set TMPDIR to a larger disk"):
+        plan({"kind": "cc3m", "list": written("c.gz", cc(30_000))}, memory="4MiB")
+
+
+def test_ids_say_what_a_row_is(plan, written):
+    """The id in the table is that of `candidate_id`, and no two candidates share one."""
+    clips = written("a.csv", AUDIOCAPS + "1,b,0,größer \n2,b,12.3456,x\n")
+    pictures = written("c.tsv", "a dog\thttp://a.example/ü\n")
+    done = plan({"kind": "audiocaps", "list": clips}, {"kind": "cc3m", "list": pictures})
+    expected = [
+        candidate_id(row["source"], row["url"], row["start_s"], row["caption"]) for row in done.candidates
+    ]
+
+    assert expected == done.column("id")
+    assert 3 == len(set(expected))
+    assert hashlib.sha256(b"cc3m\0http://a.example/\xc3\xbc\0\0a dog").hexdigest()[:32] == expected[2]
+
+
+def test_tables_are_the_schemas(plan, written, cc):
+    """Every table has exactly the columns, types and metadata of its schema."""
+    done = plan({"kind": "cc3m", "list": written("c.gz", cc(200))})
+    read = done.root.read_table
+
+    assert CANDIDATE.equals(read("candidates/00000.parquet").schema, check_metadata=True)
+    assert FILTERED.equals(read("plan/filtered.parquet").schema, check_metadata=True)
+    assert REJECT.equals(read("plan/rejects.parquet").schema, check_metadata=True)
+    assert SHARD.equals(read("plan/shards.parquet").schema, check_metadata=True)
+
+
+def test_every_row_is_accounted_for(plan, written, cc):
+    """rows_read = candidates + rejects + duplicates, for every list and for all, and the tables agree."""
+    done = plan(
+        {"kind": "cc3m", "list": written("c.gz", cc(5000))},
+        {"kind": "cc12m", "list": written("d.tsv", "http://a.example/1\ta\nhttp://a.example/2\t\nx\n")},
+        shard_rows=777,
+    )
+    counts = done.counts
+
+    assert [(5000, 50, 50, 4900), (3, 1, 0, 2)] == [
+        (source.rows_read, source.rejects, source.duplicates, source.candidates) for source in counts.sources
+    ]
+    assert (5003, 51, 50, 4902) == (counts.rows_read, counts.rejects, counts.duplicates, counts.candidates)
+    assert (counts.rejects, 1) == (len(done.rows("rejects")), len(done.rows("filtered")))
+    assert counts.keys == counts.candidates - 1 == len(done.candidates)
+    assert counts.shards == len(done.shards) == len(done.root.read_table("plan/shards.parquet"))
+    assert counts == PlanCounts.model_validate_json(done.root.read("plan/counts.json"))
+
+
+@pytest.mark.parametrize("keys", [{"threads": 1}, {"threads": 4}, {"memory": "200MiB"}], ids=str)
+def test_the_same_bytes_on_any_machine(plan, written, keys, cc, bytes_of):
+    """Threads and memory change nothing in what is written."""
+    sources = [
+        {"kind": "cc3m", "list": written("c.gz", cc(30_000, compresslevel=1))},
+        {"kind": "cc12m", "list": written("d.tsv", "http://a.example/1\t\n" * 30)},
+    ]
+
+    assert bytes_of(plan(*sources).root) == bytes_of(plan(*sources, **keys).root)
+
+
+def test_a_plan_that_is_there_is_found(plan, written, cc, bytes_of):
+    """A second call reads no list."""
+    path = written("c.gz", cc(300))
+    done = plan({"kind": "cc3m", "list": path})
+    there = bytes_of(done.root)
+    Path(path).unlink()
+
+    assert done.counts == make_plan(dataset(done.root.url, {"kind": "cc3m", "list": path}), done.root)
+    assert there == bytes_of(done.root)
+
+
+def test_preview_writes_nothing(plan, written, tmp_path, cc):
+    """A preview counts what the plan would, and leaves no trace."""
+    source = {"kind": "cc3m", "list": written("c.gz", cc(300))}
+    counts = preview(dataset(tmp_path / "elsewhere", source))
+
+    assert not (tmp_path / "elsewhere").exists()
+    assert counts == plan(source).counts
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        pytest.param({"kind": "cc3m", "list": "/nowhere/list.tsv"}, ListError, id="missing"),
+        pytest.param({"kind": "vggsound", "list": "b.csv", "labels": ["cat"]}, ConfigError, id="label"),
+        pytest.param(
+            {"kind": "vggsound", "list": "b.csv", "media": "file:///{x}"}, ConfigError, id="template"
+        ),
+        pytest.param({"kind": "cc3m", "list": "cut.gz"}, ListError, id="cut-off"),
+    ],
+)
+def test_an_error_leaves_nothing(plan, written, tmp_path, source, error, cc):
+    """An error of the second list is one sentence, before anything is written."""
+    written("b.csv", "abcdefghijk,1,dog,train\n")
+    written("cut.gz", cc(20_000)[:-1000])
+    good = {"kind": "cc3m", "list": written("c.gz", cc(300))}
+    bad = source | {"list": str(tmp_path / source["list"])}
+
+    with pytest.raises(error) as caught:
+        plan(good, bad)
+
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "root-0").exists()
+
+
+# Of 600 rows, as `pipelines/miniature/rows.py` mixes them.
+WORLD = {
+    # rows read, rejects, duplicates, filtered
+    "wit": (270, {"columns": 3, "encoding": 1, "no_url": 1}, 4, {"language": 168, "no_caption": 4}),
+    "cc3m": (120, {"columns": 2, "encoding": 1, "no_url": 1}, 2, {}),
+    "cc12m": (120, {"columns": 2, "encoding": 1, "no_url": 1}, 2, {}),
+    "audiocaps": (48, {"columns": 2, "encoding": 1, "number": 2}, 3, {}),
+    "vggsound": (42, {"columns": 2, "number": 1}, 1, {"split": 6}),
+}
+
+
+def test_the_miniature_world(plan, tmp_path):
+    """The five lists of the world hold what was planted there, oddity by oddity."""
+    more = {"wit": {"languages": ["en"]}, "vggsound": {"split": "train"}, "audiocaps": {"take": "text"}}
+    lists = write_lists(tmp_path / "lists", "http://127.0.0.1:8000", 600, 0)
+    done = plan(*({"kind": kind, "list": str(lists[kind])} | more.get(kind, {}) for kind in WORLD))
+
+    assert WORLD == {
+        source.kind: (source.rows_read, source.reject_reasons, source.duplicates, source.filtered)
+        for source in done.counts.sources
+    }
+    assert {"image", "clip", "text"} == set(done.column("kind"))
+
+
+def test_on_an_object_store(written, cc):
+    """A root may be any URL; here one in the memory of the process."""
+    from pipelines.source.database import Size
+    from pipelines.source.plan import _plan
+
+    wanted = dataset(
+        "memory://bucket/root", {"kind": "cc3m", "list": written("c.gz", cc(300))}, shard_rows=100
+    )
+    root = Root.at(wanted.root)
+    scratch = Path(written("scratch/x", b"")).parent
+    counts = _plan(scratch, lambda *said: None, wanted, root, Size())
+
+    assert counts.shards == len(root.names("candidates", ".parquet"))
+
+
+def test_img2dataset_reads_the_candidates(plan, written, tmp_path, cc):
+    """img2dataset's own reader takes candidates/ as a list of URLs, with the plan's shards as its shards."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import pyarrow.feather
+    from img2dataset.reader import Reader
+
+    done = plan({"kind": "cc3m", "list": written("c.gz", cc(1000))}, shard_rows=100)
+    extra = [name for name in CANDIDATE.names if name not in ("url", "caption")]
+    folder = tmp_path / "feather"
+    folder.mkdir()
+    reader = Reader(
+        str(tmp_path / "root-0" / "candidates"),
+        "parquet",
+        "url",
+        "caption",
+        None,
+        None,
+        extra,
+        100,
+        set(),
+        str(folder),
+    )
+    shards = dict(reader)
+
+    assert list(range(len(done.shards))) == list(shards)
+    assert done.shards == [
+        pyarrow.feather.read_table(path).select(CANDIDATE.names).to_pylist() for path in shards.values()
+    ]
