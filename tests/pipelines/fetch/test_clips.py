@@ -107,7 +107,7 @@ def brightness(jpg):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("start_s", "length_s"), [(0.0, 10.0), (2.0, 8.0), (4.321, 3.5)])
-def test_sound_is_exact(work, asking, media, name, start_s, length_s):  # noqa: PLR0917
+def test_sound_is_exact(work, asking, media, name, start_s, length_s):
     """48 kHz mono FLAC of the very length, and the click where it was, to a millisecond."""
     batch = work(asking(*named(media, name), source="folder", start_s=start_s, length_s=length_s))
     wave = heard(batch["flac"][0])
@@ -202,7 +202,7 @@ def test_loudness_is_of_the_loudest_sample(work, asking, media):
     ],
 )
 @pytest.mark.parametrize("served", [False, True], ids=["file", "web"])
-def test_what_is_no_clip(work, server, asking, media, name, expected, served):  # noqa: PLR0917
+def test_what_is_no_clip(work, server, asking, media, name, expected, served):
     """Whatever comes in place of a clip has its outcome; playlists and scripts are never followed."""
     if served and (media / name).exists():
         url = server.put(name, (media / name).read_bytes(), Content_Type="video/mp4")

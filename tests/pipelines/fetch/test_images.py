@@ -178,7 +178,7 @@ def test_batches_of_several_threads_overlap(work, server, asking):
         ("put/page.jpg", 3, "invalid/html", 1),
     ],
 )
-def test_what_is_asked_again(server, asking, path, retries, expected, asked):  # noqa: PLR0917
+def test_what_is_asked_again(server, asking, path, retries, expected, asked):
     """Only what may come right at once is; nobody is asked before the time that they named."""
     work = FetchImages(FAST.model_copy(update={"retries": retries, "timeout_s": 3.0})).open()
     batch = work(asking(server.url(path)))

@@ -15,7 +15,7 @@ from pipelines.miniature.pictures import picture
 from pipelines.miniature.world import Scene
 
 SCENE = Scene(kind="bell", count=2, colour="red", pitch="low", background="meadow", seed=7)
-BELL_ANGLE_SEEDS = range(12)
+SEEDS = range(12)
 
 
 def changed(a: Scene, b: Scene) -> float:
@@ -27,7 +27,7 @@ def changed(a: Scene, b: Scene) -> float:
 @pytest.mark.parametrize("size_px", [32, 160, 320, 1200])
 def test_the_longer_side_is_the_size_asked_for(size_px: int) -> None:
     """Pictures are 1:1, 4:3 or 3:4; the shape is the scene's, not the size's."""
-    shapes = {picture(replace(SCENE, seed=s), size_px).shape for s in BELL_ANGLE_SEEDS}
+    shapes = {picture(replace(SCENE, seed=s), size_px).shape for s in SEEDS}
     short_px = size_px * 3 // 4
     assert {
         (size_px, size_px, 3),
@@ -41,7 +41,7 @@ def test_the_same_scene_gives_the_same_bytes() -> None:
     drawn = picture(SCENE)
     assert drawn.dtype == np.uint8
     assert drawn.tobytes() == picture(replace(SCENE)).tobytes()
-    assert changed(SCENE, replace(SCENE, seed=8)) > 0.2
+    assert drawn.tobytes() != picture(replace(SCENE, seed=8)).tobytes()
 
 
 @pytest.mark.parametrize("kind", world.KINDS)
@@ -72,8 +72,8 @@ def test_what_a_caption_tells_can_be_seen(attribute: str, values: tuple[object, 
 
 def test_a_red_thing_is_red() -> None:
     """Channels are red-green-blue: painting the things red raises the first against the last."""
-    warm = [picture(replace(SCENE, colour="red", seed=s)) for s in BELL_ANGLE_SEEDS]
-    cold = [picture(replace(SCENE, colour="blue", seed=s)) for s in BELL_ANGLE_SEEDS]
+    warm = [picture(replace(SCENE, colour="red", seed=s)) for s in SEEDS]
+    cold = [picture(replace(SCENE, colour="blue", seed=s)) for s in SEEDS]
     for red, blue in zip(warm, cold, strict=True):
         assert red[..., 0].mean() > blue[..., 0].mean()
         assert red[..., 2].mean() < blue[..., 2].mean()
