@@ -1,0 +1,37 @@
+"""The pocket models: small, trained on the miniature world, loaded by the same loaders as the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.encode.open_clip import OpenClip
+from pipelines.encode.transformers_clap import TransformersClap
+from pipelines.errors import ConfigError
+from schemas.space import Precision
+from schemas.vectors import Family
+
+WEIGHTS = Path(__file__).parent.parent / "miniature" / "weights"
+
+BATCH_ROWS = 32
+
+
+def pocket_clip(precision: Precision) -> OpenClip:
+    """Return the loader of pocket CLIP."""
+    folder = _folder("clip", "open_clip_config.json")
+    return OpenClip(f"local-dir:{folder}", "", precision, BATCH_ROWS, name="open_clip:pocket")
+
+
+def pocket_clap(precision: Precision) -> TransformersClap:
+    """Return the loader of pocket CLAP."""
+    folder = _folder("clap", "config.json")
+    return TransformersClap(str(folder), None, precision, BATCH_ROWS, name="transformers:pocket")
+
+
+def _folder(family: Family, file: str) -> Path:
+    folder = WEIGHTS / family
+    if not (folder / file).is_file():
+        raise ConfigError(
+            f"encode.{family}=pocket: there is no {file} in {folder}; "
+            "train the pocket models with `echolens pocket`"
+        )
+    return folder

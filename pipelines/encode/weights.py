@@ -1,0 +1,67 @@
+"""Files of weights: their fingerprint, and one way to say that they are missing."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.errors import ConfigError
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """Return the sha256 of one file as `sha256sum` prints it, or of the list of them if there are several."""
+    hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    if len(hashes) == 1:
+        return hashes[0]
+    listed = "".join(f"{digest}  {file.name}\n" for digest, file in zip(hashes, files, strict=True))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - they tell one state from another
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def missing(family: str, found: str) -> ConfigError:
+    """Return the error for weights that are not there.
+
+    Args:
+        family: `clip` or `clap`, as in the dataset's file.
+        found: what was looked for and where it stopped, as a clause.
+    """
+    return ConfigError(
+        f"encode.{family}: {found}; put the weights there, or set encode.{family}=pocket to try without"
+    )
+
+
+@contextmanager
+def loading(family: str, encoder: str) -> Iterator[None]:
+    """Turn what the libraries raise for weights they cannot use into one sentence.
+
+    Args:
+        family: `clip` or `clap`, as in the dataset's file.
+        encoder: what is being loaded.
+
+    Raises:
+        ConfigError: instead.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"encode.{family}: {encoder} cannot be loaded ({first_line(error)}); "
+            "check that weights, configuration and tokenizer belong together"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

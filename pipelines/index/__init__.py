@@ -1,0 +1,1 @@
+"""vectors -> a FAISS index and its card."""

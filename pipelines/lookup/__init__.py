@@ -1,0 +1,1 @@
+"""a text, picture or sound -> its nearest neighbours."""

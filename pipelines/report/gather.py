@@ -1,0 +1,92 @@
+"""Everything that a report shows, from the files of a version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.lookup.search import Lookup
+from pipelines.report.funnel import Fate, SourceLine, fates, source_lines
+from pipelines.report.neighbours import Panel, panels
+from pipelines.report.norms import Norms, filled, norms
+from pipelines.report.published import Published
+from pipelines.report.runs import Took, took
+from pipelines.report.tally import tally
+from pipelines.storage import Root
+from schemas.candidate import KINDS, Kind
+from schemas.dataset import Dataset
+from schemas.index_card import IndexCard
+from schemas.plan import PlanCounts
+from schemas.vectors import COLUMNS
+from schemas.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A version, as a page shows it.
+
+    Attributes:
+        version: its manifest.
+        place: the last part of where it lies.
+        pocket: whether a pocket model made any of its vectors.
+        lists: how many were read.
+        through: kind -> rows that came through.
+        fates: every other outcome, by reason.
+        sources: the funnel of every kind of list.
+        listed: language as the lists say -> candidates; None where a list does not say.
+        detected: language as detected -> candidates with media; None where detection was not sure.
+        norms: of every vector column.
+        indices: their cards.
+        panels: queries and their answers.
+        took: where the time went; None if no run kept its times.
+    """
+
+    version: Version
+    place: str
+    pocket: bool
+    lists: int
+    through: dict[Kind, int]
+    fates: list[Fate]
+    sources: list[SourceLine]
+    listed: Counter[str | None]
+    detected: Counter[str | None]
+    norms: list[Norms]
+    indices: list[IndexCard]
+    panels: list[Panel]
+    took: Took | None
+
+
+def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
+    """Return what there is to say about the current version of a dataset.
+
+    Args:
+        root: where it lies.
+        dataset: the root's own; its encoders are opened only for `queries`.
+        queries: texts to ask beside the sample queries.
+
+    Raises:
+        StorageError: no version was published yet.
+        ConfigError: there are queries, and the weights of their encoder are missing.
+        SpaceError: there are queries, and their encoder is not that of the vectors.
+    """
+    published = Published.read(root, dataset.shard_rows)
+    plan = PlanCounts.model_validate_json(root.read("plan/counts.json"))
+    counts = tally(published)
+    places = filled(published)
+    lookup = Lookup.open(root, dataset, published.version)
+    return Report(
+        version=published.version,
+        place=published.place,
+        pocket=any(space.encoder.endswith(":pocket") for space in published.spaces.values()),
+        lists=len(plan.sources),
+        through={kind: counts.through[kind] for kind in KINDS},
+        fates=fates(published.version),
+        sources=source_lines(plan, counts.by_source),
+        listed=counts.listed,
+        detected=counts.detected,
+        norms=norms(published, places),
+        indices=[lookup.cards[column] for column in COLUMNS if column in lookup.cards],
+        panels=panels(published, lookup, places, queries),
+        took=took(root),
+    )

@@ -1,0 +1,155 @@
+"""The page: one HTML file. What comes from a list is text and never markup, a link or a script."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from pipelines.report import words
+from pipelines.report.gather import Report
+from schemas.candidate import Kind
+from schemas.outcome import STATUSES
+from schemas.vectors import Column
+
+_TEMPLATE = "report.html"
+_LANGUAGES = 10
+_RECALL_AT = (1, 10, 100)
+_KINDS: dict[Kind, str] = {"image": "picture", "clip": "sound", "text": "caption without media"}
+_ASKED_BY: tuple[tuple[tuple[Column, ...], str], ...] = (
+    (("clip_text", "clap_text"), "text"),
+    (("clip_image",), "picture"),
+    (("clap_audio",), "sound"),
+)
+_NORMS_OF: dict[tuple[Column, bool], str] = {
+    ("clip_image", False): "Pictures",
+    ("clip_image", True): "Clips: the mean of their frames",
+    ("clip_text", False): "Captions, in the space of pictures",
+    ("clap_text", False): "Captions, in the space of sounds",
+    ("clap_audio", False): "Sounds",
+}
+# (asks, into) -> what the way is called, and how it goes.
+_WAYS = {
+    ("text", "clip_image"): (
+        "Text finds pictures",
+        "A caption, among the vectors of pictures and of clips' frames.",
+    ),
+    ("text", "clap_audio"): ("Text finds sounds", "A caption, among the vectors of sounds."),
+    ("picture", "clip_text"): ("Pictures find captions", "A picture, among the vectors of captions."),
+    ("sound", "clap_text"): (
+        "Sounds find pictures and captions",
+        "A sound, among the captions of everything there is: what it leads to may be a picture.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The most frequent languages, and the rest together.
+
+    Attributes:
+        rows: language -> rows, the most frequent first; the language None is not known.
+        others: languages that are not among them.
+        rest: rows of those.
+        total: all rows.
+        most: rows of the longest bar.
+        unknown: what to call None.
+    """
+
+    rows: list[tuple[str | None, int]]
+    others: int
+    rest: int
+    total: int
+    most: int
+    unknown: str
+
+    @property
+    def known(self) -> bool:
+        """Whether any row has a language."""
+        return any(language for language, _ in self.rows)
+
+    @classmethod
+    def of(cls, counts: Counter[str | None], unknown: str) -> Counted:
+        """Return the counts as a page shows them."""
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
+        shown, others = ordered[:_LANGUAGES], ordered[_LANGUAGES:]
+        rest = sum(rows for _, rows in others)
+        most = max([rest, *(rows for _, rows in shown)])
+        return cls(shown, len(others), rest, counts.total(), most, unknown)
+
+
+def render(report: Report) -> str:
+    """Return the page of a report."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for filters in (words.count, words.share, words.seconds, words.size, words.digits, words.day):
+        environment.filters[filters.__name__] = filters
+    environment.filters |= {"tidy": words.tidy, "host": words.host}
+    version = report.version
+    ok = version.outcomes.get("ok", 0)
+    took_s = list(report.took.seconds.values()) if report.took else []
+    return environment.get_template(_TEMPLATE).render(
+        report=report,
+        version=version,
+        ok=ok,
+        sentence=_sentence(report),
+        flow=_band([version.rows_read, version.candidates, ok], version.rows_read),
+        flow_ok=_band([ok, ok, ok], version.rows_read),
+        statuses=[status for status in STATUSES[1:] if version.outcomes.get(status)],
+        most_lost=max((reason.rows for fate in report.fates for reason in fate.reasons), default=0),
+        listed=Counted.of(report.listed, "not said"),
+        detected=Counted.of(report.detected, "not sure"),
+        recall_at=_RECALL_AT,
+        norms_of=_NORMS_OF,
+        ways=_WAYS,
+        took_s=sum(took_s),
+        took_most=max(took_s, default=0),
+    )
+
+
+def _sentence(report: Report) -> str:
+    """Say what the dataset is."""
+    kinds = [_several(rows, _KINDS[kind]) for kind, rows in report.through.items() if rows]
+    asked = [
+        word for columns, word in _ASKED_BY if any(report.version.vectors.get(column) for column in columns)
+    ]
+    read = f"{_several(report.version.rows_read, 'row')} of {_several(report.lists, 'list')}"
+    became = f"{read} became {_joined(kinds, 'and') or 'no dataset'}."
+    return f"{became} You can search them by {_joined(asked, 'or')}." if asked else became
+
+
+def _several(number: int, name: str) -> str:
+    first, *rest = name.split(" ")
+    return " ".join([words.count(number), first if number == 1 else f"{first}s", *rest])
+
+
+def _joined(parts: Sequence[str], last: str) -> str:
+    return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _band(rows: list[int], of: int) -> str:
+    """Return the SVG path of a stream 100 wide a stage, as high as its rows, in a box 100 high.
+
+    Args:
+        rows: of each stage.
+        of: the rows that fill the box.
+    """
+    # What is there stays visible, however little.
+    halves = [max(50 * count / (of or 1), 0.4 if count else 0) for count in rows]
+    top, bottom = f"M0 {50 - halves[0]:.2f}", ""
+    for at, (before, after) in enumerate(pairwise(halves), 1):
+        x = 100 * at
+        top += f"H{x - 45}C{x - 20} {50 - before:.2f} {x - 25} {50 - after:.2f} {x} {50 - after:.2f}"
+        bottom = (
+            f"H{x}C{x - 25} {50 + after:.2f} {x - 20} {50 + before:.2f} {x - 45} {50 + before:.2f}" + bottom
+        )
+    return f"{top}H{100 * len(rows)}V{50 + halves[-1]:.2f}{bottom}H0Z"

@@ -1,0 +1,62 @@
+"""Rows as a page shows them: caption, where they are from, and media small enough to lie inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pipelines.report.media import members, sound, thumbnail
+from pipelines.report.published import Published
+from pipelines.report.words import link
+from schemas.candidate import place_of, shard_name
+
+_COLUMNS = ["kind", "source", "caption", "url", "page_url", "attribution", "licence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. Texts and addresses are as the list has them, so never to be trusted.
+
+    Attributes:
+        key: of the row.
+        caption: of the row.
+        source: kind of its list.
+        attribution: whom the list credits.
+        licence: as the list says, or `unknown`.
+        link: page or media on the web, if it can be followed safely.
+        thumbnail: a data: URI; None without a picture.
+        sound: a data: URI; None without a sound.
+    """
+
+    key: str
+    caption: str
+    source: str
+    attribution: str | None
+    licence: str
+    link: str | None
+    thumbnail: str | None
+    sound: str | None
+
+
+def rows_of(published: Published, keys: Collection[str]) -> dict[str, Row]:
+    """Return the rows of these keys. Every shard that holds one is opened once."""
+    by_shard: dict[int, list[str]] = {}
+    for key in sorted(set(keys)):
+        by_shard.setdefault(place_of(key, published.shard_rows)[0], []).append(key)
+    found: dict[str, Row] = {}
+    for shard, there in by_shard.items():
+        table = published.root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=_COLUMNS)
+        records = table.take([place_of(key, published.shard_rows)[1] for key in there]).to_pylist()
+        media = {} if records[0]["kind"] == "text" else members(published.root, shard, there)
+        for key, record in zip(there, records, strict=True):
+            found[key] = Row(
+                key=key,
+                caption=record["caption"],
+                source=record["source"],
+                attribution=record["attribution"],
+                licence=record["licence"],
+                link=link(record["page_url"], record["url"]),
+                thumbnail=thumbnail(media.get(key, {})),
+                sound=sound(media.get(key, {})),
+            )
+    return found

@@ -1,0 +1,142 @@
+"""What the pocket CLAP learns from: windows of sounds, texts, and how well each sound fits each text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.miniature import captions, world
+from pipelines.miniature.sounds import SAMPLE_RATE, sound
+from pipelines.miniature.world import Scene
+
+BATCH = 64
+# Of 24. Eight sounds a kind make pitch, count and background worth telling; with all kinds in a batch
+# they stayed unheard.
+KINDS_A_BATCH = 8
+CLIP_S, WINDOW_S = 10, 5
+MELS, FRAMES = 32, 288
+# Sounds that batches are drawn from: each is made when first needed and kept (37 kB each).
+DRAWS = 6_000
+UNKNOWN = "<unk>"  # stands for any word that the world does not use
+
+# 8 kHz is all that a generator at 16 kHz can make; 1,024 samples still tell the lowest of 32 mel bands
+# apart; with this hop 5 s are 288 frames, which the audio tower takes without resizing.
+FEATURES: dict[str, Any] = {
+    "feature_size": MELS,
+    "sampling_rate": SAMPLE_RATE,
+    "hop_length": 836,
+    "max_length_s": WINDOW_S,
+    "fft_window_size": 1024,
+    "frequency_min": 50,
+    "frequency_max": 8000,
+    "truncation": "rand_trunc",
+    "padding": "repeatpad",
+}
+_SILENCE_DB = -100.0  # the feature extractor's floor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        windows: float32 `[N, 1, FRAMES, MELS]`, dB.
+        texts: `N` captions.
+        kinds: int64 `[N]`; places in `world.KINDS`.
+        fits: float32 `[N, N]`; how well sound i fits text j, 0 to 1.
+    """
+
+    windows: NDArray[np.float32]
+    texts: list[str]
+    kinds: NDArray[np.int64]
+    fits: NDArray[np.float32]
+
+
+class Draws:
+    """The training split's first `DRAWS` scenes, and the batches made of them."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._scenes = [world.draw(seed, "train", index) for index in range(DRAWS)]
+        self._mels: dict[int, NDArray[np.float16]] = {}
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step; it depends on the seed and the step alone."""
+        rng = np.random.default_rng([self._seed, step])
+        chosen = rng.choice(world.KINDS, KINDS_A_BATCH, replace=False)
+        pool = np.flatnonzero(np.isin([scene.kind for scene in self._scenes], chosen))
+        indices = rng.choice(pool, BATCH, replace=False).tolist()
+        scenes = [self._scenes[index] for index in indices]
+        texts, told = zip(*(_text(scene, rng) for scene in scenes), strict=True)
+        windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]
+        kinds = np.array([world.KINDS.index(scene.kind) for scene in scenes])
+        return Batch(windows, list(texts), kinds, fits(scenes, np.array(told)))
+
+    def _mel(self, index: int) -> NDArray[np.float16]:
+        """Return the log-mel spectrogram of a whole clip, `[F, MELS]` in dB."""
+        if index not in self._mels:
+            wave = sound(self._scenes[index], CLIP_S)
+            made = self._extract(wave, max_length=len(wave), sampling_rate=SAMPLE_RATE)
+            self._mels[index] = np.asarray(made["input_features"][0][0], np.float16)
+        return self._mels[index]
+
+    @cached_property
+    def _extract(self) -> Any:
+        from transformers import ClapFeatureExtractor
+
+        return ClapFeatureExtractor(**FEATURES)
+
+
+def varied(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a window of a spectrogram, `[FRAMES, MELS]`: louder or softer, with gaps, at times short."""
+    start = int(rng.integers(len(mel_FM) - FRAMES + 1))
+    window = mel_FM[start : start + FRAMES].astype(np.float32)
+    window += rng.uniform(-4, 4) + rng.uniform(-4, 4) * np.linspace(-1, 1, MELS)
+    frame, mel = int(rng.integers(FRAMES)), int(rng.integers(MELS))
+    window[frame : frame + int(rng.integers(1, 40))] = window.mean(axis=0)
+    window[:, mel : mel + int(rng.integers(1, 4))] = window.mean()
+    if rng.random() < 0.15:
+        # The extractor's repeatpad: a sound of 2.5 s fits once and silence follows.
+        length = int(rng.integers(FRAMES // 3, FRAMES))
+        window = np.tile(window[:length], (FRAMES // length, 1))
+        rest = ((0, FRAMES - len(window)), (0, 0))
+        window = np.pad(window, rest, constant_values=_SILENCE_DB)
+    return window
+
+
+def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, bool]:
+    """Return a text about a scene and whether it may tell count, background and pitch."""
+    which = rng.random()
+    variant = int(rng.integers(1 << 30))
+    if which < 0.6:
+        text, told = captions.caption(scene, "sound", "train", variant), True
+    elif which < 0.9:
+        # The captions of pictures go through the text tower, too.
+        text, told = captions.caption(scene, "picture", "train", variant), True
+    else:
+        text, told = captions.label(scene.kind) if which < 0.95 else scene.kind, False
+    words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
+    # A question opens with words that no caption has ("find me ...").
+    opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
+    return " ".join(opening + words), told
+
+
+def fits(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return `[N, N]`: 0 between kinds; within one, divided by 3 for each told attribute that differs.
+
+    One-hot targets would push the other right answers of a batch away from the question.
+
+    Args:
+        scenes: of the batch.
+        told: `[N]`; whether text j may tell count, background and pitch.
+    """
+    of = [(s.kind, str(s.count), s.background, s.pitch) for s in scenes]
+    values = np.unique(np.array(of), return_inverse=True)[1].reshape(len(scenes), 4)
+    differ = values[:, None] != values[None]
+    differing = (differ[..., 1:] & told[None, :, None]).sum(-1)
+    return np.asarray(~differ[..., 0] * 3.0**-differing, np.float32)

@@ -1,0 +1,126 @@
+"""What the pocket CLIP learns from: pictures, texts, and how well each picture fits each text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.miniature import captions, world
+from pipelines.miniature.pictures import picture
+from pipelines.miniature.world import Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH = 128
+IMAGE_PX = 64
+# Pictures that batches are drawn from: each is drawn when first needed and kept (12 kB each).
+DRAWS = 30_000
+UNKNOWN = "[UNK]"  # stands for any word that the world does not use
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        pictures: uint8 `[N, IMAGE_PX, IMAGE_PX, 3]`.
+        texts: `N` captions.
+        fits: float32 `[N, N]`; how well picture i fits text j, 0 to 1.
+        rng: the random stream of this step.
+    """
+
+    pictures: NDArray[np.uint8]
+    texts: list[str]
+    fits: NDArray[np.float32]
+    rng: np.random.Generator
+
+
+class Draws:
+    """The training split's first `DRAWS` scenes, and the batches made of them."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._pictures: dict[int, NDArray[np.uint8]] = {}
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step; it depends on the seed and the step alone."""
+        epoch, place = divmod(step * BATCH, DRAWS // BATCH * BATCH)
+        order = np.random.default_rng([self._seed, epoch]).permutation(DRAWS)
+        rng = np.random.default_rng([self._seed, epoch, place])
+        indices = [int(i) for i in order[place : place + BATCH]]
+        scenes = [world.draw(self._seed, "train", i) for i in indices]
+        told = [_text(scene, rng) for scene in scenes]
+        return Batch(
+            np.stack([self._picture(*pair) for pair in zip(indices, scenes, strict=True)]),
+            [text for text, _ in told],
+            fits(scenes, np.array([attributes for _, attributes in told])),
+            rng,
+        )
+
+    def _picture(self, index: int, scene: Scene) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        if index not in self._pictures:
+            # From 320 px down to 160 as a dataset may hold it, then as the model's preprocessing does.
+            drawn = Image.fromarray(picture(scene, 160 + 40 * (index % 5)))
+            small = drawn.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
+            self._pictures[index] = np.asarray(small)
+        return self._pictures[index]
+
+
+def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]]:
+    """Return a text about a scene and whether it may tell colour, count, background and pitch."""
+    which = rng.random()
+    variant = int(rng.integers(1 << 30))
+    if which < 0.7:
+        text = captions.caption(scene, "picture", "train", variant)
+        told = (True, True, True, True)
+    elif which < 0.9:
+        # The captions of clips go through the text tower, too.
+        text = captions.caption(scene, "sound", "train", variant)
+        told = (False, True, True, True)
+    else:
+        text = captions.label(scene.kind) if which < 0.95 else scene.kind
+        told = (False, False, False, False)
+    words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
+    # A question opens with words that no caption has ("find me ...").
+    opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
+    return " ".join(opening + words), told
+
+
+def fits(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return `[N, N]`: 0 between kinds; within one, 3 to minus the told attributes that differ.
+
+    With 24 kinds a batch of 128 holds five right answers to every question beside its own. One-hot
+    targets would push them away from it.
+    """
+    kinds = np.array([world.KINDS.index(scene.kind) for scene in scenes])
+    told_of = [(s.colour, str(s.count), s.background, s.pitch) for s in scenes]
+    attributes = np.unique(np.array(told_of), return_inverse=True)[1].reshape(len(scenes), 4)
+    differ = (attributes[:, None] != attributes[None]) & told[None]
+    same = kinds[:, None] == kinds[None]
+    return np.asarray(same * 3.0 ** -differ.sum(-1), np.float32)
+
+
+def varied(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, moved, mirrored and tinted a bit."""
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    count = len(pictures)
+    turn, size = rng.uniform(-0.15, 0.15, count), rng.uniform(0.88, 1.12, count)
+    mirror = rng.choice((-1.0, 1.0), count)
+    rows = [
+        [size * np.cos(turn) * mirror, -size * np.sin(turn), rng.uniform(-0.1, 0.1, count)],
+        [size * np.sin(turn) * mirror, size * np.cos(turn), rng.uniform(-0.1, 0.1, count)],
+    ]
+    theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1)).to(pictures.device)
+    gain = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
+    x = pictures.permute(0, 3, 1, 2).float() / 255 * gain.to(pictures.device)
+    grid = affine_grid(theta, list(x.shape), align_corners=False)
+    return grid_sample(x, grid, padding_mode="reflection", align_corners=False)

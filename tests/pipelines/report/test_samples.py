@@ -1,0 +1,41 @@
+from dataclasses import replace
+
+import pyarrow as pa
+
+from pipelines.report.norms import filled
+from pipelines.report.samples import samples
+from schemas.version import TOMBSTONE
+
+
+def places(published, kind):
+    return [place for place in filled(published)["clip_image"] if place.shard.kind == kind]
+
+
+def gone(*keys):
+    rows = [{"key": key, "outcome": "filtered", "reason": "duplicate_media"} for key in keys]
+    return pa.Table.from_pylist(rows, schema=TOMBSTONE)
+
+
+def test_rows_are_taken_at_even_distances(published):
+    """Four of twelve vectors in two shards: the second, fifth, eighth and eleventh."""
+    assert samples(published, "clip_image", places(published, "image"), 4) == [
+        "000002", "000006", "000009", "000014",
+    ]  # fmt: skip
+
+
+def test_a_tombstone_is_passed_over(published):
+    """A row that no reader may see is no query, and the others keep their even distances."""
+    buried = replace(published, tombstones=gone("000002"))
+
+    assert "000002" not in samples(buried, "clip_image", places(buried, "image"), 4)
+    assert len(samples(buried, "clip_image", places(buried, "image"), 4)) == 4
+
+
+def test_few_rows_come_once(published):
+    """Where there are fewer rows than are asked for, every row comes once."""
+    clips = ["000020", "000021", "000022", "000024", "000025", "000026", "000027"]
+    buried = replace(published, tombstones=gone(*clips[:-2]))
+
+    assert clips == samples(published, "clip_image", places(published, "clip"), 100)
+    assert set(samples(buried, "clip_image", places(buried, "clip"), 100)) == set(clips[-2:])
+    assert samples(published, "clip_image", [], 4) == []

@@ -1,0 +1,140 @@
+"""The pocket CLIP: how it is trained, and what the weights in the repository can do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.errors import ConfigError
+from pipelines.miniature import captions, world
+from pipelines.train import pocket_clip, pocket_clip_batches
+from pipelines.train.pocket_clip_batches import Draws, fits
+
+WEIGHTS = Path(pocket_clip.__file__).parents[1] / "miniature" / "weights" / "clip"
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 32 out of 256 pictures, and a checkpoint every 5 steps."""
+    monkeypatch.setattr(pocket_clip_batches, "BATCH", 32)
+    monkeypatch.setattr(pocket_clip_batches, "DRAWS", 256)
+    monkeypatch.setattr(pocket_clip, "_CHECKPOINT_EVERY", 5)
+
+
+def test_the_committed_weights_find_the_right_kind() -> None:
+    """On held-out draws and templates, both ways, through open_clip's own loader."""
+    scores = pocket_clip.evaluate(WEIGHTS, seed=5, rows=400)
+    assert scores["text_to_image_r1"] > 0.9
+    assert scores["image_to_text_r1"] > 0.9
+    assert scores["text_to_image_top10"] > 0.85
+    assert scores["image_to_text_top10"] > 0.85
+    assert scores["mean_colour"] < 0.5
+    assert scores["pixels_8x8"] < 0.5
+
+
+def test_the_committed_weights_are_small_halves_that_load_as_floats() -> None:
+    """At most 1.3 million parameters in fp16; open_clip gives fp32 when asked for it."""
+    stored = load_file(WEIGHTS / "open_clip_model.safetensors")
+    model = open_clip.create_model(f"local-dir:{WEIGHTS}", precision="fp32", require_pretrained=True)
+    assert {torch.float16} == {v.dtype for v in stored.values() if v.is_floating_point()}
+    assert {torch.float32} == {p.dtype for p in model.parameters()}
+    assert sum(p.numel() for p in model.parameters()) < 1_300_000
+    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 3_000_000
+
+
+def test_the_committed_tokenizer_knows_every_word_of_the_captions() -> None:
+    """A word that the world has gained since the training would be the unknown word (token 1)."""
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{WEIGHTS}")
+    scenes = [world.draw(3, "heldout", i) for i in range(500)]
+    media: tuple[world.Medium, ...] = ("picture", "sound")
+    texts = [captions.caption(scene, medium, "heldout") for scene in scenes for medium in media]
+    assert not (tokenizer(texts + [captions.label(kind) for kind in world.KINDS]) == 1).any()
+
+
+def test_the_committed_configuration_is_the_one_that_training_writes() -> None:
+    """But for the number of words, which is that of the day of the training."""
+    config = json.loads((WEIGHTS / "open_clip_config.json").read_text())
+    expected = pocket_clip.model_config()
+    for text_cfg in (expected["text_cfg"], config["model_cfg"]["text_cfg"]):
+        del text_cfg["vocab_size"]
+    assert expected == config["model_cfg"]
+    assert config["preprocess_cfg"] == pocket_clip.PREPROCESS
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Two RED bells!", "two red bells"),
+        ("  a bell,   in the meadow. ", "a bell in the meadow"),
+        ("a zyzzyva", "a [UNK]"),
+    ],
+    ids=["case", "marks", "unknown"],
+)
+def test_texts_that_read_alike(text: str, same: str) -> None:
+    """Case, marks and spaces do not matter; every unknown word is the same word."""
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{WEIGHTS}")
+    one, two = tokenizer([text, same])
+    assert one.tolist() == two.tolist()
+
+
+def test_a_long_text_keeps_its_end_mark() -> None:
+    """The text's vector is read at the end mark (token 2), so cutting must not lose it."""
+    tokens = open_clip.get_tokenizer(f"local-dir:{WEIGHTS}")(["bell " * 100])
+    assert tokens.shape == (1, 20)
+    assert int(tokens[0, -1]) == 2
+
+
+def test_batches_are_of_the_training_split_and_of_their_step() -> None:
+    """The same step gives the same batch; no scene of it belongs to the other split."""
+    batch, again, other = Draws(0).batch(3), Draws(0).batch(3), Draws(0).batch(4)
+    assert batch.texts == again.texts
+    assert batch.pictures.tobytes() == again.pictures.tobytes()
+    assert batch.texts != other.texts
+    scenes = [world.draw(0, "train", i) for i in range(2000)]
+    assert {"train"} == {world.split_of(s.kind, s.colour, s.background) for s in scenes}
+
+
+def test_a_picture_fits_a_text_by_what_the_text_tells() -> None:
+    """Kinds exclude each other; each told attribute that differs leaves a third."""
+    bell = world.Scene("bell", 1, "red", "low", "meadow", 0)
+    scenes = [
+        bell,
+        world.Scene("bell", 2, "red", "high", "meadow", 0),
+        world.Scene("dog", 1, "red", "low", "meadow", 0),
+    ]
+    told = np.array([[True] * 4, [False, True, False, False], [True] * 4])
+    expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
+    assert np.allclose(expected, fits(scenes, told))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_cut_training_goes_on(tmp_path: Path) -> None:
+    """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
+    torch.set_num_threads(1)
+    losses: list[float] = []
+    pocket_clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss))
+    assert len(losses) == 20
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+
+    def cut(step: int, _: float) -> None:
+        if step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pocket_clip.train(tmp_path / "cut", 0, 20, cut)
+    assert not (tmp_path / "cut").exists()
+    with pytest.raises(ConfigError, match="finish that one or remove"):
+        pocket_clip.train(tmp_path / "cut", 1, 20)
+    again: list[int] = []
+    pocket_clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step))
+    assert list(range(11, 21)) == again
+    files = sorted(file.name for file in (tmp_path / "whole").iterdir())
+    assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())
+    for name in files:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
