@@ -93,7 +93,9 @@ def build(dataset: Dataset) -> Version:
     root = Root.at(dataset.root)
     root.check()
     check_sources(dataset)
-    specs = resolve(dataset.encode)
+    if pin.is_same(root, dataset) and (version := versions.unchanged(root, dataset.encode.set)):
+        return version
+    specs = resolve(dataset.encode, pin.spaces_of(root, dataset.encode.set))
     spaces = {family: spec.space for family, spec in specs.items()}
     pin.check(root, dataset, spaces)
     with ReadProgress() as reading:
@@ -111,8 +113,7 @@ def build(dataset: Dataset) -> Version:
 
         session.run(flow, shards, through)
         progress.record(root)
-        version = versions.unchanged(root, dataset.encode.set, shards)
-        return version or session.once(partial(versions.publish, root, dataset))
+        return session.once(partial(versions.publish, root, dataset))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -46,37 +46,42 @@ def count(root: Root, set_name: str, shards: Sequence[Shard], tombstones: pa.Tab
     counts = Counts()
     media = {name.removesuffix("_stats.json") for name in root.names("media", "_stats.json")}
     vectors = {name.removesuffix(".parquet") for name in root.names(f"vectors/{set_name}", ".parquet")}
+    lost: set[str] = set()
     for shard in shards:
-        failed: Counter[str] = Counter()
+        encoded: Counter[str] = Counter()
         if shard.name in vectors:
-            failed = _count_vectors(root, vectors_marker(set_name, shard), counts.vectors)
+            encoded = _count_vectors(root, vectors_marker(set_name, shard), counts.vectors, lost)
         if shard.kind == "text":
-            counts.reasons += failed
-            counts.pending += shard.rows - failed.total()
+            counts.reasons += encoded
+            counts.pending += shard.rows - encoded.total()
         elif shard.name in media:
             found = _reasons(root.read_table(f"media/{shard.name}.parquet", columns=["outcome", "reason"]))
-            del failed["ok"]
-            found["ok"] -= failed.total()
-            counts.reasons += found + failed
+            del encoded["ok"]
+            found["ok"] -= encoded.total()
+            counts.reasons += found + encoded
         else:
             counts.pending += shard.rows
     counts.reasons += _reasons(root.read_table("plan/filtered.parquet", columns=["outcome", "reason"]))
     if tombstones is not None:
-        gone = _reasons(tombstones)
+        # A row that encoding lost is counted already.
+        gone = _reasons(
+            tombstones.filter(pc.invert(pc.is_in(tombstones["key"], pa.array(lost, pa.string()))))
+        )
         counts.reasons["ok"] -= gone.total()
         counts.reasons += gone
     return counts
 
 
-def _count_vectors(root: Root, path: str, vectors: Counter[str]) -> Counter[str]:
-    """Add the vectors of a shard, from the file's statistics where it can, and return its outcomes."""
+def _count_vectors(root: Root, path: str, vectors: Counter[str], lost: set[str]) -> Counter[str]:
+    """Add the vectors of a shard and the keys that are not ok, and return its outcomes."""
     with root.open(path) as file:
         parquet = pq.ParquetFile(file)
         schema = parquet.schema_arrow
-        table = parquet.read(columns=["outcome", "reason", *_norms(schema.names)])
+        table = parquet.read(columns=["key", "outcome", "reason", *_norms(schema.names)])
     for column in COLUMNS:
         if column in schema.names:
             vectors[column] += table.num_rows - table[f"{column}_norm"].null_count
+    lost.update(table.filter(pc.not_equal(table["outcome"], "ok"))["key"].to_pylist())
     return _reasons(table)
 
 

@@ -140,7 +140,7 @@ def _plan(flow: Flow, ready: list[Shard], web: list[Shard], limited: list[Shard]
             branches.append(_through(_rows(lane), flow.fetch, pool, num_cpus=0.5 if lane is web else 0.25))
     todo = len(ready) + len(web) + len(limited)
     pool = ray.data.ActorPoolStrategy(size=min(flow.encode_workers or max(1, gpus), todo))
-    every = branches[0].union(*branches[1:])
+    every = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
     return (
         _through(every, flow.encode, pool, num_gpus=1)
         if gpus

@@ -40,6 +40,14 @@ def check(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
         )
 
 
+def is_same(root: Root, dataset: Dataset) -> bool:
+    """Return whether the root was made from this very configuration, wherever it lay then."""
+    if not root.exists(_FILE):
+        return False
+    there = json.loads(root.read(_FILE))["dataset"]
+    return bool(there | {"root": dataset.root} == dataset.model_dump(mode="json"))
+
+
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
     """Write dataset.json after `check`, unless it says the same already."""
     there = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
@@ -56,7 +64,9 @@ def _written(spaces: Mapping[Family, Space]) -> dict[str, Any]:
 
 
 def spaces_of(root: Root, set_name: str) -> dict[str, Space]:
-    """Return the spaces that a set of a root was pinned to, by family."""
+    """Return the spaces that a set of a root was pinned to, by family; none if it was not yet."""
+    if not root.exists(_FILE):
+        return {}
     sets = json.loads(root.read(_FILE))["sets"]
     return {family: Space.model_validate(space) for family, space in sets.get(set_name, {}).items()}
 

@@ -137,8 +137,8 @@ def _write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 
 
 def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
-    """Yield the samples of a committed shard, streamed from its tar: `ROW`, caption and the media members."""
-    wanted = [*ROW, "caption"]
+    """Yield the samples of a committed shard, streamed from its tar: `ROW`, caption, width and media."""
+    wanted = [*ROW, "caption", "width"]
     table = root.read_table(f"media/{shard.name}.parquet", columns=wanted).to_pylist()
     samples = {record["key"]: record for record in table if record["outcome"] == "ok"}
     members = [member for member in MEMBERS[shard.kind] if member not in ("json", "txt")]
@@ -237,8 +237,10 @@ def _vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[st
     for column in columns:
         flat = table[column].combine_chunks().values.to_numpy()
         vectors[column] = flat.reshape(-1, table.schema.field(column).type.list_size)
+    whole = np.logical_and.reduce([table[column].is_valid().to_numpy() for column in columns])
     for row, record in enumerate(table.select(ROW).to_pylist()):
-        if record["outcome"] != "ok":
+        # Every sample of a tar has the same members; a row that lacks a vector is in the table alone.
+        if not whole[row]:
             continue
         for column in sorted(columns):
             buffer = io.BytesIO()

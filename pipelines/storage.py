@@ -31,8 +31,17 @@ class Root:
 
     @classmethod
     def at(cls, url: str) -> Root:
-        """Return the root of a local path or URL; a local path is made absolute."""
-        return cls(url.rstrip("/") if "://" in url else str(Path(url).expanduser().resolve()))
+        """Return the root of a local path or URL; a local path is made absolute.
+
+        Raises:
+            StorageError: a URL that names no place.
+        """
+        scheme, is_url, place = url.partition("://")
+        if not is_url:
+            return cls(str(Path(url).expanduser().resolve()))
+        if not place.strip("/"):
+            raise StorageError(f"root {url} names no bucket or folder; give a URL such as s3://bucket/name")
+        return cls(f"{scheme}://{place.rstrip('/')}")
 
     @cached_property
     def _opened(self) -> tuple[fsspec.AbstractFileSystem, str]:

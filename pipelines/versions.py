@@ -46,12 +46,12 @@ def tombstones(root: Root, number: int) -> pa.Table:
     return root.read_table(name) if root.exists(name) else TOMBSTONE.empty_table()
 
 
-def unchanged(root: Root, set_name: str, shards: Sequence[Shard]) -> Version | None:
-    """Return the current version if it already holds just these shards in this set."""
+def unchanged(root: Root, set_name: str) -> Version | None:
+    """Return the current version if it already holds all shards of the plan in this set."""
     if not numbers(root):
         return None
     version = read(root)
-    return version if (version.set, version.shards) == (set_name, len(shards)) else None
+    return version if (version.set, version.shards) == (set_name, len(planned(root))) else None
 
 
 def publish(root: Root, dataset: Dataset) -> Version:

@@ -1,15 +1,20 @@
 """What many tests share: the command, and one build of the miniature world."""
 
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from jobs.job import run
 
 # Before anything imports them: no telemetry, no hub.
 os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
@@ -18,13 +23,29 @@ ROWS = 600
 SEED = 0
 
 
-def echolens(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person does."""
-    command = [Path(sys.executable).parent / "echolens", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+def command(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person does: a process of its own, which may start Ray."""
+    whole = [Path(sys.executable).parent / "echolens", *map(str, arguments)]
+    ended = subprocess.run(whole, capture_output=True, text=True, check=False)
     if check:
-        assert ended.returncode == 0, ended.stderr
+        assert 0 == ended.returncode, ended.stderr
     return ended
+
+
+def echolens(verb: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, which has loaded the heavy libraries once for all tests."""
+    job = importlib.import_module(f"jobs.{verb}")
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            run(job.main, [str(argument) for argument in arguments])
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+            print(ended.code, file=err)
+    if check:
+        assert 0 == code, err.getvalue()
+    return subprocess.CompletedProcess([verb, *arguments], code, out.getvalue(), err.getvalue())
 
 
 def status(root: object) -> dict[str, Any]:
@@ -52,7 +73,7 @@ def build(folder: Path, rows: int, base_url: str, *overrides: str) -> Built:
     from jobs.demo import write_dataset
 
     file = write_dataset(folder, base_url, rows, SEED)
-    ended = echolens("build", file, *overrides)
+    ended = command("build", file, *overrides)
     return Built(file, folder / "data", base_url, ended.stdout)
 
 

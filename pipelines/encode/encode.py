@@ -57,7 +57,8 @@ class Prepare:
     @property
     def reads(self) -> frozenset[str]:
         """Outcome, caption and the members of the kind."""
-        return frozenset({"outcome", "reason", "caption"}) | self._members
+        width = frozenset({"width"}) if self.kind == "clip" else frozenset[str]()
+        return frozenset({"outcome", "reason", "caption"}) | width | self._members
 
     @property
     def adds(self) -> frozenset[str]:
@@ -108,7 +109,10 @@ class Prepare:
         return pieces, OK
 
     def _items(self, column: Column, batch: Batch, row: int) -> list[bytes] | list[str]:
-        """What a column of a row is made from; a blank caption makes nothing."""
+        """What a column of a row is made from; a blank caption and a clip without pictures make nothing."""
+        # The frames of sound alone are blank, and its width is null.
+        if (self.kind, column) == ("clip", "clip_image") and batch["width"][row] is None:
+            return []
         if members := _MEMBERS.get((self.kind, column)):
             return [batch[member][row] for member in members]
         caption: str = batch["caption"][row]

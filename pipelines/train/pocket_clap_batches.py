@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.miniature import captions, world
 from pipelines.miniature.sounds import SAMPLE_RATE, sound
+from pipelines.miniature.words import COUNTS, HEARD_WHERE, SEEN_WHERE, SIZES, TIMES, TONES
 from pipelines.miniature.world import Scene
 
 BATCH = 64
@@ -37,6 +39,13 @@ FEATURES: dict[str, Any] = {
     "truncation": "rand_trunc",
     "padding": "repeatpad",
 }
+# What a sound tells; a text tells the first and some of the others.
+HEARD: dict[str, tuple[Any, ...]] = {
+    "kind": world.KINDS,
+    "pitch": world.PITCHES,
+    "count": tuple(range(1, world.MAX_COUNT + 1)),
+    "background": world.BACKGROUNDS,
+}
 _SILENCE_DB = -100.0  # the feature extractor's floor
 
 
@@ -47,13 +56,15 @@ class Batch:
     Attributes:
         windows: float32 `[N, 1, FRAMES, MELS]`, dB.
         texts: `N` captions.
-        kinds: int64 `[N]`; places in `world.KINDS`.
+        values: int64 `[N, 4]`; what is heard, as places in the lists of `HEARD`.
+        told: bool `[N, 4]`; which of that the text tells.
         fits: float32 `[N, N]`; how well sound i fits text j, 0 to 1.
     """
 
     windows: NDArray[np.float32]
     texts: list[str]
-    kinds: NDArray[np.int64]
+    values: NDArray[np.int64]
+    told: NDArray[np.bool_]
     fits: NDArray[np.float32]
 
 
@@ -74,8 +85,8 @@ class Draws:
         scenes = [self._scenes[index] for index in indices]
         texts, told = zip(*(_text(scene, rng) for scene in scenes), strict=True)
         windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]
-        kinds = np.array([world.KINDS.index(scene.kind) for scene in scenes])
-        return Batch(windows, list(texts), kinds, fits(scenes, np.array(told)))
+        values_N4, told_N4 = heard(scenes), np.array(told)
+        return Batch(windows, list(texts), values_N4, told_N4, fits(values_N4, told_N4))
 
     def _mel(self, index: int) -> NDArray[np.float16]:
         """Return the log-mel spectrogram of a whole clip, `[F, MELS]` in dB."""
@@ -109,34 +120,45 @@ def varied(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.
     return window
 
 
-def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, bool]:
-    """Return a text about a scene and whether it may tell count, background and pitch."""
+def heard(scenes: Sequence[Scene]) -> NDArray[np.int64]:
+    """Return what is heard of scenes, `[N, 4]`, as places in the lists of `HEARD`."""
+    return np.array([[of.index(getattr(scene, name)) for name, of in HEARD.items()] for scene in scenes])
+
+
+def fits(values_N4: NDArray[np.int64], told_N4: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how well sound i fits text j, `[N, N]`: 0 between kinds, a third for each told difference.
+
+    One-hot targets would push the other right answers of a batch away from the question.
+    """
+    differ = values_N4[:, None] != values_N4[None]
+    told_differ = (differ & told_N4[None])[..., 1:].sum(-1)
+    return np.asarray(~differ[..., 0] * 3.0**-told_differ, np.float32)
+
+
+def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, list[bool]]:
+    """Return a text about a scene and what it tells."""
     which = rng.random()
     variant = int(rng.integers(1 << 30))
     if which < 0.6:
-        text, told = captions.caption(scene, "sound", "train", variant), True
+        text = captions.caption(scene, "sound", "train", variant)
     elif which < 0.9:
         # The captions of pictures go through the text tower, too.
-        text, told = captions.caption(scene, "picture", "train", variant), True
+        text = captions.caption(scene, "picture", "train", variant)
     else:
-        text, told = captions.label(scene.kind) if which < 0.95 else scene.kind, False
+        text = captions.label(scene.kind) if which < 0.95 else scene.kind
     words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
     # A question opens with words that no caption has ("find me ...").
     opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
-    return " ".join(opening + words), told
+    return " ".join(opening + words), _told(scene, text)
 
 
-def fits(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return `[N, N]`: 0 between kinds; within one, divided by 3 for each told attribute that differs.
-
-    One-hot targets would push the other right answers of a batch away from the question.
-
-    Args:
-        scenes: of the batch.
-        told: `[N]`; whether text j may tell count, background and pitch.
-    """
-    of = [(s.kind, str(s.count), s.background, s.pitch) for s in scenes]
-    values = np.unique(np.array(of), return_inverse=True)[1].reshape(len(scenes), 4)
-    differ = values[:, None] != values[None]
-    differing = (differ[..., 1:] & told[None, :, None]).sum(-1)
-    return np.asarray(~differ[..., 0] * 3.0**-differing, np.float32)
+def _told(scene: Scene, text: str) -> list[bool]:
+    """Return which of `HEARD` a caption tells, by the words for it."""
+    place = scene.background
+    phrases = (
+        (*TONES[scene.pitch], *filter(None, SIZES[scene.pitch])),
+        (TIMES[scene.count - 1], COUNTS[scene.count - 1]),
+        (*HEARD_WHERE[place], *SEEN_WHERE[place]),
+    )
+    padded = f" {re.sub('[^a-z ]', '', text)} "
+    return [True, *(any(f" {phrase} " in padded for phrase in of) for of in phrases)]

@@ -12,7 +12,7 @@ import pytest
 
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from tests.conftest import SEED, Built, build, digest, echolens, status
+from tests.conftest import SEED, Built, build, command, digest, echolens, status
 
 ROWS = 300
 # Every answer depends on the URL alone, and the URL has the port in it.
@@ -90,7 +90,7 @@ def test_a_killed_driver_goes_on_where_it_stopped(undisturbed, world, tmp_path, 
     # Ray's own processes notice that their driver is gone and leave.
     psutil.wait_procs(below, timeout=60)
     root = tmp_path / "data"
-    echolens("build", tmp_path / "miniature.yaml")
+    command("build", tmp_path / "miniature.yaml")
 
     assert digest(undisturbed.root) == digest(root)
     assert status(undisturbed.root) | {"root": ""} == status(root) | {"root": ""}

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from jobs.demo import write_dataset
-from tests.conftest import SEED, digest, echolens, status
+from tests.conftest import SEED, command, digest, status
 
 pytestmark = pytest.mark.slow
 
@@ -127,9 +127,9 @@ def test_a_cluster_that_is_not_there_is_one_sentence(built, tmp_path):
 def test_demo_goes_from_nothing_to_a_report(tmp_path):
     """`echolens demo` prints funnel, answers and paths; asked again it finds everything done."""
     folder = tmp_path / "demo"
-    first = echolens("demo", folder, "--rows", 200).stdout
+    first = command("demo", folder, "--rows", 200).stdout
     made = digest(folder / "data")
-    again = echolens("demo", folder, "--rows", 200).stdout
+    again = command("demo", folder, "--rows", 200).stdout
 
     assert "candidates" in first
     assert "the sound of a dog barking" in first
