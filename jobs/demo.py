@@ -29,10 +29,12 @@ from schemas.vectors import Column
 # What the demo asks: (text, column).
 QUESTIONS: tuple[tuple[str, Column], ...] = (
     ("a photo of a bell", "clip_image"),
-    ("two red birds in the snow", "clip_image"),
+    ("a helicopter at night", "clip_image"),
     ("the sound of a dog barking", "clap_audio"),
     ("rain is falling", "clap_audio"),
 )
+
+_SHOWN = 4
 
 
 def world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
@@ -76,12 +78,23 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
     return file
 
 
-def ask(dataset: Dataset) -> None:
-    """Print the answers to a few questions in words, and to one in a picture."""
+def ask(dataset: Dataset, folder: Path, seed: int) -> None:
+    """Print the answers to a few questions in words, and to a picture and a sound that nobody has seen."""
+    from pipelines.miniature.media import picture_file, sound_file
+    from pipelines.miniature.world import draw
+
     lookup = current(dataset)
     for text, column in QUESTIONS:
         print(f"\nlookup --text {text!r} --in {column}")
-        print(shown(lookup.by_text(text, column, k=5)))
+        print(shown(lookup.by_text(text, column, _SHOWN)))
+    scene = draw(seed + 1, "heldout", 0)
+    drawn, played = folder / f"{scene.kind}.jpg", folder / f"{scene.kind}.wav"
+    drawn.write_bytes(picture_file(scene))
+    played.write_bytes(sound_file(scene))
+    print(f"\nlookup --image {drawn.name} --in clip_text")
+    print(shown(lookup.by_picture(drawn.read_bytes(), "clip_text", _SHOWN)))
+    print(f"\nlookup --audio {played.name} --in clap_audio")
+    print(shown(lookup.by_sound(played.read_bytes(), "clap_audio", _SHOWN)))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -109,7 +122,7 @@ def main(argv: Sequence[str]) -> None:
         build(dataset)
     root = Root.at(dataset.root)
     print(funnel(state(root, dataset.encode.set)))
-    ask(dataset)
+    ask(dataset, folder, here["seed"])
     report = write_report(dataset)
     print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}")
     print(f'\nTry next: echolens lookup {root.url} --text "a cat meowing" --in clap_audio')

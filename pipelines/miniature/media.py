@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.miniature.addresses import has_clip
 from pipelines.miniature.clips import clip
 from pipelines.miniature.lists import scene_of
 from pipelines.miniature.pictures import picture
 from pipelines.miniature.rows import Row
+from pipelines.miniature.world import Scene
+from schemas.sample import SAMPLE_RATE_HZ
 
 PICTURE_PX = 320  # the longer side of an ordinary picture
 _TINY_PX = 40
@@ -52,6 +56,22 @@ def media_bytes(seed: int, row: Row) -> bytes:
     return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
 
 
+def picture_file(scene: Scene) -> bytes:
+    """Return the picture of a scene as a JPEG file."""
+    return _encoded(picture(scene, PICTURE_PX), "jpg")
+
+
+def sound_file(scene: Scene, length_s: float = 10.0) -> bytes:
+    """Return the sound of a scene as a WAV file."""
+    import soundfile
+
+    from pipelines.miniature.sounds import sound
+
+    file = io.BytesIO()
+    soundfile.write(file, sound(scene, length_s), SAMPLE_RATE_HZ, format="WAV")
+    return file.getvalue()
+
+
 def _clip(seed: int, row: Row) -> bytes:
     return clip(
         scene_of(seed, row),
@@ -68,7 +88,12 @@ def _picture(seed: int, row: Row) -> bytes:
     canvas_HWC = picture(scene_of(seed, row), _TINY_PX if row.oddity == "tiny" else PICTURE_PX)
     if row.oddity == "stretched":
         canvas_HWC = cv2.resize(canvas_HWC, (PICTURE_PX * 2, PICTURE_PX * 2 // _STRETCHED))  # type: ignore[assignment]
-    extension = row.oddity if row.oddity in ("png", "webp", "gif", "tiff") else "jpg"
+    return _encoded(canvas_HWC, row.oddity if row.oddity in ("png", "webp", "gif", "tiff") else "jpg")
+
+
+def _encoded(canvas_HWC: NDArray[np.uint8], extension: str) -> bytes:
+    import cv2
+
     options = {
         "jpg": [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, _JPEG_QUALITY],

@@ -215,7 +215,7 @@ class Training:
         logits_NV = scaled_ND @ normalize(self.hints_VD, dim=-1).T
         values = torch.from_numpy(values_N4).to(self.device)
         loss = torch.zeros((), device=self.device)
-        for place, logits in enumerate(logits_NV.split(_SIZES, dim=1)):
+        for place, logits in enumerate(torch.split(logits_NV, _SIZES, dim=1)):
             missed = cross_entropy(logits, values[:, place], ignore_index=_UNTOLD, reduction="sum")
             loss = loss + _HINTS[place] * missed / len(scaled_ND)
         return loss
