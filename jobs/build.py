@@ -113,7 +113,8 @@ def build(dataset: Dataset) -> Version:
 
         session.run(flow, shards, through)
         progress.record(root)
-        return session.once(partial(versions.publish, root, dataset))
+        version = versions.unchanged(root, dataset.encode.set)
+        return version or session.once(partial(versions.publish, root, dataset))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -41,11 +41,13 @@ def check(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
 
 
 def is_same(root: Root, dataset: Dataset) -> bool:
-    """Return whether the root was made from this very configuration, wherever it lay then."""
+    """Return whether the root was made of the same rows by the same encoders, however it was fetched."""
     if not root.exists(_FILE):
         return False
-    there = json.loads(root.read(_FILE))["dataset"]
-    return bool(there | {"root": dataset.root} == dataset.model_dump(mode="json"))
+    there = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
+    return all(getattr(there, key) == getattr(dataset, key) for key in ("sources", "filter", "encode")) and (
+        there.pinned() == dataset.pinned()
+    )
 
 
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:

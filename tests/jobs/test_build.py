@@ -91,7 +91,7 @@ def requests(base_url: str) -> int:
 def test_a_rerun_asks_for_nothing(built):
     """A finished build is found: no request, no encoding, not another byte."""
     before, files = requests(built.base_url), sorted(built.root.rglob("*"))
-    again = command("build", built.file)
+    again = command("build", built.file, "fetch.workers=3", "contact=somebody@example.org")
 
     assert before == requests(built.base_url)
     assert files == sorted(built.root.rglob("*"))
