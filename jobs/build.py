@@ -84,7 +84,7 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
 def build(dataset: Dataset) -> Version:
     """Bring every row of the lists through, publish a version if there is anything to publish, return it."""
     from pipelines import pin, versions
-    from pipelines.encode.resolve import resolve
+    from pipelines.encode.resolve import resolve_apart
     from pipelines.engine import Done, Flow, Session
     from pipelines.fetch.checks import check_sources
     from pipelines.shards import planned
@@ -95,7 +95,7 @@ def build(dataset: Dataset) -> Version:
     check_sources(dataset)
     if pin.is_same(root, dataset) and (version := versions.unchanged(root, dataset.encode.set)):
         return version
-    specs = resolve(dataset.encode, pin.spaces_of(root, dataset.encode.set))
+    specs = resolve_apart(dataset.encode, pin.spaces_of(root, dataset.encode.set))
     spaces = {family: spec.space for family, spec in specs.items()}
     pin.check(root, dataset, spaces)
     with ReadProgress() as reading:

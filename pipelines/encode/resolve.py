@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import get_args
 
+from pipelines.apart import Report, apart
 from pipelines.encode.encoder import EncoderSpec, Loader
 from pipelines.encode.open_clip import OpenClip
 from pipelines.encode.pocket import pocket_clap, pocket_clip
@@ -29,6 +31,20 @@ def resolve(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[F
     """
     specs = {family: resolve_family(encode, family, pinned) for family in get_args(Family)}
     return {family: spec for family, spec in specs.items() if spec is not None}
+
+
+def resolve_apart(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[Family, EncoderSpec]:
+    """Return what `resolve` does, found out in a process that ends.
+
+    The driver only needs the answer; the libraries behind it would stay with it, at a gigabyte.
+    """
+    return apart(_resolved, encode, pinned)
+
+
+def _resolved(
+    _: Path, __: Report, encode: Encode, pinned: Mapping[str, Space] | None
+) -> dict[Family, EncoderSpec]:
+    return resolve(encode, pinned)
 
 
 def resolve_family(

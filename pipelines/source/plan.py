@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.apart import Report, apart
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
-from pipelines.source.apart import Report, apart
 from pipelines.source.counts import count
 from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked
 from pipelines.source.lanes import LIMITED_HOSTS, ROWS_IN_ORDER, plan_shards

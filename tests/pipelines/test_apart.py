@@ -34,7 +34,7 @@ def test_make_plan_works_apart(written, tmp_path, monkeypatch, cc):
     assert (source["list"], 3000) in said
     assert ("candidates", counts.keys) == said[-1]
     assert counts == PlanCounts.model_validate_json(root.read("plan/counts.json"))
-    assert [] == list(tmp_path.glob("echolens-plan-*"))
+    assert [] == list(tmp_path.glob("echolens-*"))
 
 
 def test_an_error_comes_through(written, tmp_path, cc):
@@ -75,7 +75,7 @@ def test_killed_and_begun_again(written, tmp_path, victim, cc, bytes_of):
         _, said = driver.communicate()
         worker.wait(10)
     assert not (tmp_path / "killed" / "plan" / "counts.json").exists()
-    assert [] == list(tmp_path.glob("echolens-plan-*"))
+    assert [] == list(tmp_path.glob("echolens-*"))
     assert victim == "driver" or "run the command again" in said
     # What a plan of other sources might have left behind.
     (candidates / "99999.parquet").write_bytes(b"")

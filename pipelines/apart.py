@@ -35,7 +35,7 @@ def apart(work: Callable[..., T], *args: object, report: Report | None = None) -
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory(prefix="echolens-plan-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as scratch:
         process = context.Process(target=_serve, args=(theirs, scratch, work, args), daemon=True)
         process.start()
         theirs.close()
@@ -52,7 +52,7 @@ def apart(work: Callable[..., T], *args: object, report: Report | None = None) -
         except (EOFError, ConnectionError):
             process.join()
             raise StopJob(
-                f"the process that read the lists ended with code {process.exitcode}, -9 means killed, most "
+                f"a process of this job ended with code {process.exitcode}, -9 means killed, most "
                 "often for want of memory; nothing is lost, run the command again"
             ) from None
         finally:
