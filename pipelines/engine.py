@@ -13,9 +13,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pipelines import clock
@@ -192,6 +195,20 @@ def _sentences(work: Callable[[], T]) -> T | EcholensError:
         return error
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Ray's core writes while it starts ("Set ray log level ...") from the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _start_ray() -> None:
     import ray
     from ray.data import DataContext
@@ -208,14 +225,15 @@ def _start_ray() -> None:
     else:
         # Its core complains of every actor's arguments; what goes wrong reaches us as an exception.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        # Two CPUs are the least that both steps fit in; the object store holds rows, never media.
-        ray.init(
-            "local",
-            num_cpus=max(2, os.cpu_count() or 1),
-            object_store_memory=256 * 2**20,
-            include_dashboard=False,
-            **options,
-        )
+        with _quiet():
+            # Two CPUs are the least that both steps fit in; the object store holds rows, never media.
+            ray.init(
+                "local",
+                num_cpus=max(2, os.cpu_count() or 1),
+                object_store_memory=256 * 2**20,
+                include_dashboard=False,
+                **options,
+            )
     context = DataContext.get_current()
     context.enable_progress_bars = False
     # A worker may wait for a slow host longer than Ray would; our own deadlines end it.

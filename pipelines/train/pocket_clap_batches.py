@@ -23,7 +23,7 @@ KINDS_A_BATCH = 8
 CLIP_S, WINDOW_S = 10, 5
 MELS, FRAMES = 32, 288
 # Sounds that batches are drawn from: each is made when first needed and kept (37 kB each).
-DRAWS = 6_000
+DRAWS = 8_000
 UNKNOWN = "<unk>"  # stands for any word that the world does not use
 
 # 8 kHz is all that a generator at 16 kHz can make; 1,024 samples still tell the lowest of 32 mel bands
@@ -83,9 +83,9 @@ class Draws:
         pool = np.flatnonzero(np.isin([scene.kind for scene in self._scenes], chosen))
         indices = rng.choice(pool, BATCH, replace=False).tolist()
         scenes = [self._scenes[index] for index in indices]
-        texts, told = zip(*(_text(scene, rng) for scene in scenes), strict=True)
+        texts, telling = zip(*(_text(scene, rng) for scene in scenes), strict=True)
         windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]
-        values_N4, told_N4 = heard(scenes), np.array(told)
+        values_N4, told_N4 = heard(scenes), np.array(telling)
         return Batch(windows, list(texts), values_N4, told_N4, fits(values_N4, told_N4))
 
     def _mel(self, index: int) -> NDArray[np.float16]:
@@ -135,7 +135,7 @@ def fits(values_N4: NDArray[np.int64], told_N4: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(~differ[..., 0] * 3.0**-told_differ, np.float32)
 
 
-def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, list[bool]]:
+def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]]:
     """Return a text about a scene and what it tells."""
     which = rng.random()
     variant = int(rng.integers(1 << 30))
@@ -149,16 +149,15 @@ def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, list[bool]]:
     words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
     # A question opens with words that no caption has ("find me ...").
     opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
-    return " ".join(opening + words), _told(scene, text)
+    return " ".join(opening + words), told(scene, text)
 
 
-def _told(scene: Scene, text: str) -> list[bool]:
-    """Return which of `HEARD` a caption tells, by the words for it."""
-    place = scene.background
+def told(scene: Scene, text: str) -> tuple[bool, ...]:
+    """Return which of `HEARD` a text about a scene tells, by the words for it; the kind always."""
     phrases = (
         (*TONES[scene.pitch], *filter(None, SIZES[scene.pitch])),
         (TIMES[scene.count - 1], COUNTS[scene.count - 1]),
-        (*HEARD_WHERE[place], *SEEN_WHERE[place]),
+        (*HEARD_WHERE[scene.background], *SEEN_WHERE[scene.background]),
     )
-    padded = f" {re.sub('[^a-z ]', '', text)} "
-    return [True, *(any(f" {phrase} " in padded for phrase in of) for of in phrases)]
+    words = f" {re.sub('[^a-z ]', '', text)} "
+    return (True, *(any(f" {phrase} " in words for phrase in of) for of in phrases))

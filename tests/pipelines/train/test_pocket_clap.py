@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
 from pipelines.train import pocket_clap, pocket_clap_batches
-from pipelines.train.pocket_clap_batches import FEATURES, Draws, fits, varied
+from pipelines.train.pocket_clap_batches import FEATURES, Draws, fits, heard, told, varied
 from pipelines.train.pocket_clap_scores import stored
 
 WEIGHTS = Path(pocket_clap.__file__).parents[1] / "miniature" / "weights" / "clap"
@@ -23,9 +23,10 @@ WEIGHTS = Path(pocket_clap.__file__).parents[1] / "miniature" / "weights" / "cla
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 8 out of 24 sounds, and a checkpoint every 5 steps."""
+    """Batches of 8 out of 40 sounds, and a checkpoint every 5 steps."""
     monkeypatch.setattr(pocket_clap_batches, "BATCH", 8)
-    monkeypatch.setattr(pocket_clap_batches, "DRAWS", 24)
+    monkeypatch.setattr(pocket_clap_batches, "DRAWS", 40)
+    monkeypatch.setattr(pocket_clap_batches, "KINDS_A_BATCH", 12)
     monkeypatch.setattr(pocket_clap, "_CHECKPOINT_EVERY", 5)
 
 
@@ -43,6 +44,8 @@ def test_the_committed_weights_find_the_right_kind() -> None:
     assert scores["picture_text_to_sound_r1"] > 0.9
     assert scores["text_to_sound_top10"] > 0.8
     assert scores["sound_to_text_top10"] > 0.8
+    assert scores["pitch"] > 0.5
+    assert scores["background"] > 0.6
     assert scores["mean_log_spectrum"] < 0.5
     assert scores["mean_power_spectrum"] < 0.5
 
@@ -137,14 +140,31 @@ def test_windows_vary_within_the_extractors_range() -> None:
 
 
 def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
-    """Kinds exclude each other; each told attribute that differs leaves a half; colour is not heard."""
+    """Kinds exclude each other; each told attribute that differs leaves a third; colour is not heard."""
     scenes = [
         world.Scene("bell", 1, "red", "low", "meadow", 0),
         world.Scene("bell", 2, "blue", "high", "meadow", 0),
         world.Scene("dog", 1, "red", "low", "meadow", 0),
     ]
-    expected = [[1, 1, 0], [1 / 4, 1, 0], [0, 0, 1]]
-    assert np.allclose(expected, fits(scenes, np.array([True, False, True])))
+    of_texts = np.array([[True] * 4, [True, False, True, False], [True] * 4])
+    expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
+    assert np.allclose(expected, fits(heard(scenes), of_texts))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a bell", (True, False, False, False)),
+        ("church bell ringing", (True, False, False, False)),
+        ("a bell rings twice at a low pitch in a room", (True, True, True, True)),
+        ("two big red bells indoors", (True, True, True, True)),
+        ("three small bells on a beach", (True, False, False, False)),
+    ],
+)
+def test_what_a_text_tells(text: str, expected: tuple[bool, ...]) -> None:
+    """An attribute is told by a word for the scene's own value."""
+    scene = world.Scene("bell", 2, "red", "low", "room", 0)
+    assert expected == told(scene, text)
 
 
 @pytest.mark.usefixtures("small_batches")
