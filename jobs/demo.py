@@ -30,7 +30,7 @@ from schemas.vectors import Column
 QUESTIONS: tuple[tuple[str, Column], ...] = (
     ("a photo of a bell", "clip_image"),
     ("a helicopter at night", "clip_image"),
-    ("the sound of a dog barking", "clap_audio"),
+    ("the sound of a clock ticking", "clap_audio"),
     ("rain is falling", "clap_audio"),
 )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pipelines import clock
 from pipelines.errors import ConfigError, EcholensError, StopJob
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_ANSWERS_WITHIN_S = 10
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,20 @@ def _sentences(work: Callable[[], T]) -> T | EcholensError:
         return error
 
 
+def _check_answers(address: str) -> None:
+    """Ray itself would try for minutes, and write each time that it did."""
+    place = urlsplit(address if "://" in address else f"ray://{address}")
+    if place.hostname is None or place.port is None:
+        return  # "auto" and "local" are Ray's to find
+    try:
+        socket.create_connection((place.hostname, place.port), _ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"no Ray cluster answers at RAY_ADDRESS={address}; "
+            "start one there, or unset RAY_ADDRESS to use this machine"
+        ) from error
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what Ray's core writes while it starts ("Set ray log level ...") from the terminal."""
@@ -215,13 +233,8 @@ def _start_ray() -> None:
 
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address := os.environ.get("RAY_ADDRESS"):
-        try:
-            ray.init(address, **options)
-        except ConnectionError as error:
-            raise ConfigError(
-                f"no Ray cluster answers at RAY_ADDRESS={address}; "
-                "start one there, or unset RAY_ADDRESS to use this machine"
-            ) from error
+        _check_answers(address)
+        ray.init(address, **options)
     else:
         # Its core complains of every actor's arguments; what goes wrong reaches us as an exception.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
