@@ -49,9 +49,11 @@ def main() -> None:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean `echolens {near[0]}`?" if near else "`echolens --help` lists the verbs"
         sys.exit(f"echolens: there is no verb {verb!r}; {hint}")
-    job = importlib.import_module(f"jobs.{verb}")
-    from jobs.job import run
-
+    try:
+        job = importlib.import_module(f"jobs.{verb}")
+        from jobs.job import run
+    except KeyboardInterrupt:
+        sys.exit("echolens: interrupted before anything was done")
     run(job.main, sys.argv[2:])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     asked = parser.parse_args(argv)
     folder: Path = asked.folder.resolve()
+    if not 200 <= asked.rows <= 100_000 or asked.seed < 0:
+        raise ConfigError(
+            f"--rows {asked.rows} --seed {asked.seed} is no world; give 200 to 100,000 rows and a seed from 0"
+        )
+    Root.at(str(folder)).check()
 
     from jobs.report import write_report
     from pipelines.miniature.server import serving
@@ -125,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
     ask(dataset, folder, here["seed"])
     report = write_report(dataset)
     print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}")
-    print(f'\nTry next: echolens lookup {root.url} --text "a cat meowing" --in clap_audio')
+    print(f'\nTry next: {sys.argv[0]} lookup {root.url} --text "a cat meowing" --in clap_audio')
 
 
 if __name__ == "__main__":

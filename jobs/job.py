@@ -42,7 +42,12 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
     root = Root.at(target)
     if root.exists("dataset.json"):
         # A root may have been moved or copied: it is where it was found.
-        content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
+        try:
+            content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
+        except (ValueError, KeyError) as error:
+            raise ConfigError(
+                f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
+            ) from error
         return _validated(_overridden(content, overrides), target)
     path = Path(target)
     if not path.is_file():
@@ -88,10 +93,10 @@ def _validated(content: dict[str, Any], target: str) -> Dataset:
     try:
         return Dataset.model_validate(content)
     except ValidationError as error:
-        # Of the members of a union, the one that a word could have meant comes first.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] == "model_type")
-        more = f" ({len(problems) - 1} more after that)" if len(problems) > 1 else ""
-        raise ConfigError(f"{target}: {_sentence(dict(problems[0]))}{more}") from error
+        # A misspelt key is why another is missing; of a union's members, the one that a word could mean.
+        order = {"extra_forbidden": 0, "missing": 2, "model_type": 3}
+        problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
+        raise ConfigError(f"{target}: {_sentence(dict(problems[0]))}") from error
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ class RowProgress:
     def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
+        else:
+            print(f"{self._word}: {self._rows:,} rows, starting workers", file=sys.stderr)
         return self
 
     def __exit__(

@@ -231,6 +231,7 @@ def _start_ray() -> None:
     import ray
     from ray.data import DataContext
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address := os.environ.get("RAY_ADDRESS"):
         _check_answers(address)

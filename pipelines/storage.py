@@ -82,6 +82,8 @@ class Root:
             return
         try:
             self.fs.exists(self.path("dataset.json"))
+        except StorageError:
+            raise
         except Exception as error:
             # Every file system has exceptions of its own for no route, no such bucket and no credentials.
             said = " ".join(str(error).split()) or type(error).__name__
@@ -123,8 +125,13 @@ class Root:
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a Parquet file as a table."""
-        with self.open(name) as file:
-            return pq.read_table(file, columns=columns)
+        try:
+            with self.open(name) as file:
+                return pq.read_table(file, columns=columns)
+        except pa.ArrowInvalid as error:
+            raise StorageError(
+                f"{self.url}/{name} is damaged ({error}); remove it and run the build again"
+            ) from error
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -212,8 +219,8 @@ def _reported(url: str) -> Iterator[None]:
     except NotADirectoryError as error:
         raise StorageError(f"root {url} runs through a file ({error.filename}); choose a folder") from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise StopJob(
-            f"failed/disk_full: the disk of {url} is full; make room there, then start the job again"
-        ) from error
+        if error.errno == errno.ENOSPC:
+            raise StopJob(
+                f"failed/disk_full: the disk of {url} is full; make room there, then start the job again"
+            ) from error
+        raise StorageError(f"root {url} cannot be written ({error}); choose another root") from error

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from pipelines.accounting import count, shard_files
-from pipelines.errors import StorageError
+from pipelines.accounting import Counts, count, shard_files
+from pipelines.errors import StopJob, StorageError
 from pipelines.filter.duplicates import duplicate_media
 from pipelines.index.build import build_index
 from pipelines.shards import Shard, planned
@@ -17,6 +17,9 @@ from schemas.dataset import Dataset
 from schemas.plan import PlanCounts
 from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
+
+# Fewer rows than this may all be dead by chance.
+_SUSPICIOUS_ROWS = 20
 
 
 def numbers(root: Root) -> list[int]:
@@ -33,9 +36,8 @@ def read(root: Root, number: int | None = None) -> Version:
     """
     there = numbers(root)
     if not there or (number is not None and number not in there):
-        wanted = "a version" if number is None else f"version {number}"
-        found = f"versions {there}" if there else "none yet"
-        raise StorageError(f"{root.url} has {found}, not {wanted}; run `echolens build` on its file first")
+        found = f"has versions {there} and not {number}" if there else "has no version yet"
+        raise StorageError(f"{root.url} {found}; run `echolens build` on its file first")
     chosen = there[-1] if number is None else number
     return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))
 
@@ -68,6 +70,8 @@ def publish(root: Root, dataset: Dataset) -> Version:
     root.write_table(f"{name}.tombstones.parquet", gone)
     root.write_table(f"{name}.parquet", _shard_table(root, set_name, shards))
     counts = count(root, set_name, shards, gone)
+    if dataset.encode.clip is not None:
+        _check_arrived(root, counts, shards)
     if counts.pending:
         raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
     for column in COLUMNS:
@@ -94,10 +98,22 @@ def publish(root: Root, dataset: Dataset) -> Version:
         ],
     )
     if not root.create(f"{name}.json", (version.model_dump_json(indent=2) + "\n").encode()):
-        raise StorageError(
-            f"version {number} of {root.url} was published by another job meanwhile; look at it"
-        )
+        # Another job was quicker. If it published the same shards, that is what was asked for.
+        if there := unchanged(root, set_name):
+            return there
+        raise StorageError(f"version {number} of {root.url} was published by another job; run this one again")
     return version
+
+
+def _check_arrived(root: Root, counts: Counts, shards: Sequence[Shard]) -> None:
+    """Refuse a dataset of which nothing arrived: that is a network's fault and not the rows'."""
+    wanted = sum(shard.rows for shard in shards if shard.kind != "text")
+    if wanted >= _SUSPICIOUS_ROWS and not counts.vectors["clip_image"] + counts.vectors["clap_audio"]:
+        reason, rows = counts.reasons.most_common(1)[0]
+        raise StopJob(
+            f"none of {wanted} pictures and clips arrived in {root.url} (most often {reason}, {rows} rows), "
+            "so nothing was published; mend the network or the lists, then build into another root"
+        )
 
 
 def _entry(root: Root, path: str) -> FileEntry:

@@ -241,7 +241,8 @@ def _read_index(root: Root, path: str, card: IndexCard) -> Any:
         size = root.size(path)
         if size != card.bytes:
             raise StorageError(
-                f"{path} has {size} bytes, but its card says {card.bytes}; build it again with a refresh"
+                f"{path} has {size} bytes, but its card says {card.bytes}; "
+                "take that version away and run the build again"
             )
         if root.is_local:
             # Mapped, not read: several processes share one copy.
@@ -249,5 +250,6 @@ def _read_index(root: Root, path: str, card: IndexCard) -> Any:
         return faiss.deserialize_index(np.frombuffer(root.read(path), dtype=np.uint8))
     except (FileNotFoundError, RuntimeError) as error:
         raise StorageError(
-            f"{path} cannot be read as an index ({type(error).__name__}); build it again with a refresh"
+            f"{path} cannot be read as an index ({type(error).__name__}); "
+            "take that version away and run the build again"
         ) from error

@@ -136,4 +136,4 @@ def test_demo_goes_from_nothing_to_a_report(tmp_path):
     assert list((folder / "data" / "reports").glob("*.html"))
     assert made == digest(folder / "data")
     assert first.splitlines()[:5] == again.splitlines()[:5]
-    assert "Try next: echolens lookup" in again
+    assert "Try next: " in again

@@ -41,6 +41,8 @@ def samples(jpeg, flac):
             "reason": [""] * rows,
             "caption": [CAPTIONS[row % len(CAPTIONS)] for row in range(rows)],
         }
+        if kind == "clip":
+            batch["width"] = [64] * rows
         for number, member in enumerate(MEMBERS[kind]):
             made = flac if member == "flac" else jpeg
             batch[member] = [made(10 * row + number) for row in range(rows)]
@@ -53,6 +55,18 @@ def run(kind, specs, batch):
     for stage in (Prepare(kind, specs), Vectors(kind, specs)):
         batch = stage.open()(batch)
     return batch
+
+
+def test_sound_without_pictures_has_no_picture_vector(specs, samples):
+    """The frames of a clip without a width are blank: its other vectors are there, clip_image is null."""
+    batch = samples("clip")
+    batch["width"][2] = None
+    made = run("clip", specs, batch)
+
+    assert made["clip_image"][2] is None
+    assert made["clip_image_norm"][2] is None
+    assert made["clap_audio"][2] is not None
+    assert "ok" == made["outcome"][2]
 
 
 @pytest.mark.parametrize("kind", ["image", "clip", "text"])

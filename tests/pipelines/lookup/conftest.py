@@ -51,7 +51,7 @@ def root(dataset, jpeg, flac):
     specs = resolve(dataset.encode)
     for shard in SHARDS:
         write_candidates(root, shard)
-        batch = read_candidates(root, shard, 10)
+        batch = read_candidates(root, shard, 10) | {"width": [64] * shard.rows}
         for number, member in enumerate(MEMBERS[shard.kind]):
             made = flac if member == "flac" else jpeg
             batch[member] = [made(100 * shard.number + 10 * row + number) for row in range(shard.rows)]

@@ -200,7 +200,7 @@ def test_a_broken_index_is_no_index(root, dataset, version, lookup, harm, monkey
     if changed is not None:
         root.write(name, changed)
     try:
-        with pytest.raises(StorageError, match=f"{name} .*with a refresh"):
+        with pytest.raises(StorageError, match=f"{name} .*take that version away"):
             Lookup.open(root, dataset, version).by_text("a bell", into="clip_text")
     finally:
         root.write(name, whole)
