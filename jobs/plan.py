@@ -1,4 +1,4 @@
-"""Read the lists and say what a build would fetch, from whom. Writes nothing.
+"""Read the lists and say what they hold and what a build would fetch. Writes nothing.
 
 echolens plan animals.yaml
 echolens plan animals.yaml --json
