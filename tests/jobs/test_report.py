@@ -85,7 +85,7 @@ def test_a_root_that_is_a_bucket(built, monkeypatch):
     ("change", "error", "sentence"),
     [
         pytest.param(
-            "versions", StorageError, r"has none yet, not a version; run `echolens build`", id="unpublished"
+            "versions", StorageError, r"has no version yet; run `echolens build`", id="unpublished"
         ),
         pytest.param("dataset.json", ConfigError, r"neither a dataset file nor the root", id="no-dataset"),
     ],
