@@ -18,9 +18,6 @@ from schemas.plan import PlanCounts
 from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
 
-# Fewer rows than this may all be dead by chance.
-_SUSPICIOUS_ROWS = 20
-
 
 def numbers(root: Root) -> list[int]:
     """Return the numbers of all versions, ascending."""
@@ -106,13 +103,15 @@ def publish(root: Root, dataset: Dataset) -> Version:
 
 
 def _check_arrived(root: Root, counts: Counts, shards: Sequence[Shard]) -> None:
-    """Refuse a dataset of which nothing arrived: that is a network's fault and not the rows'."""
+    """Refuse a dataset of which nothing arrived, most of it out of reach: that is no fault of the rows."""
     wanted = sum(shard.rows for shard in shards if shard.kind != "text")
-    if wanted >= _SUSPICIOUS_ROWS and not counts.vectors["clip_image"] + counts.vectors["clap_audio"]:
-        reason, rows = counts.reasons.most_common(1)[0]
+    arrived = counts.vectors["clip_image"] + counts.vectors["clap_audio"]
+    beyond = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
+    if not arrived and 2 * beyond > wanted:
         raise StopJob(
-            f"none of {wanted} pictures and clips arrived in {root.url} (most often {reason}, {rows} rows), "
-            "so nothing was published; mend the network or the lists, then build into another root"
+            f"none of {wanted} pictures and clips arrived in {root.url} and {beyond} were out of reach, "
+            "so nothing was published; mend the network, or see fetch.allow_private_hosts, then build into "
+            "another root"
         )
 
 

@@ -113,6 +113,17 @@ def test_lost_vectors_are_made_again_from_the_media(built, tmp_path):
 
 
 @pytest.mark.slow
+def test_nothing_arrived_is_no_dataset(built, tmp_path):
+    """Where every host is out of reach nothing is published, and the sentence says why."""
+    overrides = (f"root={tmp_path / 'root'}", "fetch.allow_private_hosts=false", "contact=me@example.org")
+    ended = command("build", built.file, *overrides, check=False)
+
+    assert 1 == ended.returncode
+    assert "pictures and clips arrived" in ended.stderr.splitlines()[-1]
+    assert not list((tmp_path / "root").glob("versions/*.json"))
+
+
+@pytest.mark.slow
 def test_the_order_of_arrival_does_not_matter(tmp_path):
     """Other timing and other worker counts give the same dataset; a rerun needs no server at all."""
     digests = []

@@ -84,9 +84,7 @@ def test_a_root_that_is_a_bucket(built, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        pytest.param(
-            "versions", StorageError, r"has no version yet; run `echolens build`", id="unpublished"
-        ),
+        pytest.param("versions", StorageError, r"has no version yet; run `echolens build`", id="unpublished"),
         pytest.param("dataset.json", ConfigError, r"neither a dataset file nor the root", id="no-dataset"),
     ],
 )
