@@ -49,6 +49,18 @@ _SPECIALS = {
     "unk_token": UNKNOWN,
     "mask_token": "<mask>",
 }
+_CARD = """# Pocket CLAP
+
+For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
+else. A transformers `ClapModel` (HTSAT for windows of 5 s at 48 kHz, a two-layer text transformer, 512
+dimensions), trained by `pipelines/train/pocket_clap.py` for {steps} steps from seed {seed} on sounds that
+are made there, too.
+
+    ClapModel.from_pretrained(FOLDER, dtype=torch.float32)
+    AutoProcessor.from_pretrained(FOLDER)
+
+Licence: Apache-2.0, like the code.
+"""
 _FIRST = ("<s>", "<pad>", "</s>", UNKNOWN, "<mask>")
 
 # transformers' first weights suit towers of 12 layers; these hardly learn from ones so small.
@@ -239,6 +251,7 @@ class Training:
         self.model.cpu().half().eval().save_pretrained(self.folder)
         ClapFeatureExtractor(**FEATURES).save_pretrained(self.folder)
         self.tokenizer.save_pretrained(self.folder)
+        (self.folder / "README.md").write_text(_CARD.format(steps=self.steps, seed=self.seed))
         for file in self.folder.iterdir():
             file.chmod(0o644)
 
