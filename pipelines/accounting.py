@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.shards import Shard, vectors_marker
 from pipelines.storage import Root
@@ -74,10 +73,9 @@ def count(root: Root, set_name: str, shards: Sequence[Shard], tombstones: pa.Tab
 
 def _count_vectors(root: Root, path: str, vectors: Counter[str], lost: set[str]) -> Counter[str]:
     """Add the vectors of a shard and the keys that are not ok, and return its outcomes."""
-    with root.open(path) as file:
-        parquet = pq.ParquetFile(file)
-        schema = parquet.schema_arrow
-        table = parquet.read(columns=["key", "outcome", "reason", *_norms(schema.names)])
+    with root.parquet(path) as file:
+        schema = file.schema_arrow
+        table = file.read(columns=["key", "outcome", "reason", *_norms(schema.names)])
     for column in COLUMNS:
         if column in schema.names:
             vectors[column] += table.num_rows - table[f"{column}_norm"].null_count

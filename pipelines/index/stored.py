@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.errors import SpaceError, StorageError
 from pipelines.shards import Shard, vectors_marker
@@ -80,7 +79,7 @@ class Stored:
                 continue
             name = vectors_marker(self.set_name, shard)
             try:
-                with self.root.open(name) as opened, pq.ParquetFile(opened) as file:
+                with self.root.parquet(name) as file:
                     if column in spaces_of(file.schema_arrow):
                         yield shard, file.read(columns=["key", values])
             except FileNotFoundError as error:

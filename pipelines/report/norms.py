@@ -72,8 +72,8 @@ def filled(published: Published) -> Places:
     """Return, for every column that has vectors, the shards that hold them; only footers are read."""
     found: dict[Column, list[Filled]] = {column: [] for column in COLUMNS}
     for shard in published.shards:
-        with published.root.open(vectors_marker(published.version.set, shard)) as file:
-            footer = pq.ParquetFile(file).metadata
+        with published.root.parquet(vectors_marker(published.version.set, shard)) as file:
+            footer = file.metadata
         for column in COLUMNS:
             if there := _filled(footer, shard, column):
                 found[column].append(there)
@@ -116,9 +116,8 @@ def _norms(published: Published, column: Column, frames: bool, places: Sequence[
     least, most = min(place.least for place in places), max(place.most for place in places)
     counts = np.zeros(BARS * _THIN, dtype=np.int64)
     for place in places:
-        with published.root.open(vectors_marker(published.version.set, place.shard)) as file:
-            table = pq.ParquetFile(file)
-            for batch in table.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
+        with published.root.parquet(vectors_marker(published.version.set, place.shard)) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
                 values = batch.column(0).drop_null().to_numpy().astype(np.float64)
                 counts += np.histogram(values, bins=len(counts), range=(least, most))[0]
     return Norms(

@@ -72,10 +72,11 @@ def _batches(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) 
         path = f"{folder}/{shard}.tar"
         tar = Path(path).as_uri() if "file" in fs.protocol else str(fs.unstrip_protocol(path))
         try:
-            with fs.open(f"{folder}/{shard}.parquet", "rb") as file:
-                parquet = pq.ParquetFile(file)
-                columns = [name for name in _SCHEMA.names if name in parquet.schema_arrow.names]
-                for batch in parquet.iter_batches(columns=columns):
+            # Its bytes, not a Python file: see Root.parquet.
+            table = pa.BufferReader(fs.cat_file(f"{folder}/{shard}.parquet"))
+            with pq.ParquetFile(table) as file:
+                columns = [name for name in _SCHEMA.names if name in file.schema_arrow.names]
+                for batch in file.iter_batches(columns=columns):
                     yield _row_batch(batch, row, tar)
                     row += len(batch)
         except (OSError, KeyError, pa.ArrowException) as error:
