@@ -22,13 +22,16 @@ import pyarrow.parquet as pq
 
 from pipelines.stage import Batch, rows
 from pipelines.storage import Root
-from schemas.candidate import KINDS, Kind, key_of, shard_name
+from schemas.candidate import CANDIDATE, KINDS, Kind, key_of, shard_name
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, vectors_schema
 
 # The columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
+_OF_SAMPLE = (*ROW, "caption", "width")
+# What `read_candidates` yields.
+CANDIDATE_COLUMNS = (*CANDIDATE.names, "key", "outcome", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +139,20 @@ def _write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             tar.addfile(info, io.BytesIO(data))
 
 
+def media_columns(kind: Kind) -> tuple[str, ...]:
+    """Return what `read_media` yields: `ROW`, caption, width and the media."""
+    return (*_OF_SAMPLE, *_media(kind))
+
+
+def _media(kind: Kind) -> tuple[str, ...]:
+    return tuple(member for member in MEMBERS[kind] if member not in ("json", "txt"))
+
+
 def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
-    """Yield the samples of a committed shard, streamed from its tar: `ROW`, caption, width and media."""
-    wanted = [*ROW, "caption", "width"]
-    table = root.read_table(f"media/{shard.name}.parquet", columns=wanted).to_pylist()
+    """Yield the samples of a committed shard, streamed from its tar, as `media_columns`."""
+    table = root.read_table(f"media/{shard.name}.parquet", columns=list(_OF_SAMPLE)).to_pylist()
     samples = {record["key"]: record for record in table if record["outcome"] == "ok"}
-    members = [member for member in MEMBERS[shard.kind] if member not in ("json", "txt")]
+    members = _media(shard.kind)
     batch: Batch = {}
     for key, media in _samples(root, shard):
         record = samples[key] | {member: media[member] for member in members}

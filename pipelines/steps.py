@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 from pipelines import clock
 from pipelines.shards import (
+    CANDIDATE_COLUMNS,
     Shard,
     commit_media,
     commit_vectors,
+    media_columns,
     media_marker,
     read_candidates,
     read_media,
     read_texts,
     vectors_marker,
 )
-from pipelines.stage import Batch, Stage
+from pipelines.stage import Batch, Stage, check_chain
 from pipelines.storage import Root
 from schemas.candidate import Kind
 from schemas.space import Space
@@ -35,6 +37,10 @@ class MediaStep:
     shard_rows: int
     chains: Chains
     name: str = "fetch"
+
+    def __post_init__(self) -> None:
+        for chain in self.chains.values():
+            check_chain(chain, CANDIDATE_COLUMNS)
 
     def committed(self) -> frozenset[int]:
         """Return the shards whose media are committed."""
@@ -74,6 +80,10 @@ class VectorStep:
     spaces: Mapping[Column, Space]
     batch_rows: int
     name: str = "encode"
+
+    def __post_init__(self) -> None:
+        for kind, chain in self.chains.items():
+            check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else media_columns(kind))
 
     def committed(self) -> frozenset[int]:
         """Return the shards whose vectors are committed."""
