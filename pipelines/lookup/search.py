@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 
 from pipelines import versions
+from pipelines.cache import cached
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.gate import CAPTIONS, admitted
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.index.neighbours import Neighbours
 from pipelines.index.stored import keys_of
 from pipelines.storage import Root
+from pipelines.translate.translator import Translator
 from schemas.candidate import key_of, place_of, shard_name
 from schemas.dataset import Dataset
 from schemas.index_card import IndexCard
@@ -75,7 +78,7 @@ class Lookup:
                 card = IndexCard.model_validate_json(root.read(entry.path))
                 cards[card.column] = (entry.path.removesuffix(".json") + ".faiss", card)
         lookup = cls(root, dataset, version.set, cards)
-        lookup._removed = keys_of(versions.tombstones(root, version.number))
+        lookup._removed = keys_of(versions.removed(root, version.number))
         return lookup
 
     @property
@@ -83,24 +86,37 @@ class Lookup:
         """The card of every column that can be searched."""
         return {column: card for column, (_, card) in self._cards.items()}
 
-    def by_text(self, text: str, into: Column = "clip_image", k: int = 10) -> list[Hit]:
+    def by_text(
+        self, text: str, into: Column = "clip_image", k: int = 10, via: Translator | None = None
+    ) -> list[Hit]:
         """Return the rows nearest to a text; any column can be asked.
+
+        Args:
+            text: words.
+            into: the column to search.
+            k: how many.
+            via: crosses from the space of the query's own encoder to that of the column.
 
         Raises:
             ConfigError: nothing is said, the column has no index, or k is not positive.
-            SpaceError: the encoder on this machine is not the one that the vectors were made with.
+            SpaceError: the encoder on this machine is not the one that the vectors were made with, or the
+                translator leads from or to other spaces.
         """
         if not text.strip():
             raise ConfigError("the text is empty; say what to look for")
-        return self._by_media("text", text, into, k)
+        return self._by_media("text", text, into, k, via)
 
-    def by_picture(self, data: bytes, into: Column = "clip_image", k: int = 10) -> list[Hit]:
-        """Return the rows nearest to a picture, given as the bytes of its file; raises as `by_text`."""
-        return self._by_media("image", data, into, k)
+    def by_picture(
+        self, data: bytes, into: Column = "clip_image", k: int = 10, via: Translator | None = None
+    ) -> list[Hit]:
+        """Return the rows nearest to a picture, given as the bytes of its file; else as `by_text`."""
+        return self._by_media("image", data, into, k, via)
 
-    def by_sound(self, data: bytes, into: Column = "clap_audio", k: int = 10) -> list[Hit]:
-        """Return the rows nearest to a sound, given as the bytes of its file; raises as `by_text`."""
-        return self._by_media("audio", data, into, k)
+    def by_sound(
+        self, data: bytes, into: Column = "clap_audio", k: int = 10, via: Translator | None = None
+    ) -> list[Hit]:
+        """Return the rows nearest to a sound, given as the bytes of its file; else as `by_text`."""
+        return self._by_media("audio", data, into, k, via)
 
     def by_vector(self, vector_D: np.ndarray, space: Space, into: Column, k: int = 10) -> list[Hit]:
         """Return the rows nearest to a vector of a space.
@@ -141,17 +157,23 @@ class Lookup:
         hits = self.by_vector(vector_D, space, into or column, k + 1)
         return [hit for hit in hits if int(hit.key) != int(key)][:k]
 
-    def _by_media(self, modality: Modality, item: str | bytes, into: Column, k: int) -> list[Hit]:
-        family = family_of(into)
+    def _by_media(
+        self, modality: Modality, item: str | bytes, into: Column, k: int, via: Translator | None
+    ) -> list[Hit]:
         own: Mapping[Modality, Family] = {"image": "clip", "audio": "clap"}
-        reach = own.get(modality, family)
-        if reach != family:
+        reach = own.get(modality, family_of(via.card.source if via else into))
+        if via and reach != family_of(via.card.source):
+            raise SpaceError(
+                f"translator {via.card.name!r} begins at {via.card.source} and a {_WORDS[modality]} is in the "
+                f"space of {reach}; name one that begins there"
+            )
+        if via is None and reach != family_of(into):
             raise SpaceError(
                 f"a {_WORDS[modality]} is in the space of {reach} and cannot be compared with {into}; "
                 f"search in {_COLUMNS_IN[reach]}, or name a translator with --via"
             )
         self._card(into)
-        spec = self._encoder(family)
+        spec = self._encoder(reach)
         tower = spec.open()[modality]
         try:
             # A batch of one, unlike stored vectors: a query may differ in its last digit, and not wait.
@@ -161,7 +183,9 @@ class Lookup:
                 f"the {_WORDS[modality]} cannot be read ({unusable.reason}); give "
                 + ("a JPEG, PNG or WebP" if modality == "image" else "a WAV, FLAC, OGG or MP3")
             ) from unusable
-        return self.by_vector(vectors_ND[0], spec.space, into, k)
+        if via is None:
+            return self.by_vector(vectors_ND[0], spec.space, into, k)
+        return self.by_vector(via.translate(vectors_ND, spec.space)[0], via.card.target_space, into, k)
 
     def _hits(self, unit_D: np.ndarray, into: Column, k: int) -> list[Hit]:
         _check_count(k)
@@ -209,8 +233,25 @@ class Lookup:
                 spec = resolve_family(self._dataset.encode, family, pinned)
                 if spec is None:
                     raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
+                if family in pinned:
+                    spec = admitted(spec, pinned[family], partial(self._captions, family))
                 self._encoders[family] = spec
             return self._encoders[family]
+
+    def _captions(self, family: Family) -> tuple[list[str], np.ndarray]:
+        """The captions of some rows, and the vectors that the dataset has of them."""
+        column = f"{family}_text"
+        captions: list[str] = []
+        vectors: list[list[float]] = []
+        for name in self._root.names(f"vectors/{self._set_name}", ".parquet"):
+            table = self._root.read_table(f"vectors/{self._set_name}/{name}", columns=["key", column])
+            for row in table.drop_null().slice(0, len(CAPTIONS) - len(captions)).to_pylist():
+                shard, at = place_of(row["key"], self._dataset.shard_rows)
+                captions.append(self._rows(shard)["caption"][at].as_py())
+                vectors.append(row[column])
+            if len(captions) == len(CAPTIONS):
+                break
+        return captions, np.array(vectors, dtype=np.float32)
 
     def _stored(self, key: str, column: Column) -> tuple[np.ndarray, Space]:
         self._card(column)
@@ -244,10 +285,9 @@ def _read_index(root: Root, path: str, card: IndexCard) -> Any:
                 f"{path} has {size} bytes, but its card says {card.bytes}; "
                 "take that version away and run the build again"
             )
-        if root.is_local:
-            # Mapped, not read: several processes share one copy.
-            return faiss.read_index(root.path(path), faiss.IO_FLAG_MMAP_IFC)
-        return faiss.deserialize_index(np.frombuffer(root.read(path), dtype=np.uint8))
+        here = root.path(path) if root.is_local else str(cached(root, path, card.sha256))
+        # Mapped, not read: several processes share one copy.
+        return faiss.read_index(here, faiss.IO_FLAG_MMAP_IFC)
     except (FileNotFoundError, RuntimeError) as error:
         raise StorageError(
             f"{path} cannot be read as an index ({type(error).__name__}); "

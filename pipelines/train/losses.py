@@ -1,4 +1,8 @@
-"""Losses, under the names that their papers gave them."""
+"""Losses, under the names that their papers gave them.
+
+Shapes: N pairs, D dimensions; `...` is any number of nets that are trained side by side, each with a loss
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +22,59 @@ def symmetric_info_nce(
     (cross entropy with soft targets, as in Gao et al. 2023, SoftCLIP, arXiv 2303.17561).
 
     Args:
-        a_ND: unit vectors, `[N, D]`.
-        b_ND: unit vectors, `[N, D]`; row i belongs to row i of `a_ND`.
+        a_ND: unit vectors, `[..., N, D]`.
+        b_ND: unit vectors, `[..., N, D]`; row i belongs to row i of `a_ND`.
         scale: what the cosines are multiplied with; 1 / temperature.
         targets: `[N, N]`, at least 0 and with a positive sum in every row and column: how well row i
             of `a_ND` fits row j of `b_ND`. Without it only i = j fits.
+
+    Returns:
+        `[...]`.
     """
     import torch
-    from torch.nn.functional import cross_entropy
 
-    logits_NN = scale * a_ND @ b_ND.T
+    logits = scale * a_ND @ b_ND.transpose(-2, -1)
+    forth, back = logits.log_softmax(-1), logits.log_softmax(-2)
     if targets is None:
-        targets = torch.eye(len(a_ND), device=a_ND.device)
-    forth = cross_entropy(logits_NN, targets / targets.sum(1, keepdim=True))
-    back = cross_entropy(logits_NN.T, targets.T / targets.T.sum(1, keepdim=True))
-    return (forth + back) / 2
+        both = forth.diagonal(dim1=-2, dim2=-1) + back.diagonal(dim1=-2, dim2=-1)
+        return -both.mean(-1) / 2
+    rows, columns = targets / targets.sum(1, keepdim=True), targets / targets.sum(0, keepdim=True)
+    return -torch.mean((forth * rows + back * columns).sum(-1), -1) / 2
+
+
+def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float = 0.5) -> Tensor:
+    """Return SimCLR's NT-Xent over the 2N vectors of N pairs (Chen et al. 2020, arXiv 2002.05709).
+
+    The first seed's "contrastive" loss. Unlike InfoNCE it also pushes the a apart from each other, and the
+    b; the first seed's temperature is 0.5.
+
+    Args:
+        a_ND: unit vectors, `[..., N, D]`.
+        b_ND: unit vectors, `[..., N, D]`; row i belongs to row i of `a_ND`.
+        temperature: what the cosines are divided by.
+
+    Returns:
+        `[...]`.
+    """
+    import torch
+
+    count = a_ND.shape[-2]
+    z = torch.cat([a_ND, b_ND.expand_as(a_ND)], dim=-2)
+    logits = z @ z.transpose(-2, -1) / temperature
+    logits = logits.masked_fill(torch.eye(2 * count, dtype=torch.bool, device=z.device), -torch.inf)
+    logs = logits.log_softmax(-1)
+    positives = torch.cat([logs.diagonal(count, -2, -1), logs.diagonal(-count, -2, -1)], dim=-1)
+    return -positives.mean(-1)
+
+
+def cosine(a_ND: Tensor, b_ND: Tensor) -> Tensor:
+    """Return 1 - the mean cosine of pairs of unit vectors, `[...]`.
+
+    `CosineEmbeddingLoss` with targets of 1 alone, as the first seed has it: its margin is never used.
+    """
+    return 1 - (a_ND * b_ND).sum(-1).mean(-1)
+
+
+def mse(a_ND: Tensor, b_ND: Tensor) -> Tensor:
+    """Return the mean squared error over all coordinates, `[...]`: of unit vectors (2 - 2 cos) / D."""
+    return (a_ND - b_ND).square().mean((-2, -1))

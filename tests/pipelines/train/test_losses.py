@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
-from pipelines.train.losses import symmetric_info_nce
+from pipelines.train.losses import cosine, mse, nt_xent, symmetric_info_nce
 
 UNIT = torch.eye(2)
 
@@ -41,3 +43,28 @@ def test_two_right_answers_are_not_pushed_apart() -> None:
     two = torch.autograd.grad(symmetric_info_nce(a, b, 5.0, both), a)[0]
     assert not torch.allclose(one[0], one[1])
     assert torch.allclose(two[0], two[1])
+
+
+def test_nt_xent_is_the_first_seeds_loss() -> None:
+    """-log(exp(positive) / sum of exp over all others), over both halves, temperature 0.5."""
+    a, b = torch.nn.functional.normalize(torch.randn(2, 4, 8), dim=-1)
+    z = torch.cat([a, b])
+    exps = (z @ z.T / 0.5).exp()
+    others = exps.sum(1) - exps.diagonal()
+    positives = torch.cat([exps.diagonal(4), exps.diagonal(-4)])
+    assert float(-(positives / others).log().mean()) == pytest.approx(float(nt_xent(a, b)), rel=1e-5)
+
+
+def test_mse_and_cosine_of_unit_vectors_are_one_loss() -> None:
+    """Mse = (2 - 2 cos) / D."""
+    a, b = torch.nn.functional.normalize(torch.randn(2, 5, 16), dim=-1)
+    assert float(cosine(a, b)) * 2 / 16 == pytest.approx(float(mse(a, b)), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [cosine, mse, nt_xent, lambda a, b: symmetric_info_nce(a, b, 5.0)])
+def test_losses_of_a_stack_are_the_losses_of_its_members(loss: Callable[..., Tensor]) -> None:
+    """Nets that are trained side by side do not see each other."""
+    a = torch.nn.functional.normalize(torch.randn(3, 6, 8), dim=-1)
+    b = torch.nn.functional.normalize(torch.randn(6, 8), dim=-1)
+    alone = [float(loss(one, b)) for one in a]
+    assert alone == pytest.approx(loss(a, b).tolist(), rel=1e-5)

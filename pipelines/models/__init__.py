@@ -1,0 +1,1 @@
+"""Nets, and nothing else: no files, no Ray."""

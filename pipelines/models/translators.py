@@ -1,0 +1,122 @@
+"""Nets from one embedding space to another, several of one shape at once.
+
+Shapes: C cells (nets of one shape with weights of their own), N vectors, I dimensions in, O out, H hidden.
+Every net takes `x_NI` and returns unit vectors `[C, N, O]`. Training C nets on the same data is then a few
+large matrix products in place of many small ones; a net alone is C = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, gelu, layer_norm, normalize, relu
+
+
+class Linears(nn.Module):
+    """C linear layers side by side, each drawn as `nn.Linear` draws its own from its cell's seed."""
+
+    def __init__(self, inner: int, outer: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inner)
+        weights, biases = [], []
+        for generator in generators:
+            weights.append(torch.empty(inner, outer).uniform_(-bound, bound, generator=generator))
+            biases.append(torch.empty(1, outer).uniform_(-bound, bound, generator=generator))
+        # [C, inner, outer], unlike nn.Linear: a transposed weight would have its gradient copied each step.
+        self.weight = nn.Parameter(torch.stack(weights))
+        self.bias = nn.Parameter(torch.stack(biases))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[C, N, outer]` of `[C, N, inner]`, or of `[N, inner]` that all cells share."""
+        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
+
+
+class Translators(nn.Module):
+    """C nets of one shape. `generators` hold one seeded generator a cell."""
+
+    def translate(self, x_NI: Tensor) -> Tensor:
+        """Return unit vectors `[C, N, O]`; the same every time."""
+        made: Tensor = self(x_NI)
+        return made
+
+
+class Mlp(Translators):
+    """Normalise, three linear layers with ReLU between, normalise: the net of the first seed.
+
+    Source: Laurafdez/Audio-to-image-with--AudioLDM, traductorCL.py: h = 256 has 328,704 parameters, h = 512
+    has 787,968 (512-d in and out). The net it shipped drops half of both hidden layers while it learns.
+    """
+
+    def __init__(
+        self, inner: int, outer: int, hidden: int, generators: Sequence[torch.Generator], p_drop: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.p_drop = p_drop
+        self.first = Linears(inner, hidden, generators)
+        self.second = Linears(hidden, hidden, generators)
+        self.third = Linears(hidden, outer, generators)
+
+    def forward(self, x_NI: Tensor) -> Tensor:
+        """Return unit vectors `[C, N, O]`."""
+        x = relu(self.first(normalize(x_NI, dim=-1)))
+        x = relu(self.second(dropout(x, self.p_drop, self.training)))
+        return normalize(self.third(dropout(x, self.p_drop, self.training)), dim=-1)
+
+
+class Residual(nn.Module):
+    """C blocks `x + W2 gelu(W1 norm(x))`, each beginning as the identity."""
+
+    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.up = Linears(width, 2 * width, generators)
+        self.down = Linears(2 * width, width, generators)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[C, N, width]`."""
+        made: Tensor = x + self.down(gelu(self.up(layer_norm(x, x.shape[-1:]))))
+        return made
+
+
+class ResidualMlp(Translators):
+    """A linear map and `depth` residual blocks: it starts where least squares would, and bends from there."""
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        inner: int,
+        outer: int,
+        hidden: int,
+        generators: Sequence[torch.Generator],
+        p_drop: float = 0.0,
+        depth: int = 2,
+    ) -> None:
+        super().__init__()
+        self.p_drop = p_drop
+        self.enter = Linears(inner, hidden, generators)
+        self.blocks = nn.ModuleList(Residual(hidden, generators) for _ in range(depth))
+        self.leave = Linears(hidden, outer, generators)
+
+    def forward(self, x_NI: Tensor) -> Tensor:
+        """Return unit vectors `[C, N, O]`."""
+        # Unit vectors have coordinates of 1 / sqrt(I); layers like them near 1.
+        x = self.enter(normalize(x_NI, dim=-1) * math.sqrt(x_NI.shape[-1]))
+        for block in self.blocks:
+            x = block(dropout(x, self.p_drop, self.training))
+        return normalize(self.leave(x), dim=-1)
+
+
+class Affine(Translators):
+    """`normalize(x W + b)`: what every closed form is, once it is solved. C = 1."""
+
+    def __init__(self, inner: int, outer: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(inner, outer))
+        self.bias = nn.Parameter(torch.zeros(outer))
+
+    def forward(self, x_NI: Tensor) -> Tensor:
+        """Return unit vectors `[1, N, O]`."""
+        return normalize(normalize(x_NI, dim=-1) @ self.weight + self.bias, dim=-1).unsqueeze(0)

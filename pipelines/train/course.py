@@ -1,0 +1,151 @@
+"""One data set of a preset over one version: read the pairs, and make cards of what was trained on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.errors import ConfigError
+from pipelines.index.stored import keys_of
+from pipelines.report.published import Published
+from pipelines.storage import Root
+from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable, Version, read_pairs
+from pipelines.translate.translator import packed, save
+from schemas.training import Cell, Training
+from schemas.translator_card import Counts, Scores, TranslatorCard
+
+if TYPE_CHECKING:
+    from pipelines.models.translators import Translators
+
+# Held-out pairs that are scored at most: the bootstrap interval of R@1 is then below 1.5 points.
+_SCORED = 10_000
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a gang of workers is told. Picklable."""
+
+    root: Root
+    dataset: str
+    shard_rows: int
+    version: int
+    training: Training
+    data: str
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells over this data set, in the order of the preset."""
+        return [cell for cell in self.training.expanded() if cell.data == self.data]
+
+    def read(self, scratch: Path) -> tuple[Published, PairTable]:
+        """Return the current version and its pairs; more than `fit.memory_pairs` lie in `scratch`."""
+        published = Published.read(self.root, self.shard_rows)
+        if published.version.number != self.version:
+            raise ConfigError(
+                f"version {published.version.number} of {self.root.url} was published while version "
+                f"{self.version} was about to be trained on; run the command again"
+            )
+        version = Version(
+            self.root,
+            published.version.set,
+            self.shard_rows,
+            published.shards,
+            keys_of(published.tombstones),
+        )
+        most = sum(shard.rows for shard in published.shards)
+        mapped = scratch if most > self.training.fit.memory_pairs else None
+        table = read_pairs(version, self.training.data[self.data], self.training.split, mapped)
+        return published, table
+
+    def finish(
+        self,
+        published: Published,
+        table: PairTable,
+        made: Iterator[tuple[Cell | None, str, Translators, int, float]],
+        seconds: float,
+    ) -> list[TranslatorCard]:
+        """Score what was trained on the pairs held out for it, save it, and return the cards.
+
+        Args:
+            published: the version.
+            table: its pairs.
+            made: cell (None of a baseline), name, net, epoch, validation cosine.
+            seconds: of training.
+
+        Raises:
+            ConfigError: no pair is held out.
+        """
+        rows = table.rows(TEST)[:_SCORED]
+        if not len(rows):
+            raise ConfigError(
+                f"no pair of {self.data!r} is held out for scores ({dict(table.dropped)} were dropped); "
+                "take more rows, or a larger split.test"
+            )
+        source_NI, target_NO = table.pairs(rows)
+        target_NO /= np.linalg.norm(target_NO, axis=1, keepdims=True)
+        cards = []
+        for cell, name, net, epoch, cosine in made:
+            scores = _scored(net, source_NI, target_NO, table.labels_N[rows])
+            weights = packed(net)
+            card = self._card(published, table, cell, name, scores).model_copy(
+                update={
+                    "epoch": epoch,
+                    "validation_cosine": cosine,
+                    "parameters": sum(weight.numel() for weight in net.parameters()),
+                    "seconds": round(seconds, 1),
+                    "weights_sha256": hashlib.sha256(weights).hexdigest(),
+                }
+            )
+            save(self.root, card, weights)
+            cards.append(card)
+        return cards
+
+    def _card(
+        self, published: Published, table: PairTable, cell: Cell | None, name: str, scores: Scores
+    ) -> TranslatorCard:
+        mix = self.training.data[self.data]
+        return TranslatorCard(
+            name=name,
+            source=mix[0].source,
+            target=mix[0].target,
+            source_space=table.source_space,
+            target_space=table.target_space,
+            dataset=self.dataset,
+            version=published.version.number,
+            set=published.version.set,
+            data=mix,
+            split=self.training.split,
+            counts=Counts(
+                train=len(table.rows(TRAIN)),
+                validation=len(table.rows(VALIDATION)),
+                test=len(table.rows(TEST)),
+                dropped={reason: count for reason, count in sorted(table.dropped.items()) if count},
+            ),
+            cell=cell,
+            fit=self.training.fit if cell else None,
+            method=cell.net if cell else name.removeprefix(f"{self.data}-"),
+            epoch=0,
+            parameters=0,
+            validation_cosine=0.0,
+            scores=scores,
+            seconds=0.0,
+            weights_sha256="",
+            licence=", ".join(sorted(table.licences)),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _scored(net: Translators, source_NI: np.ndarray, target_NO: np.ndarray, labels_N: np.ndarray) -> Scores:
+    import torch
+
+    from pipelines.train.scores import score
+
+    with torch.inference_mode():
+        made_NO = net.translate(torch.from_numpy(source_NI))[0].numpy()
+    return score(made_NO, target_NO, labels_N)

@@ -1,0 +1,53 @@
+"""The workers that train one translator together: what they must agree on after every step.
+
+The global batch is fixed and divided among them. Each computes the loss over the whole of it, with gradients
+for its own rows alone; the sum of these is the gradient that a single worker would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Gang:
+    """How many workers there are, and which one this is. A gang of one never waits."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def joined(cls) -> Gang:
+        """Return the gang that torch.distributed has set up, or a gang of one."""
+        if not distributed.is_initialized():
+            return cls()
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    def share(self, batch: int) -> slice:
+        """Return this worker's part of a global batch."""
+        return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
+
+    def gather(self, mine: Tensor) -> Tensor:
+        """Return the rows of all workers, `[..., N, D]`; only this worker's own carry a gradient."""
+        if self.size == 1:
+            return mine
+        theirs = [torch.empty_like(mine) for _ in range(self.size)]
+        distributed.all_gather(theirs, mine.detach().contiguous())
+        theirs[self.rank] = mine
+        return torch.cat(theirs, dim=-2)
+
+    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace every gradient by the sum over all workers."""
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        at = 0
+        for gradient in gradients:
+            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+            at += gradient.numel()

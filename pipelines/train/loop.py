@@ -1,0 +1,145 @@
+"""Trains the cells of one data set with Ray Train: workers, checkpoints, and going on after a kill.
+
+Every epoch ends in a checkpoint below ROOT/runs/. A killed worker is started again from the last one; so
+is a killed driver, by the same command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import EcholensError, StopJob
+from pipelines.train.course import Course
+from schemas.translator_card import TranslatorCard
+
+# A worker may be killed this often; each time it costs at most an epoch.
+_KILLS = 5
+
+
+def train(course: Course, on_cards: Callable[[list[TranslatorCard]], None]) -> None:
+    """Train a course on the Ray that is running, and hand over the cards of its cells and baselines.
+
+    Raises:
+        EcholensError: what a worker found wrong.
+    """
+    import pyarrow.fs
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    fit = course.training.fit
+    needs = {"CPU": 1.0} | ({"GPU": fit.gpus_per_worker} if fit.gpus_per_worker else {})
+    handler = pyarrow.fs.FSSpecHandler(course.root.fs)
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"course": course},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=fit.workers, use_gpu=fit.gpus_per_worker > 0, resources_per_worker=needs
+        ),
+        run_config=ray.train.RunConfig(
+            name=_name(course),
+            failure_config=ray.train.FailureConfig(max_failures=_KILLS),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            storage_path=course.root.path("runs"),
+            storage_filesystem=None if course.root.is_local else pyarrow.fs.PyFileSystem(handler),
+        ),
+    )
+    result = trainer.fit()
+    if stop := (result.metrics or {}).get("stop"):
+        raise StopJob(stop)
+    on_cards([TranslatorCard.model_validate(card) for card in (result.metrics or {})["cards"]])
+
+
+def _name(course: Course) -> str:
+    """The same preset over the same data goes on where it was; anything else begins anew."""
+    preset = course.training.model_dump(mode="json", by_alias=True)
+    said = json.dumps([preset, course.data, course.version], sort_keys=True).encode()
+    return f"train-{course.training.name}-{course.data}-{hashlib.sha256(said).hexdigest()[:8]}"
+
+
+def _worker(config: dict[str, Any]) -> None:
+    import ray.train
+
+    try:
+        for metrics, state in _epochs(config["course"]):
+            _report(metrics, state)
+    except EcholensError as error:
+        # The class does not survive Ray's wrapping of exceptions; the sentence, as a metric, does.
+        ray.train.report({"stop": str(error)})
+
+
+def _epochs(course: Course) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    import torch
+    from ray.train.torch import get_device
+
+    from pipelines.train.fit import epochs
+    from pipelines.train.gang import Gang
+    from pipelines.train.together import Together
+
+    gang = Gang.joined()
+    with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
+        published, table = course.read(Path(scratch))
+        dims = (table.source_space.dims, table.target_space.dims)
+        together = Together(course.cells, dims, course.training.fit, str(get_device()))
+        curves, done = _resumed(together, torch)
+        began = time.monotonic()
+        for epoch in epochs(together, table, gang, done):
+            curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
+            yield {"epoch": epoch.number}, together.state() | {"curves": curves, "epoch": epoch.number}
+        if gang.rank == 0:
+            made = chain(_chosen(together), _baselines(course.data, table))
+            cards = course.finish(published, table, made, time.monotonic() - began)
+            course.root.write_json(f"runs/{_name(course)}/curves.json", curves)
+            yield {"cards": [card.model_dump(mode="json", by_alias=True) for card in cards]}, None
+        else:
+            yield {}, None
+
+
+def _resumed(together: Any, torch: Any) -> tuple[list[dict[str, Any]], int]:
+    import ray.train
+
+    if (checkpoint := ray.train.get_checkpoint()) is None:
+        return [], 0
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / "state.pt", weights_only=True)
+    together.restore(state)
+    return state["curves"], state["epoch"]
+
+
+def _chosen(together: Any) -> Iterator[Any]:
+    for cell, net, epoch, cosine in together.chosen():
+        yield cell, cell.name, net.cpu(), epoch, cosine
+
+
+def _baselines(data: str, table: Any) -> Iterator[Any]:
+    import torch
+
+    from pipelines.train.baselines import BASELINES, Moments, solve
+    from pipelines.train.pairs import VALIDATION
+
+    moments = Moments(table)
+    source_NI, target_NO = (torch.from_numpy(side) for side in table.pairs(table.rows(VALIDATION)[:10_000]))
+    for name in BASELINES:
+        net = solve(name, table, moments)
+        with torch.inference_mode():
+            cosine = float((net.translate(source_NI)[0] * target_NO).sum(-1).mean())
+        yield None, f"{data}-{name}", net, 0, cosine
+
+
+def _report(metrics: dict[str, Any], state: dict[str, Any] | None) -> None:
+    import ray.train
+    import torch
+
+    first = ray.train.get_context().get_world_rank() == 0
+    if state is None or not first:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
+        torch.save(state, Path(folder) / "state.pt")
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

@@ -1,0 +1,271 @@
+"""Pairs of vectors out of a version: read once, split by where their media came from, drawn in batches.
+
+Shapes: N pairs, I dimensions of the source, O of the target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.errors import ConfigError, SpaceError
+from pipelines.index.stored import keys_of
+from pipelines.shards import Shard, vectors_marker
+from pipelines.storage import Root
+from schemas.candidate import place_of
+from schemas.space import Space
+from schemas.training import Pairs, Split
+from schemas.vectors import COLUMNS_OF, spaces_of
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+# Rows of a block: 1 MB of float16 vectors, read in one go and mixed with the blocks beside it in turn.
+_BLOCK = 1024
+_BLOCKS_MIXED = 64
+
+
+@dataclass(frozen=True)
+class Version:
+    """Where pairs are read from: the shards of a version, without the keys that are gone."""
+
+    root: Root
+    set_name: str
+    shard_rows: int
+    shards: Sequence[Shard]
+    removed: np.ndarray
+
+
+@dataclass
+class PairTable:
+    """All pairs of a data set.
+
+    Attributes:
+        source_space: of `source_NI`.
+        target_space: of `target_NO`.
+        source_NI: float16, in memory or mapped from a file.
+        target_NO: likewise.
+        part_N: TRAIN, VALIDATION or TEST, uint8.
+        labels_N: number of the row's label (its caption where the list has no label), int32.
+        licences: as the lists say -> pairs.
+        dropped: reason -> pairs that could not be used.
+    """
+
+    source_space: Space
+    target_space: Space
+    source_NI: np.ndarray
+    target_NO: np.ndarray
+    part_N: np.ndarray
+    labels_N: np.ndarray
+    licences: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def rows(self, part: int) -> np.ndarray:
+        """Return the numbers of the pairs of a part, int64."""
+        return np.flatnonzero(self.part_N == part)
+
+    def pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pairs as float32 `[n, I]` and `[n, O]`."""
+        return self.source_NI[rows].astype(np.float32), self.target_NO[rows].astype(np.float32)
+
+
+def read_pairs(
+    version: Version, mix: Sequence[Pairs], split: Split, scratch: Path | None = None
+) -> PairTable:
+    """Return the pairs of a mix, split and checked for leaks.
+
+    Args:
+        version: whose.
+        mix: which columns of which lists.
+        split: what is held out.
+        scratch: a folder for the vectors; they are kept in memory if None.
+
+    Raises:
+        ConfigError: no row has both columns.
+        SpaceError: two shards, or two members of the mix, are in different spaces.
+    """
+    sink = _Sink(scratch)
+    for pairs in mix:
+        for shard in version.shards:
+            if {pairs.source, pairs.target} <= set(COLUMNS_OF[shard.kind]):
+                _read_shard(version, pairs, split, shard, sink)
+    if not sink.count:
+        said = " + ".join(f"{pairs.source} -> {pairs.target}" for pairs in mix)
+        raise ConfigError(
+            f"{version.root.url} has no pair {said} ({dict(sink.dropped) or 'no such rows'}); "
+            "name columns and sources that the dataset has"
+        )
+    table = sink.table()
+    _drop_leaked(table, split.leak_cosine)
+    return table
+
+
+def _read_shard(version: Version, pairs: Pairs, split: Split, shard: Shard, sink: _Sink) -> None:
+    with version.root.parquet(vectors_marker(version.set_name, shard)) as file:
+        spaces = spaces_of(file.schema_arrow)
+        if not {pairs.source, pairs.target} <= spaces.keys():
+            return
+        sink.agree(pairs, spaces[pairs.source], spaces[pairs.target])
+        table = file.read(columns=["key", "source", pairs.source, pairs.target])
+    if pairs.sources:
+        table = table.filter(pc.is_in(table["source"], pa.array(pairs.sources)))
+    if len(version.removed):
+        table = table.filter(pa.array(~np.isin(keys_of(table), version.removed)))
+    whole = pc.and_(pc.is_valid(table[pairs.source]), pc.is_valid(table[pairs.target]))
+    sink.dropped["null"] += pc.sum(pc.invert(whole)).as_py() or 0
+    table = table.filter(whole)
+    source_NI, target_NO = _vectors(table, pairs.source), _vectors(table, pairs.target)
+    usable = np.array([_has_direction(source_NI), _has_direction(target_NO)]).all(0)
+    sink.dropped["not_finite"] += int((~usable).sum())
+    if not usable.any():
+        return
+    rows = [place_of(int(key), version.shard_rows)[1] for key in keys_of(table)[usable]]
+    about = version.root.read_table(
+        f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
+    ).take(rows)
+    labels = pc.coalesce(about["label"], about["caption"]).to_pylist()
+    part_N = np.array([_part(url, split) for url in about["url"].to_pylist()], dtype=np.uint8)
+    sink.licences.update(about["licence"].to_pylist())
+    sink.add(source_NI[usable], target_NO[usable], part_N, labels)
+
+
+def _vectors(table: pa.Table, column: str) -> np.ndarray:
+    flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    vectors: np.ndarray = flat.reshape(table.num_rows, table.schema.field(column).type.list_size)
+    return vectors
+
+
+def _has_direction(vectors_ND: np.ndarray) -> np.ndarray:
+    # Stored vectors are units; half of one is room for float16 and none for a zero or a NaN.
+    norms_N = np.linalg.norm(vectors_ND.astype(np.float32), axis=1)
+    fit: np.ndarray = np.isfinite(norms_N) & (norms_N > 0.5)
+    return fit
+
+
+def _part(url: str, split: Split) -> int:
+    """A hash of the address decides: all rows of a video or picture fall on one side, in every version."""
+    place = int.from_bytes(hashlib.blake2b(url.encode(), digest_size=8).digest()) / 2**64
+    if place < split.test:
+        return TEST
+    return VALIDATION if place < split.test + split.validation else TRAIN
+
+
+class _Sink:
+    """Gathers what is read, in memory or in two files."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        self.count = 0
+        self.dropped: Counter[str] = Counter()
+        self.licences: Counter[str] = Counter()
+        self._scratch = scratch
+        self._spaces: tuple[Space, Space] | None = None
+        self._chunks: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        self._files: list[BinaryIO] = []
+        if scratch:
+            self._files = [(scratch / name).open("wb") for name in ("source.f16", "target.f16")]
+        self._parts: list[np.ndarray] = []
+        self._labels: dict[str, int] = {}
+        self._labelled: list[np.ndarray] = []
+
+    def agree(self, pairs: Pairs, source: Space, target: Space) -> None:
+        """Check that all shards and all members of a mix are in the same two spaces."""
+        self._spaces = self._spaces or (source, target)
+        for column, space, first in zip(
+            (pairs.source, pairs.target), (source, target), self._spaces, strict=True
+        ):
+            if space != first:
+                raise SpaceError(
+                    f"{column} is in {space} here and the pairs before it in {first} "
+                    f"({space.differences(first)}); mix pairs of the same two spaces"
+                )
+
+    def add(
+        self, source_NI: np.ndarray, target_NO: np.ndarray, part_N: np.ndarray, labels: list[str]
+    ) -> None:
+        for at, vectors in enumerate((source_NI, target_NO)):
+            if self._files:
+                self._files[at].write(np.ascontiguousarray(vectors, np.float16).tobytes())
+            else:
+                self._chunks[at].append(vectors.astype(np.float16))
+        self._parts.append(part_N)
+        numbers = [self._labels.setdefault(label, len(self._labels)) for label in labels]
+        self._labelled.append(np.array(numbers, dtype=np.int32))
+        self.count += len(part_N)
+
+    def table(self) -> PairTable:
+        assert self._spaces is not None
+        for file in self._files:
+            file.close()
+        source_NI, target_NO = (
+            np.memmap(self._files[at].name, np.float16, "r").reshape(self.count, space.dims)
+            if self._files
+            else np.concatenate(self._chunks[at])
+            for at, space in enumerate(self._spaces)
+        )
+        return PairTable(
+            *self._spaces,
+            source_NI,
+            target_NO,
+            part_N=np.concatenate(self._parts),
+            labels_N=np.concatenate(self._labelled),
+            licences=self.licences,
+            dropped=self.dropped,
+        )
+
+
+# Products of training and held-out pairs up to which every cosine is computed: 20 s on two cores.
+_COMPARED = 2_000_000_000
+
+
+def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
+    """Take held-out pairs away whose source is trained on, as good as: another address, the same picture."""
+    train, held = table.rows(TRAIN), np.flatnonzero(table.part_N != TRAIN)
+    if not len(train) or not len(held):
+        return
+    if len(train) * len(held) > _COMPARED:
+        seen = {row.tobytes() for row in table.source_NI[train]}
+        leaked = np.array([row.tobytes() in seen for row in table.source_NI[held]])
+    else:
+        import faiss
+
+        index = faiss.IndexFlatIP(table.source_NI.shape[1])
+        for start in range(0, len(train), 65_536):
+            index.add(table.source_NI[train[start : start + 65_536]].astype(np.float32))
+        cosines, _ = index.search(table.source_NI[held].astype(np.float32), 1)
+        leaked = cosines[:, 0] >= leak_cosine
+    kept = np.ones(len(table.part_N), dtype=bool)
+    kept[held[leaked]] = False
+    table.part_N = np.where(kept, table.part_N, np.uint8(255))
+    table.dropped["leaked"] += int(leaked.sum())
+
+
+def batches(rows: np.ndarray, batch: int, seed: int, epoch: int, *, mapped: bool) -> Iterator[np.ndarray]:
+    """Yield the rows of every full batch of an epoch, in an order that seed and epoch alone decide.
+
+    Args:
+        rows: numbers of the pairs, ascending.
+        batch: pairs a step. What is left over at the end is another part of the rows in every epoch.
+        seed: of the order.
+        epoch: from 0.
+        mapped: whether the vectors lie in a file: then neighbours are drawn together, 1,024 rows in a
+            block and 64 blocks mixed, so that the file is read in long pieces.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    if not mapped:
+        order = rows[rng.permutation(len(rows))]
+        yield from (order[start : start + batch] for start in range(0, len(rows) - batch + 1, batch))
+        return
+    blocks = rng.permutation(-(-len(rows) // _BLOCK))
+    rest = np.empty(0, dtype=rows.dtype)
+    for start in range(0, len(blocks), _BLOCKS_MIXED):
+        mixed = [rows[at * _BLOCK : (at + 1) * _BLOCK] for at in blocks[start : start + _BLOCKS_MIXED]]
+        drawn = np.concatenate([rest, rng.permutation(np.concatenate(mixed))])
+        whole = len(drawn) // batch * batch
+        yield from (drawn[at : at + batch] for at in range(0, whole, batch))
+        rest = drawn[whole:]

@@ -1,0 +1,221 @@
+"""Trains the cells that share a data set in one pass over it: one net of C cells in place of C nets.
+
+Cells of one shape and one optimiser are a `Group`; what they cost is a few larger products. Cells never
+touch each other: each has weights, a loss and a gradient of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.models.diffusion_mapper import DiffusionMapper
+from pipelines.models.translators import Mlp, ResidualMlp, Translators
+from pipelines.train.gang import Gang
+from pipelines.train.losses import cosine, mse, nt_xent, symmetric_info_nce
+from schemas.training import Cell, Fit
+
+State = dict[str, Any]
+
+
+@dataclass
+class Group:
+    """Cells of one shape: their net, and the best weights of each cell so far."""
+
+    cells: tuple[Cell, ...]
+    net: Translators
+    best: dict[str, Tensor]
+    best_cosine: list[float]
+    best_epoch: list[int]
+
+    def loss(self, x_NI: Tensor, y_NO: Tensor, gang: Gang) -> Tensor:
+        """Return the sum of the losses of all cells, `[C]` before it."""
+        if isinstance(self.net, DiffusionMapper):
+            # Every row has a loss of its own, so a worker's rows are their share of the mean.
+            return self.net.loss(x_NI, y_NO) / gang.size
+        made_CNO, wanted_NO = gang.gather(self.net(x_NI)), gang.gather(y_NO)
+        losses = [
+            _loss(cells[0], made_CNO[at[0] : at[-1] + 1], wanted_NO).sum()
+            for at, cells in _alike(self.cells, ("loss", "temperature"))
+        ]
+        return torch.stack(losses).sum()
+
+    def keep_best(self, epoch: int, cosines: Sequence[float]) -> None:
+        """Keep the weights of every cell that is better than it was."""
+        for at, found in enumerate(cosines):
+            if found > self.best_cosine[at]:
+                self.best_cosine[at], self.best_epoch[at] = found, epoch
+                for name, weight in self.net.state_dict().items():
+                    self.best[name][_cell(at, self.net)] = weight[_cell(at, self.net)]
+
+
+def _cell(at: int, net: Translators) -> Any:
+    # Stacked nets have cells along the first dimension of every weight; the diffusion mapper is one cell.
+    return ... if isinstance(net, DiffusionMapper) else at
+
+
+class Together:
+    """Cells over one data set, while they are trained."""
+
+    def __init__(self, cells: Sequence[Cell], dims: tuple[int, int], fit: Fit, device: str = "cpu") -> None:
+        self.fit, self.device = fit, device
+        self.groups = [
+            _group(alike, dims, device)
+            for _, alike in _alike(
+                cells, ("net", "hidden", "depth", "p_drop", "lr", "weight_decay", "schedule")
+            )
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [*group.net.parameters()],
+                    "lr": group.cells[0].lr,
+                    "weight_decay": group.cells[0].weight_decay,
+                }
+                for group in self.groups
+            ],
+            fused=True,
+        )
+
+    def step(self, x_NI: Tensor, y_NO: Tensor, progress: float, gang: Gang) -> None:
+        """Learn from this worker's rows of one batch. `progress` is the share of all steps behind it."""
+        for group, options in zip(self.groups, self._optimizer.param_groups, strict=True):
+            cell = group.cells[0]
+            half = 0.5 * (1 + math.cos(math.pi * progress)) if cell.schedule == "cosine" else 1.0
+            options["lr"] = cell.lr * half
+            group.net.train()
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.fit.precision == "bf16"):
+            losses = [group.loss(x_NI, y_NO, gang) for group in self.groups]
+        self._optimizer.zero_grad()
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        gang.add_gradients(self.parameters())
+        self._optimizer.step()
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Yield the weights of all groups."""
+        for group in self.groups:
+            yield from group.net.parameters()
+
+    def keep_best(self, epoch: int, chunks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """Measure every cell on held-out pairs, keep the best weights, and return cell -> mean cosine."""
+        found: dict[str, float] = {}
+        for group in self.groups:
+            group.net.eval()
+            with torch.inference_mode():
+                sums = sum(
+                    ((group.net.translate(x_NI) * y_NO).sum(-1).double().sum(-1) for x_NI, y_NO in chunks),
+                    start=torch.zeros(len(group.cells), dtype=torch.float64, device=self.device),
+                )
+            cosines = (sums / sum(len(y_NO) for _, y_NO in chunks)).tolist()
+            group.keep_best(epoch, cosines)
+            found |= {cell.name: value for cell, value in zip(group.cells, cosines, strict=True)}
+        return found
+
+    def chosen(self) -> Iterator[tuple[Cell, Translators, int, float]]:
+        """Yield every cell alone, with the weights that are kept, their epoch, and the best cosine."""
+        for group in self.groups:
+            weights = group.best if self.fit.select == "best" else group.net.state_dict()
+            for at, cell in enumerate(group.cells):
+                epoch = group.best_epoch[at] if self.fit.select == "best" else self.fit.epochs
+                alone = built(cell, _dims(group.net, weights), self.device)
+                of_cell = {
+                    name: weight if isinstance(group.net, DiffusionMapper) else weight[at : at + 1]
+                    for name, weight in weights.items()
+                }
+                alone.load_state_dict(of_cell)
+                yield cell, alone.eval(), epoch, group.best_cosine[at]
+
+    def state(self) -> State:
+        """Return everything that going on needs."""
+        return {
+            "nets": [group.net.state_dict() for group in self.groups],
+            "best": [(group.best, group.best_cosine, group.best_epoch) for group in self.groups],
+            "optimizer": self._optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "generators": [
+                group.net.generator.get_state()
+                for group in self.groups
+                if isinstance(group.net, DiffusionMapper)
+            ],
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state.
+
+        Raises:
+            RuntimeError: the state is that of other nets.
+        """
+        mappers = [group.net for group in self.groups if isinstance(group.net, DiffusionMapper)]
+        for group, net, best in zip(self.groups, state["nets"], state["best"], strict=True):
+            group.net.load_state_dict(net)
+            group.best, group.best_cosine, group.best_epoch = best
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        for mapper, generator in zip(mappers, state["generators"], strict=True):
+            mapper.generator.set_state(generator)
+
+
+def built(cell: Cell, dims: tuple[int, int], device: str = "cpu") -> Translators:
+    """Return one cell's net with its first weights, `dims` in and out."""
+    return _group((cell,), dims, device).net
+
+
+def _group(cells: Sequence[Cell], dims: tuple[int, int], device: str) -> Group:
+    cell = cells[0]
+    generators = [torch.Generator().manual_seed(each.seed) for each in cells]
+    net: Translators
+    if cell.net == "mlp":
+        net = Mlp(*dims, cell.hidden, generators, cell.p_drop)
+    elif cell.net == "residual_mlp":
+        net = ResidualMlp(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
+    else:
+        net = DiffusionMapper(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
+    net = net.to(device)
+    return Group(
+        cells=tuple(cells),
+        net=net,
+        best=copy.deepcopy(net.state_dict()),
+        best_cosine=[-math.inf] * len(cells),
+        best_epoch=[0] * len(cells),
+    )
+
+
+def _dims(net: Translators, weights: dict[str, Tensor]) -> tuple[int, int]:
+    if isinstance(net, DiffusionMapper):
+        return net.inner, net.outer
+    first, *_, last = (weight for name, weight in weights.items() if name.endswith("weight"))
+    return first.shape[-2], last.shape[-1]
+
+
+def _alike(cells: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[list[int], list[Cell]]]:
+    """Part cells by what they have in common: their places and the cells, in order."""
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for at, cell in enumerate(cells):
+        # A diffusion mapper is no stack: each is a part of its own.
+        own = at if cell.net == "diffusion" else -1
+        places.setdefault((own, *(getattr(cell, key) for key in keys)), []).append(at)
+    for found in places.values():
+        yield found, [cells[at] for at in found]
+
+
+def _by_loss(cells: Sequence[Cell]) -> list[Cell]:
+    # Cells of one loss lie side by side, so that a slice finds them: an index of places would copy.
+    return sorted(cells, key=lambda cell: (cell.loss, cell.temperature))
+
+
+def _loss(cell: Cell, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
+    if cell.loss == "mse":
+        return mse(made_CNO, wanted_NO)
+    if cell.loss == "cosine":
+        return cosine(made_CNO, wanted_NO)
+    if cell.loss == "nt_xent":
+        return nt_xent(made_CNO, wanted_NO, cell.temperature)
+    contrastive = symmetric_info_nce(made_CNO, wanted_NO, 1 / cell.temperature)
+    return contrastive if cell.loss == "info_nce" else contrastive + cosine(made_CNO, wanted_NO)

@@ -1,0 +1,1 @@
+"""Vectors of one space -> vectors of another."""

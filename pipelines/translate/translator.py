@@ -1,0 +1,114 @@
+"""A trained translator on disk: translators/NAME/card.json beside weights.safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from pipelines.errors import ConfigError, SpaceError, StorageError
+from pipelines.storage import Root
+from schemas.space import Space
+from schemas.translator_card import TranslatorCard
+
+if TYPE_CHECKING:
+    from pipelines.models.translators import Translators
+
+_CHUNK = 8192
+
+
+def names(root: Root) -> list[str]:
+    """Return the names of the translators of a root."""
+    return [name for name in root.names("translators") if root.exists(_card(name))]
+
+
+def _card(name: str) -> str:
+    return f"translators/{name}/card.json"
+
+
+def _weights(name: str) -> str:
+    return f"translators/{name}/weights.safetensors"
+
+
+def packed(net: Translators) -> bytes:
+    """Return the weights of a net as safetensors; the same weights give the same bytes."""
+    from safetensors.torch import save
+
+    return bytes(save({name: weight.contiguous().cpu() for name, weight in net.state_dict().items()}))
+
+
+def save(root: Root, card: TranslatorCard, weights: bytes) -> None:
+    """Write a translator, the card last."""
+    root.write(_weights(card.name), weights)
+    root.write(_card(card.name), (card.model_dump_json(indent=2, by_alias=True) + "\n").encode())
+
+
+@dataclass(frozen=True)
+class Translator:
+    """Takes vectors of one space and no other, and returns unit vectors of another."""
+
+    card: TranslatorCard
+    net: Translators
+
+    @classmethod
+    def open(cls, root: Root, name: str) -> Self:
+        """Load a translator of a root.
+
+        Raises:
+            ConfigError: there is none of this name.
+            StorageError: its weights are damaged, or those of another net.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if name not in (there := names(root)):
+            known = ", ".join(there) or "none; `echolens train` makes them"
+            raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
+        card = TranslatorCard.model_validate_json(root.read(_card(name)))
+        data = root.read(_weights(name))
+        if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+            raise StorageError(f"the weights of translator {name!r} are not those of its card; train it again")
+        net = empty(card)
+        try:
+            net.load_state_dict(load(data))
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(
+                f"the weights of translator {name!r} cannot be used ({reason}); train it again"
+            ) from error
+        return cls(card, net.eval())
+
+    def translate(self, vectors_NI: np.ndarray, space: Space) -> np.ndarray:
+        """Return unit vectors of `card.target_space`, float32 `[N, O]`.
+
+        Args:
+            vectors_NI: `[N, I]`; their lengths do not matter.
+            space: in which they are.
+
+        Raises:
+            SpaceError: it is not the one that the translator was trained on.
+        """
+        import torch
+
+        if space != self.card.source_space:
+            raise SpaceError(
+                f"translator {self.card.name!r} takes vectors of {self.card.source_space} and these are in "
+                f"{space} ({space.differences(self.card.source_space)}); train one for their space"
+            )
+        made = np.empty((len(vectors_NI), self.card.target_space.dims), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(vectors_NI), _CHUNK):
+                chunk = torch.from_numpy(vectors_NI[start : start + _CHUNK].astype(np.float32))
+                made[start : start + _CHUNK] = self.net.translate(chunk)[0].numpy()
+        return made
+
+
+def empty(card: TranslatorCard) -> Translators:
+    """Return the net that a card describes, with weights that are not yet its own."""
+    from pipelines.models.translators import Affine
+    from pipelines.train.together import built
+
+    dims = (card.source_space.dims, card.target_space.dims)
+    return Affine(*dims) if card.cell is None else built(card.cell, dims)

@@ -1,0 +1,137 @@
+"""The file that says which translators to train: data sets of pairs, and cells over them, strict."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from schemas.dataset import SourceKind, Strict
+from schemas.vectors import Column
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+LossName = Literal["mse", "cosine", "nt_xent", "info_nce", "info_nce_cosine", "denoise"]
+NetName = Literal["mlp", "residual_mlp", "diffusion"]
+# Values that a cell may list: one cell is made for each combination.
+_LISTED = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr")
+
+
+class Pairs(Strict):
+    """Pairs of vectors of one version: a row gives one if it has both columns.
+
+    A list of `Pairs` is a mix. All members of a mix must end in the same space, and begin in the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: Column = Field(alias="from", description="the column to translate")
+    target: Column = Field(alias="to", description="the column to reach")
+    sources: tuple[SourceKind, ...] = Field((), description="lists to take rows from; empty takes all")
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Pairs:
+        if self.source == self.target:
+            raise ValueError(f"pairs lead from {self.source} to itself; name two columns")
+        return self
+
+
+class Cell(Strict):
+    """One translator: a net, a loss, and how it is trained on one data set."""
+
+    data: Name
+    net: NetName = "mlp"
+    loss: LossName = "cosine"
+    hidden: int = Field(512, ge=1, le=8192)
+    depth: int = Field(2, ge=1, le=24, description="residual blocks, or layers of the diffusion mapper")
+    p_drop: float = Field(0.0, ge=0, lt=1)
+    temperature: float = Field(0.5, gt=0, description="of nt_xent and info_nce")
+    seed: int = Field(0, ge=0, description="of the first weights")
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="decoupled from the gradient, as in AdamW")
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Cell:
+        if (self.net == "diffusion") != (self.loss == "denoise"):
+            raise ValueError(
+                f"net {self.net!r} and loss {self.loss!r} do not go together; the diffusion mapper has the "
+                "loss denoise, and no other net has it"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other cells of a preset."""
+        parts = [self.data, self.net, self.loss, f"h{self.hidden}"]
+        parts += [f"d{self.depth}"] if self.net != "mlp" else []
+        parts += [f"drop{self.p_drop:g}"] if self.p_drop else []
+        parts += [f"lr{self.lr:g}"] if self.lr != 1e-3 else []
+        parts += [f"s{self.seed}"] if self.seed else []
+        return "-".join(parts)
+
+
+class Fit(Strict):
+    """How long and on what cells are trained; the cells of one data set share it."""
+
+    epochs: int = Field(50, ge=1)
+    batch: int = Field(64, ge=2, description="pairs a step, over all workers together")
+    order_seed: int = Field(0, ge=0, description="of the order of the pairs")
+    workers: int = Field(1, ge=1, description="data-parallel; the batch is divided among them")
+    gpus_per_worker: float = Field(0.0, ge=0, le=1, description="may be a fraction, for one worker")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the products; weights stay fp32")
+    select: Literal["best", "last"] = Field("best", description="best: the epoch of the highest cosine")
+    memory_pairs: int = Field(2_000_000, ge=1, description="pairs a worker holds; more are streamed")
+
+    @model_validator(mode="after")
+    def _divides(self) -> Fit:
+        if self.batch % self.workers:
+            raise ValueError(f"a batch of {self.batch} cannot be divided among {self.workers} workers")
+        return self
+
+
+class Split(Strict):
+    """Which pairs are held out: by the address of their media, so no video or picture is on both sides."""
+
+    validation: float = Field(0.1, gt=0, lt=0.5)
+    test: float = Field(0.1, gt=0, lt=0.5)
+    leak_cosine: float = Field(
+        0.9999,
+        gt=0,
+        le=1,
+        description="a held-out pair whose source is this near to one that is trained on is dropped",
+    )
+
+
+class Training(Strict):
+    """A preset: what `echolens train` reads."""
+
+    name: Name
+    data: dict[Name, tuple[Pairs, ...]] = Field(min_length=1)
+    cells: tuple[dict[str, Any], ...] = Field(min_length=1)
+    fit: Fit = Fit()
+    split: Split = Split()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Training:
+        seen: set[str] = set()
+        for cell in self.expanded():
+            if cell.data not in self.data:
+                raise ValueError(f"a cell names data {cell.data!r}; known are {', '.join(sorted(self.data))}")
+            if cell.name in seen:
+                raise ValueError(f"two cells are {cell.name!r}; take one of them out")
+            seen.add(cell.name)
+        return self
+
+    def expanded(self) -> Iterator[Cell]:
+        """Yield every cell: of values that are lists, one for each combination."""
+        for cell in self.cells:
+            keys = [key for key in _LISTED if isinstance(cell.get(key), list | tuple)]
+            for values in itertools.product(*(cell[key] for key in keys)):
+                try:
+                    yield Cell.model_validate(cell | dict(zip(keys, values, strict=True)))
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    key = ".".join(map(str, first["loc"])) or "a cell"
+                    raise ValueError(f"{key} of cell {cell}: {first['msg']}") from error

@@ -1,0 +1,128 @@
+"""From a dataset to translators that cross its spaces, with the command."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobs.train import preset
+from pipelines.errors import ConfigError
+from pipelines.miniature.media import picture_file
+from pipelines.miniature.world import draw
+from tests.conftest import command, echolens
+
+# The world of 600 rows has some 210 pairs of a picture and a caption.
+SMALL = ("--only", "wit_cc", "fit.batch=16", "split.validation=0.2", "split.test=0.2")
+
+
+@pytest.fixture(scope="module")
+def root(built, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "data"
+    shutil.copytree(built.root, folder)
+    return folder
+
+
+def cards(root, *arguments):
+    return {
+        card["name"]: card for card in json.loads(command("train", root, "--json", *SMALL, *arguments).stdout)
+    }
+
+
+def test_the_grid_of_the_first_seed_has_eighteen_cells():
+    """3 losses x 2 widths x 3 data sets, each under a name of its own."""
+    cells = [*preset("seed18", ()).expanded()]
+
+    assert 18 == len(cells) == len({cell.name for cell in cells})
+    assert {("mse", 256), ("nt_xent", 512), ("cosine", 256)} <= {(cell.loss, cell.hidden) for cell in cells}
+
+
+@pytest.mark.parametrize("name", ["seed18", "shipped", "beyond"])
+def test_presets_are_whole(name):
+    """Every cell of them is one that can be built."""
+    assert [*preset(name, ()).expanded()]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("fit.epoch=3",), "unknown key 'fit.epoch'; the nearest known one is 'fit.epochs'"),
+        (("fit.batch=5", "fit.workers=2"), "a batch of 5 cannot be divided among 2 workers"),
+        (("cells.0.loss=mean",), "loss"),
+        (("cells.0.data=[nowhere]",), "a cell names data 'nowhere'"),
+    ],
+    ids=["unknown-key", "batch", "loss", "data"],
+)
+def test_a_wrong_preset_is_one_sentence(overrides, said):
+    """What was found, what was wanted."""
+    with pytest.raises(ConfigError, match=said):
+        preset("seed18", overrides)
+
+
+def test_pictures_find_words_of_sounds_through_a_translator(root):
+    """Six cells and six baselines, measured beside each other; the best crosses from CLIP to CLAP."""
+    trained = cards(root, "fit.epochs=12")
+    best = max(trained, key=lambda name: trained[name]["scores"]["cosine"])
+
+    assert 12 == len(trained)
+    assert trained[best]["scores"]["cosine"] > trained["wit_cc-mean"]["scores"]["cosine"] + 0.1
+    assert trained["wit_cc-random"]["scores"]["cosine"] < 0.1
+    scene = next(scene for index in range(200) if (scene := draw(9, "heldout", index)).kind == "dog")
+    (root.parent / "dog.jpg").write_bytes(picture_file(scene))
+    asked = ("--image", root.parent / "dog.jpg", "--in", "clap_text", "--json", "--k", 5)
+    hits = json.loads(echolens("lookup", root, *asked, "--via", best).stdout)
+    assert sum("dog" in hit["caption"] for hit in hits) >= 3
+    refused = echolens("lookup", root, "--text", "a dog", "--via", "nothing", check=False)
+    assert "has no translator 'nothing'; it has: wit_cc-identity" in refused.stderr
+
+
+@pytest.mark.slow
+def test_two_workers_train_what_one_trains(root):
+    """The global batch is the same: cosines within 1e-3 and R@1 within half a point."""
+    one, two = cards(root, "fit.epochs=12"), cards(root, "fit.epochs=12", "fit.workers=2")
+
+    assert {name: card["scores"]["cosine"] for name, card in one.items()} == pytest.approx(
+        {name: card["scores"]["cosine"] for name, card in two.items()}, abs=1e-3
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["worker", "driver"])
+def test_a_killed_training_goes_on(root, tmp_path, victim):
+    """Kill -9 after the second epoch, the same command again: the scores of a run that was left alone."""
+    undisturbed = cards(root, "fit.epochs=9")
+    killed = tmp_path / "data"
+    shutil.copytree(root, killed, ignore=shutil.ignore_patterns("runs", "translators"))
+    echo = Path(sys.executable).parent / "echolens"
+    arguments = [echo, "train", killed, "--json", *SMALL, "fit.epochs=9"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
+        end = time.monotonic() + 240
+        while len(list(killed.glob("runs/train-*/checkpoint_*"))) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        below = psutil.Process(driver.pid).children(recursive=True)
+        if victim == "driver":
+            os.kill(driver.pid, signal.SIGKILL)
+        else:
+            workers = [
+                process for process in below if any("RayTrainWorker" in part for part in process.cmdline())
+            ]
+            assert workers
+            for process in workers:
+                process.send_signal(signal.SIGKILL)
+        driver.communicate()
+    if victim == "driver":
+        psutil.wait_procs(below, timeout=60)
+    else:
+        assert driver.returncode == 0
+    again = cards(killed, "fit.epochs=9")
+
+    assert {name: card["scores"]["cosine"] for name, card in undisturbed.items()} == pytest.approx(
+        {name: card["scores"]["cosine"] for name, card in again.items()}, abs=1e-3
+    )

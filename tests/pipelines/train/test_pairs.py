@@ -1,0 +1,141 @@
+"""Pairs: nothing on both sides of a split, nothing unusable unseen, every batch full."""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines.errors import ConfigError, SpaceError
+from pipelines.shards import Shard, commit_vectors
+from pipelines.storage import Root
+from pipelines.train.pairs import TEST, TRAIN, VALIDATION, Version, batches, read_pairs
+from schemas.candidate import CANDIDATE, key_of
+from schemas.space import Space
+from schemas.training import Pairs, Split
+
+DIMS = {"clip_image": 16, "clip_text": 16, "clap_text": 12, "clap_audio": 12}
+MIX = (Pairs.model_validate({"from": "clip_image", "to": "clap_text"}),)
+
+
+def space(name, dims):
+    return Space(
+        encoder=name,
+        weights_sha256=hashlib.sha256(name.encode()).hexdigest(),
+        library="none",
+        preprocessing="none",
+        precision="fp32",
+        batch_rows=1,
+        dims=dims,
+    )
+
+
+@pytest.fixture
+def version(tmp_path):
+    """Three shards of 100 pictures, ten behind each address; one row of each shard has no CLAP vector."""
+    root = Root.at(str(tmp_path))
+    rng = np.random.default_rng(0)
+    spaces = {column: space(column[:4], dims) for column, dims in DIMS.items()}
+    shards = []
+    for number in range(3):
+        shard = Shard(number, "image", "web", 100)
+        urls = [f"http://host/{number * 10 + row // 10}.jpg" for row in range(100)]
+        batch = {name: ["" for _ in range(100)] for name in ("id", "source", "outcome", "reason", "kind")}
+        batch |= {"source": ["cc3m" if row % 2 else "wit" for row in range(100)], "key": []}
+        batch["key"] = [key_of(number, row, 1000) for row in range(100)]
+        for column in ("clip_image", "clip_text", "clap_text"):
+            vectors = rng.standard_normal((100, DIMS[column]))
+            units = list((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
+            if column == "clap_text":
+                units[7] = None
+                units[8] = np.full(DIMS[column], np.nan, np.float16)
+            batch[column] = units
+            batch[f"{column}_norm"] = [1.0] * 100
+        commit_vectors(root, "main", shard, spaces, [batch])
+        rows = [
+            {"url": url, "caption": f"caption {row}", "licence": "unknown", "id": "", "source": "wit"}
+            | {"source_row": row, "kind": "image", "lane": "web"}
+            for row, url in enumerate(urls)
+        ]
+        root.write_table(f"candidates/{shard.name}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
+        shards.append(shard)
+    return Version(root, "main", 1000, shards, np.empty(0, dtype=np.int64))
+
+
+def test_no_address_is_on_both_sides(version):
+    """Ten rows share an address; they are all trained on or all held out."""
+    table = read_pairs(version, MIX, Split(validation=0.2, test=0.2))
+    blocks = np.array(
+        [number * 10 + row // 10 for number in range(3) for row in range(100) if row not in (7, 8)]
+    )
+
+    assert all(len(set(table.part_N[blocks == block])) == 1 for block in range(30))
+    assert {TRAIN, VALIDATION, TEST} == set(table.part_N)
+
+
+def test_what_cannot_be_used_is_counted(version):
+    """A null and a vector of NaNs in each of three shards."""
+    table = read_pairs(version, MIX, Split())
+
+    assert 3 * 98 == len(table.part_N)
+    assert {"null": 3, "not_finite": 3, "leaked": 0} == dict(table.dropped)
+
+
+def test_lists_can_be_chosen(version):
+    """Every other row is of CC3M; row 7 of each shard is one of them, and null."""
+    pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_text", "sources": ["cc3m"]}),)
+
+    assert 3 * 49 == len(read_pairs(version, pairs, Split()).part_N)
+
+
+def test_the_same_picture_under_another_address_is_no_test(version):
+    """A held-out pair whose source is trained on is dropped and counted."""
+    table = read_pairs(version, MIX, Split(validation=0.2, test=0.2, leak_cosine=1e-9))
+
+    assert 0 < table.dropped["leaked"] == int((table.part_N == 255).sum())
+    assert table.dropped["leaked"] + sum(len(table.rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
+
+
+def test_spaces_are_never_mixed(version):
+    """A mix of pictures and of captions ends in one CLAP, but begins in two spaces if CLIP differs."""
+    other = {column: space("othr", dims) for column, dims in DIMS.items()}
+    shard = version.shards[1]
+    table = version.root.read_table(f"vectors/main/{shard.name}.parquet").to_pydict()
+    commit_vectors(version.root, "main", shard, other, [table])
+
+    with pytest.raises(SpaceError, match="mix pairs of the same two spaces"):
+        read_pairs(version, MIX, Split())
+
+
+def test_a_column_that_nobody_has_is_an_error(version):
+    """Pictures have no sound."""
+    pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_audio"}),)
+
+    with pytest.raises(ConfigError, match="no pair clip_image -> clap_audio"):
+        read_pairs(version, pairs, Split())
+
+
+def test_pairs_in_a_file_are_the_pairs_in_memory(version, tmp_path):
+    """Streaming changes where they lie and nothing else."""
+    (tmp_path / "scratch").mkdir()
+    here, there = read_pairs(version, MIX, Split()), read_pairs(version, MIX, Split(), tmp_path / "scratch")
+
+    assert isinstance(there.source_NI, np.memmap)
+    for one, other in zip(here.pairs(here.rows(TRAIN)), there.pairs(there.rows(TRAIN)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_batches_are_full_and_every_epoch_is_another_order(mapped):
+    """No row twice in an epoch; what is left over is less than a batch; seed and epoch decide all."""
+    rows = np.arange(5, 100_005)
+    first, again, second = (list(batches(rows, 64, 3, epoch, mapped=mapped)) for epoch in (0, 0, 1))
+    drawn = np.concatenate(first)
+
+    assert {64} == {len(batch) for batch in first}
+    assert 100_000 // 64 == len(first)
+    assert len(drawn) == len(np.unique(drawn))
+    assert np.array_equal(drawn, np.concatenate(again))
+    assert not np.array_equal(drawn, np.concatenate(second))
+    # Neighbours in the file do not stay neighbours in a batch.
+    assert np.mean([np.ptp(batch) for batch in first]) > 30_000

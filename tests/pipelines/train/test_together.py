@@ -1,0 +1,155 @@
+"""Cells that are trained together are the cells that would have been trained alone."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.models.diffusion_mapper import DiffusionMapper, kept
+from pipelines.models.translators import Affine, Mlp, ResidualMlp
+from pipelines.train.gang import Gang
+from pipelines.train.together import Together, built
+from schemas.training import Cell, Fit
+
+DIMS = (24, 20)
+GRID = [
+    Cell(data="toy", loss=loss, hidden=hidden) for loss in ("mse", "cosine", "nt_xent") for hidden in (16, 32)
+]
+MORE = [
+    Cell(data="toy", loss="info_nce_cosine", temperature=0.07),
+    Cell(data="toy", net="residual_mlp", loss="cosine", hidden=32, schedule="cosine", weight_decay=0.01),
+]
+
+
+def unit(rng, *shape):
+    vectors = rng.standard_normal(shape).astype(np.float32)
+    return torch.from_numpy(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+@pytest.fixture
+def toy():
+    rng = np.random.default_rng(3)
+    x = unit(rng, 640, DIMS[0])
+    y = torch.nn.functional.normalize(x @ unit(rng, *DIMS) + 0.02 * unit(rng, 640, DIMS[1]), dim=-1)
+    return x, y
+
+
+def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
+    x, y = toy
+    together = Together(cells, DIMS, fit or Fit(epochs=epochs, batch=32))
+    if state:
+        together.restore(state)
+    found = {}
+    for epoch in range(since, epochs):
+        for step, start in enumerate(range(0, 512, 32)):
+            progress = (epoch + step / 16) / epochs
+            together.step(x[start : start + 32], y[start : start + 32], progress, Gang())
+        found = together.keep_best(epoch + 1, [(x[512:], y[512:])])
+    return together, found
+
+
+def test_the_first_seeds_net_has_its_parameters():
+    """328,704 with 256 hidden and 787,968 with 512, as its code has."""
+    sizes = [
+        sum(p.numel() for p in Mlp(512, 512, hidden, [torch.Generator()]).parameters())
+        for hidden in (256, 512)
+    ]
+
+    assert [328_704, 787_968] == sizes
+
+
+def test_cells_together_are_the_cells_alone(toy):
+    """Each ends within 1e-3 of the cosine of its lone run; in fact within rounding."""
+    _, together = trained(GRID + MORE, toy)
+    alone = {cell.name: trained([cell], toy)[1][cell.name] for cell in GRID + MORE}
+
+    assert together == pytest.approx(alone, abs=1e-4)
+    assert len({round(value, 6) for value in together.values()}) == len(together)
+
+
+def test_every_net_returns_unit_vectors(toy):
+    """Whatever the length of what comes in."""
+    generator = [torch.Generator().manual_seed(1)]
+    nets = [
+        Mlp(*DIMS, 16, generator),
+        ResidualMlp(*DIMS, 16, generator),
+        DiffusionMapper(*DIMS, 64, generator).eval(),
+        Affine(*DIMS),
+    ]
+    torch.nn.init.normal_(nets[-1].weight)
+    for net in nets:
+        made = net.translate(37 * toy[0][:5])
+        assert (1, 5, DIMS[1]) == made.shape
+        assert torch.ones(5).tolist() == pytest.approx(made[0].norm(dim=-1).tolist(), abs=1e-5)
+
+
+def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
+    """Weights, moments, best and dropout's random numbers come back."""
+    cells = [*GRID, Cell(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
+    torch.manual_seed(7)
+    _, whole = trained(cells, toy)
+    torch.manual_seed(7)
+    half, _ = trained(cells, toy, epochs=2, fit=Fit(epochs=4, batch=32))
+    state = half.state()
+    torch.manual_seed(8)
+    _, resumed = trained(cells, toy, state=state, since=2)
+
+    assert whole == pytest.approx(resumed, abs=1e-6)
+
+
+def test_the_best_epoch_is_kept(toy):
+    """A cell that gets worse keeps the weights of its best epoch; `last` keeps the last."""
+    x, y = toy
+    for select, expected in (("best", 1), ("last", 2)):
+        together = Together(GRID[:1], DIMS, Fit(epochs=2, batch=32, select=select))
+        together.step(x[:32], y[:32], 0.0, Gang())
+        together.keep_best(1, [(x, y)])
+        for _ in range(40):
+            together.step(x[:32], -y[:32], 0.0, Gang())
+        together.keep_best(2, [(x, y)])
+        ((_, _, epoch, _),) = together.chosen()
+        assert expected == epoch
+
+
+def test_chosen_cells_stand_alone(toy):
+    """A cell taken out of its stack gives the vectors that it gave within."""
+    together, _ = trained(GRID, toy, fit=Fit(epochs=4, batch=32, select="last"))
+    inside = {
+        cell.name: made
+        for group in together.groups
+        for cell, made in zip(group.cells, group.net.translate(toy[0]), strict=True)
+    }
+
+    for cell, net, _, _ in together.chosen():
+        torch.testing.assert_close(inside[cell.name], net.translate(toy[0])[0], atol=1e-5, rtol=0)
+
+
+def test_a_diffusion_mapper_learns_a_map(toy):
+    """Its draws come near the targets, and are the same whatever lies beside them."""
+    cell = Cell(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
+    together, found = trained([cell], toy, epochs=12)
+    net = together.groups[0].net.eval()
+
+    assert found[cell.name] > 0.5
+    torch.testing.assert_close(
+        net.translate(toy[0][:9])[0, 3:4], net.translate(toy[0][3:4])[0], atol=1e-4, rtol=0
+    )
+
+
+def test_the_noise_schedule_goes_from_signal_to_noise():
+    """Nearly all signal at the beginning, nearly none at the end."""
+    begin, end = kept(torch.tensor([0, 999])).tolist()
+
+    assert begin > 0.99
+    assert end < 0.001
+
+
+def test_seeds_and_widths_make_other_weights():
+    """Cells of one seed begin alike, of two seeds apart."""
+    first, again = (built(GRID[0], DIMS).state_dict()["first.weight"] for _ in range(2))
+    other = built(GRID[0].model_copy(update={"seed": 1}), DIMS).state_dict()["first.weight"]
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.abs().max() <= 1 / math.sqrt(DIMS[0])

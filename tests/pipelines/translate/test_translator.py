@@ -1,0 +1,114 @@
+"""A translator on disk is the one that was trained, or it says why not."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import ConfigError, SpaceError, StorageError
+from pipelines.storage import Root
+from pipelines.train.together import built
+from pipelines.translate.translator import Translator, names, packed, save
+from schemas.training import Cell, Fit, Pairs, Split
+from schemas.translator_card import Counts, Scores, TranslatorCard
+from tests.pipelines.train.test_pairs import space
+
+CELL = Cell(data="toy", hidden=8)
+SCORES = Scores(
+    pairs=1,
+    gallery=1,
+    cosine=0.5,
+    cosine_interval=(0.4, 0.6),
+    r1=0,
+    r1_interval=(0, 0),
+    r5=0,
+    r10=0,
+    map10=0,
+    hubness=0,
+    gap=0,
+    effective_rank=1,
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A root with one translator of 16 to 12 dimensions, and its net."""
+    root = Root.at(str(tmp_path))
+    net = built(CELL, (16, 12)).eval()
+    weights = packed(net)
+    card = TranslatorCard(
+        name="toy",
+        source="clip_image",
+        target="clap_text",
+        source_space=space("clip", 16),
+        target_space=space("clap", 12),
+        dataset="world",
+        version=1,
+        set="main",
+        data=(Pairs.model_validate({"from": "clip_image", "to": "clap_text"}),),
+        split=Split(),
+        counts=Counts(train=1, validation=1, test=1, dropped={}),
+        cell=CELL,
+        fit=Fit(),
+        method="mlp",
+        epoch=1,
+        parameters=1,
+        validation_cosine=0.5,
+        scores=SCORES,
+        seconds=1,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        licence="unknown",
+        created="2026-01-01T00:00:00+00:00",
+    )
+    save(root, card, weights)
+    return root, net
+
+
+def test_it_translates_as_the_net_did(saved):
+    """Unit vectors of the target's dimensions, whatever the length of the source's."""
+    root, net = saved
+    vectors = np.random.default_rng(0).standard_normal((9, 16)).astype(np.float32)
+    with torch.inference_mode():
+        expected = net.translate(torch.from_numpy(vectors))[0].numpy()
+
+    assert ["toy"] == names(root)
+    np.testing.assert_array_equal(
+        expected, Translator.open(root, "toy").translate(vectors, space("clip", 16))
+    )
+
+
+def test_vectors_of_another_space_are_refused(saved):
+    """Both spaces are named."""
+    translator = Translator.open(saved[0], "toy")
+
+    with pytest.raises(SpaceError, match=r"takes vectors of clip@.* and these are in othr@"):
+        translator.translate(np.ones((1, 16), np.float32), space("othr", 16))
+
+
+def test_an_unknown_name_lists_the_known(saved):
+    """One sentence."""
+    with pytest.raises(ConfigError, match="no translator 'toys'; it has: toy"):
+        Translator.open(saved[0], "toys")
+
+
+def test_damaged_weights_are_not_used(saved):
+    """A flipped byte is not the translator of the card."""
+    root, _ = saved
+    data = bytearray(root.read("translators/toy/weights.safetensors"))
+    data[-1] ^= 1
+    root.write("translators/toy/weights.safetensors", bytes(data))
+
+    with pytest.raises(StorageError, match="not those of its card; train it again"):
+        Translator.open(root, "toy")
+
+
+def test_weights_of_another_net_are_not_used(saved):
+    """A checkpoint of another width under the card's name."""
+    root, _ = saved
+    other = packed(built(CELL.model_copy(update={"hidden": 9}), (16, 12)))
+    card = TranslatorCard.model_validate_json(root.read("translators/toy/card.json"))
+    save(root, card.model_copy(update={"weights_sha256": hashlib.sha256(other).hexdigest()}), other)
+
+    with pytest.raises(StorageError, match=r"cannot be used \(.*\); train it again"):
+        Translator.open(root, "toy")
