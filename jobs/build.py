@@ -2,12 +2,15 @@
 
 echolens build animals.yaml
 echolens build animals.yaml root=/tmp/try fetch.timeout_s=5
+echolens build animals.yaml --verify
+echolens build animals.yaml --address http://head:8265
 ray job submit --working-dir . -- python -m jobs.build animals.yaml
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,16 +18,19 @@ from typing import TYPE_CHECKING
 from jobs.job import load, run
 from jobs.progress import ReadProgress, RowProgress
 from jobs.status import funnel, state
+from jobs.submit import add_address, submit
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.encode.encoder import Specs
+    from pipelines.lease import Lease
     from pipelines.steps import MediaStep, VectorStep
+    from pipelines.verify import Damage
     from schemas.version import Version
 
-# Read from a tar at a time: two full batches of the usual encoder, 40 MB of prepared pictures.
-_BATCH_ROWS = 64
+# Read from a tar at a time: 10 MB of prepared pictures. The nets' batches are filled across them.
+_BATCH_ROWS = 16
 
 
 def fetch(dataset: Dataset, root: Root) -> MediaStep:
@@ -32,6 +38,7 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
     from pipelines.fetch.clips import FetchClips
     from pipelines.fetch.images import FetchImages
     from pipelines.filter.captions import DetectLanguage
+    from pipelines.filter.frames import FilterFrames
     from pipelines.filter.pictures import FilterPictures
     from pipelines.filter.sounds import FilterSounds
     from pipelines.steps import MediaStep
@@ -50,7 +57,8 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
             "clip": (
                 language,
                 FetchClips(dataset.fetch, dataset.contact),
-                FilterSounds(wanted.min_length_s, wanted.silence_dbfs),
+                FilterSounds(wanted.min_length_s, wanted.silence_dbfs, wanted.max_full_scale_share),
+                FilterFrames(wanted.min_frame_change),
             ),
         },
     )
@@ -58,17 +66,19 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
 
 def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
     """media, or the captions of text candidates -> vectors."""
+    from pipelines.encode.choice import choosing
     from pipelines.encode.encode import Prepare, Vectors
     from pipelines.encode.encoder import spaces_of_specs
     from pipelines.filter.captions import DetectLanguage
     from pipelines.steps import VectorStep
 
+    segment = dataset.encode.segment
     return VectorStep(
         root,
         dataset.shard_rows,
         {
             "image": (Prepare("image", specs), Vectors("image", specs)),
-            "clip": (Prepare("clip", specs), Vectors("clip", specs)),
+            "clip": (*choosing(segment, specs), Prepare("clip", specs), Vectors("clip", specs)),
             "text": (
                 DetectLanguage(dataset.filter.language),
                 Prepare("text", specs),
@@ -78,43 +88,90 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
         dataset.encode.set,
         spaces_of_specs(specs),
         _BATCH_ROWS,
+        segment,
     )
 
 
-def build(dataset: Dataset) -> Version:
-    """Bring every row of the lists through, publish a version if there is anything to publish, return it."""
-    from pipelines import pin, versions
-    from pipelines.encode.resolve import resolve_apart
-    from pipelines.engine import Done, Flow, Session
+def build(dataset: Dataset, verify: bool = False) -> Version:
+    """Bring every row of the lists through, publish a version if there is anything to publish, return it.
+
+    Args:
+        dataset: what is wanted.
+        verify: whether the bytes of all files are compared with what the version says, not only their sizes.
+    """
+    from pipelines import lease, pin, versions
     from pipelines.fetch.checks import check_sources
-    from pipelines.shards import planned
     from pipelines.source.plan import make_plan
+    from pipelines.verify import damages
 
     root = Root.at(dataset.root)
     root.check()
     check_sources(dataset)
-    if pin.is_same(root, dataset) and (version := versions.unchanged(root, dataset.encode.set)):
+    pin.check(root, dataset)
+    version = versions.unchanged(root, dataset.encode.set)
+    damaged = damages(root, [version], verify) if version else []
+    if version and not damaged and pin.is_same(root, dataset):
         return version
+    pin.check_planned(root, dataset)
+    specs = resolve(dataset, root)
+    with lease.held(root, "build") as held:
+        with ReadProgress() as reading:
+            make_plan(dataset, root, reading.read)
+        pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+        return finish(dataset, root, specs, held, damaged)
+
+
+def resolve(dataset: Dataset, root: Root) -> Specs:
+    """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
+    from pipelines import pin
+    from pipelines.encode.resolve import resolve_apart
+
     specs = resolve_apart(dataset.encode, pin.spaces_of(root, dataset.encode.set))
-    spaces = {family: spec.space for family, spec in specs.items()}
-    pin.check(root, dataset, spaces)
-    with ReadProgress() as reading:
-        make_plan(dataset, root, reading.read)
-    pin.pin(root, dataset, spaces)
-    shards = planned(root)
+    pin.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
+    return specs
+
+
+def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
+    dataset: Dataset,
+    root: Root,
+    specs: Specs,
+    held: Lease,
+    damaged: Sequence[Damage] = (),
+    job: str = "build",
+) -> Version:
+    """Bring every shard of every plan through and publish what there is, unless it is published.
+
+    Args:
+        dataset: what is wanted.
+        root: where its plan lies.
+        specs: the encoders.
+        held: the lease of the root.
+        damaged: files of the current version that are made again.
+        job: the verb, for progress.
+    """
+    from pipelines import plans, versions
+    from pipelines.engine import Done, Flow, Session
+    from pipelines.verify import differ, set_aside
+
+    again = set_aside(root, damaged)
+    shards = plans.shards(root)
     flow = Flow(
         fetch(dataset, root), encode(dataset, root, specs), dataset.fetch.workers, dataset.encode.workers
     )
-    with Session() as session, RowProgress("build", sum(shard.rows for shard in shards)) as progress:
+    with Session() as session, RowProgress(job, sum(shard.rows for shard in shards)) as progress:
 
         def through(done: Done) -> None:
+            held.check()
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
-        session.run(flow, shards, through)
-        progress.record(root)
+        session.run(flow, shards, through, progress.traffic)
+        held.check()
         version = versions.unchanged(root, dataset.encode.set)
-        return version or session.once(partial(versions.publish, root, dataset))
+        torn = any(damage.shard is None for damage in damaged)
+        if version and not torn and not differ(root, version, again):
+            return version
+        return session.once(partial(versions.publish, root, dataset, again, torn))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -124,9 +181,14 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="the dataset's YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    asked = parser.parse_args(argv)
+    parser.add_argument("--verify", action="store_true", help="read all files; make damaged ones again")
+    add_address(parser)
+    asked = parser.parse_intermixed_args(argv)
+    if asked.address:
+        flags = ["--verify"] if asked.verify else []
+        sys.exit(submit(asked.address, "build", asked.file, asked.overrides, flags))
     dataset = load(asked.file, asked.overrides)
-    build(dataset)
+    build(dataset, asked.verify)
     print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
 
 

@@ -9,9 +9,15 @@ VERBS = {
     "demo": "build, search and report a small world of pictures and sounds",
     "plan": "read the lists and say what a build would fetch",
     "build": "lists -> media -> vectors -> index: the dataset",
+    "refresh": "bring a dataset up to date with its lists and the web; publish the next version",
     "status": "what became of every row; versions; digest",
     "lookup": "the nearest neighbours of a text, a picture or a sound",
+    "train": "fit translators between spaces, and measure them",
     "report": "write report.html: funnel, languages, norms, neighbours",
+    "export": "write the vectors for another tool: clip-retrieval",
+    "doctor": "what this machine has of what a dataset needs, and what to do about the rest",
+    "schedule": "an entry for cron, systemd or Kubernetes that refreshes a dataset",
+    "clean": "remove what no kept version names; take media out for good",
     "pocket": "train the pocket models again",
 }
 

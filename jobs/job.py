@@ -8,27 +8,52 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipelines import logs
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 
+# Set by Ray for the command that `ray job submit` starts.
+_IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+# Verbs that change a root or write something of it; the others only look.
+_RECORDED = frozenset(
+    {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "demo"}
+)
+
+M = TypeVar("M", bound=BaseModel)
+
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Run a job's main; an error of ours is one sentence on stderr and exit code 1, without traceback."""
+    arguments = sys.argv[1:] if argv is None else argv
+    record = logs.begin(_verb(main), arguments)
     try:
-        main(sys.argv[1:] if argv is None else argv)
+        main(arguments)
+        record.end("ok")
     except EcholensError as error:
+        record.end("failed", str(error))
         sys.exit(f"echolens: {error}")
     except KeyboardInterrupt:
+        record.end("interrupted")
         sys.exit("echolens: interrupted; run the same command again to go on where it stopped")
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough; leave no second error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        record.end("ok")
+    except Exception as error:
+        record.end("failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _verb(main: Callable[[Sequence[str]], None]) -> str:
+    # `python -m jobs.VERB` calls its module __main__.
+    module = main.__module__.rpartition(".")[2]
+    return Path(sys.argv[0]).stem if module == "__main__" else module
 
 
 def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
@@ -39,6 +64,13 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
     Raises:
         ConfigError: neither is there, or a key or value is not one that we know.
     """
+    dataset = _loaded(target, overrides)
+    if (job := logs.current()) and job.verb in _RECORDED:
+        job.root = Root.at(dataset.root)
+    return dataset
+
+
+def _loaded(target: str, overrides: Sequence[str]) -> Dataset:
     root = Root.at(target)
     if root.exists("dataset.json"):
         # A root may have been moved or copied: it is where it was found.
@@ -48,21 +80,45 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
             raise ConfigError(
                 f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
             ) from error
-        return _validated(_overridden(content, overrides), target)
-    path = Path(target)
+        return _validated(overridden(content, overrides), target)
+    content = content_of(target, overrides)
+    if os.environ.get(_IN_RAY_JOB):
+        check_root(str(content.get("root", "")))
+    return _placed(_validated(content, target), Path(target).resolve().parent)
+
+
+def content_of(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a dataset's file says, with overrides, as it stands.
+
+    Raises:
+        ConfigError: it is not there, or is no YAML of keys.
+    """
+    path = Path(file)
     if not path.is_file():
         raise ConfigError(
-            f"{target} is neither a dataset file nor the root of a dataset; "
+            f"{file} is neither a dataset file nor the root of a dataset; "
             "give the YAML file that describes it, or the folder or URL it was built in"
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{target} is not YAML ({' '.join(str(error).split())}); mend that line") from error
+        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())}); mend that line") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{target} holds no keys; a dataset file begins with `name:`, `root:`, `sources:`")
-    dataset = _validated(_overridden(content, overrides), target)
-    return _placed(dataset, path.resolve().parent)
+        raise ConfigError(f"{file} holds no keys; a dataset file begins with `name:`, `root:`, `sources:`")
+    return overridden(content, overrides)
+
+
+def check_root(root: str) -> None:
+    """Refuse a root that is another place on every node of a cluster.
+
+    Raises:
+        ConfigError: it is relative.
+    """
+    if "://" not in root and not Path(root).is_absolute():
+        raise ConfigError(
+            f"root {root!r} is relative and each node of a cluster would have its own; "
+            "give an absolute path or a URL that all nodes see"
+        )
 
 
 def _placed(dataset: Dataset, folder: Path) -> Dataset:
@@ -73,7 +129,12 @@ def _placed(dataset: Dataset, folder: Path) -> Dataset:
     return dataset.model_copy(update={"root": Root.at(place(dataset.root)).url, "sources": sources})
 
 
-def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return content with `key.path=value` set in it.
+
+    Raises:
+        ConfigError: an override is none, or leads nowhere.
+    """
     for override in overrides:
         dotted, equals, value = override.partition("=")
         if not equals or not dotted:
@@ -90,16 +151,25 @@ def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
 
 
 def _validated(content: dict[str, Any], target: str) -> Dataset:
+    return checked(Dataset, content, target)
+
+
+def checked(model: type[M], content: dict[str, Any], target: str) -> M:
+    """Return what a person wrote as a model.
+
+    Raises:
+        ConfigError: a key or a value is not one that it knows.
+    """
     try:
-        return Dataset.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         # A misspelt key is why another is missing; of a union's members, the one that a word could mean.
         order = {"extra_forbidden": 0, "missing": 2, "model_type": 3}
         problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
-        raise ConfigError(f"{target}: {_sentence(dict(problems[0]))}") from error
+        raise ConfigError(f"{target}: {_sentence(dict(problems[0]), model)}") from error
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: dict[str, Any], model: type[BaseModel]) -> str:
     """Say one of pydantic's problems as found, wanted, to do."""
     # A union adds the names of its members to the location; they are no keys of the file.
     parts = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower()]
@@ -107,7 +177,7 @@ def _sentence(problem: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in parts)
     if problem["type"] == "extra_forbidden":
         general = ".".join("[]" if isinstance(part, int) else str(part) for part in parts)
-        known = list(_keys(Dataset))
+        known = list(_keys(model))
         nearest = difflib.get_close_matches(general, known, n=1, cutoff=0.0)[0]
         return f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
     if problem["type"] == "missing":

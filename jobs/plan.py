@@ -7,6 +7,7 @@ echolens plan animals.yaml --json
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from jobs.progress import ReadProgress
 from pipelines.storage import Root
 
 if TYPE_CHECKING:
+    from schemas.dataset import Fetch
     from schemas.plan import PlanCounts
 
-_LABELS_SHOWN = 12
+_SHOWN = {"languages": 12, "labels": 40}
 
 
 def described(counts: PlanCounts) -> str:
@@ -34,8 +36,8 @@ def described(counts: PlanCounts) -> str:
         for word, names in (("languages", source.languages), ("labels", source.labels)):
             if names:
                 most = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-                shown = ", ".join(f"{name} {count:,}" for name, count in most[:_LABELS_SHOWN])
-                more = f", {len(most) - _LABELS_SHOWN} more" if len(most) > _LABELS_SHOWN else ""
+                shown = ", ".join(f"{name} {count:,}" for name, count in most[: _SHOWN[word]])
+                more = f", {len(most) - _SHOWN[word]:,} more" if len(most) > _SHOWN[word] else ""
                 lines.append(f"{'':>27}{word}: {shown}{more}")
     lines.append(
         f"{'together':<12}{counts.rows_read:>12,} rows read = {counts.candidates:,} candidates"
@@ -44,7 +46,46 @@ def described(counts: PlanCounts) -> str:
     lines.append(f"{counts.keys:,} candidates to bring through, in {counts.shards:,} shards:")
     for lane in counts.lanes:
         lines.append(f"{lane.rows:>24,}   {lane.kind} by lane {lane.lane}, {lane.shards:,} shards")
-    return "\n".join([*lines, *(f"warning: {warning}" for warning in counts.warnings)])
+    return "\n".join([*lines, *_hosts(counts), *(f"warning: {warning}" for warning in counts.warnings)])
+
+
+def _hosts(counts: PlanCounts) -> list[str]:
+    asked = counts.asked
+    if not asked.hosts:
+        return []
+    lines = [f"{asked.urls:,} different URLs to ask for, on {asked.hosts:,} hosts; the largest:"]
+    lines += [
+        f"{host.rows:>24,}   {host.rows / max(1, counts.keys):.1%} {host.host}" for host in asked.largest
+    ]
+    return lines
+
+
+def forecast(fetch: Fetch, counts: PlanCounts) -> str:
+    """Return how long the hosts will take at the rates that they allow."""
+    from pipelines.fetch.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
+
+    found = forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
+    slowest = binding(found)
+    if slowest is None:
+        return "nothing is asked for from the web"
+    lines = [f"fetching takes about {_length(slowest.days)}, bound by {slowest.host or 'the web'}:"]
+    lines += [
+        f"{_length(each.days):>24}   {each.host or 'all other hosts'}: {each.urls:,} URLs "
+        f"at {each.per_s:,.1f}/s ({each.bound_by})"
+        for each in found
+    ]
+    lines.append(
+        f"if an answer takes {ANSWER_S:g} s and a picture has {PICTURE_BYTES / 1000:g} kB; "
+        "hosts are asked beside each other"
+    )
+    return "\n".join(lines)
+
+
+def _length(days: float) -> str:
+    for unit, in_days in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+        if days >= 2 * in_days:
+            return f"{days / in_days:,.1f} {unit}"
+    return f"{days * 86_400:,.0f} s"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -57,15 +98,18 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     asked = parser.parse_intermixed_args(argv)
 
-    from pipelines.fetch.checks import check_sources
+    from pipelines.fetch.checks import check_lists
     from pipelines.source.plan import preview
 
     dataset = load(asked.file, asked.overrides)
     Root.at(dataset.root).check()
-    check_sources(dataset)
+    check_lists(dataset)
     with ReadProgress() as progress:
         counts = preview(dataset, progress.read)
-    print(counts.model_dump_json(indent=2) if asked.json else described(counts))
+    if asked.json:
+        print(counts.model_dump_json(indent=2))
+    else:
+        print(described(counts), forecast(dataset.fetch, counts), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,26 @@
 """Progress of long work: one line that lives on a terminal, a quiet line every ten seconds elsewhere.
 
-What a run took is kept in runs/RUN/run.json; times never enter the dataset itself.
+What a run took goes into its record, runs/RUN/run.json; times never enter the dataset itself.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from collections import Counter, deque
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipelines.storage import Root
+from pipelines import logs
+from pipelines.fetch.governor import Traffic
 
 _QUIET_EVERY_S = 10
+# Of the last looks at the traffic the rate is made: workers report by the second, and not all at once.
+_READ_OVER = 8
 
 
 class RowProgress:
@@ -27,8 +30,10 @@ class RowProgress:
         self._word, self._rows = word, rows
         self._done = 0
         self._outcomes: Counter[str] = Counter()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._began = self._said = time.monotonic()
+        self._lock = threading.Lock()
+        self._traffic: Traffic | None = None
+        self._read: deque[tuple[float, int]] = deque(maxlen=_READ_OVER)
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
@@ -61,33 +66,48 @@ class RowProgress:
         self._done += rows
         for reason, count in outcomes.items():
             self._outcomes[reason.split("/")[0]] += count
-        if self._bar:
-            self._bar.update(self._task, completed=self._done, line=self._line())
-        elif time.monotonic() - self._said > _QUIET_EVERY_S:
-            self._said = time.monotonic()
-            print(f"{self._word}: {self._line()}", file=sys.stderr)
+        if job := logs.current():
+            job.did(rows, outcomes, {})
+        self._show()
+
+    def traffic(self, traffic: Traffic) -> None:
+        """Take what the workers are doing; may be called from another thread."""
+        self._read.append((time.monotonic(), traffic.read_bytes))
+        self._traffic = traffic
+        self._show()
+
+    def _show(self) -> None:
+        with self._lock:
+            if self._bar:
+                self._bar.update(self._task, completed=self._done, line=self._line())
+            elif time.monotonic() - self._said > _QUIET_EVERY_S:
+                self._said = time.monotonic()
+                print(f"{self._word}: {self._line()}", file=sys.stderr)
 
     def spent(self, seconds: dict[str, float]) -> None:
-        """Add seconds of work, by word."""
-        for word, took_s in seconds.items():
-            self._seconds[word] += took_s
-
-    def record(self, root: Root) -> None:
-        """Keep what the run took, if it did anything."""
-        if self._done:
-            name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-            took = {
-                "rows": self._done,
-                "wall_s": round(time.monotonic() - self._began, 3),
-                "seconds": {word: round(took_s, 3) for word, took_s in sorted(self._seconds.items())},
-            }
-            root.write_json(f"runs/{name}/run.json", took)
+        """Add seconds of work, by word, to the record of the job."""
+        if job := logs.current():
+            job.did(0, {}, seconds)
 
     def _line(self) -> str:
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        left_s = (self._rows - self._done) / max(rate, 1e-9)
-        outcomes = " ".join(f"{name} {count:,}" for name, count in self._outcomes.most_common())
-        return f"{self._done:,} of {self._rows:,} rows, {rate:,.0f} rows/s, {left_s:,.0f} s left: {outcomes}"
+        line = f"{self._done:,} of {self._rows:,} rows"
+        if self._done:
+            rate = self._done / max(time.monotonic() - self._began, 1e-9)
+            outcomes = " ".join(f"{name} {count:,}" for name, count in self._outcomes.most_common())
+            left_s = (self._rows - self._done) / rate
+            line += f", {rate:,.0f} rows/s, {left_s:,.0f} s left: {outcomes}"
+        if self._traffic:
+            (first_s, first), (last_s, last) = self._read[0], self._read[-1]
+            line += _shown(self._traffic, max(0, last - first) / max(last_s - first_s, 1e-9))
+        return line
+
+
+def _shown(traffic: Traffic, bytes_per_s: float) -> str:
+    """Return what is on its way, and which host keeps the most waiting."""
+    shown = f" | {bytes_per_s / 1e6:,.1f} MB/s, {traffic.in_flight:,} in flight"
+    if traffic.slowest:
+        shown += f", {traffic.waiting:,} wait for {traffic.slowest} ({traffic.longest_s:,.0f} s)"
+    return shown
 
 
 class ReadProgress:
@@ -108,3 +128,7 @@ class ReadProgress:
     def read(self, what: str, rows: int) -> None:
         """Take how many rows of a list have been read, or how many candidates written."""
         self._status.update(f"{what}: {rows:,} rows")
+
+    def verified(self, read: int, whole: int) -> None:
+        """Take how many bytes of a dataset have been read."""
+        self._status.update(f"verified {read / 2**20:,.0f} of {whole / 2**20:,.0f} MiB")

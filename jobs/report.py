@@ -1,10 +1,11 @@
-"""Write report.html: funnel, languages, norms, indices, neighbours to see and hear.
+"""Write a report (funnel, hosts, link rot, norms, indices, neighbours to see and hear) and a dataset card.
 
     echolens report /data/animals
     echolens report animals.yaml --query "a dog barking" --query "rain on a roof"
     echolens report s3://bucket/animals --out animals.html
 
-One file, which loads nothing from anywhere. Sample queries are rows of the dataset itself and need no
+The report is one file, which loads nothing from anywhere; the card, NNNN.md beside it, is Markdown as
+Hugging Face's hub reads it. Sample queries are rows of the dataset itself and need no
 weights; a --query does.
 """
 
@@ -16,12 +17,13 @@ from pathlib import Path
 
 from jobs.job import load, run
 from pipelines.errors import ConfigError
+from pipelines.pin import in_set
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 
 
 def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None = None) -> str:
-    """Write the report of the current version and return where it is.
+    """Write the report of the current version, and its dataset card beside it; return where the report is.
 
     Args:
         dataset: of the root.
@@ -31,6 +33,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
     Raises:
         EcholensError: there is no version, a query cannot be asked, or nothing can be written there.
     """
+    from pipelines.report.card import card
     from pipelines.report.gather import gather
     from pipelines.report.page import render
 
@@ -42,6 +45,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
     if out is not None:
         place, name = Root.at(str(out.parent)), out.name
     place.write(name, render(report).encode())
+    place.write(f"{name.removesuffix('.html')}.md", card(report).encode())
     return f"{place.url}/{name}"
 
 
@@ -55,8 +59,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--query", action="append", default=[], metavar="TEXT", help="words to ask as well; repeat for more"
     )
+    parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
     asked = parser.parse_args(argv)
-    print(write_report(load(asked.target), asked.query, asked.out))
+    dataset = load(asked.target)
+    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    print(write_report(dataset, asked.query, asked.out))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 echolens status /data/animals
 echolens status animals.yaml --json
 echolens status /data/animals --digest
+echolens status /data/animals --changes 3 4
+echolens status /data/animals --verify
 """
 
 from __future__ import annotations
@@ -10,40 +12,57 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from jobs.job import load, run
+from jobs.progress import ReadProgress
 from pipelines.errors import StorageError
+from pipelines.pin import in_set
 from pipelines.storage import Root
 from schemas.outcome import STATUSES
+
+if TYPE_CHECKING:
+    from schemas.version import Version
+
+_SAID = (
+    "rows_read", "rejects", "duplicates", "candidates", "outcomes", "reasons", "vectors",
+    "unlisted", "superseded",
+)  # fmt: skip
 
 
 def state(root: Root, set_name: str) -> dict[str, Any]:
     """Return the numbers of a root: those of its current version, or of a build under way."""
-    from pipelines import versions
-    from pipelines.accounting import count
-    from pipelines.shards import planned
-    from schemas.plan import PlanCounts
+    from pipelines import plans, versions
+    from pipelines.accounting import count, over
+    from schemas.version import TOMBSTONE
 
-    if not root.exists("plan/counts.json"):
+    if version := versions.current(root, set_name):
+        return _published(root, version)
+    if not plans.folders(root):
         raise StorageError(f"{root.url} has no plan yet; run `echolens build` on its file first")
-    plan = PlanCounts.model_validate_json(root.read("plan/counts.json"))
-    there = versions.numbers(root)
-    gone = versions.tombstones(root, there[-1]) if there else None
-    counts = count(root, set_name, planned(root), gone)
+    plan = plans.folders(root)[-1]
+    listed = plans.counts(root, plan)
+    laid = over(plans.superseded(root), plans.unlisted(root), TOMBSTONE.empty_table())
+    counts = count(root, set_name, plans.shards(root), plan, laid)
     return {
-        "name": versions.read(root).name if there else None,
+        "name": None,
         "root": root.url,
-        "version": there[-1] if there else None,
-        "rows_read": plan.rows_read,
-        "rejects": plan.rejects,
-        "duplicates": plan.duplicates,
-        "candidates": plan.candidates,
+        "version": None,
+        "rows_read": listed.rows_read,
+        "rejects": listed.rejects,
+        "duplicates": listed.duplicates,
+        "candidates": listed.candidates,
         "pending": counts.pending,
         "outcomes": dict(counts.outcomes),
         "reasons": dict(counts.reasons),
         "vectors": dict(counts.vectors),
     }
+
+
+def _published(root: Root, version: Version) -> dict[str, Any]:
+    said = version.model_dump(include=set(_SAID))
+    return {"name": version.name, "root": root.url, "version": version.number, "pending": 0, **said}
 
 
 def funnel(numbers: dict[str, Any]) -> str:
@@ -73,18 +92,86 @@ def funnel(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Print the funnel, the same as JSON, or the digest."""
+def history(root: Root) -> str:
+    """Return a line for every version."""
+    from pipelines import versions
+
+    lines = []
+    for number in versions.numbers(root):
+        version = versions.read(root, number)
+        lines.append(
+            f"   version {number:>4}  {version.created}  set {version.set}  {version.shards:,} shards"
+            f"  {version.outcomes.get('ok', 0):,} ok of {version.candidates:,}"
+        )
+    return "\n".join(lines)
+
+
+def changes(before: Version, after: Version) -> dict[str, Any]:
+    """Return what is other in one version than in another: number -> (before, after)."""
+    numbers = ("shards", "rows_read", "rejects", "duplicates", "candidates", "unlisted", "superseded",
+               "tombstones", "missing")  # fmt: skip
+    found = {name: (getattr(before, name), getattr(after, name)) for name in numbers}
+    for prefix, was, now in (
+        ("", before.reasons, after.reasons),
+        ("vectors of ", before.vectors, after.vectors),
+    ):
+        for name in sorted(was.keys() | now.keys()):
+            found[prefix + name] = (was.get(name, 0), now.get(name, 0))
+    indices = [{file.path for file in version.indices} for version in (before, after)]
+    found["index files taken over"] = (len(indices[0]), len(indices[0] & indices[1]))
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def verified(root: Root, as_json: bool) -> None:
+    """Read every file of every version; print those that are damaged, and end with exit code 1 if any is."""
+    from pipelines.verify import all_versions, damages
+
+    there = all_versions(root)
+    if not there:
+        raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
+    with ReadProgress() as progress:
+        found = damages(root, there, whole=True, progress=progress.verified)
+    if as_json:
+        print(json.dumps([asdict(damage) for damage in found], indent=2))
+    else:
+        print("\n".join(str(damage) for damage in found) or f"every file of {len(there)} versions is whole")
+    if found:
+        raise StorageError(f"{len(found)} files of {root.url} are damaged or missing; each is named above")
+
+
+def _changed(root: Root, numbers: Sequence[int], as_json: bool) -> str:
+    from pipelines import versions
+
+    found = changes(*(versions.read(root, number) for number in numbers))
+    if as_json:
+        return json.dumps(found, indent=2)
+    lines = [f"{was:>12,} -> {now:>12,}  {now - was:>+10,}  {name}" for name, (was, now) in found.items()]
+    return "\n".join(lines) or f"versions {numbers[0]} and {numbers[1]} count the same"
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="echolens status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--digest", action="store_true", help="print the sha256 that equal datasets share, and nothing else"
     )
+    parser.add_argument(
+        "--changes", nargs=2, type=int, metavar="N", help="print what changed between two versions"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read every file of every version and name the damaged ones"
+    )
+    parser.add_argument("--set", help="the set of vectors to count; that of the newest build if not given")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    asked = parser.parse_intermixed_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print the funnel and the versions, or what was asked for."""
+    asked = _parser().parse_intermixed_args(argv)
     dataset = load(asked.target, asked.overrides)
     root = Root.at(dataset.root)
     if asked.digest:
@@ -92,9 +179,14 @@ def main(argv: Sequence[str]) -> None:
         from pipelines.pin import sets
 
         print(digest(root, sets(root)))
-        return
-    numbers = state(root, dataset.encode.set)
-    print(json.dumps(numbers, indent=2, sort_keys=True) if asked.json else funnel(numbers))
+    elif asked.verify:
+        verified(root, asked.json)
+    elif asked.changes:
+        print(_changed(root, asked.changes, asked.json))
+    else:
+        numbers = state(root, in_set(root, dataset, asked.set).encode.set)
+        said = json.dumps(numbers, indent=2, sort_keys=True) if asked.json else funnel(numbers)
+        print(said if asked.json or not numbers["version"] else f"{said}\n{history(root)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,6 +19,9 @@ from pipelines.shards import Shard, vectors_marker
 from pipelines.storage import Root
 from schemas.candidate import shard_name
 from schemas.vectors import COLUMNS
+from schemas.version import SUPERSEDED, TOMBSTONE
+
+_ROW = ("key", "outcome", "reason")
 
 
 @dataclass
@@ -37,54 +41,108 @@ class Counts:
         return summed
 
 
-def count(root: Root, set_name: str, shards: Sequence[Shard], tombstones: pa.Table | None) -> Counts:
+@dataclass(frozen=True)
+class Overlay:
+    """What lies over the outcomes in the tables of shards. Make one with `over`.
+
+    Attributes:
+        hidden: keys that are no candidates of the version: superseded or unlisted ones, int64, ascending.
+        tombstones: keys that are, and whose outcome is another than their table says (TOMBSTONE).
+        keys: of the tombstones, int64, ascending.
+    """
+
+    hidden: np.ndarray
+    tombstones: pa.Table
+    keys: np.ndarray
+
+    def seen(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of a shard that are candidates of the version; keys ascend."""
+        keys = as_integers(rows["key"])
+        hidden = self.hidden[_within(self.hidden, keys)]
+        return rows.filter(pa.array(~np.isin(keys, hidden), pa.bool_())) if len(hidden) else rows
+
+    def of(self, rows: pa.Table) -> pa.Table:
+        """Return the tombstones of the rows of a shard; keys ascend."""
+        within = _within(self.keys, as_integers(rows["key"]))
+        return self.tombstones.slice(within.start, within.stop - within.start)
+
+
+def over(superseded: pa.Table, unlisted: pa.Table, tombstones: pa.Table) -> Overlay:
+    """Return what the overlay tables of a version say."""
+    hidden = np.union1d(as_integers(superseded["key"]), as_integers(unlisted["key"]))
+    keys = as_integers(tombstones["key"])
+    order = np.argsort(keys)
+    order = order[~np.isin(keys[order], hidden)]
+    return Overlay(hidden, tombstones.take(pa.array(order)), keys[order])
+
+
+def _within(ascending: np.ndarray, keys: np.ndarray) -> slice:
+    if not len(keys):
+        return slice(0, 0)
+    return slice(int(np.searchsorted(ascending, keys[0])), int(np.searchsorted(ascending, keys[-1], "right")))
+
+
+def as_integers(keys: pa.ChunkedArray) -> np.ndarray:
+    """Return keys as the integers that an index knows, int64 [N]."""
+    integers: np.ndarray = pc.cast(keys, pa.int64()).to_numpy()
+    return integers
+
+
+def count(
+    root: Root, set_name: str, shards: Sequence[Shard], plan: str = "plan", overlay: Overlay | None = None
+) -> Counts:
     """Return the outcome of every candidate, and the vectors of every column.
 
     A candidate's outcome is that of its media, then of its encoding, then of its tombstone.
+
+    Args:
+        root: of the dataset.
+        set_name: of the vectors.
+        shards: that belong to it.
+        plan: the folder with what the lists ruled out.
+        overlay: of the version.
     """
     counts = Counts()
+    laid = overlay or over(SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table())
     media = {name.removesuffix("_stats.json") for name in root.names("media", "_stats.json")}
     vectors = {name.removesuffix(".parquet") for name in root.names(f"vectors/{set_name}", ".parquet")}
-    lost: set[str] = set()
     for shard in shards:
-        encoded: Counter[str] = Counter()
+        overlays, rows = [], None
         if shard.name in vectors:
-            encoded = _count_vectors(root, vectors_marker(set_name, shard), counts.vectors, lost)
+            encoded = laid.seen(_read_vectors(root, vectors_marker(set_name, shard)))
+            for column in COLUMNS:
+                if f"{column}_norm" in encoded.column_names:
+                    counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
+            overlays = [encoded]
         if shard.kind == "text":
-            counts.reasons += encoded
-            counts.pending += shard.rows - encoded.total()
+            rows = overlays.pop() if overlays else None
         elif shard.name in media:
-            found = _reasons(root.read_table(f"media/{shard.name}.parquet", columns=["outcome", "reason"]))
-            del encoded["ok"]
-            found["ok"] -= encoded.total()
-            counts.reasons += found + encoded
-        else:
+            rows = laid.seen(root.read_table(f"media/{shard.name}.parquet", columns=[*_ROW]))
+        if rows is None:
             counts.pending += shard.rows
-    counts.reasons += _reasons(root.read_table("plan/filtered.parquet", columns=["outcome", "reason"]))
-    if tombstones is not None:
-        # A row that encoding lost is counted already.
-        gone = _reasons(
-            tombstones.filter(pc.invert(pc.is_in(tombstones["key"], pa.array(lost, pa.string()))))
-        )
-        counts.reasons["ok"] -= gone.total()
-        counts.reasons += gone
+        else:
+            counts.reasons += _reasons(overlaid(rows, [*overlays, laid.of(rows)]))
+    counts.reasons += _reasons(root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"]))
     return counts
 
 
-def _count_vectors(root: Root, path: str, vectors: Counter[str], lost: set[str]) -> Counter[str]:
-    """Add the vectors of a shard and the keys that are not ok, and return its outcomes."""
+def overlaid(rows: pa.Table, overlays: Iterable[pa.Table]) -> pa.Table:
+    """Return rows with the outcome and reason of the last overlay that has their key."""
+    for overlay in overlays:
+        found = pc.index_in(rows["key"], value_set=overlay["key"].combine_chunks())
+        if found.null_count == rows.num_rows:
+            continue
+        for name in _ROW[1:]:
+            at = rows.column_names.index(name)
+            rows = rows.set_column(at, name, pc.coalesce(overlay[name].take(found), rows[name]))
+    return rows
+
+
+def _read_vectors(root: Root, path: str) -> pa.Table:
+    """Return the outcomes of a shard's vectors, and of every column the norms."""
     with root.parquet(path) as file:
-        schema = file.schema_arrow
-        table = file.read(columns=["key", "outcome", "reason", *_norms(schema.names)])
-    for column in COLUMNS:
-        if column in schema.names:
-            vectors[column] += table.num_rows - table[f"{column}_norm"].null_count
-    lost.update(table.filter(pc.not_equal(table["outcome"], "ok"))["key"].to_pylist())
-    return _reasons(table)
-
-
-def _norms(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.endswith("_norm")]
+        norms = [name for name in file.schema_arrow.names if name.endswith("_norm")]
+        return file.read(columns=[*_ROW, *norms])
 
 
 def _reasons(table: pa.Table) -> Counter[str]:

@@ -1,7 +1,7 @@
 r"""One Ray Data plan: a row is a shard, a step is a pool of actors, and every step commits its own output.
 
-    web shards     -> fetch pool ----\
-    limited shards -> fetch pool -----+-- union --> encode pool -> progress
+    web shards     -> fetch pool  ---\
+    limited shards -> fetch pools ----+-- union --> encode pool -> progress
     text, fetched  -------------------/
 
 A row carries a shard's number and counts, never media: what one step commits, the next one reads. A
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pipelines import clock
+from pipelines import clock, cores, logs
 from pipelines.errors import ConfigError, EcholensError, StopJob
+from pipelines.fetch.governor import Traffic, count_rows, watched
+from pipelines.fetch.pools import IN_FLIGHT, pools
 from pipelines.runner import Runner, Step
 from pipelines.shards import Shard
 
@@ -74,13 +77,20 @@ class Session:
 
             ray.shutdown()
 
-    def run(self, flow: Flow, shards: Sequence[Shard], on_done: Callable[[Done], None]) -> None:
+    def run(
+        self,
+        flow: Flow,
+        shards: Sequence[Shard],
+        on_done: Callable[[Done], None],
+        on_traffic: Callable[[Traffic], None] | None = None,
+    ) -> None:
         """Bring every shard through the flow; those that are through already cost nothing.
 
         Args:
             flow: fetch and encode.
             shards: the plan.
             on_done: called once for each shard that was not done before, as it gets done.
+            on_traffic: told every second or two, from another thread, what the workers are doing.
 
         Raises:
             StopJob: a worker found that going on would lose rows.
@@ -88,15 +98,16 @@ class Session:
         ready, web, limited = remaining(flow, shards)
         if not (ready or web or limited):
             return
-        self._start()
-        for row in _plan(flow, ready, web, limited).iter_rows():
-            if row["stop"]:
-                raise StopJob(row["stop"])
-            on_done(Done(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
+        self.start()
+        with watched(on_traffic):
+            for row in _plan(flow, ready, web, limited).iter_rows():
+                if row["stop"]:
+                    raise StopJob(row["stop"])
+                on_done(Done(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
 
     def once(self, work: Callable[[], T]) -> T:
         """Run a piece of work as one task that has all cores of a node, and return what it returns."""
-        self._start()
+        self.start()
         import ray
 
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -107,7 +118,8 @@ class Session:
             raise outcome
         return outcome
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start Ray, unless it is; what needs it does so by itself."""
         if not self._started:
             _start_ray()
             self._started = True
@@ -135,35 +147,57 @@ def _plan(flow: Flow, ready: list[Shard], web: list[Shard], limited: list[Shard]
     offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = int(offered.get("CPU", 1)), int(offered.get("GPU", 0))
     branches = [_rows(ready)] if ready else []
-    for lane, size in ((web, flow.fetch_workers or max(1, cpus // 2)), (limited, 1)):
-        if lane:
-            # Four shards in flight hide a shard's slow tail: 8 of 1.5 s went from 16.2 s to 5.8 s.
-            pool = ray.data.ActorPoolStrategy(
-                size=min(size, len(lane)),
-                max_tasks_in_flight_per_actor=8,
-                max_concurrent_calls_per_actor=4,
-                enable_true_multi_threading=True,
-            )
-            branches.append(_through(_rows(lane), flow.fetch, pool, num_cpus=0.5 if lane is web else 0.25))
+    asked_by_fetch = 0.0
+    for each in pools(web, limited, cpus, flow.fetch_workers):
+        strategy = ray.data.ActorPoolStrategy(
+            size=each.workers,
+            max_tasks_in_flight_per_actor=2 * IN_FLIGHT,
+            max_concurrent_calls_per_actor=IN_FLIGHT,
+            enable_true_multi_threading=True,
+        )
+        asked_by_fetch += each.cpus_each * each.workers
+        branches.append(_through(_rows(each.shards), flow.fetch, strategy, num_cpus=each.cpus_each))
     todo = len(ready) + len(web) + len(limited)
-    pool = ray.data.ActorPoolStrategy(size=min(flow.encode_workers or max(1, gpus), todo))
-    every = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
-    return (
-        _through(every, flow.encode, pool, num_gpus=1)
-        if gpus
-        else _through(every, flow.encode, pool, num_cpus=1)
+    workers = min(flow.encode_workers or max(1, gpus), todo)
+    # Two shards in flight: one's rows fill the batches that the other's last rows leave half empty.
+    pool = ray.data.ActorPoolStrategy(
+        size=workers,
+        max_tasks_in_flight_per_actor=4,
+        max_concurrent_calls_per_actor=2,
+        enable_true_multi_threading=True,
     )
+    every = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
+    share = _share_of_cpus(workers, asked_by_fetch)
+    # Ray Data takes either; a worker with a GPU decodes with as many threads as one without would.
+    needs: dict[str, float] = {"num_gpus": 1} if gpus else {"num_cpus": int(share)}
+    return _through(every, flow.encode, pool, math.ceil(share), **needs)
 
 
-def _rows(shards: list[Shard]) -> Dataset:
+def _share_of_cpus(workers: int, taken: float) -> float:
+    """Return how many CPUs each of the encode workers gets of those that are not taken.
+
+    On several nodes no more than half of one, so that a node that fetches has room for it.
+    """
     import ray
 
-    rows = [asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": ""} for shard in shards]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    cpus = [float(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
+    largest = max(cpus) if len(cpus) == 1 else max(cpus) / 2
+    return max(1.0, min((sum(cpus) - taken) / workers, largest))
+
+
+def _rows(shards: Sequence[Shard]) -> Dataset:
+    import ray
+
+    rows = [
+        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": logs.place()}
+        for shard in shards
+    ]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
-def _through(rows: Dataset, step: Step, pool: ActorPoolStrategy, **needs: Any) -> Dataset:
-    return rows.map_batches(_Actor, fn_constructor_args=(step,), batch_size=1, compute=pool, **needs)
+def _through(rows: Dataset, step: Step, pool: ActorPoolStrategy, threads: int = 1, **needs: Any) -> Dataset:
+    return rows.map_batches(_Actor, fn_constructor_args=(step, threads), batch_size=1, compute=pool, **needs)
 
 
 def _shard(row: Mapping[str, Any]) -> Shard:
@@ -173,7 +207,8 @@ def _shard(row: Mapping[str, Any]) -> Shard:
 class _Actor:
     """A Ray Data worker: takes rows that are shards and gives them back with what became of them."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, threads: int) -> None:
+        cores.give(threads)
         self.runner = Runner(step)
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
@@ -181,12 +216,14 @@ class _Actor:
         shard = _shard(row)
         if not row["stop"]:
             try:
-                self.runner.run(shard)
+                self.runner.run(shard, row["log"])
             except EcholensError as error:
                 # The class does not survive Ray's wrapping of exceptions; the sentence, as a value, does.
                 row["stop"] = str(error)
             else:
-                row["outcomes"] = json.dumps(self.runner.step.outcomes(shard))
+                outcomes = self.runner.step.outcomes(shard)
+                count_rows(self.runner.step.name, outcomes)
+                row["outcomes"] = json.dumps(outcomes)
                 row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(clock.take()))
         return {name: [value] for name, value in row.items()}
 

@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from pipelines import clock
+from pipelines.logs import ShardLog, kept
 from pipelines.shards import Shard
 from pipelines.stage import Batch, Stage, Work
 
@@ -51,6 +52,15 @@ class Step(Protocol):
         ...
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Work that is quicker where it sees the batches of a shard one after the other."""
+
+    def through(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield what becomes of each batch, in order; a few may be taken before the first is given."""
+        ...
+
+
 @dataclass
 class Runner:
     """Runs one step shard by shard. Opens each stage once; shards may come from several threads."""
@@ -59,17 +69,26 @@ class Runner:
     _open: dict[Stage, Work] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, shard: Shard) -> bool:
-        """Commit the step's output of a shard; return False if it was there already."""
+    def run(self, shard: Shard, folder: str = "") -> bool:
+        """Commit the step's output of a shard; return False if it was there already.
+
+        Args:
+            shard: which.
+            folder: URL of the folder for its log; no log is kept without one.
+        """
         if self.step.done(shard):
             return False
+        with kept(folder, self.step.name, shard) as log:
+            self._run(shard, log)
+        return True
+
+    def _run(self, shard: Shard, log: ShardLog) -> None:
         started = time.time()
         batches: Iterator[Batch] = self.step.read(shard)
         with _Threads() as threads:
             for stage in self.step.stages(shard):
                 batches = threads.through(self._opened(stage), batches)
-            self.step.commit(shard, batches, started)
-        return True
+            self.step.commit(shard, log.rows(batches), started)
 
     def _opened(self, stage: Stage) -> Work:
         with self._lock:
@@ -112,8 +131,10 @@ class _Pipe:
 
     def fill(self, work: Work, batches: Iterator[Batch]) -> None:
         try:
-            for batch in batches:
-                self._put(work(batch))
+            for made in work.through(batches) if isinstance(work, Stream) else map(work, batches):
+                self._put(made)
+                if self._over.is_set():
+                    return
         except BaseException as error:  # raised again where the batch is awaited
             self._put(error)
         else:

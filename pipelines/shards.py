@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from pipelines.stage import Batch, rows
 from pipelines.storage import Root
 from schemas.candidate import CANDIDATE, KINDS, Kind, key_of, shard_name
+from schemas.dataset import WHOLE, Segment
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, vectors_schema
+from schemas.vectors import COLUMNS_OF, Column, made_in_smaller_batches, vectors_schema
 
 # The columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
@@ -49,9 +50,9 @@ class Shard:
         return shard_name(self.number)
 
 
-def planned(root: Root) -> list[Shard]:
-    """Return every shard of the plan, in the order of their numbers."""
-    table = root.read_table("plan/shards.parquet").to_pylist()
+def planned(root: Root, folder: str = "plan") -> list[Shard]:
+    """Return every shard of a plan, in the order of their numbers."""
+    table = root.read_table(f"{folder}/shards.parquet").to_pylist()
     kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
     return [Shard(row["shard"], kinds[row["kind"]], row["lane"], row["rows"]) for row in table]
 
@@ -189,12 +190,13 @@ def read_texts(root: Root, shard: Shard, shard_rows: int, batch_rows: int) -> It
         yield {name: values[start : start + batch_rows] for name, values in whole.items()}
 
 
-def commit_vectors(
+def commit_vectors(  # noqa: PLR0913, PLR0917
     root: Root,
     set_name: str,
     shard: Shard,
     spaces: Mapping[Column, Space],
     batches: Iterable[Batch],
+    segment: Segment = WHOLE,
 ) -> Counter[str]:
     """Write the vectors of a shard: the WebDataset tar, then the table, which is the marker.
 
@@ -203,15 +205,26 @@ def commit_vectors(
         set_name: the set of the dataset's `encode`.
         shard: which.
         spaces: the space of every column of the set.
-        batches: `ROW` and, of every column of the shard's kind, unit float16 vectors [D] (or None) and norms.
+        batches: `ROW` and, of every column of the shard's kind, unit float16 vectors [D] (or None), norms and
+            the sizes of the batches that made them.
+        segment: which part of a clip its vectors stand for.
 
     Returns:
         How many vectors each column got.
     """
-    schema = vectors_schema(spaces)
-    tables = [_vectors_table(schema, spaces, batch) for batch in batches]
-    table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+    schema = vectors_schema(spaces, segment)
     columns = [column for column in COLUMNS_OF[shard.kind] if column in spaces]
+    tables: list[pa.Table] = []
+    smaller: dict[Column, int] = {}
+    for batch in batches:
+        tables.append(_vectors_table(schema, spaces, batch))
+        for column in columns:
+            sizes = filter(None, batch.get(f"{column}_batch_rows", ()))
+            if (least := min(sizes, default=spaces[column].batch_rows)) < spaces[column].batch_rows:
+                smaller[column] = min(least, smaller.get(column, least))
+    schema = made_in_smaller_batches(schema, smaller)
+    table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+    table = table.replace_schema_metadata(schema.metadata)
     with root.writing(f"vectors/{set_name}/{shard.name}.tar") as path:
         _write_tar(path, _vector_members(table, columns))
     with root.writing(vectors_marker(set_name, shard)) as path:

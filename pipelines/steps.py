@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import clock
+from pipelines import clock, foreign
 from pipelines.shards import (
     CANDIDATE_COLUMNS,
     Shard,
@@ -23,6 +23,7 @@ from pipelines.shards import (
 from pipelines.stage import Batch, Stage, check_chain
 from pipelines.storage import Root
 from schemas.candidate import Kind
+from schemas.dataset import WHOLE, Segment
 from schemas.space import Space
 from schemas.vectors import Column
 
@@ -43,12 +44,13 @@ class MediaStep:
             check_chain(chain, CANDIDATE_COLUMNS)
 
     def committed(self) -> frozenset[int]:
-        """Return the shards whose media are committed."""
-        return frozenset(int(name[:-11]) for name in self.root.names("media", "_stats.json"))
+        """Return the shards whose media are committed; those of img2dataset are still to be taken over."""
+        marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
+        return foreign.without_foreign(self.root, marked)
 
     def done(self, shard: Shard) -> bool:
-        """Return whether the media of a shard are committed."""
-        return self.root.exists(media_marker(shard))
+        """Return whether the media of a shard are committed, by us."""
+        return self.root.exists(media_marker(shard)) and not foreign.is_foreign(self.root, shard.number)
 
     def stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
@@ -56,7 +58,11 @@ class MediaStep:
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield all candidates of the shard at once: rows that name one URL are fetched once."""
-        yield read_candidates(self.root, shard, self.shard_rows)
+        batch = read_candidates(self.root, shard, self.shard_rows)
+        if shard.kind == "image" and self.root.exists(media_marker(shard)):
+            there = foreign.pictures(self.root, shard.number)
+            batch["stored_url"] = [there.get(key) for key in batch["key"]]
+        yield batch
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
         """Write tar and table, then the marker."""
@@ -79,6 +85,7 @@ class VectorStep:
     set_name: str
     spaces: Mapping[Column, Space]
     batch_rows: int
+    segment: Segment = WHOLE
     name: str = "encode"
 
     def __post_init__(self) -> None:
@@ -100,14 +107,14 @@ class VectorStep:
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield the shard's samples from its tar; a text shard's candidates."""
         if shard.kind == "text":
-            return read_texts(self.root, shard, self.shard_rows, self.batch_rows)
-        return read_media(self.root, shard, self.batch_rows)
+            return _timed(read_texts(self.root, shard, self.shard_rows, self.batch_rows))
+        return _timed(read_media(self.root, shard, self.batch_rows))
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write tar and table; the table is the marker."""
         made = list(batches)
         with clock.spent("write"):
-            commit_vectors(self.root, self.set_name, shard, self.spaces, made)
+            commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
 
     def outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
@@ -121,6 +128,15 @@ class VectorStep:
             del before["ok"]
             found += before
         return found
+
+
+def _timed(batches: Iterator[Batch]) -> Iterator[Batch]:
+    while True:
+        with clock.spent("read"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def media_outcomes(root: Root, shard: Shard) -> Counter[str]:

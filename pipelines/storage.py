@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +18,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import StopJob, StorageError
-
-TEMPORARY = ".tmp-"
+from pipelines import conditional
+from pipelines.conditional import TEMPORARY, sync
+from pipelines.errors import StorageError
+from pipelines.reported import reported
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,25 @@ class Root:
             StorageError: it cannot.
         """
         if self.is_local:
-            place = Path(self.path(""))
-            while not place.exists():
-                place = place.parent
-            if not (place.is_dir() and os.access(place, os.W_OK)):
-                what = "may not be written" if place.is_dir() else "is a file"
-                raise StorageError(
-                    f"root {self.url}: {place} {what}; choose a folder that this user may write to"
-                )
+            with reported(self.url):
+                place = Path(self.path(""))
+                while not place.exists():
+                    place = place.parent
+                if not (place.is_dir() and os.access(place, os.W_OK, effective_ids=True)):
+                    what = "may not be written" if place.is_dir() else "is a file"
+                    raise StorageError(
+                        f"root {self.url}: {place} {what}; choose a folder that this user may write to"
+                    )
             return
         try:
-            self.fs.exists(self.path("dataset.json"))
-        except StorageError:
-            raise
+            with reported(self.url, "read"):
+                self.fs.ls(self.path(""), detail=False)
+        except (FileNotFoundError, StorageError) as error:
+            if isinstance(error, StorageError):
+                raise
+            return  # a root that is to be made
         except Exception as error:
-            # Every file system has exceptions of its own for no route, no such bucket and no credentials.
+            # Every other file system has exceptions of its own for no route and no credentials.
             said = " ".join(str(error).split()) or type(error).__name__
             raise StorageError(
                 f"root {self.url} cannot be reached ({said}); check the address and the credentials"
@@ -100,28 +105,59 @@ class Root:
 
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
-        return bool(self.fs.exists(self.path(name)))
+        with reported(self.url, "read"):
+            return bool(self.fs.exists(self.path(name)))
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
-        return int(self.fs.size(self.path(name)))
+        with reported(self.url, "read"):
+            return int(self.fs.size(self.path(name)))
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Return the sorted file names directly in a folder; empty if it is not there."""
         try:
-            paths = self.fs.ls(self.path(folder), detail=False)
+            with reported(self.url, "read"):
+                paths = self.fs.ls(self.path(folder), detail=False)
         except FileNotFoundError:
             return []
         found = (str(path).rsplit("/", 1)[-1] for path in paths)
         return sorted(name for name in found if name.endswith(suffix) and TEMPORARY not in name)
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the name and the size in bytes of every file directly in a folder, from one listing."""
+        try:
+            with reported(self.url, "read"):
+                entries = self.fs.ls(self.path(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        return {
+            entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in entries if entry["type"] == "file"
+        }
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name below the root."""
+        with reported(self.url):
+            if self.is_local:
+                Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
+            self.fs.mv(self.path(name), self.path(to))
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is removed already."""
+        with reported(self.url):
+            try:
+                self.fs.rm_file(self.path(name))
+            except FileNotFoundError:
+                return
+
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
-        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+        with reported(self.url, "read"):
+            return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""
-        return bytes(self.fs.cat_file(self.path(name)))
+        with reported(self.url, "read"):
+            return bytes(self.fs.cat_file(self.path(name)))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a Parquet file as a table."""
@@ -140,7 +176,7 @@ class Root:
         # interpreter ends takes the process down with SIGABRT (8 of 120 short commands).
         source = self.path(name) if self.is_local else pa.BufferReader(self.read(name))
         try:
-            with pq.ParquetFile(source) as file:
+            with reported(self.url, "read"), pq.ParquetFile(source) as file:
                 yield file
         except pa.ArrowInvalid as error:
             raise StorageError(
@@ -154,21 +190,19 @@ class Root:
         Nothing is left behind when it does not.
         """
         final = Path(self.path(name))
-        if self.is_local:
-            with _reported(self.url):
-                final.parent.mkdir(parents=True, exist_ok=True)
-            scratch = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}")
-        else:
-            import tempfile
-
-            scratch = Path(tempfile.gettempdir()) / f"{TEMPORARY}{uuid.uuid4().hex}"
+        folder = final.parent if self.is_local else Path(tempfile.gettempdir())
+        scratch = folder / f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}"
+        here = self.url if self.is_local else str(folder)
+        with reported(here):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
-            with _reported(self.url):
+            with reported(here):
                 yield scratch
                 if self.is_local:
-                    _sync(scratch)
+                    sync(scratch)
                     scratch.replace(final)
-                else:
+            if not self.is_local:
+                with reported(self.url):
                     self.fs.put_file(str(scratch), self.path(name))
         finally:
             scratch.unlink(missing_ok=True)
@@ -189,52 +223,25 @@ class Root:
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a file if nothing is there and return whether it was this call that did."""
-        with _reported(self.url):
-            if not self.is_local:
-                try:
-                    self.fs.pipe_file(self.path(name), data, mode="create")
-                except FileExistsError:
-                    return False
-                return True
-            final = Path(self.path(name))
-            final.parent.mkdir(parents=True, exist_ok=True)
-            scratch = final.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}")
-            try:
-                scratch.write_bytes(data)
-                _sync(scratch)
-                # A hard link is the one local call that is whole and exclusive at once.
-                os.link(scratch, final)
-            except FileExistsError:
-                return False
-            finally:
-                scratch.unlink(missing_ok=True)
-            return True
+        with reported(self.url):
+            if self.is_local:
+                return conditional.create_local(Path(self.path(name)), data)
+            return conditional.create_object(self.fs, self.path(name), data)
+
+    def replace_if(self, name: str, data: bytes, expected: bytes) -> bool:
+        """Replace a file if it holds the expected bytes: compare-and-swap.
+
+        The new bytes must differ from every other writer's (name the writer in them).
+
+        Returns:
+            Whether it was this call that replaced it; False if it holds other bytes or is not there.
+        """
+        with reported(self.url):
+            if self.is_local:
+                return conditional.replace_local(Path(self.path(name)), data, expected)
+            return conditional.replace_object(self.fs, self.path(name), data, expected)
 
     def sha256(self, name: str) -> str:
         """Return the sha256 of a file, hex."""
-        with self.open(name) as file:
+        with reported(self.url, "read"), self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _reported(url: str) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise StorageError(
-            f"root {url} cannot be written ({error.strerror or error}); "
-            "choose a root that this user may write to"
-        ) from error
-    except NotADirectoryError as error:
-        raise StorageError(f"root {url} runs through a file ({error.filename}); choose a folder") from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise StopJob(
-                f"failed/disk_full: the disk of {url} is full; make room there, then start the job again"
-            ) from error
-        raise StorageError(f"root {url} cannot be written ({error}); choose another root") from error

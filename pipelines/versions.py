@@ -1,22 +1,36 @@
-"""Versions: what belongs to the dataset at one time. One never changes; the highest number is current."""
+"""Versions: what belongs to the dataset at one time. One never changes; the highest number is current.
+
+Every set of vectors has versions of its own: the current one of a set is the highest that names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
 
-from pipelines.accounting import Counts, count, shard_files
+from pipelines import plans
+from pipelines.accounting import Counts, Overlay, as_integers, count, over
 from pipelines.errors import StopJob, StorageError
 from pipelines.filter.duplicates import duplicate_media
-from pipelines.index.build import build_index
-from pipelines.shards import Shard, planned
+from pipelines.index.extend import extend_index
+from pipelines.manifest import Manifest, entry
+from pipelines.shards import Shard
 from pipelines.storage import Root
+from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
-from schemas.plan import PlanCounts
 from schemas.vectors import COLUMNS
-from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
+from schemas.version import SUPERSEDED, TOMBSTONE, FileEntry, Version
+
+
+class NothingArrived(StopJob):
+    """Not one picture or clip came, and most were out of reach."""
 
 
 def numbers(root: Root) -> list[int]:
@@ -29,77 +43,236 @@ def read(root: Root, number: int | None = None) -> Version:
     """Return a version, the current one by default.
 
     Raises:
-        StorageError: there is none.
+        StorageError: there is none, or its manifest is damaged.
     """
     there = numbers(root)
     if not there or (number is not None and number not in there):
         found = f"has versions {there} and not {number}" if there else "has no version yet"
         raise StorageError(f"{root.url} {found}; run `echolens build` on its file first")
     chosen = there[-1] if number is None else number
-    return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))
+    try:
+        return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise StorageError(
+            f"{root.url}/versions/{chosen:04d}.json is damaged; put it back from a copy, "
+            "or remove it and run `echolens build` on the dataset's file"
+        ) from error
+
+
+def current(root: Root, set_name: str) -> Version | None:
+    """Return the current version of a set of vectors, or None."""
+    for number in reversed(numbers(root)):
+        version = read(root, number)
+        if version.set == set_name:
+            return version
+    return None
+
+
+def of_set(root: Root, set_name: str) -> Version:
+    """Return the current version of a set of vectors.
+
+    Raises:
+        StorageError: there is none.
+    """
+    if version := current(root, set_name):
+        return version
+    newest = read(root)
+    raise StorageError(
+        f"{root.url} has no version of the set {set_name!r}, only of {newest.set!r}; build it, or name "
+        "another with --set"
+    )
+
+
+def shards(root: Root, version: Version) -> list[Shard]:
+    """Return the shards of a version, in the order of their numbers."""
+    columns = ["shard", "kind", "lane", "rows"]
+    table = root.read_table(f"versions/{version.number:04d}.parquet", columns=columns)
+    kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
+    lines = table.group_by(columns).aggregate([]).sort_by("shard").to_pylist()
+    return [Shard(line["shard"], kinds[line["kind"]], line["lane"], line["rows"]) for line in lines]
 
 
 def tombstones(root: Root, number: int) -> pa.Table:
     """Return the keys that no reader of a version may see (TOMBSTONE)."""
-    name = f"versions/{number:04d}.tombstones.parquet"
-    return root.read_table(name) if root.exists(name) else TOMBSTONE.empty_table()
+    return _table(root, number, "tombstones", TOMBSTONE)
+
+
+def superseded(root: Root, number: int) -> pa.Table:
+    """Return the keys of a version that were tried again, and under which key (SUPERSEDED)."""
+    return _table(root, number, "superseded", SUPERSEDED)
+
+
+def removed(root: Root, number: int) -> pa.Table:
+    """Return every key that no search of a version may find: a table with the one column `key`."""
+    tables = (tombstones(root, number), superseded(root, number))
+    return pa.concat_tables([table.select(["key"]) for table in tables])
+
+
+def overlay(root: Root, number: int) -> Overlay:
+    """Return what lies over the outcomes in the tables of a version's shards."""
+    gone = tombstones(root, number)
+    unlisted = gone.filter(pc.equal(gone["reason"], "unlisted"))
+    return over(superseded(root, number), unlisted, gone)
 
 
 def unchanged(root: Root, set_name: str) -> Version | None:
-    """Return the current version if it already holds all shards of the plan in this set."""
-    if not numbers(root):
-        return None
-    version = read(root)
-    return version if (version.set, version.shards) == (set_name, len(planned(root))) else None
+    """Return the current version of a set if it already holds all that is planned."""
+    version = current(root, set_name)
+    planned = plans.folders(root)
+    whole = version and planned and version.plan == planned[-1]
+    return version if version and whole and version.shards == len(plans.shards(root)) else None
 
 
-def publish(root: Root, dataset: Dataset) -> Version:
-    """Find duplicates, build the indices, and create the next version from all committed shards.
+def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: bool = False) -> Version:
+    """Find duplicates, bring the indices up to date, and create the next version from all that is planned.
+
+    Args:
+        root: where.
+        dataset: which.
+        again: shards whose files are not what the version before says they are.
+        torn: whether tables or indices of the version before are damaged: then nothing is taken over from it.
 
     Raises:
+        NothingArrived: not one picture or clip came.
         StorageError: a shard is not committed, or another job published meanwhile.
     """
-    shards = planned(root)
-    number = max(numbers(root), default=0) + 1
-    name = f"versions/{number:04d}"
-    set_name = dataset.encode.set
-    gone = duplicate_media(root, [shard.number for shard in shards if shard.kind != "text"])
-    root.write_table(f"{name}.tombstones.parquet", gone)
-    root.write_table(f"{name}.parquet", _shard_table(root, set_name, shards))
-    counts = count(root, set_name, shards, gone)
-    if dataset.encode.clip is not None:
-        _check_arrived(root, counts, shards)
-    if counts.pending:
-        raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
-    for column in COLUMNS:
-        if counts.vectors[column]:
-            build_index(root, set_name, column, shards, gone, dataset.index, number)
-    plan = PlanCounts.model_validate_json(root.read("plan/counts.json"))
+    planned, set_name = plans.shards(root), dataset.encode.set
+    before = current(root, set_name)
+    # The newest version may be of another set: its candidates and media are the same.
+    there = [*numbers(root)[-1:], *([before.number] if before else [])]
+    number = max(there, default=0) + 1
+    if before and not torn:
+        # An index of shards that were purged has their vectors in it.
+        torn = not plans.dropped(root).isdisjoint(shard.number for shard in shards(root, before))
+    hiding = _hiding(root, planned)
+    counts = _counted(root, dataset, planned, hiding)
+    tables = {
+        "": Manifest(root, set_name, [] if torn else there, again).table(planned),
+        ".tombstones": hiding.tombstones,
+        ".superseded": hiding.superseded,
+        ".missing": hiding.missing,
+    }
+    for name, table in tables.items():
+        root.write_table(f"versions/{number:04d}{name}.parquet", table)
     version = Version(
+        **_said(root, counts, hiding),
         number=number,
         name=dataset.name,
         set=set_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        shards=len(shards),
-        rows_read=plan.rows_read,
-        rejects=plan.rejects,
-        duplicates=plan.duplicates,
-        candidates=plan.candidates,
-        outcomes=dict(counts.outcomes),
-        reasons=dict(counts.reasons),
-        vectors=dict(counts.vectors),
-        tables=[_entry(root, f"{name}.parquet"), _entry(root, f"{name}.tombstones.parquet")],
-        indices=[
-            _entry(root, f"indices/{set_name}/{number:04d}/{file}")
-            for file in root.names(f"indices/{set_name}/{number:04d}")
-        ],
+        shards=len(planned),
+        tables=[entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
+        indices=_indices(root, dataset, planned, counts, number, hiding, None if torn else before),
     )
-    if not root.create(f"{name}.json", (version.model_dump_json(indent=2) + "\n").encode()):
+    data = (version.model_dump_json(indent=2) + "\n").encode()
+    if not root.create(f"versions/{number:04d}.json", data):
         # Another job was quicker. If it published the same shards, that is what was asked for.
-        if there := unchanged(root, set_name):
-            return there
+        if quicker := unchanged(root, set_name):
+            return quicker
         raise StorageError(f"version {number} of {root.url} was published by another job; run this one again")
     return version
+
+
+@dataclass(frozen=True)
+class _Hiding:
+    """The tables of a version that lie over its shards."""
+
+    superseded: pa.Table
+    unlisted: pa.Table
+    missing: pa.Table
+    tombstones: pa.Table
+
+    @property
+    def keys(self) -> pa.Table:
+        """All keys that no search may find."""
+        return pa.concat_tables([self.tombstones.select(["key"]), self.superseded.select(["key"])])
+
+
+def _hiding(root: Root, planned: Sequence[Shard]) -> _Hiding:
+    tried_again = plans.superseded(root)
+    return _Hiding(
+        tried_again, plans.unlisted(root), plans.missing(root), _tombstones(root, planned, tried_again)
+    )
+
+
+def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hiding) -> Counts:
+    """Return what became of every candidate, once it is sure that it is worth publishing."""
+    laid = over(hiding.superseded, hiding.unlisted, hiding.tombstones)
+    counts = count(root, dataset.encode.set, planned, plans.folders(root)[-1], laid)
+    if counts.pending:
+        raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
+    if dataset.encode.clip is not None:
+        _check_arrived(root, counts, planned)
+    return counts
+
+
+def _said(root: Root, counts: Counts, hiding: _Hiding) -> dict[str, Any]:
+    """Return the numbers of a manifest."""
+    plan = plans.folders(root)[-1]
+    listed = plans.counts(root, plan)
+    return {
+        "plan": plan,
+        **listed.model_dump(include={"rows_read", "rejects", "duplicates", "candidates"}),
+        "unlisted": hiding.unlisted.num_rows,
+        "superseded": hiding.superseded.num_rows,
+        "tombstones": hiding.tombstones.num_rows,
+        "missing": hiding.missing.num_rows,
+        "outcomes": dict(counts.outcomes),
+        "reasons": dict(+counts.reasons),
+        "vectors": dict(counts.vectors),
+    }
+
+
+def _table(root: Root, number: int, name: str, schema: pa.Schema) -> pa.Table:
+    path = f"versions/{number:04d}.{name}.parquet"
+    return root.read_table(path) if root.exists(path) else schema.empty_table()
+
+
+def _tombstones(root: Root, planned: Sequence[Shard], tried_again: pa.Table) -> pa.Table:
+    """Return the tombstones of the version to come: unlisted rows, dead links, duplicates of what is left."""
+    unlisted, dead = plans.unlisted(root), plans.dead(root)
+    hidden = np.union1d(as_integers(tried_again["key"]), as_integers(unlisted["key"]))
+    dead = dead.filter(pa.array(~np.isin(as_integers(dead["key"]), hidden), pa.bool_()))
+    gone = np.union1d(hidden, as_integers(dead["key"]))
+    twice = duplicate_media(root, [shard.number for shard in planned if shard.kind != "text"], gone)
+    left = unlisted.num_rows
+    tables = [
+        pa.table(
+            [unlisted["key"], ["filtered"] * left, ["unlisted"] * left, pa.nulls(left, pa.string())],
+            schema=TOMBSTONE,
+        ),
+        pa.table(
+            [dead["key"], dead["outcome"], dead["reason"], pa.nulls(dead.num_rows, pa.string())],
+            schema=TOMBSTONE,
+        ),
+        twice,
+    ]
+    whole = pa.concat_tables(tables).combine_chunks()
+    return whole.take(pc.sort_indices(pc.cast(whole["key"], pa.int64())))
+
+
+def _indices(  # noqa: PLR0913, PLR0917
+    root: Root,
+    dataset: Dataset,
+    planned: Sequence[Shard],
+    counts: Counts,
+    number: int,
+    hiding: _Hiding,
+    before: Version | None,
+) -> list[FileEntry]:
+    """Bring the index of every column up to date, and return their files and cards."""
+    set_name = dataset.encode.set
+    known = {file.path: file for file in before.indices} if before else {}
+    entries: list[FileEntry] = []
+    for column in COLUMNS:
+        if not counts.vectors[column]:
+            continue
+        there = [path.removesuffix(".json") for path in known if path.endswith(f"/{column}.json")]
+        path = extend_index(
+            root, set_name, column, planned, hiding.keys, dataset.index, number, there[0] if there else None
+        )
+        entries += [known.get(file) or entry(root, file) for file in (f"{path}.faiss", f"{path}.json")]
+    return entries
 
 
 def _check_arrived(root: Root, counts: Counts, shards: Sequence[Shard]) -> None:
@@ -108,20 +281,8 @@ def _check_arrived(root: Root, counts: Counts, shards: Sequence[Shard]) -> None:
     arrived = counts.vectors["clip_image"] + counts.vectors["clap_audio"]
     beyond = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
     if not arrived and 2 * beyond > wanted:
-        raise StopJob(
+        raise NothingArrived(
             f"none of {wanted} pictures and clips arrived in {root.url} and {beyond} were out of reach, "
-            "so nothing was published; mend the network, or see fetch.allow_private_hosts, then build into "
-            "another root"
+            "so nothing was published; mend the network, or see fetch.allow_private_hosts, then run "
+            "`echolens refresh` on its file"
         )
-
-
-def _entry(root: Root, path: str) -> FileEntry:
-    return FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path))
-
-
-def _shard_table(root: Root, set_name: str, shards: Sequence[Shard]) -> pa.Table:
-    rows = []
-    for shard in shards:
-        of = {"shard": shard.number, "kind": shard.kind, "lane": shard.lane, "rows": shard.rows}
-        rows += [of | _entry(root, path).model_dump() for path in shard_files(set_name, shard)]
-    return pa.Table.from_pylist(rows, schema=VERSION_SHARD)

@@ -3,6 +3,7 @@
 | file         | what it describes                       | written by        | read by                  |
 |--------------|-----------------------------------------|-------------------|--------------------------|
 | dataset      | the YAML a person writes, dataset.json  | a person, plan    | every job                |
+| fetch        | its part about asking for media         | a person          | fetch, plan              |
 | candidate    | candidates/NNNNN.parquet, plan/*        | source            | fetch, encode            |
 | outcome      | the closed list of outcomes and reasons | -                 | everything               |
 | sample       | media/NNNNN.parquet                     | fetch, filter     | encode, status, lookup   |

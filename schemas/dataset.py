@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+
+from schemas.fetch import STORED_BY, Fetch, Limit, Video, WikimediaWidth
+from schemas.strict import Strict
+
+# With the parts of the file that have a module of their own.
+__all__ = ["STORED_BY", "Dataset", "Fetch", "Limit", "Source", "Strict", "Video", "WikimediaWidth"]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 SourceKind = Literal["wit", "cc3m", "cc12m", "audiocaps", "vggsound", "folder", "img2dataset"]
-ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 
 
-class Strict(BaseModel):
-    """A model that people write: unknown keys are errors."""
+def _commit(revision: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ValueError("a branch or tag may move; give the 40 hex digits of a commit")
+    return revision
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+Commit = Annotated[str, AfterValidator(_commit)]
 
 
 class Source(Strict):
@@ -54,20 +73,6 @@ class Source(Strict):
         return self
 
 
-class Fetch(Strict):
-    """How media are asked for and stored. `image_size` and `resize_mode` are pinned per root."""
-
-    image_size: int = Field(256, ge=16, le=4096)
-    resize_mode: ResizeMode = "keep_ratio"
-    timeout_s: float = Field(20, gt=0, description="for one URL, all told")
-    retries: int = Field(1, ge=0, le=10)
-    connections: int = Field(128, ge=1, description="requests in flight in one worker")
-    workers: int | None = Field(None, ge=1, description="fetch workers; a half of the cores if unset")
-    max_bytes: int = Field(50_000_000, ge=1, description="of one picture or clip")
-    max_pixels: int = Field(120_000_000, ge=1, description="read from the header before decoding")
-    allow_private_hosts: bool = False
-
-
 class Filter(Strict):
     """What the dataset does not want. Limits are inclusive: media at a limit stay."""
 
@@ -76,32 +81,124 @@ class Filter(Strict):
     max_aspect: float = Field(4.0, ge=1)
     min_length_s: float = Field(1.0, ge=0)
     silence_dbfs: float = Field(-60.0, le=0, description="a clip whose peak is below this is silent")
+    max_full_scale_share: float = Field(
+        1.0, ge=0, le=1, description="a clip with more of its samples there is clipped: 0.01, say"
+    )
+    min_frame_change: float = Field(
+        0.0, ge=0, le=255, description="a clip whose frames differ by less is a still picture: 4, say"
+    )
 
 
-class ClipEncoder(Strict):
-    """An image-text encoder."""
+class OpenClipEncoder(Strict):
+    """An image-text encoder of open_clip."""
 
     loader: Literal["open_clip"] = "open_clip"
-    model: str = "ViT-B-32-quickgelu"
-    weights: str = "openai"
+    model: str = Field("ViT-B-32-quickgelu", description="a name, hf-hub:OWNER/NAME or local-dir:FOLDER")
+    weights: str = Field("openai", description="a tag or a file, for a name")
     batch_rows: int = Field(32, ge=1)
 
 
-class ClapEncoder(Strict):
-    """A sound-text encoder."""
+class TransformersClipEncoder(Strict):
+    """An image-text encoder of transformers: CLIP, SigLIP and what has their shape."""
+
+    loader: Literal["transformers"]
+    weights: str = Field(description="a folder, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    batch_rows: int = Field(32, ge=1)
+
+
+class TransformersClapEncoder(Strict):
+    """A sound-text encoder of transformers: ClapModel."""
 
     loader: Literal["transformers"] = "transformers"
-    weights: str = "laion/clap-htsat-unfused"
-    revision: str | None = Field(None, description="a commit, never a branch")
+    weights: str = Field("laion/clap-htsat-unfused", description="a folder, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
     batch_rows: int = Field(8, ge=1)
+
+
+class LaionClapEncoder(Strict):
+    """A sound-text encoder in LAION's own checkpoint."""
+
+    loader: Literal["laion_clap"]
+    weights: str = Field(description="a .pt file, or OWNER/NAME/FILE.pt on the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    tokenizer: str = Field("roberta-base", description="a repository of the hub, or a folder")
+    batch_rows: int = Field(8, ge=1)
+
+
+class OwnEncoder(BaseModel):
+    """An encoder of one's own: every other key is an argument of its class."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    loader: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:Class")
+
+
+def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
+    """Choose by `loader`: the first one where nothing is said, one's own where it has a colon."""
+    tags = {loader: model.__name__ for loader, model in loaders.items()}
+    first = next(iter(tags))
+
+    def chosen(value: Any) -> str | None:
+        if value is None or isinstance(value, str):
+            return "Null" if value is None else "Pocket"
+        loader = value.get("loader", first) if isinstance(value, dict) else getattr(value, "loader", first)
+        return "OwnEncoder" if ":" in str(loader) else tags.get(str(loader))
+
+    return Discriminator(
+        chosen,
+        custom_error_type="loader",
+        custom_error_message=f"loader must be one of {', '.join(loaders)}, or module:Class of your own",
+    )
+
+
+# What `encode.clip` and `encode.clap` may be. A loader joins here and in pipelines/encode/loaders.py.
+_Elsewhere = (
+    Annotated[OwnEncoder, Tag("OwnEncoder")]
+    | Annotated[Literal["pocket"], Tag("Pocket")]
+    | Annotated[None, Tag("Null")]
+)
+ClipEncoder = Annotated[
+    Annotated[OpenClipEncoder, Tag("OpenClipEncoder")]
+    | Annotated[TransformersClipEncoder, Tag("TransformersClipEncoder")]
+    | _Elsewhere,
+    _choose_by_loader({"open_clip": OpenClipEncoder, "transformers": TransformersClipEncoder}),
+]
+ClapEncoder = Annotated[
+    Annotated[TransformersClapEncoder, Tag("TransformersClapEncoder")]
+    | Annotated[LaionClapEncoder, Tag("LaionClapEncoder")]
+    | _Elsewhere,
+    _choose_by_loader({"transformers": TransformersClapEncoder, "laion_clap": LaionClapEncoder}),
+]
+
+
+class Segment(Strict):
+    """Which part of a clip its vectors stand for: `clap_audio` for its sound, `clip_image` for its frames."""
+
+    mode: Literal["whole", "middle", "best"] = Field(
+        "whole",
+        description="whole: the mean of its windows and frames; middle: the segment and the frame in the "
+        "middle; best: those that fit the caption best",
+    )
+    segment_s: float = Field(3.0, gt=0, le=60, description="length of the segment")
+    step_s: float = Field(1.0, gt=0, description="from one segment that is tried to the next; for best")
+
+    def decides(self) -> dict[str, Any]:
+        """Return the keys that the mode heeds: what pins the vectors of a set; none for whole clips."""
+        heeded = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
+        return {key: getattr(self, key) for key in heeded[self.mode]}
+
+
+WHOLE = Segment()
 
 
 class Encode(Strict):
     """Which encoders make the vectors of one set. Another choice needs another set name."""
 
     set: Name = "main"
-    clip: ClipEncoder | Literal["pocket"] | None = ClipEncoder()
-    clap: ClapEncoder | Literal["pocket"] | None = ClapEncoder()
+    clip: ClipEncoder = OpenClipEncoder()
+    clap: ClapEncoder = TransformersClapEncoder()
+    segment: Segment = WHOLE
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
 
@@ -111,6 +208,46 @@ class Index(Strict):
 
     memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$")
     recall: float = Field(0.95, gt=0, le=1, description="wanted recall@10 against exact search")
+
+
+# Days from one try to the next, by outcome; the last one repeats, and none at all means never.
+RETRY_DAYS: Mapping[str, tuple[float, ...]] = {
+    "transient": (0, 1, 7),
+    "failed": (0, 1, 7),
+    "blocked": (7, 30),
+    "blocked/http_429": (0, 1, 7),
+    "dead": (30, 90),
+    "invalid": (),
+    "filtered": (),
+}
+
+
+class Refresh(Strict):
+    """What a refresh tries again. A row is tried under a new key; the first wait is after the build."""
+
+    retry_days: Mapping[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
+        {}, description="outcome or outcome/reason -> days to wait, as in {dead: [30, 90]}; the last repeats"
+    )
+    recheck: bool = Field(False, description="ask for the links of all samples as well")
+    gone_after_h: float = Field(
+        24, ge=0, description="a sample goes if its link is dead at two refreshes so many hours apart"
+    )
+
+    @model_validator(mode="after")
+    def _known_outcomes(self) -> Refresh:
+        for name in self.retry_days:
+            if name.split("/")[0] not in RETRY_DAYS:
+                known = ", ".join(RETRY_DAYS)
+                raise ValueError(f"{name!r} is no outcome that is tried again; known are {known}")
+        return self
+
+    def waits_days(self, outcome: str, reason: str) -> tuple[float, ...]:
+        """Return the days to wait before each try; that of the reason, if there is one, decides."""
+        for waits in (self.retry_days, RETRY_DAYS):
+            for name in (f"{outcome}/{reason}", outcome):
+                if name in waits:
+                    return waits[name]
+        return ()
 
 
 class Dataset(Strict):
@@ -129,6 +266,7 @@ class Dataset(Strict):
     filter: Filter = Filter()
     encode: Encode = Encode()
     index: Index = Index()
+    refresh: Refresh = Refresh()
 
     def pinned(self) -> dict[str, object]:
         """Return what can never change for a root, key by key."""
@@ -136,6 +274,5 @@ class Dataset(Strict):
             "root": self.root,
             "shard_rows": self.shard_rows,
             "seed": self.seed,
-            "fetch.image_size": self.fetch.image_size,
-            "fetch.resize_mode": self.fetch.resize_mode,
+            **{f"fetch.{key}": getattr(self.fetch, key) for key in STORED_BY},
         }

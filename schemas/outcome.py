@@ -14,9 +14,40 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 REASONS: dict[Status, frozenset[str]] = {
     "ok": frozenset({""}),
     # Gone, and asking again will not bring it back.
-    "dead": frozenset({"http_404", "http_410", "no_such_host", "no_such_file"}),
+    "dead": frozenset(
+        {
+            "http_404",
+            "http_410",
+            "no_such_host",
+            "no_such_file",
+            # Of videos, as their site says.
+            "copyright",
+            "private",
+            "removed",
+            "terminated",
+            "unavailable",
+        }
+    ),
     # There, but not for us.
-    "blocked": frozenset({"http_401", "http_403", "http_429", "http_451", "private_address", "robots_noai"}),
+    "blocked": frozenset(
+        {
+            "http_401",
+            "http_403",
+            "http_429",
+            "http_451",
+            "private_address",
+            "robots_noai",
+            # Of videos, as their site says.
+            "age_gate",
+            "bot_check",
+            "drm",
+            "geo_blocked",
+            "login_required",
+            "members_only",
+            "paid",
+            "throttled",
+        }
+    ),
     # May be there tomorrow.
     "transient": frozenset(
         {
@@ -28,6 +59,11 @@ REASONS: dict[Status, frozenset[str]] = {
             "http_4xx",
             "http_5xx",
             "tls",
+            # Of videos: not over yet, not begun yet, nothing to play, and what no table knows yet.
+            "live",
+            "premiere",
+            "no_formats",
+            "unknown_extractor_error",
         }
     ),
     # Something came, and it is not what the list promised.
@@ -38,6 +74,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "empty",
             "html",
             "no_audio",
+            "no_video",
             "not_http",
             "past_the_end",
             "redirect_loop",
@@ -47,7 +84,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "undecodable",
         }
     ),
-    # Came, and the dataset does not want it. The first five are decided by the list alone.
+    # Came, and the dataset does not want it. The first six are decided by the list alone.
     "filtered": frozenset(
         {
             "language",
@@ -55,12 +92,18 @@ REASONS: dict[Status, frozenset[str]] = {
             "split",
             "no_caption",
             "no_media",
+            "no_picture",
             "language_detected",
             "too_small",
             "too_stretched",
             "too_short",
             "silent",
+            "clipped",
+            "still",
             "duplicate_media",
+            # By the job of the same name: unlisted by refresh, purged by clean.
+            "unlisted",
+            "purged",
         }
     ),
     # no_vector: the encoder gave no direction, a NaN or a vector of length zero.
@@ -92,15 +135,21 @@ def outcome(status: Status, reason: str) -> Outcome:
 # What img2dataset writes as `error_message`: fixed phrases, its own where it has one. No addresses and no
 # times, because they enter the digest.
 _MESSAGES: dict[str, str] = {
+    "age_gate": "Sign in to confirm your age",
     "bad_redirect": "redirected to something that is no http(s) URL",
     "bad_url": "not an http(s) URL",
+    "bot_check": "Sign in to confirm you are not a bot",
     "bug": "internal error",
+    "clipped": "sound clipped",
     "connection_refused": "Connection refused",
     "connection_reset": "Connection reset by peer",
+    "copyright": "removed for copyright",
     "disk_full": "No space left on device",
     "dns": "Temporary failure in name resolution",
+    "drm": "DRM protected",
     "duplicate_media": "duplicate media",
     "empty": "empty body",
+    "geo_blocked": "not available in this country",
     "html": "HTML in place of media",
     "http_401": "HTTP Error 401: Unauthorized",
     "http_403": "HTTP Error 403: Forbidden",
@@ -113,21 +162,35 @@ _MESSAGES: dict[str, str] = {
     "label": "label not wanted",
     "language": "language not wanted",
     "language_detected": "caption in another language",
+    "live": "live, not over yet",
+    "login_required": "login required",
+    "members_only": "for members only",
     "no_audio": "no audio",
     "no_caption": "no caption",
+    "no_formats": "nothing to play",
     "no_media": "not in the folder",
     "no_permission": "Permission denied",
+    "no_picture": "a clip, not a picture",
     "no_such_file": "No such file or directory",
     "no_such_host": "Name or service not known",
     "no_vector": "no vector",
+    "no_video": "no video on the page",
     "not_http": "not an HTTP answer",
+    "paid": "has to be paid for",
     "past_the_end": "start beyond the end",
+    "premiere": "premieres later",
+    "private": "Private video",
     "private_address": "address not allowed",
+    "purged": "taken out on request",
     "redirect_loop": "too many redirects",
+    "removed": "Video removed",
     "resolver": "name service does not work",
     "robots_noai": "Use of image disallowed by X-Robots-Tag directive",
     "silent": "sound too quiet",
     "split": "split not wanted",
+    "still": "still picture",
+    "terminated": "account terminated",
+    "throttled": "rate-limited by the site",
     "timeout": "The read operation timed out",
     "tls": "certificate verify failed",
     "too_many_bytes": "too many bytes",
@@ -136,18 +199,23 @@ _MESSAGES: dict[str, str] = {
     "too_small": "image too small",
     "too_stretched": "aspect ratio too large",
     "truncated": "truncated",
+    "unavailable": "Video unavailable",
     "undecodable": "Image decoding error",
+    "unknown_extractor_error": "unknown extractor error",
+    "unlisted": "no longer in any list",
     "unreachable": "Network is unreachable",
 }
 # Found only when the media were there, which img2dataset calls a failed resize.
 _SEEN_IN_MEDIA = frozenset(
     {
+        "clipped",
         "duplicate_media",
         "empty",
         "html",
         "no_audio",
         "past_the_end",
         "silent",
+        "still",
         "too_many_pixels",
         "too_short",
         "too_small",

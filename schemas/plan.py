@@ -37,7 +37,9 @@ class SourceCounts(Counts):
     kind: str
     list: str = Field(description="as the dataset's file names it")
     languages: dict[str, int] = Field(description="as listed -> candidates; the most frequent ones")
-    labels: dict[str, int] = Field(description="as listed -> candidates; the most frequent ones")
+    labels: dict[str, int] = Field(
+        description="as listed -> candidates; those that are wanted, else the most frequent ones"
+    )
     warnings: tuple[str, ...] = ()
 
 
@@ -52,11 +54,32 @@ class LaneCounts(BaseModel):
     shards: int
 
 
+class HostCounts(BaseModel):
+    """What one host is asked for, or all hosts that share a limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(description="or the pattern of the limit, such as *.wikimedia.org")
+    rows: int
+    urls: int = Field(description="different ones: each is asked for once")
+
+
+class HostTable(BaseModel):
+    """Whom the rows of a plan ask."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: int = Field(0, description="that are asked; those that share a limit count as one")
+    urls: int = Field(0, description="different ones, of all hosts")
+    largest: tuple[HostCounts, ...] = Field((), description="the ten with most rows, and all with a limit")
+
+
 class PlanCounts(Counts):
     """All lists together, list by list, and what is to be done."""
 
     sources: tuple[SourceCounts, ...]
     lanes: tuple[LaneCounts, ...]
+    asked: HostTable = HostTable()
 
     @property
     def shards(self) -> int:

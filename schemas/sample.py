@@ -30,6 +30,9 @@ SAMPLE = pa.schema(
         pa.field("language_confidence", pa.float32()),
         pa.field("peak_dbfs", pa.float32()),  # of a clip's sound; null for silence and for pictures
         pa.field("sound_s", pa.float32()),  # how much of a clip is sound; silence fills up the rest
+        pa.field("full_scale_share", pa.float32()),  # of a clip's samples: what was clipped lies there
+        # How far a clip's frames differ, 0 to 255: the most that the brightness of one of 16 x 16 cells does.
+        pa.field("frame_change", pa.float32()),
     ],
     metadata={"table": "sample/1"},
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+# Of a space, but no part of what it is: two machines may measure the last digit differently.
+_MEASURED = frozenset({"fp32_cosine"})
 
 
 class Space(BaseModel):
@@ -15,6 +18,7 @@ class Space(BaseModel):
     Two vectors may be compared if and only if their spaces are equal. `batch_rows` belongs to it because
     the last digit of a vector depends on the size of the batch it was computed in (design.md, section 10).
     A folder of weights is named by its last part alone: it is the same space wherever it lies.
+    `fp32_cosine` is carried along and never compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,13 +30,33 @@ class Space(BaseModel):
     precision: Precision
     batch_rows: int
     dims: int
+    fp32_cosine: float | None = Field(
+        None, description="the lowest cosine to the same net in fp32 that was measured; none for fp32 itself"
+    )
 
     def __str__(self) -> str:
         return f"{self.encoder}@{self.weights_sha256[:12]}/{self.precision}/{self.dims}d"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._identity().items()))
+
+    def _identity(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _MEASURED}
+
     def differences(self, other: Space) -> str:
         """Return what differs, as in `precision fp32, not bf16`; empty if the spaces are equal."""
-        mine, theirs = self.model_dump(), other.model_dump()
+        mine, theirs = self._identity(), other._identity()
+        if self.encoder != other.encoder:
+            # Of two encoders everything differs; their names say it.
+            return f"encoder {self.encoder}, not {other.encoder}"
         return "; ".join(
             f"{name} {mine[name]}, not {theirs[name]}" for name in mine if mine[name] != theirs[name]
         )
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value is not None}

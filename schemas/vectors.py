@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
+from schemas.dataset import WHOLE, Segment
 from schemas.space import Space
 
 Column = Literal["clip_image", "clip_text", "clap_text", "clap_audio"]
@@ -22,7 +23,20 @@ COLUMNS_OF: dict[str, tuple[Column, ...]] = {
     "text": ("clip_text", "clap_text"),
 }
 
+# Of a clip whose vectors stand for a part of it, in sets that ask for one: `clap_audio` is then of the sound
+# from `segment_start_s` on, `clip_image` of one frame. The scores are cosines to the caption's vectors, null
+# where nothing was compared; float16, because more digits would differ from machine to machine.
+CHOICE = pa.schema(
+    [
+        pa.field("segment_start_s", pa.float32()),
+        pa.field("segment_score", pa.float16()),
+        pa.field("frame", pa.int8()),  # 0 to 3, as the members of the clip are numbered
+        pa.field("frame_score", pa.float16()),
+    ]
+)
+
 _SPACES = b"spaces"
+_SMALLER = b"smaller_batches"
 
 
 def family_of(column: Column) -> Family:
@@ -36,7 +50,7 @@ def modality_of(column: Column) -> Modality:
     return modalities.get(column, "text")
 
 
-def vectors_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
+def vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> pa.Schema:
     """Return the table for these columns: float16 unit vectors, and a norm beside each.
 
     The norm is the raw vector's length as it left the net. Where a vector stands for several pieces (the
@@ -45,6 +59,7 @@ def vectors_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
 
     Args:
         spaces: the space of every column that the set has.
+        segment: which part of a clip its vectors stand for.
     """
     fields = [
         pa.field("key", pa.string(), nullable=False),
@@ -59,10 +74,11 @@ def vectors_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
             fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
             fields.append(pa.field(f"{column}_norm", pa.float32()))
     written = {column: spaces[column].model_dump() for column in COLUMNS if column in spaces}
-    return pa.schema(
-        fields,
-        metadata={"table": "vectors/1", _SPACES: json.dumps(written, sort_keys=True).encode()},
-    )
+    metadata = {b"table": b"vectors/1", _SPACES: json.dumps(written, sort_keys=True).encode()}
+    if decided := segment.decides():
+        fields += list(CHOICE)
+        metadata[b"segment"] = json.dumps(decided, sort_keys=True).encode()
+    return pa.schema(fields, metadata=metadata)
 
 
 def spaces_of(schema: pa.Schema) -> dict[Column, Space]:
@@ -70,3 +86,26 @@ def spaces_of(schema: pa.Schema) -> dict[Column, Space]:
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SPACES, b"{}"))
     return {column: Space.model_validate(written[column]) for column in COLUMNS if column in written}
+
+
+def made_in_smaller_batches(schema: pa.Schema, smaller: Mapping[Column, int]) -> pa.Schema:
+    """Return a table's schema that says which columns hold vectors of smaller batches than their space's.
+
+    A GPU had no room for more. Their last float16 digit may differ from what a full batch would have given;
+    for a search that is nothing, and a build that is compared bit by bit can tell why.
+
+    Args:
+        schema: of a table of vectors.
+        smaller: column -> the smallest batch; where it is empty the schema stays as it is.
+    """
+    if not smaller:
+        return schema
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    return schema.with_metadata(metadata | {_SMALLER: json.dumps(smaller, sort_keys=True).encode()})
+
+
+def smaller_batches_of(schema: pa.Schema) -> dict[Column, int]:
+    """Return column -> the smallest batch that made its vectors, where a GPU had no room for its space's."""
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    written = json.loads(metadata.get(_SMALLER, b"{}"))
+    return {column: int(written[column]) for column in COLUMNS if column in written}

@@ -30,10 +30,15 @@ class Version(BaseModel):
     rejects: int
     duplicates: int
     candidates: int
+    plan: str = Field("plan", description="folder of the plan that the counts are from")
+    unlisted: int = Field(0, description="keys whose rows no list has any more; no candidates")
+    superseded: int = Field(0, description="keys that were tried again under another")
+    tombstones: int = Field(0, description="keys that no reader may see, unlisted ones among them")
+    missing: int = Field(0, description="samples whose link was found dead, so far once")
     outcomes: dict[str, int] = Field(description="status -> count; adds up to candidates")
     reasons: dict[str, int] = Field(description="status/reason -> count")
     vectors: dict[str, int] = Field(description="column -> vectors in it")
-    tables: list[FileEntry] = Field(description="NNNN.parquet, tombstones")
+    tables: list[FileEntry] = Field(description="NNNN.parquet and its overlays")
     indices: list[FileEntry]
 
 
@@ -44,6 +49,7 @@ VERSION_SHARD = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
         pa.field("lane", pa.string(), nullable=False),
         pa.field("rows", pa.int32(), nullable=False),
+        pa.field("tried", pa.timestamp("ms", tz="UTC"), nullable=False),  # when its media were asked for
         pa.field("path", pa.string(), nullable=False),
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
@@ -60,4 +66,24 @@ TOMBSTONE = pa.schema(
         pa.field("same_as", pa.string()),  # the key that stays, of a duplicate
     ],
     metadata={"table": "tombstone/1"},
+)
+
+# Keys that were tried again: what they say is no longer so.
+SUPERSEDED = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("by", pa.string(), nullable=False),  # the key of the same candidate that came next
+    ],
+    metadata={"table": "superseded/1"},
+)
+
+# Keys of samples whose link a refresh found dead.
+MISSING = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("since", pa.timestamp("ms", tz="UTC"), nullable=False),  # of the first refresh that did
+    ],
+    metadata={"table": "missing/1"},
 )

@@ -90,3 +90,44 @@ def server() -> Iterator[str]:
 def built(server: str, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The whole world, built once. Tests may read it; one that changes it copies it first."""
     return build(tmp_path_factory.mktemp("world"), ROWS, server)
+
+
+def write_captions(folder: Path, rows: int) -> Path:
+    """Write a dataset file of so many captions and nothing to fetch, and its list; return the file."""
+    things = ("dog barks", "cat meows", "bell rings", "bird sings", "drum is beaten")
+    captions = [f"A {things[n % len(things)]} for the {n}th time" for n in range(rows)]
+    lines = [f"{n},{n:011d},0,{caption}" for n, caption in enumerate(captions)]
+    (folder / "captions.csv").write_text(
+        "\n".join(["audiocap_id,youtube_id,start_time,caption", *lines]) + "\n"
+    )
+    file = folder / "captions.yaml"
+    file.write_text(
+        "name: captions\nroot: data\nsources: [{kind: audiocaps, list: captions.csv, take: text}]\n"
+        "encode: {clip: pocket, clap: pocket}\n"
+    )
+    return file
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """An S3 server on this machine, named by AWS_ENDPOINT_URL; the URL of an empty bucket in it."""
+    import logging
+
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    store = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    store.start()
+    host, port = store.get_host_and_port()
+    keys = {
+        "AWS_ACCESS_KEY_ID": "pocket",
+        "AWS_SECRET_ACCESS_KEY": "pocket",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys}.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="echolens")
+        yield "s3://echolens"
+    store.stop()

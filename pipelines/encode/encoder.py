@@ -7,7 +7,7 @@ batch, D dimensions.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,33 +100,54 @@ def spaces_of_specs(specs: Specs) -> dict[Column, Space]:
 def encode(tower: Tower, pieces: Sequence[np.ndarray], batch_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Run prepared items through a tower, in batches of exactly `batch_rows` pieces.
 
-    The net always sees the same shape, so a vector does not depend on what lies beside it.
+    The net always sees the same number of pieces, so a vector does not depend on what lies beside it.
 
     Args:
         tower: whose net.
-        pieces: of every item, [P, ...]; P may differ.
-        batch_rows: the size of a batch; the last one is filled up.
+        pieces: of every item, [P, ...]; P may differ, and texts may be of several lengths.
+        batch_rows: the size of a batch; the last one of each shape is filled up.
+
+    Returns:
+        What `pooled` does.
+    """
+    every = [piece for item in pieces for piece in item]
+    raw: list[np.ndarray] = [np.empty(0)] * len(every)
+    for shape in {piece.shape for piece in every}:
+        where = [place for place, piece in enumerate(every) if piece.shape == shape]
+        for start in range(0, len(where), batch_rows):
+            of = where[start : start + batch_rows]
+            made_BD = tower.forward(filled_up(np.stack([every[place] for place in of]), batch_rows))
+            for place, raw_D in zip(of, made_BD, strict=False):
+                raw[place] = raw_D
+    return pooled(np.stack(raw), [len(item) for item in pieces])
+
+
+def filled_up(pieces_M: np.ndarray, batch_rows: int) -> np.ndarray:
+    """Return a batch of exactly `batch_rows` pieces.
+
+    Filled up with a real piece: zeros would be a text without a token, which is a NaN.
+    """
+    short = batch_rows - len(pieces_M)
+    return np.concatenate([pieces_M, np.repeat(pieces_M[-1:], short, axis=0)]) if short else pieces_M
+
+
+def pooled(raw_MD: np.ndarray, pieces: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return one vector for each item.
+
+    Args:
+        raw_MD: of all pieces, item after item.
+        pieces: how many of them each item has.
 
     Returns:
         Unit vectors, float32 [N, D], and norms, float32 [N]: of a single piece the raw norm, of several
         the length of the mean of their unit vectors. A vector without a direction has the norm 0 or NaN.
     """
-    raw_MD = np.concatenate(list(_forwards(tower, np.concatenate(pieces), batch_rows)))
     norms_M = np.linalg.norm(raw_MD, axis=1)
-    starts_N = np.cumsum([0, *(len(item) for item in pieces[:-1])])
-    counts_N = np.array([len(item) for item in pieces])
+    starts_N = np.cumsum([0, *pieces[:-1]])
+    counts_N = np.array(pieces)
     with np.errstate(divide="ignore", invalid="ignore"):
         means_ND = np.add.reduceat(raw_MD / norms_M[:, None], starts_N) / counts_N[:, None]
         mean_norms_N = np.linalg.norm(means_ND, axis=1)
         unit_ND = means_ND / mean_norms_N[:, None]
     norms_N = np.where(counts_N == 1, norms_M[starts_N], mean_norms_N)
     return unit_ND.astype(np.float32), norms_N.astype(np.float32)
-
-
-def _forwards(tower: Tower, pieces_M: np.ndarray, batch_rows: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(pieces_M), batch_rows):
-        batch = pieces_M[start : start + batch_rows]
-        short = batch_rows - len(batch)
-        # Filled up with a real piece: zeros would be a text without a token, which is a NaN.
-        full = np.concatenate([batch, np.repeat(batch[-1:], short, axis=0)]) if short else batch
-        yield tower.forward(full)[: len(batch)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import json
 import threading
 from collections.abc import Callable
@@ -13,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.encode.encoder import Towers, Unusable
+from pipelines.encode.device import moved
+from pipelines.encode.encoder import Towers
+from pipelines.encode.pictures import opened
 from pipelines.encode.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.widths import narrow_clips, width_of
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -48,9 +50,12 @@ class OpenClip:
         """Return the space: reads the configuration, finds (or fetches) and hashes the weights.
 
         Raises:
-            ConfigError: no such model, tag or weights, or weights trained with another activation.
+            ConfigError: no such model, tag or weights, weights trained with another activation, or a
+                tokenizer of another net.
         """
-        return self._space(_find(self.model, self.weights))
+        found = _find(self.model, self.weights)
+        _tokenizer(self.model, found)
+        return self._space(found)
 
     def _space(self, found: _Found) -> Space:
         import open_clip
@@ -88,7 +93,7 @@ class OpenClip:
                 device=device,
                 require_pretrained=True,
             )
-            tokenizer = open_clip.get_tokenizer(self.model)
+        tokenizer = _tokenizer(self.model, found)
         loaded = _preprocessing(model.visual.preprocess_cfg, found.model_cfg)
         if loaded != space.preprocessing:
             raise ConfigError(
@@ -199,6 +204,25 @@ def _check_activation(model: str, model_cfg: dict[str, Any], weights: str, tag: 
         )
 
 
+def _tokenizer(model: str, found: _Found) -> Any:
+    """Return the tokenizer, which must be that of the net: open_clip takes its own where none is named."""
+    import open_clip
+
+    with loading("clip", f"the tokenizer of {model}"):
+        tokenizer = open_clip.get_tokenizer(model)
+    text = found.model_cfg["text_cfg"]
+    knows = len(tokenizer.tokenizer) if hasattr(tokenizer, "tokenizer") else tokenizer.vocab_size
+    # A text tower of transformers has its vocabulary in a configuration of its own.
+    net = knows if text.get("hf_model_name") else text.get("vocab_size", open_clip.CLIPTextCfg.vocab_size)
+    one, other = tokenizer(["a dog is barking"]), tokenizer(["rain on a tin roof"])
+    if knows > net or one.equal(other):
+        raise ConfigError(
+            f"encode.clip: the tokenizer of {model} knows {knows} tokens and the net {net}, or cannot tell "
+            "captions apart; name the one it was trained with as text_cfg.hf_tokenizer_name"
+        )
+    return tokenizer
+
+
 def _with_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], weights: Path) -> _Found:
     from dataclasses import asdict
 
@@ -234,23 +258,15 @@ class _Pictures:
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as open_clip does for evaluation."""
-        from PIL import Image
-
-        try:
-            with Image.open(io.BytesIO(item)) as picture:
-                return self.transform(picture).numpy()[None]
-        except Image.DecompressionBombError as error:
-            raise Unusable("too_many_pixels") from error
-        # What Pillow's decoders raise for bytes they cannot read; SyntaxError is a broken PNG.
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise Unusable("undecodable") from error
+        with opened(item) as picture:
+            return self.transform(picture).numpy()[None]
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Pictures, float32 [B, 3, H, W], to raw vectors."""
         import torch
 
         with torch.inference_mode():
-            batch = torch.from_numpy(pieces_B).to(self.device, self.dtype)
+            batch = moved(pieces_B, self.device, self.dtype)
             raw_BD: np.ndarray = self.model.encode_image(batch).float().cpu().numpy()
         return raw_BD
 
@@ -265,21 +281,28 @@ class _Texts:
         device: torch.device,
     ) -> None:
         self._model = model
+        self._narrow = narrow_clips(model)
         self._tokenizer = tokenizer
         self._device = device
         # A tokenizer of the tokenizers package cannot be used by two threads at once.
         self._turn = threading.Lock()
 
     def prepare(self, item: str) -> np.ndarray:
-        """Tokenize; what is longer than the model's context is cut."""
+        """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
         with self._turn:
-            return self._tokenizer([item]).numpy()
+            ids_1L: np.ndarray = self._tokenizer([item]).numpy()
+        if not self._narrow:
+            return ids_1L
+        # A text ends before the padding, which is what its last id repeats; one that fills it is not cut.
+        tokens = int(np.max(np.flatnonzero(ids_1L[0] != ids_1L[0, -1]), initial=-1)) + 2
+        return ids_1L[:, : width_of(tokens, ids_1L.shape[1])]
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Token ids, int64 [B, L], to raw vectors."""
         import torch
 
         with torch.inference_mode():
-            batch = torch.from_numpy(pieces_B).to(self._device)
-            raw_BD: np.ndarray = self._model.encode_text(batch).float().cpu().numpy()
+            batch = moved(pieces_B, self._device)
+            model = self._narrow.get(pieces_B.shape[1], self._model)
+            raw_BD: np.ndarray = model.encode_text(batch).float().cpu().numpy()
         return raw_BD

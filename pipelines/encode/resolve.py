@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import get_args
 
 from pipelines.apart import Report, apart
-from pipelines.encode.encoder import EncoderSpec, Loader
-from pipelines.encode.open_clip import OpenClip
-from pipelines.encode.pocket import pocket_clap, pocket_clip
-from pipelines.encode.transformers_clap import TransformersClap
-from schemas.dataset import Encode
+from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders import loader_of
+from pipelines.encode.probe import fp32_cosine
+from schemas.dataset import (
+    Encode,
+    LaionClapEncoder,
+    OpenClipEncoder,
+    TransformersClapEncoder,
+    TransformersClipEncoder,
+)
 from schemas.space import Precision, Space
 from schemas.vectors import Family
 
@@ -52,35 +57,39 @@ def resolve_family(
 ) -> EncoderSpec | None:
     """Return the encoder of one family as `resolve` does, or None if the dataset has none."""
     asked = encode.clip if family == "clip" else encode.clap
-    if asked is None:
-        return None
+    there = (pinned or {}).get(family)
     precision: Precision
     if encode.precision != "auto":
         precision = encode.precision
-    elif pinned and family in pinned:
-        precision = pinned[family].precision
+    elif there:
+        precision = there.precision
     else:
-        # The pocket models are small enough for fp32 everywhere, and so give the same on every machine.
-        precision = "fp32" if asked == "pocket" else _fastest_precision()
-    loader = _clip(encode, precision) if family == "clip" else _clap(encode, precision)
-    return EncoderSpec(loader.space(), loader)
+        precision = _fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
+    loader = loader_of(asked, family, precision)
+    if loader is None:
+        return None
+    space = loader.space()
+    if there == space:
+        return EncoderSpec(there, loader)  # what was measured of it when it was pinned stays with it
+    full = loader_of(asked, family, "fp32") if isinstance(asked, _MEASURED) else None
+    if full is None or precision == "fp32":
+        return EncoderSpec(space, loader)
+    cosine = fp32_cosine(loader, full)
+    if encode.precision == "auto" and cosine < _LEAST_COSINE:
+        return EncoderSpec(full.space(), full)
+    return EncoderSpec(space.model_copy(update={"fp32_cosine": cosine}), loader)
 
 
-def _clip(encode: Encode, precision: Precision) -> Loader:
-    if encode.clip == "pocket" or encode.clip is None:
-        return pocket_clip(precision)
-    return OpenClip(encode.clip.model, encode.clip.weights, precision, encode.clip.batch_rows)
+# Encoders that take whatever a machine computes fastest. The pocket models are small enough for fp32
+# everywhere, and so give the same on every machine.
+_MEASURED = (OpenClipEncoder, TransformersClipEncoder, TransformersClapEncoder, LaionClapEncoder)
 
-
-def _clap(encode: Encode, precision: Precision) -> Loader:
-    if encode.clap == "pocket" or encode.clap is None:
-        return pocket_clap(precision)
-    asked = encode.clap
-    return TransformersClap(asked.weights, asked.revision, precision, asked.batch_rows)
+# To fp32, below which `auto` would rather be slow: ten times the loss of bf16 for ViT-B-32 (0.99994).
+_LEAST_COSINE = 0.999
 
 
 def _fastest_precision() -> Precision:
-    """Return what this machine computes fastest at a cosine to fp32 of at least 0.9999.
+    """Return what this machine computes fastest.
 
     Measured on two cores with avx512_bf16 and AMX: ViT-B-32 160 images/s in bf16 against 33 in fp32,
     ClapModel 38 windows/s against 10. Without such instructions bf16 is emulated and slower than fp32.

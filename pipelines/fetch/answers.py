@@ -61,8 +61,9 @@ def of_error(error: Exception) -> Outcome:
         return outcome("invalid", "bad_url")
     if isinstance(error, aiohttp.ClientResponseError):
         return outcome("invalid", "not_http")
-    # Reset, closed without an answer, or closed before the body was as long as announced.
-    return outcome("transient", "connection_reset")
+    # Else: reset, closed without an answer, or closed before the body was as long as announced.
+    late = isinstance(error, aiohttp.ServerTimeoutError)
+    return outcome("transient", "timeout" if late else "connection_reset")
 
 
 def of_connect(error: OSError) -> Outcome:

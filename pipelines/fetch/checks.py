@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
+from pipelines.fetch import files
 from pipelines.fetch.politeness import no_contact
-from schemas.dataset import Dataset
+from schemas.dataset import Dataset, Video
 
 # Lists of clips on YouTube, and lists of pictures on public hosts.
 _YOUTUBE = ("audiocaps", "vggsound")
@@ -18,24 +19,45 @@ def check_sources(dataset: Dataset) -> None:
     """Refuse a dataset whose media cannot be asked for.
 
     Raises:
-        ConfigError: clips on YouTube without a `media` template, or public hosts without a contact.
+        ConfigError: public hosts without a contact, secrets of the file that are not there, YouTube
+            without what runs its player's script, or members of an archive on the web.
     """
+    private = dataset.fetch.allow_private_hosts
     for source in dataset.sources:
         if source.take == "text":
             continue
-        if source.kind in _YOUTUBE and source.media is None:
-            raise no_template(f"the {source.kind} list {source.list}")
-        web = source.kind in _PUBLIC or (source.media or "").startswith(("http://", "https://"))
-        if web and dataset.contact is None and not dataset.fetch.allow_private_hosts:
+        video = source.kind in _YOUTUBE and source.media is None
+        # A mirror of YouTube's pages is the person's own affair, as any template is.
+        youtube = video and on_youtube(dataset.fetch.video.site)
+        web = source.kind in _PUBLIC or video or (source.media or "").startswith(("http://", "https://"))
+        if web and dataset.contact is None and (youtube or not private):
             raise no_contact()
+        if video:
+            _check_video(dataset.fetch.video)
+        if source.media is not None and files.in_web_archive(source.media):
+            raise ConfigError(
+                f"media template {source.media!r} names members of an archive on the web, which would be "
+                "downloaded for every clip; download it once and name it with file:///"
+            )
 
 
-def no_template(what: str) -> ConfigError:
-    """Return the error of clips that lie on YouTube alone."""
-    return ConfigError(
-        f"{what} names YouTube videos, which are not fetched from there; give its source a media: template "
-        'of where their clips are, such as media: "file:///mirror/{youtube_id}_{start_s:06d}.mp4"'
-    )
+def check_lists(dataset: Dataset) -> None:
+    """Refuse to read a list from the web for nobody; to read one of this machine, nobody need be named.
+
+    Raises:
+        ConfigError: a list is a URL and there is no contact.
+    """
+    remote = any(source.list.startswith(("http://", "https://")) for source in dataset.sources)
+    if remote and dataset.contact is None and not dataset.fetch.allow_private_hosts:
+        raise no_contact()
+
+
+def _check_video(video: Video) -> None:
+    from pipelines.fetch import video_site
+
+    video_site.cookies_of(video)
+    video_site.upstream_of(video)
+    video_site.check_runtime(video.site)
 
 
 def on_youtube(url: str) -> bool:

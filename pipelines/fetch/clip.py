@@ -16,7 +16,6 @@ import numpy as np
 
 from pipelines import clock
 from pipelines.fetch import cutting, files
-from pipelines.fetch.checks import no_template, on_youtube
 from pipelines.fetch.picture import Pictures
 from pipelines.fetch.truncation import is_cut_file
 from pipelines.fetch.web import Web, disk_full
@@ -26,6 +25,8 @@ from schemas.outcome import OK, outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 _GREY = 128
+_LOUDEST = 32_767
+_CELLS = (16, 16)
 _SIZES = ("width", "height", "original_width", "original_height")
 
 
@@ -38,15 +39,9 @@ class ClipReader:
         self._blank = _blank_jpg(fetch.image_size)
 
     async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
-        """Return the clips that rows cut out of one medium, asked for once.
-
-        Raises:
-            ConfigError: the medium is a page of YouTube.
-        """
+        """Return the clips that rows cut out of one medium, asked for once."""
         loop = asyncio.get_running_loop()
         url = wanted[0].url
-        if on_youtube(url):
-            raise no_template(url)
         place = files.place_of(url) if wanted[0].local else None
         if place and place.path:
             return await loop.run_in_executor(threads, self._cut_file, place, place.path, wanted)
@@ -57,7 +52,7 @@ class ClipReader:
             if answer.outcome != OK:
                 return [Media(answer.outcome)] * len(wanted)
             _flush(file)
-            media = await loop.run_in_executor(threads, self._cut, Path(file.name), wanted)
+            media = await loop.run_in_executor(threads, self.cut, Path(file.name), wanted)
         if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
             return [Media(outcome("invalid", "html"))] * len(wanted)
         return media
@@ -67,7 +62,7 @@ class ClipReader:
             files.check(place, self._fetch.max_bytes)
         except files.UnreadableError as error:
             return [Media(error.outcome)] * len(wanted)
-        return self._cut(path, wanted)
+        return self.cut(path, wanted)
 
     def _cut_copy(self, place: files.Place, file: IO[bytes], wanted: Sequence[Wanted]) -> list[Media]:
         try:
@@ -75,9 +70,13 @@ class ClipReader:
         except files.UnreadableError as error:
             return [Media(error.outcome)] * len(wanted)
         _flush(file, data)
-        return self._cut(Path(file.name), wanted)
+        return self.cut(Path(file.name), wanted)
 
-    def _cut(self, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+    async def close(self) -> None:
+        """Keep nothing open."""
+
+    def cut(self, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+        """Return the clips that rows cut out of a file."""
         with clock.spent("decode"):
             if is_cut_file(path):
                 return [Media(outcome("invalid", "truncated"))] * len(wanted)
@@ -98,12 +97,12 @@ class ClipReader:
                 return Media(outcome("invalid", "past_the_end" if start_s else "no_audio"))
             sound_s = len(sound_T) / SAMPLE_RATE_HZ
             bitmaps = cutting.frames(path, start_s, length_s or sound_s) if streams.video else []
+            flac = cutting.flac(sound_T, length_s)
         except cutting.UncuttableError as error:
             return Media(error.outcome)
-        frames = self._frames(bitmaps)
+        frames = self._stored(bitmaps)
         if frames.outcome != OK:
             return frames
-        flac = cutting.flac(sound_T, length_s)
         return Media(
             OK,
             frames.columns
@@ -111,11 +110,12 @@ class ClipReader:
                 "flac": flac,
                 "sha256": hashlib.sha256(flac).hexdigest(),
                 "peak_dbfs": peak_dbfs(sound_T),
+                "full_scale_share": full_scale_share(sound_T),
                 "sound_s": sound_s,
             },
         )
 
-    def _frames(self, bitmaps: list[bytes]) -> Media:
+    def _stored(self, bitmaps: list[bytes]) -> Media:
         """The four frames, stored as pictures are; blank ones, and no width, where there is only sound.
 
         Every sample of a tar must have the same members.
@@ -127,7 +127,7 @@ class ClipReader:
             return bad[0]
         sizes = {name: stored[0].columns[name] for name in _SIZES}
         jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, stored, strict=True)}
-        return Media(OK, jpgs | sizes)
+        return Media(OK, jpgs | sizes | {"frame_change": frame_change(bitmaps)})
 
 
 def _flush(file: IO[bytes], data: bytes = b"") -> None:
@@ -144,6 +144,27 @@ def peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | None:
     """Return the loudest sample of int16 [T] in dB below full scale; None for digital silence."""
     peak = int(np.abs(sound_T.astype(np.int32)).max())
     return round(20 * math.log10(peak / 32768), 2) if peak else None
+
+
+def full_scale_share(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float:
+    """Return how much of int16 [T] lies at full scale, where what was louder has been cut off."""
+    return float(np.mean((sound_T == _LOUDEST) | (sound_T <= -_LOUDEST)))
+
+
+def frame_change(bitmaps: Sequence[bytes]) -> float:
+    """Return by how much frames differ, in grey levels from 0 to 255.
+
+    Of each of 16 x 16 cells the mean brightness is compared, so that the noise of a codec does not count and
+    a small thing that moves does; the cell and the two frames that differ most decide.
+    """
+    import cv2
+
+    def cells(bitmap: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+        grey = cv2.imdecode(np.frombuffer(bitmap, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert grey is not None
+        return cv2.resize(grey, _CELLS, interpolation=cv2.INTER_AREA).astype(np.int16)
+
+    return float(np.ptp(np.stack([cells(bitmap) for bitmap in bitmaps]), axis=0).max())
 
 
 def _blank_jpg(side_px: int) -> bytes:

@@ -17,9 +17,9 @@ class FetchClips:
     """Fetches `media_url` and stores `length_s` of its sound as FLAC, with four frames as JPEG.
 
     Where a person's `media` template names the medium, it is the clip itself and is cut from its beginning;
-    the list's own URL is that of the whole, and is cut at `start_s`. A medium of no given length is kept up
-    to its first minute. Sound that ends early is followed by silence; `sound_s` says how long it was. A
-    medium without pictures gets four blank frames and no width.
+    the list's own URL is that of the whole, and is cut at `start_s`. Pages of YouTube are visited with
+    yt-dlp. A medium of no given length is kept up to its first minute. Sound that ends early is followed by
+    silence; `sound_s` says how long it was. A medium without pictures gets four blank frames and no width.
 
     The work may be called from several threads at once; ffmpeg runs once a core at most.
 
@@ -46,6 +46,8 @@ class FetchClips:
             "sha256",
             "peak_dbfs",
             "sound_s",
+            "full_scale_share",
+            "frame_change",
             "status",
             "error_message",
             "outcome",
@@ -55,13 +57,13 @@ class FetchClips:
 
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.clip import ClipReader
+        from pipelines.fetch.origins import Origins
         from pipelines.fetch.worker import Worker, cores
 
         return Worker(
             self.fetch,
             self.contact,
-            ClipReader(self.fetch),
+            Origins(self.fetch, self.contact),
             self.adds,
             in_flight=min(self.fetch.connections, _IN_FLIGHT),
             threads=cores(),

@@ -132,13 +132,21 @@ def frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
 
 
 def flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -> bytes:
-    """Return 16-bit mono FLAC at 48 kHz of exactly `length_s`; silence follows a sound that ends before."""
+    """Return 16-bit mono FLAC at 48 kHz of exactly `length_s`; silence follows a sound that ends before.
+
+    Raises:
+        UncuttableError: what was written says that it is of another length.
+    """
     import soundfile
 
     exact = len(sound_T) if length_s is None else samples(length_s)
     file = io.BytesIO()
     padded_T = np.pad(sound_T[:exact], (0, exact - len(sound_T[:exact])))
     soundfile.write(file, padded_T, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    file.seek(0)
+    written = soundfile.info(file)
+    if (written.frames, written.samplerate, written.channels) != (exact, SAMPLE_RATE_HZ, 1):
+        raise UncuttableError(outcome("failed", "bug"))
     return file.getvalue()
 
 

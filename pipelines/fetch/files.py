@@ -1,24 +1,29 @@
-"""Media that no web host is asked for: `file:///folder/name`, `s3://bucket/name`, and members of tars.
+"""Media that no web host is asked for: `file:///folder/name`, `s3://bucket/name`, members of tars and zips.
 
-A member follows its tar: `file:///folder/name.tar#member`.
+A member follows its archive, `file:///folder/name.tar#member`, which may be `.tar.gz`, `.tgz` or `.zip`, too.
+`tar://` and `zip://` are other words for `file://`. A `*` in an archive's name stands for any letters: of the
+archives that have the member, the first in the order of their names is read.
 """
 
 from __future__ import annotations
 
 import errno
-import tarfile
-from functools import lru_cache
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import fsspec
 
+from pipelines.fetch import archives
 from schemas.outcome import Outcome, outcome
+
+_MEMBER_OF = re.compile(r"(.*?(?:\.tar|\.tar\.gz|\.tgz|\.zip))#(.+)", re.IGNORECASE | re.DOTALL)
+_OF_THIS_MACHINE = ("file", "tar", "zip")
 
 
 class Place(NamedTuple):
-    """A file, by its absolute path or its fsspec URL, or a member of a tar."""
+    """A file, by its absolute path or its fsspec URL, or a member of an archive."""
 
     file: str
     member: str = ""
@@ -43,11 +48,11 @@ def place_of(url: str) -> Place | None:
     `..` is refused: a template's path is filled in with words of a list.
     """
     scheme, separator, rest = url.partition("://")
-    tar, _, member = rest.partition(".tar#")
-    file = f"{tar}.tar" if member else rest
+    split = _MEMBER_OF.fullmatch(rest)
+    file, member = split.groups() if split else (rest, "")
     if not separator or scheme.lower() in ("http", "https"):
         return None
-    if scheme.lower() == "file":
+    if scheme.lower() in _OF_THIS_MACHINE:
         host, slash, path = file.partition("/")
         if host not in ("", "localhost") or not slash:
             return None
@@ -57,36 +62,44 @@ def place_of(url: str) -> Place | None:
     return None if ".." in file.split("/") or "\0" in file else Place(file, member)
 
 
+def in_web_archive(url: str) -> bool:
+    """Return whether a URL names a member of an archive on the web."""
+    scheme, _, rest = url.partition("://")
+    return scheme.lower() in ("http", "https") and _MEMBER_OF.fullmatch(rest) is not None
+
+
 def read(place: Place, max_bytes: int) -> bytes:
     """Return the bytes of a place.
 
     Raises:
         UnreadableError: it is not there, not for us, empty or too large.
     """
-    start, size = check(place, max_bytes)
+    check(place, max_bytes)
     fs, path = _opened(place.file)
     try:
-        data: bytes = fs.cat_file(path, start=start, end=start + size)
-    except OSError as error:
+        if not place.member:
+            data: bytes = fs.cat_file(path)
+            return data
+        file, _ = _found(place)
+        return archives.read(file, state_of(file), place.member)
+    except (OSError, archives.Damaged) as error:
         raise UnreadableError(_of_error(error)) from error
-    return data
 
 
-def check(place: Place, max_bytes: int) -> tuple[int, int]:
-    """Return where the bytes of a place begin in its file, and how many there are.
+def check(place: Place, max_bytes: int) -> None:
+    """Check that a place can be read.
 
     Raises:
         UnreadableError: it is not there, not for us, empty or too large.
     """
     try:
-        start, size = _span(place)
-    except (OSError, tarfile.TarError) as error:
+        size = _found(place)[1] if place.member else _info(place.file)["size"]
+    except (OSError, archives.Damaged) as error:
         raise UnreadableError(_of_error(error)) from error
     if size > max_bytes:
         raise UnreadableError(outcome("invalid", "too_many_bytes"))
     if not size:
         raise UnreadableError(outcome("invalid", "empty"))
-    return start, size
 
 
 def beside(place: Place, suffix: str) -> bytes | None:
@@ -106,31 +119,40 @@ def _opened(file: str) -> tuple[Any, str]:
     return fs, path
 
 
-def _span(place: Place) -> tuple[int, int]:
-    fs, path = _opened(place.file)
-    info = fs.info(path)
+def _info(file: str) -> dict[str, Any]:
+    fs, path = _opened(file)
+    info: dict[str, Any] = fs.info(path)
     if info["type"] != "file":
         raise FileNotFoundError(errno.ENOENT, "not a file")
-    if not place.member:
-        return 0, int(info["size"])
-    # A tar that was written anew is another tar.
-    members = _members(place.file, str(info.get("mtime", info.get("ETag", info["size"]))))
-    if place.member not in members:
-        raise FileNotFoundError(errno.ENOENT, "no such member")
-    return members[place.member]
+    return info
 
 
-# A shard's rows lie in one foreign tar or two, and four shards are under way at once.
-@lru_cache(maxsize=16)
-def _members(file: str, state: str) -> dict[str, tuple[int, int]]:  # noqa: ARG001 - part of the cache's key
+def state_of(file: str) -> str:
+    """Return what changes when a file is written anew."""
+    info = _info(file)
+    return str(info.get("mtime", info.get("ETag", info["size"])))
+
+
+def _found(place: Place) -> tuple[str, int]:
+    """Return the archive that has a member, and the member's size."""
+    for file in _named(place.file):
+        if span := archives.members(file, state_of(file)).get(place.member):
+            return file, span.size
+    raise FileNotFoundError(errno.ENOENT, "no such member")
+
+
+def _named(file: str) -> list[str]:
+    """Return the archives that a name with `*` stands for."""
+    if "*" not in file:
+        return [file]
     fs, path = _opened(file)
-    with fs.open(path, "rb") as opened, tarfile.open(fileobj=opened, mode="r:") as tar:
-        return {info.name: (info.offset_data, info.size) for info in tar if info.isfile()}
+    found = sorted(str(name) for name in fs.glob(path))
+    return [str(fs.unstrip_protocol(name)) if "://" in file else name for name in found]
 
 
 def _of_error(error: Exception) -> Outcome:
     if isinstance(error, PermissionError):
         return outcome("failed", "no_permission")
-    if isinstance(error, tarfile.TarError):
+    if isinstance(error, archives.Damaged):
         return outcome("invalid", "truncated")
     return outcome("dead", "no_such_file")

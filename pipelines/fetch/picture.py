@@ -25,6 +25,9 @@ from schemas.outcome import OK, outcome
 _SNIFFED_BYTES = 1024
 # A larger body waits for its decoder on disk, so that `connections` bodies in flight stay in memory.
 _IN_MEMORY_BYTES = 2**22
+# What Wikimedia answers for a thumbnail that a picture does not have: 400 if it is no wider than that, 404 if
+# its name is made otherwise. The picture itself is asked for then, unless it was too much already (429, 5xx).
+NO_THUMBNAIL = frozenset({outcome("transient", "http_4xx"), outcome("dead", "http_404")})
 
 
 class PictureReader:
@@ -33,6 +36,9 @@ class PictureReader:
     def __init__(self, fetch: Fetch) -> None:
         self._max_bytes = fetch.max_bytes
         self._pictures = Pictures(fetch)
+
+    async def close(self) -> None:
+        """Keep nothing open."""
 
     async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the one picture of all rows that share a URL."""
@@ -43,6 +49,8 @@ class PictureReader:
             return [media] * len(wanted)
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
             answer = await web.get(wanted[0].url, body)
+            if wanted[0].original is not None and answer.outcome in NO_THUMBNAIL:
+                answer = await web.get(wanted[0].original, body)
             if answer.outcome == OK:
                 media = await loop.run_in_executor(threads, self._from_web, body, answer.content_type)
             else:

@@ -1,22 +1,18 @@
-"""Who we say we are, who does not want us, and how many requests a host gets at once."""
+"""Who we say we are, who does not want us, and how a request asks whether it may."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from importlib import metadata
 from typing import Protocol
 
 from pipelines.errors import ConfigError
+from schemas.outcome import Outcome
 
 # Directives of X-Robots-Tag that say: not for datasets. img2dataset's list.
 UNWANTED = frozenset({"noai", "noimageai", "noindex", "noimageindex"})
 _OUR_NAME = "echolens"
-
-# Hosts (and all below them) with a published limit of requests at once. Wikimedia: "total concurrency of
-# at most 2" for upload.wikimedia.org, wikitech's robot policy of April 2025.
-CONNECTIONS: dict[str, int] = {"wikimedia.org": 2, "wikipedia.org": 2}
 
 
 def user_agent(contact: str | None) -> str:
@@ -49,30 +45,59 @@ def unwanted(tags: Iterable[str]) -> bool:
     return False
 
 
-class Permits(Protocol):
-    """Says when a host may be asked, and hears what it answered."""
+class NotNowError(Exception):
+    """A host is not asked: it is down, or wants a longer pause than rows wait. They end as it answered."""
 
-    def permit(self, host: str) -> AbstractAsyncContextManager[object]:
-        """Return a context in which one request to the host may be under way; entering it may wait."""
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Turn(Protocol):
+    """One request that may be under way."""
+
+    def started(self) -> None:
+        """Say that the host has the request; if nobody does, the turn's end is taken for it."""
+        ...
+
+    async def took(self, read_bytes: int) -> None:
+        """Say what was read of the answer; waits where the host's limit asks for it."""
+        ...
+
+
+class Permits(Protocol):
+    """Says when a host may be asked, and hears what came of it.
+
+    async with permits.permit(host) as turn:
+        ...                                 # one request; a redirect to another host is another turn
+        permits.heard(host, status, retry_after_s)
+        await turn.took(len(chunk))         # for each chunk of the body
+    """
+
+    def permit(self, host: str) -> AbstractAsyncContextManager[Turn]:
+        """Return a context in which one request to the host may be under way.
+
+        Raises:
+            NotNowError: on entering, which otherwise waits for as long as the host's limit asks.
+        """
         ...
 
     def heard(self, host: str, status: int, retry_after_s: float | None) -> None:
         """Learn what the host answered."""
         ...
 
+    def down(self, origin: str) -> Outcome | None:
+        """Return the outcome of a HOST:PORT that is known to be down; None for one to be asked."""
+        ...
 
-class LocalPermits:
-    """Keeps the limits of `CONNECTIONS` within one worker. Made and used in one event loop."""
+    def reached(self, origin: str) -> None:
+        """Learn that a HOST:PORT answers."""
+        ...
 
-    def __init__(self) -> None:
-        self._semaphores = {suffix: asyncio.Semaphore(limit) for suffix, limit in CONNECTIONS.items()}
+    def failed(self, origin: str, became: Outcome) -> None:
+        """Learn that no connection to a HOST:PORT could be made."""
+        ...
 
-    def permit(self, host: str) -> AbstractAsyncContextManager[object]:
-        """Return the semaphore of a limited host; any other host needs none."""
-        for suffix, semaphore in self._semaphores.items():
-            if host == suffix or host.endswith(f".{suffix}"):
-                return semaphore
-        return nullcontext()
-
-    def heard(self, host: str, status: int, retry_after_s: float | None) -> None:
-        """Nothing to learn: the limits are fixed."""
+    async def close(self) -> None:
+        """Give back what is held."""
+        ...

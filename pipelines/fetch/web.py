@@ -9,6 +9,8 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
 from typing import IO
 
 import aiohttp
@@ -17,16 +19,22 @@ from yarl import URL
 from pipelines.errors import StopJob
 from pipelines.fetch.addresses import guard
 from pipelines.fetch.answers import AGAIN, of_error, of_status, retry_after_s
+from pipelines.fetch.circuits import UNREACHED
+from pipelines.fetch.governor import permits_of
 from pipelines.fetch.names import Names
-from pipelines.fetch.politeness import LocalPermits, Permits, unwanted, user_agent
+from pipelines.fetch.politeness import NotNowError, Permits, Turn, unwanted, user_agent
 from schemas.dataset import Fetch
 from schemas.outcome import OK, Outcome, outcome
 
 MAX_REDIRECTS = 10  # as most clients; 20 is the fetch standard's
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_THERE = frozenset({200, 304})
 _CHUNK_BYTES = 65_536
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Shards are shuffled, so a host seldom comes again at once: idle connections would only use up files.
 _KEEP_ALIVE_S = 2.0
+# Of a URL's time, to connect: a host that does not answer at all is told from one that answers slowly.
+_CONNECT_SHARE = 0.5
 # Before the second try, doubled before each later one; half to all of it, so that retries spread out.
 _BACKOFF_S = 0.5
 
@@ -45,24 +53,34 @@ class Web:
 
     def __init__(self, fetch: Fetch, contact: str | None, permits: Permits | None = None) -> None:
         self._fetch = fetch
-        self._permits = permits or LocalPermits()
+        self._permits = permits or permits_of(fetch)
         names = Names()
         public = contact is not None
         # Two pools: a connection to an inside address, once made, must not serve a redirect from elsewhere.
-        self._listed = _session(guard(inside=fetch.allow_private_hosts, public=public), names, contact)
-        self._elsewhere = _session(guard(inside=False, public=public), names, contact)
+        connect_s = fetch.timeout_s * _CONNECT_SHARE
+        inside = guard(inside=fetch.allow_private_hosts, public=public)
+        self._listed = _session(inside, names, contact, connect_s)
+        self._elsewhere = _session(guard(inside=False, public=public), names, contact, connect_s)
+
+    @property
+    def permits(self) -> Permits:
+        """Who says when a host may be asked, also for requests that are not made here."""
+        return self._permits
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections and give permits back."""
         await self._listed.close()
         await self._elsewhere.close()
+        await self._permits.close()
 
-    async def get(self, url: str, into: IO[bytes]) -> Answer:
+    async def get(self, url: str, into: IO[bytes], since: datetime | None = None) -> Answer:
         """Ask for a URL, again where that may help, until its deadline.
 
         Args:
             url: of the list.
             into: where the body goes, from its beginning.
+            since: only find out whether it is there: what has not changed since then is not sent, and the
+                body of what has is not read.
 
         Raises:
             ConfigError: a public host would have been asked without a contact.
@@ -78,33 +96,49 @@ class Web:
                 while True:
                     into.seek(0)
                     into.truncate()
-                    answer = await self._follow(listed, into, deadline)
+                    answer = await self._follow(listed, into, deadline, since)
                     tries += 1
                     if answer.outcome not in AGAIN or tries > self._fetch.retries:
                         return answer
-                    pause_s = _pause_s(answer, tries)
+                    # A pause that the host itself asked for is waited out with its next permit.
+                    pause_s = _backoff_s(tries)
                     if now() + pause_s >= (deadline.when() or 0):
                         return answer
                     await asyncio.sleep(pause_s)
         except TimeoutError:
             return Answer(outcome("transient", "timeout"))
+        except NotNowError as refused:
+            return Answer(refused.outcome)
 
-    async def _follow(self, listed: URL, into: IO[bytes], deadline: asyncio.Timeout) -> Answer:
+    async def _follow(
+        self, listed: URL, into: IO[bytes], deadline: asyncio.Timeout, since: datetime | None
+    ) -> Answer:
         url: URL = listed
+        asking = {"If-Modified-Since": format_datetime(since, usegmt=True)} if since else {}
         for _ in range(MAX_REDIRECTS + 1):
             session = self._listed if url.host == listed.host else self._elsewhere
+            origin = f"{url.host}:{url.port}"
+            if down := self._permits.down(origin):
+                raise NotNowError(down)
             try:
                 async with (
-                    self._permitted(url, deadline),
-                    session.get(url, allow_redirects=False) as response,
+                    self._permitted(url, deadline) as turn,
+                    session.get(url, allow_redirects=False, headers=asking) as response,
                 ):
+                    turn.started()
+                    self._permits.reached(origin)
                     location = response.headers.get("Location")
                     wait_s = retry_after_s(response.headers.get("Retry-After"))
                     self._permits.heard(url.host or "", response.status, wait_s)
+                    if since and response.status in _THERE:
+                        return Answer(OK)
                     if response.status not in _REDIRECTS or location is None:
-                        return await self._read(response, into, wait_s)
+                        return await self._read(response, into, wait_s, turn)
             except (aiohttp.ClientError, UnicodeError) as error:
-                return Answer(of_error(error))
+                became = of_error(error)
+                if became in UNREACHED:
+                    self._permits.failed(origin, became)
+                return Answer(became)
             target = checked(location, url)
             if target is None:
                 return Answer(outcome("invalid", "bad_redirect"))
@@ -112,16 +146,18 @@ class Web:
         return Answer(outcome("invalid", "redirect_loop"))
 
     @asynccontextmanager
-    async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[None]:
+    async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[Turn]:
         """Wait for the host's permit; the wait is no fault of the URL, so its clock stands still."""
         now = asyncio.get_running_loop().time
         left_s = (deadline.when() or 0) - now()
         deadline.reschedule(None)
-        async with self._permits.permit(url.host or ""):
+        async with self._permits.permit(url.host or "") as turn:
             deadline.reschedule(now() + left_s)
-            yield
+            yield turn
 
-    async def _read(self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None) -> Answer:
+    async def _read(
+        self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None, turn: Turn
+    ) -> Answer:
         became = of_status(response.status)
         if became == OK and unwanted(response.headers.getall("X-Robots-Tag", ())):
             became = outcome("blocked", "robots_noai")
@@ -132,16 +168,19 @@ class Web:
             elif (response.content_length or 0) > self._fetch.max_bytes:
                 became = outcome("invalid", "too_many_bytes")
             else:
-                became = await _copy(response.content, into, inflate, self._fetch.max_bytes)
+                became = await _copy(response.content, into, inflate, self._fetch.max_bytes, turn)
         return Answer(became, response.content_type, wait_s)
 
 
 Inflate = Callable[[bytes, int], bytes]
 
 
-async def _copy(body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, max_bytes: int) -> Outcome:
+async def _copy(
+    body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, max_bytes: int, turn: Turn
+) -> Outcome:
     size = 0
     async for chunk in body.iter_any():
+        await turn.took(len(chunk))
         try:
             data = inflate(chunk, max_bytes - size + 1)
         except zlib.error:
@@ -152,9 +191,7 @@ async def _copy(body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, m
         try:
             into.write(data)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise disk_full() from error
-            raise
+            raise unwritable(error) from error
     return OK if size else outcome("invalid", "empty")
 
 
@@ -171,9 +208,9 @@ def _inflater(encoding: str) -> Inflate | None:
     return inflater.decompress
 
 
-def _pause_s(answer: Answer, tries: int) -> float:
+def _backoff_s(tries: int) -> float:
     backoff_s: float = _BACKOFF_S * 2 ** (tries - 1) * random.uniform(0.5, 1)
-    return max(answer.retry_after_s or 0.0, backoff_s)
+    return backoff_s
 
 
 def checked(url: str, base: URL | None = None) -> URL | None:
@@ -189,6 +226,16 @@ def checked(url: str, base: URL | None = None) -> URL | None:
     return parsed if proper and parsed.user is None and parsed.password is None else None
 
 
+def unwritable(error: OSError) -> StopJob:
+    """Return the error of temporary files that cannot be written: no room, no permission, no folder."""
+    if error.errno in _FULL:
+        return disk_full()
+    return StopJob(
+        f"failed/no_permission: temporary files cannot be written ({error.strerror}); "
+        "set TMPDIR to a folder where they can, then start the job again"
+    )
+
+
 def disk_full() -> StopJob:
     """Return the error of a disk without room."""
     return StopJob(
@@ -197,7 +244,9 @@ def disk_full() -> StopJob:
     )
 
 
-def _session(factory: Callable[..., object], names: Names, contact: str | None) -> aiohttp.ClientSession:
+def _session(
+    factory: Callable[..., object], names: Names, contact: str | None, connect_s: float
+) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=0,  # the worker counts its requests itself
         resolver=names,
@@ -209,7 +258,7 @@ def _session(factory: Callable[..., object], names: Names, contact: str | None) 
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"User-Agent": user_agent(contact), "Accept-Encoding": "identity"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
         read_bufsize=_CHUNK_BYTES,
         trust_env=False,
     )

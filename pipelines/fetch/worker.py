@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from yarl import URL
 
 from pipelines import clock
+from pipelines.fetch.governor import permits_of
 from pipelines.fetch.names import LOOKUP_THREADS, check_resolver
 from pipelines.fetch.web import Web
 from pipelines.stage import Batch
@@ -37,6 +38,7 @@ class Wanted:
 
     url: str
     local: bool  # whether the URL may name a file of this machine
+    original: str | None = None  # the list's URL, where `url` is that of its thumbnail
     start_s: float = 0.0
     length_s: float | None = None
 
@@ -54,6 +56,10 @@ class Reader(Protocol):
 
     async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the media of rows that share a URL, in their order."""
+        ...
+
+    async def close(self) -> None:
+        """End what it keeps open."""
         ...
 
 
@@ -115,7 +121,7 @@ class Worker:
         self._threads = ThreadPoolExecutor(threads, "media")
         self._background = Background()
         self._web, self._slots = self._background.run(_client(fetch, contact, in_flight))
-        self.close = weakref.finalize(self, _close, self._background, self._web, self._threads)
+        self.close = weakref.finalize(self, _close, self._background, reader, self._web, self._threads)
 
     def __call__(self, batch: Batch) -> Batch:
         """Fetch what the rows name; rows that are not ok are left as they are."""
@@ -156,17 +162,21 @@ class Worker:
             for name, value in made.columns.items():
                 filled[name][row] = value
         for row, outcome in enumerate(zip(filled["outcome"], filled["reason"], strict=True)):
-            filled["status"][row], filled["error_message"][row] = as_img2dataset(Outcome(*outcome))
+            filled["status"][row], message = as_img2dataset(Outcome(*outcome))
+            filled["error_message"][row] = filled["error_message"][row] or message
         return batch | filled
 
 
 def _wanted(batch: Batch, row: int) -> Wanted:
+    if "stored_url" in batch and (stored := batch["stored_url"][row]):
+        return Wanted(stored, local=True)
     url, source = batch["media_url"][row], batch["source"][row]
     cut_already = source in TEMPLATE_SOURCES and url != batch["url"][row]
     start_s = batch["start_s"][row] if "start_s" in batch else None
     return Wanted(
         url=url or "",
         local=cut_already or source in LOCAL_SOURCES,
+        original=batch["url"][row] if source == "wit" and url != batch["url"][row] else None,
         # A template names the clip itself; only the list's own URL is that of the whole video.
         start_s=0.0 if cut_already else start_s or 0.0,
         length_s=batch["length_s"][row] if "length_s" in batch else None,
@@ -188,14 +198,16 @@ def host_of(url: str) -> str | None:
 
 
 async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[Web, asyncio.Semaphore]:
-    return Web(fetch, contact), asyncio.Semaphore(in_flight)
+    slots = asyncio.Semaphore(in_flight)
+    return Web(fetch, contact, permits_of(fetch, slots)), slots
 
 
-def _close(background: Background, web: Web, threads: ThreadPoolExecutor) -> None:
+def _close(background: Background, reader: Reader, web: Web, threads: ThreadPoolExecutor) -> None:
     if background.is_running_this():
         # The loop itself let go of the worker last, and cannot wait for its own end.
-        threading.Thread(target=_close, args=(background, web, threads)).start()
+        threading.Thread(target=_close, args=(background, reader, web, threads)).start()
         return
+    background.run(reader.close())
     background.run(web.close())
     background.close()
     threads.shutdown()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.storage import Root
@@ -20,7 +21,7 @@ _QUERY = """
 with ok as (
     select key, kind, sha256, media_url
     from read_parquet($paths)
-    where outcome = 'ok' and sha256 is not null
+    where outcome = 'ok' and sha256 is not null and key::bigint not in (select key from gone)
 ),
 first as (
     select kind, sha256, min_by(key, key::ubigint) as key, min_by(media_url, key::ubigint) as media_url
@@ -35,7 +36,7 @@ order by ok.key::ubigint
 """
 
 
-def duplicate_media(root: Root, shards: Sequence[int]) -> pa.Table:
+def duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | None = None) -> pa.Table:
     """Return a tombstone for every sample whose media an earlier sample has under another URL.
 
     Media are equal if their stored bytes are (sha256) and their kind is; of equal ones, the lowest key
@@ -49,6 +50,7 @@ def duplicate_media(root: Root, shards: Sequence[int]) -> pa.Table:
     Args:
         root: of the dataset.
         shards: the numbers of the shards that the version will name.
+        gone: keys that no reader sees anyway, int64: neither duplicates nor what others are duplicates of.
 
     Returns:
         A table of `TOMBSTONE`, in the order of the keys.
@@ -56,7 +58,9 @@ def duplicate_media(root: Root, shards: Sequence[int]) -> pa.Table:
     if not shards:
         return TOMBSTONE.empty_table()
     paths = [f"media/{shard_name(shard)}.parquet" for shard in shards]
+    keys = np.empty(0, np.int64) if gone is None else gone
     with _connected(root) as connection:
+        connection.register("gone", pa.table({"key": keys}))
         asked = connection.sql(_QUERY, params={"paths": [_address(root, path) for path in paths]})
         found: pa.Table = asked.to_arrow_table()
     return found.cast(TOMBSTONE)
@@ -66,6 +70,7 @@ def _connected(root: Root) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(config={"threads": os.cpu_count() or 1})
+    connection.execute("SET enable_progress_bar = false")
     if not root.is_local:
         connection.register_filesystem(root.fs)
     return connection

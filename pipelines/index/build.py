@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,13 @@ from pipelines.storage import Root
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 from schemas.vectors import COLUMNS, Column, family_of
-from schemas.version import FileEntry
 
 # Of each column that asks: recall@10 is then known to about 0.01.
 _QUESTIONS = 256
+
+# Inverted lists that are searched at least.
+_NPROBE = 4
+_NONE = np.empty(0, dtype=np.int64)
 
 _SEED = 0
 
@@ -62,26 +66,28 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         )
     _refuse_repeated(ids, column)
     setting = choose(len(ids), space.dims, index.memory)
-    truths = {asking: Truth(questions) for asking, questions in _questions(stored, column).items()}
+    truths = truths_of(stored, column)
     built = _filled(stored, column, setting, space.dims, truths)
-    recall_at, nprobe = _tuned(built, setting, truths, index.recall)
-    path = index_path(set_name, number, column)
-    written = _commit(root, f"{path}.faiss", built)
+    tuned = tune(built, setting.lists, truths, index.recall)
     card = IndexCard(
         column=column,
         space=space,
         factory=setting.factory,
         rows=len(ids),
         build_s=round(time.monotonic() - started, 3),
-        recall_at=recall_at,
+        recall_at=tuned.recall_at,
         recall_queries={asking: len(truth.questions.ids) for asking, truth in truths.items()},
         recall_wanted=index.recall,
-        nprobe=nprobe,
-        bytes=written.bytes,
-        sha256=written.sha256,
+        nprobe=tuned.nprobe,
+        bytes=0,
+        sha256="",
     )
-    root.write_json(f"{path}.json", card.model_dump(mode="json"))
-    return card
+    return commit(root, index_path(set_name, number, column), built, card)
+
+
+def truths_of(stored: Stored, column: Column) -> dict[Column, Truth]:
+    """Return the questions of every column that can ask this one; they know no answers yet."""
+    return {asking: Truth(questions) for asking, questions in _questions(stored, column).items()}
 
 
 def _refuse_repeated(ids: np.ndarray, column: Column) -> None:
@@ -136,27 +142,55 @@ def _filled(stored: Stored, column: Column, setting: Setting, dims: int, truths:
     return built
 
 
-def _tuned(
-    built: Any, setting: Setting, truths: dict[Column, Truth], wanted: float
-) -> tuple[dict[Column, dict[int, float]], int | None]:
-    """Return the recall of an index and how many lists are searched for it: doubled until it is enough."""
-    nothing = np.empty(0, dtype=np.int64)
-    nprobe = 4 if setting.lists else None
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How an index is searched, and how well that finds what is there.
+
+    Attributes:
+        recall_at: column of the questions -> k -> share of the true top k that is found.
+        nprobe: inverted lists searched a query; None where there are none.
+    """
+
+    recall_at: dict[Column, dict[int, float]]
+    nprobe: int | None
+
+
+def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
+    built: Any,
+    lists: int,
+    truths: Mapping[Column, Truth],
+    wanted: float,
+    nprobe: int = _NPROBE,
+    removed: np.ndarray = _NONE,
+) -> Tuned:
+    """Return how many lists of an index are to be searched: doubled until the recall is enough.
+
+    Args:
+        built: the index.
+        lists: that it has; 0 if it has none.
+        truths: the questions and their true answers.
+        wanted: recall@10 of the questions that do worst.
+        nprobe: where to begin.
+        removed: keys in the index that are gone, int64.
+    """
+    searched = min(nprobe, lists) if lists else None
     while True:
-        if nprobe is not None:
-            nprobe = min(nprobe, setting.lists)
-        neighbours = Neighbours(built, nprobe, nothing)
+        neighbours = Neighbours(built, searched, removed)
         recall_at = {asking: truth.recall(neighbours) for asking, truth in truths.items()}
-        if nprobe is None or nprobe == setting.lists or worst(recall_at.values()) >= wanted:
-            return recall_at, nprobe
-        nprobe *= 2
+        if searched is None or searched == lists or worst(recall_at.values()) >= wanted:
+            return Tuned(recall_at, searched)
+        searched = min(2 * searched, lists)
 
 
-def _commit(root: Root, path: str, built: Any) -> FileEntry:
+def commit(root: Root, path: str, built: Any, card: IndexCard) -> IndexCard:
+    """Write an index, then its card, which says how large it is."""
     import faiss
 
-    with root.writing(path) as scratch:
+    with root.writing(f"{path}.faiss") as scratch:
         faiss.write_index(built, str(scratch))
         with scratch.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileEntry(path=path, bytes=scratch.stat().st_size, sha256=sha256)
+        size = scratch.stat().st_size
+    whole = card.model_copy(update={"bytes": size, "sha256": sha256})
+    root.write_json(f"{path}.json", whole.model_dump(mode="json"))
+    return whole

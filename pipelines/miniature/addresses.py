@@ -30,7 +30,12 @@ _STRICT_OR_BROKEN = {
 _NOBODY_LISTENS = 1  # a port that is never given to programs
 
 _EXTENSIONS = {"png": "png", "webp": "webp", "gif": "gif", "tiff": "tif", "svg": "svg"}
-_PICTURE = re.compile(r"(?:/moved)?/pictures/(wit|cc3m|cc12m)/(?:.*[-_])?(\d+)\.\w+")
+_PICTURE = re.compile(r"(?:/moved)?/(?:pictures/(cc3m|cc12m)|wikipedia/commons)/(?:.*[-_])?(\d+)\.\w+")
+_THUMBNAIL = re.compile(
+    r"((?:/moved)?/wikipedia/commons)/thumb(/\w/\w\w/([^/]+\.(\w+)))/(lossy-page1-)?(\d+)px-\3(\.\w+)?"
+)
+# What MediaWiki puts behind the name of a thumbnail in another format than its original.
+_THUMBNAIL_ENDS = {"svg": ".png", "webp": ".png", "tif": ".jpg"}
 _CLIP = re.compile(r"/clips/([\w-]{11})_(\d{6})\.mp4")
 
 
@@ -82,14 +87,33 @@ def start_s(row: Row) -> int:
 def row_behind(path: str) -> Row | None:
     """Return the row whose picture or clip lies under a path; None if there is none."""
     if found := _PICTURE.fullmatch(path):
-        row = Row(found[1], int(found[2]))
+        row = Row(found[1] or "wit", int(found[2]))
         return row if path.removeprefix("/moved") == _picture_path(row) else None
     if found := _CLIP.fullmatch(path):
-        raw = base64.urlsafe_b64decode(found[1] + "=")
-        number, source = divmod(int.from_bytes(raw[:4]) ^ int.from_bytes(raw[4:]), len(SOURCES))
-        row = Row(SOURCES[source], number)
-        return row if path == clip_path(row) else None
+        behind = row_of_video(found[1])
+        return behind if behind and path == clip_path(behind) else None
     return None
+
+
+def row_of_video(name: str) -> Row | None:
+    """Return the row that a YouTube id is of; None if it is not of this world."""
+    try:
+        raw = base64.urlsafe_b64decode(name + "=")
+    except ValueError:
+        return None
+    number, source = divmod(int.from_bytes(raw[:4]) ^ int.from_bytes(raw[4:]), len(SOURCES))
+    row = Row(SOURCES[source], number)
+    return row if has_clip(row) and youtube_id(row) == name else None
+
+
+def thumbnail_of(path: str) -> tuple[str, int] | None:
+    """Return the path of the original and the width, if a path is that of a thumbnail as on Wikimedia."""
+    found = _THUMBNAIL.fullmatch(path)
+    if found is None:
+        return None
+    home, original, _, extension, page, width, end = found.groups()
+    proper = (page is not None) == (extension == "tif") and end == _THUMBNAIL_ENDS.get(extension)
+    return (home + original, int(width)) if proper else None
 
 
 def _picture_path(row: Row) -> str:
@@ -98,7 +122,7 @@ def _picture_path(row: Row) -> str:
         name = f"World_{row.number:06d}.{extension}"
         # As on Wikimedia: two folders from the md5 of the name.
         digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-        return f"/pictures/wit/{digest[0]}/{digest[:2]}/{name}"
+        return f"/wikipedia/commons/{digest[0]}/{digest[:2]}/{name}"
     folder = "größe/" if row.oddity == "query" else ""
     return f"/pictures/{row.source}/{folder}photo-{row.number:06d}.{extension}"
 

@@ -29,6 +29,8 @@ _TYPES = {
     "svg": "image/svg+xml",
     "giant": "image/png",
 }
+# On Wikimedia a drawing has one; here it stays what a fetcher has to cope with.
+_WITHOUT_THUMBNAIL = frozenset({"giant", "svg", "truncated"})
 
 
 def content_type(row: Row) -> str:
@@ -54,6 +56,21 @@ def media_bytes(seed: int, row: Row) -> bytes:
     else:
         data = _picture(seed, row)
     return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
+
+
+def thumbnail_bytes(row: Row, data: bytes, width_px: int) -> bytes | None:
+    """Return the picture of a row at a width, or None if it has no thumbnail: broken, or no wider itself."""
+    import cv2
+
+    if row.oddity in _WITHOUT_THUMBNAIL:
+        return None
+    canvas_HWC = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if canvas_HWC is None or canvas_HWC.shape[1] <= width_px:
+        return None
+    height, width, _ = canvas_HWC.shape
+    small_HWC = cv2.resize(canvas_HWC, (width_px, max(1, height * width_px // width)))
+    extension = "png" if content_type(row) in ("image/png", "image/webp") else "jpg"
+    return _encoded(np.asarray(small_HWC, np.uint8), extension)
 
 
 def picture_file(scene: Scene) -> bytes:

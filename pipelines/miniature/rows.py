@@ -31,7 +31,7 @@ _WIT = {
     "other_language": 3,  # the row says en and is not [filtered/language_detected]
     "no_caption": 4,  # none of the three columns can be used [filtered/no_caption]
     "tiny": 3,  # [filtered/too_small]
-    "stretched": 2,  # [filtered/too_stretched]
+    "stretched": 2,  # [filtered/too_stretched; its thumbnail is filtered/too_small]
     "twin": 2,  # the bytes of another URL [filtered/duplicate_media]
     "gone_404": 5,  # [dead/http_404]
     "giant": 2,  # [invalid/too_many_pixels]

@@ -23,14 +23,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import get_args
 
 from aiohttp import web
 
 from pipelines.errors import StopJob
-from pipelines.miniature.addresses import HOSTS, has_clip, row_behind
+from pipelines.miniature.addresses import HOSTS, has_clip, row_behind, thumbnail_of
 from pipelines.miniature.faults import FAULTS, PASSING
-from pipelines.miniature.media import content_type, media_bytes
+from pipelines.miniature.media import content_type, media_bytes, thumbnail_bytes
 from pipelines.miniature.rows import SOURCES, Row, rows_of
+from pipelines.miniature.video_site import VideoSite
+from schemas.dataset import WikimediaWidth
 
 _NAME = "pipelines.miniature.server"
 _ADDRESSES = HOSTS or ("127.0.0.1",)
@@ -40,7 +43,9 @@ _PICTURE_THREADS, _CLIP_THREADS = 1, 2
 _CACHED = 512  # pictures and clips, of 40 to 600 kB each: well under 100 MB
 _PARENT_CHECK_S = 0.5
 _STOP_S = 5
-_KINDS = ("pictures", "clips", "moved")
+_KINDS = ("pictures", "wikipedia", "clips", "moved")
+# Wikimedia's standard widths; any other is answered with 429.
+_WIDTHS_PX = get_args(WikimediaWidth)
 
 
 class World:
@@ -61,11 +66,13 @@ class World:
         self._pictures = ThreadPoolExecutor(_PICTURE_THREADS)
         self._clips = ThreadPoolExecutor(_CLIP_THREADS)
         self._drawn = lru_cache(cached)(partial(media_bytes, seed))
+        self._videos = VideoSite(seed, self._rows, healthy=healthy, asked=self._asked)
 
     def app(self) -> web.Application:
-        """Return the application: the media, and `/_requests`, which tells what was asked for."""
+        """Return the application: media, videos, and `/_requests`, which tells what was asked for."""
         app = web.Application()
         app.router.add_get("/_requests", self._requests)
+        self._videos.add_to(app)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
@@ -75,22 +82,32 @@ class World:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         kind = request.path.split("/")[1]
         self._asked[kind if kind in _KINDS else "other"] += 1
-        row = row_behind(request.path)
+        path, width_px = thumbnail_of(request.path) or (request.path, None)
+        row = row_behind(path)
         if row is None or row.number >= self._rows[row.source]:
             raise web.HTTPNotFound
-        draw = partial(self._draw, row)
+        if width_px is not None and width_px not in _WIDTHS_PX:
+            raise web.HTTPTooManyRequests
+        draw = partial(self._draw, row, width_px)
         fault = FAULTS.get(row.oddity)
         if fault and row.oddity not in self._passing:
             return await fault(request, draw)
-        etag = f'"{self._seed}-{row.source}-{row.number}"'
+        etag = f'"{self._seed}-{row.source}-{row.number}-{width_px or 0}"'
         headers = {"ETag": etag, "Content-Type": content_type(row)}
         if request.headers.get("If-None-Match") == etag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=await draw(), headers=headers)
 
-    async def _draw(self, row: Row) -> bytes:
-        threads = self._clips if has_clip(row) else self._pictures
-        return await asyncio.get_running_loop().run_in_executor(threads, self._drawn, row)
+    async def _draw(self, row: Row, width_px: int | None) -> bytes:
+        threads, loop = self._clips if has_clip(row) else self._pictures, asyncio.get_running_loop()
+        data = await loop.run_in_executor(threads, self._drawn, row)
+        if width_px is None:
+            return data
+        small = await loop.run_in_executor(threads, thumbnail_bytes, row, data, width_px)
+        if small is None:
+            # As MediaWiki: "is the requested width bigger than the source?"
+            raise web.HTTPBadRequest
+        return small
 
 
 @contextmanager

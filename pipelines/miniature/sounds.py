@@ -13,7 +13,7 @@ from pipelines.miniature.tones import SAMPLE_RATE, Wave, band, hiss, low, second
 from pipelines.miniature.voices import VOICES
 from pipelines.miniature.world import Scene
 
-__all__ = ["SAMPLE_RATE", "sound"]
+__all__ = ["SAMPLE_RATE", "once", "sound"]
 
 # Two thirds of an octave between neighbours: more than a voice's own spread of about a quarter.
 _PITCH = {"low": 0.65, "middle": 1.0, "high": 1.55}
@@ -38,7 +38,33 @@ def sound(scene: Scene, length_s: float = 10.0) -> Wave:
     """
     rng = scene.rng("sound")
     times = seconds(length_s)
-    events = _echoed(_events(scene, rng, times), rng)
+    return _mixed(_events(scene, rng, times), scene, rng, times)
+
+
+def once(scene: Scene, length_s: float = 10.0) -> tuple[Wave, float, float]:
+    """Return a sound in which one event of a scene is heard once, and from when to when.
+
+    Args:
+        scene: what is heard; its `count` is not.
+        length_s: of the whole sound, over 2 s.
+
+    Returns:
+        float32 [T] as `sound` returns it, and the start and the end of the event in seconds.
+    """
+    rng = scene.rng("once")
+    times = seconds(length_s)
+    pitch = _PITCH[scene.pitch] * rng.uniform(0.92, 1.08)
+    event = VOICES[scene.kind](rng, pitch, 0.9 * _LONGEST_SLOT_S)
+    start = int(rng.integers(0, len(times) - len(event)))
+    alone = np.zeros_like(times)
+    alone[start : start + len(event)] = event
+    heard = _mixed(alone, scene, rng, times)
+    return heard, start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE
+
+
+def _mixed(events: Wave, scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
+    """Return events in a room, over the noise of their place."""
+    events = _echoed(events, rng)
     behind = _background(scene.background, rng, times)
     level = _gain(-rng.uniform(*_SNR_DB))
     mix = events / _loudness(events) + behind / _loudness(behind) * level

@@ -6,18 +6,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines import plans
 from pipelines.lookup.search import Lookup
+from pipelines.report.alike import Alike, near_duplicates
 from pipelines.report.funnel import Fate, SourceLine, fates, source_lines
+from pipelines.report.history import Past, history
+from pipelines.report.hosts import Host, hosts
 from pipelines.report.neighbours import Panel, panels
 from pipelines.report.norms import Norms, filled, norms
 from pipelines.report.published import Published
 from pipelines.report.runs import Took, took
 from pipelines.report.tally import tally
 from pipelines.storage import Root
+from pipelines.translate.translator import cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 from schemas.index_card import IndexCard
-from schemas.plan import PlanCounts
+from schemas.translator_card import TranslatorCard
 from schemas.vectors import COLUMNS
 from schemas.version import Version
 
@@ -34,6 +39,12 @@ class Report:
         through: kind -> rows that came through.
         fates: every other outcome, by reason.
         sources: the funnel of every kind of list.
+        hosts: that media were asked of.
+        licences: as the lists say -> rows that came through.
+        kept: language as the lists say -> rows that came through; None where a list does not say.
+        history: the versions of the set.
+        alike: near-duplicates among samples of pictures and of sounds.
+        translators: cards of what was trained on this dataset, the best first.
         listed: language as the lists say -> candidates; None where a list does not say.
         detected: language as detected -> candidates with media; None where detection was not sure.
         norms: of every vector column.
@@ -49,6 +60,12 @@ class Report:
     through: dict[Kind, int]
     fates: list[Fate]
     sources: list[SourceLine]
+    hosts: Sequence[Host]
+    licences: Counter[str | None]
+    kept: Counter[str | None]
+    history: list[Past]
+    alike: list[Alike]
+    translators: list[TranslatorCard]
     listed: Counter[str | None]
     detected: Counter[str | None]
     norms: list[Norms]
@@ -70,8 +87,8 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
         ConfigError: there are queries, and the weights of their encoder are missing.
         SpaceError: there are queries, and their encoder is not that of the vectors.
     """
-    published = Published.read(root, dataset.shard_rows)
-    plan = PlanCounts.model_validate_json(root.read("plan/counts.json"))
+    published = Published.read(root, dataset.shard_rows, dataset.encode.set)
+    plan = plans.counts(root, published.version.plan)
     counts = tally(published)
     places = filled(published)
     lookup = Lookup.open(root, dataset, published.version)
@@ -83,6 +100,12 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
         through={kind: counts.through[kind] for kind in KINDS},
         fates=fates(published.version),
         sources=source_lines(plan, counts.by_source),
+        hosts=hosts(counts.by_host),
+        licences=counts.licences,
+        kept=counts.kept,
+        history=history(root, published.version.set),
+        alike=near_duplicates(published, lookup, places),
+        translators=_translators(root),
         listed=counts.listed,
         detected=counts.detected,
         norms=norms(published, places),
@@ -90,3 +113,7 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
         panels=panels(published, lookup, places, queries),
         took=took(root),
     )
+
+
+def _translators(root: Root) -> list[TranslatorCard]:
+    return sorted(cards(root), key=lambda card: (card.source, card.target, -card.scores.cosine))

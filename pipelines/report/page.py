@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipelines.report import words
+from pipelines.report.alike import ALIKE
 from pipelines.report.gather import Report
 from schemas.candidate import Kind
 from schemas.outcome import STATUSES
@@ -108,6 +109,8 @@ def render(report: Report) -> str:
         most_lost=max((reason.rows for fate in report.fates for reason in fate.reasons), default=0),
         listed=Counted.of(report.listed, "not said"),
         detected=Counted.of(report.detected, "not sure"),
+        licences=Counted.of(report.licences, "not said"),
+        alike_from=ALIKE,
         recall_at=_RECALL_AT,
         norms_of=_NORMS_OF,
         ways=_WAYS,

@@ -30,6 +30,7 @@ def took(root: Root) -> Took | None:
     """Return the times of a root, or None if nothing was kept."""
     names = [f"runs/{run}/run.json" for run in root.names("runs")]
     records = [json.loads(root.read(name)) for name in names if root.exists(name)]
+    records = [record for record in records if record["rows"]]
     if not records:
         return None
     seconds: Counter[str] = Counter()

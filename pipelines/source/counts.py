@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError
 from pipelines.source import wit
 from schemas.dataset import Source
-from schemas.plan import Counts, LaneCounts, PlanCounts, SourceCounts
+from schemas.plan import Counts, HostCounts, HostTable, LaneCounts, PlanCounts, SourceCounts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # VGGSound has 309 labels, WIT 108 languages; a list that is something else may have one a row.
 _MOST_FREQUENT = 1000
+_LARGEST_HOSTS = 10
 
 _FATES = """
 SELECT list_number(listed.seq) AS number, fault, kept.seq IS NULL AS is_duplicate, ruled_out, count(*)
@@ -27,6 +28,17 @@ _NAMES = """
 SELECT {column}, count(kept.seq), count(*) AS rows FROM listed LEFT JOIN kept USING (seq)
 WHERE fault IS NULL AND {column} IS NOT NULL AND list_number(listed.seq) = $number
 GROUP BY 1 ORDER BY rows DESC, 1 LIMIT $most
+"""
+
+
+_HOSTS = """
+CREATE OR REPLACE TEMP VIEW hosts AS SELECT host, count(*) AS rows, count(DISTINCT place) AS urls
+FROM hosted WHERE host NOT IN ('/none', '/local', '') GROUP BY host
+"""
+_LARGEST = """
+SELECT host, rows, urls FROM hosts
+QUALIFY row_number() OVER (ORDER BY rows DESC, host) <= $most OR list_contains($limited::VARCHAR[], host)
+ORDER BY rows DESC, host
 """
 
 
@@ -47,6 +59,24 @@ def count(database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequen
     found = tuple(_source(database, number, sources[number], fates[number]) for number in fates)
     totals = _counts(sum(fates.values(), Counter()))
     return PlanCounts(**totals.model_dump(), sources=found, lanes=tuple(lanes))
+
+
+def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostTable:
+    """Return whom the rows ask; hosts that share a limit are one.
+
+    Args:
+        database: with `hosted`, from `plan_shards`.
+        limited: hosts, and patterns of hosts, that are listed however few rows they have.
+    """
+    values = {"most": _LARGEST_HOSTS, "limited": [*limited]}
+    database.execute(_HOSTS)
+    largest = database.execute(_LARGEST, values).fetchall()
+    hosts, urls = database.execute("SELECT count(*), coalesce(sum(urls), 0)::BIGINT FROM hosts").fetchall()[0]
+    return HostTable(
+        hosts=hosts,
+        urls=urls,
+        largest=tuple(HostCounts(host=host, rows=rows, urls=of) for host, rows, of in largest),
+    )
 
 
 def _counts(fates: Mapping[tuple[str, str], int]) -> Counts:
@@ -82,6 +112,11 @@ def _source(
     counts = _counts(fates)
     warnings = [*wit.warnings(source)]
     warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
+    if clips := counts.filtered.get("no_picture"):
+        warnings.append(
+            f"{source.list}: {clips:,} rows are clips, which this kind of list does not take; "
+            "give the lists that they came from"
+        )
     if counts.duplicates and not counts.candidates:
         warnings.append(f"{source.list}: every row is in an earlier list, so none is taken from here")
     return SourceCounts(
@@ -89,7 +124,12 @@ def _source(
         kind=source.kind,
         list=source.list,
         languages=candidates_of["language"],
-        labels=candidates_of["label"],
+        # Of an explicit list of labels these alone, or the 309 of VGGSound would hide them.
+        labels={
+            name: kept
+            for name, kept in candidates_of["label"].items()
+            if not source.labels or name in source.labels
+        },
         warnings=tuple(warnings),
     )
 

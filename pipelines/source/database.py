@@ -121,6 +121,8 @@ def connect(scratch: Path, size: Size) -> DuckDBPyConnection:
         "preserve_insertion_order": False,
     }
     database = duckdb.connect(scratch / "rows.duckdb", config=settings)
+    # Its own bar would be drawn over ours.
+    database.execute("SET enable_progress_bar = false")
     database.execute(_SETUP)
     return database
 

@@ -1,4 +1,4 @@
-"""A folder of pictures, sounds and videos, below it at any depth.
+"""A folder of pictures, sounds and videos, below it at any depth; or a tar or zip of them.
 
 The caption is the text file of the same name beside the media (`bell.jpg`, `bell.txt`), else the words of the
 file's name: `dog_barking-03.wav` says "dog barking". Other files are not looked at.
@@ -7,14 +7,17 @@ file's name: `dog_barking-03.wav` says "dog barking". Other files are not looked
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import fsspec
 import pyarrow as pa
 
 from pipelines.errors import ListError
+from pipelines.fetch import archives, files
 from pipelines.source.listing import Listing
 from schemas.dataset import Source
 
@@ -43,6 +46,24 @@ def open_list(source: Source) -> Listing:
     Raises:
         ListError: the folder is not there, or there are no media in it.
     """
+    found = _in_archive(source) if archives.is_archive(source.list) else _in_folder(source)
+    media = [path for path in found.paths if _kind(path)]
+    if not media:
+        known = ", ".join(sorted(PICTURES | CLIPS))
+        raise ListError(f"folder {source.list} has no pictures or sounds; give one with files of {known}")
+    return Listing(_SCHEMA, partial(_batches, found, media, frozenset(found.paths)), _SQL)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The files of a folder or an archive: their paths, in order, how one is read, and its URL."""
+
+    paths: Sequence[str]
+    read: Callable[[str], bytes]
+    url: Callable[[str], str]
+
+
+def _in_folder(source: Source) -> _Found:
     try:
         fs, path = fsspec.core.url_to_fs(source.list)
         if not fs.isdir(path):
@@ -50,11 +71,39 @@ def open_list(source: Source) -> Listing:
         paths = sorted(found for found in fs.find(path) if not _is_hidden(found, path))
     except (OSError, ImportError, ValueError) as error:
         raise ListError(f"folder {source.list} cannot be read ({error}); check the access") from error
-    media = [found for found in paths if _kind(found)]
-    if not media:
-        known = ", ".join(sorted(PICTURES | CLIPS))
-        raise ListError(f"folder {source.list} has no pictures or sounds; give one with files of {known}")
-    return Listing(_SCHEMA, partial(_batches, fs, media, frozenset(paths)), _SQL)
+    return _Found(paths, fs.cat_file, partial(_url, fs))
+
+
+def _in_archive(source: Source) -> _Found:
+    try:
+        fs, path = fsspec.core.url_to_fs(source.list)
+        file = path if "file" in fs.protocol else source.list
+        state = files.state_of(file)
+        names = sorted(archives.members(file, state))
+    except (OSError, ImportError, ValueError) as error:
+        raise ListError(f"archive {source.list} cannot be read ({error}); check path and access") from error
+    except archives.Damaged as error:
+        raise _damaged(source.list) from error
+    base = _url(fs, path)
+    # Names in files' URLs are quoted, those in other URLs are not.
+    member = quote if base.startswith("file:") else str
+    paths = [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
+    return _Found(
+        paths,
+        partial(_member, file, state),
+        lambda name: f"{base}#{member(name)}",
+    )
+
+
+def _member(file: str, state: str, name: str) -> bytes:
+    try:
+        return archives.read(file, state, name)
+    except archives.Damaged as error:
+        raise _damaged(file) from error
+
+
+def _damaged(archive: str) -> ListError:
+    return ListError(f"archive {archive} is damaged or cut off; download it again")
 
 
 def _is_hidden(path: str, folder: str) -> bool:
@@ -66,23 +115,20 @@ def _kind(path: str) -> str | None:
     return "image" if extension in PICTURES else "clip" if extension in CLIPS else None
 
 
-def _batches(
-    fs: fsspec.AbstractFileSystem, media: Sequence[str], paths: frozenset[str]
-) -> Iterator[pa.RecordBatch]:
+def _batches(found: _Found, media: Sequence[str], paths: frozenset[str]) -> Iterator[pa.RecordBatch]:
     for first in range(0, len(media), _BATCH_ROWS):
         rows = []
         for row, path in enumerate(media[first : first + _BATCH_ROWS], first):
             beside = str(PurePosixPath(path).with_suffix(".txt"))
-            caption, fault = _written(fs, beside) if beside in paths else (words(path), None)
+            caption, fault = _written(found.read(beside)) if beside in paths else (words(path), None)
             rows.append(
-                {"row": row, "kind": _kind(path), "url": _url(fs, path), "caption": caption, "fault": fault}
+                {"row": row, "kind": _kind(path), "url": found.url(path), "caption": caption, "fault": fault}
             )
         yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
 
 
-def _written(fs: fsspec.AbstractFileSystem, path: str) -> tuple[str | None, str | None]:
+def _written(data: bytes) -> tuple[str | None, str | None]:
     """Return the caption in a text file, or the fault of the row."""
-    data: bytes = fs.cat_file(path)
     try:
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
 """A folder that img2dataset wrote as `webdataset`: NNNNN.tar with the pictures, NNNNN.parquet with every row.
 
 The pictures are taken as they are. A row that img2dataset could not fetch has no picture here, so the list
-rules it out (`filtered/no_media`); it may still come from another list that names its URL.
+rules it out (`filtered/no_media`); it may still come from another list that names its URL. The media/ of a
+root of ours is such a folder too; its clips are not taken (`filtered/no_picture`).
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ _SCHEMA = pa.schema(
         pa.field("key", pa.string()),
         pa.field("status", pa.string()),
         pa.field("tar", pa.string()),
+        pa.field("kind", pa.string()),
     ]
 )
 _SQL = r"""
 SELECT row, row + 1 AS line, key AS text, 'image' AS kind, url, key AS source_key,
     coalesce(caption, '') AS caption,
     tar || '#' || key || '.' || $extension AS media_url,
-    CASE WHEN status <> 'success' AND $take = 'media' THEN 'no_media' END AS ruled_out
+    CASE WHEN $take <> 'media' THEN NULL WHEN status <> 'success' THEN 'no_media'
+         WHEN kind = 'clip' THEN 'no_picture' END AS ruled_out
 FROM records
 """
 _SHARD = re.compile(r"\d+\.parquet")
@@ -96,6 +99,10 @@ def _row_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
         "key": batch["key"].cast(pa.string()),
         "status": batch["status"].cast(pa.string()),
         "tar": pa.array([tar] * count, pa.string()),
+        # A folder of ours says what its shards hold; img2dataset knows pictures alone.
+        "kind": batch["kind"].cast(pa.string())
+        if "kind" in batch.schema.names
+        else pa.nulls(count, pa.string()),
     }
     return pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 

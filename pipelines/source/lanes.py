@@ -4,6 +4,7 @@
 |-------|-------------------------------------------------------------------------|--------------------------|
 | web   | hosts without a lane of their own                                       | shuffled by URL and seed |
 | HOST  | a host with a limit, or with many of the rows                           | that of the lists        |
+| *.DOM | all hosts that share the limit of a domain                              | that of the lists        |
 | local | media that no web host is asked for: `file://`, `s3://`, ...            | that of the lists        |
 | none  | texts: nothing to fetch                                                 | that of the lists        |
 
@@ -19,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ConfigError
+from pipelines.fetch.limits import Limits
 from schemas.candidate import KINDS, SHARD_DIGITS
 from schemas.plan import LaneCounts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# Hosts that publish limits. Wikimedia's: two connections and 25 Mbit/s.
-LIMITED_HOSTS = frozenset({"upload.wikimedia.org"})
 # A host with more of the rows than this, left in `web`, would hold up every shard there.
 LARGE_SHARE = 0.05
 # With fewer rows to fetch than this a share says little, and lanes would be shards of a few rows.
@@ -47,6 +47,12 @@ FROM (SELECT seq, kind, media_url, coalesce(media_url, url) AS address,
           regexp_extract(media_url, '^(?i)https?://([^/?#]*)', 1) AS authority
       FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NULL)
 """
+# Hosts that a limit may be for; which pattern is the longest is told in Python.
+_MAY_BE_LIMITED = """
+SELECT DISTINCT host FROM hosted WHERE list_contains($hosts::VARCHAR[], host)
+    OR len(list_filter($domains::VARCHAR[], lambda name: name = host OR ends_with(host, '.' || name))) > 0
+"""
+_SHARE = "UPDATE hosted SET host = $lane WHERE list_contains($hosts::VARCHAR[], host)"
 _FETCHABLE = "SELECT count(*) FROM hosted WHERE host NOT IN ('/none', '/local')"
 _HOSTS = """
 SELECT host FROM hosted WHERE host NOT IN ('web', 'local', 'none') GROUP BY host
@@ -85,7 +91,7 @@ ORDER BY lane_number, groups.turn, first, seq
 
 
 def plan_shards(
-    database: DuckDBPyConnection, shard_rows: int, seed: int, limited_hosts: Collection[str]
+    database: DuckDBPyConnection, shard_rows: int, seed: int, limits: Limits
 ) -> list[tuple[LaneCounts, list[int]]]:
     """Return every lane of every kind, in the order of the shards, with the rows of each of its shards.
 
@@ -93,12 +99,13 @@ def plan_shards(
         database: with `listed` and `kept`; gets the tables that `ROWS_IN_ORDER` reads.
         shard_rows: the most rows of a shard.
         seed: of the order of `web`.
-        limited_hosts: hosts that have a lane of their own however few rows they have.
+        limits: hosts that have a lane of their own however few rows they have, or share one.
 
     Raises:
         ConfigError: the shards are more than five digits can name.
     """
     database.execute(_HOSTED, {"seed": seed})
+    limited_hosts = _share_lanes(database, limits)
     values = {
         "limited": [*limited_hosts],
         "fetchable": database.execute(_FETCHABLE).fetchall()[0][0],
@@ -121,6 +128,23 @@ def plan_shards(
         done += groups
     _check_names_suffice([lane for lane, _ in planned], shard_rows)
     return planned
+
+
+def _share_lanes(database: DuckDBPyConnection, limits: Limits) -> frozenset[str]:
+    """Make one host of all hosts that share a limit; return the lanes of limited hosts."""
+    patterns = [pattern for pattern, _ in limits.of]
+    values = {
+        "hosts": [pattern for pattern in patterns if not pattern.startswith("*.")],
+        "domains": [pattern[2:] for pattern in patterns if pattern.startswith("*.")],
+    }
+    sharing: dict[str, list[str]] = {}
+    for (host,) in database.execute(_MAY_BE_LIMITED, values).fetchall():
+        if pattern := limits.pattern(host):
+            sharing.setdefault(pattern, []).append(host)
+    for pattern, hosts in sharing.items():
+        if hosts != [pattern]:
+            database.execute(_SHARE, {"lane": pattern, "hosts": hosts})
+    return frozenset(sharing)
 
 
 def _is_slow(kind: str, lane: str, limited_hosts: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -12,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.apart import Report, apart
+from pipelines.fetch.limits import limits_of
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
-from pipelines.source.counts import count
+from pipelines.source.counts import count, count_hosts
 from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked
-from pipelines.source.lanes import LIMITED_HOSTS, ROWS_IN_ORDER, plan_shards
+from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.listing import Listing
 from pipelines.storage import Root
 from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, shard_name
@@ -25,7 +27,8 @@ from schemas.plan import LaneCounts, PlanCounts
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MARKER = "plan/counts.json"
+PLAN = "plan"
+MARKER = f"{PLAN}/counts.json"
 
 OPEN: Mapping[SourceKind, Callable[[Source], Listing]] = {
     "wit": wit.open_list,
@@ -91,44 +94,76 @@ def preview(dataset: Dataset, progress: Report | None = None, size: Size = DEFAU
     return apart(_plan, dataset, None, size, report=progress)
 
 
-def _plan(scratch: Path, report: Report, dataset: Dataset, root: Root | None, size: Size) -> PlanCounts:
-    listings = [OPEN[source.kind](source) for source in dataset.sources]
+@contextmanager
+def lists_read(scratch: Path, report: Report, dataset: Dataset, size: Size) -> Iterator[DuckDBPyConnection]:
+    """Give a database with all rows of all lists, and which of them are candidates."""
+    sources, width_px = dataset.sources, dataset.fetch.wikimedia_width_px
+    listings = [OPEN[source.kind](source) for source in sources]
+    listings = [
+        wit.at_width(listing, width_px) if source.kind == "wit" else listing
+        for source, listing in zip(sources, listings, strict=True)
+    ]
     with room_checked(scratch), connect(scratch, size) as rows:
-        for number, (source, listing) in enumerate(zip(dataset.sources, listings, strict=True)):
+        for number, (source, listing) in enumerate(zip(sources, listings, strict=True)):
             add(rows, number, source, listing, report)
         keep(rows)
-        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, LIMITED_HOSTS)
+        yield rows
+
+
+def _plan(scratch: Path, report: Report, dataset: Dataset, root: Root | None, size: Size) -> PlanCounts:
+    with lists_read(scratch, report, dataset, size) as rows:
+        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, limits_of(dataset.fetch))
+        limits = [pattern for pattern, limit in limits_of(dataset.fetch).of if limit is not None]
         counts = count(rows, dataset.sources, [lane for lane, _ in lanes])
+        counts = counts.model_copy(update={"asked": count_hosts(rows, limits)})
         if root is not None:
-            _write(rows, root, dataset.sources, lanes, report)
+            write_ruled_out(rows, root, dataset.sources)
+            sizes = [size for _, shards in lanes for size in shards]
+            _tidy(root, {f"{shard_name(shard)}.parquet" for shard in range(len(sizes))})
+            write_candidates(rows, root, lanes, report)
             root.write(MARKER, (counts.model_dump_json(indent=2) + "\n").encode())
     return counts
 
 
-def _write(
+def write_candidates(  # noqa: PLR0913, PLR0917 - a plan's rows and their place
     rows: DuckDBPyConnection,
     root: Root,
-    sources: Sequence[Source],
     lanes: Sequence[tuple[LaneCounts, list[int]]],
     report: Report,
+    folder: str = PLAN,
+    first: int = 0,
 ) -> None:
-    """Write everything but the counts."""
-    rows.execute("CREATE TABLE lists (number BIGINT, list VARCHAR)")
-    rows.executemany(
-        "INSERT INTO lists VALUES (?, ?)", [(i, source.list) for i, source in enumerate(sources)]
-    )
-    _write_table(rows, root, "plan/rejects.parquet", _REJECTS)
-    _write_table(rows, root, "plan/filtered.parquet", _FILTERED)
+    """Write the candidates of planned shards, and which shards there are.
+
+    Args:
+        rows: the database, after `plan_shards`.
+        root: where to.
+        lanes: from `plan_shards`.
+        report: is told "candidates" and how many of them are written.
+        folder: of the plan.
+        first: number of the first shard.
+    """
     sizes = [size for _, shards in lanes for size in shards]
-    _tidy(root, {f"{shard_name(shard)}.parquet" for shard in range(len(sizes))})
     written = 0
-    for shard, table in enumerate(_tables(rows, _CANDIDATES, sizes)):
+    for shard, table in enumerate(_tables(rows, _CANDIDATES, sizes), first):
         root.write_table(f"candidates/{shard_name(shard)}.parquet", table)
         written += len(table)
         report("candidates", written)
     shards = [{"kind": of.kind, "lane": of.lane, "rows": size} for of, shards in lanes for size in shards]
-    numbered = [{"shard": number} | shard for number, shard in enumerate(shards)]
-    root.write_table("plan/shards.parquet", pa.Table.from_pylist(numbered, schema=SHARD))
+    numbered = [{"shard": number} | shard for number, shard in enumerate(shards, first)]
+    root.write_table(f"{folder}/shards.parquet", pa.Table.from_pylist(numbered, schema=SHARD))
+
+
+def write_ruled_out(
+    rows: DuckDBPyConnection, root: Root, sources: Sequence[Source], folder: str = PLAN
+) -> None:
+    """Write what never gets a key: rejects, and candidates that their lists rule out."""
+    rows.execute("CREATE TABLE lists (number BIGINT, list VARCHAR)")
+    rows.executemany(
+        "INSERT INTO lists VALUES (?, ?)", [(i, source.list) for i, source in enumerate(sources)]
+    )
+    _write_table(rows, root, f"{folder}/rejects.parquet", _REJECTS)
+    _write_table(rows, root, f"{folder}/filtered.parquet", _FILTERED)
 
 
 def _tidy(root: Root, expected: Collection[str]) -> None:

@@ -2,10 +2,14 @@
 
 The caption is the one below the picture (reference). Where there is none it is the description of the file
 (attribution), if that is known to be in the row's language, else the alt text.
+
+The list names originals, of up to 100 megapixels. What is asked for in their place is a thumbnail of one of
+Wikimedia's standard widths, under the name that MediaWiki gives it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from pipelines.source.listing import Listing, another_format
@@ -43,10 +47,22 @@ _LANGUAGE_NAMES = (
     "|Tiếng Việt|日本語|中文|한국어|العربية|עברית|فارسی|हिन्दी|ไทย"
 )
 
+# An original, on whatever host: the two folders are from the md5 of its name.
+_ORIGINAL = r"(https?://[^/]+/wikipedia/[a-z_-]+)/([0-9a-f])/([0-9a-f]{2})/([^/?#]+\.(?i:jpe?g|png|gif|svg|webp|xcf|tiff?))"
+
 _SQL = r"""
 SELECT row, line, text,
     'image' AS kind,
     bare(f[3]) AS url,
+    -- A picture that is no wider than its thumbnail has none.
+    CASE WHEN coalesce(TRY_CAST(bare(f[12]) AS BIGINT), 2147483647) > $width_px::BIGINT
+            AND regexp_full_match(trim(bare(f[3])), $original)
+        THEN regexp_replace(trim(bare(f[3])), $original, '\1/thumb/\2/\3/\4/'
+            || CASE WHEN regexp_matches(trim(bare(f[3])), '(?i)\.tiff?$') THEN 'lossy-page1-' ELSE '' END
+            || $width_px::VARCHAR || 'px-\4'
+            || CASE WHEN regexp_matches(trim(bare(f[3])), '(?i)\.tiff?$') THEN '.jpg'
+                    WHEN regexp_matches(trim(bare(f[3])), '(?i)\.(svg|webp|xcf)$') THEN '.png' ELSE '' END)
+        END AS media_url,
     bare(f[1]) AS language,
     nullif(bare(f[2]), '') AS page_url,
     nullif(tidy(bare(f[8])), '') AS attribution,
@@ -64,7 +80,7 @@ FROM (SELECT *, tab_fields(text) AS f FROM records)
 
 
 def open_list(source: Source) -> Listing:
-    """Return the list, after a look at its header.
+    """Return the list, after a look at its header; it asks for originals.
 
     Raises:
         ListError: it has no header, or another one.
@@ -75,8 +91,18 @@ def open_list(source: Source) -> Listing:
         raise another_format(
             source, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
         )
-    values = {"languages": list(source.languages), "prefix": rf"^(?:{_LANGUAGE_NAMES})\s?:\s*"}
+    values = {
+        "languages": list(source.languages),
+        "prefix": rf"^(?:{_LANGUAGE_NAMES})\s?:\s*",
+        "original": _ORIGINAL,
+        "width_px": None,
+    }
     return Listing(RECORD, partial(text.batches, 1), _SQL, values)
+
+
+def at_width(listing: Listing, width_px: int | None) -> Listing:
+    """Return a list that asks for thumbnails of a width instead; None: for the originals."""
+    return replace(listing, values=dict(listing.values) | {"width_px": width_px})
 
 
 def warnings(source: Source) -> tuple[str, ...]:

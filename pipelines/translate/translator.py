@@ -24,6 +24,11 @@ def names(root: Root) -> list[str]:
     return [name for name in root.names("translators") if root.exists(_card(name))]
 
 
+def cards(root: Root) -> list[TranslatorCard]:
+    """Return the cards of all translators of a root, by name."""
+    return [TranslatorCard.model_validate_json(root.read(_card(name))) for name in names(root)]
+
+
 def _card(name: str) -> str:
     return f"translators/{name}/card.json"
 
@@ -69,7 +74,9 @@ class Translator:
         card = TranslatorCard.model_validate_json(root.read(_card(name)))
         data = root.read(_weights(name))
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
-            raise StorageError(f"the weights of translator {name!r} are not those of its card; train it again")
+            raise StorageError(
+                f"the weights of translator {name!r} are not those of its card; train it again"
+            )
         net = empty(card)
         try:
             net.load_state_dict(load(data))

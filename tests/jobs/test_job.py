@@ -57,6 +57,28 @@ def test_overrides_reach_every_key(file):
         pytest.param("shard_rows=0", r"shard_rows: input should be greater than .* \(found 0\)", id="range"),
         pytest.param("encode.clip=poket", r"encode.clip: .*'pocket'.*poket", id="union"),
         pytest.param("encode.clip.modl=x", r"encode.clip.modl|leads nowhere", id="into-a-word"),
+        pytest.param(
+            "encode.clip={modl: x}",
+            r"unknown key 'encode.clip.modl'; .* 'encode.clip.model'",
+            id="of-a-loader",
+        ),
+        pytest.param(
+            "encode.clap={loader: laion_clap, weight: x}",
+            r"nearest known one is 'encode.clap.weights'",
+            id="laion",
+        ),
+        pytest.param(
+            "encode.clap={loader: laion}",
+            r"encode.clap: loader must be one of transformers, laion_clap",
+            id="loader",
+        ),
+        pytest.param(
+            "encode.clap={revision: main}",
+            r"encode.clap.revision: a branch .* commit \(found 'main'\)",
+            id="branch",
+        ),
+        pytest.param("encode.clip={loader: transformers}", r"'encode.clip.weights' is missing", id="weights"),
+        pytest.param("encode.clip={loader: 'a-b:C'}", r"encode.clip.loader: .*pattern", id="module"),
         pytest.param("sources.0.split=train", r"a wit list has no 'split'", id="not-of-this-kind"),
         pytest.param("sources.9.kind=wit", r"sources.9.kind in .* leads nowhere", id="beyond-the-list"),
         pytest.param("shard_rows", r"'shard_rows' is not an override; write key.path=value", id="no-value"),

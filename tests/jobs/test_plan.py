@@ -20,6 +20,8 @@ def test_plan_tells_a_person_what_the_lists_hold(built):
 
     assert "languages: en 93, de 27" in text
     assert "labels: " in text
+    assert "different URLs to ask for, on " in text
+    assert "fetching takes about " in text
     assert "shards" in text
 
 

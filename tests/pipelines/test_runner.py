@@ -11,6 +11,8 @@ from pipelines.shards import Shard
 from pipelines.stage import check_chain
 
 SHARD = Shard(0, "image", "web", 6)
+# What the rows of every shard have.
+ROW = {"key": ["00000000"], "outcome": ["ok"], "reason": [""]}
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ class Memory:
 
     def read(self, shard):
         for number in range(self.batches):
-            yield {"n": [number]}
+            yield ROW | {"n": [number]}
 
     def commit(self, shard, batches, started):
-        self.kept += list(batches)
+        self.kept += [{name: batch[name] for name in batch.keys() - ROW.keys()} for batch in batches]
 
     def outcomes(self, shard):
         return Counter(ok=len(self.kept))
@@ -101,6 +103,53 @@ def test_an_error_comes_out_and_ends_all_threads(place):
 
     assert step.kept == []
     assert before == threading.active_count()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Takes two batches before it gives the first back, and both again at the end."""
+
+    name: str = "pairs"
+    reads: frozenset = frozenset({"m"})
+    adds: frozenset = frozenset({"pair"})
+
+    def open(self):
+        return self
+
+    def through(self, batches):
+        kept = []
+        for batch in batches:
+            kept.append(batch)
+            if len(kept) == 2:
+                yield from ({**each, "pair": [sum(other["m"][0] for other in kept)]} for each in kept)
+                kept = []
+
+
+def test_a_stream_sees_several_batches():
+    """Work with `through` may take a few batches together; they come out in order."""
+    step = Memory((Add("n", "m"), Pairs()))
+    Runner(step).run(SHARD)
+
+    assert [(n, 2 * (n // 2 * 2) + 3) for n in range(6)] == [
+        (batch["n"][0], batch["pair"][0]) for batch in step.kept
+    ]
+
+
+def test_a_failed_shard_is_not_worked_through():
+    """Once a later stage failed, the earlier ones stop reading."""
+    read = []
+
+    class Endless(Memory):
+        def read(self, shard):
+            for batch in super().read(shard):
+                read.append(batch)
+                yield batch
+
+    step = Endless((Add("n", "m"), Add("m", "o", fails_at=3)), batches=100_000)
+    with pytest.raises(RuntimeError, match="at 3"):
+        Runner(step).run(SHARD)
+
+    assert len(read) < 1000
 
 
 def test_check_chain_names_the_missing_column():

@@ -35,5 +35,5 @@ def test_outcomes_are_a_closed_list():
     """Every status has reasons; another reason is refused with the known ones."""
     assert set(STATUSES) == set(REASONS)
     assert str(outcome("dead", "http_404")) == "dead/http_404"
-    with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: http_404"):
+    with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: copyright"):
         outcome("dead", "http_500")

@@ -1,9 +1,12 @@
 import copy
+import io
 import logging
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import soundfile
 
 from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode, spaces_of_specs
@@ -12,7 +15,7 @@ from pipelines.encode.transformers_clap import TransformersClap
 from pipelines.shards import Shard, commit_vectors
 from pipelines.stage import check_chain
 from pipelines.storage import Root
-from schemas.vectors import COLUMNS_OF, spaces_of
+from schemas.vectors import COLUMNS_OF, smaller_batches_of, spaces_of
 
 CAPTIONS = ["a red bell", "two birds", "a bell", "rain", "  ", "a dog barks at night", "a drum"]
 MEMBERS = {"image": ("jpg",), "clip": ("0.jpg", "1.jpg", "2.jpg", "3.jpg", "flac"), "text": ()}
@@ -132,6 +135,49 @@ def test_bad_media_are_an_outcome(specs, samples, kind, member, data):
             np.testing.assert_array_equal(good[column][row], bad[column][row])
 
 
+@pytest.mark.parametrize(
+    "caption",
+    [pytest.param("dog " * 1250, id="5,000-characters"), pytest.param("\U0001f514 \u0000\u200f", id="odd")],
+)
+def test_any_caption_has_a_vector(specs, samples, caption):
+    """What is longer than the nets' context is cut; the rows beside it are as ever."""
+    good = run("image", specs, samples("image"))
+    batch = samples("image")
+    batch["caption"][2] = caption
+
+    made = run("image", specs, batch)
+
+    assert ["ok"] * 7 == made["outcome"]
+    for column in ("clip_text", "clap_text"):
+        assert made[column][2] is not None
+        for row in (0, 1, 3, 5, 6):
+            np.testing.assert_array_equal(good[column][row], made[column][row])
+
+
+@pytest.mark.parametrize(
+    ("samples_T", "found"),
+    [
+        # libsndfile takes a FLAC that ends with its header for a torn one.
+        pytest.param(np.zeros(0), ("invalid", "undecodable"), id="no-frames"),
+        pytest.param(np.zeros(1), ("ok", ""), id="one-frame"),
+        pytest.param(np.zeros(48_000), ("ok", ""), id="silence"),
+    ],
+)
+def test_sound_without_sound(specs, samples, samples_T, found):
+    """No frames is an outcome; silence, if the filter lets it through, has the vector of silence."""
+    batch = samples("clip", 3)
+    made = io.BytesIO()
+    soundfile.write(made, samples_T, 48_000, format="FLAC")
+    batch["flac"][1] = made.getvalue()
+
+    encoded = run("clip", specs, batch)
+
+    assert found == (encoded["outcome"][1], encoded["reason"][1])
+    vector_D = encoded["clap_audio"][1]
+    assert (vector_D is not None and bool(np.isfinite(vector_D).all())) == (found[0] == "ok")
+    assert ["ok", "ok"] == [encoded["outcome"][row] for row in (0, 2)]
+
+
 def test_rows_with_another_outcome_pass_through(specs, samples):
     """What an earlier stage ruled out is not touched, not even decoded."""
     batch = samples("image", 2)
@@ -223,6 +269,60 @@ def test_stages_chain_and_travel(specs, samples, kind):
     assert set(COLUMNS_OF[kind]) <= have
     assert chain == pickle.loads(pickle.dumps(chain))
     assert len({*chain, *copy.deepcopy(chain)}) == 2
+
+
+@pytest.mark.parametrize("kind", ["image", "clip", "text"])
+def test_a_vector_depends_on_its_row_alone(specs, samples, kind):
+    """Other neighbours, another order and two shards at once: the same bits for the same row."""
+    rows = 11
+    whole = samples(kind, rows)
+    expected = run(kind, specs, whole)
+    order = np.random.default_rng(0).permutation(rows)
+    shuffled = {name: [values[row] for row in order] for name, values in whole.items()}
+    halves = [{name: values[part] for name, values in shuffled.items()} for part in (slice(4), slice(4, 11))]
+    prepare, vectors = Prepare(kind, specs).open(), Vectors(kind, specs).open()
+
+    with ThreadPoolExecutor(2) as shards:
+        made = list(shards.map(lambda half: vectors(prepare(half)), halves))
+
+    for column in COLUMNS_OF[kind]:
+        bits = {}
+        for half in made:
+            for key, vector_D, norm in zip(half["key"], half[column], half[f"{column}_norm"], strict=True):
+                bits[key] = (None if vector_D is None else vector_D.tobytes(), norm)
+        for row, vector_D in enumerate(expected[column]):
+            there = None if vector_D is None else vector_D.tobytes()
+            assert (there, expected[f"{column}_norm"][row]) == bits[f"{row:08d}"]
+
+
+def test_batches_are_filled_across_read_batches(specs, samples):
+    """Nine read batches of one row are three forwards of four, not nine."""
+    tower = Broken()
+    tower.forward = lambda pieces_B: seen.append(len(pieces_B)) or np.ones((len(pieces_B), 3), np.float32)
+    space = specs["clip"].space.model_copy(update={"dims": 3, "encoder": f"counting:{id(tower)}"})
+    seen = []
+    counting = {"clip": EncoderSpec(space, BrokenLoader(tower, space))}
+    counting["clip"].open()["text"] = tower
+    batch = {"outcome": ["ok"], "reason": [""], "caption": [" "], "jpg": [b"one"]}
+
+    given = Prepare("image", counting).open().through(iter([batch] * 9))
+    made = list(Vectors("image", counting).open().through(given))
+
+    assert (9, [4, 4, 4]) == (len(made), seen)
+
+
+def test_smaller_batches_are_written_beside_the_space(specs, samples, tmp_path):
+    """A table that a GPU short of memory made says so; one of full batches says nothing."""
+    batch = run("image", specs, samples("image", 5))
+    spaces = spaces_of_specs(specs)
+    root = Root.at(str(tmp_path))
+    for number, sizes in enumerate(([4] * 5, [4, 2, 1, 4, 4])):
+        batch["clip_image_batch_rows"] = sizes
+        commit_vectors(root, "main", Shard(number, "image", "web", 5), spaces, [batch])
+
+    schemas = [root.read_table(f"vectors/main/0000{number}.parquet").schema for number in (0, 1)]
+    assert [{}, {"clip_image": 1}] == [smaller_batches_of(schema) for schema in schemas]
+    assert [spaces, spaces] == [spaces_of(schema) for schema in schemas]
 
 
 def test_vector_tables_are_the_same_bytes_every_time(specs, samples, tmp_path):

@@ -167,6 +167,18 @@ def test_weights_of_another_model(tiny_clip, tmp_path):
         OpenClip(edited(tiny_clip, tmp_path, widen), "", "fp32", 8).load()
 
 
+def test_a_tokenizer_of_another_net(tiny_clip, tmp_path):
+    """Where a configuration names none, open_clip takes its own, whose words the net may not have."""
+
+    def fewer_words(folder):
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"]["vocab_size"] = 1000
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+    with pytest.raises(ConfigError, match=r"knows 49408 tokens and the net 1000.*hf_tokenizer_name"):
+        OpenClip(edited(tiny_clip, tmp_path, fewer_words), "", "fp32", 8).space()
+
+
 @pytest.mark.parametrize(
     ("model", "weights", "said"),
     [

@@ -1,12 +1,24 @@
+import hashlib
+import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import get_args
 
 import pytest
 
 from pipelines.encode import pocket
+from pipelines.encode.loaders import LOADERS
+from pipelines.encode.own import Own
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
-from schemas.dataset import Encode
+from schemas.dataset import (
+    Encode,
+    LaionClapEncoder,
+    OpenClipEncoder,
+    TransformersClapEncoder,
+    TransformersClipEncoder,
+)
 
 
 @pytest.fixture
@@ -77,6 +89,86 @@ def test_pocket_is_found_by_name_not_by_path(monkeypatch, tiny_clip, tiny_clap, 
     assert not [space for space in spaces if str(tmp_path) in space.model_dump_json()]
 
 
+@dataclass(frozen=True)
+class Mine(Own):
+    """An encoder of one's own."""
+
+    weights: str
+    layers: tuple[int, ...] = ()
+    dims = 6
+    preprocessing = "none"
+
+    def load(self):
+        return {}
+
+
+@dataclass(frozen=True)
+class Precise(Mine):
+    precision: str = "fp32"
+
+
+def own(tmp_path, name="Mine", **keys):
+    (tmp_path / "mine.pt").write_bytes(b"weights")
+    asked = {"loader": f"{__name__}:{name}", "weights": str(tmp_path / "mine.pt")} | keys
+    return Encode.model_validate({"clip": asked, "clap": None} | {"precision": "bf16"})
+
+
+def test_ones_own_encoder_is_named_in_the_file(tmp_path):
+    """Other keys are arguments of the class, lists among them; its weights are hashed into its space."""
+    spec = resolve(own(tmp_path, layers=[3, 4]))["clip"]
+
+    assert (3, 4) == spec.loader.layers
+    assert f"{__name__}:Mine" == spec.space.encoder
+    assert hashlib.sha256(b"weights").hexdigest() == spec.space.weights_sha256
+    assert ("fp32", 6) == (spec.space.precision, spec.space.dims)
+    assert spec == pickle.loads(pickle.dumps(spec))
+
+
+def test_ones_own_encoder_may_take_a_precision(tmp_path):
+    """What the driver decided is given to a class that asks for it."""
+    assert "bf16" == resolve(own(tmp_path, "Precise"))["clip"].space.precision
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        pytest.param({"name": "Nobody"}, r"encode\.clip: there is no 'Nobody' in", id="class"),
+        pytest.param(
+            {"wieghts": "a"}, r"unexpected keyword argument 'wieghts'\); it takes weights, layers", id="key"
+        ),
+        pytest.param({"weights": "nowhere.pt"}, "Mine: there is no file nowhere.pt", id="weights"),
+        pytest.param({"loader": "no_such_module:Mine"}, "no_such_module'; .*PYTHONPATH", id="module"),
+    ],
+)
+def test_ones_own_encoder_that_cannot_be_made(tmp_path, keys, said):
+    """Each is one sentence that names the key, the class and what to do."""
+    with pytest.raises(ConfigError, match=said):
+        resolve(own(tmp_path, **keys))
+
+
+def test_every_loader_of_the_file_is_known():
+    """The words of schemas/dataset.py and of pipelines/encode/loaders.py are the same."""
+    said = {
+        (family, get_args(model.model_fields["loader"].annotation)[0])
+        for family, models in (
+            ("clip", (OpenClipEncoder, TransformersClipEncoder)),
+            ("clap", (TransformersClapEncoder, LaionClapEncoder)),
+        )
+        for model in models
+    }
+
+    assert said == set(LOADERS)
+
+
+@pytest.mark.parametrize("family", ["clip", "clap"])
+def test_what_was_measured_stays_with_the_space(tiny, family):
+    """The cosine to fp32 that was pinned is no other space, and is not forgotten."""
+    pinned = {name: spec.space for name, spec in resolve(tiny(precision="bf16")).items()}
+    pinned[family] = pinned[family].model_copy(update={"fp32_cosine": 0.9998})
+
+    assert 0.9998 == resolve(tiny(), pinned)[family].space.fp32_cosine
+
+
 def test_nothing_heavy_is_imported_before_it_is_needed():
     """Describing encoders, stages, an index and a lookup loads no net library."""
     code = (
@@ -88,3 +180,21 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert ended.stdout.strip() == "[]"
+
+
+def test_the_loss_of_a_precision_is_measured_once(tiny):
+    """A space below fp32 says how near it is; where it is pinned that is taken, and fp32 needs no number."""
+    measured = {family: spec.space for family, spec in resolve(tiny(precision="bf16")).items()}
+    again = {family: spec.space for family, spec in resolve(tiny(precision="bf16"), measured).items()}
+
+    cosines = [space.fp32_cosine for space in measured.values()]
+    assert [True, True] == [cosine is not None and 0.99 < cosine < 1 for cosine in cosines], cosines
+    assert cosines == [space.fp32_cosine for space in again.values()]
+    assert [None, None] == [spec.space.fp32_cosine for spec in resolve(tiny(precision="fp32")).values()]
+
+
+def test_auto_is_slow_rather_than_wrong(tiny, monkeypatch):
+    """Where the machine's fastest precision loses too much, the driver decides for fp32."""
+    monkeypatch.setattr("pipelines.encode.resolve._LEAST_COSINE", 1.1)
+
+    assert {"fp32"} == {spec.space.precision for spec in resolve(tiny()).values()}

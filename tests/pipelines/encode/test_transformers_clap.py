@@ -152,10 +152,17 @@ def test_silence_has_a_vector(spec):
     assert norms_N[0] > 0
 
 
-@pytest.mark.parametrize("text", ["", "dog " * 1250], ids=["empty", "5,000-characters"])
-def test_any_text_has_one_shape(spec, text):
-    """Texts are padded or cut to 77 tokens, or to the positions that the net has."""
-    assert spec.open()["text"].prepare(text).shape == (1, 2, 38)
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        pytest.param("", 16, id="empty"),
+        pytest.param("a dog barks at night", 32, id="a-caption"),
+        pytest.param("dog " * 1250, 38, id="5,000-characters"),
+    ],
+)
+def test_texts_have_few_shapes(spec, text, width):
+    """A text is padded to the narrowest width that holds it, and cut to the positions that the net has."""
+    assert (1, 2, width) == spec.open()["text"].prepare(text).shape
 
 
 def test_preparing_is_safe_in_threads(spec, flac):

@@ -185,6 +185,15 @@ class Server:
         request.transport.close()
         return response
 
+    async def under_length(self, request: web.Request) -> web.StreamResponse:
+        """Announce a tenth of what comes."""
+        assert request.transport is not None
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (len(JPEG) // 10)
+        request.transport.write(head + JPEG)
+        await asyncio.sleep(0.1)
+        request.transport.close()
+        return web.Response()
+
     async def over_length(self, request: web.Request) -> web.StreamResponse:
         """Announce more than anyone wants."""
         response = web.StreamResponse(headers={"Content-Length": str(10**12)})

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.errors import ConfigError
 from pipelines.fetch import cutting
 from pipelines.fetch.clips import FetchClips
 from schemas.dataset import Fetch
@@ -269,12 +268,6 @@ def test_the_same_media_give_the_same_bytes(work, asking, media):
     batch = asking(*named(media, "video.mp4", "six.flac"), source="folder", start_s=1.0, length_s=7.0)
 
     assert work(batch) == work(batch)
-
-
-def test_youtube_needs_a_template(work, asking):
-    """No page is fetched in place of a clip."""
-    with pytest.raises(ConfigError, match="media: template"):
-        work(asking("https://www.youtube.com/watch?v=---g-f_I2yQ", start_s=30.0, length_s=10.0))
 
 
 def test_ffmpeg_has_a_limit_of_time(work, asking, media, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.fetch.images import FetchImages
 from pipelines.stage import rows
-from schemas.dataset import Fetch
+from schemas.dataset import Fetch, Limit
 
 FAST = Fetch(timeout_s=2, retries=0, allow_private_hosts=True, max_bytes=2_000_000, max_pixels=2_000_000)
 
@@ -33,7 +33,7 @@ def outcomes(batch):
         ("status/410", "dead/http_410"),
         ("status/401", "blocked/http_401"),
         ("status/403", "blocked/http_403"),
-        ("status/429?after=60", "blocked/http_429"),
+        ("status/429?after=1", "blocked/http_429"),
         ("status/451", "blocked/http_451"),
         ("status/400", "transient/http_4xx"),
         ("status/418", "transient/http_4xx"),
@@ -47,9 +47,11 @@ def outcomes(batch):
         ("over_length", "invalid/too_many_bytes"),
         ("bomb", "invalid/too_many_bytes"),
         ("short_of_length", "transient/connection_reset"),
+        ("under_length", "invalid/not_http"),
         ("reset", "transient/connection_reset"),
         ("hops/10", "ok"),
         ("hops/11", "invalid/redirect_loop"),
+        ("hops/20", "invalid/redirect_loop"),
         ("nowhere", "invalid/bad_redirect"),
         ("to?url=ftp://example.org/a.jpg", "invalid/bad_redirect"),
         ("to?url=file:///etc/passwd", "invalid/bad_redirect"),
@@ -147,6 +149,25 @@ def test_no_more_requests_than_connections(server, asking):
     assert server.most_under_way == 7
 
 
+def test_who_waits_for_a_host_leaves_its_slot_to_others(server, asking):
+    """However many rows of a limited host there are before them, others are asked at once."""
+    limited = FAST.model_copy(update={"connections": 4, "limits": {"localhost": Limit(connections=1)}})
+    work = FetchImages(limited).open()
+    slow = [server.url(f"slow/{n}?s=0.1", host="localhost") for n in range(30)]
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(work, asking(*slow))
+        begun = time.monotonic()
+        others = work(asking(*[server.url(f"put/plain.jpg?{n}") for n in range(40)]))
+        took_s = time.monotonic() - begun
+        assert ["ok"] * 30 == outcomes(first.result())
+        slow_s = time.monotonic() - begun
+    work.close()
+
+    assert ["ok"] * 40 == outcomes(others)
+    assert took_s < slow_s / 2
+    assert server.most_under_way <= 4
+
+
 def test_batches_of_several_threads_overlap(work, server, asking):
     """Four shards are served at once, each with its own rows."""
     batches = [asking(*[server.url(f"slow/{t}/{n}?s=0.5") for n in range(5)]) for t in range(4)]
@@ -242,3 +263,26 @@ def test_an_error_of_ours_ends_the_batch(server, asking):
 
     assert outcomes(work(asking(server.url("put/plain.jpg")))) == ["ok"]
     work.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "asked"),
+    [
+        ("status/400", "ok", ["status/400", "put/plain.jpg"]),
+        ("status/404", "ok", ["status/404", "put/plain.jpg"]),
+        ("put/other.jpg", "ok", ["put/other.jpg"]),
+        ("status/429?after=1", "blocked/http_429", ["status/429"]),
+        ("status/500", "transient/http_5xx", ["status/500"]),
+        ("status/403", "blocked/http_403", ["status/403"]),
+    ],
+)
+def test_a_picture_without_a_thumbnail_is_had_itself(server, asking, answer, expected, asked):
+    """Only where the answer says that there is none; a host that has had enough is not asked for more."""
+    work = FetchImages(FAST).open()
+    thumbnail = [server.url(answer)] * 2
+    batch = work(asking(*thumbnail, source="wit", url=server.url("put/plain.jpg")))
+    work.close()
+
+    assert [expected] * 2 == outcomes(batch)
+    assert asked == [*server.asked]
+    assert {1} == {*server.asked.values()}

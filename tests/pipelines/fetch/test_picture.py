@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.fetch.picture import Pictures, exif_of
 from pipelines.fetch.truncation import is_cut_picture
-from schemas.dataset import Fetch
+from schemas.dataset import STORED_BY, Fetch
 
 MODES = ["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 WHOLE = [
@@ -42,6 +42,30 @@ def test_stored_as_img2dataset_stores_it(server, name, mode):
         original_width,
         original_height,
     ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resize_only_if_bigger": True},
+        {"resize_only_if_bigger": True, "skip_reencode": True},
+        {"resize_mode": "no", "skip_reencode": True},
+        {"upscale_interpolation": "nearest", "downscale_interpolation": "cubic"},
+        {"resize_mode": "center_crop", "image_size": 200, "encode_quality": 60},
+        {"resize_mode": "border", "downscale_interpolation": "lanczos"},
+    ],
+    ids="-".join,
+)
+def test_options_mean_what_they_mean_to_img2dataset(server, options):
+    """The same bytes come out, whatever is chosen."""
+    from img2dataset.resizer import Resizer
+
+    fetch = Fetch(**options)
+    pictures, resize = Pictures(fetch), Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
+    for name in ("plain.jpg", "small.jpg", "cmyk.jpg", "rgb.png", "alpha.png", "lossy.webp"):
+        data = server.files[name][0]
+
+        assert resize(io.BytesIO(data))[0] == pictures.stored(data).columns["jpg"]
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from pipelines.fetch.politeness import CONNECTIONS, LocalPermits
 from pipelines.fetch.web import Web, checked
-from schemas.dataset import Fetch
+from schemas.dataset import Fetch, Limit
 
 FETCH = Fetch(timeout_s=1, retries=0, allow_private_hosts=True)
 
@@ -20,15 +19,34 @@ class Recorder:
         self.wait_s = wait_s
         self.held: list[str] = []
         self.answers: list[tuple[str, int, float | None]] = []
+        self.starts = self.read_bytes = 0
 
     @asynccontextmanager
     async def permit(self, host):
         await asyncio.sleep(self.wait_s)
         self.held.append(host)
-        yield
+        yield self
+
+    def started(self):
+        self.starts += 1
+
+    async def took(self, read_bytes):
+        self.read_bytes += read_bytes
 
     def heard(self, host, status, retry_after_s):
         self.answers.append((host, status, retry_after_s))
+
+    def down(self, origin):
+        return None
+
+    def reached(self, origin):
+        pass
+
+    def failed(self, origin, became):
+        pass
+
+    async def close(self):
+        pass
 
 
 def got(url, permits=None, fetch=FETCH):
@@ -61,6 +79,7 @@ def test_every_hop_needs_a_permit_and_is_heard(server):
     got(server.url("hops/2"), permits)
 
     assert permits.held == ["127.0.0.1"] * 3
+    assert permits.starts == 3
     assert [status for _, status, _ in permits.answers] == [302, 302, 200]
 
 
@@ -131,24 +150,67 @@ def test_urls_are_made_whole_or_refused(url, base, expected):
     assert (str(found) if found else None) == expected
 
 
-def test_limited_hosts_are_asked_as_seldom_as_they_say():
-    """Wikimedia: two at once, over all its hosts; others have no limit of this kind."""
+def all_got(urls, fetch, at_once=4):
+    """Return the outcomes of GETs by one client, a few at once."""
 
-    async def most_at_once(*hosts):
-        permits = LocalPermits()
-        under_way = most = 0
+    async def get():
+        web = Web(fetch, None)
+        slots = asyncio.Semaphore(at_once)
 
-        async def ask(host):
-            nonlocal under_way, most
-            async with permits.permit(host):
-                under_way += 1
-                most = max(most, under_way)
-                await asyncio.sleep(0.01)
-                under_way -= 1
+        async def one(url):
+            async with slots:
+                return str((await web.get(url, io.BytesIO())).outcome)
 
-        await asyncio.gather(*(ask(host) for host in hosts * 10))
-        return most
+        try:
+            return await asyncio.gather(*(one(url) for url in urls))
+        finally:
+            await web.close()
 
-    assert CONNECTIONS["wikimedia.org"] == 2
-    assert asyncio.run(most_at_once("upload.wikimedia.org", "commons.wikimedia.org", "wikimedia.org")) == 2
-    assert asyncio.run(most_at_once("notwikimedia.org", "upload.wikimedia.org.evil.example")) == 20
+    return asyncio.run(get())
+
+
+def test_a_dead_host_is_given_up(server):
+    """After some failures in a row nobody tries it, and its rows become what they would have anyway."""
+    retrying = FETCH.model_copy(update={"retries": 1, "timeout_s": 5.0})
+    begun = time.monotonic()
+    outcomes = all_got([f"http://127.0.0.1:1/{number}" for number in range(2000)], retrying)
+
+    assert {"transient/connection_refused"} == {*outcomes}
+    # Each try again has a pause of a quarter of a second at least; 2,000 of them, four at once, take minutes.
+    assert time.monotonic() - begun < 10
+
+
+def test_a_broken_url_closes_no_host(server):
+    """Answers that never come and connections that break are of a URL; others of the host are asked on."""
+    urls = [server.url(f"reset/{number}") for number in range(12)]
+    urls += [server.url(f"slow/{number}?s=9") for number in range(12)]
+
+    outcomes = all_got([*urls, server.url("put/plain.jpg")], FETCH)
+    assert ["transient/connection_reset"] * 12 + ["transient/timeout"] * 12 + ["ok"] == outcomes
+
+
+def test_rows_past_their_budget_are_blocked(server):
+    """One 429 with a long pause: the host is left alone, and its other rows end as that one did."""
+    urls = [server.url("status/429?after=60"), *(server.url(f"put/plain.jpg?{n}") for n in range(20))]
+
+    assert {"blocked/http_429"} == {*all_got(urls, FETCH, at_once=1)}
+    assert 1 == server.asked.total()
+
+
+def test_a_short_pause_is_waited_out(server):
+    """Rows whose budget has room for it wait, and then have what the server has for them."""
+    urls = [server.url("status/429?after=1"), *(server.url(f"put/plain.jpg?{n}") for n in range(20))]
+    begun = time.monotonic()
+    patient = FETCH.model_copy(update={"timeout_s": 4.0})
+
+    assert ["blocked/http_429", *["ok"] * 20] == all_got(urls, patient, at_once=1)
+    assert time.monotonic() - begun >= 1
+
+
+def test_the_limits_of_the_file_hold(server):
+    """For hosts as the file names them."""
+    limited = FETCH.model_copy(update={"limits": {"127.0.0.1": Limit(connections=3)}})
+    outcomes = all_got([server.url(f"slow/{n}?s=0.05") for n in range(30)], limited, at_once=30)
+
+    assert ["ok"] * 30 == outcomes
+    assert 3 == server.most_under_way

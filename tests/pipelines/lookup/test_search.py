@@ -1,9 +1,13 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.open_clip import OpenClip
+from pipelines.encode.own import Part
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.lookup.search import Hit, Lookup
@@ -154,13 +158,47 @@ def asking_with(root, dataset, version, **encode):
     return Lookup.open(root, Dataset.model_validate(content), version)
 
 
-def test_another_encoder_is_refused(root, dataset, version, tiny_clip, jpeg):
+def test_another_encoder_is_refused(root, dataset, version, tiny_clip, tmp_path, jpeg):
     """Vectors of two spaces are never compared; both are named, and what differs."""
-    other = {"model": f"local-dir:{tiny_clip}", "batch_rows": 8}
-    lookup = asking_with(root, dataset, version, clip=other)
+    import torch
+    from safetensors.torch import load_file, save_file
 
-    with pytest.raises(SpaceError, match=r"batch_rows 8, not 4\); use the encoder"):
+    shutil.copytree(tiny_clip, tmp_path / "tiny-clip")
+    file = tmp_path / "tiny-clip" / "open_clip_model.safetensors"
+    save_file({name: tensor + torch.tensor(0.01) for name, tensor in load_file(file).items()}, file)
+    lookup = asking_with(root, dataset, version, clip={"model": f"local-dir:{file.parent}", "batch_rows": 4})
+
+    with pytest.raises(SpaceError, match=r"weights_sha256 .*\); use the encoder"):
         lookup.by_picture(jpeg(1))
+
+
+@dataclass(frozen=True)
+class Upgraded(OpenClip):
+    """The encoder of the dataset, under another version of its library that may not be like the old one."""
+
+    turned: bool = False
+
+    def space(self):
+        return super().space().model_copy(update={"library": "open_clip_torch 99"})
+
+    def load(self):
+        towers = super().load()
+        forward = towers["text"].forward
+        turned = Part(towers["text"].prepare, lambda pieces_B: np.roll(forward(pieces_B), 1, axis=1))
+        return towers | ({"text": turned} if self.turned else {})
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["the-same", "another"])
+def test_the_same_weights_in_another_library(root, dataset, version, lookup, tiny_clip, jpeg, turned):
+    """The dataset's own captions decide whether the same weights are still the same encoder."""
+    keys = {"model": f"local-dir:{tiny_clip}", "weights": "", "batch_rows": 4, "turned": turned}
+    asking = asking_with(root, dataset, version, clip={"loader": f"{__name__}:Upgraded"} | keys)
+
+    if turned:
+        with pytest.raises(SpaceError, match=r"open_clip_torch 99.*open_clip_torch 3.*mean cosine of 28 cap"):
+            asking.by_picture(jpeg(1))
+    else:
+        assert lookup.by_picture(jpeg(1)) == asking.by_picture(jpeg(1))
 
 
 def test_auto_asks_in_the_precision_of_the_vectors(root, dataset, version, lookup, jpeg):

@@ -35,6 +35,7 @@ def test_a_path_leads_back_to_its_row():
         "/pictures/cc3m/other-000004.jpg",
         "/pictures/laion/photo-000004.jpg",
         "/pictures/wit/0/00/World_000000.jpg",
+        "/wikipedia/commons/0/00/World_000000.jpg",
         "/clips/AAAAAAAAAAA_000000.mp4",
         "/clips/JsKFCCbChQw_000001.mp4",
         "/clips/JsKFCCbChQw_000000.webm",

@@ -78,7 +78,7 @@ def test_a_redirect_leads_to_the_picture(web):
     _, headers, _ = web.get(url)
     status, _, body = web.get(web.base + headers["Location"])
 
-    assert headers["Location"].startswith("/moved/pictures/wit/")
+    assert headers["Location"].startswith("/moved/wikipedia/commons/")
     assert status == 200
     assert body.endswith(JPEG_END)
 

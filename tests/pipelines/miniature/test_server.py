@@ -1,3 +1,4 @@
+import io
 import json
 import signal
 import subprocess
@@ -6,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from PIL import Image
 
 from pipelines.errors import StopJob
 from pipelines.miniature.rows import Row
@@ -30,6 +32,28 @@ def test_what_no_list_has_is_not_found(web):
 
     assert web.get(web.url(inside))[0] == 200
     assert [web.get(url)[0] for url in urls] == [404] * 3
+
+
+def test_thumbnails_are_as_on_wikimedia(web):
+    """At standard widths alone, of pictures that are wider and whole; the name is MediaWiki's."""
+
+    def thumbnail(oddity, width_px, page="", end=""):
+        home, _, path = web.odd(oddity, "wit").partition("/commons/")
+        name = path.rpartition("/")[2]
+        return web.get(f"{home}/commons/thumb/{path}/{page}{width_px}px-{name}{end}")
+
+    status, _, body = thumbnail("tiff", 120, "lossy-page1-", ".jpg")
+    assert (200, 120) == (status, Image.open(io.BytesIO(body)).width)
+    assert 200 == thumbnail("webp", 120, end=".png")[0]
+    assert 404 == thumbnail("webp", 120)[0]
+    assert 429 == thumbnail("plain", 300)[0]
+    assert 404 == thumbnail("gone_404", 120)[0]
+    assert [400] * 4 == [
+        thumbnail("plain", 330)[0],
+        thumbnail("tiny", 120)[0],
+        thumbnail("truncated", 120)[0],
+        thumbnail("svg", 120, end=".png")[0],
+    ]
 
 
 def test_requests_are_counted(web):

@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
 from pipelines.errors import ListError
+from pipelines.fetch import files
 from pipelines.source.folder import words
 
 
@@ -43,6 +47,29 @@ def test_folder(plan, album):
     assert done.column("url") == done.column("media_url")
     assert {"local"} == set(done.column("lane"))
     assert (4, {"no_caption": 1}) == (done.counts.rows_read, done.counts.filtered)
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_an_archive_is_a_folder(plan, album, kind):
+    """The same rows come out of it, and their URLs name its members."""
+    (album / "007.txt").write_text("")
+    loose = plan({"kind": "folder", "list": str(album)})
+    archive = shutil.make_archive(str(album.parent / "packed album"), kind, album)
+    done = plan({"kind": "folder", "list": archive})
+    places = [files.place_of(url) for url in done.column("media_url")]
+
+    assert loose.column("caption") == done.column("caption")
+    assert [files.Place(archive, name) for name in ("b/red bell.JPG", "dog_barking.wav", "z#1.mp4")] == places
+    assert {"local"} == set(done.column("lane"))
+
+
+def test_an_archive_that_is_cut_off(plan, album):
+    """Said before anything is planned."""
+    archive = Path(shutil.make_archive(str(album.parent / "packed"), "gztar", album))
+    archive.write_bytes(archive.read_bytes()[:-20])
+
+    with pytest.raises(ListError, match="damaged or cut off; download it again"):
+        plan({"kind": "folder", "list": str(archive)})
 
 
 def test_a_caption_that_is_not_utf8_is_a_reject(plan, album):

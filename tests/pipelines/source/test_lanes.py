@@ -69,6 +69,28 @@ def test_a_host_with_many_rows_is_a_lane(plan, written):
     assert all(row["lane"] in row["url"] for row in done.candidates if row["lane"] != "web")
 
 
+def test_lanes_follow_the_limits_of_the_file(plan, written):
+    """A host, all hosts of a domain together, and none for a host whose limit is lifted."""
+    hosts = {
+        "a.example": 1,
+        "farm1.photos.test": 2,
+        "farm2.photos.test": 3,
+        "photos.test": 4,
+        "own.photos.test": 5,
+    }
+    hosts |= {"upload.wikimedia.org": 6, "commons.wikimedia.org": 7, "notphotos.test": 8}
+    limits = {
+        "*.photos.test": {"connections": 4},
+        "own.photos.test": {"delay_s": 1},
+        "upload.wikimedia.org": None,
+    }
+    done = plan(
+        {"kind": "cc3m", "list": written("cc3m.tsv", rows(hosts))}, fetch={"limits": limits}, shard_rows=1000
+    )
+
+    assert {"web": 15, "*.photos.test": 9, "own.photos.test": 5, "*.wikimedia.org": 7} == lanes_of(done)
+
+
 def test_few_rows_are_one_lane(plan, written):
     """Where there is little to fetch, only limits count."""
     done = plan({"kind": "cc3m", "list": written("c", rows({"a.example": 499}))})

@@ -109,7 +109,57 @@ def test_provenance_is_kept(plan, written):
         found["licence"],
         found["source_row"],
     )
-    assert found["url"] == found["media_url"] == "https://upload.wikimedia.org/wikipedia/commons/a/ab/7.jpg"
+    assert found["url"] == "https://upload.wikimedia.org/wikipedia/commons/a/ab/7.jpg"
+
+
+WIKI = "https://upload.wikimedia.org/wikipedia/commons"
+
+
+@pytest.mark.parametrize(
+    ("url", "wide", "asked"),
+    [
+        (f"{WIKI}/a/ab/Bell.jpg", "5000", f"{WIKI}/thumb/a/ab/Bell.jpg/330px-Bell.jpg"),
+        (f"{WIKI}/a/ab/Bell.jpg", "", f"{WIKI}/thumb/a/ab/Bell.jpg/330px-Bell.jpg"),
+        (f"{WIKI}/a/ab/Bell.jpg", "331", f"{WIKI}/thumb/a/ab/Bell.jpg/330px-Bell.jpg"),
+        (f"{WIKI}/a/ab/Bell.jpg", "330", None),
+        (
+            f"{WIKI}/0/0f/B%C3%A4r_(1).PNG",
+            "900",
+            f"{WIKI}/thumb/0/0f/B%C3%A4r_(1).PNG/330px-B%C3%A4r_(1).PNG",
+        ),
+        (f"{WIKI}/0/0f/Map.svg", "900", f"{WIKI}/thumb/0/0f/Map.svg/330px-Map.svg.png"),
+        (f"{WIKI}/0/0f/A.webp", "900", f"{WIKI}/thumb/0/0f/A.webp/330px-A.webp.png"),
+        (f"{WIKI}/0/0f/A.tif", "900", f"{WIKI}/thumb/0/0f/A.tif/lossy-page1-330px-A.tif.jpg"),
+        (
+            "http://upload.wikimedia.org/wikipedia/de/a/ab/B.gif",
+            "900",
+            "http://upload.wikimedia.org/wikipedia/de/thumb/a/ab/B.gif/330px-B.gif",
+        ),
+        (f"{WIKI}/thumb/a/ab/Bell.jpg/330px-Bell.jpg", "900", None),
+        (f"{WIKI}/a/ab/Bell.jpg?x=1", "900", None),
+        (f"{WIKI}/a/ab/Bell.ogg", "900", None),
+        ("https://a.example/Bell.jpg", "900", None),
+    ],
+)
+def test_thumbnails_are_asked_for(plan, written, url, wide, asked):
+    """Under MediaWiki's names; never for a picture that is no wider, and the candidate is who it was."""
+    list_ = written("wit.tsv", tsv(row(0, image_url=url, original_width=wide)))
+    [found] = plan({"kind": "wit", "list": list_}).candidates
+    [original] = plan({"kind": "wit", "list": list_}, fetch={"wikimedia_width_px": None}).candidates
+
+    assert (url, asked or url) == (found["url"], found["media_url"])
+    assert original == found | {"media_url": url}
+
+
+def test_the_width_is_one_of_wikimedias(plan, written):
+    """Any other is answered 429 there, so it is refused here."""
+    wit = {"kind": "wit", "list": written("wit.tsv", tsv(row(0, original_width="9000")))}
+
+    assert [f"{WIKI}/thumb/a/ab/0.jpg/960px-0.jpg"] == plan(wit, fetch={"wikimedia_width_px": 960}).column(
+        "media_url"
+    )
+    with pytest.raises(ValueError, match="20, 40, 60, 120, 250, 330, 500, 960"):
+        plan(wit, fetch={"wikimedia_width_px": 300})
 
 
 def test_no_caption_in_any_column(plan, written):

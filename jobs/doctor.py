@@ -1,0 +1,71 @@
+"""Look at what this machine has of what a dataset needs, and say what to do about the rest.
+
+echolens doctor                          # ffmpeg, yt-dlp, a JavaScript runtime, GPU, hub, disk, Ray
+echolens doctor animals.yaml             # and what this dataset needs: weights, lists, contact, cookies, room
+echolens doctor animals.yaml --json
+echolens doctor --encoder my_encoder:Mine weights=mine.pt    # an encoder of your own, property by property
+
+The exit code is 0 if nothing is missing; a warning is no fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from jobs.job import load, run
+from pipelines.doctor import encoder_findings, findings
+from pipelines.errors import ConfigError
+from pipelines.machine import Finding
+
+
+def line(finding: Finding) -> str:
+    """Return a finding as one line."""
+    advice = f": {finding.advice}" if finding.advice else ""
+    return f"{finding.state:<8}{finding.name:<12}{finding.found}{advice}"
+
+
+def _looking(asked: argparse.Namespace) -> Iterator[Finding]:
+    if not asked.encoder:
+        return findings(load(asked.file, asked.overrides) if asked.file else None)
+    # The class may lie in the folder that a person works in.
+    sys.path.insert(0, str(Path.cwd()))
+    pairs = [*([asked.file] if asked.file else []), *asked.overrides]
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise ConfigError(f"{wrong[0]!r} is no key of an encoder; write key=value after --encoder")
+    keys = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    return encoder_findings(asked.encoder, keys)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print every finding as it is made; end with 1 if something is missing."""
+    parser = argparse.ArgumentParser(
+        prog="echolens doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the dataset's YAML file, or its root")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument(
+        "--encoder", metavar="MODULE:CLASS", help="test an encoder of your own, and nothing else"
+    )
+    parser.add_argument("--json", action="store_true", help="a list of objects: name, state, found, advice")
+    asked = parser.parse_intermixed_args(argv)
+    looking = _looking(asked)
+    made: list[Finding] = []
+    for finding in looking:
+        made.append(finding)
+        if not asked.json:
+            print(line(finding), flush=True)
+    if asked.json:
+        print(json.dumps([asdict(finding) for finding in made], indent=2))
+    if any(finding.state == "missing" for finding in made):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

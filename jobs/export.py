@@ -1,0 +1,59 @@
+"""Write the vectors of a dataset for another tool.
+
+echolens export /data/animals --to clip-retrieval /data/animals_clip
+echolens export s3://bucket/animals --to clip-retrieval vectors --family clap
+clip-retrieval index --embeddings_folder /data/animals_clip --index_folder /data/index
+
+The folder holds img_emb/*.npy (audio_emb for clap), text_emb/*.npy and metadata/*.parquet, row by row the
+same sample. Rows that lack a vector and rows that are gone are left out. Nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from jobs.job import load, run
+from jobs.progress import ReadProgress
+from pipelines.pin import in_set
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+from schemas.vectors import Family
+
+if TYPE_CHECKING:
+    from pipelines.clip_retrieval import Exported
+
+
+def export(dataset: Dataset, into: Path, family: Family) -> Exported:
+    """Write the current version of a dataset's set of vectors and say what was written."""
+    from pipelines import versions
+    from pipelines.clip_retrieval import Export
+
+    root = Root.at(dataset.root)
+    asked = Export(root, dataset.shard_rows, versions.of_set(root, dataset.encode.set), family)
+    with ReadProgress() as progress:
+        return asked.write(into, lambda rows: progress.read("vectors", rows))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Export, and say how much."""
+    parser = argparse.ArgumentParser(
+        prog="echolens export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
+    parser.add_argument("--to", required=True, choices=["clip-retrieval"], help="whose layout")
+    parser.add_argument("into", metavar="DIR", type=Path, help="a folder that is not there yet")
+    parser.add_argument("--family", choices=get_args(Family), default="clip", help="clip if not given")
+    parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
+    asked = parser.parse_args(argv)
+    dataset = load(asked.target)
+    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    made = export(dataset, asked.into, asked.family)
+    left = f"; {made.without} rows lack a vector and were left out" if made.without else ""
+    print(f"{made.rows} rows in {made.parts} parts in {asked.into}{left}")
+
+
+if __name__ == "__main__":
+    run(main)

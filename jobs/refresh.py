@@ -1,0 +1,163 @@
+"""Bring a dataset up to date: new rows, rows that can come back, rows that are gone; then the next version.
+
+echolens refresh animals.yaml
+echolens refresh animals.yaml --recheck
+echolens refresh animals.yaml --retry dead blocked/http_403
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.build import build, finish, resolve
+from jobs.job import load, run
+from jobs.progress import ReadProgress
+from jobs.status import funnel, state
+from jobs.submit import add_address, submit
+from pipelines.errors import ConfigError
+from pipelines.storage import Root
+from schemas.dataset import RETRY_DAYS, Dataset
+from schemas.outcome import REASONS
+
+if TYPE_CHECKING:
+    from pipelines.apart import Report
+    from pipelines.lease import Lease
+    from pipelines.refresh import Asked, Changes
+    from schemas.version import Version
+
+
+def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
+    """Find out what is to be done, do it, and publish it; return the current version and what changed.
+
+    A job that was killed is brought to its end first. A root without a dataset is built, and nothing changed.
+
+    Args:
+        dataset: what is wanted.
+        asked: for this once.
+    """
+    from pipelines import lease, pin, plans
+    from pipelines.fetch.checks import check_sources
+    from pipelines.refresh import plan_refresh
+
+    root = Root.at(dataset.root)
+    root.check()
+    if not plans.folders(root):
+        return build(dataset), None
+    check_sources(dataset)
+    pin.check(root, dataset)
+    with lease.held(root, "refresh") as held:
+        version = _whole(dataset, root, held)
+        same = pin.is_same(root, dataset)
+        if not same:
+            resolve(dataset, root)
+        with ReadProgress() as reading:
+            changes = plan_refresh(dataset, root, version, asked, reading.read)
+        if version and not (changes.any or asked.publish):
+            if not same:
+                pin.pin(root, dataset)  # what it says from here on is for rows to come
+            return version, changes
+        held.check()
+        return _through(dataset, root, held, changes), changes
+
+
+def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
+    """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
+    from pipelines import pin, versions
+    from pipelines.verify import damages
+
+    version = versions.unchanged(root, dataset.encode.set)
+    damaged = damages(root, [version]) if version else []
+    if version and not damaged:
+        return version
+    specs = resolve(dataset, root)
+    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    try:
+        return finish(dataset, root, specs, held, damaged, "refresh")
+    except versions.NothingArrived:
+        return None
+
+
+def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Version:
+    """Do what was planned, and publish it. Without shards there is nothing for Ray to do."""
+    from pipelines import pin
+    from pipelines.apart import apart
+
+    if not changes.shards:
+        pin.pin(root, dataset)
+        return apart(_publish, root, dataset)
+    specs = resolve(dataset, root)
+    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    return finish(dataset, root, specs, held, job="refresh")
+
+
+def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> Version:
+    from pipelines import versions
+
+    return versions.publish(root, dataset)
+
+
+def described(changes: Changes) -> str:
+    """Return what changed, as a line."""
+    words = {
+        "new": changes.new,
+        "tried again": changes.retried,
+        "no longer listed": changes.unlisted,
+        "listed again": changes.listed_again,
+        "link dead for the first time": changes.missing,
+        "link gone": changes.gone,
+    }
+    said = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
+    checked = f"; {changes.asked:,} links asked for" if changes.asked else ""
+    return f"refresh: {said or 'nothing new'}{checked}"
+
+
+def _outcome(name: str) -> str:
+    status, _, reason = name.partition("/")
+    if status not in RETRY_DAYS or (reason and reason not in REASONS.get(status, ())):  # type: ignore[call-overload]
+        raise ConfigError(
+            f"--retry {name} names no outcome that can be tried again; give one of {', '.join(RETRY_DAYS)}, "
+            "or one with its reason as `echolens status` shows it"
+        )
+    return name
+
+
+def main(argv: Sequence[str]) -> None:
+    """Refresh, and show what changed and what became of every row."""
+    parser = argparse.ArgumentParser(
+        prog="echolens refresh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", metavar="FILE|ROOT", help="the dataset's YAML file, or its root")
+    parser.add_argument(
+        "--retry",
+        nargs="+",
+        default=[],
+        metavar="OUTCOME[/REASON]",
+        help="try these again whenever they were tried last",
+    )
+    parser.add_argument("--recheck", action="store_true", help="ask whether the links of samples still live")
+    parser.add_argument("--publish", action="store_true", help="publish a version even if nothing changed")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_address(parser)
+    asked = parser.parse_intermixed_args(argv)
+
+    from pipelines.refresh import Asked
+
+    retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)
+    overrides = [*asked.overrides, *(name for name in asked.retry if "=" in name)]
+    if asked.address:
+        flags = [*(("--retry", *retry) if retry else ())]
+        flags += [f"--{name}" for name in ("recheck", "publish") if getattr(asked, name)]
+        sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
+    dataset = load(asked.file, overrides)
+    version, changes = refresh(dataset, Asked(retry, asked.recheck, asked.publish))
+    if changes:
+        print(f"{described(changes)}; version {version.number}", file=sys.stderr)
+    print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
+
+
+if __name__ == "__main__":
+    run(main)

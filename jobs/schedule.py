@@ -1,0 +1,121 @@
+"""Let the machine's own scheduler refresh a dataset: nothing of ours stays running in between.
+
+    echolens schedule animals.yaml --cron '30 4 * * 1' --to crontab --install
+    echolens schedule animals.yaml --cron @daily --to systemd --timezone Europe/London
+    echolens schedule animals.yaml --cron '0 */6 * * *' --to kubernetes --address http://ray-head:8265
+
+Without --install the entry is printed. Overlap, missed runs and restarts need no state beside the root's:
+its lease lets one job through at a time, and its versions say what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import which
+
+from jobs.entries import Entry, crontab, kubernetes, systemd
+from jobs.job import check_root, content_of, load, run
+from jobs.submit import add_address
+from jobs.timetable import parse
+from pipelines.errors import ConfigError
+
+
+def entry_of(file: str, cron: str, timezone: str | None, address: str | None) -> Entry:
+    """Check what is asked for and return it as an entry.
+
+    Raises:
+        ConfigError: the file or the expression is wrong, or the cluster's nodes would not see the root.
+    """
+    timetable = parse(cron, timezone)
+    content = content_of(file)
+    dataset = load(file)
+    if address:
+        check_root(str(content["root"]))
+    return Entry(dataset.name, Path(file).resolve(), timetable, address)
+
+
+def install_crontab(entry: Entry) -> None:
+    """Put an entry into this user's crontab, in the place of an older one for the same file.
+
+    Raises:
+        ConfigError: there is no cron, or it refuses.
+    """
+    program = which("crontab")
+    if program is None:
+        raise ConfigError(
+            "there is no `crontab` command here; install cron (Debian: package cron), or see --to systemd"
+        )
+    listed = subprocess.run([program, "-l"], capture_output=True, text=True, check=False)
+    before = listed.stdout.splitlines() if listed.returncode == 0 else []
+    lines = crontab(entry)
+    if lines[0] in before:
+        at = before.index(lines[0])
+        del before[at : at + len(lines)]
+    text = "\n".join([*before, *lines]) + "\n"
+    put = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
+    if put.returncode:
+        raise ConfigError(f"crontab refused the entry ({' '.join(put.stderr.split())}); see `man 5 crontab`")
+
+
+def install_systemd(entry: Entry) -> None:
+    """Write a timer and its service for this user and start the timer.
+
+    Raises:
+        ConfigError: there is no systemd for this user.
+    """
+    for path, text in systemd(entry).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    unit = f"{entry.unit}.timer"
+    program = which("systemctl")
+    if program is None:
+        raise ConfigError(
+            "there is no systemd here; the units are written, see --to crontab for this machine"
+        )
+    for words in (["daemon-reload"], ["enable", "--now", unit]):
+        told = subprocess.run([program, "--user", *words], capture_output=True, text=True, check=False)
+        if told.returncode:
+            raise ConfigError(
+                f"systemd did not take {unit}, which is written ({' '.join(told.stderr.split())}); "
+                f"run `systemctl --user enable --now {unit}` where this user has a session"
+            )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print the entry of a scheduler, or install it."""
+    parser = argparse.ArgumentParser(
+        prog="echolens schedule", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", metavar="FILE", help="the dataset's YAML file")
+    parser.add_argument("--cron", required=True, metavar="EXPR", help="five fields, or @daily and the like")
+    parser.add_argument("--to", required=True, choices=("crontab", "systemd", "kubernetes"))
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="such as Europe/London; the machine's if not given"
+    )
+    parser.add_argument("--install", action="store_true", help="put it in place: crontab and systemd")
+    parser.add_argument("--image", default=None, help="kubernetes: the image built from jobs/kube/Dockerfile")
+    add_address(parser)
+    asked = parser.parse_args(argv)
+    entry = entry_of(asked.file, asked.cron, asked.timezone, asked.address)
+    if asked.to == "kubernetes":
+        if asked.install:
+            raise ConfigError("--install is for this machine; pipe what is printed to `kubectl apply -f -`")
+        print(kubernetes(entry, asked.image), end="")
+        return
+    if asked.install:
+        (install_crontab if asked.to == "crontab" else install_systemd)(entry)
+        next_time = entry.timetable.following().isoformat(sep=" ", timespec="minutes")
+        print(f"schedule: {entry.name} is refreshed next at {next_time}", file=sys.stderr)
+        return
+    if asked.to == "crontab":
+        print("\n".join(crontab(entry)))
+        return
+    print("\n".join(f"# {path}\n{text}" for path, text in systemd(entry).items()), end="")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,64 @@
+"""Large files of an object store, kept on this machine by their sha256, so that they can be mapped.
+
+They lie in XDG_CACHE_HOME/echolens (~/.cache/echolens). What is unused for a month goes when another comes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines.conditional import TEMPORARY
+from pipelines.errors import StorageError
+from pipelines.reported import reported
+from pipelines.storage import Root
+
+_KEPT_S = 30 * 24 * 3600
+
+
+def folder() -> Path:
+    """Return where the files are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "echolens"
+
+
+def cached(root: Root, name: str, sha256: str) -> Path:
+    """Return a local copy of a file, fetched if this machine has none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StorageError: its bytes are others than `sha256` says.
+    """
+    place = folder() / sha256
+    if not place.exists():
+        _fetch(root, name, sha256, place)
+    place.touch()
+    return place
+
+
+def _fetch(root: Root, name: str, sha256: str, place: Path) -> None:
+    scratch = place.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    with reported(str(place.parent)):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _forget(place.parent)
+    try:
+        with reported(root.url, "read"):
+            root.fs.get_file(root.path(name), str(scratch))
+        if Root.at(str(scratch.parent)).sha256(scratch.name) != sha256:
+            raise StorageError(
+                f"{root.url}/{name} is not the file that its card names; "
+                "take that version away and run the build again"
+            )
+        scratch.replace(place)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _forget(place: Path) -> None:
+    for path in place.iterdir():
+        with suppress(OSError):  # another process may have been quicker
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                path.unlink()

@@ -1,0 +1,104 @@
+"""What no version that is kept names: old versions, their indices, and what jobs that were killed left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from pipelines import plans, versions
+from pipelines.conditional import TEMPORARY
+from pipelines.storage import Root
+from schemas.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """A file that may go.
+
+    Attributes:
+        path: below the root.
+        bytes: that it takes.
+    """
+
+    path: str
+    bytes: int
+
+
+def kept_versions(root: Root, keep: int) -> list[Version]:
+    """Return the newest versions of every set of vectors, so many of each, the oldest first.
+
+    A version with shards that were purged is kept by none.
+    """
+    found: dict[str, list[Version]] = {}
+    dropped = plans.dropped(root)
+    for number in reversed(versions.numbers(root)):
+        version = versions.read(root, number)
+        of_set = found.setdefault(version.set, [])
+        if len(of_set) < keep and not (dropped and dropped & _shards(root, version)):
+            of_set.append(version)
+    return sorted((version for of_set in found.values() for version in of_set), key=lambda v: v.number)
+
+
+def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
+    """Return every file that no kept version and no plan names.
+
+    Runs, reports, translators and what they generated are nobody's but a person's: they stay.
+    """
+    wanted = {file.path for version in kept for file in (*version.tables, *version.indices)}
+    wanted |= {f"versions/{version.number:04d}.json" for version in kept}
+    numbers = {shard.number for shard in plans.shards(root)}
+    for version in kept:
+        numbers |= _shards(root, version)
+    found = [
+        Waste(path, size)
+        for path, size in _below(root, ("versions", *_folders(root, "indices")))
+        if path not in wanted
+    ]
+    for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
+        number = path.rpartition("/")[2][:5]
+        if not (number.isdigit() and int(number) in numbers):
+            found.append(Waste(path, size))
+    found += [Waste(path, size) for path, size in _below(root, ("", "plan")) if TEMPORARY in path]
+    return sorted(set(found), key=lambda one: one.path)
+
+
+def remove(root: Root, files: Iterable[Waste]) -> None:
+    """Remove files; a version's manifest goes first, so that none is ever there without its files."""
+    for one in sorted(files, key=lambda one: (not _is_manifest(one.path), one.path)):
+        root.remove(one.path)
+
+
+def traces(root: Root, shards: Collection[int]) -> list[Waste]:
+    """Return what else shows media of some shards: reports, and files that were set aside as damaged."""
+    found = _below(root, ["reports"])
+    aside = [f"runs/{name}" for name in root.names("runs") if name.endswith("-set-aside")]
+    sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.names(f"{folder}/vectors")]
+    for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
+        number = path.rpartition("/")[2][:5]
+        if number.isdigit() and int(number) in shards:
+            found.append((path, size))
+    return [Waste(path, size) for path, size in found]
+
+
+def _shards(root: Root, version: Version) -> frozenset[int]:
+    return frozenset(shard.number for shard in versions.shards(root, version))
+
+
+def _is_manifest(path: str) -> bool:
+    return path.startswith("versions/") and path.endswith(".json")
+
+
+def _folders(root: Root, above: str) -> list[str]:
+    """Return the folders below indices/ and vectors/ that hold files."""
+    sets = [f"{above}/{name}" for name in root.names(above)]
+    if above == "vectors":
+        return sets
+    return [f"{folder}/{name}" for folder in sets for name in root.names(folder)]
+
+
+def _below(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:
+    return [
+        (f"{folder}/{name}".lstrip("/"), size)
+        for folder in folders
+        for name, size in sorted(root.sizes(folder).items())
+    ]

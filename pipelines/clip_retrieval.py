@@ -1,0 +1,172 @@
+"""The vectors of a version -> a folder that clip-retrieval reads: img_emb, text_emb, metadata."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import versions
+from pipelines.errors import ConfigError, StorageError
+from pipelines.shards import Shard, vectors_marker
+from pipelines.storage import Root
+from schemas.candidate import place_of
+from schemas.vectors import Column, Family, spaces_of
+from schemas.version import Version
+
+# Rows of a file: 100 MB of 512 numbers in float16, and one more of these in memory.
+PART_ROWS = 100_000
+
+# clip-retrieval's words for the vectors of a column; it has none for sounds.
+_FOLDERS: Mapping[Family, Mapping[Column, str]] = {
+    "clip": {"clip_image": "img_emb", "clip_text": "text_emb"},
+    "clap": {"clap_audio": "audio_emb", "clap_text": "text_emb"},
+}
+_SCRATCH = ".tmp-"
+_Part = tuple[pa.Table, dict[Column, np.ndarray]]
+_OF_CANDIDATE = ("caption", "url", "source", "kind", "licence", "language", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        rows: in every folder, in one order.
+        parts: files in every folder.
+        without: rows of the version that lack one of the vectors.
+    """
+
+    rows: int
+    parts: int
+    without: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """The vectors of one family in a version, as clip-retrieval's `inference` would have written them.
+
+    Rows are in the order of their keys; row n of every file is one sample. A row that lacks a vector, or is
+    gone, is left out. `image_path` is the key of the row.
+
+    Attributes:
+        root: of the dataset.
+        shard_rows: of the dataset.
+        version: which.
+        family: whose vectors.
+    """
+
+    root: Root
+    shard_rows: int
+    version: Version
+    family: Family = "clip"
+
+    def write(self, into: Path, said: Callable[[int], None] = lambda _: None) -> Exported:
+        """Write a folder: all of it or nothing.
+
+        Args:
+            into: a folder that is not there yet, or is empty.
+            said: told how many rows of the version have been read, shard after shard.
+
+        Raises:
+            ConfigError: there is something in the folder, or the version has no such vectors.
+        """
+        if into.is_file() or (into.is_dir() and any(into.iterdir())):
+            raise ConfigError(f"{into} is there already and nothing is overwritten; name another folder")
+        if missing := [column for column in self._columns if not self.version.vectors.get(column)]:
+            raise ConfigError(
+                f"version {self.version.number} of {self.root.url} has no vectors in "
+                f"{' and '.join(missing)}; choose another family than {self.family}"
+            )
+        scratch = into.with_name(f"{_SCRATCH}{uuid.uuid4().hex}-{into.name}")
+        try:
+            into.parent.mkdir(parents=True, exist_ok=True)
+            made = self._written(scratch, said)
+            scratch.replace(into)
+        except OSError as error:
+            raise StorageError(f"{into} cannot be written ({error}); choose another folder") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return made
+
+    @property
+    def _columns(self) -> tuple[Column, ...]:
+        return tuple(_FOLDERS[self.family])
+
+    def _written(self, into: Path, said: Callable[[int], None]) -> Exported:
+        removed = versions.removed(self.root, self.version.number)["key"].combine_chunks()
+        seen = without = rows = parts = 0
+
+        def shards() -> Iterator[_Part]:
+            nonlocal seen, without
+            for shard in versions.shards(self.root, self.version):
+                part, lacking = self._whole_rows(shard, removed)
+                seen, without = seen + shard.rows, without + lacking
+                said(seen)
+                yield part
+
+        # clip-retrieval pads its numbers by how many parts there are; here, by how many there may be.
+        most = min(self.version.vectors[column] for column in self._columns)
+        digits = len(str(-(-most // PART_ROWS)))
+        for metadata, vectors in _parts(shards(), self._columns):
+            for column, folder in _FOLDERS[self.family].items():
+                (into / folder).mkdir(parents=True, exist_ok=True)
+                np.save(into / folder / f"{folder}_{parts:0{digits}d}.npy", vectors[column])
+            (into / "metadata").mkdir(exist_ok=True)
+            pq.write_table(metadata, into / "metadata" / f"metadata_{parts:0{digits}d}.parquet")
+            rows, parts = rows + metadata.num_rows, parts + 1
+        if not rows:
+            raise ConfigError(
+                f"no row of {self.root.url} has both {' and '.join(self._columns)}; export another family"
+            )
+        return Exported(rows, parts, without)
+
+    def _whole_rows(self, shard: Shard, removed: pa.Array) -> tuple[_Part, int]:
+        """The rows of a shard that are not gone and have every vector, and how many lack one."""
+        name = vectors_marker(self.version.set, shard)
+        table = self.root.read_table(name, columns=["key", *self._columns])
+        table = table.filter(pc.invert(pc.is_in(table["key"], value_set=removed)))
+        there = table.num_rows
+        for column in self._columns:
+            table = table.filter(table[column].is_valid())
+        keys = table["key"].to_pylist()
+        rows = [place_of(key, self.shard_rows)[1] for key in keys]
+        candidates = self.root.read_table(f"candidates/{shard.name}.parquet", columns=list(_OF_CANDIDATE))
+        metadata = candidates.take(pa.array(rows, type=pa.int64()))
+        metadata = metadata.add_column(0, "image_path", pa.array(keys, type=pa.string()))
+        spaces = spaces_of(table.schema)
+        vectors = {}
+        for column in self._columns:
+            of = table[column].combine_chunks()
+            vectors[column] = of.flatten().to_numpy(zero_copy_only=False).reshape(-1, of.type.list_size)
+        said = {column: str(spaces[column]) for column in self._columns}
+        return (metadata.replace_schema_metadata(said), vectors), there - len(keys)
+
+
+def _parts(shards: Iterator[_Part], columns: Sequence[Column]) -> Iterator[_Part]:
+    """Gather shards into parts of `PART_ROWS` rows; the last one is shorter."""
+    tables: list[pa.Table] = []
+    vectors: list[dict[Column, np.ndarray]] = []
+
+    def taken(rows: int) -> _Part:
+        nonlocal tables, vectors
+        table = pa.concat_tables(tables)
+        whole = {column: np.concatenate([one[column] for one in vectors]) for column in columns}
+        tables = [table.slice(rows)]
+        vectors = [{column: whole[column][rows:] for column in columns}]
+        return table.slice(0, rows), {column: whole[column][:rows] for column in columns}
+
+    for table, of in shards:
+        tables.append(table)
+        vectors.append(of)
+        while sum(one.num_rows for one in tables) >= PART_ROWS:
+            yield taken(PART_ROWS)
+    if rows := sum(one.num_rows for one in tables):
+        yield taken(rows)

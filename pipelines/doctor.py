@@ -1,0 +1,162 @@
+"""What a dataset needs, looked at before it is built: one finding for each thing, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines import machine
+from pipelines.apart import Report, apart
+from pipelines.errors import ConfigError, EcholensError
+from pipelines.machine import Finding, size
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+if TYPE_CHECKING:
+    from schemas.dataset import Encode
+    from schemas.plan import PlanCounts
+
+# img2dataset's own figure: 29.9 GB for a million JPEGs of 256 px.
+_PICTURE_BYTES_256 = 30_000
+# Ten seconds of 16-bit 48 kHz mono are 960 kB, of which FLAC leaves 40 to 90 %; four frames come on top.
+_SOUND_BYTES_PER_S = 86_000
+_CLIP_S = 10.0
+# Of one row, in table, tar and index: four vectors of 512 float16, a kilobyte each, three times.
+_VECTORS_BYTES = 12_000
+
+
+def encoder_findings(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what the test kit found of an encoder of one's own.
+
+    Args:
+        encoder: its module:Class.
+        keys: the other keys of the dataset's file.
+    """
+    from pipelines.encode.kit import check
+
+    for found in check(encoder, keys):
+        yield Finding("encoder", "ok" if found.ok else "missing", found.what, found.wrong)
+
+
+def findings(dataset: Dataset | None) -> Iterator[Finding]:
+    """Yield what was found, one thing after the other.
+
+    Args:
+        dataset: whose needs decide what is missing; None looks at what any dataset may need.
+    """
+    yield machine.ffmpeg()
+    yield machine.yt_dlp_version()
+    yield machine.javascript(needed=dataset is not None and _asks_youtube(dataset))
+    if dataset is not None and dataset.fetch.video.cookies_file is not None:
+        yield machine.cookies(dataset.fetch.video)
+    yield machine.gpu()
+    hub = machine.hub()
+    yield hub
+    if dataset is None:
+        yield _scratch()
+    else:
+        yield _weights(dataset.encode, hub_answers=hub.state == "ok")
+        yield _contact(dataset)
+        yield from _lists_and_disk(dataset)
+    yield machine.ray_starts()
+
+
+def _asks_youtube(dataset: Dataset) -> bool:
+    from pipelines.fetch.checks import on_youtube
+
+    videos = [source for source in dataset.sources if source.kind in ("audiocaps", "vggsound")]
+    asked = any(source.take == "media" and source.media is None for source in videos)
+    return asked and on_youtube(dataset.fetch.video.site)
+
+
+def _weights(encode: Encode, *, hub_answers: bool) -> Finding:
+    try:
+        spaces = apart(_spaces_here, encode)
+    except EcholensError as error:
+        if hub_answers:
+            return Finding(
+                "weights", "warn", f"not on this machine yet ({error})", "the build downloads them first"
+            )
+        return Finding("weights", "missing", str(error), "bring them here, then run this again")
+    return Finding("weights", "ok", ", ".join(spaces) or "none asked for")
+
+
+def _spaces_here(_: Path, __: Report, encode: Encode) -> list[str]:
+    """Return the spaces of the encoders whose weights lie on this machine; nothing is downloaded."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from pipelines.encode.resolve import resolve
+
+    return [str(spec.space) for spec in resolve(encode).values()]
+
+
+def _contact(dataset: Dataset) -> Finding:
+    from pipelines.fetch.checks import check_sources
+
+    try:
+        check_sources(dataset)
+    except ConfigError as error:
+        # Its other objections are to how videos are asked for.
+        return Finding("contact" if dataset.contact is None else "video", "missing", str(error))
+    if dataset.contact is None:
+        return Finding("contact", "ok", "none, and no public host is asked")
+    return Finding("contact", "ok", f"{dataset.contact}, in the User-Agent of every request")
+
+
+def _scratch() -> Finding:
+    folder = Path(tempfile.gettempdir())
+    return Finding("disk", "ok", f"{size(shutil.disk_usage(folder).free)} free in {folder}")
+
+
+def _lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
+    from pipelines.source.plan import MARKER, preview
+    from schemas.plan import PlanCounts
+
+    root = Root.at(dataset.root)
+    try:
+        known = root.read(MARKER) if root.exists(MARKER) else None
+        plan = PlanCounts.model_validate_json(known) if known else preview(dataset)
+    except EcholensError as error:
+        yield Finding("lists", "missing", str(error))
+        return
+    yield Finding("lists", "ok", f"{plan.rows_read:,} rows, {plan.keys:,} to bring through")
+    yield _disk(root, needed_bytes(dataset, plan))
+
+
+def needed_bytes(dataset: Dataset, plan: PlanCounts) -> int:
+    """Return how much a plan comes to if every row arrives: media, vectors and index."""
+    of_kind: dict[str, int] = {
+        "image": round(_PICTURE_BYTES_256 * (dataset.fetch.image_size / 256) ** 2),
+        "clip": round(_SOUND_BYTES_PER_S * _CLIP_S),
+        "text": 0,
+    }
+    frames = 4 * of_kind["image"]
+    return sum(
+        lane.rows * (of_kind[lane.kind] + (frames if lane.kind == "clip" else 0) + _VECTORS_BYTES)
+        for lane in plan.lanes
+    )
+
+
+def _disk(root: Root, needed: int) -> Finding:
+    wanted = f"up to {size(needed)} wanted"
+    try:
+        root.check()
+    except EcholensError as error:
+        return Finding("disk", "missing", str(error))
+    if not root.is_local:
+        return Finding("disk", "ok", f"{wanted}; {root.url} can be reached, its room is not known")
+    place = Path(root.path(""))
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        return Finding(
+            "disk",
+            "warn",
+            f"{wanted}, {size(free)} free in {place}",
+            "make room, choose another root, or count on rows that do not arrive",
+        )
+    return Finding("disk", "ok", f"{wanted}, {size(free)} free in {place}")

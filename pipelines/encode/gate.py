@@ -1,0 +1,113 @@
+"""Whether two towers that claim one space are in it: a hundred captions through both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from pipelines.encode.encoder import EncoderSpec, Towers, encode
+from pipelines.errors import SpaceError
+from schemas.space import Space
+
+# Another version of a library, or bf16 in place of fp32, stays above 0.999; another net is near 0.
+LEAST_COSINE = 0.99
+
+_THINGS = ("a dog", "a church bell", "heavy rain", "two birds", "an old clock", "a red drum", "a siren",
+           "children", "a steam train", "the sea")  # fmt: skip
+_PLACES = ("in the street", "at night", "in a small room", "far away", "on a hill", "in black and white",
+           "close to the microphone", "behind a wall", "in the snow", "on a sunny day")  # fmt: skip
+
+CAPTIONS = tuple(f"{thing} {place}" for thing, place in product(_THINGS, _PLACES))
+
+
+def check_same_space(one: EncoderSpec, other: EncoderSpec) -> float:
+    """Return the mean cosine of `CAPTIONS` through the text towers of two encoders.
+
+    Raises:
+        SpaceError: it is below `LEAST_COSINE`, or their vectors differ in length.
+    """
+    _check_dims(one, other.space.dims, str(other.space))
+    return _passed(one, texts(one, CAPTIONS), texts(other, CAPTIONS), str(other.space))
+
+
+@dataclass(frozen=True)
+class Admitted(EncoderSpec):
+    """An encoder that passes for one of the space of stored vectors."""
+
+    own: EncoderSpec
+
+    def open(self) -> Towers:
+        """Return the towers, in the space that this machine has them in."""
+        return self.own.open()
+
+
+def admitted(
+    spec: EncoderSpec, stored: Space, rows: Callable[[], tuple[Sequence[str], np.ndarray]]
+) -> EncoderSpec:
+    """Return an encoder as one of the space of stored vectors, if it claims that space and passes.
+
+    The same weights under another version of their library, in another precision or batch size claim one
+    space. Anything else is another space, and the encoder is returned as it came.
+
+    Args:
+        spec: the encoder of this machine.
+        stored: the space of the vectors.
+        rows: captions of rows, and their vectors; asked for only where there is something to compare.
+
+    Raises:
+        SpaceError: it claims the space and is not in it.
+    """
+    loose = {name: getattr(stored, name) for name in ("library", "precision", "batch_rows")}
+    if spec.space == stored or spec.space.model_copy(update=loose) != stored:
+        return spec
+    captions, unit_ND = rows()
+    if not captions:
+        return spec
+    check_against_vectors(spec, captions, unit_ND, f"the vectors of {stored} ({stored.library})")
+    return Admitted(stored, spec.loader, spec)
+
+
+def check_against_vectors(one: EncoderSpec, captions: Sequence[str], unit_ND: np.ndarray, of: str) -> float:
+    """Return the mean cosine of captions through an encoder with the vectors that are stored of them.
+
+    Args:
+        one: the encoder.
+        captions: of the rows.
+        unit_ND: their vectors.
+        of: what they are of, for the error.
+
+    Raises:
+        SpaceError: it is below `LEAST_COSINE`, or the encoder's vectors have another length.
+    """
+    _check_dims(one, unit_ND.shape[1], of)
+    return _passed(one, texts(one, captions), unit_ND, of)
+
+
+def texts(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
+    """Return the unit vectors of captions, float32 [N, D]."""
+    tower = spec.open()["text"]
+    pieces = [tower.prepare(caption) for caption in captions]
+    return encode(tower, pieces, spec.space.batch_rows)[0]
+
+
+def _passed(one: EncoderSpec, first_ND: np.ndarray, second_ND: np.ndarray, of: str) -> float:
+    lengths_N = np.linalg.norm(first_ND, axis=1) * np.linalg.norm(second_ND.astype(np.float32), axis=1)
+    cosine = float(((first_ND * second_ND).sum(axis=1) / lengths_N).mean())
+    if not cosine >= LEAST_COSINE:  # NaN is refused as well
+        raise SpaceError(
+            f"{one.space} ({one.space.library}) and {of} claim one space, but the mean cosine of "
+            f"{len(first_ND)} captions is {cosine:.3f}, not {LEAST_COSINE} at least; use the encoder that "
+            "the dataset was built with, or encode the dataset into another set"
+        )
+    return cosine
+
+
+def _check_dims(one: EncoderSpec, dims: int, of: str) -> None:
+    if one.space.dims != dims:
+        raise SpaceError(
+            f"{one.space} gives vectors of {one.space.dims} numbers and {of} has {dims}, which is no one "
+            "space; use the encoder that the dataset was built with"
+        )

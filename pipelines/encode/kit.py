@@ -1,0 +1,239 @@
+"""A test kit for encoders of one's own: everything that the stages, the index and a cluster rely on."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.encode.encoder import Loader, Tower, Towers, Unusable, encode
+from pipelines.encode.loaders import own_loader
+from pipelines.errors import EcholensError
+from schemas.space import Space
+from schemas.vectors import Modality
+
+# How far a vector may move with its batch. In half precision sums are rounded to 3 decimal places.
+_CLOSE = {"fp32": 1e-5, "bf16": 1e-2, "fp16": 1e-2}
+
+# The driver asks for the space before every job, and each worker does again.
+_QUICK_S = 2.0
+
+_PROBES = 5
+_TEXTS = ("a dog is barking", "rain on a tin roof", "two red birds", "a church bell far away", "a drum")
+_ANY_TEXT = ("", " ", "dog " * 1250, "Vögel im Regen", "犬が吠える")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One property of an encoder; `wrong` says what was found instead, and is empty where it holds."""
+
+    what: str
+    wrong: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds."""
+        return not self.wrong
+
+
+def check(encoder: str | Loader, keys: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Return what holds of an encoder and what does not; after a failure that hides the rest, no more.
+
+    Args:
+        encoder: a loader, or the module:Class of one.
+        keys: the other keys of the dataset's file, for a class.
+    """
+    return list(_findings(encoder, keys or {}))
+
+
+def _findings(encoder: str | Loader, keys: Mapping[str, Any]) -> Iterator[Finding]:
+    made: list[Any] = []
+    yield (first := _finding("it can be made", lambda: made.append(_loader(encoder, keys))))
+    if not first.ok:
+        return
+    loader: Loader = made[0]
+    yield _finding("it travels: hashable, and equal after a pickle", lambda: _travels(loader))
+    yield (second := _finding("space() is stable and quick", lambda: _stable(loader, made)))
+    if not second.ok:
+        return
+    space: Space = made[1]
+    yield (
+        third := _finding(
+            "load() gives a text tower and one of pictures or sounds", lambda: _loads(loader, made)
+        )
+    )
+    if not third.ok:
+        return
+    towers: Towers = made[2]
+    for modality, tower in towers.items():
+        for what, holds in _properties(tower, modality, space):
+            yield _finding(f"{modality}: {what}", holds)
+
+
+def _finding(what: str, holds: Callable[[], str | None]) -> Finding:
+    try:
+        return Finding(what, holds() or "")
+    except EcholensError as error:
+        return Finding(what, str(error))
+    except Exception as error:
+        return Finding(what, f"{type(error).__name__}: {error}")
+
+
+def _loader(encoder: str | Loader, keys: Mapping[str, Any]) -> Loader:
+    return own_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
+
+
+def _travels(loader: Loader) -> str | None:
+    there = pickle.loads(pickle.dumps(loader))  # noqa: S301 - our own bytes
+    if there != loader or hash(there) != hash(loader):
+        return "after a pickle it is another one; make it a frozen dataclass"
+    return None
+
+
+def _stable(loader: Loader, made: list[Any]) -> str | None:
+    space = loader.space()
+    if not isinstance(space, Space):
+        return f"space() gives a {type(space).__name__}, not a Space"
+    began = time.monotonic()
+    again = pickle.loads(pickle.dumps(loader)).space()  # noqa: S301 - our own bytes
+    took_s = time.monotonic() - began
+    if again != space:
+        return f"a second call gives another space ({again.differences(space)})"
+    if took_s > _QUICK_S:
+        return f"a second call takes {took_s:.1f} s; read the weights' fingerprint, not the weights"
+    made.append(space)
+    return None
+
+
+def _loads(loader: Loader, made: list[Any]) -> str | None:
+    towers = loader.load()
+    there = set(towers)
+    if "text" not in there or not there & {"image", "audio"} or not there <= {"text", "image", "audio"}:
+        return f"it gives towers of {', '.join(sorted(map(str, there))) or 'nothing'}"
+    made.append(towers)
+    return None
+
+
+def _properties(
+    tower: Tower, modality: Modality, space: Space
+) -> Iterator[tuple[str, Callable[[], str | None]]]:
+    items = probes(modality)
+    yield (
+        "pieces have a first axis, vectors are float32 and as long as the space says",
+        lambda: _shapes(tower, items, space),
+    )
+    yield "a vector has a direction, and different items differ", lambda: _directions(tower, items, space)
+    yield "the same item gives the same bits", lambda: _deterministic(tower, items, space)
+    yield "a vector does not depend on its neighbours", lambda: _independent(tower, items, space)
+    yield "prepare() may run in threads", lambda: _threads(tower, items)
+    if modality == "text":
+        yield "any text has a vector", lambda: _shapes(tower, _ANY_TEXT, space)
+    else:
+        yield "bytes that are no media are Unusable", lambda: _refuses(tower, items[0])
+
+
+def _shapes(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+    for item in items:
+        pieces = tower.prepare(item)
+        if not isinstance(pieces, np.ndarray) or pieces.ndim < 2 or not len(pieces):
+            return f"prepare() gives {_described(pieces)}, not an array [pieces, ...]"
+        batch = np.repeat(pieces[:1], space.batch_rows, axis=0)
+        vectors = tower.forward(batch)
+        wanted = f"float32 {[space.batch_rows, space.dims]}"
+        if _described(vectors) != wanted:
+            return f"forward() gives {_described(vectors)}, not {wanted}"
+        if not np.isfinite(vectors).all():
+            return "forward() gives numbers that are not finite"
+    return None
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def _directions(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+    unit_ND, norms_N = encode(tower, [tower.prepare(item) for item in items], space.batch_rows)
+    if not (np.isfinite(norms_N) & (norms_N > 0)).all():
+        return f"the lengths are {', '.join(f'{norm:g}' for norm in norms_N)}"
+    cosines_NN = unit_ND @ unit_ND.T - np.eye(len(items))
+    if (cosines_NN > 1 - 1e-6).any():
+        return "two different items have one vector; look at the tokenizer or the preprocessing"
+    return None
+
+
+def _deterministic(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+    first, second = (
+        encode(tower, [tower.prepare(item) for item in items], space.batch_rows)[0] for _ in range(2)
+    )
+    if not np.array_equal(first, second):
+        return f"a second time differs by {np.abs(first - second).max():.1e}; is the net in eval mode?"
+    return None
+
+
+def _independent(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+    pieces = [tower.prepare(item) for item in items]
+    together = encode(tower, pieces, space.batch_rows)[0]
+    for how, rows in (("alone", space.batch_rows), ("in a batch of one", 1)):
+        alone = np.concatenate([encode(tower, [piece], rows)[0] for piece in pieces])
+        if (apart := np.abs(together - alone).max()) > _CLOSE[space.precision]:
+            return f"{how} it differs by {apart:.1e}, and {_CLOSE[space.precision]:.0e} is allowed"
+    return None
+
+
+def _threads(tower: Tower, items: Sequence[Any]) -> str | None:
+    many = [item for item in items for _ in range(8)]
+    one_by_one = [tower.prepare(item) for item in many]
+    with ThreadPoolExecutor(8) as pool:
+        at_once = list(pool.map(tower.prepare, many))
+    if not all(np.array_equal(one, other) for one, other in zip(one_by_one, at_once, strict=True)):
+        return "eight threads prepare something else than one does; hold a lock"
+    return None
+
+
+def _refuses(tower: Tower, good: bytes) -> str | None:
+    for data in (b"", b"<html>not found</html>", good[: len(good) // 3]):
+        try:
+            tower.prepare(data)
+        except Unusable:
+            continue
+        except Exception as error:
+            return f"{data[:12]!r} raises {type(error).__name__}; raise Unusable('undecodable')"
+        # A decoder may make do with a part; none can make anything of the other two.
+        if not good.startswith(data) or not data:
+            return f"{data[:12]!r} is prepared as if it were media; raise Unusable('undecodable')"
+    return None
+
+
+def probes(modality: Modality) -> Sequence[Any]:
+    """Return five different items: texts, or the bytes of pictures (JPEG) or sounds (FLAC)."""
+    if modality == "text":
+        return _TEXTS
+    return [_picture(number) if modality == "image" else _sound(number) for number in range(_PROBES)]
+
+
+def _picture(number: int) -> bytes:
+    from PIL import Image
+
+    pixels = np.random.default_rng(number).integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((240, 180)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def _sound(number: int) -> bytes:
+    import soundfile
+
+    times_T = np.arange(48_000 * (number + 1) // 2) / 48_000
+    noise_T = np.random.default_rng(number).standard_normal(len(times_T))
+    file = io.BytesIO()
+    tone_T = 0.3 * np.sin(2 * np.pi * 220 * (number + 1) * times_T) + 0.05 * noise_T
+    soundfile.write(file, tone_T, 48_000, format="FLAC")
+    return file.getvalue()

@@ -1,0 +1,305 @@
+"""laion_clap -> the audio and text towers of LAION's own checkpoints: HTSAT and RoBERTa, without fusion."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.encode.device import moved
+from pipelines.encode.encoder import Towers
+from pipelines.encode.pretrained import Tokens, check_commit, device, dtype_of, ids_and_mask
+from pipelines.encode.transformers_clap import MAX_TOKENS
+from pipelines.encode.waveform import FULL_SCALE, quantised, repeated, window_starts
+from pipelines.encode.weights import fingerprint, first_line, loading, missing
+from pipelines.errors import ConfigError
+from schemas.space import Precision, Space
+
+if TYPE_CHECKING:
+    import torch
+
+# Channels of the first layer -> the name of the audio net.
+_AUDIO_NETS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}
+
+_PATCHES = "audio_branch.patch_embed.proj.weight"
+_WORDS = "text_branch.embeddings.word_embeddings.weight"
+_POSITIONS = "text_branch.embeddings.position_embeddings.weight"
+
+
+@dataclass(frozen=True)
+class LaionClap:
+    """A checkpoint of LAION's CLAP.
+
+    Attributes:
+        weights: a .pt file, or OWNER/NAME/FILE.pt on the Hugging Face hub.
+        revision: a commit of that repository; its newest if None.
+        tokenizer: a repository of the hub or a folder; the checkpoints hold none.
+        precision: of weights and activations; spectrograms are made in fp32.
+        batch_rows: of every forward.
+    """
+
+    weights: str
+    revision: str | None
+    tokenizer: str
+    precision: Precision
+    batch_rows: int
+
+    def space(self) -> Space:
+        """Return the space: finds (or fetches) and hashes the weights, and reads their shapes.
+
+        Raises:
+            ConfigError: no such checkpoint, or one with fusion, or no tokenizer.
+        """
+        file = _file(self.weights, self.revision)
+        tensors = _tensors(file)
+        config = _config(file, tensors)
+        audio, tokens = config["audio_cfg"], self._tokens(tensors)
+        return Space(
+            encoder=f"laion_clap:{_name(self.weights, file)}",
+            weights_sha256=fingerprint([file]),
+            library=f"laion_clap {version('laion-clap')}",
+            preprocessing=(
+                f"audio: mono {audio['sample_rate']} Hz, int16, windows of {audio['clip_samples']} samples "
+                f"(repeatpad), {audio['mel_bins']} mels {audio['fmin']}-{audio['fmax']} Hz, "
+                f"fft {audio['window_size']}, hop {audio['hop_size']}; "
+                f"text: {tokens.length} tokens of {_digest(tokens)}"
+            ),
+            precision=self.precision,
+            batch_rows=self.batch_rows,
+            dims=len(tensors["text_projection.2.weight"]),
+        )
+
+    def load(self) -> Towers:
+        """Load the weights, onto the GPU if there is one.
+
+        Raises:
+            ConfigError: the weights do not fill the model.
+        """
+        file = _file(self.weights, self.revision)
+        tensors = _tensors(file)
+        config = _config(file, tensors)
+        dtype = dtype_of(self.precision)
+        with loading("clap", file.name):
+            model = _net(config, tensors)
+            model.load_state_dict(tensors)
+        model.eval().to(device(), dtype)
+        # A spectrogram in bf16 is another one: the nets before the first layer stay in fp32.
+        branch = model.audio_branch
+        for before in (branch.spectrogram_extractor, branch.logmel_extractor, branch.bn0):
+            before.float()
+        branch.bn0.register_forward_hook(lambda _net, _given, made: made.to(dtype))
+        audio = config["audio_cfg"]
+        return {
+            "audio": _Sounds(model, audio["sample_rate"], audio["clip_samples"]),
+            "text": _Texts(model, self._tokens(tensors)),
+        }
+
+    def _tokens(self, tensors: Mapping[str, Any]) -> Tokens:
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.tokenizer)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"encode.clap.tokenizer: {self.tokenizer} is no folder here and could not be fetched "
+                f"({first_line(error)}); LAION's checkpoints hold no tokenizer, so put roberta-base's "
+                "tokenizer.json into a folder and name that"
+            ) from error
+        # RoBERTa counts its positions from 2.
+        length = min(MAX_TOKENS, len(tensors[_POSITIONS]) - 2)
+        return Tokens("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
+
+
+def _name(weights: str, file: Path) -> str:
+    if Path(weights).is_file():
+        return file.name
+    return f"{weights}@{file.parent.name}"  # the hub's cache names a snapshot by its commit
+
+
+def _file(weights: str, revision: str | None) -> Path:
+    """Return the checkpoint, fetched if it must be."""
+    if Path(weights).is_file():
+        return Path(weights).resolve()
+    parts = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/([\w./-]+\.pt)", weights)
+    if not parts:
+        raise missing("clap", f"there is no file {weights}, nor is it OWNER/NAME/FILE.pt")
+    repository, file = parts.groups()
+    check_commit("clap", repository, revision)
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision))
+    except (OSError, ValueError) as error:
+        raise missing(
+            "clap", f"{weights} is no file here and could not be fetched ({first_line(error)})"
+        ) from error
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint, mapped from the file; nothing of it is ever executed."""
+    import torch
+
+    # LAION's checkpoints carry their scores as numpy scalars beside the weights.
+    scalar = np.float64(0).__reduce__()[0]
+    of_numpy: list[Any] = [np.dtype, scalar, *{type(np.dtype(name)) for name in "efdilqbBhHIL?"}]
+    with loading("clap", file.name), torch.serialization.safe_globals(of_numpy):
+        written = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    state = written.get("state_dict", written) if isinstance(written, dict) else {}
+    tensors = {
+        name.removeprefix("module."): tensor
+        for name, tensor in state.items()
+        if torch.is_tensor(tensor)
+        # Older transformers kept it; it is 0, 1, 2, ...
+        and not name.endswith("text_branch.embeddings.position_ids")
+    }
+    if not {_PATCHES, _WORDS, _POSITIONS} <= tensors.keys():
+        raise ConfigError(
+            f"encode.clap: {file.name} holds no HTSAT and RoBERTa; name one of LAION's checkpoints, "
+            "as 630k-audioset-best.pt"
+        )
+    return tensors
+
+
+def _config(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Return laion_clap's own configuration for a checkpoint."""
+    if any(".fusion_model." in name or ".mel_conv" in name for name in tensors):
+        raise ConfigError(
+            f"encode.clap: {file.name} was trained with fusion, which picks its crops at random; "
+            "take LAION's checkpoint without, as 630k-audioset-best.pt"
+        )
+    net = _AUDIO_NETS.get(len(tensors[_PATCHES]))
+    if net is None:
+        raise ConfigError(
+            f"encode.clap: the audio net of {file.name} has {len(tensors[_PATCHES])} channels, which is none "
+            f"of {', '.join(_AUDIO_NETS.values())}; name one of LAION's checkpoints"
+        )
+    config: dict[str, Any] = json.loads((_package() / f"model_configs/{net}.json").read_text())
+    config["text_cfg"]["model_type"] = "roberta"
+    return config
+
+
+def _package() -> Path:
+    found = importlib.util.find_spec("laion_clap")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError("encode.clap.loader: laion_clap is not installed; run `make setup`")
+    return Path(found.submodule_search_locations[0]) / "clap_module"
+
+
+def _nets() -> ModuleType:
+    """Return laion_clap's nets; its `__init__` would read this program's command line as its own."""
+    name = "clap_module"
+    if name not in sys.modules:
+        folder = _package()
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of timm, about its own layout
+                spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return importlib.import_module(f"{name}.model")
+
+
+def _net(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Return the net, not yet filled."""
+    from transformers import RobertaConfig, RobertaModel
+
+    # What roberta-base is, in the sizes that the checkpoint has. Its weights are all in there.
+    layers = {name.split(".")[3] for name in tensors if name.startswith("text_branch.encoder.layer.")}
+    text = RobertaConfig(
+        vocab_size=len(tensors[_WORDS]),
+        max_position_embeddings=len(tensors[_POSITIONS]),
+        num_hidden_layers=len(layers),
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+    nets = _nets()
+    with _no_download(nets, RobertaModel(text)):
+        return nets.CLAP(**config)
+
+
+@contextmanager
+def _no_download(nets: ModuleType, text: Any) -> Iterator[None]:
+    """Give laion_clap a text net where it would fetch the weights of roberta-base, to overwrite them."""
+
+    class Given:
+        @staticmethod
+        def from_pretrained(_name: str) -> Any:
+            return text
+
+    fetching = nets.RobertaModel
+    nets.RobertaModel = Given  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        nets.RobertaModel = fetching  # type: ignore[attr-defined]
+
+
+def _digest(tokens: Tokens) -> str:
+    """Name a tokenizer by what it does, wherever it lies."""
+    return hashlib.sha256(tokens.written.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class _Sounds:
+    """Bytes of a sound file -> its windows, int16 [T]."""
+
+    model: Any
+    rate_hz: int
+    window: int
+
+    def prepare(self, item: bytes) -> np.ndarray:
+        """Decode, mix to mono, resample, quantise as CLAP was trained, and cut into whole windows."""
+        samples_T = quantised(item, self.rate_hz)
+        starts = window_starts(len(samples_T), self.window)
+        return np.stack([repeated(samples_T[start : start + self.window], self.window) for start in starts])
+
+    def forward(self, pieces_B: np.ndarray) -> np.ndarray:
+        """Windows, int16 [B, T], to raw vectors; get_audio_embedding normalises."""
+        import torch
+
+        with torch.inference_mode():
+            batch = moved(pieces_B, device()).float() / FULL_SCALE
+            made = self.model.encode_audio({"waveform": batch}, device=device())["embedding"]
+            raw_BD: np.ndarray = self.model.audio_projection(made).float().cpu().numpy()
+        return raw_BD
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A text -> one piece, its token ids and their mask [2, L]."""
+
+    model: Any
+    tokens: Tokens
+
+    def prepare(self, item: str) -> np.ndarray:
+        """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
+        return self.tokens.pieces(item)
+
+    def forward(self, pieces_B: np.ndarray) -> np.ndarray:
+        """Ids and masks, int64 [B, 2, L], to raw vectors; get_text_embedding normalises."""
+        import torch
+
+        with torch.inference_mode():
+            made = self.model.encode_text(ids_and_mask(pieces_B), device=device())
+            raw_BD: np.ndarray = made.float().cpu().numpy()
+        return raw_BD

@@ -1,0 +1,94 @@
+"""Loaders by name: what `encode.clip` and `encode.clap` of a dataset's file say -> the loader itself."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines.encode.encoder import Loader
+from pipelines.encode.pocket import pocket_clap, pocket_clip
+from pipelines.errors import ConfigError
+from schemas.dataset import ClapEncoder, ClipEncoder
+from schemas.space import Precision
+from schemas.vectors import Family
+
+# A loader is a class; its arguments are the keys of its model in schemas/dataset.py, and the precision.
+LOADERS: Mapping[tuple[Family, str], str] = {
+    ("clip", "open_clip"): "pipelines.encode.open_clip:OpenClip",
+    ("clip", "transformers"): "pipelines.encode.transformers_clip:TransformersClip",
+    ("clap", "transformers"): "pipelines.encode.transformers_clap:TransformersClap",
+    ("clap", "laion_clap"): "pipelines.encode.laion_clap:LaionClap",
+}
+
+
+def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision) -> Loader | None:
+    """Return the loader that a family asks for, or None if it is null.
+
+    Raises:
+        ConfigError: there is no such class, or it does not take these keys.
+    """
+    if asked is None:
+        return None
+    if asked == "pocket":
+        return pocket_clip(precision) if family == "clip" else pocket_clap(precision)
+    keys = asked.model_dump(exclude={"loader"})
+    return own_loader(LOADERS.get((family, asked.loader), asked.loader), keys, precision, f"encode.{family}")
+
+
+def own_loader(place: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder") -> Loader:
+    """Return the loader that a class makes of its keys; `precision` is given to one that takes it.
+
+    Args:
+        place: the class, as module:Class.
+        keys: its arguments.
+        precision: decided by the driver.
+        where: the key of the file that asked for it, for errors.
+
+    Raises:
+        ConfigError: there is no such class, or it does not take these keys.
+    """
+    made = _found(place, where)
+    takes = inspect.signature(made)
+    # Lists come out of YAML; a loader is hashable.
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
+    if "precision" in takes.parameters:
+        given = {"precision": precision} | given
+    try:
+        takes.bind(**given)
+    except TypeError as error:
+        wanted = ", ".join(name for name in takes.parameters if name != "precision") or "nothing"
+        raise ConfigError(
+            f"{where}: {place} cannot be made of what was given ({error}); it takes {wanted}"
+        ) from error
+    loader: Loader = made(**given)
+    return loader
+
+
+def _found(place: str, where: str) -> Callable[..., Loader]:
+    module, colon, name = place.partition(":")
+    if not colon:
+        raise ConfigError(f"{where}: {place!r} names no class; write module:Class")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"{where}: {module} imports {error.name}, which is not here; install it"
+            ) from error
+        raise ConfigError(
+            f"{where}: there is no module {error.name!r}; put its folder on PYTHONPATH, on every machine"
+        ) from error
+    except AttributeError as error:
+        raise ConfigError(f"{where}: there is no {name!r} in {module}; name one of its classes") from error
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{where}: {module} cannot be imported ({type(error).__name__}: {error}, in line {at.lineno} of "
+            f"{at.filename}); mend it"
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"{where}: {place} is a {type(found).__name__}; name a class")
+    return found  # type: ignore[no-any-return]

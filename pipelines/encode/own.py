@@ -1,0 +1,94 @@
+"""A base for an encoder of one's own, and the module:Class that names it in a dataset's file.
+
+@dataclass(frozen=True)
+class Mine(Own):
+weights: str
+dims: ClassVar[int] = 512
+preprocessing: ClassVar[str] = "image: RGB, 224x224; text: 32 tokens"
+
+def load(self) -> Towers:
+net, transform, tokenize = my_library.load(self.weights)
+return {"image": Part(transform, net.image), "text": Part(tokenize, net.text)}
+
+encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}
+echolens doctor --encoder my_encoder:Mine
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.encode.encoder import Towers
+from pipelines.encode.weights import fingerprint
+from pipelines.errors import ConfigError
+from schemas.space import Precision, Space
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tower of two functions: see `Tower`."""
+
+    prepare: Callable[[Any], np.ndarray]
+    forward: Callable[[np.ndarray], np.ndarray]
+
+
+class Own:
+    """An encoder of one's own: a frozen dataclass whose fields are the keys of the dataset's file.
+
+    A field named `weights` is a file, or a folder of files, and is hashed into the space; without one, the
+    code of the class's module is. Anything else with `space()` and `load()` will do as well.
+
+    Attributes:
+        dims: of its vectors.
+        preprocessing: what happens to media before the net, in one line.
+        batch_rows: of every forward.
+        precision: of weights and activations. As a field of the dataclass it is what the driver decided.
+    """
+
+    dims: int
+    preprocessing: str
+    batch_rows: int = 8
+    precision: Precision = "fp32"
+
+    def space(self) -> Space:
+        """Return the space of its vectors.
+
+        Raises:
+            ConfigError: the weights are not there.
+        """
+        made = type(self)
+        package = made.__module__.partition(".")[0]
+        try:
+            library = f"{package} {version(package)}"
+        except PackageNotFoundError:
+            library = package
+        return Space(
+            encoder=f"{made.__module__}:{made.__qualname__}",
+            weights_sha256=fingerprint(self._files()),
+            library=library,
+            preprocessing=self.preprocessing,
+            precision=self.precision,
+            batch_rows=self.batch_rows,
+            dims=self.dims,
+        )
+
+    def _files(self) -> list[Path]:
+        weights = getattr(self, "weights", None)
+        if weights is None:
+            return [Path(inspect.getfile(type(self)))]
+        place = Path(weights)
+        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        if not files or not files[0].is_file():
+            raise ConfigError(f"{type(self).__name__}: there is no file {weights}; put the weights there")
+        return files
+
+    def load(self) -> Towers:
+        """Load the weights."""
+        raise NotImplementedError

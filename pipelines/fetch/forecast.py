@@ -1,0 +1,86 @@
+"""How long hosts will take at the rates that they allow: what `echolens plan` says before anything is asked.
+
+The politest worker cannot be faster than the slowest of a host's limits. What a request takes is not known
+before it is made, so the figures are of the right size and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.fetch.limits import limits_of
+from schemas.dataset import Fetch, Limit
+from schemas.plan import HostTable
+
+# From a request to the end of its answer: the order of a thumbnail of Wikimedia's, or of a small picture.
+ANSWER_S = 0.3
+# Of a picture as the web has it; Wikimedia's thumbnails of 330 pixels are a little smaller.
+PICTURE_BYTES = 50_000
+# Pictures that one worker fetches and stores where nothing limits it, on one core.
+WORKER_PER_S = 300.0
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one host will take, or all hosts without a limit.
+
+    Attributes:
+        host: or the pattern of its limit; "" for all that have none.
+        urls: to ask for.
+        per_s: URLs a second, at most.
+        bound_by: what does not let it be faster, in words.
+    """
+
+    host: str
+    urls: int
+    per_s: float
+    bound_by: str
+
+    @property
+    def days(self) -> float:
+        """The time it takes."""
+        return self.urls / self.per_s / _DAY_S
+
+
+def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[Forecast]:
+    """Return what the hosts with a limit will take, the longest first, then the rest of the web.
+
+    Args:
+        fetch: with its limits.
+        asked: the hosts of a plan; those that share a limit are one.
+        workers: that fetch.
+    """
+    limits = limits_of(fetch)
+    limited: list[Forecast] = []
+    for host in asked.largest:
+        pattern = host.host if host.host.startswith("*.") else limits.pattern(host.host)
+        limit = dict(limits.of).get(pattern) if pattern else None
+        if limit is not None:
+            per_s, bound_by = _slowest(limit)
+            limited.append(Forecast(host.host, host.urls, per_s, bound_by))
+    rest = asked.urls - sum(each.urls for each in limited)
+    found = sorted(limited, key=lambda each: -each.days)
+    if rest:
+        per_s = workers * min(WORKER_PER_S, fetch.connections / ANSWER_S)
+        found.append(Forecast("", rest, per_s, f"{workers} workers on this machine"))
+    return found
+
+
+def binding(found: Sequence[Forecast]) -> Forecast | None:
+    """Return what the build will wait for; lanes run beside each other, so it is the longest."""
+    return max(found, key=lambda each: each.days, default=None)
+
+
+def _slowest(limit: Limit) -> tuple[float, str]:
+    rates: list[tuple[float, str]] = []
+    if limit.connections is not None:
+        rates.append((limit.connections / ANSWER_S, f"{limit.connections} requests at once"))
+    if limit.requests_per_s is not None:
+        rates.append((limit.requests_per_s, f"{limit.requests_per_s:g} requests/s"))
+    if limit.delay_s is not None:
+        rates.append((1 / limit.delay_s, f"{limit.delay_s:g} s from one request to the next"))
+    if limit.bytes_per_s is not None:
+        rates.append((limit.bytes_per_s / PICTURE_BYTES, f"{limit.bytes_per_s / 1e6:g} MB/s"))
+    return min(rates)

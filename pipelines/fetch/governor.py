@@ -1,0 +1,237 @@
+"""The host governor: one named actor for the whole cluster, and how a worker reaches it.
+
+Limits hold for all jobs of the cluster together. The actor outlives its jobs and is started again when its
+process dies; then it gives no permit until every lease of before must have ended, except that workers keep
+those they still hold. Without Ray the same rules hold within one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pipelines.fetch.desk import Desk, Report
+from pipelines.fetch.limits import Limits, limits_of
+from pipelines.fetch.permits import HostPermits
+from pipelines.fetch.rules import LEASE_S, Grant, News
+from schemas.dataset import Fetch
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+NAME, NAMESPACE = "governor", "echolens"
+# Waiting calls take no thread: each is a coroutine.
+_CALLS = 10_000
+# A worker that said nothing for so long is not counted as at work.
+_SILENT_S = 10.0
+# Between two tries to reach an actor that is being started again.
+_AGAIN_S = 0.5
+# Between two looks at the traffic, for a line that a person reads.
+_TOLD_EVERY_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the workers of a cluster are doing.
+
+    Attributes:
+        requests: made since the governor began.
+        read_bytes: read since then.
+        in_flight: requests under way.
+        waiting: requests that wait for the host that keeps them waiting longest.
+        slowest: that host; "" if none waits.
+        longest_s: how long the first of them has waited.
+    """
+
+    requests: int
+    read_bytes: int
+    in_flight: int
+    waiting: int
+    slowest: str
+    longest_s: float
+
+
+class Governor(Desk):
+    """The actor: a desk that counts."""
+
+    def __init__(self) -> None:
+        import ray
+
+        # A first start has no leases to fear; a later one must not repeat the numbers of an earlier life.
+        again = ray.get_runtime_context().was_current_actor_reconstructed
+        super().__init__(shut_s=LEASE_S if again else 0.0, first=time.time_ns())
+        self._last: dict[str, tuple[float, Report]] = {}
+        self._requests = self._read_bytes = 0
+        self._meters = _Meters()
+
+    async def sync(self, report: Report) -> News:
+        """Take a worker's report and return what is new."""
+        now_s = time.monotonic()
+        self._requests += report.requests
+        self._read_bytes += report.read_bytes
+        self._last[report.worker] = (now_s, report)
+        self._last = {name: said for name, said in self._last.items() if said[0] > now_s - _SILENT_S}
+        self._meters.count(report, self._traffic())
+        return await super().sync(report)
+
+    async def traffic(self) -> Traffic:
+        """Return what the workers are doing."""
+        return self._traffic()
+
+    async def process(self) -> int:
+        """Return the actor's process id."""
+        return os.getpid()
+
+    def _traffic(self) -> Traffic:
+        reports = [report for _, report in self._last.values()]
+        waiting: defaultdict[str, int] = defaultdict(int)
+        longest_s: defaultdict[str, float] = defaultdict(float)
+        for report in reports:
+            for host, waits in report.waiting.items():
+                waiting[host] += waits.requests
+                longest_s[host] = max(longest_s[host], waits.longest_s)
+        slowest = max(longest_s, key=lambda host: longest_s[host], default="")
+        return Traffic(
+            self._requests,
+            self._read_bytes,
+            sum(report.in_flight for report in reports),
+            waiting[slowest] if slowest else 0,
+            slowest,
+            longest_s[slowest] if slowest else 0.0,
+        )
+
+
+class _Meters:
+    """Ray's metrics of the traffic."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Gauge
+
+        self._requests = Counter("echolens_requests", "Requests made")
+        self._bytes = Counter("echolens_read_bytes", "Bytes of media read")
+        self._in_flight = Gauge("echolens_in_flight", "Requests under way")
+        self._waited = Counter("echolens_host_wait_s", "Seconds waited for a permit", ("host",))
+
+    def count(self, report: Report, traffic: Traffic) -> None:
+        if report.requests:
+            self._requests.inc(report.requests)
+        if report.read_bytes:
+            self._bytes.inc(report.read_bytes)
+        self._in_flight.set(traffic.in_flight)
+        for host, waited_s in report.waited_s.items():
+            if waited_s > 0:
+                self._waited.inc(waited_s, {"host": host})
+
+
+@contextmanager
+def watched(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
+    """Tell what the workers of the cluster are doing, again and again until the block ends."""
+    if tell is None:
+        yield
+        return
+    import ray
+    from ray.exceptions import RayError
+
+    actor, over = governor(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_TOLD_EVERY_S):
+            # An actor that is being started again has nothing to tell for a moment.
+            with suppress(RayError):
+                traffic: Any = ray.get(actor.traffic.remote(), timeout=_TOLD_EVERY_S)
+                tell(traffic)
+
+    thread = threading.Thread(target=watch, name="traffic", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def count_rows(step: str, outcomes: Mapping[str, int]) -> None:
+    """Add the rows of a shard that is through a step to Ray's metrics."""
+    meter = _rows_meter()
+    for outcome, rows in outcomes.items():
+        meter.inc(rows, {"step": step, "outcome": outcome})
+
+
+@cache
+def _rows_meter() -> Any:
+    from ray.util.metrics import Counter
+
+    return Counter("echolens_rows", "Rows through a step, by what became of them", ("step", "outcome"))
+
+
+class Remote:
+    """The governor of this cluster, asked from an event loop of a worker."""
+
+    def __init__(self) -> None:
+        self._actor = governor()
+
+    async def lease(self, worker: str, host: str, wanted: int, limits: Limits) -> list[Grant]:
+        """See `Desk`."""
+        grants: list[Grant] = await self._call("lease", worker, host, wanted, limits)
+        return grants
+
+    async def sync(self, report: Report) -> News:
+        """See `Desk`."""
+        news: News = await self._call("sync", report)
+        return news
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        from ray.exceptions import ActorDiedError, ActorUnavailableError
+
+        while True:
+            called = getattr(self._actor, method).remote(*arguments)
+            try:
+                # Ray's own loop is another: its future is brought to this one.
+                return await asyncio.wrap_future(called.future())
+            except ActorUnavailableError:
+                await asyncio.sleep(_AGAIN_S)
+            except ActorDiedError:
+                await asyncio.sleep(_AGAIN_S)
+                self._actor = governor()
+
+
+def governor() -> ActorHandle[Any]:
+    """Return the governor of the cluster that this process belongs to; it is started if there is none."""
+    import ray
+
+    actor: Any = ray.remote(Governor)
+    handle: ActorHandle[Any] = actor.options(
+        name=NAME,
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        lifetime="detached",
+        max_restarts=-1,
+        max_concurrency=_CALLS,
+        num_cpus=0,
+    ).remote()
+    return handle
+
+
+def permits_of(fetch: Fetch, slots: asyncio.Semaphore | None = None) -> HostPermits:
+    """Return the permits of a worker: the cluster's where there is one, else those of this process alone.
+
+    Args:
+        fetch: has the limits of the job.
+        slots: of the worker; see `HostPermits`.
+    """
+    # Importing Ray takes a second; a process that has not done so is in no cluster.
+    ray = sys.modules.get("ray")
+    limits, patience_s = limits_of(fetch), fetch.timeout_s
+    if ray is not None and ray.is_initialized():
+        return HostPermits(Remote(), limits, patience_s, regularly=True, slots=slots)
+    # Leases of one process need no renewal: they end with it.
+    return HostPermits(Desk(lease_s=float("inf")), limits, patience_s, regularly=False, slots=slots)

@@ -1,0 +1,57 @@
+"""Which limit a host has: that of the file, else the published one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from schemas.dataset import Fetch, Limit
+
+# Wikitech's robot policy of 2025: "total concurrency of at most 2" and 25 Mbit/s for upload.wikimedia.org.
+PUBLISHED: Mapping[str, Limit] = {
+    "upload.wikimedia.org": Limit(connections=2, bytes_per_s=25_000_000 // 8),
+    "*.wikimedia.org": Limit(connections=2),
+    "*.wikipedia.org": Limit(connections=2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one job: patterns with what they allow, None for none. Small, hashable, picklable."""
+
+    of: tuple[tuple[str, Limit | None], ...]
+
+    def pattern(self, host: str) -> str | None:
+        """Return the pattern that limits a host, the longest that fits; None if nothing does.
+
+        A host fits its own name, and `*.DOMAIN` if it is the domain or below it. All hosts of a pattern
+        share what it allows.
+        """
+        table = dict(self.of)
+        for name in _patterns(host.rstrip(".")):
+            if name in table:
+                return name if table[name] is not None else None
+        return None
+
+
+def _patterns(host: str) -> Iterable[str]:
+    yield host
+    while host:
+        yield f"*.{host}"
+        host = host.partition(".")[2]
+
+
+def limits_of(fetch: Fetch) -> Limits:
+    """Return the limits of a dataset: the published ones, each unless the file says otherwise."""
+    return Limits(tuple(sorted(({**PUBLISHED, **fetch.limits}).items())))
+
+
+def strictest(limits: Iterable[Limit]) -> Limit:
+    """Return the limit that keeps all of the given ones."""
+    asked = [limit.model_dump(exclude_none=True) for limit in limits]
+    keys = {key for each in asked for key in each}
+    # The longest delay is the strictest; of all else, the least.
+    found = {
+        key: (max if key == "delay_s" else min)(each[key] for each in asked if key in each) for key in keys
+    }
+    return Limit.model_validate(found)

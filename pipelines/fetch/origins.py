@@ -1,0 +1,35 @@
+"""Which reader a clip's URL is for: a page of YouTube has to be visited, any other URL is a medium itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pipelines.fetch.checks import on_youtube
+from pipelines.fetch.clip import ClipReader
+from pipelines.fetch.video_site import VideoReader
+from pipelines.fetch.web import Web
+from pipelines.fetch.worker import Media, Wanted
+from schemas.dataset import Fetch
+
+
+class Origins:
+    """Reads clips from wherever they are. Thread-safe.
+
+    Args:
+        fetch: how media are asked for.
+        contact: who asks.
+    """
+
+    def __init__(self, fetch: Fetch, contact: str | None) -> None:
+        self._media = ClipReader(fetch)
+        self._videos = VideoReader(fetch, contact, self._media.cut)
+
+    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+        """Return the clips of rows that share a URL, in their order."""
+        reader = self._videos if on_youtube(wanted[0].url) else self._media
+        return await reader.read(web, threads, wanted)
+
+    async def close(self) -> None:
+        """End what the readers keep open."""
+        await self._videos.close()

@@ -1,0 +1,58 @@
+"""Which workers fetch which shards, so that a host that must be asked slowly keeps nobody else waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from pipelines.shards import Shard
+
+# Shards in flight in a worker hide each other's slow tails: 8 of 1.5 s went from 16.2 s to 5.8 s.
+IN_FLIGHT = 4
+# A worker of limited hosts is mostly waiting; it holds 300 MB of libraries all the same.
+_LIMITED_WORKERS = 4
+_LIMITED_CPUS = 0.1
+_WEB_CPUS = 0.5
+# Of the CPUs of a cluster, what fetching leaves to encoding.
+_LEFT_CPUS = 1.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers of their own for some shards."""
+
+    shards: Sequence[Shard]
+    workers: int
+    cpus_each: float
+
+
+def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: int | None) -> list[Pool]:
+    """Return the pools that fetch: one of many workers for the web, one worker for each of the slowest hosts.
+
+    Args:
+        web: shards whose hosts have no lane of their own.
+        limited: all others; the hosts with the most shards get a worker each, the rest share one.
+        cpus: of the cluster.
+        workers: of the web; a half of the CPUs if None.
+    """
+    lanes: dict[str, list[Shard]] = {}
+    for shard in limited:
+        lanes.setdefault(shard.lane, []).append(shard)
+    most_first = sorted(lanes.values(), key=len, reverse=True)
+    # As long as one worker has all shards in flight at once, another would only take memory.
+    own = min(_LIMITED_WORKERS, len(lanes), -(-len(limited) // (2 * IN_FLIGHT)))
+    shared = [*_in_turn(most_first[max(0, own - 1) :])]
+    limited_pools = [*most_first[: max(0, own - 1)], *([shared] if shared else [])]
+    found = [Pool(shards, 1, _LIMITED_CPUS) for shards in limited_pools]
+    if web:
+        size = min(workers or max(1, cpus // 2), len(web))
+        room = max(0.1, cpus - _LEFT_CPUS - _LIMITED_CPUS * len(found))
+        found.insert(0, Pool(web, size, min(_WEB_CPUS, int(100 * room / size) / 100)))
+    return found
+
+
+def _in_turn(lanes: Sequence[Sequence[Shard]]) -> Iterator[Shard]:
+    """Yield a shard of each lane, then the next of each: what is in flight is on several hosts."""
+    for turn in zip_longest(*lanes):
+        yield from (shard for shard in turn if shard is not None)

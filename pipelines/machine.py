@@ -1,0 +1,230 @@
+"""What this machine has of what a build needs: one finding for each thing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.cookiejar import LoadError, MozillaCookieJar
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.errors import ConfigError, EcholensError
+
+if TYPE_CHECKING:
+    from schemas.fetch import Video
+
+State = Literal["ok", "warn", "missing"]
+
+# yt-dlp itself calls a version old after so long; YouTube changes faster than that.
+_OLD_DAYS = 90
+# What clips of the web are made of.
+_DECODERS = ("aac", "av1", "flac", "h264", "hevc", "mp3", "opus", "vorbis", "vp8", "vp9")
+_ANSWERS_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the thing.
+        state: missing is what the dataset cannot do without; warn is what a person should know.
+        found: in a few words.
+        advice: what to do about it; empty where it is ok.
+    """
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def ffmpeg() -> Finding:
+    """Whether an ffmpeg runs, and decodes what clips of the web are made of."""
+    from pipelines.fetch.cutting import ffmpeg_binary
+
+    try:
+        binary = ffmpeg_binary()
+        version = _said(binary, "-version").split()[2]
+        listed = _said(binary, "-decoders").split()
+    except (OSError, RuntimeError, IndexError, subprocess.SubprocessError) as error:
+        return Finding(
+            "ffmpeg",
+            "missing",
+            f"it does not run ({error})",
+            "install ffmpeg, or reinstall imageio-ffmpeg, which brings one",
+        )
+    lacks = [name for name in _DECODERS if name not in listed and f"lib{name}" not in listed]
+    if lacks:
+        return Finding(
+            "ffmpeg",
+            "warn",
+            f"{version} at {binary} without decoders of {', '.join(lacks)}",
+            "clips of these come out invalid/undecodable; take that ffmpeg off the PATH and the one of "
+            "imageio-ffmpeg is used",
+        )
+    return Finding("ffmpeg", "ok", f"{version} at {binary}")
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(
+        [command[0], "-v", "quiet", *command[1:]],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=_ANSWERS_WITHIN_S,
+        stdin=subprocess.DEVNULL,
+    ).stdout
+
+
+def yt_dlp_version() -> Finding:
+    """How old yt-dlp is."""
+    from importlib.metadata import version
+
+    found = version("yt-dlp")
+    year, month, day = (int(part) for part in found.split(".")[:3])
+    days = (datetime.now(UTC) - datetime(year, month, day, tzinfo=UTC)).days
+    if days > _OLD_DAYS:
+        return Finding(
+            "yt-dlp",
+            "warn",
+            f"{found}, {days} days old",
+            "video sites change weekly: upgrade it (`pip install -U yt-dlp`) before clips are asked for",
+        )
+    return Finding("yt-dlp", "ok", f"{found}, {days} days old")
+
+
+def javascript(*, needed: bool) -> Finding:
+    """YouTube's player is a script; yt-dlp runs it in deno, node, bun or quickjs, with its package `ejs`."""
+    import yt_dlp  # noqa: F401 - fills the table of runtimes
+    from yt_dlp.globals import supported_js_runtimes
+
+    from pipelines.fetch.video_download import JS_RUNTIMES
+
+    found = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
+    there = [info for info in found if info is not None]
+    usable = [f"{info.name} {info.version}" for info in there if info.supported]
+    absent: State = "missing" if needed else "warn"
+    if not usable:
+        old = ", ".join(f"{info.name} {info.version} (too old)" for info in there) or "none"
+        return Finding(
+            "javascript",
+            absent,
+            old,
+            "YouTube needs one: install deno 2.3 or later, or node 22 or later",
+        )
+    if importlib.util.find_spec("yt_dlp_ejs") is None:
+        return Finding(
+            "javascript",
+            absent,
+            f"{usable[0]}, without yt-dlp's scripts for it",
+            "install them: `pip install -U yt-dlp-ejs`",
+        )
+    return Finding("javascript", "ok", usable[0])
+
+
+def cookies(video: Video) -> Finding:
+    """Where the file lies is a secret, as what is in it."""
+    from pipelines.fetch.video_site import secret
+
+    try:
+        file = Path(secret(video.cookies_file, "cookies_file") or "")
+        jar = MozillaCookieJar(file)
+        jar.load(ignore_discard=True, ignore_expires=True)
+    except ConfigError as error:
+        return Finding("cookies", "missing", str(error))
+    except (LoadError, OSError, UnicodeDecodeError) as error:
+        said = "is not there" if isinstance(error, FileNotFoundError) else "is no cookies.txt"
+        return Finding(
+            "cookies",
+            "missing",
+            f"fetch.video.cookies_file {said}",
+            "export the cookies of a browser in Netscape's format to it, or take the key out",
+        )
+    alive = [cookie for cookie in jar if not cookie.is_expired()]
+    if not alive:
+        return Finding("cookies", "warn", f"all {len(jar)} are expired", "export them from a browser again")
+    if file.stat().st_mode & 0o077:
+        return Finding(
+            "cookies", "warn", "other users can read them", "they are a password: chmod 600 the file"
+        )
+    return Finding("cookies", "ok", f"{len(alive)} cookies")
+
+
+def gpu() -> Finding:
+    """Whether there is a GPU, and torch sees it."""
+    import torch
+
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return Finding("gpu", "ok", f"{count} x {torch.cuda.get_device_name(0)}, {size(memory)}")
+    if shutil.which("nvidia-smi"):
+        return Finding(
+            "gpu",
+            "warn",
+            "nvidia-smi is there, and torch finds no GPU",
+            f"check the driver: torch {torch.__version__} wants CUDA {torch.version.cuda}",
+        )
+    return Finding("gpu", "ok", "none; vectors are made on the CPU")
+
+
+def hub() -> Finding:
+    """Whether the hub of weights answers."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return Finding(
+            "hub", "warn", "HF_HUB_OFFLINE is set", "unset it if weights are still to be downloaded"
+        )
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_ANSWERS_WITHIN_S)
+    except Exception as error:  # each of its clients has exceptions of its own
+        return Finding(
+            "hub",
+            "warn",
+            f"{constants.ENDPOINT} does not answer ({type(error).__name__})",
+            "weights must lie on this machine; give their folder in `encode`, or set HF_ENDPOINT to a mirror",
+        )
+    return Finding("hub", "ok", f"{constants.ENDPOINT} answers")
+
+
+def ray_starts() -> Finding:
+    """Whether the cluster that RAY_ADDRESS names does a task, or one of this machine's own does."""
+    from pipelines.engine import Session
+
+    address = os.environ.get("RAY_ADDRESS")
+    place = f"the cluster at {address}" if address else "one of its own"
+    try:
+        with Session() as session:
+            version, cores = session.once(_version_and_cores)
+    except EcholensError as error:
+        return Finding("ray", "missing", str(error))
+    except Exception as error:  # whatever Ray's start raises, a doctor says it
+        lines = str(error).split("\n")
+        return Finding(
+            "ray",
+            "missing",
+            f"{place} does not start ({type(error).__name__}: {lines[0]})",
+            "check that loopback and /dev/shm may be used and that a gigabyte of memory is free",
+        )
+    return Finding("ray", "ok", f"{version}, {place}; a node of {cores} cores did a task")
+
+
+def _version_and_cores() -> tuple[str, int]:
+    from importlib.metadata import version
+
+    return version("ray"), os.cpu_count() or 1
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as a person reads it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,72 @@
+"""The files of a version, with sizes and hashes: those of the version before are not read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.accounting import shard_files
+from pipelines.shards import Shard, media_marker
+from pipelines.storage import Root
+from schemas.version import VERSION_SHARD, FileEntry
+
+
+def entry(root: Root, path: str) -> FileEntry:
+    """Return a file with its size and hash."""
+    return FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path))
+
+
+def tried(root: Root, shard: Shard) -> datetime:
+    """Return when the media of a committed shard were there; of a text, that is now."""
+    at = datetime.now(UTC).timestamp()
+    if shard.kind != "text":
+        at = json.loads(root.read(media_marker(shard)))["end_time"]
+    return datetime.fromtimestamp(int(at), UTC)
+
+
+class Manifest:
+    """Makes the shard table of a version.
+
+    Args:
+        root: of the dataset.
+        set_name: of the vectors.
+        before: numbers of versions whose lines are believed, the last one most.
+        again: shards of which nothing older is believed.
+    """
+
+    def __init__(
+        self, root: Root, set_name: str, before: Sequence[int] = (), again: Collection[int] = ()
+    ) -> None:
+        self._root = root
+        self._set_name = set_name
+        self._known: dict[str, dict[str, Any]] = {}
+        for number in before:
+            for line in root.read_table(f"versions/{number:04d}.parquet").to_pylist():
+                if line["shard"] not in again:
+                    self._known[line["path"]] = line
+
+    def table(self, shards: Sequence[Shard]) -> pa.Table:
+        """Return one line a file of a shard (VERSION_SHARD)."""
+        rows = []
+        for shard in shards:
+            paths = shard_files(self._set_name, shard)
+            known = self._known.get(paths[0])
+            of = {
+                "shard": shard.number,
+                "kind": shard.kind,
+                "lane": shard.lane,
+                "rows": shard.rows,
+                "tried": known["tried"] if known else tried(self._root, shard),
+            }
+            for path in paths:
+                line = self._known.get(path)
+                rows.append(of | (_file(line) if line else entry(self._root, path).model_dump()))
+        return pa.Table.from_pylist(rows, schema=VERSION_SHARD)
+
+
+def _file(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in ("path", "bytes", "sha256")}

@@ -1,0 +1,193 @@
+"""Media that are to be gone for good: their shards are written again without them, under other numbers.
+
+The rows stay, as `filtered/purged`: what a person asked to take out is not fetched again. Their neighbours
+get other keys, so that no key ever means two things. The plan that says so is written last; until then
+nothing is changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import plans
+from pipelines.accounting import as_integers
+from pipelines.errors import ConfigError
+from pipelines.shards import (
+    Shard,
+    commit_media,
+    commit_vectors,
+    read_media,
+    vectors_marker,
+)
+from pipelines.stage import Batch, rows
+from pipelines.storage import Root
+from schemas.candidate import SHARD, key_of, place_of
+from schemas.sample import MEMBERS
+from schemas.vectors import COLUMNS_OF, spaces_of
+from schemas.version import MISSING, SUPERSEDED
+
+_BATCH_ROWS = 64
+# What says something of media that are gone.
+_OF_MEDIA = (
+    "width", "height", "original_width", "original_height", "exif", "sha256", "peak_dbfs", "sound_s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What is to go.
+
+    Attributes:
+        keys: of the samples, as integers, ascending: those asked for, and those with the same media.
+        same: how many of them only have the same media.
+        shards: that are written again.
+    """
+
+    keys: tuple[int, ...]
+    same: int
+    shards: tuple[Shard, ...]
+
+
+def find(root: Root, asked: Collection[str], shard_rows: int) -> Purge:
+    """Return what it takes to take keys out for good.
+
+    Raises:
+        ConfigError: a key is none of this dataset.
+    """
+    there = {shard.number: shard for shard in plans.shards(root)}
+    numbers: set[int] = set()
+    for key in asked:
+        shard, row = place_of(key, shard_rows) if key.isdecimal() else (-1, 0)
+        if shard not in there or row >= there[shard].rows:
+            raise ConfigError(f"{key!r} is no key of {root.url}; give keys as `echolens lookup` shows them")
+        numbers.add(int(key))
+    fetched = [f"media/{shard.name}.parquet" for shard in there.values() if shard.kind != "text"]
+    hashes: set[str] = set()
+    for path in fetched:
+        table = root.read_table(path, columns=["key", "sha256"])
+        mine = np.isin(as_integers(table["key"]), list(numbers))
+        hashes |= set(table.filter(pa.array(mine))["sha256"].drop_null().to_pylist())
+    whole = set(numbers)
+    for path in fetched if hashes else []:
+        table = root.read_table(path, columns=["key", "sha256"])
+        same = pc.is_in(table["sha256"], value_set=pa.array(sorted(hashes)))
+        whole |= set(as_integers(table.filter(same)["key"]).tolist())
+    places = sorted({place_of(key, shard_rows)[0] for key in whole})
+    return Purge(tuple(sorted(whole)), len(whole - numbers), tuple(there[place] for place in places))
+
+
+def write_again(root: Root, purge: Purge, shard_rows: int) -> None:
+    """Write the shards of a purge under other numbers, and the plan that puts them in the others' place."""
+    plans.tidy(root)
+    first = plans.next_shard(root)
+    gone = frozenset(purge.keys)
+    renamed: dict[str, str] = {}
+    lines = []
+    for number, old in enumerate(purge.shards, first):
+        new = Shard(number, old.kind, old.lane, old.rows)
+        names = {
+            key_of(old.number, row, shard_rows): key_of(number, row, shard_rows) for row in range(old.rows)
+        }
+        renamed |= names
+        root.write(f"candidates/{new.name}.parquet", root.read(f"candidates/{old.name}.parquet"))
+        if old.kind != "text":
+            commit_media(root, new, _media(root, old, names, gone), time.time())
+        for set_name in root.names("vectors"):
+            _write_vectors(root, set_name, (old, new), names, gone)
+        lines.append({"shard": number, "kind": old.kind, "lane": old.lane, "rows": old.rows})
+    _write_plan(root, lines, renamed, [shard.number for shard in purge.shards])
+
+
+def _media(root: Root, old: Shard, names: dict[str, str], gone: Collection[int]) -> Batch:
+    """Return the rows of a shard with other keys, and without the media that are to go."""
+    table = root.read_table(f"media/{old.name}.parquet")
+    batch: Batch = table.to_pydict()
+    media: dict[str, dict[str, bytes]] = {}
+    members = [member for member in MEMBERS[old.kind] if member not in ("json", "txt")]
+    for samples in read_media(root, old, _BATCH_ROWS):
+        for row in range(rows(samples)):
+            media[samples["key"][row]] = {member: samples[member][row] for member in members}
+    for member in members:
+        batch[member] = [media.get(key, {}).get(member) for key in batch["key"]]
+    for row, key in enumerate(batch["key"]):
+        if int(key) in gone:
+            batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
+            batch["status"][row], batch["error_message"][row] = "failed_to_resize", "taken out on request"
+            for name in (*_OF_MEDIA, *members):
+                batch[name][row] = None
+    batch["key"] = [names[key] for key in batch["key"]]
+    return batch
+
+
+def _write_vectors(
+    root: Root, set_name: str, shards: tuple[Shard, Shard], names: dict[str, str], gone: Collection[int]
+) -> None:
+    old, new = shards
+    marker = vectors_marker(set_name, old)
+    if not root.exists(marker):
+        return
+    table = root.read_table(marker)
+    spaces = spaces_of(table.schema)
+    commit_vectors(root, set_name, new, spaces, _vectors(table, old, names, gone))
+
+
+def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collection[int]) -> Iterator[Batch]:
+    """Yield the vectors of a shard with other keys; a text that is to go stays without any."""
+    for part in table.to_batches(max_chunksize=1000):
+        batch: dict[str, list[Any]] = part.to_pydict()
+        leaving = [int(key) in gone for key in batch["key"]]
+        for name in COLUMNS_OF[old.kind]:
+            if name in batch:
+                batch[name] = [
+                    None if left or value is None else np.asarray(value, dtype=np.float16)
+                    for value, left in zip(batch[name], leaving, strict=True)
+                ]
+                batch[f"{name}_norm"] = [
+                    None if left else value
+                    for value, left in zip(batch[f"{name}_norm"], leaving, strict=True)
+                ]
+        for row, left in enumerate(leaving):
+            if left:
+                batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
+        batch["key"] = [names[key] for key in batch["key"]]
+        stays = [row for row, left in enumerate(leaving) if not left or old.kind == "text"]
+        if stays:
+            yield {name: [values[row] for row in stays] for name, values in batch.items()}
+
+
+def _write_plan(
+    root: Root,
+    lines: Sequence[dict[str, Any]],
+    renamed: dict[str, str],
+    dropped: Sequence[int],
+) -> None:
+    before, folder = plans.folders(root)[-1], plans.following(root)
+    tried_again = plans.superseded(root).to_pylist()
+    # A key that was tried again under one that is renamed stays hidden, by the other name.
+    chains = [
+        {"key": renamed.get(row["key"], row["key"]), "by": renamed.get(row["by"], row["by"])}
+        for row in tried_again
+        if row["key"] in renamed
+    ]
+    root.write_table(f"{folder}/shards.parquet", pa.Table.from_pylist(list(lines), schema=SHARD))
+    root.write_table(f"{folder}/superseded.parquet", pa.Table.from_pylist(chains, schema=SUPERSEDED))
+    numbers = [{"shard": number} for number in dropped]
+    root.write_table(f"{folder}/dropped.parquet", pa.Table.from_pylist(numbers, schema=plans.DROPPED))
+    purged_unlisted = _renamed(plans.unlisted(root), renamed, plans.KEYS)
+    root.write_table(f"{folder}/unlisted.parquet", purged_unlisted)
+    root.write_table(f"{folder}/missing.parquet", _renamed(plans.missing(root), renamed, MISSING))
+    root.write_table(f"{folder}/dead.parquet", _renamed(plans.dead(root), renamed, MISSING))
+    for name in ("filtered.parquet", "rejects.parquet", plans.MARKER):
+        root.write(f"{folder}/{name}", root.read(f"{before}/{name}"))
+
+
+def _renamed(table: pa.Table, renamed: dict[str, str], schema: pa.Schema) -> pa.Table:
+    lines = [row | {"key": renamed.get(row["key"], row["key"])} for row in table.to_pylist()]
+    return pa.Table.from_pylist(sorted(lines, key=lambda row: int(row["key"])), schema=schema)

@@ -1,0 +1,117 @@
+"""The dataset as it is, key by key, beside the lists in one database.
+
+| table       | a row is                                                                     |
+|-------------|------------------------------------------------------------------------------|
+| keyed       | a key of a committed shard, with the outcome that its candidate has by it    |
+| latest      | the key of `keyed` that decides what became of its candidate                 |
+| shard_tried | a shard, and when its media were asked for, in seconds since 1970            |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines import plans
+from pipelines.manifest import tried
+from pipelines.shards import Shard, vectors_marker
+from pipelines.storage import Root
+from schemas.candidate import key_of
+from schemas.dataset import Dataset
+from schemas.version import Version
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_KEYED = """
+CREATE TABLE keyed AS
+SELECT key, id, kind, media_url, coalesce(dead.outcome, lost.outcome, at_first.outcome) AS outcome,
+    coalesce(dead.reason, lost.reason, at_first.reason) AS reason, dead.tried_s AS found_s
+FROM (
+    SELECT key::BIGINT AS key, id, kind, media_url, outcome, reason FROM {media}
+    UNION ALL SELECT key::BIGINT, id, kind, NULL, outcome, reason FROM {texts}
+) AS at_first
+LEFT JOIN (SELECT key::BIGINT AS key, outcome, reason FROM {vectors} WHERE outcome <> 'ok') AS lost
+USING (key)
+LEFT JOIN dead USING (key)
+"""
+_NO_ROWS = """
+(SELECT '' AS key, '' AS id, '' AS kind, '' AS media_url, '' AS outcome, '' AS reason LIMIT 0)
+"""
+_LATEST = """
+CREATE TABLE latest AS
+SELECT keyed.*, tries FROM keyed
+JOIN (SELECT id, kind, count(*) AS tries FROM keyed GROUP BY id, kind) USING (id, kind)
+ANTI JOIN superseded USING (key)
+"""
+
+
+def read_dataset(
+    rows: DuckDBPyConnection, root: Root, dataset: Dataset, shards: Sequence[Shard], version: Version | None
+) -> None:
+    """Add `keyed`, `latest` and `shard_tried` to a database: the dataset as it is.
+
+    Args:
+        rows: the database.
+        root: of the dataset.
+        dataset: as it is wanted.
+        shards: of all its plans, committed.
+        version: the current one; None if none was ever published.
+    """
+    if not root.is_local:
+        rows.register_filesystem(root.fs)
+    fetched = [shard for shard in shards if shard.kind != "text"]
+    set_name = version.set if version else dataset.encode.set
+    encoded = [vectors_marker(set_name, shard) for shard in fetched]
+    texts = [vectors_marker(set_name, shard) for shard in shards if shard.kind == "text"]
+    dead = plans.dead(root)
+    found_s = pa.array([at.timestamp() for at in dead["since"].to_pylist()], pa.float64())
+    columns = [dead["key"].cast(pa.int64()), dead["outcome"], dead["reason"], found_s]
+    rows.register("dead_now", pa.table(columns, names=["key", "outcome", "reason", "tried_s"]))
+    rows.execute("CREATE TABLE dead AS FROM dead_now")
+    again = plans.superseded(root)["key"].cast(pa.int64())
+    rows.register("superseded_now", pa.table({"key": again}))
+    rows.execute("CREATE TABLE superseded AS FROM superseded_now")
+    rows.execute(
+        _KEYED.format(
+            media=parquet(root, [f"media/{shard.name}.parquet" for shard in fetched]),
+            texts=parquet(root, texts),
+            vectors=parquet(root, encoded),
+        )
+    )
+    rows.execute(_LATEST)
+    known = _known_tries(root, version)
+    times = [known.get(shard.number) or tried(root, shard).timestamp() for shard in shards]
+    rows.register(
+        "tried_now",
+        pa.table({"shard": pa.array([shard.number for shard in shards], pa.int64()), "tried_s": times}),
+    )
+    rows.execute("CREATE TABLE shard_tried AS FROM tried_now")
+
+
+def _known_tries(root: Root, version: Version | None) -> dict[int, float]:
+    """Return when the shards of a version were tried, in seconds since 1970."""
+    if version is None:
+        return {}
+    table = root.read_table(f"versions/{version.number:04d}.parquet", columns=["shard", "tried"])
+    milliseconds = table["tried"].cast(pa.int64()).to_pylist()
+    return {
+        shard: tried_ms / 1000
+        for shard, tried_ms in zip(table["shard"].to_pylist(), milliseconds, strict=True)
+    }
+
+
+def parquet(root: Root, names: Collection[str]) -> str:
+    """Return SQL that reads the files of a root; no rows of none."""
+    if not names:
+        return _NO_ROWS
+    paths = [root.path(name) if root.is_local else f"{root.url}/{name}" for name in names]
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{listed}])"
+
+
+def keys_a_shard(shard_rows: int) -> int:
+    """Return how many keys there are from one shard to the next."""
+    return int(key_of(1, 0, shard_rows))

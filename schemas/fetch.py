@@ -1,0 +1,125 @@
+"""The `fetch` part of a dataset's file: how media are asked for, how fast, and how they are stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ByteSize, Field, model_validator
+
+from schemas.strict import Strict
+
+ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
+
+
+class Limit(Strict):
+    """How fast hosts may be asked, by all workers and jobs of a cluster together."""
+
+    connections: int | None = Field(None, ge=1, description="requests at once")
+    requests_per_s: float | None = Field(None, gt=0, description="never exceeded in any stretch of time")
+    delay_s: float | None = Field(None, gt=0, description="at least, from one request to the next")
+    bytes_per_s: ByteSize | None = Field(None, ge=1, description="a number, or such as 3MB")
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Limit:
+        if not self.model_fields_set:
+            keys = ", ".join(type(self).model_fields)
+            raise ValueError(f"a limit needs one of {keys}; null in its place lifts one")
+        return self
+
+
+def _host_pattern(pattern: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[^\s*/:@?#]+", pattern):
+        raise ValueError("a limit is for a host such as a.example, or *.a.example for all below it as well")
+    return pattern.lower()
+
+
+# A host, or `*.` before a domain, which stands for the domain and every host below it.
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+# "Standard sizes" of Wikimedia's thumbnails; it answers any other with 429 (phabricator T414805).
+WikimediaWidth = Literal[20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840]
+
+
+YOUTUBE_PAGE = "https://www.youtube.com/watch?v={youtube_id}"
+
+
+class Video(Strict):
+    """How videos are asked for. What says who asks is a secret: no dump of a dataset has it.
+
+    `$NAME` in place of a secret is read from the environment of the machine that asks.
+    """
+
+    site: str = Field(YOUTUBE_PAGE, description="where a video's page is: a template over youtube_id")
+    timeout_s: float = Field(300, gt=0, description="for one video, all told")
+    max_bytes: int = Field(500_000_000, ge=1, description="of one video, with its pages")
+    connections: int = Field(4, ge=1, description="videos asked for at once in one worker")
+    # yt-dlp issue 17612: YouTube sends sections of videos over about 12 minutes at 32 KiB/s.
+    sections_below_s: float = Field(720, ge=0, description="longer videos are fetched whole and cut here")
+    cookies_file: str | None = Field(
+        None, exclude=True, repr=False, description="a browser's cookies as Netscape's cookies.txt, or $NAME"
+    )
+    proxy: str | None = Field(
+        None, exclude=True, repr=False, description="http://[user:word@]host:port, or $NAME"
+    )
+    rate_limit: ByteSize | None = Field(
+        None, exclude=True, ge=1, description="bytes per second of one worker, such as 2MB"
+    )
+    player_client: tuple[str, ...] = Field(
+        (), exclude=True, description="yt-dlp's YouTube clients, such as web_safari; empty: its own choice"
+    )
+
+    @model_validator(mode="after")
+    def _site_has_the_id(self) -> Video:
+        if not re.fullmatch(r"https?://[^\s{}@]*\{youtube_id\}[^\s{}@]*", self.site):
+            raise ValueError("site is an http(s) URL with {youtube_id} in it and no credentials")
+        return self
+
+
+# Of `Fetch`: what decides the bytes of a stored picture.
+STORED_BY = (
+    "image_size",
+    "resize_mode",
+    "resize_only_if_bigger",
+    "upscale_interpolation",
+    "downscale_interpolation",
+    "encode_quality",
+    "skip_reencode",
+)
+
+
+class Fetch(Strict):
+    """How media are asked for and stored. What decides how a picture is stored is pinned per root.
+
+    `image_size` to `skip_reencode` are options of img2dataset, with its names and, but for `resize_mode`, its
+    defaults.
+    """
+
+    image_size: int = Field(256, ge=16, le=4096)
+    resize_mode: ResizeMode = "keep_ratio"
+    resize_only_if_bigger: bool = Field(False, description="leave smaller pictures as small as they are")
+    upscale_interpolation: Interpolation = "lanczos"
+    downscale_interpolation: Interpolation = "area"
+    encode_quality: int = Field(95, ge=0, le=100, description="of the JPEGs that are stored")
+    skip_reencode: bool = Field(False, description="store a JPEG that needs no resizing as it came")
+    timeout_s: float = Field(20, gt=0, description="for one URL, all told")
+    retries: int = Field(1, ge=0, le=10)
+    connections: int = Field(128, ge=1, description="requests in flight in one worker")
+    workers: int | None = Field(None, ge=1, description="fetch workers; a half of the cores if unset")
+    max_bytes: int = Field(50_000_000, ge=1, description="of one picture or clip")
+    max_pixels: int = Field(120_000_000, ge=1, description="read from the header before decoding")
+    allow_private_hosts: bool = False
+    video: Video = Video()
+    wikimedia_width_px: WikimediaWidth | None = Field(
+        330, description="of the thumbnails asked for in place of WIT's pictures; null asks for the pictures"
+    )
+    limits: Mapping[HostPattern, Limit | None] = Field(
+        {},
+        description="host -> its limit, or *.domain -> that of the domain and all its hosts together; "
+        "null lifts a limit; Wikimedia's are there already",
+    )
+
+    def __hash__(self) -> int:
+        # Stages are keys, and a mapping has no hash of its own.
+        return hash(self.model_dump_json())

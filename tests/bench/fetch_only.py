@@ -1,0 +1,62 @@
+"""The part of a build that img2dataset does as well: plan and fetch, on the real engine, without vectors.
+
+python tests/bench/fetch_only.py FILE.yaml SECONDS.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from jobs.build import fetch
+from jobs.job import load
+from pipelines.engine import Done, Flow, Session
+from pipelines.shards import Shard, planned
+from pipelines.source.plan import make_plan
+from pipelines.stage import Batch, Stage
+from pipelines.storage import Root
+
+
+class Nothing:
+    """In place of encode: whatever has media is through."""
+
+    name = "nothing"
+
+    def committed(self) -> frozenset[int]:
+        return frozenset()
+
+    def done(self, shard: Shard) -> bool:
+        return True
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:
+        return ()
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        return iter(())
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
+        pass
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        return Counter()
+
+
+def main(file: str, seconds: str) -> None:
+    dataset = load(file)
+    root = Root.at(dataset.root)
+    make_plan(dataset, root)
+    spent: Counter[str] = Counter()
+
+    def through(done: Done) -> None:
+        spent.update(done.seconds)
+
+    with Session() as session:
+        session.run(Flow(fetch(dataset, root), Nothing(), dataset.fetch.workers), planned(root), through)
+    Path(seconds).write_text(json.dumps(spent))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

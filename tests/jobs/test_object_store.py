@@ -1,0 +1,82 @@
+"""The whole flow on s3://, against a real S3 server on this machine."""
+
+import json
+
+import pytest
+
+from jobs.demo import write_dataset
+from pipelines.miniature.server import serving
+from pipelines.storage import Root
+from tests.conftest import SEED, command, digest, echolens, status
+
+ROWS = 200
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def both(object_store, tmp_path_factory):
+    """The same world in a folder and in a bucket: file and the two roots."""
+    folder = tmp_path_factory.mktemp("world")
+    with serving(SEED, ROWS) as base_url:
+        file = write_dataset(folder, base_url, ROWS, SEED)
+        command("build", file)
+        command("build", file, f"root={object_store}/world")
+        yield file, folder / "data", f"{object_store}/world"
+
+
+def objects(root: str) -> dict[str, str]:
+    """Every object below a root but the records of runs: name -> ETag."""
+    opened = Root.at(root)
+    found = opened.fs.find(opened.path(""), detail=True)
+    names = {path.removeprefix(opened.path("")): each["ETag"] for path, each in found.items()}
+    return {name: tag for name, tag in names.items() if not name.startswith("runs/")}
+
+
+def test_the_dataset_is_the_same(both):
+    """Byte for byte, and every number that status knows."""
+    _, local, remote = both
+
+    assert digest(local) == digest(remote)
+    assert status(local) | {"root": ""} == status(remote) | {"root": ""}
+
+
+def test_nothing_half_written_is_in_the_bucket(both):
+    """Every object is a file of the layout, or the lease, which a store cannot remove on condition."""
+    _, local, remote = both
+    here = {
+        str(path.relative_to(local)) for path in local.rglob("*")
+        if path.is_file() and not path.is_relative_to(local / "runs")
+    }  # fmt: skip
+
+    assert here | {"lease.json"} == set(objects(remote))
+
+
+@pytest.mark.parametrize("column", ["clip_image", "clap_audio"])
+def test_neighbours_are_the_same(both, column):
+    """The index in the bucket answers as the one in the folder."""
+    _, local, remote = both
+    asked = ["--text", "a bell ringing", "--in", column, "--json"]
+
+    expected = json.loads(echolens("lookup", local, *asked).stdout)
+    found = json.loads(echolens("lookup", remote, *asked).stdout)
+    assert [hit["key"] for hit in expected] == [hit["key"] for hit in found]
+
+
+def test_a_report_is_written_there(both):
+    """Into the bucket, and its run is recorded there."""
+    _, _, remote = both
+    echolens("report", remote)
+    runs = [json.loads(Root.at(remote).read(f"runs/{run}/run.json")) for run in Root.at(remote).names("runs")]
+
+    assert ["0001.html"] == Root.at(remote).names("reports", ".html")
+    assert {"build", "report"} <= {run["verb"] for run in runs}
+
+
+def test_a_second_build_changes_no_object(both):
+    """What is there is found."""
+    file, _, remote = both
+    before = objects(remote)
+    command("build", file, f"root={remote}")
+
+    assert before == objects(remote)

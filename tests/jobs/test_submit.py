@@ -1,0 +1,253 @@
+"""A job on a Ray cluster with token authentication, started as its documentation says, on this machine."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.submit import stage
+from pipelines.errors import ConfigError
+from tests.conftest import command, digest, echolens, status
+from tests.test_rules import HOME
+
+FILE = {
+    "name": "captions",
+    "root": "data",
+    "sources": [{"kind": "audiocaps", "list": "lists/captions.csv", "take": "text"}],
+    "encode": {"clip": "pocket", "clap": "pocket"},
+}
+CAPTIONS = ("A dog barks", "A cat meows", "A bell rings twice")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A dataset of three captions, with things beside it that must not travel."""
+    (tmp_path / "lists").mkdir()
+    rows = [f"{n},abcdefghij{n},0,{caption}" for n, caption in enumerate(CAPTIONS)]
+    (tmp_path / "lists" / "captions.csv").write_text(
+        "\n".join(["audiocap_id,youtube_id,start_time,caption", *rows]) + "\n"
+    )
+    (tmp_path / "cookies.txt").write_text("session=a-cookie-of-mine")
+    (tmp_path / ".netrc").write_text("password a-password-of-mine")
+    path = tmp_path / "captions.yaml"
+    path.write_text(yaml.safe_dump(FILE))
+    return path
+
+
+def test_only_code_file_and_lists_travel(file, tmp_path):
+    """The upload is our packages, the dataset's file and its lists; 13 MB, most of them pocket models."""
+    folder = tmp_path / "staged"
+    assert ["dataset/dataset.yaml"] == stage(str(file), ["root=/data/captions"], folder)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    said = yaml.safe_load((folder / "dataset" / "dataset.yaml").read_text())
+
+    assert {"schemas", "pipelines", "jobs", "dataset"} == {name.split("/")[0] for name in names}
+    assert {"dataset/dataset.yaml", "dataset/00-captions.csv"} == {
+        name for name in names if name.startswith("dataset/")
+    }
+    assert "/data/captions" == said["root"]
+    assert "00-captions.csv" == said["sources"][0]["list"]
+    assert sum((folder / name).stat().st_size for name in names) < 24 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["root=data"], "root 'data' is relative and each node of a cluster would have its own"),
+        (["root=s3://b/x", "sources.0.list=missing.csv"], "list missing.csv is relative, and only files"),
+    ],
+    ids=["root", "list"],
+)
+def test_what_nodes_would_not_see_is_refused(file, tmp_path, overrides, sentence):
+    """Before anything is sent."""
+    with pytest.raises(ConfigError, match=sentence):
+        stage(str(file), overrides, tmp_path / "staged")
+
+
+def test_no_cluster_is_one_sentence(file):
+    """An address where nobody listens, and one that is no dashboard."""
+    refused = echolens("build", file, "root=/data/x", "--address", "http://127.0.0.1:9", check=False)
+    misread = echolens("build", file, "root=/data/x", "--address", "127.0.0.1:6379", check=False)
+
+    assert "no Ray dashboard answers at http://127.0.0.1:9" in refused.stderr
+    assert "--address 127.0.0.1:6379 is no dashboard; give http://HOST:8265" in misread.stderr
+
+
+def test_a_ray_job_refuses_a_relative_root(file, monkeypatch):
+    """`ray job submit -- python -m jobs.build FILE` runs in a folder of one node."""
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    refused = echolens("build", file, check=False)
+
+    assert "root 'data' is relative and each node of a cluster would have its own" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["fetch.video.proxy=http://me:word@proxy:8080", "sources.0.list=https://h/l.csv?X-Amz-Signature=abc"],
+    ids=["password", "signature"],
+)
+def test_secrets_do_not_travel(file, tmp_path, override):
+    """What is uploaded can be read by everybody on the cluster; the sentence itself keeps the secret."""
+    folder = tmp_path / "staged"
+    with pytest.raises(ConfigError, match=r"holds a password or signature \(http.*\*\*\*") as error:
+        stage(str(file), ["root=/data/x", override], folder)
+
+    assert "word@" not in str(error.value)
+    assert not (folder / "dataset").exists()
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster of one node, and the environment of somebody who holds its token."""
+
+    address: str
+    environment: dict[str, str]
+
+    def run(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).parent / str(words[0])
+        return subprocess.run(
+            [program, *map(str, words[1:])],
+            env=self.environment | more,
+            cwd=HOME,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory) -> Iterator[Head]:
+    """`ray start --head` with RAY_AUTH_MODE=token and a token of its own."""
+    home = tmp_path_factory.mktemp("home")
+    binaries = Path(sys.executable).parent
+    environment = os.environ | {
+        "HOME": str(home),
+        "RAY_AUTH_MODE": "token",
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+    }
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        environment.pop(name, None)
+    subprocess.run(
+        [binaries / "ray", "get-auth-token", "--generate"], env=environment, check=True, capture_output=True
+    )
+    # Ray's sockets live below its folder, and a socket's path may have 107 bytes.
+    place = Path("/tmp") / f"ray-{secrets.token_hex(4)}"
+    ray = None
+    try:
+        # Ray gives its node 30 s to start, too few where all cores are at work.
+        for _ in range(3):
+            ray, dashboard = start_head(place, home / "ray.log", environment)
+            if ray.poll() is None:
+                break
+        else:
+            pytest.fail((home / "ray.log").read_text())
+        yield Head(f"http://127.0.0.1:{dashboard}", environment)
+    finally:
+        if ray is not None:
+            ray.terminate()
+            ray.wait(60)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def start_head(place: Path, log: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, int]:
+    """Start a head node and return once its dashboard answers, or it is over; with the dashboard's port."""
+    gcs, dashboard, client, agent = free_ports(4)
+    options = {
+        "port": gcs, "dashboard-port": dashboard, "ray-client-server-port": client, "num-cpus": 2,
+        "object-store-memory": 200_000_000, "temp-dir": place, "dashboard-host": "127.0.0.1",
+        "node-ip-address": "127.0.0.1", "dashboard-agent-listen-port": agent,
+    }  # fmt: skip
+    words = [f"--{name}={value}" for name, value in options.items()]
+    program = Path(sys.executable).parent / "ray"
+    with log.open("w") as out:
+        ray = subprocess.Popen(
+            [program, "start", "--head", "--block", *words], env=environment, stdout=out, stderr=out
+        )
+    end = time.monotonic() + 240
+    while ray.poll() is None and not answers(dashboard):
+        if time.monotonic() > end:
+            ray.terminate()
+            ray.wait(60)
+        time.sleep(0.5)
+    return ray, dashboard
+
+
+@pytest.mark.slow
+def test_echolens_submits_and_follows(head, file, tmp_path):
+    """The log is shown, the exit code is the job's, the dataset is the one that this machine builds.
+
+    The token is told to nobody: not to the job's description on the cluster, nor to anything of the root.
+    """
+    command("build", file)
+    root = tmp_path / "cluster"
+    ended = head.run("echolens", "build", file, f"root={root}", "--address", head.address)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert re.search(r"^ +3 +ok ", ended.stdout, re.MULTILINE)
+    assert "submitted to" in ended.stderr
+    listed = head.run("ray", "job", "list", "--address", head.address)
+    token = (Path(head.environment["HOME"]) / ".ray" / "auth_token").read_text().strip()
+
+    assert "jobs.build" in listed.stdout
+    assert token not in listed.stdout + ended.stdout + ended.stderr
+    assert [path for path in root.rglob("*") if path.is_file() and token.encode() in path.read_bytes()] == []
+    assert digest(tmp_path / "data") == digest(root)
+
+
+@pytest.mark.slow
+def test_ray_submits_the_job_itself(head, file, tmp_path):
+    """As Ray's own command does it: the working folder is the repository."""
+    root = tmp_path / "cluster"
+    words = ["--working-dir", ".", "--", "python", "-m", "jobs.build", file, f"root={root}"]
+    ended = head.run("ray", "job", "submit", "--address", head.address, *words)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert "succeeded" in ended.stdout + ended.stderr
+    assert 3 == status(root)["candidates"]
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_says_so_here(head, file, tmp_path):
+    """Its sentence is in the log and its exit code is ours."""
+    (tmp_path / "taken").write_text("")
+    ended = head.run("echolens", "build", file, f"root={tmp_path}/taken", "--address", head.address)
+
+    assert 1 == ended.returncode
+    assert f"{tmp_path}/taken is a file" in ended.stdout
+
+
+@pytest.mark.slow
+def test_another_token_is_refused(head, file):
+    """One sentence; nothing was sent, and the token is in none of it."""
+    wrong = secrets.token_hex(32)
+    ended = head.run(
+        "echolens", "build", file, "root=/data/x", "--address", head.address, RAY_AUTH_TOKEN=wrong
+    )
+
+    assert 1 == ended.returncode
+    assert 1 == len(ended.stderr.splitlines()), ended.stderr
+    assert "wants another token" in ended.stderr
+    assert wrong not in ended.stderr

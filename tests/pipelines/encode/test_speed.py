@@ -1,0 +1,307 @@
+"""How much of the hardware encoding uses: `pytest -m bench -s tests/pipelines/encode/test_speed.py`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import clock, cores
+from pipelines.encode.device import lanes
+from pipelines.encode.encode import Prepare
+from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.pocket import pocket_clap, pocket_clip
+from pipelines.stage import rows
+from schemas.vectors import family_of
+from tests.pipelines.encode import full_size
+from tests.pipelines.encode.full_size import clap_spec, clip_spec, committed, encoded, size, vector_step
+
+pytestmark = pytest.mark.bench
+
+PICTURES = size("PICTURES", 2000)
+SOUNDS = size("SOUNDS", 500)
+# Where one exists already; made in a folder of its own otherwise.
+CLIP_RETRIEVAL = os.environ.get("ECHOLENS_BENCH_CLIP_RETRIEVAL")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("speed")
+
+
+@pytest.fixture(scope="module")
+def pictures(folder):
+    return committed(folder / "pictures", "image", PICTURES)
+
+
+@pytest.fixture(scope="module")
+def sounds(folder):
+    return committed(folder / "sounds", "clip", SOUNDS)
+
+
+@pytest.fixture(scope="module")
+def clip_weights(folder):
+    return full_size.full_clip(folder)
+
+
+@pytest.fixture(scope="module")
+def clap_weights(folder):
+    return full_size.full_clap(folder)
+
+
+def computes(precision: str) -> bool:
+    import torch
+
+    if precision == "fp32" or torch.cuda.is_available():
+        return True
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+@contextmanager
+def timed() -> Iterator[np.ndarray]:
+    """Give the seconds that the block takes on the wall and of all cores, once it is over."""
+    taken = np.zeros(2)
+    begun = np.array([time.perf_counter(), time.process_time()])
+    yield taken
+    taken += np.array([time.perf_counter(), time.process_time()]) - begun
+
+
+def forward_s(tower, full: np.ndarray) -> np.ndarray:
+    """Return the seconds of one full batch when every lane works."""
+    count = 2 * cores.here()
+    for begun in [lanes().run(lambda: tower.forward(full)) for _ in range(cores.here())]:
+        begun.result()
+    with timed() as taken:
+        for begun in [lanes().run(lambda: tower.forward(full)) for _ in range(count)]:
+            begun.result()
+    return taken / count
+
+
+def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return the seconds a sample needs for its nets alone, and for decoding and preprocessing alone.
+
+    The nets run as they do in a build, one batch on each core; pieces of each shape in full batches.
+    """
+    prepare = Prepare(kind, specs)
+    work, batch = prepare.open(), next(step.read(shards[0]))
+    made = [prepare.row(work.towers, batch, row)[0] for row in range(rows(batch))]
+    with ThreadPoolExecutor(cores.here()) as threads, timed() as decoding:
+        list(
+            threads.map(
+                lambda row: prepare.row(work.towers, batch, row % rows(batch)), range(8 * rows(batch))
+            )
+        )
+    nets = np.zeros(2)
+    for column, tower in work.towers.items():
+        batch_rows = specs[family_of(column)].space.batch_rows
+        pieces = [piece for row in made for piece in row[column]]
+        for shape in {piece.shape for piece in pieces}:
+            of_shape = [piece for piece in pieces if piece.shape == shape]
+            full = np.stack((of_shape * batch_rows)[:batch_rows])
+            nets += forward_s(tower, full) / batch_rows * len(of_shape) / len(made)
+    return nets, decoding / (8 * rows(batch))
+
+
+def measured(root, shards, kind, specs, name: str) -> float:
+    """Return the share of its ceiling that a worker reaches from committed tars to committed vectors.
+
+    Prints a line of both, with the share of the cores' time as well: on a busy machine only that is true.
+    """
+    warm = vector_step(root, kind, specs, f"{name}-warm")
+    encoded(warm, shards[:1])
+    before = ceiling(warm, kind, specs, shards)
+    clock.take()
+    with timed() as whole:
+        encoded(vector_step(root, kind, specs, name), shards)
+    spent = clock.take()
+    after = ceiling(warm, kind, specs, shards)
+    nets, decoding = ((one + other) / 2 for one, other in zip(before, after, strict=True))
+    each = whole / sum(shard.rows for shard in shards)
+    shares = (nets + decoding) / each
+    profile = ", ".join(f"{word} {seconds / cores.here() / whole[0]:.0%}" for word, seconds in spent.items())
+    print(
+        f"\n{name}: {1 / each[0]:.1f} samples/s of at most {1 / (nets + decoding)[0]:.1f}: {shares[0]:.2f} "
+        f"({shares[1]:.2f} by the cores' time); nets alone {1 / nets[0]:.1f}/s, decoding alone "
+        f"{1 / decoding[0]:.1f}/s; of the cores: {profile}; busy {whole[1] / whole[0] / cores.here():.0%}"
+    )
+    return float(shares[0])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_full_size_clip_is_near_its_ceiling(pictures, clip_weights, precision):
+    """ViT-B-32, pictures and captions: at least 0.95 of what nets and decoding alone allow."""
+    if not computes(precision):
+        pytest.skip(f"this CPU does not compute in {precision}")
+    rate, best = measured(
+        *pictures, "image", {"clip": clip_spec(clip_weights, precision)}, f"clip-{precision}"
+    )
+
+    assert rate >= 0.95 * best
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_full_size_clap_is_near_its_ceiling(sounds, clap_weights, precision):
+    """ClapModel, ten seconds of sound and a caption: at least 0.95 of what nets and decoding alone allow."""
+    if not computes(precision):
+        pytest.skip(f"this CPU does not compute in {precision}")
+    specs = {"clap": clap_spec(clap_weights, precision)}
+
+    assert measured(*sounds, "clip", specs, f"clap-{precision}") >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["image", "clip"])
+def test_pocket_models_show_the_overhead(request, kind):
+    """Nets of a millisecond: at least 0.6 of the ceiling, and the profile says where the rest goes."""
+    loaders = {"clip": pocket_clip("fp32"), "clap": pocket_clap("fp32")}
+    specs = {family: EncoderSpec(loader.space(), loader) for family, loader in loaders.items()}
+    root, shards = request.getfixturevalue("pictures" if kind == "image" else "sounds")
+
+    assert measured(root, shards, kind, specs, f"pocket-{kind}") >= 0.6
+
+
+def their_environment(folder: Path) -> Path:
+    """Return the folder of an environment that holds clip-retrieval and nothing of ours."""
+    if CLIP_RETRIEVAL:
+        return Path(CLIP_RETRIEVAL)
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("uv is not here, and ECHOLENS_BENCH_CLIP_RETRIEVAL names no environment")
+    subprocess.run([uv, "venv", "--quiet", "--python", "3.11", folder / "theirs"], check=True)
+    python = folder / "theirs" / "bin" / "python"
+    # Its CLIP still imports pkg_resources, which later setuptools dropped.
+    wanted = ["clip-retrieval", "setuptools<70"]
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *wanted], check=True)
+    return folder / "theirs"
+
+
+def theirs(folder: Path, weights: Path, tars: list[Path]) -> tuple[float, dict[str, np.ndarray]]:
+    """Run clip-retrieval's inference; return its samples/s after loading, and a picture's vector by key."""
+    out = folder / "theirs-out"
+    listed = f"{tars[0].parent}/{{{tars[0].stem}..{tars[-1].stem}}}.tar" if len(tars) > 1 else str(tars[0])
+    command = [
+        their_environment(folder) / "bin" / "clip-retrieval", "inference", "--input_dataset", listed,
+        "--output_folder", out, "--input_format", "webdataset", "--output_partition_count", "1",
+        "--clip_model", f"open_clip:ViT-B-32/{weights}", "--num_prepro_workers", str(cores.here()),
+        "--enable_metadata", "False",
+    ]  # fmt: skip
+    environment = os.environ | {"WANDB_MODE": "disabled", "CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == ended.returncode, ended.stderr[-2000:]
+    stats = json.loads((out / "stats" / "0.json").read_text())
+    vectors_ND = np.load(out / "img_emb" / "img_emb_0.npy")
+    keys = pq.read_table(out / "metadata" / "metadata_0.parquet")["image_path"].to_pylist()
+    return stats["sample_count"] / stats["total_duration"], dict(zip(keys, vectors_ND, strict=True))
+
+
+def test_beside_clip_retrieval(folder, pictures, clip_weights):
+    """The same tars and weights: no slower in fp32, 2.5 times as fast in bf16, and the same vectors."""
+    root, shards = pictures
+    tars = sorted((folder / "pictures" / "media").glob("*.tar"))
+    their_rate, their_vectors = theirs(folder, clip_weights, tars)
+    rates = {}
+    for precision in filter(computes, ("fp32", "bf16")):
+        name = f"beside-{precision}"
+        specs = {"clip": clip_spec(clip_weights, precision)}
+        encoded(vector_step(root, "image", specs, f"{name}-warm"), shards[:1])
+        begun = time.perf_counter()
+        encoded(vector_step(root, "image", specs, name), shards)
+        rates[precision] = len(their_vectors) / (time.perf_counter() - begun)
+    print(
+        f"\nclip-retrieval {their_rate:.1f} samples/s; " + ", ".join(f"{k} {v:.1f}" for k, v in rates.items())
+    )
+    ours = {}
+    for shard in shards:
+        table = root.read_table(f"vectors/beside-fp32/{shard.name}.parquet", columns=["key", "clip_image"])
+        ours |= dict(zip(table["key"].to_pylist(), table["clip_image"].to_pylist(), strict=True))
+
+    assert set(ours) == set(their_vectors)
+    assert max(np.abs(np.float32(ours[key]) - their_vectors[key]).max() for key in ours) <= 1e-3
+    assert rates["fp32"] >= their_rate
+    assert rates.get("bf16", 2.5 * their_rate) >= 2.5 * their_rate
+
+
+@contextmanager
+def gpu_busy() -> Iterator[list[float]]:
+    """Give the GPU's own percentages, one for each second of the block."""
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop=1"]
+    busy: list[float] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        yield busy
+        asking.terminate()
+        busy += map(float, asking.stdout.read().split())
+
+
+def gpu_share(root, shards, kind, specs, name: str, modality: str) -> float:
+    """Return a worker's rate beside the bare forward of one net, whose batch is on the GPU already."""
+    import torch
+
+    tower = specs["clip" if modality == "image" else "clap"].open()[modality]
+    batch_rows = next(iter(specs.values())).space.batch_rows
+    piece = tower.prepare(full_size.picture(0) if modality == "image" else full_size.sound(0))[:1]
+    full = np.repeat(piece, batch_rows, axis=0)
+    tower.forward(full)
+    torch.cuda.synchronize()
+    with timed() as bare:
+        for _ in range(20):
+            tower.forward(full)
+    encoded(vector_step(root, kind, specs, f"{name}-warm"), shards[:1])
+    with timed() as whole, gpu_busy() as busy:
+        encoded(vector_step(root, kind, specs, name), shards)
+    rates = sum(shard.rows for shard in shards) / whole[0], 20 * batch_rows / bare[0]
+    print(
+        f"\n{name}: {rates[0]:.0f} samples/s, bare {rates[1]:.0f}/s, {cores.here()} cores decode, GPU busy "
+        f"{np.mean(busy or [0]):.0f}%"
+    )
+    return rates[0] / rates[1]
+
+
+@pytest.mark.parametrize("model", ["ViT-B-32", "ViT-L-14"])
+def test_gpu_is_kept_busy_with_pictures(pictures, folder, model):
+    """Where there is a GPU: pictures/s of a build's worker beside the bare net, in bf16."""
+    import open_clip
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
+    weights = folder / f"{model}.pt"
+    torch.save(open_clip.create_model(model).state_dict(), weights)
+    specs = {"clip": clip_spec(weights, "bf16", 256, model)}
+
+    assert gpu_share(*pictures, "image", specs, f"gpu-{model}", "image") > 0
+
+
+def test_gpu_is_kept_busy_with_sounds(sounds, clap_weights):
+    """Where there is a GPU: clips/s of a build's worker beside the bare net, in bf16."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
+    specs = {"clap": clap_spec(clap_weights, "bf16", 64)}
+
+    assert gpu_share(*sounds, "clip", specs, "gpu-clap", "audio") > 0
+
+
+def test_memory_of_a_worker_is_flat(pictures):
+    """A worker that encodes 50,000 rows holds no more after the last of them than after the first tenth."""
+    root, shards = pictures
+    loader = pocket_clip("fp32")
+    specs = {"clip": EncoderSpec(loader.space(), loader)}
+    passes = max(10, size("ROWS", 50_000) // PICTURES)
+    held = []
+    for number in range(passes):
+        encoded(vector_step(root, "image", specs, f"memory-{number}"), shards)
+        held.append(psutil.Process().memory_info().rss / 2**20)
+    early, late = held[passes // 10], held[-1]
+    print(f"\n{passes * PICTURES:,} rows: {early:.0f} MiB after a tenth, {late:.0f} MiB at the end")
+
+    assert late <= early + 50

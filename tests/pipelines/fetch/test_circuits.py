@@ -1,0 +1,111 @@
+import pytest
+
+from pipelines.fetch.circuits import FAILURES, Circuits
+from pipelines.fetch.rules import Closed
+from schemas.outcome import outcome
+
+ORIGIN = "down.example:80"
+REFUSED = outcome("transient", "connection_refused")
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def opened(clock):
+    circuits = Circuits(clock)
+    for _ in range(FAILURES):
+        assert circuits.down(ORIGIN) is None
+        circuits.failed(ORIGIN, REFUSED)
+    return circuits
+
+
+def test_a_circuit_opens_after_many_failures_in_a_row(clock):
+    """Then a row has the outcome that asking would have given."""
+    circuits = opened(clock)
+
+    assert REFUSED == circuits.down(ORIGIN)
+    assert circuits.down("down.example:81") is None
+    assert ({ORIGIN: Closed(30, REFUSED, down=True)}, []) == circuits.take_reports()
+    assert ({}, []) == circuits.take_reports()
+
+
+def test_one_connection_starts_the_count_anew(clock):
+    """A host that sometimes answers is never taken for dead."""
+    circuits = Circuits(clock)
+    for _ in range(10):
+        for _ in range(FAILURES - 1):
+            circuits.failed(ORIGIN, REFUSED)
+        circuits.reached(ORIGIN)
+
+    assert circuits.down(ORIGIN) is None
+
+
+def test_half_open_one_request_tries(clock):
+    """If it fails the pause is doubled, up to ten minutes; if not, all may ask."""
+    circuits, pauses = opened(clock), []
+    for _ in range(7):
+        pauses.append(next(iter(circuits.take_reports()[0].values())).left_s)
+        clock.now_s += pauses[-1]
+        assert circuits.down(ORIGIN) is None
+        assert REFUSED == circuits.down(ORIGIN)
+        circuits.failed(ORIGIN, REFUSED)
+    assert pauses == [30, 60, 120, 240, 480, 600, 600]
+    circuits.take_reports()
+
+    clock.now_s += 600
+    assert circuits.down(ORIGIN) is None
+    circuits.reached(ORIGIN)
+    assert circuits.down(ORIGIN) is None
+    assert ({}, [ORIGIN]) == circuits.take_reports()
+
+
+def test_a_try_that_is_never_heard_of_is_made_again(clock):
+    """Its worker's row may have been given up."""
+    circuits = opened(clock)
+    clock.now_s = 30
+    assert circuits.down(ORIGIN) is None
+    clock.now_s = 90
+
+    assert circuits.down(ORIGIN) is None
+
+
+def test_what_others_found(clock):
+    """A circuit that another worker opened is open here, until one says that it is closed again."""
+    circuits = Circuits(clock)
+    circuits.hear({ORIGIN: Closed(30, REFUSED, down=True)})
+    assert REFUSED == circuits.down(ORIGIN)
+    circuits.hear({ORIGIN: None})
+
+    assert circuits.down(ORIGIN) is None
+    assert ({}, []) == circuits.take_reports()
+
+
+def test_the_longer_hold_stays(clock):
+    """A second answer with a shorter pause opens nothing."""
+    circuits = Circuits(clock)
+    busy = outcome("blocked", "http_429")
+    circuits.close("a.example", Closed(20, busy, down=False))
+    circuits.close("a.example", Closed(5, busy, down=False))
+    clock.now_s = 15
+
+    assert 5 == circuits.held_s("a.example")
+    clock.now_s = 20
+    assert 0 == circuits.held_s("a.example")
+
+
+def test_memory_is_bounded(clock):
+    """Of hundreds of thousands of dead hosts only the last are remembered."""
+    circuits = Circuits(clock)
+    for number in range(200_000):
+        circuits.failed(f"{number}.example:80", REFUSED)
+
+    assert 10_000 == len(circuits._failures)

@@ -1,0 +1,81 @@
+import pytest
+from pydantic import ValidationError
+
+from pipelines.fetch.limits import limits_of, strictest
+from schemas.dataset import Fetch, Limit
+
+OURS = Fetch(
+    limits={
+        "a.example": {"connections": 3},
+        "*.example": {"connections": 5},
+        "free.example": None,
+        "*.wikipedia.org": {"requests_per_s": 1, "bytes_per_s": "3MB"},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("a.example", "a.example"),
+        ("b.example", "*.example"),
+        ("b.a.example", "*.example"),
+        ("example", "*.example"),
+        ("free.example", None),
+        ("x.free.example", "*.example"),
+        ("notexample", None),
+        ("upload.wikimedia.org", "upload.wikimedia.org"),
+        ("upload.wikimedia.org.", "upload.wikimedia.org"),
+        ("commons.wikimedia.org", "*.wikimedia.org"),
+        ("upload.wikimedia.org.evil.test", None),
+        ("notwikimedia.org", None),
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("", None),
+    ],
+)
+def test_the_longest_pattern_wins(host, expected):
+    """A host's own limit goes before its domain's, and null lifts one."""
+    assert expected == limits_of(OURS).pattern(host)
+
+
+def test_published_limits_are_there_unless_the_file_says_otherwise():
+    """Wikimedia's two connections and 25 Mbit/s; a file's limit takes the place of the published one."""
+    published, ours = dict(limits_of(Fetch()).of), dict(limits_of(OURS).of)
+
+    assert Limit(connections=2, bytes_per_s=3_125_000) == published["upload.wikimedia.org"]
+    assert published["upload.wikimedia.org"] == ours["upload.wikimedia.org"]
+    assert Limit(requests_per_s=1, bytes_per_s=3_000_000) == ours["*.wikipedia.org"]
+
+
+def test_the_strictest_of_several():
+    """Of every key the one that allows least."""
+    found = strictest([Limit(connections=2, delay_s=1), Limit(connections=5, delay_s=3, requests_per_s=9)])
+
+    assert Limit(connections=2, delay_s=3, requests_per_s=9) == found
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [
+        ({"a.example": {}}, "a limit needs one of"),
+        ({"a.example": {"connections": 0}}, "greater than or equal to 1"),
+        ({"a.example": {"rate": 1}}, "Extra inputs"),
+        ({"*": {"connections": 1}}, "a limit is for a host"),
+        ({"http://a.example/": {"connections": 1}}, "a limit is for a host"),
+        ({"a.example:80": {"connections": 1}}, "a limit is for a host"),
+        ({"a.*.example": {"connections": 1}}, "a limit is for a host"),
+    ],
+)
+def test_what_is_no_limit(limits, word):
+    """Unknown keys, limits of nothing, and what is no host are refused."""
+    with pytest.raises(ValidationError, match=word):
+        Fetch(limits=limits)
+
+
+def test_a_fetch_with_limits_travels():
+    """Through JSON, as dataset.json has it, and as a part of the key of a stage."""
+    again = Fetch.model_validate_json(OURS.model_dump_json())
+
+    assert again == OURS
+    assert hash(again) == hash(OURS)

@@ -1,0 +1,37 @@
+from collections import Counter
+
+from jobs.build import fetch
+from pipelines.runner import Runner
+from pipelines.shards import planned
+from pipelines.source.plan import make_plan
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+
+def test_a_url_is_asked_for_once_a_run(server, tmp_path):
+    """However many rows of however many lists name it, and whatever it answers."""
+    urls = [server.url(f"put/plain.jpg?{n}") for n in range(30)]
+    urls += [server.url(f"status/404?{n}") for n in range(5)]
+    for name in ("one.tsv", "two.tsv"):
+        lines = [f"{name} caption {c} of {url}\t{url}\n" for c in range(3) for url in urls]
+        (tmp_path / name).write_text("".join(lines))
+    dataset = Dataset.model_validate(
+        {
+            "name": "once",
+            "root": str(tmp_path / "data"),
+            "shard_rows": 50,
+            "sources": [{"kind": "cc3m", "list": str(tmp_path / name)} for name in ("one.tsv", "two.tsv")],
+            "fetch": {"allow_private_hosts": True, "retries": 0},
+        }
+    )
+    root = Root.at(dataset.root)
+    make_plan(dataset, root)
+    step = fetch(dataset, root)
+    runner, shards = Runner(step), planned(root)
+    for shard in shards:
+        assert runner.run(shard)
+    found = sum((step.outcomes(shard) for shard in shards), Counter())
+
+    assert len(shards) > 1
+    assert {"ok": 180, "dead/http_404": 30} == dict(found)
+    assert 35 == server.asked.total()

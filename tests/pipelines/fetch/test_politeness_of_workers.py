@@ -1,0 +1,116 @@
+"""Four workers, a host with limits, and hosts without: as the server counts it."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipelines.engine import Session
+from pipelines.fetch.images import FetchImages
+from schemas.dataset import Fetch
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address"),
+]
+
+LIMITED, OTHERS = "127.0.0.2", [f"127.0.0.{last}" for last in range(3, 9)]
+WORKERS, LIMITED_ROWS, OTHER_ROWS = 4, 12, 800  # a worker
+FETCH = Fetch(
+    allow_private_hosts=True,
+    retries=0,
+    limits={LIMITED: {"connections": 2, "requests_per_s": 5}},
+    connections=32,
+)
+
+
+class Fetcher:
+    """A worker that serves a shard of a limited host and one of others at once, as its threads do."""
+
+    def __init__(self, fetch):
+        self.work = FetchImages(fetch).open()
+
+    def fetch(self, urls):
+        columns = {"media_url": urls, "url": urls, "source": ["cc3m"] * len(urls)}
+        rows = {"outcome": ["ok"] * len(urls), "reason": [""] * len(urls)}
+        return self.work(columns | rows)["outcome"].count("ok")
+
+
+@pytest.fixture
+def port(tmp_path):
+    from PIL import Image
+
+    Image.effect_noise((96, 96), 60).save(tmp_path / "noise.jpg")
+    command = [sys.executable, Path(__file__).parent / "counting_server.py", tmp_path / "noise.jpg", "0.03"]
+    with subprocess.Popen([*command, LIMITED, *OTHERS], stdout=subprocess.PIPE) as server:
+        yield int(server.stdout.readline())
+        server.kill()
+
+
+def counts(port):
+    """What each address was asked since the last call."""
+    with urllib.request.urlopen(f"http://{OTHERS[0]}:{port}/_counts") as answer:
+        return json.load(answer)
+
+
+def most_within_a_second(came_s):
+    came_s = sorted(came_s)
+    return max(sum(first <= s < first + 1 for s in came_s[at : at + 50]) for at, first in enumerate(came_s))
+
+
+def others_per_s(found):
+    """How many requests a second the hosts without limits got, in the middle 80 % of them."""
+    came_s = sorted(s for name in OTHERS for s in found[name]["came_s"])
+    tenth = len(came_s) // 10
+    return (len(came_s) - 2 * tenth) / (came_s[-tenth] - came_s[tenth])
+
+
+def test_limits_hold_while_others_run_at_full_speed(port):
+    """2 connections and 5 requests/s are never exceeded, and the other hosts notice nothing."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    limited = [[f"http://{LIMITED}:{port}/{w}/{n}" for n in range(LIMITED_ROWS)] for w in range(WORKERS)]
+    others = [
+        [f"http://{OTHERS[n % len(OTHERS)]}:{port}/{w}/{n}" for n in range(OTHER_ROWS)]
+        for w in range(WORKERS)
+    ]
+    with Session() as session:
+        session.start()
+        workers = [ray.remote(num_cpus=0, max_concurrency=4)(Fetcher).remote(FETCH) for _ in range(WORKERS)]
+
+        def fetched(*batches):
+            return sum(
+                ray.get(
+                    [w.fetch.remote(urls) for each in batches for w, urls in zip(workers, each, strict=True)]
+                )
+            )
+
+        fetched([urls[:50] for urls in others])
+        counts(port)
+        speeds = []
+        for alone in (True, False, True, False):
+            expected = WORKERS * (OTHER_ROWS + (0 if alone else LIMITED_ROWS))
+            slow = [] if alone else limited
+            assert expected == fetched(*([others] if alone else [slow, others]))
+            found = counts(port)
+            speeds.append(others_per_s(found))
+            if not alone:
+                came_s, most = found[LIMITED]["came_s"], found[LIMITED]["most"]
+                rate = len(came_s) / (max(came_s) - min(came_s))
+                print(
+                    f"\n{LIMITED}: {len(came_s)} requests, {rate:.2f}/s, "
+                    f"at most {most_within_a_second(came_s)} within a second and {most} at once"
+                )
+                assert most <= 2
+                assert most_within_a_second(came_s) <= 5
+        print(
+            "others: " + ", ".join(f"{speed:.0f}/s" for speed in speeds) + " (alone, beside, alone, beside)"
+        )
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+    assert max(speeds[1], speeds[3]) > 0.85 * min(speeds[0], speeds[2])

@@ -1,0 +1,26 @@
+"""The dataset card is one that the hub can read, and hostile lists stay text."""
+
+from huggingface_hub import DatasetCard
+
+from pipelines.report.card import card
+from pipelines.report.gather import gather
+
+
+def test_the_hub_reads_the_card(root, dataset):
+    """Its front matter is valid, and says what kinds of rows there are and how many."""
+    read = DatasetCard(card(gather(root, dataset)))
+
+    assert "animals" == read.data.pretty_name
+    assert ["n<1K"] == read.data.size_categories
+    assert ["de", "en"] == read.data.language
+    assert {"image-embeddings", "clip-embeddings", "text-embeddings"} <= set(read.data.tags)
+
+
+def test_the_card_counts_what_the_version_counts(root, dataset):
+    """Rows read, every outcome, every column."""
+    report = gather(root, dataset)
+    lines = card(report).splitlines()
+
+    assert f"| candidates | {report.version.candidates} |" in lines
+    assert {f"| `{status}` | {rows} |" for status, rows in report.version.outcomes.items()} <= set(lines)
+    assert 4 <= sum(line.startswith(("| `clip_", "| `clap_")) for line in lines)

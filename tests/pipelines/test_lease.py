@@ -1,0 +1,170 @@
+"""One writer at a time, whatever becomes of the others."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from pipelines import lease
+from pipelines.errors import StopJob
+from pipelines.lease import Held, Holder, Lease, held, read, take
+from pipelines.storage import Root
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "data").mkdir()
+    return Root.at(str(tmp_path / "data"))
+
+
+def left_behind(root, **changed):
+    """Write the lease of a job on another machine that stopped long ago."""
+    holder = replace(
+        Holder.here("build"), boot="another boot", host="elsewhere", renewed_s=time.time() - 3600
+    )
+    holder = replace(holder, **changed)
+    root.write(lease.FILE, holder.written())
+    return holder
+
+
+def test_the_second_one_is_told_who_holds_it(root):
+    """One sentence with the job, the machine, the process and the time; the first one goes on."""
+    with held(root, "refresh"):
+        mine = read(root)
+        with pytest.raises(
+            Held, match=rf"held by `refresh` on .* \(pid {os.getpid()}\) since .*T"
+        ) as refused:
+            take(root, "build")
+        assert mine == read(root)
+
+    assert 1 == len(str(refused.value).splitlines())
+    assert read(root) is None
+
+
+def test_of_many_at_once_one_gets_it(root):
+    """Free, or left behind by a process that is gone: one of twelve threads has it."""
+    for _ in range(5):
+        won, lost = [], []
+
+        def contend(won=won, lost=lost):
+            try:
+                won.append(take(root, "build"))
+            except Held:
+                lost.append(1)
+
+        threads = [threading.Thread(target=contend) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (1, 11) == (len(won), len(lost))
+        assert won == [read(root)]
+        root.write(lease.FILE, replace(won[0], pid=2**22 - 1).written())
+
+
+def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
+    """Even if it renewed its lease a moment ago, and even if its pid is another process by now."""
+    code = "import sys; from pipelines.lease import take; from pipelines.storage import Root; "
+    code += "take(Root.at(sys.argv[1]), 'build')"
+    subprocess.run([sys.executable, "-c", code, root.url], check=True)
+    dead = read(root)
+    began = time.monotonic()
+    mine = take(root, "refresh")
+    root.write(lease.FILE, replace(mine, started=mine.started - 5).written())
+    take(root, "clean")
+
+    assert dead.pid != os.getpid()
+    assert time.monotonic() - began < 2
+
+
+def test_a_live_process_that_does_not_renew_is_void_after_a_minute(root):
+    """By the monotonic clock: a wall clock that jumped an hour says nothing."""
+    mine = Holder.here("build")
+    root.write(lease.FILE, replace(mine, renewed_s=mine.renewed_s - 3600).written())
+    with pytest.raises(Held):
+        take(root, "refresh")
+    root.write(lease.FILE, replace(mine, ticked_s=mine.ticked_s - 61).written())
+
+    assert "refresh" == take(root, "refresh").job
+
+
+@pytest.mark.parametrize("away_s", [-3600, 3600], ids=["long ago", "clock ahead"])
+def test_a_lease_of_another_machine_is_watched_before_it_is_taken(root, away_s):
+    """Its clock is not believed: it is void if it does not change."""
+    left_behind(root, renewed_s=time.time() + away_s)
+
+    assert "refresh" == take(root, "refresh", watch_s=0.3).job
+
+
+def test_a_lease_of_another_machine_that_is_renewed_is_alive(root):
+    """However wrong its clock is."""
+    holder = left_behind(root)
+    renewing = threading.Timer(0.1, root.write, (lease.FILE, replace(holder, ticked_s=1.0).written()))
+    renewing.start()
+    with pytest.raises(Held):
+        take(root, "refresh", watch_s=0.5)
+
+
+def test_a_young_lease_of_another_machine_is_refused_at_once(root):
+    """Nobody waits for a job that is at work."""
+    left_behind(root, renewed_s=time.time())
+    began = time.monotonic()
+    with pytest.raises(Held, match="elsewhere"):
+        take(root, "refresh", watch_s=30)
+
+    assert time.monotonic() - began < 2
+
+
+def test_it_is_renewed(root):
+    """The file changes; the job and its token stay."""
+    holding = Lease(root, take(root, "build"), every_s=0.05)
+    before = read(root)
+    time.sleep(0.3)
+    after = read(root)
+    holding.release()
+
+    assert before.token == after.token
+    assert before.ticked_s < after.ticked_s
+
+
+def test_a_job_that_slept_too_long_stops(root):
+    """It finds another's lease, says so, and leaves that one alone."""
+    holding = Lease(root, take(root, "build"), every_s=0.05)
+    left_behind(root, renewed_s=time.time())
+    time.sleep(0.3)
+    with pytest.raises(StopJob, match=r"elsewhere .* has taken over"):
+        holding.check()
+    holding.release()
+
+    assert "elsewhere" == read(root).host
+
+
+def test_half_a_lease_is_taken_over(root):
+    """A machine that lost power may have left anything."""
+    root.write(lease.FILE, b'{"host": "x"')
+
+    assert "build" == take(root, "build").job
+
+
+def test_a_root_that_was_not_there_is_not_left_behind(tmp_path):
+    """A job that finds nothing to do, or fails, leaves no folder."""
+    root = Root.at(str(tmp_path / "nothing"))
+    with pytest.raises(StopJob), held(root, "build"):
+        raise StopJob("no")
+
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_it_says_what_it_is(root):
+    """For people: host, pid, job and time are in the file."""
+    with held(root, "build"):
+        written = json.loads(root.read(lease.FILE))
+
+    assert {"host", "pid", "job", "since", "boot"} <= written.keys()
+    assert uuid.UUID(written["token"])

@@ -1,0 +1,38 @@
+import pytest
+
+from pipelines import pin
+from pipelines.errors import ConfigError
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Make the dataset of one root with the encoders of a set."""
+
+    def make(set_name, **encode):
+        return Dataset.model_validate(
+            {
+                "name": "one",
+                "root": str(tmp_path / "root"),
+                "sources": [{"kind": "cc3m", "list": "list.tsv"}],
+                "encode": {"set": set_name} | encode,
+            }
+        )
+
+    return make
+
+
+def test_every_set_keeps_its_encoders(dataset):
+    """Whatever was built last, each set of a root can be asked with the encoders that made it."""
+    root = Root.at(dataset("main").root)
+    main = dataset("main", clip="pocket", clap=None)
+    other = dataset("other", clip={"model": "ViT-L-14", "weights": "openai"}, clap="pocket")
+    for each in (main, other):
+        pin.pin(root, each, {})
+
+    assert ["main", "other"] == pin.sets(root)
+    assert main == pin.in_set(root, other, "main")
+    assert other == pin.in_set(root, other, "other") == pin.in_set(root, other, None)
+    with pytest.raises(ConfigError, match=r"no set 'third' \(it has: main, other\)"):
+        pin.in_set(root, main, "third")
