@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
         session.start()
         for data in chosen:
             course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            train(course, cards.extend)
+            cards += train(course)
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
     else:

@@ -164,8 +164,8 @@ class Lookup:
         reach = own.get(modality, family_of(via.card.source if via else into))
         if via and reach != family_of(via.card.source):
             raise SpaceError(
-                f"translator {via.card.name!r} begins at {via.card.source} and a {_WORDS[modality]} is in the "
-                f"space of {reach}; name one that begins there"
+                f"translator {via.card.name!r} begins at {via.card.source} and a {_WORDS[modality]} is in "
+                f"the space of {reach}; name one that begins there"
             )
         if via is None and reach != family_of(into):
             raise SpaceError(

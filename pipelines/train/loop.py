@@ -10,24 +10,27 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import EcholensError, StopJob
 from pipelines.train.course import Course
+from pipelines.translate.translator import read_card
 from schemas.translator_card import TranslatorCard
 
+# How a training ended: {"translators": names}, or {"stop": sentence}.
+_ENDED = "ended.json"
 # A worker may be killed this often; each time it costs at most an epoch.
 _KILLS = 5
 
 
-def train(course: Course, on_cards: Callable[[list[TranslatorCard]], None]) -> None:
-    """Train a course on the Ray that is running, and hand over the cards of its cells and baselines.
+def train(course: Course) -> list[TranslatorCard]:
+    """Train a course on the Ray that is running, and return the cards of its cells and baselines.
 
     Raises:
-        EcholensError: what a worker found wrong.
+        StopJob: what a worker found wrong, or it was killed too often.
     """
     import pyarrow.fs
     import ray.train
@@ -50,10 +53,24 @@ def train(course: Course, on_cards: Callable[[list[TranslatorCard]], None]) -> N
             storage_filesystem=None if course.root.is_local else pyarrow.fs.PyFileSystem(handler),
         ),
     )
-    result = trainer.fit()
-    if stop := (result.metrics or {}).get("stop"):
-        raise StopJob(stop)
-    on_cards([TranslatorCard.model_validate(card) for card in (result.metrics or {})["cards"]])
+    ended = f"runs/{_name(course)}/{_ENDED}"
+    course.root.write_json(ended, {})
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise StopJob(
+            f"training on {course.data!r} was broken off ({_reason(error)}); "
+            "nothing is lost, run the command again"
+        ) from error
+    outcome = json.loads(course.root.read(ended))
+    if "stop" in outcome:
+        raise StopJob(outcome["stop"])
+    return [read_card(course.root, name) for name in outcome["translators"]]
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _name(course: Course) -> str:
@@ -64,17 +81,17 @@ def _name(course: Course) -> str:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    import ray.train
-
+    course: Course = config["course"]
     try:
-        for metrics, state in _epochs(config["course"]):
-            _report(metrics, state)
+        for epoch, state in _epochs(course):
+            _report(epoch, state)
     except EcholensError as error:
-        # The class does not survive Ray's wrapping of exceptions; the sentence, as a metric, does.
-        ray.train.report({"stop": str(error)})
+        # The class does not survive Ray's wrapping of exceptions; the sentence, in a file, does.
+        course.root.write_json(f"runs/{_name(course)}/{_ENDED}", {"stop": str(error)})
 
 
-def _epochs(course: Course) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Train, yielding every epoch and the state after it; then score and save."""
     import torch
     from ray.train.torch import get_device
 
@@ -91,14 +108,13 @@ def _epochs(course: Course) -> Iterator[tuple[dict[str, Any], dict[str, Any] | N
         began = time.monotonic()
         for epoch in epochs(together, table, gang, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
-            yield {"epoch": epoch.number}, together.state() | {"curves": curves, "epoch": epoch.number}
+            yield epoch.number, together.state() | {"curves": curves, "epoch": epoch.number}
         if gang.rank == 0:
             made = chain(_chosen(together), _baselines(course.data, table))
             cards = course.finish(published, table, made, time.monotonic() - began)
             course.root.write_json(f"runs/{_name(course)}/curves.json", curves)
-            yield {"cards": [card.model_dump(mode="json", by_alias=True) for card in cards]}, None
-        else:
-            yield {}, None
+            ended = {"translators": [card.name for card in cards]}
+            course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
 
 
 def _resumed(together: Any, torch: Any) -> tuple[list[dict[str, Any]], int]:
@@ -132,14 +148,13 @@ def _baselines(data: str, table: Any) -> Iterator[Any]:
         yield None, f"{data}-{name}", net, 0, cosine
 
 
-def _report(metrics: dict[str, Any], state: dict[str, Any] | None) -> None:
+def _report(epoch: int, state: dict[str, Any]) -> None:
     import ray.train
     import torch
 
-    first = ray.train.get_context().get_world_rank() == 0
-    if state is None or not first:
-        ray.train.report(metrics)
+    if ray.train.get_context().get_world_rank() != 0:
+        ray.train.report({"epoch": epoch})
         return
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
         torch.save(state, Path(folder) / "state.pt")
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        ray.train.report({"epoch": epoch}, checkpoint=ray.train.Checkpoint.from_directory(folder))

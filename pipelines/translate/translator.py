@@ -26,7 +26,12 @@ def names(root: Root) -> list[str]:
 
 def cards(root: Root) -> list[TranslatorCard]:
     """Return the cards of all translators of a root, by name."""
-    return [TranslatorCard.model_validate_json(root.read(_card(name))) for name in names(root)]
+    return [read_card(root, name) for name in names(root)]
+
+
+def read_card(root: Root, name: str) -> TranslatorCard:
+    """Return the card of a translator that is there."""
+    return TranslatorCard.model_validate_json(root.read(_card(name)))
 
 
 def _card(name: str) -> str:
@@ -71,7 +76,7 @@ class Translator:
         if name not in (there := names(root)):
             known = ", ".join(there) or "none; `echolens train` makes them"
             raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
-        card = TranslatorCard.model_validate_json(root.read(_card(name)))
+        card = read_card(root, name)
         data = root.read(_weights(name))
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(

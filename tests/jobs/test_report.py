@@ -19,7 +19,7 @@ def own(built, tmp_path) -> Path:
     return Path(shutil.copytree(built.root, tmp_path / "own"))
 
 
-def test_the_command_writes_one_page_and_nothing_else(own):
+def test_the_command_writes_a_page_and_a_card_and_nothing_else(own):
     """The path is printed, the page is small and whole, and the dataset is what it was."""
     before = digest(own)
     ended = echolens("report", own)
@@ -27,7 +27,7 @@ def test_the_command_writes_one_page_and_nothing_else(own):
     sources = re.findall(r' src="([^":]*)', page.read_text())
 
     assert own / "reports" / "0001.html" == page
-    assert sorted(path.name for path in page.parent.iterdir()) == ["0001.html"]
+    assert sorted(path.name for path in page.parent.iterdir()) == ["0001.html", "0001.md"]
     assert page.stat().st_size < 6 * MEGABYTES
     assert {"data"} == set(sources)
     assert len(sources) > 60
@@ -59,26 +59,13 @@ def test_numbers_are_those_of_status(built, tmp_path):
         assert f"<code>{reason.split('/')[1]}</code>" in page
 
 
-def test_a_root_that_is_a_bucket(built, monkeypatch):
+def test_a_root_that_is_a_bucket(built, object_store):
     """A report reads from and writes to an object store as to a folder."""
-    from moto.server import ThreadedMotoServer
+    s3, place = fsspec.filesystem("s3"), f"{object_store}/reported/world"
+    s3.put(f"{built.root}/", f"{place}/", recursive=True)
 
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        s3 = fsspec.filesystem("s3", skip_instance_cache=True)
-        s3.mkdir("bucket")
-        s3.put(f"{built.root}/", "bucket/world/", recursive=True)
-        written = write_report(load("s3://bucket/world"))
-
-        assert written == "s3://bucket/world/reports/0001.html"
-        assert b"<code>world</code>" in s3.cat_file("bucket/world/reports/0001.html")
-    finally:
-        server.stop()
+    assert f"{place}/reports/0001.html" == write_report(load(place))
+    assert b"<code>world</code>" in s3.cat_file(f"{place}/reports/0001.html")
 
 
 @pytest.mark.parametrize(

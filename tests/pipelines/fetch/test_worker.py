@@ -28,7 +28,7 @@ GIVEN = {*CANDIDATE.names, *ROW}
 def test_chains_fit_together(kind):
     """Each stage reads what is there, and in the end there is all that is committed of the kind."""
     made = check_chain(CHAINS[kind], GIVEN)
-    of_clips = {"peak_dbfs", "sound_s"}
+    of_clips = {"peak_dbfs", "sound_s", "full_scale_share", "frame_change"}
 
     assert set(SAMPLE.names) - (of_clips if kind == "image" else set()) <= made
     assert set(MEMBERS[kind]) - {"json", "txt"} <= made
