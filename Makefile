@@ -6,7 +6,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench lock clean
+.PHONY: help setup system demo test test-slow kills lint format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,9 +18,12 @@ setup: .venv/ready ## prepare .venv from requirements.lock
 		|| { echo "Python 3.11 or 3.12 is needed and $(PYTHON) is another; run make with PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+system: ## what a test asks of the machine itself: a cron daemon (Debian, as root)
+	@command -v cron >/dev/null || { apt-get update -qq && apt-get install -y -qq cron >/dev/null; }
 
 demo: setup ## build, search and report the miniature world in ./demo
 	$(BIN)/echolens demo demo
@@ -30,6 +33,10 @@ test: setup ## the tests that every change must pass, under 12 minutes on two co
 
 test-slow: setup ## the long tests, under 60 minutes
 	$(BIN)/pytest -m "slow and not bench" --timeout 1800
+
+kills: setup ## 30 random kills of workers, and 30 of anything: half an hour or more
+	ECHOLENS_KILLS=30 ECHOLENS_KILL_ROWS=5000 $(BIN)/pytest -s --timeout 3600 \
+		tests/jobs/test_many_kills.py tests/jobs/test_random_kills.py
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .
