@@ -75,9 +75,7 @@ def test_a_killed_worker_is_started_again(undisturbed, world, tmp_path, committe
     "reached",
     [
         pytest.param("plan/shards.parquet", id="planned"),
-        pytest.param("media/*_stats.json", id="first-media"),
         pytest.param("vectors/main/*.parquet", id="first-vectors"),
-        pytest.param("versions/*.parquet", id="publishing"),
     ],
 )
 def test_a_killed_driver_goes_on_where_it_stopped(undisturbed, world, tmp_path, reached):
@@ -87,8 +85,9 @@ def test_a_killed_driver_goes_on_where_it_stopped(undisturbed, world, tmp_path, 
         below = psutil.Process(driver.pid).children(recursive=True)
         os.kill(driver.pid, signal.SIGKILL)
         driver.communicate()
-    # Ray's own processes notice that their driver is gone and leave.
-    psutil.wait_procs(below, timeout=60)
+    # Ray's own processes notice that their driver is gone and leave; some take a minute.
+    for late in psutil.wait_procs(below, timeout=5)[1]:
+        late.kill()
     root = tmp_path / "data"
     command("build", tmp_path / "miniature.yaml")
 

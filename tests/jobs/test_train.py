@@ -82,26 +82,34 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     assert "has no translator 'nothing'; it has: wit_cc-identity" in refused.stderr
 
 
-@pytest.mark.slow
-def test_two_workers_train_what_one_trains(root):
-    """The global batch is the same: cosines within 1e-3 and R@1 within half a point."""
-    one, two = cards(root, "fit.epochs=12"), cards(root, "fit.epochs=12", "fit.workers=2")
+def cosines(trained):
+    return {name: card["scores"]["cosine"] for name, card in trained.items()}
 
-    assert {name: card["scores"]["cosine"] for name, card in one.items()} == pytest.approx(
-        {name: card["scores"]["cosine"] for name, card in two.items()}, abs=1e-3
-    )
+
+# The last weights: which epoch is best may hang on the last digit.
+LONG = ("fit.epochs=8", "fit.select=last")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root):
+    return cosines(cards(root, *LONG))
+
+
+@pytest.mark.slow
+def test_two_workers_train_what_one_trains(root, undisturbed):
+    """The global batch is the same, and so are the scores, within 1e-3."""
+    assert undisturbed == pytest.approx(cosines(cards(root, *LONG, "fit.workers=2")), abs=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "driver"])
-def test_a_killed_training_goes_on(root, tmp_path, victim):
-    """Kill -9 after the second epoch, the same command again: the scores of a run that was left alone."""
-    undisturbed = cards(root, "fit.epochs=9")
+def test_a_killed_training_goes_on(root, undisturbed, tmp_path, victim):
+    """kill -9 after the second epoch, the same command again: the scores of a run that was left alone."""
     killed = tmp_path / "data"
     shutil.copytree(root, killed, ignore=shutil.ignore_patterns("runs", "translators"))
     echo = Path(sys.executable).parent / "echolens"
-    arguments = [echo, "train", killed, "--json", *SMALL, "fit.epochs=9"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as driver:
+    arguments = [echo, "train", killed, "--json", *SMALL, *LONG]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
         end = time.monotonic() + 240
         while len(list(killed.glob("runs/train-*/checkpoint_*"))) < 2:
             assert time.monotonic() < end
@@ -116,13 +124,13 @@ def test_a_killed_training_goes_on(root, tmp_path, victim):
             assert workers
             for process in workers:
                 process.send_signal(signal.SIGKILL)
-        driver.communicate()
+        said = driver.communicate()[0]
     if victim == "driver":
-        psutil.wait_procs(below, timeout=60)
+        for late in psutil.wait_procs(below, timeout=5)[1]:
+            late.kill()
+        again = cards(killed, *LONG)
     else:
         assert driver.returncode == 0
-    again = cards(killed, "fit.epochs=9")
+        again = {card["name"]: card for card in json.loads(said)}
 
-    assert {name: card["scores"]["cosine"] for name, card in undisturbed.items()} == pytest.approx(
-        {name: card["scores"]["cosine"] for name, card in again.items()}, abs=1e-3
-    )
+    assert undisturbed == pytest.approx(cosines(again), abs=1e-3)
