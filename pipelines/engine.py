@@ -18,7 +18,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -67,6 +67,7 @@ class Session:
 
     def __init__(self) -> None:
         self._started = False
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +77,7 @@ class Session:
             import ray
 
             ray.shutdown()
+        self._open.close()
 
     def run(
         self,
@@ -121,6 +123,8 @@ class Session:
     def start(self) -> None:
         """Start Ray, unless it is; what needs it does so by itself."""
         if not self._started:
+            # Ray prints what befell its workers to stdout, which is for a job's results alone.
+            self._open.enter_context(redirect_stdout(sys.stderr))
             _start_ray()
             self._started = True
 

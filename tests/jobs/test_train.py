@@ -104,7 +104,7 @@ def test_two_workers_train_what_one_trains(root, undisturbed):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "driver"])
 def test_a_killed_training_goes_on(root, undisturbed, tmp_path, victim):
-    """kill -9 after the second epoch, the same command again: the scores of a run that was left alone."""
+    """Kill -9 after the second epoch, the same command again: the scores of a run that was left alone."""
     killed = tmp_path / "data"
     shutil.copytree(root, killed, ignore=shutil.ignore_patterns("runs", "translators"))
     echo = Path(sys.executable).parent / "echolens"
