@@ -158,7 +158,9 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
     flow = Flow(
         fetch(dataset, root), encode(dataset, root, specs), dataset.fetch.workers, dataset.encode.workers
     )
-    with Session() as session, RowProgress(job, sum(shard.rows for shard in shards)) as progress:
+    through_already = flow.encode.committed()
+    rows = sum(shard.rows for shard in shards if shard.number not in through_already)
+    with Session() as session, RowProgress(job, rows) as progress:
 
         def through(done: Done) -> None:
             held.check()

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -71,6 +73,10 @@ def _line(card: TranslatorCard) -> str:
     )
 
 
+def _told(data: str, epochs: int, done: int) -> None:
+    print(f"train: {data}, epoch {done} of {epochs}", file=sys.stderr)
+
+
 def main(argv: Sequence[str]) -> None:
     """Train every cell of a preset, and show the leaderboard."""
     parser = argparse.ArgumentParser(
@@ -102,7 +108,8 @@ def main(argv: Sequence[str]) -> None:
         session.start()
         for data in chosen:
             course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            cards += train(course)
+            print(f"train: {data}, {len(course.cells)} cells in one pass", file=sys.stderr)
+            cards += train(course, partial(_told, data, training.fit.epochs))
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
     else:

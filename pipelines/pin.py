@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, StorageError
@@ -41,11 +42,21 @@ def check_planned(root: Root, dataset: Dataset) -> None:
     if root.exists(_FILE):
         was = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
         for key in ("sources", "filter"):
-            if getattr(was, key) != getattr(dataset, key):
+            if _wanted(was, key) != _wanted(dataset, key):
                 raise ConfigError(
                     f"{key} of {root.url} differ from those it was planned with; run `echolens refresh` to "
                     "bring them in, set them back, or build into another root"
                 )
+
+
+def _wanted(dataset: Dataset, key: str) -> object:
+    """Return what a dataset wants, wherever its lists lie: one that was moved or copied is the same."""
+    if key != "sources":
+        return getattr(dataset, key)
+    return [
+        source.model_dump(mode="json") | ({} if "://" in source.list else {"list": Path(source.list).name})
+        for source in dataset.sources
+    ]
 
 
 def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
@@ -93,7 +104,7 @@ def is_same(root: Root, dataset: Dataset) -> bool:
     if not root.exists(_FILE):
         return False
     there = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
-    return all(getattr(there, key) == getattr(dataset, key) for key in ("sources", "filter", "encode")) and (
+    return all(_wanted(there, key) == _wanted(dataset, key) for key in ("sources", "filter", "encode")) and (
         there.pinned() == dataset.pinned()
     )
 

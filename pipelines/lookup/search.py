@@ -167,6 +167,11 @@ class Lookup:
                 f"translator {via.card.name!r} begins at {via.card.source} and a {_WORDS[modality]} is in "
                 f"the space of {reach}; name one that begins there"
             )
+        if via and family_of(via.card.target) != family_of(into):
+            raise SpaceError(
+                f"translator {via.card.name!r} ends in the space of {via.card.target} and {into} is not in "
+                f"it; search in {_COLUMNS_IN[family_of(via.card.target)]}"
+            )
         if via is None and reach != family_of(into):
             raise SpaceError(
                 f"a {_WORDS[modality]} is in the space of {reach} and cannot be compared with {into}; "

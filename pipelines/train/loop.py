@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,19 @@ from schemas.translator_card import TranslatorCard
 
 # How a training ended: {"translators": names}, or {"stop": sentence}.
 _ENDED = "ended.json"
+# Every epoch so far: number, seconds, cell -> validation cosine.
+_CURVES = "curves.json"
+_WATCHED_EVERY_S = 5.0
 # A worker may be killed this often; each time it costs at most an epoch.
 _KILLS = 5
 
 
-def train(course: Course) -> list[TranslatorCard]:
+def train(course: Course, on_epoch: Callable[[int], None]) -> list[TranslatorCard]:
     """Train a course on the Ray that is running, and return the cards of its cells and baselines.
+
+    Args:
+        course: what to train on what.
+        on_epoch: told every few seconds, from another thread, how many epochs are behind.
 
     Raises:
         StopJob: what a worker found wrong, or it was killed too often.
@@ -56,7 +65,8 @@ def train(course: Course) -> list[TranslatorCard]:
     ended = f"runs/{_name(course)}/{_ENDED}"
     course.root.write_json(ended, {})
     try:
-        trainer.fit()
+        with _watched(course, on_epoch):
+            trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise StopJob(
             f"training on {course.data!r} was broken off ({_reason(error)}); "
@@ -66,6 +76,28 @@ def train(course: Course) -> list[TranslatorCard]:
     if "stop" in outcome:
         raise StopJob(outcome["stop"])
     return [read_card(course.root, name) for name in outcome["translators"]]
+
+
+@contextmanager
+def _watched(course: Course, on_epoch: Callable[[int], None]) -> Iterator[None]:
+    """Tell of epochs while the block lasts; workers may be anywhere, and their file is where all can read."""
+    over = threading.Event()
+
+    def watch() -> None:
+        place, before = f"runs/{_name(course)}/{_CURVES}", 0
+        while not over.wait(_WATCHED_EVERY_S):
+            done = len(json.loads(course.root.read(place))) if course.root.exists(place) else 0
+            if done != before:
+                on_epoch(done)
+                before = done
+
+    thread = threading.Thread(target=watch, name="epochs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _reason(error: Exception) -> str:
@@ -108,11 +140,12 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
         began = time.monotonic()
         for epoch in epochs(together, table, gang, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
+            if gang.rank == 0:
+                course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)
             yield epoch.number, together.state() | {"curves": curves, "epoch": epoch.number}
         if gang.rank == 0:
             made = chain(_chosen(together), _baselines(course.data, table))
             cards = course.finish(published, table, made, time.monotonic() - began)
-            course.root.write_json(f"runs/{_name(course)}/curves.json", curves)
             ended = {"translators": [card.name for card in cards]}
             course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
 

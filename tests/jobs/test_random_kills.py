@@ -196,12 +196,14 @@ def test_a_kill_at_each_point_of_a_build(world, calm, tmp_path, point):
     assert until(there(data, POINTS[point]), driver)
     kill_driver(driver)
     committed = {path.name: path.stat().st_mtime_ns for path in data.glob("media/*_stats.json")}
+    # A task of Ray may outlive the driver long enough to publish; then nothing is left to be done.
+    published = (data / "versions" / "0001.json").exists()
     after_kill = requests(world)
     command("build", file)
 
     assert digests["build"] == digest(data)
     assert committed == {name: (data / "media" / name).stat().st_mtime_ns for name in committed}
-    assert not list(data.glob("lease.json"))
+    assert published or not list(data.glob("lease.json"))
     if POINTS[point].startswith(("vectors", "indices", "versions")) and whole(data, committed):
         assert after_kill == requests(world)
     assert requests(world) - before <= 2 * asked
