@@ -1,7 +1,7 @@
 """kill -9 of anything at any time, then the same command, until it is done: seeded kills and named points.
 
 ECHOLENS_KILLS (6) and ECHOLENS_KILL_SEED (0) say how many there are and which. `make kills` takes 30, and
-every named point in place of one in two.
+every named point in place of one in three.
 """
 
 import json
@@ -185,7 +185,7 @@ REFRESH_POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", [*POINTS][:: 1 if KILLS >= 30 else 2])
+@pytest.mark.parametrize("point", [*POINTS][:: 1 if KILLS >= 30 else 3])
 def test_a_kill_at_each_point_of_a_build(world, calm, tmp_path, point):
     """The second run asks for nothing that a committed shard has, and ends in the same bytes."""
     _, digests, asked = calm
@@ -214,7 +214,7 @@ def whole(data: Path, committed: dict[str, int]) -> bool:
     return len(committed) == len(list(data.glob("media/*_stats.json")))
 
 
-@pytest.mark.parametrize("point", [*REFRESH_POINTS][:: 1 if KILLS >= 30 else 2])
+@pytest.mark.parametrize("point", [*REFRESH_POINTS][:: 1 if KILLS >= 30 else 3])
 def test_a_kill_at_each_point_of_a_refresh(world, calm, tmp_path, point):
     """Readers have version 1 until version 2 is whole, and the next refresh ends in the same bytes."""
     folder, digests, _ = calm
