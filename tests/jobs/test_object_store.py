@@ -80,3 +80,15 @@ def test_a_second_build_changes_no_object(both):
     command("build", file, f"root={remote}")
 
     assert before == objects(remote)
+
+
+def test_refresh_verify_and_clean_work_there(both):
+    """Links are asked for again and a version is published; the older one goes, and every byte is whole."""
+    file, _, remote = both
+    command("refresh", file, f"root={remote}", "--retry", "transient", "--publish")
+    cleaned = command("clean", remote, "--keep", "1", "--yes")
+
+    assert 2 == status(remote)["version"]
+    assert "versions/0001.json" in cleaned.stdout
+    assert ["0002.json"] == Root.at(remote).names("versions", ".json")
+    assert "is whole" in command("status", remote, "--verify").stdout
