@@ -45,6 +45,8 @@ def test_cookies(tmp_path, content, mode, state, says):
 def test_a_javascript_runtime(tmp_path, monkeypatch, program, needed, state):
     """Whatever yt-dlp itself would find and take; only a dataset of YouTube cannot do without."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    # The lock brings a deno, and yt-dlp looks beside its own Python first.
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: name)
     if program:
         (tmp_path / "deno").write_text(f"#!/bin/sh\necho {program}\n")
