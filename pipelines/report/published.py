@@ -26,7 +26,7 @@ class Published:
         shard_rows: of the dataset.
         version: the manifest.
         shards: that it names, in the order of their numbers.
-        tombstones: keys that no reader may see (TOMBSTONE).
+        removed: every key that no reader may see, tombstones and superseded ones: one column, `key`.
         overlay: what lies over the outcomes in the tables of its shards.
         spaces: of every column that its set of vectors can have.
     """
@@ -35,7 +35,7 @@ class Published:
     shard_rows: int
     version: Version
     shards: list[Shard]
-    tombstones: pa.Table
+    removed: pa.Table
     overlay: Overlay
     spaces: dict[Column, Space]
 
@@ -53,7 +53,7 @@ class Published:
             shard_rows=shard_rows,
             version=version,
             shards=versions.shards(root, version),
-            tombstones=versions.tombstones(root, version.number),
+            removed=versions.removed(root, version.number),
             overlay=versions.overlay(root, version.number),
             spaces={
                 column: families[family_of(column)] for column in COLUMNS if family_of(column) in families

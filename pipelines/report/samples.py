@@ -17,7 +17,7 @@ def samples(published: Published, column: Column, places: Sequence[Filled], coun
     """Return the keys of up to `count` rows that have a vector, at even distances over these shards.
 
     Args:
-        published: the version; what has a tombstone is passed over.
+        published: the version; what no reader may see is passed over.
         column: that the rows have a vector in.
         places: the shards, with how many vectors each has.
         count: how many.
@@ -31,14 +31,14 @@ def samples(published: Published, column: Column, places: Sequence[Filled], coun
         nth = [position - int(start) for position in wanted if start <= position < start + place.vectors]
         keys = _keys(published, place.shard, column) if nth else []
         found += [keys[min(position, len(keys) - 1)] for position in nth if keys]
-    # Where tombstones leave fewer rows than are asked for, one would come twice.
+    # Where removed keys leave fewer rows than are asked for, one would come twice.
     return list(dict.fromkeys(found))
 
 
 def _keys(published: Published, shard: Shard, column: Column) -> list[str]:
-    """Return the keys of the rows of a shard that have a vector and no tombstone."""
+    """Return the keys of the rows of a shard that have a vector and that a reader may see."""
     norm = f"{column}_norm"
     table = published.root.read_table(vectors_marker(published.version.set, shard), columns=["key", norm])
-    gone = pc.is_in(table["key"], value_set=published.tombstones["key"].combine_chunks())
+    gone = pc.is_in(table["key"], value_set=published.removed["key"].combine_chunks())
     keys: list[str] = table["key"].filter(pc.and_not(pc.is_valid(table[norm]), gone)).to_pylist()
     return keys

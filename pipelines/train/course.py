@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines import versions
 from pipelines.errors import ConfigError
-from pipelines.index.stored import keys_of
-from pipelines.report.published import Published
+from pipelines.index.stored import Stored, keys_of
 from pipelines.storage import Root
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable, Version, read_pairs
+from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
 from pipelines.translate.translator import packed, save
 from schemas.training import Cell, Training
 from schemas.translator_card import Counts, Scores, TranslatorCard
@@ -43,29 +43,17 @@ class Course:
         """The cells over this data set, in the order of the preset."""
         return [cell for cell in self.training.expanded() if cell.data == self.data]
 
-    def read(self, scratch: Path) -> tuple[Published, PairTable]:
-        """Return the current version and its pairs; more than `fit.memory_pairs` lie in `scratch`."""
-        published = Published.read(self.root, self.shard_rows)
-        if published.version.number != self.version:
-            raise ConfigError(
-                f"version {published.version.number} of {self.root.url} was published while version "
-                f"{self.version} was about to be trained on; run the command again"
-            )
-        version = Version(
-            self.root,
-            published.version.set,
-            self.shard_rows,
-            published.shards,
-            keys_of(published.tombstones),
-        )
-        most = sum(shard.rows for shard in published.shards)
+    def read(self, scratch: Path) -> PairTable:
+        """Return the pairs of the version; more than `fit.memory_pairs` lie in `scratch`."""
+        version = versions.read(self.root, self.version)
+        shards = versions.shards(self.root, version)
+        stored = Stored(self.root, version.set, shards, keys_of(versions.removed(self.root, self.version)))
+        most = sum(shard.rows for shard in shards)
         mapped = scratch if most > self.training.fit.memory_pairs else None
-        table = read_pairs(version, self.training.data[self.data], self.training.split, mapped)
-        return published, table
+        return read_pairs(stored, self.shard_rows, self.training.data[self.data], self.training.split, mapped)
 
     def finish(
         self,
-        published: Published,
         table: PairTable,
         made: Iterator[tuple[Cell | None, str, Translators, int, float]],
         seconds: float,
@@ -73,8 +61,7 @@ class Course:
         """Score what was trained on the pairs held out for it, save it, and return the cards.
 
         Args:
-            published: the version.
-            table: its pairs.
+            table: the pairs.
             made: cell (None of a baseline), name, net, epoch, validation cosine.
             seconds: of training.
 
@@ -93,7 +80,7 @@ class Course:
         for cell, name, net, epoch, cosine in made:
             scores = _scored(net, source_NI, target_NO, table.labels_N[rows])
             weights = packed(net)
-            card = self._card(published, table, cell, name, scores).model_copy(
+            card = self._card(table, cell, name, scores).model_copy(
                 update={
                     "epoch": epoch,
                     "validation_cosine": cosine,
@@ -106,9 +93,7 @@ class Course:
             cards.append(card)
         return cards
 
-    def _card(
-        self, published: Published, table: PairTable, cell: Cell | None, name: str, scores: Scores
-    ) -> TranslatorCard:
+    def _card(self, table: PairTable, cell: Cell | None, name: str, scores: Scores) -> TranslatorCard:
         mix = self.training.data[self.data]
         return TranslatorCard(
             name=name,
@@ -117,8 +102,8 @@ class Course:
             source_space=table.source_space,
             target_space=table.target_space,
             dataset=self.dataset,
-            version=published.version.number,
-            set=published.version.set,
+            version=self.version,
+            set=versions.read(self.root, self.version).set,
             data=mix,
             split=self.training.split,
             counts=Counts(

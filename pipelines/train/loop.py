@@ -133,7 +133,7 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
 
     gang = Gang.joined()
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
-        published, table = course.read(Path(scratch))
+        table = course.read(Path(scratch))
         dims = (table.source_space.dims, table.target_space.dims)
         together = Together(course.cells, dims, course.training.fit, str(get_device()))
         curves, done = _resumed(together, torch)
@@ -145,7 +145,7 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
             yield epoch.number, together.state() | {"curves": curves, "epoch": epoch.number}
         if gang.rank == 0:
             made = chain(_chosen(together), _baselines(course.data, table))
-            cards = course.finish(published, table, made, time.monotonic() - began)
+            cards = course.finish(table, made, time.monotonic() - began)
             ended = {"translators": [card.name for card in cards]}
             course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
 

@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.index.stored import keys_of
+from pipelines.index.stored import Stored, keys_of
 from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
 from schemas.candidate import place_of
 from schemas.space import Space
 from schemas.training import Pairs, Split
@@ -29,17 +28,6 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 # Rows of a block: 1 MB of float16 vectors, read in one go and mixed with the blocks beside it in turn.
 _BLOCK = 1024
 _BLOCKS_MIXED = 64
-
-
-@dataclass(frozen=True)
-class Version:
-    """Where pairs are read from: the shards of a version, without the keys that are gone."""
-
-    root: Root
-    set_name: str
-    shard_rows: int
-    shards: Sequence[Shard]
-    removed: np.ndarray
 
 
 @dataclass
@@ -76,12 +64,13 @@ class PairTable:
 
 
 def read_pairs(
-    version: Version, mix: Sequence[Pairs], split: Split, scratch: Path | None = None
+    stored: Stored, shard_rows: int, mix: Sequence[Pairs], split: Split, scratch: Path | None = None
 ) -> PairTable:
     """Return the pairs of a mix, split and checked for leaks.
 
     Args:
-        version: whose.
+        stored: the vectors of a version.
+        shard_rows: of its dataset.
         mix: which columns of which lists.
         split: what is held out.
         scratch: a folder for the vectors; they are kept in memory if None.
@@ -92,13 +81,13 @@ def read_pairs(
     """
     sink = _Sink(scratch)
     for pairs in mix:
-        for shard in version.shards:
+        for shard in stored.shards:
             if {pairs.source, pairs.target} <= set(COLUMNS_OF[shard.kind]):
-                _read_shard(version, pairs, split, shard, sink)
+                _read_shard(stored, shard_rows, pairs, split, shard, sink)
     if not sink.count:
         said = " + ".join(f"{pairs.source} -> {pairs.target}" for pairs in mix)
         raise ConfigError(
-            f"{version.root.url} has no pair {said} ({dict(sink.dropped) or 'no such rows'}); "
+            f"{stored.root.url} has no pair {said} ({dict(sink.dropped) or 'no such rows'}); "
             "name columns and sources that the dataset has"
         )
     table = sink.table()
@@ -106,8 +95,10 @@ def read_pairs(
     return table
 
 
-def _read_shard(version: Version, pairs: Pairs, split: Split, shard: Shard, sink: _Sink) -> None:
-    with version.root.parquet(vectors_marker(version.set_name, shard)) as file:
+def _read_shard(  # noqa: PLR0913, PLR0917
+    stored: Stored, shard_rows: int, pairs: Pairs, split: Split, shard: Shard, sink: _Sink
+) -> None:
+    with stored.root.parquet(vectors_marker(stored.set_name, shard)) as file:
         spaces = spaces_of(file.schema_arrow)
         if not {pairs.source, pairs.target} <= spaces.keys():
             return
@@ -115,8 +106,8 @@ def _read_shard(version: Version, pairs: Pairs, split: Split, shard: Shard, sink
         table = file.read(columns=["key", "source", pairs.source, pairs.target])
     if pairs.sources:
         table = table.filter(pc.is_in(table["source"], pa.array(pairs.sources)))
-    if len(version.removed):
-        table = table.filter(pa.array(~np.isin(keys_of(table), version.removed)))
+    if len(stored.removed):
+        table = table.filter(pa.array(~np.isin(keys_of(table), stored.removed)))
     whole = pc.and_(pc.is_valid(table[pairs.source]), pc.is_valid(table[pairs.target]))
     sink.dropped["null"] += pc.sum(pc.invert(whole)).as_py() or 0
     table = table.filter(whole)
@@ -125,8 +116,8 @@ def _read_shard(version: Version, pairs: Pairs, split: Split, shard: Shard, sink
     sink.dropped["not_finite"] += int((~usable).sum())
     if not usable.any():
         return
-    rows = [place_of(int(key), version.shard_rows)[1] for key in keys_of(table)[usable]]
-    about = version.root.read_table(
+    rows = [place_of(int(key), shard_rows)[1] for key in keys_of(table)[usable]]
+    about = stored.root.read_table(
         f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
     ).take(rows)
     labels = pc.coalesce(about["label"], about["caption"]).to_pylist()

@@ -25,7 +25,7 @@ def test_rows_are_taken_at_even_distances(published):
 
 def test_a_tombstone_is_passed_over(published):
     """A row that no reader may see is no query, and the others keep their even distances."""
-    buried = replace(published, tombstones=gone("000002"))
+    buried = replace(published, removed=gone("000002"))
 
     assert "000002" not in samples(buried, "clip_image", places(buried, "image"), 4)
     assert len(samples(buried, "clip_image", places(buried, "image"), 4)) == 4
@@ -34,7 +34,7 @@ def test_a_tombstone_is_passed_over(published):
 def test_few_rows_come_once(published):
     """Where there are fewer rows than are asked for, every row comes once."""
     clips = ["000020", "000021", "000022", "000024", "000025", "000026", "000027"]
-    buried = replace(published, tombstones=gone(*clips[:-2]))
+    buried = replace(published, removed=gone(*clips[:-2]))
 
     assert clips == samples(published, "clip_image", places(published, "clip"), 100)
     assert set(samples(buried, "clip_image", places(buried, "clip"), 100)) == set(clips[-2:])

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import ConfigError, SpaceError
+from pipelines.index.stored import Stored
 from pipelines.shards import Shard, commit_vectors
 from pipelines.storage import Root
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, Version, batches, read_pairs
+from pipelines.train.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
 from schemas.candidate import CANDIDATE, key_of
 from schemas.space import Space
 from schemas.training import Pairs, Split
@@ -31,7 +32,7 @@ def space(name, dims):
 
 
 @pytest.fixture
-def version(tmp_path):
+def stored(tmp_path):
     """Three shards of 100 pictures, ten behind each address; one row of each shard has no CLAP vector."""
     root = Root.at(str(tmp_path))
     rng = np.random.default_rng(0)
@@ -59,12 +60,12 @@ def version(tmp_path):
         ]
         root.write_table(f"candidates/{shard.name}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
         shards.append(shard)
-    return Version(root, "main", 1000, shards, np.empty(0, dtype=np.int64))
+    return Stored(root, "main", shards, np.empty(0, dtype=np.int64))
 
 
-def test_no_address_is_on_both_sides(version):
+def test_no_address_is_on_both_sides(stored):
     """Ten rows share an address; they are all trained on or all held out."""
-    table = read_pairs(version, MIX, Split(validation=0.2, test=0.2))
+    table = read_pairs(stored, 1000, MIX, Split(validation=0.2, test=0.2))
     blocks = np.array(
         [number * 10 + row // 10 for number in range(3) for row in range(100) if row not in (7, 8)]
     )
@@ -73,52 +74,55 @@ def test_no_address_is_on_both_sides(version):
     assert {TRAIN, VALIDATION, TEST} == set(table.part_N)
 
 
-def test_what_cannot_be_used_is_counted(version):
+def test_what_cannot_be_used_is_counted(stored):
     """A null and a vector of NaNs in each of three shards."""
-    table = read_pairs(version, MIX, Split())
+    table = read_pairs(stored, 1000, MIX, Split())
 
     assert 3 * 98 == len(table.part_N)
     assert {"null": 3, "not_finite": 3, "leaked": 0} == dict(table.dropped)
 
 
-def test_lists_can_be_chosen(version):
+def test_lists_can_be_chosen(stored):
     """Every other row is of CC3M; row 7 of each shard is one of them, and null."""
     pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_text", "sources": ["cc3m"]}),)
 
-    assert 3 * 49 == len(read_pairs(version, pairs, Split()).part_N)
+    assert 3 * 49 == len(read_pairs(stored, 1000, pairs, Split()).part_N)
 
 
-def test_the_same_picture_under_another_address_is_no_test(version):
+def test_the_same_picture_under_another_address_is_no_test(stored):
     """A held-out pair whose source is trained on is dropped and counted."""
-    table = read_pairs(version, MIX, Split(validation=0.2, test=0.2, leak_cosine=1e-9))
+    table = read_pairs(stored, 1000, MIX, Split(validation=0.2, test=0.2, leak_cosine=1e-9))
 
     assert 0 < table.dropped["leaked"] == int((table.part_N == 255).sum())
     assert table.dropped["leaked"] + sum(len(table.rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
 
 
-def test_spaces_are_never_mixed(version):
+def test_spaces_are_never_mixed(stored):
     """A mix of pictures and of captions ends in one CLAP, but begins in two spaces if CLIP differs."""
     other = {column: space("othr", dims) for column, dims in DIMS.items()}
-    shard = version.shards[1]
-    table = version.root.read_table(f"vectors/main/{shard.name}.parquet").to_pydict()
-    commit_vectors(version.root, "main", shard, other, [table])
+    shard = stored.shards[1]
+    table = stored.root.read_table(f"vectors/main/{shard.name}.parquet").to_pydict()
+    commit_vectors(stored.root, "main", shard, other, [table])
 
     with pytest.raises(SpaceError, match="mix pairs of the same two spaces"):
-        read_pairs(version, MIX, Split())
+        read_pairs(stored, 1000, MIX, Split())
 
 
-def test_a_column_that_nobody_has_is_an_error(version):
+def test_a_column_that_nobody_has_is_an_error(stored):
     """Pictures have no sound."""
     pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_audio"}),)
 
     with pytest.raises(ConfigError, match="no pair clip_image -> clap_audio"):
-        read_pairs(version, pairs, Split())
+        read_pairs(stored, 1000, pairs, Split())
 
 
-def test_pairs_in_a_file_are_the_pairs_in_memory(version, tmp_path):
+def test_pairs_in_a_file_are_the_pairs_in_memory(stored, tmp_path):
     """Streaming changes where they lie and nothing else."""
     (tmp_path / "scratch").mkdir()
-    here, there = read_pairs(version, MIX, Split()), read_pairs(version, MIX, Split(), tmp_path / "scratch")
+    here, there = (
+        read_pairs(stored, 1000, MIX, Split()),
+        read_pairs(stored, 1000, MIX, Split(), tmp_path / "scratch"),
+    )
 
     assert isinstance(there.source_NI, np.memmap)
     for one, other in zip(here.pairs(here.rows(TRAIN)), there.pairs(there.rows(TRAIN)), strict=True):
