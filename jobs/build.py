@@ -150,24 +150,22 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         job: the verb, for progress.
     """
     from pipelines import plans, versions
-    from pipelines.engine import Done, Flow, Session
+    from pipelines.engine import Done, Flow, Session, remaining
     from pipelines.verify import differ, set_aside
 
     again = set_aside(root, damaged)
-    shards = plans.shards(root)
     flow = Flow(
         fetch(dataset, root), encode(dataset, root, specs), dataset.fetch.workers, dataset.encode.workers
     )
-    through_already = flow.encode.committed()
-    rows = sum(shard.rows for shard in shards if shard.number not in through_already)
-    with Session() as session, RowProgress(job, rows) as progress:
+    left = remaining(flow, plans.shards(root))
+    with Session() as session, RowProgress(job, left.rows) as progress:
 
         def through(done: Done) -> None:
             held.check()
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
-        session.run(flow, shards, through, progress.traffic)
+        session.run(flow, left, through, progress.traffic)
         held.check()
         version = versions.unchanged(root, dataset.encode.set)
         torn = any(damage.shard is None for damage in damaged)

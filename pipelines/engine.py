@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines import clock, cores, logs
@@ -82,27 +82,26 @@ class Session:
     def run(
         self,
         flow: Flow,
-        shards: Sequence[Shard],
+        left: Left,
         on_done: Callable[[Done], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
-        """Bring every shard through the flow; those that are through already cost nothing.
+        """Bring what is left of a plan through the flow; if nothing is, Ray is not started.
 
         Args:
             flow: fetch and encode.
-            shards: the plan.
-            on_done: called once for each shard that was not done before, as it gets done.
+            left: what `remaining` says.
+            on_done: called once for each shard, as it gets done.
             on_traffic: told every second or two, from another thread, what the workers are doing.
 
         Raises:
             StopJob: a worker found that going on would lose rows.
         """
-        ready, web, limited = remaining(flow, shards)
-        if not (ready or web or limited):
+        if not any(left):
             return
         self.start()
         with watched(on_traffic):
-            for row in _plan(flow, ready, web, limited).iter_rows():
+            for row in _plan(flow, left).iter_rows():
                 if row["stop"]:
                     raise StopJob(row["stop"])
                 on_done(Done(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
@@ -129,8 +128,21 @@ class Session:
             self._started = True
 
 
-def remaining(flow: Flow, shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard], list[Shard]]:
-    """Return the shards that are not through: ready to encode, to fetch from the web, from limited hosts."""
+class Left(NamedTuple):
+    """The shards of a plan that are not through: to encode, to fetch from the web, from limited hosts."""
+
+    ready: list[Shard]
+    web: list[Shard]
+    limited: list[Shard]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all of them."""
+        return sum(shard.rows for shards in self for shard in shards)
+
+
+def remaining(flow: Flow, shards: Sequence[Shard]) -> Left:
+    """Return what is left to be done, from one listing of each step's output."""
     encoded, fetched = flow.encode.committed(), flow.fetch.committed()
     ready: list[Shard] = []
     web: list[Shard] = []
@@ -142,11 +154,13 @@ def remaining(flow: Flow, shards: Sequence[Shard]) -> tuple[list[Shard], list[Sh
             ready.append(shard)
         else:
             (web if shard.lane in ("web", "local") else limited).append(shard)
-    return ready, web, limited
+    return Left(ready, web, limited)
 
 
-def _plan(flow: Flow, ready: list[Shard], web: list[Shard], limited: list[Shard]) -> Dataset:
+def _plan(flow: Flow, left: Left) -> Dataset:
     import ray
+
+    ready, web, limited = left
 
     offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = int(offered.get("CPU", 1)), int(offered.get("GPU", 0))
