@@ -32,6 +32,8 @@ _COLUMNS_IN: Mapping[Family, str] = {"clip": "clip_image or clip_text", "clap": 
 
 # Tables of shards that are kept in memory for captions: of 1,000 rows about 200 kB each.
 _TABLES = 64
+# Of their vectors, for queries by key: 1,000 rows of 512 dimensions are 1 MB.
+_VECTOR_TABLES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Lookup:
         self._encoders: dict[Family, EncoderSpec] = {}
         self._turn = threading.Lock()
         self._rows: Callable[[int], Any] = lru_cache(_TABLES)(self._read_rows)
+        self._vectors: Callable[[str, Column], Any] = lru_cache(_VECTOR_TABLES)(self._read_vectors)
 
     @classmethod
     def open(cls, root: Root, dataset: Dataset, version: Version) -> Self:
@@ -215,6 +218,9 @@ class Lookup:
         wanted = ["caption", "url", "source", "kind", "licence"]
         return self._root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=wanted)
 
+    def _read_vectors(self, name: str, column: Column) -> Any:
+        return self._root.read_table(name, columns=["key", column])
+
     def _card(self, column: Column) -> IndexCard:
         if column not in self._cards:
             there = ", ".join(sorted(self._cards)) or "none"
@@ -267,9 +273,9 @@ class Lookup:
         name = f"vectors/{self._set_name}/{shard_name(shard)}.parquet"
         if not self._root.exists(name) or int(key) in self._removed:
             raise unknown
-        table = self._root.read_table(name, columns=["key", column])
-        rows = [at for at, there in enumerate(keys_of(table)) if there == int(key)]
-        if not rows or not table[column][rows[0]].is_valid:
+        table = self._vectors(name, column)
+        rows = np.flatnonzero(keys_of(table) == int(key))
+        if not len(rows) or not table[column][rows[0]].is_valid:
             raise unknown
         vector_D = np.array(table[column][rows[0]].as_py(), dtype=np.float32)
         return vector_D, spaces_of(table.schema)[column]
