@@ -105,13 +105,15 @@ def committed() -> list[Path]:
 
 def test_nothing_names_a_machine():
     """No path of one machine, no package registry and no download address is committed."""
-    forbidden = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm)/|/root/\.|--index-url|--find-links|pypi\.org")
-    here = Path(__file__)
+    # Spelled so that this rule holds for its own file.
+    folders = "|".join(("work/", "farm/"))
+    forbidden = re.compile(
+        rf"(^|[^A-Za-z0-9_.])/({folders})|/root/[.]|--(index[-]url|find[-]links)|pypi[.]org"
+    )
 
     found = [
         f"{below_home(path)}:{number}"
         for path in committed()
-        if path != here
         for number, line in enumerate(path.read_text(errors="ignore").splitlines(), 1)
         if forbidden.search(line)
     ]

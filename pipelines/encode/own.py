@@ -1,14 +1,14 @@
 """A base for an encoder of one's own, and the module:Class that names it in a dataset's file.
 
-@dataclass(frozen=True)
-class Mine(Own):
-weights: str
-dims: ClassVar[int] = 512
-preprocessing: ClassVar[str] = "image: RGB, 224x224; text: 32 tokens"
+    @dataclass(frozen=True)
+    class Mine(Own):
+        weights: str
+        dims: ClassVar[int] = 512
+        preprocessing: ClassVar[str] = "image: RGB, 224x224; text: 32 tokens"
 
-def load(self) -> Towers:
-net, transform, tokenize = my_library.load(self.weights)
-return {"image": Part(transform, net.image), "text": Part(tokenize, net.text)}
+        def load(self) -> Towers:
+            net, transform, tokenize = my_library.load(self.weights)
+            return {"image": Part(transform, net.image), "text": Part(tokenize, net.text)}
 
 encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}
 echolens doctor --encoder my_encoder:Mine
@@ -17,6 +17,7 @@ echolens doctor --encoder my_encoder:Mine
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -39,7 +40,7 @@ class Part:
     forward: Callable[[np.ndarray], np.ndarray]
 
 
-class Own:
+class Own(ABC):
     """An encoder of one's own: a frozen dataclass whose fields are the keys of the dataset's file.
 
     A field named `weights` is a file, or a folder of files, and is hashed into the space; without one, the
@@ -89,6 +90,6 @@ class Own:
             raise ConfigError(f"{type(self).__name__}: there is no file {weights}; put the weights there")
         return files
 
+    @abstractmethod
     def load(self) -> Towers:
         """Load the weights."""
-        raise NotImplementedError
