@@ -104,7 +104,7 @@ def content_of(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())}); mend that line") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds no keys; a dataset file begins with `name:`, `root:`, `sources:`")
+        raise ConfigError(f"{file} holds no keys; begin with `name:`, as the README's example does")
     return overridden(content, overrides)
 
 

@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import yaml
-
-from jobs.job import checked, load, overridden, run
+from jobs.job import checked, content_of, load, run
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
 from schemas.training import Training
@@ -37,10 +35,7 @@ def preset(name: str, overrides: Sequence[str]) -> Training:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
         raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {known}")
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds no keys; a preset begins with `name:`, `data:`, `cells:`")
-    return checked(Training, overridden(content, overrides), str(file))
+    return checked(Training, content_of(str(file), overrides), str(file))
 
 
 def leaderboard(cards: Sequence[TranslatorCard]) -> str:
