@@ -118,7 +118,9 @@ def _purged(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
     names = ", ".join(shown) + (", ..." if len(found.keys) > _SHOWN else "")
     lines = [
         f"{len(found.keys):,} samples, {found.same:,} of them because their media are the same: {names}",
-        f"shards written again under other numbers: {', '.join(shard.name for shard in found.shards)}",
+        f"shards written again under other numbers: {', '.join(shard.name for shard in found.shards)}; "
+        "their other samples get new keys",
+        "captions and links stay in the tables, as of rows that never came; media and vectors go",
         f"versions dropped: {', '.join(map(str, dropped))}",
     ]
     if not yes:

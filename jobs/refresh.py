@@ -100,8 +100,8 @@ def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> Version:
     return versions.publish(root, dataset)
 
 
-def described(changes: Changes) -> str:
-    """Return what changed, as a line."""
+def described(changes: Changes, before: Version | None, after: Version) -> str:
+    """Return what changed from one version to the next, as a line."""
     words = {
         "new": changes.new,
         "tried again": changes.retried,
@@ -112,7 +112,10 @@ def described(changes: Changes) -> str:
     }
     said = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
     checked = f"; {changes.asked:,} links asked for" if changes.asked else ""
-    return f"refresh: {said or 'nothing new'}{checked}"
+    ok = [version.outcomes.get("ok", 0) if version else 0 for version in (before, after)]
+    became = f"; ok {ok[0]:,} -> {ok[1]:,}" if said else ""
+    waiting = f"; {changes.waiting:,} wait for their next try (--retry takes them at once)"
+    return f"refresh: {said or 'nothing new'}{became}{checked}{waiting if changes.waiting else ''}"
 
 
 def _outcome(name: str) -> str:
@@ -144,6 +147,7 @@ def main(argv: Sequence[str]) -> None:
     add_address(parser)
     asked = parser.parse_intermixed_args(argv)
 
+    from pipelines import versions
     from pipelines.refresh import Asked
 
     retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)
@@ -153,9 +157,10 @@ def main(argv: Sequence[str]) -> None:
         flags += [f"--{name}" for name in ("recheck", "publish") if getattr(asked, name)]
         sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
     dataset = load(asked.file, overrides)
+    before = versions.current(Root.at(dataset.root), dataset.encode.set)
     version, changes = refresh(dataset, Asked(retry, asked.recheck, asked.publish))
     if changes:
-        print(f"{described(changes)}; version {version.number}", file=sys.stderr)
+        print(f"{described(changes, before, version)}; version {version.number}", file=sys.stderr)
     print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
 
 

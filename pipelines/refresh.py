@@ -55,6 +55,9 @@ JOIN waits USING (outcome, reason, tries)
 JOIN shard_tried ON shard_tried.shard = key // $keys_a_shard
 WHERE coalesce(found_s, shard_tried.tried_s) + wait_s <= $now
 """
+_CAN_COME_BACK = """
+SELECT count(*) FROM wanted_now JOIN latest USING (id, kind) JOIN waits USING (outcome, reason, tries)
+"""
 _UNLISTED = "SELECT key FROM latest ANTI JOIN wanted_now USING (id, kind) ORDER BY key"
 _LIVE = """
 SELECT media_url, list(printf($form, key) ORDER BY key), min(shard_tried.tried_s)
@@ -77,6 +80,7 @@ class Changes:
     Attributes:
         new: candidates that the lists have and the dataset had not.
         retried: candidates that are tried again.
+        waiting: candidates whose next try is not due yet.
         unlisted: candidates whose rows left the lists since.
         listed_again: candidates whose rows came back.
         missing: samples whose link was found dead for the first time.
@@ -88,6 +92,7 @@ class Changes:
 
     new: int = 0
     retried: int = 0
+    waiting: int = 0
     unlisted: int = 0
     listed_again: int = 0
     missing: int = 0
@@ -223,12 +228,14 @@ def _changes(
     before = plans.counts(root, folder)
     was = plans.unlisted(root)["key"].cast(pa.int64()).to_numpy()
     new, retried = rows.execute("SELECT count(*) - count(before), count(before) FROM todo").fetchall()[0]
+    can_come_back = rows.execute(_CAN_COME_BACK).fetchall()[0][0]
     ruled_out = parquet(root, [f"{folder}/filtered.parquet"])
     others = rows.execute(_RULED_OUT_BEFORE.format(before=ruled_out)).fetchall()[0][0]
     same = {"rows_read", "rejects", "duplicates", "candidates", "reject_reasons", "filtered"}
     return Changes(
         new=new,
         retried=retried,
+        waiting=can_come_back - retried,
         unlisted=len(np.setdiff1d(unlisted, was)),
         listed_again=len(np.setdiff1d(was, unlisted)),
         missing=links.newly_missing,
