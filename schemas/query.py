@@ -1,0 +1,76 @@
+"""What a lookup is asked, and what it answers: the same for the command, the service and the page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Base64Bytes, Field, model_validator
+
+from schemas.strict import Strict
+from schemas.vectors import Column
+
+MOST_HITS = 1_000
+
+
+class Only(Strict):
+    """Which rows may answer; what is not given lets all pass."""
+
+    sources: tuple[str, ...] = Field((), description="the lists' kinds, as in wit or vggsound")
+    languages: tuple[str, ...] = Field((), description="as the list says, as in en")
+    min_side_px: int | None = Field(None, ge=1, description="of the picture as the web had it")
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return bool(self.sources or self.languages or self.min_side_px)
+
+
+class Query(Strict):
+    """One question: exactly one of text, image, sound, vector and key."""
+
+    text: str | None = Field(None, max_length=5_000)
+    image: Base64Bytes | None = Field(None, description="a JPEG, PNG or WebP file")
+    sound: Base64Bytes | None = Field(None, description="a WAV, FLAC, OGG or MP3 file")
+    vector: tuple[float, ...] | None = Field(None, description="in the space of the column that is searched")
+    key: str | None = Field(None, description="of a row: more like this")
+    into: Column | None = Field(
+        None, description="the column to search; clap_audio for sounds, else clip_image"
+    )
+    via: str | None = Field(None, description="the translator that crosses from the query's space")
+    k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
+    only: Only = Only()
+    distinct: bool = Field(False, description="leave out near-duplicates of better hits")
+    vectors: bool = Field(False, description="answer with the vector of every hit, too")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        given = [
+            name for name in ("text", "image", "sound", "vector", "key") if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            said = " and ".join(given) or "none of them"
+            raise ValueError(f"a query is one of text, image, sound, vector and key; {said} was given")
+        return self
+
+
+class Hit(Strict):
+    """A row that was found."""
+
+    key: str
+    score: float = Field(description="the cosine to the query")
+    caption: str
+    url: str
+    source: str
+    kind: str
+    licence: str
+    page_url: str | None = None
+    attribution: str | None = None
+    language: str | None = None
+    vector: tuple[float, ...] | None = None
+
+
+class Answer(Strict):
+    """Hits, best first, and where they are from."""
+
+    version: int
+    column: Column
+    hits: tuple[Hit, ...]
