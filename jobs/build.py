@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Read from a tar at a time: 10 MB of prepared pictures. The nets' batches are filled across them.
 _BATCH_ROWS = 16
+# Of the damaged files, that a line names.
+_NAMED = 3
 
 
 def fetch(dataset: Dataset, root: Root) -> MediaStep:
@@ -154,6 +156,8 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
     from pipelines.verify import differ, set_aside
 
     again = set_aside(root, damaged)
+    if damaged:
+        print(f"{job}: {_mended(damaged, again)}", file=sys.stderr)
     flow = Flow(
         fetch(dataset, root), encode(dataset, root, specs), dataset.fetch.workers, dataset.encode.workers
     )
@@ -172,6 +176,14 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         if version and not torn and not differ(root, version, again):
             return version
         return session.once(partial(versions.publish, root, dataset, again, torn))
+
+
+def _mended(damaged: Sequence[Damage], again: Collection[int]) -> str:
+    names = ", ".join(damage.path for damage in damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
+    shards = (
+        f"; {len(again):,} shards are made again, and what was whole of them stays in runs/" if again else ""
+    )
+    return f"damaged or missing are {len(damaged):,} files ({names}){shards}"
 
 
 def main(argv: Sequence[str]) -> None:

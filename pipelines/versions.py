@@ -46,9 +46,13 @@ def read(root: Root, number: int | None = None) -> Version:
         StorageError: there is none, or its manifest is damaged.
     """
     there = numbers(root)
-    if not there or (number is not None and number not in there):
-        found = f"has versions {there} and not {number}" if there else "has no version yet"
-        raise StorageError(f"{root.url} {found}; run `echolens build` on its file first")
+    if not there:
+        raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
+    if number is not None and number not in there:
+        known = ", ".join(map(str, there))
+        raise StorageError(
+            f"{root.url} has no version {number}; name one of {known}, or run `echolens refresh` for another"
+        )
     chosen = there[-1] if number is None else number
     try:
         return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))

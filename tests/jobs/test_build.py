@@ -119,6 +119,22 @@ def test_lost_vectors_are_made_again_from_the_media(built, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_byte_that_changed_is_said_and_mended(built, tmp_path):
+    """Only `--verify` reads the bytes; it says what it found, and the same version is whole again."""
+    copy = tmp_path / "copy"
+    shutil.copytree(built.root, copy)
+    broken = copy / "vectors" / "main" / "00001.parquet"
+    data = bytearray(broken.read_bytes())
+    data[len(data) // 2] ^= 1
+    broken.write_bytes(data)
+    ended = command("build", built.file, f"root={copy}", "--verify")
+
+    assert "build: damaged or missing are 1 files (vectors/main/00001.parquet); 1 shards" in ended.stderr
+    assert digest(built.root) == digest(copy)
+    assert 1 == status(copy)["version"]
+
+
+@pytest.mark.slow
 def test_nothing_arrived_is_no_dataset(built, tmp_path):
     """Where every host is out of reach nothing is published, and the sentence says why."""
     overrides = (f"root={tmp_path / 'root'}", "fetch.allow_private_hosts=false", "contact=me@example.org")

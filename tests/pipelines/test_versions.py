@@ -277,6 +277,12 @@ def test_versions_are_compared(world):
     assert "+1  vectors of clip_image" in said
 
 
+def test_a_version_that_is_not_there_is_answered_with_those_that_are(built):
+    """Whoever has one version learns how to come by another."""
+    with pytest.raises(StorageError, match=r"has no version 9; name one of 1, 2, or run `echolens refresh`"):
+        versions.read(built.at(), 9)
+
+
 def test_a_damaged_manifest_is_named(world):
     """And not mistaken for no version at all."""
     root = world.at()
