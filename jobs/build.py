@@ -181,9 +181,9 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
 def _mended(damaged: Sequence[Damage], again: Collection[int]) -> str:
     names = ", ".join(damage.path for damage in damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
     shards = (
-        f"; {len(again):,} shards are made again, and what was whole of them stays in runs/" if again else ""
+        f"; shards made again: {len(again):,}, and what was whole of them stays in runs/" if again else ""
     )
-    return f"damaged or missing are {len(damaged):,} files ({names}){shards}"
+    return f"files damaged or missing: {len(damaged):,} ({names}){shards}"
 
 
 def main(argv: Sequence[str]) -> None:

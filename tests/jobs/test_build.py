@@ -129,7 +129,10 @@ def test_a_byte_that_changed_is_said_and_mended(built, tmp_path):
     broken.write_bytes(data)
     ended = command("build", built.file, f"root={copy}", "--verify")
 
-    assert "build: damaged or missing are 1 files (vectors/main/00001.parquet); 1 shards" in ended.stderr
+    assert (
+        "build: files damaged or missing: 1 (vectors/main/00001.parquet); shards made again: 1,"
+        in ended.stderr
+    )
     assert digest(built.root) == digest(copy)
     assert 1 == status(copy)["version"]
 
