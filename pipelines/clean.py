@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipelines import plans, versions
 from pipelines.conditional import TEMPORARY
 from pipelines.storage import Root
+from schemas.candidate import shard_of
 from schemas.version import Version
 
 
@@ -55,8 +56,7 @@ def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
         if path not in wanted
     ]
     for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
-        number = path.rpartition("/")[2][:5]
-        if not (number.isdigit() and int(number) in numbers):
+        if shard_of(path.rpartition("/")[2]) not in numbers:
             found.append(Waste(path, size))
     found += [Waste(path, size) for path, size in _below(root, ("", "plan")) if TEMPORARY in path]
     return sorted(set(found), key=lambda one: one.path)
@@ -74,8 +74,7 @@ def traces(root: Root, shards: Collection[int]) -> list[Waste]:
     aside = [f"runs/{name}" for name in root.names("runs") if name.endswith("-set-aside")]
     sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.names(f"{folder}/vectors")]
     for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
-        number = path.rpartition("/")[2][:5]
-        if number.isdigit() and int(number) in shards:
+        if shard_of(path.rpartition("/")[2]) in shards:
             found.append((path, size))
     return [Waste(path, size) for path, size in found]
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from pipelines.shards import Shard, planned
 from pipelines.storage import Root
-from schemas.candidate import SHARD, place_of
+from schemas.candidate import SHARD, place_of, shard_of
 from schemas.plan import PlanCounts
 from schemas.version import MISSING, SUPERSEDED
 
@@ -79,7 +79,7 @@ def tidy(root: Root) -> None:
     sets = [f"vectors/{name}" for name in root.names("vectors")]
     for folder in ("candidates", "media", *sets):
         for name in root.names(folder):
-            if name[:5].isdigit() and int(name[:5]) >= beyond:
+            if (shard_of(name) or 0) >= beyond:
                 root.remove(f"{folder}/{name}")
 
 

@@ -30,13 +30,14 @@ from pipelines.stage import Batch, rows
 from pipelines.storage import Root
 from schemas.candidate import SHARD, key_of, place_of
 from schemas.sample import MEMBERS
-from schemas.vectors import COLUMNS_OF, spaces_of
+from schemas.vectors import CHOICE, COLUMNS_OF, segment_of, smaller_batches_of, spaces_of
 from schemas.version import MISSING, SUPERSEDED
 
 _BATCH_ROWS = 64
 # What says something of media that are gone.
 _OF_MEDIA = (
     "width", "height", "original_width", "original_height", "exif", "sha256", "peak_dbfs", "sound_s",
+    "full_scale_share", "frame_change",
 )  # fmt: skip
 
 
@@ -134,14 +135,16 @@ def _write_vectors(
     if not root.exists(marker):
         return
     table = root.read_table(marker)
-    spaces = spaces_of(table.schema)
-    commit_vectors(root, set_name, new, spaces, _vectors(table, old, names, gone))
+    batches = _vectors(table, old, names, gone)
+    commit_vectors(root, set_name, new, spaces_of(table.schema), batches, segment_of(table.schema))
 
 
 def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collection[int]) -> Iterator[Batch]:
     """Yield the vectors of a shard with other keys; a text that is to go stays without any."""
+    smaller = smaller_batches_of(table.schema)
     for part in table.to_batches(max_chunksize=1000):
         batch: dict[str, list[Any]] = part.to_pydict()
+        batch |= {f"{name}_batch_rows": [least] * part.num_rows for name, least in smaller.items()}
         leaving = [int(key) in gone for key in batch["key"]]
         for name in COLUMNS_OF[old.kind]:
             if name in batch:
@@ -153,9 +156,10 @@ def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collectio
                     None if left else value
                     for value, left in zip(batch[f"{name}_norm"], leaving, strict=True)
                 ]
-        for row, left in enumerate(leaving):
-            if left:
-                batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
+        for row in np.flatnonzero(leaving):
+            batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
+            for name in batch.keys() & set(CHOICE.names):
+                batch[name][row] = None
         batch["key"] = [names[key] for key in batch["key"]]
         stays = [row for row, left in enumerate(leaving) if not left or old.kind == "text"]
         if stays:

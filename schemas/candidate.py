@@ -87,6 +87,12 @@ def shard_name(shard: int) -> str:
     return f"{shard:0{SHARD_DIGITS}d}"
 
 
+def shard_of(name: str) -> int | None:
+    """Return the shard of a file, by its name as in `00007.tar` or `00007_stats.json`; None of no shard."""
+    digits = name.partition(".")[0].partition("_")[0]
+    return int(digits) if digits.isdecimal() else None
+
+
 def key_of(shard: int, row: int, shard_rows: int) -> str:
     """Return img2dataset's key: `shard * 10**ceil(log10(shard_rows)) + row`, zero-padded."""
     digits = _row_digits(shard_rows)

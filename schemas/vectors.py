@@ -36,6 +36,7 @@ CHOICE = pa.schema(
 )
 
 _SPACES = b"spaces"
+_SEGMENT = b"segment"
 _SMALLER = b"smaller_batches"
 
 
@@ -77,7 +78,7 @@ def vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> 
     metadata = {b"table": b"vectors/1", _SPACES: json.dumps(written, sort_keys=True).encode()}
     if decided := segment.decides():
         fields += list(CHOICE)
-        metadata[b"segment"] = json.dumps(decided, sort_keys=True).encode()
+        metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)
 
 
@@ -86,6 +87,12 @@ def spaces_of(schema: pa.Schema) -> dict[Column, Space]:
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SPACES, b"{}"))
     return {column: Space.model_validate(written[column]) for column in COLUMNS if column in written}
+
+
+def segment_of(schema: pa.Schema) -> Segment:
+    """Return which part of a clip the vectors of a table stand for."""
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    return Segment(**json.loads(metadata.get(_SEGMENT, b"{}")))
 
 
 def made_in_smaller_batches(schema: pa.Schema, smaller: Mapping[Column, int]) -> pa.Schema:

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +14,8 @@ from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.refresh import Asked
 from pipelines.verify import all_versions, damages, differ, set_aside
-from schemas.vectors import COLUMNS
+from schemas.dataset import Segment
+from schemas.vectors import COLUMNS, made_in_smaller_batches, spaces_of, vectors_schema
 from tests.by_hand import ByHand, outcomes, space, vector
 from tests.conftest import echolens
 
@@ -223,6 +225,24 @@ def test_what_is_purged_is_in_no_file(world):
     assert version.candidates == sum(version.outcomes.values())
     assert [] == damages(root, all_versions(root), whole=True)
     assert not root.exists("media/00000.tar")
+
+
+def test_what_vectors_stand_for_outlives_a_purge(world):
+    """The part of a clip, its score and the size of the batches are said of the neighbours as before."""
+    root, path = world.at(), "vectors/main/00000.parquet"
+    table = root.read_table(path)
+    spaces = spaces_of(table.schema)
+    schema = vectors_schema(spaces, Segment(mode="best"))
+    schema = made_in_smaller_batches(schema, {"clip_text": 2})
+    rows = [row | {"segment_start_s": 1.5, "frame": 3} for row in table.to_pylist()]
+    root.write_table(path, pa.Table.from_pylist(rows, schema=schema))
+    purge(world.dataset(), [rows[0]["key"]], yes=True)
+    (again,) = {shard.name for shard in plans.shards(root)} - {"00001", "00002", "00003"}
+    after = root.read_table(f"vectors/main/{again}.parquet")
+
+    assert schema == after.schema
+    assert schema.metadata == after.schema.metadata
+    assert {(1.5, 3)} == {(row["segment_start_s"], row["frame"]) for row in after.to_pylist()}
 
 
 def test_what_is_purged_is_not_fetched_again(world):

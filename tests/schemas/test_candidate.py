@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from schemas.candidate import CANDIDATE, key_of, place_of
+from schemas.candidate import CANDIDATE, key_of, place_of, shard_of
 from schemas.outcome import REASONS, STATUSES, outcome
 from schemas.sample import SAMPLE
 
@@ -23,6 +23,21 @@ def test_key_is_img2datasets(shard, shard_rows):
         assert f"{10**digits * shard + row:0{digits + 5}d}" == key
         assert (shard, row) == place_of(key, shard_rows)
         assert (shard, row) == place_of(int(key), shard_rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "shard"),
+    [
+        pytest.param("00007.tar", 7, id="tar"),
+        pytest.param("00007_stats.json", 7, id="stats"),
+        pytest.param("100007.parquet", 100_007, id="six-digits"),
+        pytest.param("_SUCCESS", None, id="of-no-shard"),
+        pytest.param("notes.txt", None, id="of-a-person"),
+    ],
+)
+def test_a_file_name_leads_to_its_shard(name, shard):
+    """Beyond 99,999 shards, too: ten thousand and a hundred thousand are not mistaken for each other."""
+    assert shard == shard_of(name)
 
 
 def test_img2dataset_can_read_candidates():
