@@ -158,8 +158,8 @@ def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collectio
                 ]
         for row in np.flatnonzero(leaving):
             batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
-            for name in batch.keys() & set(CHOICE.names):
-                batch[name][row] = None
+            for chosen in batch.keys() & set(CHOICE.names):
+                batch[chosen][row] = None
         batch["key"] = [names[key] for key in batch["key"]]
         stays = [row for row, left in enumerate(leaving) if not left or old.kind == "text"]
         if stays:

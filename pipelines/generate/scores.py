@@ -98,7 +98,7 @@ def frechet(made_ND: np.ndarray, real_MD: np.ndarray) -> float:
     real = (real - real.mean(0)) / np.sqrt(len(real) - 1)
     if min(len(made), len(real)) > made.shape[1]:
         # Triangles of the same covariances, D x D instead of N x M.
-        made, real = np.linalg.qr(made, mode="r"), np.linalg.qr(real, mode="r")
+        made, real = np.asarray(np.linalg.qr(made, "r")), np.asarray(np.linalg.qr(real, "r"))
     shared = np.linalg.svd(made @ real.T, compute_uv=False).sum()
     return float(max(apart @ apart + (made**2).sum() + (real**2).sum() - 2 * shared, 0.0))
 
