@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
@@ -47,8 +48,8 @@ class Step(Protocol):
         """Return the outcomes of a committed shard, by `outcome/reason`."""
         ...
 
-    def committed(self) -> frozenset[int]:
-        """Return the numbers of all shards whose output is committed, from one listing."""
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
+        """Return which of these shards have their output committed, from one listing."""
         ...
 
 
@@ -83,11 +84,13 @@ class Runner:
         return True
 
     def _run(self, shard: Shard, log: ShardLog) -> None:
+        works = [self._opened(stage) for stage in self.step.stages(shard)]
+        # Loading libraries and weights is no work of this shard.
         started = time.time()
         batches: Iterator[Batch] = self.step.read(shard)
         with _Threads() as threads:
-            for stage in self.step.stages(shard):
-                batches = threads.through(self._opened(stage), batches)
+            for work in works:
+                batches = threads.through(work, batches)
             self.step.commit(shard, log.rows(batches), started)
 
     def _opened(self, stage: Stage) -> Work:
@@ -95,6 +98,8 @@ class Runner:
             if stage not in self._open:
                 with clock.spent("open"):
                     self._open[stage] = stage.open()
+                # Libraries stay, and a collection need not look at their 130,000 objects and more again.
+                gc.freeze()
             return self._open[stage]
 
 

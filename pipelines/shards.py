@@ -13,15 +13,16 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.errors import StorageError
 from pipelines.stage import Batch, rows
 from pipelines.storage import Root
+from pipelines.tars import write_tar
 from schemas.candidate import CANDIDATE, KINDS, Kind, key_of, shard_name
 from schemas.dataset import WHOLE, Segment
 from schemas.sample import MEMBERS, SAMPLE
@@ -91,7 +92,7 @@ def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None
         {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
     )
     with root.writing(f"media/{shard.name}.tar") as path:
-        _write_tar(path, _media_members(shard, table, batch))
+        write_tar(path, _media_members(shard, table, batch))
     root.write_table(f"media/{shard.name}.parquet", table)
     root.write_json(media_marker(shard), _stats(batch, started))
 
@@ -102,7 +103,7 @@ def _media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tupl
             continue
         for member in MEMBERS[shard.kind]:
             if member == "json":
-                data = json.dumps(record, indent=4).encode()
+                data = _json_of(record)
             elif member == "txt":
                 data = record["caption"].encode()
             else:
@@ -131,13 +132,10 @@ def _stats(batch: Batch, started: float) -> dict[str, Any]:
     }
 
 
-def _write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            info.mode = 0o444
-            tar.addfile(info, io.BytesIO(data))
+def _json_of(record: Mapping[str, Any]) -> bytes:
+    """A flat record as `json.dumps(record, indent=4)` writes it, which takes twice as long."""
+    lines = json.dumps(record, separators=(",\n    ", ": "))
+    return f"{{\n    {lines[1:-1]}\n}}".encode()
 
 
 def media_columns(kind: Kind) -> tuple[str, ...]:
@@ -150,13 +148,19 @@ def _media(kind: Kind) -> tuple[str, ...]:
 
 
 def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
-    """Yield the samples of a committed shard, streamed from its tar, as `media_columns`."""
+    """Yield the samples of a committed shard, streamed from its tar, as `media_columns`.
+
+    Raises:
+        StorageError: the tar is damaged, or holds other samples than its table says.
+    """
     table = root.read_table(f"media/{shard.name}.parquet", columns=list(_OF_SAMPLE)).to_pylist()
     samples = {record["key"]: record for record in table if record["outcome"] == "ok"}
     members = _media(shard.kind)
     batch: Batch = {}
     for key, media in _samples(root, shard):
-        record = samples[key] | {member: media[member] for member in members}
+        if key not in samples or not media.keys() >= set(members):
+            raise _damaged(root, shard, f"its sample {key} is not the one that its table names")
+        record = samples.pop(key) | {member: media[member] for member in members}
         for name, value in record.items():
             batch.setdefault(name, []).append(value)
         if rows(batch) == batch_rows:
@@ -164,23 +168,38 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
             batch = {}
     if batch:
         yield batch
+    # A tar that was cut between two members ends like any other.
+    if samples:
+        raise _damaged(
+            root, shard, f"it lacks {len(samples)} samples of its table, the first is {min(samples)}"
+        )
 
 
 def _samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The tar's consecutive members, grouped by key."""
-    with root.open(f"media/{shard.name}.tar") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-        key = ""
-        media: dict[str, bytes] = {}
-        for info in tar:
-            at, member = info.name.split(".", 1)
-            if at != key and key:
+    try:
+        with root.open(f"media/{shard.name}.tar") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            key = ""
+            media: dict[str, bytes] = {}
+            for info in tar:
+                at, _, member = info.name.partition(".")
+                if at != key and key:
+                    yield key, media
+                    media = {}
+                key = at
+                content: IO[bytes] | None = tar.extractfile(info)
+                media[member] = content.read() if content else b""
+            if key:
                 yield key, media
-                media = {}
-            key = at
-            content: IO[bytes] | None = tar.extractfile(info)
-            media[member] = content.read() if content else b""
-        if key:
-            yield key, media
+    except tarfile.TarError as error:
+        raise _damaged(root, shard, f"it cannot be read ({error})") from error
+
+
+def _damaged(root: Root, shard: Shard, found: str) -> StorageError:
+    return StorageError(
+        f"{root.url}/media/{shard.name}.tar is damaged: {found}; remove {media_marker(shard)} and build "
+        "again, which fetches the shard once more"
+    )
 
 
 def read_texts(root: Root, shard: Shard, shard_rows: int, batch_rows: int) -> Iterator[Batch]:
@@ -226,7 +245,7 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
     table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
     table = table.replace_schema_metadata(schema.metadata)
     with root.writing(f"vectors/{set_name}/{shard.name}.tar") as path:
-        _write_tar(path, _vector_members(table, columns))
+        write_tar(path, _vector_members(table, columns))
     with root.writing(vectors_marker(set_name, shard)) as path:
         # Unit vectors do not compress; a dictionary of them would only cost time.
         pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
@@ -239,13 +258,14 @@ def _vectors_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Bat
     for field in schema:
         values = batch.get(field.name, [None] * count)
         if field.name in spaces:
-            arrays.append(_vector_array(values, field.type))
+            arrays.append(vector_array(values, field.type))
         else:
             arrays.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
+def vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
+    """Return vectors as a column of fixed-size lists of float16; None is a null."""
     mask = np.array([vector is None for vector in vectors])
     flat = np.zeros((len(vectors), of.list_size), dtype=np.float16)
     for row, vector in enumerate(vectors):
@@ -270,4 +290,4 @@ def _vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[st
             buffer = io.BytesIO()
             np.save(buffer, vectors[column][row])
             yield f"{record['key']}.{column}.npy", buffer.getvalue()
-        yield f"{record['key']}.json", json.dumps(record, indent=4).encode()
+        yield f"{record['key']}.json", _json_of(record)

@@ -49,12 +49,10 @@ class Choose:
     Attributes:
         segment: how to choose.
         specs: the encoders, by family.
-        threads: that decode at once; as many as the worker has cores if None.
     """
 
     segment: Segment
     specs: Specs = field(hash=False)
-    threads: int | None = None
     name: str = "choose"
     reads: frozenset[str] = frozenset({"outcome", "reason", "caption", "width", "flac", *FRAMES})
     adds: frozenset[str] = frozenset({"outcome", "reason", "flac", *CHOICE.names})
@@ -65,11 +63,12 @@ class Choose:
         towers = {family: spec.open() for family, spec in compared.items()}
         nets = {
             family: {
-                modality: Batches(tower, spec.space.batch_rows) for modality, tower in spec.open().items()
+                modality: Batches(tower, compared[family].space.batch_rows)
+                for modality, tower in of_family.items()
             }
-            for family, spec in compared.items()
+            for family, of_family in towers.items()
         }
-        return _Work(self.segment, frozenset(self.specs), towers, nets, decoders(self.threads))
+        return _Work(self.segment, frozenset(self.specs), towers, nets, decoders())
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,32 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from pipelines import cores
+from schemas.space import Precision
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 # Batches in flight on one GPU: while one computes, the next is copied there and the last one back.
 _ON_GPU = 2
 
 # A batch in flight holds its activations, 200 MB for 32 pictures of a ViT-L-14 in fp32.
 _MOST = 16
+
+
+class _OneCoreEach(ThreadPoolExecutor):
+    """Threads whose tasks compute on one core each."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Start a task as soon as a thread is free."""
+        # At every task: a thread may have begun before there was a torch to tell.
+        return super().submit(_alone_on_its_core, fn, *args, **kwargs)
 
 
 class Lanes:
@@ -32,8 +44,8 @@ class Lanes:
     in bf16 one thread and two differ in the last digit.
     """
 
-    def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="forward", initializer=_enter)
+    def __init__(self, pool: ThreadPoolExecutor, count: int) -> None:
+        self._pool = pool
         # One batch may be ready while the lanes are busy; whoever makes more of them waits.
         self._free = threading.Semaphore(count + 1)
 
@@ -48,19 +60,39 @@ class Lanes:
 @lru_cache(maxsize=1)
 def lanes() -> Lanes:
     """Return the lanes of this process: all its nets share them."""
-    return Lanes(_ON_GPU if _has_gpu() else min(cores.here(), _MOST))
+    if _has_gpu():
+        return Lanes(ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU)
+    # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
+    return Lanes(decoders(), min(cores.here(), _MOST))
+
+
+def decoders(threads: int | None = None) -> ThreadPoolExecutor:
+    """Return the threads of this process that decode, as many as it has cores if not told."""
+    return _decoders(threads or cores.here())
 
 
 @lru_cache
-def decoders(threads: int | None = None) -> ThreadPoolExecutor:
-    """Return the threads of this process that decode, as many as it has cores if not told."""
-    return ThreadPoolExecutor(
-        threads or cores.here(), thread_name_prefix="decode", initializer=_alone_on_its_core
-    )
+def _decoders(threads: int) -> ThreadPoolExecutor:
+    return _OneCoreEach(threads, thread_name_prefix="compute")
 
 
-def moved(pieces_B: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Return a batch where its net is, in the net's dtype.
+def device() -> torch.device:
+    """Return where the nets are: the GPU if there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """Return torch's word for a precision."""
+    import torch
+
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return dtypes[precision]
+
+
+def moved(pieces_B: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Return a batch where the nets are, in the dtype of its net.
 
     To a GPU it goes through pinned memory, so that the copy runs beside the forward of another stream; the
     dtype changes there, since a change on the way would copy from memory that is not pinned.
@@ -68,9 +100,10 @@ def moved(pieces_B: np.ndarray, device: torch.device, dtype: torch.dtype | None 
     import torch
 
     batch = torch.from_numpy(pieces_B)
-    if device.type == "cuda":
-        return batch.pin_memory().to(device, non_blocking=True).to(dtype=dtype or batch.dtype)
-    return batch.to(device, dtype)
+    there = device()
+    if there.type == "cuda":
+        return batch.pin_memory().to(there, non_blocking=True).to(dtype=dtype or batch.dtype)
+    return batch.to(there, dtype)
 
 
 def settle() -> None:
@@ -103,18 +136,18 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _alone_on_its_core() -> None:
-    # torch keeps this number for each thread; a picture is too small to be worth a second one.
+def _alone_on_its_core(task: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    # torch keeps this number for each thread.
     if "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(1)
+    return task(*args, **kwargs)
 
 
 def _enter() -> None:
-    """Begin a thread of the lanes."""
-    _alone_on_its_core()
-    if _has_gpu():
-        import torch
+    """Begin a thread that feeds a GPU."""
+    import torch
 
-        torch.cuda.set_stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]
+    torch.set_num_threads(1)
+    torch.cuda.set_stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.encode.device import moved
+from pipelines.encode.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.pretrained import Tokens, check_commit, device, dtype_of, ids_and_mask
+from pipelines.encode.pretrained import check_commit
+from pipelines.encode.tokens import Texts, Tokens
 from pipelines.encode.transformers_clap import MAX_TOKENS
 from pipelines.encode.waveform import FULL_SCALE, quantised, repeated, window_starts
 from pipelines.encode.weights import fingerprint, first_line, loading, missing
@@ -37,6 +38,9 @@ _AUDIO_NETS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}
 _PATCHES = "audio_branch.patch_embed.proj.weight"
 _WORDS = "text_branch.embeddings.word_embeddings.weight"
 _POSITIONS = "text_branch.embeddings.position_embeddings.weight"
+
+# Where an original checkpoint of AudioLDM keeps its CLAP.
+_WITHIN_AUDIOLDM = "cond_stage_model.model."
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class LaionClap:
             ConfigError: no such checkpoint, or one with fusion, or no tokenizer.
         """
         file = _file(self.weights, self.revision)
-        tensors = _tensors(file)
+        tensors = tensors_of(file)
         config = _config(file, tensors)
         audio, tokens = config["audio_cfg"], self._tokens(tensors)
         return Space(
@@ -89,7 +93,7 @@ class LaionClap:
             ConfigError: the weights do not fill the model.
         """
         file = _file(self.weights, self.revision)
-        tensors = _tensors(file)
+        tensors = tensors_of(file)
         config = _config(file, tensors)
         dtype = dtype_of(self.precision)
         with loading("clap", file.name):
@@ -104,7 +108,8 @@ class LaionClap:
         audio = config["audio_cfg"]
         return {
             "audio": _Sounds(model, audio["sample_rate"], audio["clip_samples"]),
-            "text": _Texts(model, self._tokens(tensors)),
+            # What get_text_embedding does before it normalises.
+            "text": Texts(self._tokens(tensors), lambda given: model.encode_text(given, device=device())),
         }
 
     def _tokens(self, tensors: Mapping[str, Any]) -> Tokens:
@@ -148,7 +153,7 @@ def _file(weights: str, revision: str | None) -> Path:
         ) from error
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def tensors_of(file: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint, mapped from the file; nothing of it is ever executed."""
     import torch
 
@@ -158,10 +163,12 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
     with loading("clap", file.name), torch.serialization.safe_globals(of_numpy):
         written = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     state = written.get("state_dict", written) if isinstance(written, dict) else {}
+    within = _WITHIN_AUDIOLDM if any(str(name).startswith(_WITHIN_AUDIOLDM) for name in state) else ""
     tensors = {
-        name.removeprefix("module."): tensor
+        name.removeprefix(within).removeprefix("module."): tensor
         for name, tensor in state.items()
         if torch.is_tensor(tensor)
+        and name.startswith(within)
         # Older transformers kept it; it is 0, 1, 2, ...
         and not name.endswith("text_branch.embeddings.position_ids")
     }
@@ -278,28 +285,7 @@ class _Sounds:
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, device()).float() / FULL_SCALE
+            batch = moved(pieces_B).float() / FULL_SCALE
             made = self.model.encode_audio({"waveform": batch}, device=device())["embedding"]
             raw_BD: np.ndarray = self.model.audio_projection(made).float().cpu().numpy()
-        return raw_BD
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A text -> one piece, its token ids and their mask [2, L]."""
-
-    model: Any
-    tokens: Tokens
-
-    def prepare(self, item: str) -> np.ndarray:
-        """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
-        return self.tokens.pieces(item)
-
-    def forward(self, pieces_B: np.ndarray) -> np.ndarray:
-        """Ids and masks, int64 [B, 2, L], to raw vectors; get_text_embedding normalises."""
-        import torch
-
-        with torch.inference_mode():
-            made = self.model.encode_text(ids_and_mask(pieces_B), device=device())
-            raw_BD: np.ndarray = made.float().cpu().numpy()
         return raw_BD

@@ -21,6 +21,7 @@ LOADERS: Mapping[tuple[Family, str], str] = {
     ("clip", "transformers"): "pipelines.encode.transformers_clip:TransformersClip",
     ("clap", "transformers"): "pipelines.encode.transformers_clap:TransformersClap",
     ("clap", "laion_clap"): "pipelines.encode.laion_clap:LaionClap",
+    ("clap", "audioldm"): "pipelines.encode.audioldm:AudioLdmClap",
 }
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.encode.device import moved
+from pipelines.encode.device import device, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.pictures import opened
+from pipelines.encode.pictures import picture
 from pipelines.encode.weights import fingerprint, first_line, loading, missing
 from pipelines.encode.widths import narrow_clips, width_of
 from pipelines.errors import ConfigError
@@ -77,11 +77,9 @@ class OpenClip:
             ConfigError: the weights do not fit the model, or its tokenizer is missing.
         """
         import open_clip
-        import torch
 
         found = _find(self.model, self.weights)
         space = self._space(found)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         schema = self.model.startswith((_LOCAL, _HUB))
         with loading("clip", space.encoder):
             # pure_: all weights in the precision. open_clip's mixed bf16 is slower than fp32 on a CPU
@@ -90,7 +88,7 @@ class OpenClip:
                 self.model,
                 pretrained=None if schema else self.weights,
                 precision=self.precision if self.precision == "fp32" else f"pure_{self.precision}",
-                device=device,
+                device=device(),
                 require_pretrained=True,
             )
         tokenizer = _tokenizer(self.model, found)
@@ -102,8 +100,8 @@ class OpenClip:
             )
         model.eval()
         return {
-            "image": _Pictures(model, transform, device, open_clip.get_input_dtype(self.precision)),
-            "text": _Texts(model, tokenizer, device),
+            "image": _Pictures(model, transform, open_clip.get_input_dtype(self.precision)),
+            "text": _Texts(model, tokenizer),
         }
 
 
@@ -253,20 +251,18 @@ class _Pictures:
 
     model: Any
     transform: Callable[[Any], torch.Tensor]
-    device: torch.device
     dtype: torch.dtype | None
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as open_clip does for evaluation."""
-        with opened(item) as picture:
-            return self.transform(picture).numpy()[None]
+        return self.transform(picture(item)).numpy()[None]
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Pictures, float32 [B, 3, H, W], to raw vectors."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, self.device, self.dtype)
+            batch = moved(pieces_B, self.dtype)
             raw_BD: np.ndarray = self.model.encode_image(batch).float().cpu().numpy()
         return raw_BD
 
@@ -274,16 +270,10 @@ class _Pictures:
 class _Texts:
     """A text -> one piece, its token ids [L]."""
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Callable[[list[str]], torch.Tensor],
-        device: torch.device,
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
         self._model = model
         self._narrow = narrow_clips(model)
         self._tokenizer = tokenizer
-        self._device = device
         # A tokenizer of the tokenizers package cannot be used by two threads at once.
         self._turn = threading.Lock()
 
@@ -302,7 +292,7 @@ class _Texts:
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, self._device)
+            batch = moved(pieces_B)
             model = self._narrow.get(pieces_B.shape[1], self._model)
             raw_BD: np.ndarray = model.encode_text(batch).float().cpu().numpy()
         return raw_BD

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipelines.encode.encoder import Unusable
@@ -14,27 +12,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-@contextmanager
-def opened(item: bytes) -> Iterator[Image.Image]:
-    """Give a decoded picture inside the block.
+def picture(item: bytes) -> Image.Image:
+    """Return a decoded picture; whoever gets it leaves it as it is.
 
     Raises:
         Unusable: it cannot be decoded.
     """
-    from PIL import Image
-
-    try:
-        yield once(item, "picture", _decoded)
-    except Image.DecompressionBombError as error:
-        raise Unusable("too_many_pixels") from error
-    # What Pillow's decoders raise for bytes they cannot read; SyntaxError is a broken PNG.
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise Unusable("undecodable") from error
+    return once(item, "picture", _decoded)
 
 
 def _decoded(item: bytes) -> Image.Image:
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(item))
-    picture.load()
-    return picture
+    try:
+        made = Image.open(io.BytesIO(item))
+        made.load()
+    except Image.DecompressionBombError as error:
+        raise Unusable("too_many_pixels") from error
+    # What Pillow's decoders raise for bytes they cannot read; SyntaxError is a broken PNG.
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise Unusable("undecodable") from error
+    return made

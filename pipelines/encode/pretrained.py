@@ -3,29 +3,101 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from pipelines.encode.device import moved
-from pipelines.encode.weights import first_line, loading, missing
-from pipelines.encode.widths import width_of
+from pipelines.encode.device import device, dtype_of
+from pipelines.encode.encoder import Towers
+from pipelines.encode.tokens import Tokens
+from pipelines.encode.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
-from schemas.space import Precision
+from schemas.space import Precision, Space
 from schemas.vectors import Family
 
 if TYPE_CHECKING:
     import torch
 
-# Special tokens are five or fewer: a tokenizer that has little more was built without its vocabulary.
-_LEAST_VOCABULARY = 100
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "spiece.model")
+@dataclass(frozen=True)
+class OfTransformers(ABC):
+    """A loader of models that transformers saved; a subclass knows one family of them.
+
+    Attributes:
+        weights: a folder, or a repository of the Hugging Face hub.
+        revision: a commit of the repository; its newest if None.
+        precision: of weights and activations.
+        batch_rows: of every forward.
+        name: of the space, where it shall not be made from the weights.
+    """
+
+    weights: str
+    revision: str | None
+    precision: Precision
+    batch_rows: int
+    name: str = ""
+
+    family: ClassVar[Family]
+    # model_type of config.json -> the class of transformers.
+    classes: ClassVar[Mapping[str, str]]
+
+    def space(self) -> Space:
+        """Return the space: reads the configuration, finds (or fetches) and hashes the weights.
+
+        Raises:
+            ConfigError: no such folder, repository or revision, or a tokenizer of another net.
+        """
+        import transformers
+
+        found, config, processor, tokens = self._read()
+        return Space(
+            encoder=self.name or f"transformers:{found.name}",
+            weights_sha256=fingerprint(found.weights),
+            library=f"transformers {transformers.__version__}",
+            preprocessing=f"{self._steps(processor)}; text: {tokens.length} tokens",
+            precision=self.precision,
+            batch_rows=self.batch_rows,
+            dims=self._dims(config),
+        )
+
+    def load(self) -> Towers:
+        """Load the weights, onto the GPU if there is one.
+
+        Raises:
+            ConfigError: the weights do not fill the model.
+        """
+        import transformers
+
+        found, config, processor, tokens = self._read()
+        of = getattr(transformers, self.classes[config.model_type])
+        return self._towers(found.filled(of, dtype_of(self.precision)), processor, tokens)
+
+    def _read(self) -> tuple[Pretrained, Any, Any, Tokens]:
+        found = Pretrained.find(self.family, self.weights, self.revision)
+        config, processor = found.config(*self.classes), found.processor()
+        longest = min(self._positions(config), processor.tokenizer.model_max_length)
+        vocabulary = config.text_config.vocab_size
+        tokens = Tokens(self.family, processor.tokenizer, int(longest), vocabulary, str(found.folder))
+        return found, config, processor, tokens
+
+    @abstractmethod
+    def _positions(self, config: Any) -> int:
+        """How many tokens of a text the net has positions for."""
+
+    @abstractmethod
+    def _dims(self, config: Any) -> int:
+        """Of the vectors."""
+
+    @abstractmethod
+    def _steps(self, processor: Any) -> str:
+        """What pictures or sounds go through, in one line."""
+
+    @abstractmethod
+    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+        """The towers of a filled net."""
 
 
 @dataclass(frozen=True)
@@ -163,21 +235,6 @@ def check_commit(family: Family, repository: str, revision: str | None) -> None:
         )
 
 
-def device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def dtype_of(precision: Precision) -> torch.dtype:
-    """Return torch's word for a precision."""
-    import torch
-
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    return dtypes[precision]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' progress bar for loading out of everybody's output."""
@@ -191,61 +248,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-class Tokens:
-    """A text -> one piece, its token ids and, if the model was trained with it, their mask [1 or 2, L]."""
-
-    def __init__(self, family: Family, tokenizer: Any, length: int, vocabulary: int, where: str) -> None:
-        """Check a tokenizer against the net it belongs to.
-
-        Args:
-            family: of the encoder.
-            tokenizer: of transformers.
-            length: that every text is padded or cut to.
-            vocabulary: how many tokens the net knows.
-            where: the tokenizer was found, for errors.
-
-        Raises:
-            ConfigError: it knows no words, or words that the net does not.
-        """
-        self._tokenizer = tokenizer
-        self.length = length
-        # A tokenizer of the tokenizers package cannot be used by two threads at once.
-        self._turn = threading.Lock()
-        one, other = (self.pieces(text) for text in ("a dog is barking", "rain on a tin roof"))
-        # A library builds a tokenizer without its vocabulary and says nothing.
-        if len(tokenizer) < _LEAST_VOCABULARY or np.array_equal(one, other):
-            raise ConfigError(
-                f"encode.{family}: the tokenizer in {where} knows {len(tokenizer)} tokens and cannot tell "
-                f"captions apart; put its {' or '.join(_TOKENIZER_FILES[:2])} there"
-            )
-        if len(tokenizer) > vocabulary:
-            raise ConfigError(
-                f"encode.{family}: the tokenizer in {where} knows {len(tokenizer)} tokens and the net "
-                f"{vocabulary}; put the tokenizer there that the net was trained with"
-            )
-
-    @property
-    def written(self) -> str:
-        """The tokenizer as tokenizer.json has it: all that decides which ids a text gets."""
-        written: str = self._tokenizer.backend_tokenizer.to_str()
-        return written
-
-    def pieces(self, text: str) -> np.ndarray:
-        """Return a text as int64 [1, 1 or 2, W]: cut to L, or padded to the narrowest width that holds it."""
-        with self._turn:
-            made = self._tokenizer(
-                text, padding="max_length", truncation=True, max_length=self.length, return_tensors="np"
-            )
-        parts = [made[name] for name in ("input_ids", "attention_mask") if name in made]
-        pieces = np.stack(parts, axis=1).astype(np.int64)
-        if len(parts) == 1 or self._tokenizer.padding_side != "right":
-            return pieces  # a net without a mask reads the padding too
-        return pieces[..., : width_of(int(pieces[0, 1].sum()), self.length)]
-
-
-def ids_and_mask(pieces_B: np.ndarray) -> dict[str, torch.Tensor]:
-    """Return pieces of `Tokens`, int64 [B, 1 or 2, L], as the arguments of a net."""
-    parts = moved(pieces_B, device()).unbind(1)
-    return dict(zip(("input_ids", "attention_mask"), parts, strict=False))

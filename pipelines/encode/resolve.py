@@ -11,6 +11,7 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders import loader_of
 from pipelines.encode.probe import fp32_cosine
 from schemas.dataset import (
+    AudioLdmEncoder,
     Encode,
     LaionClapEncoder,
     OpenClipEncoder,
@@ -82,7 +83,13 @@ def resolve_family(
 
 # Encoders that take whatever a machine computes fastest. The pocket models are small enough for fp32
 # everywhere, and so give the same on every machine.
-_MEASURED = (OpenClipEncoder, TransformersClipEncoder, TransformersClapEncoder, LaionClapEncoder)
+_MEASURED = (
+    OpenClipEncoder,
+    TransformersClipEncoder,
+    TransformersClapEncoder,
+    LaionClapEncoder,
+    AudioLdmEncoder,
+)
 
 # To fp32, below which `auto` would rather be slow: ten times the loss of bf16 for ViT-B-32 (0.99994).
 _LEAST_COSINE = 0.999

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.encode.device import moved
+from pipelines.encode.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.pretrained import Pretrained, Tokens, device, dtype_of, ids_and_mask
+from pipelines.encode.pretrained import OfTransformers
+from pipelines.encode.spectrogram import features
+from pipelines.encode.tokens import Texts, Tokens
 from pipelines.encode.waveform import mono, window_starts
-from pipelines.encode.weights import fingerprint
-from schemas.space import Precision, Space
+from schemas.vectors import Family
 
 if TYPE_CHECKING:
     import torch
@@ -22,66 +24,31 @@ MAX_TOKENS = 77
 
 
 @dataclass(frozen=True)
-class TransformersClap:
-    """A ClapModel of transformers.
+class TransformersClap(OfTransformers):
+    """An audio-text model of transformers."""
 
-    Attributes:
-        weights: a folder, or a repository of the Hugging Face hub.
-        revision: a commit of the repository; its newest if None.
-        precision: of weights and activations.
-        batch_rows: of every forward.
-        name: of the space, where it shall not be made from the weights.
-    """
+    family: ClassVar[Family] = "clap"
+    classes: ClassVar[Mapping[str, str]] = {"clap": "ClapModel"}
 
-    weights: str
-    revision: str | None
-    precision: Precision
-    batch_rows: int
-    name: str = ""
+    def _positions(self, config: Any) -> int:
+        of = config.text_config
+        # RoBERTa counts its positions from pad_token_id + 1.
+        return int(min(MAX_TOKENS, of.max_position_embeddings - of.pad_token_id - 1))
 
-    def space(self) -> Space:
-        """Return the space: reads the configuration, finds (or fetches) and hashes the weights.
+    def _dims(self, config: Any) -> int:
+        return int(config.projection_dim)
 
-        Raises:
-            ConfigError: no such folder, repository or revision, or a tokenizer of another net.
-        """
-        import transformers
+    def _steps(self, processor: Any) -> str:
+        return f"audio: {_steps(processor.feature_extractor)}"
 
-        found = Pretrained.find("clap", self.weights, self.revision)
-        config, processor = found.config("clap"), found.processor()
-        tokens = _tokens(found, config, processor)
-        return Space(
-            encoder=self.name or f"transformers:{found.name}",
-            weights_sha256=fingerprint(found.weights),
-            library=f"transformers {transformers.__version__}",
-            preprocessing=f"audio: {_steps(processor.feature_extractor)}; text: {tokens.length} tokens",
-            precision=self.precision,
-            batch_rows=self.batch_rows,
-            dims=int(config.projection_dim),
-        )
+    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+        def net(given: dict[str, torch.Tensor]) -> torch.Tensor:
+            # What get_text_features does before it normalises.
+            raw_BD: torch.Tensor = model.text_projection(model.text_model(**given).pooler_output)
+            return raw_BD
 
-    def load(self) -> Towers:
-        """Load the weights, onto the GPU if there is one.
-
-        Raises:
-            ConfigError: the weights do not fill the model.
-        """
-        import transformers
-
-        found = Pretrained.find("clap", self.weights, self.revision)
-        config, processor = found.config("clap"), found.processor()
-        tokens = _tokens(found, config, processor)
-        dtype = dtype_of(self.precision)
-        model = found.filled(transformers.ClapModel, dtype)
-        return {"audio": _Sounds(model, processor.feature_extractor, dtype), "text": _Texts(model, tokens)}
-
-
-def _tokens(found: Pretrained, config: Any, processor: Any) -> Tokens:
-    of = config.text_config
-    # RoBERTa counts its positions from pad_token_id + 1.
-    positions = of.max_position_embeddings - of.pad_token_id - 1
-    length = int(min(MAX_TOKENS, processor.tokenizer.model_max_length, positions))
-    return Tokens("clap", processor.tokenizer, length, of.vocab_size, str(found.folder))
+        sounds = _Sounds(model, processor.feature_extractor, dtype_of(self.precision))
+        return {"audio": sounds, "text": Texts(tokens, net)}
 
 
 def _steps(of: Any) -> str:
@@ -104,50 +71,22 @@ class _Sounds:
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, mix to mono, resample, quantise as CLAP was trained, and cut into windows.
 
-        No window is longer than the model's, so the extractor never cuts at random; it fills up a short
-        one by its own rule.
+        No window is longer than the model's, so nothing is cut at random; a short one is filled up by the
+        extractor's own rule.
         """
         samples_T = mono(item, self.extractor.sampling_rate)
         window = self.extractor.nb_max_samples
-        mels = [
-            self.extractor(
-                samples_T[start : start + window],
-                sampling_rate=self.extractor.sampling_rate,
-                return_tensors="np",
-            )["input_features"]
-            for start in window_starts(len(samples_T), window)
-        ]
-        return np.concatenate(mels).astype(np.float32)
+        starts = window_starts(len(samples_T), window)
+        return np.stack([features(self.extractor, samples_T[start : start + window]) for start in starts])
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Spectrograms, float32 [B, 1 or 4, T, M], to raw vectors; get_audio_features normalises."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, device(), self.dtype)
+            batch = moved(pieces_B, self.dtype)
             # A model with fusion mixes in crops of a longer sound; a window never is longer.
             longer = torch.zeros((len(batch), 1), dtype=torch.bool, device=device())
             pooled = self.model.audio_model(input_features=batch, is_longer=longer).pooler_output
             raw_BD: np.ndarray = self.model.audio_projection(pooled).float().cpu().numpy()
-        return raw_BD
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A text -> one piece, its token ids and their mask [2, L]."""
-
-    model: Any
-    tokens: Tokens
-
-    def prepare(self, item: str) -> np.ndarray:
-        """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
-        return self.tokens.pieces(item)
-
-    def forward(self, pieces_B: np.ndarray) -> np.ndarray:
-        """Ids and masks, int64 [B, 2, L], to raw vectors; get_text_features normalises."""
-        import torch
-
-        with torch.inference_mode():
-            pooled = self.model.text_model(**ids_and_mask(pieces_B)).pooler_output
-            raw_BD: np.ndarray = self.model.text_projection(pooled).float().cpu().numpy()
         return raw_BD

@@ -2,90 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.encode.device import moved
+from pipelines.encode.device import dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.pictures import opened
-from pipelines.encode.pretrained import Pretrained, Tokens, device, dtype_of, ids_and_mask
-from pipelines.encode.weights import fingerprint
-from schemas.space import Precision, Space
+from pipelines.encode.pictures import picture
+from pipelines.encode.pretrained import OfTransformers
+from pipelines.encode.tokens import Texts, Tokens
+from schemas.vectors import Family
 
 if TYPE_CHECKING:
     import torch
 
-# model_type -> its class: each has get_image_features(pixel_values) and get_text_features(ids, mask).
-_MODELS = {"clip": "CLIPModel", "siglip": "SiglipModel", "metaclip_2": "MetaClip2Model"}
-
 
 @dataclass(frozen=True)
-class TransformersClip:
-    """An image-text model of transformers.
+class TransformersClip(OfTransformers):
+    """An image-text model of transformers."""
 
-    Attributes:
-        weights: a folder, or a repository of the Hugging Face hub.
-        revision: a commit of the repository; its newest if None.
-        precision: of weights and activations.
-        batch_rows: of every forward.
-        name: of the space, where it shall not be made from the weights.
-    """
+    family: ClassVar[Family] = "clip"
+    # Each has get_image_features(pixel_values) and get_text_features(ids, mask).
+    classes: ClassVar[Mapping[str, str]] = {
+        "clip": "CLIPModel",
+        "siglip": "SiglipModel",
+        "metaclip_2": "MetaClip2Model",
+    }
 
-    weights: str
-    revision: str | None
-    precision: Precision
-    batch_rows: int
-    name: str = ""
+    def _positions(self, config: Any) -> int:
+        return int(config.text_config.max_position_embeddings)
 
-    def space(self) -> Space:
-        """Return the space: reads the configuration, finds (or fetches) and hashes the weights.
+    def _dims(self, config: Any) -> int:
+        if config.model_type == "siglip":
+            return int(config.text_config.projection_size)
+        return int(config.projection_dim)
 
-        Raises:
-            ConfigError: no such folder, repository or revision, or a tokenizer of another net.
-        """
-        import transformers
+    def _steps(self, processor: Any) -> str:
+        return f"image: {_steps(processor.image_processor)}"
 
-        found = Pretrained.find("clip", self.weights, self.revision)
-        config, processor = found.config(*_MODELS), found.processor()
-        tokens = _tokens(found, config, processor)
-        return Space(
-            encoder=self.name or f"transformers:{found.name}",
-            weights_sha256=fingerprint(found.weights),
-            library=f"transformers {transformers.__version__}",
-            preprocessing=f"image: {_steps(processor.image_processor)}; text: {tokens.length} tokens",
-            precision=self.precision,
-            batch_rows=self.batch_rows,
-            dims=_dims(config),
-        )
-
-    def load(self) -> Towers:
-        """Load the weights, onto the GPU if there is one.
-
-        Raises:
-            ConfigError: the weights do not fill the model.
-        """
-        import transformers
-
-        found = Pretrained.find("clip", self.weights, self.revision)
-        config, processor = found.config(*_MODELS), found.processor()
-        tokens = _tokens(found, config, processor)
-        dtype = dtype_of(self.precision)
-        model = found.filled(getattr(transformers, _MODELS[config.model_type]), dtype)
-        return {"image": _Pictures(model, processor.image_processor, dtype), "text": _Texts(model, tokens)}
-
-
-def _dims(config: Any) -> int:
-    if config.model_type == "siglip":
-        return int(config.text_config.projection_size)
-    return int(config.projection_dim)
-
-
-def _tokens(found: Pretrained, config: Any, processor: Any) -> Tokens:
-    of = config.text_config
-    length = int(min(of.max_position_embeddings, processor.tokenizer.model_max_length))
-    return Tokens("clip", processor.tokenizer, length, of.vocab_size, str(found.folder))
+    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+        return {
+            "image": _Pictures(model, processor.image_processor, dtype_of(self.precision)),
+            "text": Texts(tokens, lambda given: _raw(model.get_text_features(**given))),
+        }
 
 
 def _steps(of: Any) -> str:
@@ -120,9 +81,8 @@ class _Pictures:
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as the model's processor does."""
-        with opened(item) as picture:
-            # Every picture in colour, whatever the processor's own default for its kind.
-            made = self.processor(images=picture.convert("RGB"), return_tensors="pt")
+        # Every picture in colour, whatever the processor's own default for its kind.
+        made = self.processor(images=picture(item).convert("RGB"), return_tensors="pt")
         pixels: np.ndarray = made["pixel_values"].numpy()
         return pixels
 
@@ -131,30 +91,11 @@ class _Pictures:
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, device(), self.dtype)
-            return _raw(self.model.get_image_features(pixel_values=batch))
+            batch = moved(pieces_B, self.dtype)
+            return _raw(self.model.get_image_features(pixel_values=batch)).float().cpu().numpy()
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """A text -> one piece, its token ids and perhaps their mask [1 or 2, L]."""
-
-    model: Any
-    tokens: Tokens
-
-    def prepare(self, item: str) -> np.ndarray:
-        """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
-        return self.tokens.pieces(item)
-
-    def forward(self, pieces_B: np.ndarray) -> np.ndarray:
-        """Ids and masks, int64 [B, 1 or 2, L], to raw vectors."""
-        import torch
-
-        with torch.inference_mode():
-            return _raw(self.model.get_text_features(**ids_and_mask(pieces_B)))
-
-
-def _raw(features: Any) -> np.ndarray:
+def _raw(features: Any) -> torch.Tensor:
     # transformers 4 gave the bare tensor.
-    made: np.ndarray = getattr(features, "pooler_output", features).float().cpu().numpy()
-    return made
+    raw_BD: torch.Tensor = getattr(features, "pooler_output", features)
+    return raw_BD

@@ -55,8 +55,8 @@ class Memory:
     def done(self, shard):
         return bool(self.kept)
 
-    def committed(self):
-        return frozenset({0} if self.kept else ())
+    def committed(self, shards):
+        return frozenset(shards if self.kept else ())
 
     def stages(self, shard):
         return self.chain

@@ -1,10 +1,12 @@
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.errors import StorageError
 from pipelines.shards import (
     Shard,
     commit_media,
@@ -76,6 +78,29 @@ def test_media_come_back_as_they_went_in(root, kind):
     assert batches[0]["caption"] == ["caption 0", "caption 1", "caption 3"]
     assert root.read_table("media/00007.parquet").num_rows == ROWS
     assert root.exists(media_marker(shard))
+
+
+@pytest.mark.parametrize(
+    ("member", "more", "found"),
+    [
+        pytest.param(7, 0, "it lacks 3 samples of its table, the first is 00007001", id="between-samples"),
+        pytest.param(9, 0, "its sample 00007001 is not the one", id="between-members"),
+        pytest.param(9, 100, "its sample 00007001 is not the one", id="in-a-header"),
+        pytest.param(9, 513, "cannot be read", id="in-a-file"),
+        pytest.param(0, 0, "cannot be read", id="nothing"),
+    ],
+)
+def test_a_torn_tar_loses_no_row_in_silence(root, member, more, found):
+    """Wherever a tar was cut, reading it ends in a sentence, not in fewer rows."""
+    shard = Shard(7, "clip", "web", ROWS)
+    commit_media(root, shard, fetched(root, shard), 0.0)
+    file = Path(root.path("media/00007.tar"))
+    with tarfile.open(file) as tar:
+        kept = tar.getmembers()[member].offset + more
+    file.write_bytes(file.read_bytes()[:kept])
+
+    with pytest.raises(StorageError, match=found):
+        list(read_media(root, shard, batch_rows=2))
 
 
 def test_same_rows_give_same_bytes(root):

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.encode.once import once, shared
-from pipelines.encode.pictures import opened
+from pipelines.encode.pictures import picture
 from pipelines.encode.waveform import quantised
 
 
@@ -28,11 +28,10 @@ def counted(monkeypatch):
 def test_towers_of_one_modality_share_a_decode(counted, jpeg, flac):
     """Two encoders of pictures and two of sounds decode a row's media once; the next row's anew."""
     for row in range(2):
-        picture, sound = jpeg(row), flac(row)
+        jpg, sound = jpeg(row), flac(row)
         with shared():
             for _ in range(2):
-                with opened(picture) as decoded:
-                    assert (40, 36) == decoded.convert("RGB").size
+                assert (40, 36) == picture(jpg).convert("RGB").size
                 assert 33_600 == len(quantised(sound, 48_000))
 
     assert {"picture": 2, "sound": 2} == counted

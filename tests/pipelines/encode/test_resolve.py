@@ -13,6 +13,7 @@ from pipelines.encode.own import Own
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
 from schemas.dataset import (
+    AudioLdmEncoder,
     Encode,
     LaionClapEncoder,
     OpenClipEncoder,
@@ -152,7 +153,7 @@ def test_every_loader_of_the_file_is_known():
         (family, get_args(model.model_fields["loader"].annotation)[0])
         for family, models in (
             ("clip", (OpenClipEncoder, TransformersClipEncoder)),
-            ("clap", (TransformersClapEncoder, LaionClapEncoder)),
+            ("clap", (TransformersClapEncoder, LaionClapEncoder, AudioLdmEncoder)),
         )
         for model in models
     }

@@ -1,0 +1,61 @@
+"""The spectrograms of transformers' ClapFeatureExtractor, in an eighth of its time.
+
+It transforms one frame after the other in Python, under the interpreter's lock, and numpy gives its one
+product a thread for each core, which spins beside those that decode. Ten seconds of sound, time of the
+cores: 7 ms here against 54 there. The numbers are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipelines.encode.waveform import repeated
+
+# Frames at once: what they take, 3 MB, stays in the cache of a core. All at once take half as long again.
+_FRAMES = 128
+
+# -100 dB, as in the extractor.
+_LEAST_POWER = 1e-10
+
+
+def features(extractor: Any, samples_T: np.ndarray) -> np.ndarray:
+    """Return what an extractor makes of a sound, [1 or 4, frames, mels] float32.
+
+    Args:
+        extractor: a ClapFeatureExtractor.
+        samples_T: no longer than its window: what is, it cuts at random.
+    """
+    filled_T = _filled(samples_T, extractor.nb_max_samples, extractor.padding)
+    if extractor.truncation == "fusion":
+        return np.stack([_log_mels(filled_T, extractor, extractor.mel_filters)] * 4)
+    return _log_mels(filled_T, extractor, extractor.mel_filters_slaney)[None]
+
+
+def _filled(samples_T: np.ndarray, window: int, padding: str) -> np.ndarray:
+    if padding == "repeatpad":
+        return repeated(samples_T, window)
+    if padding == "repeat":
+        return np.resize(samples_T, window)
+    return np.pad(samples_T, (0, window - len(samples_T)))
+
+
+def _log_mels(samples_T: np.ndarray, extractor: Any, filters_FM: np.ndarray) -> np.ndarray:
+    import torch
+    from transformers.audio_utils import window_function
+
+    length = extractor.fft_window_size
+    padded_T = np.pad(samples_T, length // 2, mode="reflect").astype(np.float64)
+    frames_NL = np.lib.stride_tricks.sliding_window_view(padded_T, length)[:: extractor.hop_length]
+    window_L = window_function(length, "hann").astype(np.float64)
+    mels_NM = np.empty((len(frames_NL), filters_FM.shape[1]))
+    for start in range(0, len(frames_NL), _FRAMES):
+        few = slice(start, start + _FRAMES)
+        # The extractor keeps its spectrum in single precision.
+        spectrum_NF = np.fft.rfft(frames_NL[few] * window_L).astype(np.complex64)
+        power_NF = np.abs(spectrum_NF, dtype=np.float64) ** 2
+        # By torch, which keeps to the threads that it was given.
+        mels_NM[few] = torch.from_numpy(power_NF) @ torch.from_numpy(filters_FM)
+    decibels_NM: np.ndarray = 10 * np.log10(np.maximum(mels_NM, _LEAST_POWER))
+    return decibels_NM.astype(np.float32)
