@@ -143,13 +143,14 @@ class Left(NamedTuple):
 
 def remaining(flow: Flow, shards: Sequence[Shard]) -> Left:
     """Return what is left to be done, from one listing of each step's output."""
-    encoded, fetched = flow.encode.committed(), flow.fetch.committed()
+    encoded = flow.encode.committed([shard.number for shard in shards])
+    # What has vectors has media: a run with nothing left to do opens no file of any shard.
+    left = [shard for shard in shards if shard.number not in encoded]
+    fetched = flow.fetch.committed([shard.number for shard in left])
     ready: list[Shard] = []
     web: list[Shard] = []
     limited: list[Shard] = []
-    for shard in shards:
-        if shard.number in encoded:
-            continue
+    for shard in left:
         if shard.kind == "text" or shard.number in fetched:
             ready.append(shard)
         else:
@@ -169,7 +170,8 @@ def _plan(flow: Flow, left: Left) -> Dataset:
     for each in pools(web, limited, cpus, flow.fetch_workers):
         strategy = ray.data.ActorPoolStrategy(
             size=each.workers,
-            max_tasks_in_flight_per_actor=2 * IN_FLIGHT,
+            # None wait in a worker: the first to be ready would get those that others could have begun.
+            max_tasks_in_flight_per_actor=IN_FLIGHT,
             max_concurrent_calls_per_actor=IN_FLIGHT,
             enable_true_multi_threading=True,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines import clock, foreign
@@ -43,10 +43,13 @@ class MediaStep:
         for chain in self.chains.values():
             check_chain(chain, CANDIDATE_COLUMNS)
 
-    def committed(self) -> frozenset[int]:
-        """Return the shards whose media are committed; those of img2dataset are still to be taken over."""
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
+        """Return which shards have their media committed; those of img2dataset are still to be taken over.
+
+        The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
+        """
         marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
-        return foreign.without_foreign(self.root, marked)
+        return foreign.without_foreign(self.root, frozenset(shards).intersection(marked))
 
     def done(self, shard: Shard) -> bool:
         """Return whether the media of a shard are committed, by us."""
@@ -92,9 +95,10 @@ class VectorStep:
         for kind, chain in self.chains.items():
             check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else media_columns(kind))
 
-    def committed(self) -> frozenset[int]:
-        """Return the shards whose vectors are committed."""
-        return frozenset(int(name[:-8]) for name in self.root.names(f"vectors/{self.set_name}", ".parquet"))
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
+        """Return which shards have their vectors committed."""
+        names = self.root.names(f"vectors/{self.set_name}", ".parquet")
+        return frozenset(shards).intersection(int(name[:-8]) for name in names)
 
     def done(self, shard: Shard) -> bool:
         """Return whether the vectors of a shard are committed."""

@@ -2,10 +2,10 @@
 
 | file             | what it does                                                            |
 |------------------|-------------------------------------------------------------------------|
-| images           | stage: pictures, asked for once a URL, resized as img2dataset does      |
-| clips            | stage: ten seconds of sound and four frames, cut out of audio or video  |
+| stages           | pictures, resized as img2dataset does; clips of sound and four frames   |
 | checks           | refuses before the start what could never be fetched                    |
 | worker           | the event loop beside the stage; rows that name one URL are one request |
+| threads          | make media beside the event loop                                        |
 | web              | one GET: redirects, retries, deadline, byte cap                         |
 | addresses        | which addresses may be connected to                                     |
 | names            | host names to addresses, and whether the name service works             |

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
@@ -17,6 +15,7 @@ import numpy as np
 from pipelines import clock
 from pipelines.fetch import cutting, files
 from pipelines.fetch.picture import Pictures
+from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_file
 from pipelines.fetch.web import Web, disk_full
 from pipelines.fetch.worker import Media, Wanted
@@ -38,21 +37,20 @@ class ClipReader:
         self._pictures = Pictures(fetch)
         self._blank = _blank_jpg(fetch.image_size)
 
-    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the clips that rows cut out of one medium, asked for once."""
-        loop = asyncio.get_running_loop()
         url = wanted[0].url
         place = files.place_of(url) if wanted[0].local else None
         if place and place.path:
-            return await loop.run_in_executor(threads, self._cut_file, place, place.path, wanted)
+            return await threads.run(self._cut_file, place, place.path, wanted)
         with NamedTemporaryFile(prefix="echolens-") as file:
             if place:
-                return await loop.run_in_executor(threads, self._cut_copy, place, file, wanted)
+                return await threads.run(self._cut_copy, place, file, wanted)
             answer = await web.get(url, file)
             if answer.outcome != OK:
                 return [Media(answer.outcome)] * len(wanted)
             _flush(file)
-            media = await loop.run_in_executor(threads, self.cut, Path(file.name), wanted)
+            media = await threads.run(self.cut, Path(file.name), wanted)
         if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
             return [Media(outcome("invalid", "html"))] * len(wanted)
         return media

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -20,6 +22,10 @@ from schemas.outcome import Outcome, outcome
 
 _MEMBER_OF = re.compile(r"(.*?(?:\.tar|\.tar\.gz|\.tgz|\.zip))#(.+)", re.IGNORECASE | re.DOTALL)
 _OF_THIS_MACHINE = ("file", "tar", "zip")
+# Of files that are not there, and of names that none can have. Anything else may be over tomorrow.
+_NOT_THERE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+)
 
 
 class Place(NamedTuple):
@@ -29,9 +35,14 @@ class Place(NamedTuple):
     member: str = ""
 
     @property
+    def remote(self) -> bool:
+        """Whether it lies elsewhere than on this machine."""
+        return "://" in self.file
+
+    @property
     def path(self) -> Path | None:
         """The file of this machine that it is; None for a member and for what lies elsewhere."""
-        return None if self.member or "://" in self.file else Path(self.file)
+        return None if self.member or self.remote else Path(self.file)
 
 
 class UnreadableError(Exception):
@@ -75,15 +86,13 @@ def read(place: Place, max_bytes: int) -> bytes:
         UnreadableError: it is not there, not for us, empty or too large.
     """
     check(place, max_bytes)
-    fs, path = _opened(place.file)
-    try:
+    with _told():
         if not place.member:
+            fs, path = _opened(place.file)
             data: bytes = fs.cat_file(path)
             return data
         file, _ = _found(place)
         return archives.read(file, state_of(file), place.member)
-    except (OSError, archives.Damaged) as error:
-        raise UnreadableError(_of_error(error)) from error
 
 
 def check(place: Place, max_bytes: int) -> None:
@@ -92,10 +101,8 @@ def check(place: Place, max_bytes: int) -> None:
     Raises:
         UnreadableError: it is not there, not for us, empty or too large.
     """
-    try:
+    with _told():
         size = _found(place)[1] if place.member else _info(place.file)["size"]
-    except (OSError, archives.Damaged) as error:
-        raise UnreadableError(_of_error(error)) from error
     if size > max_bytes:
         raise UnreadableError(outcome("invalid", "too_many_bytes"))
     if not size:
@@ -150,9 +157,23 @@ def _named(file: str) -> list[str]:
     return [str(fs.unstrip_protocol(name)) if "://" in file else name for name in found]
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except Exception as error:  # every file system has exceptions of its own for no route and no credentials
+        raise UnreadableError(_of_error(error)) from error
+
+
 def _of_error(error: Exception) -> Outcome:
     if isinstance(error, PermissionError):
         return outcome("failed", "no_permission")
     if isinstance(error, archives.Damaged):
         return outcome("invalid", "truncated")
-    return outcome("dead", "no_such_file")
+    if isinstance(error, OSError) and error.errno in _NOT_THERE:
+        return outcome("dead", "no_such_file")
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return outcome("dead", "no_such_file")  # as file systems of buckets raise them, without a number
+    return outcome("transient", "timeout" if isinstance(error, TimeoutError) else "unreachable")

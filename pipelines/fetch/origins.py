@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.fetch.checks import on_youtube
 from pipelines.fetch.clip import ClipReader
+from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.video_site import VideoReader
 from pipelines.fetch.web import Web
 from pipelines.fetch.worker import Media, Wanted
@@ -25,7 +25,7 @@ class Origins:
         self._media = ClipReader(fetch)
         self._videos = VideoReader(fetch, contact, self._media.cut)
 
-    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the clips of rows that share a URL, in their order."""
         reader = self._videos if on_youtube(wanted[0].url) else self._media
         return await reader.read(web, threads, wanted)

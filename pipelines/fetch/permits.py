@@ -114,6 +114,7 @@ class HostPermits:
         self._ended += self._held
         self._held = {}
         if self._ready is not None and (self._ended or self._regularly):
+            # Leases that cannot be given back end by time.
             with suppress(Exception):
                 await asyncio.wait_for(self._sync(), 1)
 

@@ -9,18 +9,18 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from pipelines import clock
 from pipelines.fetch import files
 from pipelines.fetch.resizing import resizer
+from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_picture
 from pipelines.fetch.web import Web
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch
-from schemas.outcome import OK, outcome
+from schemas.outcome import OK, Outcome, outcome
 
 _SNIFFED_BYTES = 1024
 # A larger body waits for its decoder on disk, so that `connections` bodies in flight stay in memory.
@@ -40,19 +40,17 @@ class PictureReader:
     async def close(self) -> None:
         """Keep nothing open."""
 
-    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the one picture of all rows that share a URL."""
-        loop = asyncio.get_running_loop()
         place = files.place_of(wanted[0].url) if wanted[0].local else None
         if place:
-            media = await loop.run_in_executor(threads, self._from_disk, place)
-            return [media] * len(wanted)
+            return [await self._from_disk(threads, place)] * len(wanted)
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
             answer = await web.get(wanted[0].url, body)
             if wanted[0].original is not None and answer.outcome in NO_THUMBNAIL:
                 answer = await web.get(wanted[0].original, body)
             if answer.outcome == OK:
-                media = await loop.run_in_executor(threads, self._from_web, body, answer.content_type)
+                media = await threads.run(self._from_web, body, answer.content_type)
             else:
                 media = Media(answer.outcome)
         return [media] * len(wanted)
@@ -62,15 +60,31 @@ class PictureReader:
             body.seek(0)
             return self._pictures.stored(body.read(), content_type)
 
-    def _from_disk(self, place: files.Place) -> Media:
+    async def _from_disk(self, threads: MediaThreads, place: files.Place) -> Media:
+        if not place.remote:
+            return await threads.run(lambda: self._made(place, self._read(place)))
+        # A bucket takes 50 ms to answer: what waits for it must not keep others from being decoded.
+        read = await asyncio.get_running_loop().run_in_executor(None, self._read, place)
+        return await threads.run(self._made, place, read)
+
+    def _read(self, place: files.Place) -> tuple[bytes, bytes | None] | Outcome:
+        """The bytes of a file and, where img2dataset has stored it, its record."""
+        try:
+            data = files.read(place, self._max_bytes)
+        except files.UnreadableError as error:
+            return error.outcome
+        return data, files.beside(place, "json") if _is_stored(place) else None
+
+    def _made(self, place: files.Place, read: tuple[bytes, bytes | None] | Outcome) -> Media:
+        if isinstance(read, Outcome):
+            return Media(read)
         with clock.spent("decode"):
-            try:
-                data = files.read(place, self._max_bytes)
-            except files.UnreadableError as error:
-                return Media(error.outcome)
-            if place.member.endswith((".jpg", ".jpeg")):
-                return self._pictures.copied(data, files.beside(place, "json"))
-            return self._pictures.stored(data)
+            data, record = read
+            return self._pictures.copied(data, record) if _is_stored(place) else self._pictures.stored(data)
+
+
+def _is_stored(place: files.Place) -> bool:
+    return place.member.endswith((".jpg", ".jpeg"))
 
 
 class Pictures:

@@ -40,7 +40,7 @@ def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: in
     for shard in limited:
         lanes.setdefault(shard.lane, []).append(shard)
     most_first = sorted(lanes.values(), key=len, reverse=True)
-    # As long as one worker has all shards in flight at once, another would only take memory.
+    # As long as one worker is through all shards in two turns, another would only take memory.
     own = min(_LIMITED_WORKERS, len(lanes), -(-len(limited) // (2 * IN_FLIGHT)))
     shared = [*_in_turn(most_first[max(0, own - 1) :])]
     limited_pools = [*most_first[: max(0, own - 1)], *([shared] if shared else [])]

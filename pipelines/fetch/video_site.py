@@ -19,6 +19,7 @@ from pipelines.errors import ConfigError, EcholensError
 from pipelines.fetch.checks import on_youtube
 from pipelines.fetch.politeness import Permits, user_agent
 from pipelines.fetch.proxy import Proxy
+from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.video_download import JS_RUNTIMES, Downloader, NoVideoError, Piece, Span
 from pipelines.fetch.visit import Visit
 from pipelines.fetch.web import Web
@@ -51,7 +52,7 @@ class VideoReader:
         self._opening = asyncio.Lock()
         self._cookies: str | None = None
 
-    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the clips of rows that name one video, in their order.
 
         Raises:
@@ -82,7 +83,7 @@ class VideoReader:
                 except NoVideoError as error:
                     return [_media(error, visit)] * len(wanted)
             cuts = dict(zip(spans, pieces, strict=True))
-            return await loop.run_in_executor(threads, self._clips, cuts, wanted)
+            return await threads.run(self._clips, cuts, wanted)
 
     def _clips(self, cuts: dict[Span, Piece], wanted: Sequence[Wanted]) -> list[Media]:
         """Cut what rows want out of the files that hold it."""

@@ -17,6 +17,7 @@ from yarl import URL
 from pipelines import clock
 from pipelines.fetch.governor import permits_of
 from pipelines.fetch.names import LOOKUP_THREADS, check_resolver
+from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.web import Web
 from pipelines.stage import Batch
 from schemas.dataset import Fetch
@@ -54,7 +55,7 @@ class Media:
 class Reader(Protocol):
     """One way of turning a URL into media."""
 
-    async def read(self, web: Web, threads: ThreadPoolExecutor, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the media of rows that share a URL, in their order."""
         ...
 
@@ -118,8 +119,8 @@ class Worker:
         _allow_open_files()
         self._reader = reader
         self._adds = sorted(adds)
-        self._threads = ThreadPoolExecutor(threads, "media")
         self._background = Background()
+        self._threads = MediaThreads(threads, self._background.loop)
         self._web, self._slots = self._background.run(_client(fetch, contact, in_flight))
         self.close = weakref.finalize(self, _close, self._background, reader, self._web, self._threads)
 
@@ -202,15 +203,15 @@ async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[We
     return Web(fetch, contact, permits_of(fetch, slots)), slots
 
 
-def _close(background: Background, reader: Reader, web: Web, threads: ThreadPoolExecutor) -> None:
+def _close(background: Background, reader: Reader, web: Web, threads: MediaThreads) -> None:
     if background.is_running_this():
         # The loop itself let go of the worker last, and cannot wait for its own end.
         threading.Thread(target=_close, args=(background, reader, web, threads)).start()
         return
     background.run(reader.close())
     background.run(web.close())
+    threads.close()
     background.close()
-    threads.shutdown()
 
 
 def _allow_open_files() -> None:

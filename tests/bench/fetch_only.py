@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from jobs.build import fetch
 from jobs.job import load
-from pipelines.engine import Done, Flow, Session
+from pipelines.engine import Done, Flow, Session, remaining
 from pipelines.shards import Shard, planned
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage
@@ -25,7 +25,7 @@ class Nothing:
 
     name = "nothing"
 
-    def committed(self) -> frozenset[int]:
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
         return frozenset()
 
     def done(self, shard: Shard) -> bool:
@@ -53,8 +53,9 @@ def main(file: str, seconds: str) -> None:
     def through(done: Done) -> None:
         spent.update(done.seconds)
 
+    flow = Flow(fetch(dataset, root), Nothing(), dataset.fetch.workers)
     with Session() as session:
-        session.run(Flow(fetch(dataset, root), Nothing(), dataset.fetch.workers), planned(root), through)
+        session.run(flow, remaining(flow, planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))
 
 

@@ -21,12 +21,13 @@ import aiohttp
 import pyarrow as pa
 
 from pipelines import shards
-from pipelines.fetch.images import FetchImages
 from pipelines.fetch.picture import Pictures, exif_of
 from pipelines.fetch.resizing import resizer
+from pipelines.fetch.stages import FetchImages
 from pipelines.fetch.web import Web
 from pipelines.shards import Shard
 from pipelines.storage import Root
+from pipelines.tars import write_tar
 from schemas.dataset import Fetch, Limit
 from schemas.sample import SAMPLE
 
@@ -105,7 +106,7 @@ def written(batch: dict[str, list[Any]]) -> dict[str, float]:
             "records: a JSON a sample": cost_ms(
                 lambda: list(shards._media_members(shard, table, batch)), rows
             ),
-            "tar": cost_ms(lambda: shards._write_tar(Path(folder) / "a.tar", members), rows),
+            "tar": cost_ms(lambda: write_tar(Path(folder) / "a.tar", members), rows),
             "tables": cost_ms(lambda: root.write_table("a.parquet", table), rows),
         }
 

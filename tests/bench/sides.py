@@ -69,14 +69,43 @@ def serving(shape: str, folder: Path) -> Iterator[Web]:
 
 
 @dataclass
+class Used:
+    """What a command and its processes took of the machine, and what all others did meanwhile."""
+
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    peak_mb: Counter[str] = field(default_factory=Counter)
+    others_share: float = 0.0
+
+    def look(self, driver: psutil.Process) -> None:
+        """Keep the CPU time of each process, and the most memory of the driver and of any one worker."""
+        with suppress(psutil.Error):
+            for each in [driver, *driver.children(recursive=True)]:
+                with suppress(psutil.Error):
+                    times, mb = each.cpu_times(), each.memory_info().rss / 2**20
+                    self.cpu_s[each.pid] = times.user + times.system
+                    word = "driver" if each is driver else _word(each.name())
+                    self.peak_mb[word] = max(self.peak_mb[word], mb)
+
+
+def _word(name: str) -> str:
+    return "worker" if name.startswith("ray::MapWorker") or "Nothing" in name else "other"
+
+
+def _busy_s() -> float:
+    """CPU seconds of all processes, the machine's owner included."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+
+
+@dataclass
 class Ran:
-    """One command: its rows, its seconds and the memory of its processes."""
+    """One command: its rows, its seconds and what it used."""
 
     whole_s: float
     finished: bool
     stats: list[dict[str, float]]
     spent_s: dict[str, float] = field(default_factory=dict)
-    peak_mb: dict[str, float] = field(default_factory=dict)
+    used: Used = field(default_factory=Used)
 
     @property
     def ok(self) -> int:
@@ -150,12 +179,9 @@ def _run(command: list[object], media: Path, wait_s: float) -> Ran:
     begun = time.monotonic()
     with (media.parent.parent / "log").open("wb") as log:
         process = psutil.Popen(list(map(str, command)), env=ENVIRONMENT, stdout=log, stderr=log)
-    peak: Counter[str] = Counter()
-    over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(process, peak, over))
-    watching.start()
     try:
-        process.wait(wait_s)
+        with _watched(process) as used:
+            process.wait(wait_s)
     except psutil.TimeoutExpired:
         for each in [*process.children(recursive=True), process]:
             with suppress(psutil.NoSuchProcess):
@@ -165,19 +191,25 @@ def _run(command: list[object], media: Path, wait_s: float) -> Ran:
     else:
         finished = True
         assert process.returncode == 0, (media.parent.parent / "log").read_text()
-    over.set()
-    watching.join()
     stats = [json.loads(path.read_text()) for path in media.glob("*_stats.json")]
-    peaks_mb = {word: rss / 2**20 for word, rss in peak.items()}
-    return Ran(time.monotonic() - begun, finished, stats, peak_mb=peaks_mb)
+    return Ran(time.monotonic() - begun, finished, stats, used=used)
 
 
-def _watch(driver: psutil.Process, peak: Counter[str], over: threading.Event) -> None:
-    """Keep the most memory that the driver and any one worker had."""
-    while not over.wait(0.5):
-        with suppress(psutil.Error):
-            peak["driver"] = max(peak["driver"], driver.memory_info().rss)
-            for each in driver.children(recursive=True):
-                with suppress(psutil.Error):
-                    if each.name().startswith("ray::MapWorker") or "Nothing" in each.name():
-                        peak["worker"] = max(peak["worker"], each.memory_info().rss)
+@contextmanager
+def _watched(driver: psutil.Process) -> Iterator[Used]:
+    used, over = Used(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            used.look(driver)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    begun_s, busy_s = time.monotonic(), _busy_s()
+    try:
+        yield used
+    finally:
+        over.set()
+        watching.join()
+        cores_s = (psutil.cpu_count() or 1) * (time.monotonic() - begun_s)
+        used.others_share = max(0.0, _busy_s() - busy_s - sum(used.cpu_s.values())) / cores_s

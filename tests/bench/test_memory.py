@@ -16,7 +16,7 @@ def test_memory_of_worker_and_driver(tmp_path, capsys):
         with serving("fast", tmp_path) as web:
             ran = ours(tmp_path / str(rows), web.urls(rows), shard_rows=1000, workers=2)
         assert ran.ok == rows
-        held[rows] = ran.peak_mb
+        held[rows] = ran.used.peak_mb
     with capsys.disabled():
         print("\n\n| rows | driver MB | worker MB |\n|---|---|---|")
         for rows, peak in held.items():

@@ -1,10 +1,13 @@
 """The steps of a build know what their stages need before anything runs."""
 
+import pyarrow as pa
 import pytest
 
 from pipelines.encode.encode import Prepare
-from pipelines.errors import ConfigError
+from pipelines.engine import Flow, remaining
+from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
+from pipelines.shards import Shard, media_marker, vectors_marker
 from pipelines.steps import MediaStep, VectorStep
 from pipelines.storage import Root
 
@@ -19,3 +22,31 @@ def test_a_chain_of_another_kind_is_refused(tmp_path):
     """A caption has no width: the chain of clips is nothing for texts."""
     with pytest.raises(ConfigError, match=r"reads .*'width'"):
         VectorStep(Root.at(str(tmp_path)), 100, {"text": (Prepare("clip", {}),)}, "main", {}, 8)
+
+
+def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
+    """A run with nothing left reads names alone: these files are no Parquet at all, and nobody minds."""
+    root = Root.at(str(tmp_path))
+    shards = [Shard(number, "image", "web", 8) for number in range(3)]
+    for shard in shards:
+        root.write(media_marker(shard), b"{}")
+        root.write(f"media/{shard.name}.parquet", b"no table")
+        root.write(vectors_marker("main", shard), b"")
+    flow = Flow(MediaStep(root, 8, {}), VectorStep(root, 8, {}, "main", {}, 8))
+
+    assert not any(remaining(flow, shards))
+    root.remove(vectors_marker("main", shards[1]))
+    with pytest.raises(StorageError, match=r"media/00001\.parquet is damaged"):
+        remaining(flow, shards)
+
+
+def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):
+    """Another plan's shards may lie in the same folders."""
+    root = Root.at(str(tmp_path))
+    for number in (1, 2):
+        root.write(f"media/{number:05d}_stats.json", b"{}")
+        root.write_table(f"media/{number:05d}.parquet", pa.table({"outcome": ["ok"]}))
+        root.write(f"vectors/main/{number:05d}.parquet", b"")
+
+    assert {2} == MediaStep(root, 8, {}).committed({2, 3})
+    assert {2} == VectorStep(root, 8, {}, "main", {}, 8).committed({2, 3})

@@ -10,7 +10,7 @@ import soundfile
 from pipelines.errors import ConfigError
 from pipelines.fetch import archives, files
 from pipelines.fetch.checks import check_sources
-from pipelines.fetch.clips import FetchClips
+from pipelines.fetch.stages import FetchClips
 from schemas.dataset import Dataset, Fetch
 
 NAMES = ("a b.flac", "./inner/-x 'é'.flac", "empty.flac")

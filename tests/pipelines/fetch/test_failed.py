@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import StopJob
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from pipelines.fetch.web import unwritable
 from schemas.dataset import Fetch
 

@@ -1,12 +1,15 @@
+import errno
 import io
 import tarfile
+import time
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.fetch import files
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
 
@@ -140,6 +143,64 @@ def test_media_may_lie_on_any_file_system(work, asking, folder, server):
 
     assert batch["reason"] == ["", "empty", "no_such_file", "bad_url"]
     assert batch["jpg"][0] == server.files["small.jpg"][0]
+
+
+class Slow(MemoryFileSystem):
+    """A bucket: its answers take a while, and one name has an error of the bucket's own."""
+
+    protocol = "slow"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.removeprefix("slow:/"))
+
+    def cat_file(self, path, start=None, end=None, **options):
+        time.sleep(0.1)
+        if "unlucky" in path:
+            raise RuntimeError("the endpoint cannot be reached")
+        return super().cat_file(path, start, end, **options)
+
+
+def test_a_bucket_is_asked_for_many_files_at_once(work, asking, server):
+    """However few threads decode; and what goes wrong there may be over tomorrow."""
+    fsspec.register_implementation("slow", Slow, clobber=True)
+    names = [f"slow://bucket/{number}.png" for number in range(40)] + ["slow://bucket/unlucky.png"]
+    Slow().pipe(dict.fromkeys(names, server.files["rgb.png"][0]))
+    work(asking("slow://bucket/0.png", source="folder"))
+    begun_s = time.monotonic()
+    batch = work(asking(*names, source="folder"))
+
+    assert ["ok"] * 40 + ["transient"] == batch["outcome"]
+    assert batch["reason"][-1] == "unreachable"
+    assert time.monotonic() - begun_s < 40 * 0.1 / 2 - 0.5
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EIO, "read error"), "transient/unreachable"),
+        (TimeoutError(), "transient/timeout"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "transient/unreachable"),
+        (PermissionError(errno.EACCES, "no"), "failed/no_permission"),
+        (FileNotFoundError("no such key"), "dead/no_such_file"),
+        (OSError(errno.ENAMETOOLONG, "too long"), "dead/no_such_file"),
+        (KeyError("of the library"), "transient/unreachable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_cannot_be_read_today_is_not_dead(work, asking, error, expected):
+    """Only what is not there is dead; a disk or a bucket that fails is asked again at refresh."""
+
+    class Failing(MemoryFileSystem):
+        protocol = "failing"
+
+        def info(self, path, **options):
+            raise error
+
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    batch = work(asking("failing://bucket/a.png", source="folder"))
+
+    assert f"{batch['outcome'][0]}/{batch['reason'][0]}" == expected
 
 
 def test_the_byte_limit_holds_for_files(asking, folder):

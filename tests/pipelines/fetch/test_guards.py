@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
 OPEN = Fetch(timeout_s=2, retries=0, allow_private_hosts=True)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from pipelines.stage import rows
 from schemas.dataset import Fetch, Limit
 

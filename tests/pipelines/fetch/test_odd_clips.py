@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipelines.fetch import cutting
-from pipelines.fetch.clips import FetchClips
+from pipelines.fetch.stages import FetchClips
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
 

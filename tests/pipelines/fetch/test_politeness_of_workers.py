@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from pipelines.engine import Session
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
 pytestmark = [

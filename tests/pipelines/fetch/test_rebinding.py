@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from pipelines.fetch import addresses
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
 # Stands for a public address: it is the one of loopback that the tests let pass.

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ import soundfile
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import video_download
-from pipelines.fetch.clips import FetchClips
+from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video_site import check_runtime, cookies_of, page_of, secret, upstream_of
 from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at

@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from pipelines.fetch.clips import FetchClips
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchClips, FetchImages
 from pipelines.filter.captions import DetectLanguage
 from pipelines.filter.pictures import FilterPictures
 from pipelines.filter.sounds import FilterSounds
@@ -55,7 +54,7 @@ def test_a_worker_that_is_dropped_ends_its_threads(server, asking):
 def test_a_process_can_end_without_closing(server):
     """An open stage keeps no process from ending, and says nothing at its end."""
     code = f"""
-from pipelines.fetch.images import FetchImages
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 work = FetchImages(Fetch(allow_private_hosts=True)).open()
 url = {server.url("put/plain.jpg")!r}
@@ -74,7 +73,7 @@ def test_stages_are_light():
     """Describing a chain loads neither aiohttp nor OpenCV: commands answer at once."""
     code = """
 import sys
-import pipelines.fetch.checks, pipelines.fetch.clips, pipelines.fetch.images
+import pipelines.fetch.checks, pipelines.fetch.stages
 import pipelines.filter.captions, pipelines.filter.pictures, pipelines.filter.sounds
 print(sorted({"aiohttp", "cv2", "img2dataset", "py3langid", "duckdb"} & sys.modules.keys()))
 """

@@ -1,0 +1,136 @@
+"""What becomes of 200 unseen pictures: how many sounds are of the right kind, by which way. Only measured.
+
+    pytest -m bench -s --timeout 7200 tests/bench/test_picture_to_sound.py
+
+Text prompts are the ceiling, a translator that learned nothing is the floor. Two judges that know nothing of
+each other name the kind: pocket CLAP by its labels, and a net over band levels that is trained here.
+"""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.pocket import WEIGHTS, pocket_clap
+from pipelines.generate.listening import ZeroShot, decoded
+from pipelines.generate.made import card_of, sounds_of, table_rows
+from pipelines.generate.prompts import Prompts
+from pipelines.miniature import captions, world
+from pipelines.miniature.media import picture_file
+from pipelines.report.played import page
+from pipelines.storage import Root
+from pipelines.train.together import built as net_of
+from pipelines.translate.translator import packed, read_card, save
+from schemas.training import Cell
+from tests.bench.classifier import BandLevels, at_16k
+from tests.conftest import SEED, build, command
+
+pytestmark = [
+    pytest.mark.bench,
+    pytest.mark.skipif(
+        not (WEIGHTS / "audioldm" / "model_index.json").is_file(), reason="the pocket AudioLDM is not trained"
+    ),
+]
+
+ROWS, PICTURES, UNSEEN = 3_000, 200, SEED + 1
+SETTINGS = ("--length-s", 5.12, "--steps", 25, "--seed", 0)
+LABELS = [captions.label(kind) for kind in world.KINDS]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A world with its translators: pictures to captions' and to sounds' vectors."""
+    from pipelines.miniature.server import serving
+
+    with serving(SEED, ROWS) as base_url:
+        made = build(tmp_path_factory.mktemp("heard"), ROWS, base_url).root
+    for data in ("image_text", "image_audio"):
+        command("train", made, "--preset", "beyond", "--only", data)
+    return made
+
+
+@pytest.fixture(scope="module")
+def scenes(root):
+    """Pictures that nothing was trained on, in a folder with the captions that a list would give them."""
+    folder = root / "unseen"
+    folder.mkdir()
+    drawn = [world.draw(UNSEEN, "heldout", number) for number in range(PICTURES)]
+    for number, scene in enumerate(drawn):
+        (folder / f"{number:03d}.jpg").write_bytes(picture_file(scene))
+        (folder / f"{number:03d}.txt").write_text(captions.caption(scene, "picture", "heldout"))
+    return drawn
+
+
+def best_of(root: Path) -> str:
+    """Return the translator from pictures to sounds that names most classes right.
+
+    By pairs of the dataset that were held out: the 200 pictures have no say in it.
+    """
+    cards = [read_card(Root.at(str(root)), path.parent.name) for path in root.glob("translators/*/card.json")]
+    return max(cards, key=lambda card: card.scores.class_accuracy or 0).name
+
+
+def save_random(root: Path, like: str) -> None:
+    """Write a translator that was never trained."""
+    there = Root.at(str(root))
+    card, cell = read_card(there, like), Cell(data="random", hidden=512)
+    weights = packed(net_of(cell, (card.source_space.dims, card.target_space.dims)))
+    changes = {"name": "random", "cell": cell, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    save(there, card.model_copy(update=changes), weights)
+
+
+def waves(root: Path, name: str) -> dict[int, np.ndarray]:
+    """Return number of the scene -> its sound."""
+    there = Root.at(str(root))
+    shards = Prompts(there, f"generated/{name}", 100).shards()
+    numbers = {}
+    for at, row in enumerate(table_rows(there, name, shards)):
+        numbers[row["key"]] = int(Path(row["url"]).stem) if row["url"] else at
+    return {numbers[key]: decoded(data)[0] for shard in shards for key, data in sounds_of(there, name, shard)}
+
+
+def right(judge, heard: dict[int, np.ndarray], scenes) -> float:
+    """Return the share of all scenes whose sound is heard as their kind."""
+    _, logits_NC = judge.listen([*heard.values()], 16_000)
+    best = dict(zip(heard, logits_NC.argmax(1).tolist(), strict=True))
+    return sum(world.KINDS[best.get(n, -1)] == scene.kind for n, scene in enumerate(scenes)) / len(scenes)
+
+
+def test_sounds_of_unseen_pictures(root, scenes):
+    """A table of the ways, by both judges, with the speed of each; and a page to look at and listen to."""
+    best = best_of(root)
+    save_random(root, best)
+    texts = [word for scene in scenes for word in ("--text", captions.caption(scene, "sound", "heldout"))]
+    of_pictures = ("--images", root / "unseen")
+    ways = {
+        "text": texts,
+        "best": ("--via", best, *of_pictures),
+        "best-of-four": ("--via", best, *of_pictures, "--candidates", 4),
+        "captions": ("--via", "captions", *of_pictures),
+        "random": ("--via", "random", *of_pictures),
+    }
+    clap = pocket_clap("fp32")
+    judges = [ZeroShot(EncoderSpec(clap.space(), clap), LABELS), BandLevels(4_800)]
+    real = {number: at_16k(scene) for number, scene in enumerate(scenes)}
+    print(f"\nbest translator {best}, {len(scenes)} pictures; 95 % of a share is within 0.07")
+    print(f"{'way':14} {'pocket CLAP':>12} {'band levels':>12} {'seconds of sound a second':>26}")
+    print(f"{'real sounds':14} {right(judges[0], real, scenes):12.3f} {right(judges[1], real, scenes):12.3f}")
+    for name, given in ways.items():
+        began = time.monotonic()
+        card = json.loads(command("generate", root, *given, *SETTINGS, "--name", name, "--json").stdout)
+        speed = card["sounds_s"] / (time.monotonic() - began)
+        shares = [right(judge, waves(root, name), scenes) for judge in judges]
+        print(f"{name:14} {shares[0]:12.3f} {shares[1]:12.3f} {speed:26.1f}")
+    there = Root.at(str(root))
+    cards = [
+        card for name in ("best", "best-of-four", "captions", "random") if (card := card_of(there, name))
+    ]
+    file = root / "reports" / "heard.html"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(page(there, 200, cards, "Unseen pictures, four ways to a sound"))
+    print(f"played side by side in {file}")
+    assert 4 == len(cards)
