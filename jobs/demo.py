@@ -10,6 +10,7 @@ models are the pocket models: good enough for this world, and for nothing else.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from jobs.status import funnel, state
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from schemas.query import Query
 from schemas.vectors import Column
 
 # What the demo asks: (text, column).
@@ -88,15 +90,17 @@ def ask(dataset: Dataset, folder: Path, seed: int) -> None:
     lookup = current(dataset)
     for text, column in QUESTIONS:
         print(f"\nlookup --text {text!r} --in {column}")
-        print(shown(lookup.by_text(text, column, _SHOWN)))
+        print(shown(lookup.answer(Query(text=text, into=column, k=_SHOWN)).hits))
     scene = draw(seed + 1, "heldout", 0)
     drawn, played = folder / f"{scene.kind}.jpg", folder / f"{scene.kind}.wav"
     drawn.write_bytes(picture_file(scene))
     played.write_bytes(sound_file(scene))
     print(f"\nlookup --image {drawn.name} --in clip_text")
-    print(shown(lookup.by_picture(drawn.read_bytes(), "clip_text", _SHOWN)))
+    picture = Query(image=base64.b64encode(drawn.read_bytes()), into="clip_text", k=_SHOWN)
+    print(shown(lookup.answer(picture).hits))
     print(f"\nlookup --audio {played.name} --in clap_audio")
-    print(shown(lookup.by_sound(played.read_bytes(), "clap_audio", _SHOWN)))
+    sound = Query(sound=base64.b64encode(played.read_bytes()), into="clap_audio", k=_SHOWN)
+    print(shown(lookup.answer(sound).hits))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,8 +1,10 @@
-"""The nearest neighbours of a text, a picture or a sound.
+"""The nearest neighbours of a text, a picture, a sound, a vector or a row.
 
 echolens lookup /data/animals --text "a dog barking" --in clap_audio
-echolens lookup /data/animals --image dog.jpg --k 5
+echolens lookup /data/animals --image dog.jpg --k 5 --distinct
 echolens lookup /data/animals --audio bark.wav --json
+echolens lookup /data/animals --key 000120007 --only-source wit cc12m --only-min-side 200
+echolens lookup /data/animals --vector query.npy --in clip_image --json --vectors
 echolens lookup /data/animals --text "a bell" --set other
 echolens lookup /data/animals --image dog.jpg --in clap_audio --via wit_cc-mlp-cosine-h512
 """
@@ -10,22 +12,22 @@ echolens lookup /data/animals --image dog.jpg --in clap_audio --via wit_cc-mlp-c
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jobs.job import load, run
+from jobs.job import checked, load, run
 from pipelines.errors import ConfigError
 from pipelines.pin import in_set
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from schemas.query import Hit, Query
 from schemas.vectors import COLUMNS
 
 if TYPE_CHECKING:
-    from pipelines.lookup.search import Hit, Lookup
-    from pipelines.translate.translator import Translator
+    from pipelines.lookup.search import Lookup
 
 _CAPTION_SHOWN = 60
 
@@ -48,21 +50,68 @@ def current(dataset: Dataset) -> Lookup:
     return Lookup.open(root, dataset, versions.of_set(root, dataset.encode.set))
 
 
-def search(lookup: Lookup, asked: argparse.Namespace, via: Translator | None) -> Sequence[Hit]:
-    """Return the hits of whichever query was given; a translator's own target is searched by default."""
-    beyond = via.card.target if via else None
-    if asked.text is not None:
-        return lookup.by_text(asked.text, asked.column or beyond or "clip_image", asked.k, via)
-    path: Path = asked.image or asked.audio
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a file; give a picture or a sound of this machine")
+def query(asked: argparse.Namespace) -> Query:
+    """Return what the command line asks.
+
+    Raises:
+        ConfigError: a file is not there or holds something else, or a number is none that can be asked for.
+    """
+    only = {
+        "sources": asked.only_source,
+        "languages": asked.only_language,
+        "min_side_px": asked.only_min_side,
+    }
+    content: dict[str, Any] = {"text": asked.text, "key": asked.key, "only": only}
+    content |= {"into": asked.column, "of": asked.of, "via": asked.via, "k": asked.k}
+    content |= {"distinct": asked.distinct, "vectors": asked.vectors}
     if asked.image:
-        return lookup.by_picture(path.read_bytes(), asked.column or beyond or "clip_image", asked.k, via)
-    return lookup.by_sound(path.read_bytes(), asked.column or beyond or "clap_audio", asked.k, via)
+        content["image"] = base64.b64encode(_read(asked.image, "a picture"))
+    if asked.audio:
+        content["sound"] = base64.b64encode(_read(asked.audio, "a sound"))
+    if asked.vector:
+        content["vector"] = _numbers(asked.vector)
+    return checked(Query, content, "lookup")
+
+
+def _read(path: Path, what: str) -> bytes:
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file; give {what} of this machine")
+    return path.read_bytes()
+
+
+def _numbers(path: Path) -> tuple[float, ...]:
+    import numpy as np
+
+    _read(path, "a vector")
+    try:
+        vector = np.load(path, allow_pickle=False)
+        found = f"an array of {vector.dtype} with the shape {vector.shape}"
+    except (ValueError, EOFError, AttributeError) as error:
+        raise ConfigError(f"{path} holds no vector ({error}); save one with numpy.save") from error
+    if vector.ndim != 1 or vector.dtype.kind not in "fiu":
+        raise ConfigError(f"{path} holds {found}; save one vector of numbers with numpy.save")
+    return tuple(vector.astype(float).tolist())
 
 
 def main(argv: Sequence[str]) -> None:
     """Search a column of the current version."""
+    asked = _parser().parse_args(argv)
+    if asked.vectors and not asked.json:
+        raise ConfigError("--vectors prints hundreds of numbers a row, for programs; add --json")
+    if asked.of and asked.key is None:
+        raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
+    wanted = query(asked)
+    dataset = load(asked.target)
+    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    hits = current(dataset).answer(wanted).hits
+    if asked.json:
+        left_out = set() if asked.vectors else {"vector"}
+        print(json.dumps([hit.model_dump(exclude=left_out) for hit in hits], indent=2))
+    else:
+        print(shown(hits) or "  no row passes the filters")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="echolens lookup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -71,27 +120,29 @@ def main(argv: Sequence[str]) -> None:
     query.add_argument("--text", help="words")
     query.add_argument("--image", type=Path, help="a picture file")
     query.add_argument("--audio", type=Path, help="a sound file")
+    query.add_argument("--key", help="of a row: more like this")
+    query.add_argument(
+        "--vector", type=Path, metavar="FILE.npy", help="a vector of the searched column's space"
+    )
     parser.add_argument(
         "--in",
         dest="column",
         choices=COLUMNS,
         help="the column to search; clip_image for words and pictures, clap_audio for sounds",
     )
+    parser.add_argument("--of", choices=COLUMNS, help="whose vector of the --key asks; the searched column's")
     parser.add_argument("--via", metavar="TRANSLATOR", help="cross from one space to the other with it")
     parser.add_argument("--set", help="the set of vectors to search; that of the newest build if not given")
     parser.add_argument("--k", type=int, default=10, help="how many; 10 if not given")
+    parser.add_argument("--only-source", nargs="+", default=(), metavar="KIND", help="rows of these lists")
+    parser.add_argument("--only-language", nargs="+", default=(), metavar="CODE", help="rows that say so")
+    parser.add_argument(
+        "--only-min-side", type=int, metavar="PX", help="rows whose picture, as the web had it, is that large"
+    )
+    parser.add_argument("--distinct", action="store_true", help="no near-duplicates among the rows")
     parser.add_argument("--json", action="store_true", help="print a list of objects")
-    asked = parser.parse_args(argv)
-
-    dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
-    via: Translator | None = None
-    if asked.via:
-        from pipelines.translate.translator import Translator
-
-        via = Translator.open(Root.at(dataset.root), asked.via)
-    hits = search(current(dataset), asked, via)
-    print(json.dumps([asdict(hit) for hit in hits], indent=2) if asked.json else shown(hits))
+    parser.add_argument("--vectors", action="store_true", help="with --json: the vector of every row, too")
+    return parser
 
 
 if __name__ == "__main__":

@@ -8,11 +8,20 @@ from schemas.space import Space
 from schemas.vectors import Column
 
 
+class Tried(BaseModel):
+    """A setting that found less than was wanted, so that the next better one was tried."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nprobe: int | None
+    recall: float = Field(description="recall@10 of the column of queries that did worst")
+
+
 class IndexCard(BaseModel):
     """The card beside a FAISS index.
 
     Recall is measured against exact search, with queries from every column that can ask it: text asks
-    pictures in another way than pictures do.
+    pictures in another way than pictures do. A query's own row is no answer, nor was the index trained on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +38,11 @@ class IndexCard(BaseModel):
     recall_queries: dict[Column, int]
     recall_wanted: float = Field(description="of recall@10, from the dataset's file")
     nprobe: int | None = Field(None, description="inverted lists searched a query; null for Flat")
+    tried: tuple[Tried, ...] = Field((), description="settings that were not enough, in their order")
+    trained_nprobe: int | None = Field(None, description="`nprobe` when the lists were trained")
+    trained_imbalance: float | None = Field(
+        None, description="sum of squared lengths of the lists, 1 if all are equal, when they were trained"
+    )
     sha256: str
 
     @property
@@ -40,3 +54,13 @@ class IndexCard(BaseModel):
     def falls_short(self) -> bool:
         """Whether the index finds less than was wanted, at its best setting."""
         return self.recall < self.recall_wanted
+
+    def shortfall(self) -> str:
+        """Return one sentence of what is missing, empty if nothing is."""
+        if not self.falls_short:
+            return ""
+        lists = f", {self.nprobe} lists a query" if self.nprobe else ""
+        return (
+            f"the index of {self.column} finds {self.recall:.3f} of the ten nearest at its best setting "
+            f"({self.factory}{lists}) and {self.recall_wanted:g} was wanted; give index.memory more"
+        )

@@ -30,12 +30,20 @@ class Query(Strict):
     text: str | None = Field(None, max_length=5_000)
     image: Base64Bytes | None = Field(None, description="a JPEG, PNG or WebP file")
     sound: Base64Bytes | None = Field(None, description="a WAV, FLAC, OGG or MP3 file")
-    vector: tuple[float, ...] | None = Field(None, description="in the space of the column that is searched")
-    key: str | None = Field(None, description="of a row: more like this")
-    into: Column | None = Field(
-        None, description="the column to search; clap_audio for sounds, else clip_image"
+    vector: tuple[float, ...] | None = Field(
+        None, description="in the space of the column that is searched, or where the translator begins"
     )
-    via: str | None = Field(None, description="the translator that crosses from the query's space")
+    key: str | None = Field(None, description="of a row: more like this")
+    of: Column | None = Field(
+        None, description="whose vector of the key asks; the searched column's, or one of its space"
+    )
+    into: Column | None = Field(
+        None,
+        description="the column to search; the translator's target, clap_audio for sounds, else clip_image",
+    )
+    via: str | None = Field(
+        None, description="the translator that crosses from the query's space to the column's"
+    )
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
     only: Only = Only()
     distinct: bool = Field(False, description="leave out near-duplicates of better hits")
@@ -49,6 +57,8 @@ class Query(Strict):
         if len(given) != 1:
             said = " and ".join(given) or "none of them"
             raise ValueError(f"a query is one of text, image, sound, vector and key; {said} was given")
+        if self.of is not None and self.key is None:
+            raise ValueError("of says whose vector of a key asks, and no key was given")
         return self
 
 

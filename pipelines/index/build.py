@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines import cores
+from pipelines.conditional import TEMPORARY
 from pipelines.errors import ConfigError, StorageError
 from pipelines.index.factory import Setting, choose
 from pipelines.index.neighbours import Neighbours
+from pipelines.index.parts import filled
 from pipelines.index.recall import Questions, Truth, worst
 from pipelines.index.stored import Stored, keys_of
+from pipelines.index.train import imbalance, trained
 from pipelines.shards import Shard
 from pipelines.storage import Root
 from schemas.dataset import Index
-from schemas.index_card import IndexCard
+from schemas.index_card import IndexCard, Tried
 from schemas.vectors import COLUMNS, Column, family_of
 
 # Of each column that asks: recall@10 is then known to about 0.01.
@@ -27,6 +35,9 @@ _QUESTIONS = 256
 
 # Inverted lists that are searched at least.
 _NPROBE = 4
+
+# Of recall@10: a tenth of what 256 questions can tell.
+_NO_GAIN = 0.001
 _NONE = np.empty(0, dtype=np.int64)
 
 _SEED = 0
@@ -66,28 +77,71 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         )
     _refuse_repeated(ids, column)
     setting = choose(len(ids), space.dims, index.memory)
-    truths = truths_of(stored, column)
-    built = _filled(stored, column, setting, space.dims, truths)
-    tuned = tune(built, setting.lists, truths, index.recall)
-    card = IndexCard(
-        column=column,
-        space=space,
-        factory=setting.factory,
-        rows=len(ids),
-        build_s=round(time.monotonic() - started, 3),
-        recall_at=tuned.recall_at,
-        recall_queries={asking: len(truth.questions.ids) for asking, truth in truths.items()},
-        recall_wanted=index.recall,
-        nprobe=tuned.nprobe,
-        bytes=0,
-        sha256="",
-    )
-    return commit(root, index_path(set_name, number, column), built, card)
+    path = index_path(set_name, number, column)
+    with ExitStack() as folders, all_cores():
+        truths = truths_of(stored, column)
+        empty = _trained(stored, column, setting, space.dims, truths)
+        scratch = partial(_scratch, root, folders)
+        built = filled(empty, seen(stored.blocks(column), truths), len(ids), scratch)
+        tuned = tune(built, setting.lists, truths, index.recall)
+        card = IndexCard(
+            column=column,
+            space=space,
+            factory=setting.factory,
+            rows=len(ids),
+            build_s=round(time.monotonic() - started, 3),
+            **tuned.said(truths),
+            recall_wanted=index.recall,
+            trained_nprobe=tuned.nprobe,
+            trained_imbalance=imbalance(built),
+            bytes=0,
+            sha256="",
+        )
+        return commit(root, path, built, card)
+
+
+def _trained(
+    stored: Stored, column: Column, setting: Setting, dims: int, truths: Mapping[Column, Truth]
+) -> Any:
+    """Return an empty index that has seen a sample; none of the questions is in it."""
+    if not setting.training_rows:
+        return trained(np.empty((0, dims), dtype=np.float32), setting, dims)
+    asked = np.concatenate([truth.questions.ids for truth in truths.values()])
+    return trained(stored.sample(column, setting.training_rows, asked, _SEED)[1], setting, dims)
+
+
+def _scratch(root: Root, folders: ExitStack) -> Path:
+    """Return a folder that goes with the stack: beside the dataset, where there is room for an index."""
+    folder = TemporaryDirectory(prefix=TEMPORARY, dir=root.path("") if root.is_local else None)
+    return Path(folders.enter_context(folder))
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Let FAISS compute with all cores that this process may use; Ray leaves a task's libraries one."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(cores.here())
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def truths_of(stored: Stored, column: Column) -> dict[Column, Truth]:
     """Return the questions of every column that can ask this one; they know no answers yet."""
     return {asking: Truth(questions) for asking, questions in _questions(stored, column).items()}
+
+
+def seen(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], truths: Mapping[Column, Truth]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield keys and vectors on, once the questions have been compared with them."""
+    for keys, vectors_ND in blocks:
+        for truth in truths.values():
+            truth.see(keys, vectors_ND)
+        yield keys, vectors_ND
 
 
 def _refuse_repeated(ids: np.ndarray, column: Column) -> None:
@@ -105,41 +159,10 @@ def _questions(stored: Stored, column: Column) -> dict[Column, Questions]:
     drawn: dict[Column, Questions] = {}
     for asking in COLUMNS:
         if family_of(asking) == family_of(column):
-            ids, vectors_ND = _sample(stored, asking, _QUESTIONS)
+            ids, vectors_ND = stored.sample(asking, _QUESTIONS, _NONE, _SEED)
             if len(ids):
                 drawn[asking] = Questions(ids, vectors_ND, own=asking == column)
     return drawn
-
-
-def _sample(stored: Stored, column: Column, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys and vectors of rows drawn with a fixed seed, in the order they are stored in."""
-    rows = len(stored.keys(column)[1])
-    chosen = np.zeros(rows, dtype=bool)
-    chosen[np.random.default_rng(_SEED).choice(rows, min(count, rows), replace=False)] = True
-    ids = [np.empty(0, dtype=np.int64)]
-    vectors: list[np.ndarray] = []
-    seen = 0
-    for keys, vectors_ND in stored.vectors(column):
-        here = chosen[seen : seen + len(keys)]
-        ids.append(keys[here])
-        vectors.append(vectors_ND[here])
-        seen += len(keys)
-    return np.concatenate(ids), np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
-
-
-def _filled(stored: Stored, column: Column, setting: Setting, dims: int, truths: dict[Column, Truth]) -> Any:
-    """Train an index and stream the shards into it; the questions see the same stream."""
-    import faiss
-
-    factory = setting.factory if setting.lists else f"IDMap2,{setting.factory}"
-    built = faiss.index_factory(dims, factory, faiss.METRIC_INNER_PRODUCT)
-    if setting.training_rows:
-        built.train(_sample(stored, column, setting.training_rows)[1])
-    for keys, vectors_ND in stored.vectors(column):
-        built.add_with_ids(vectors_ND, keys)
-        for truth in truths.values():
-            truth.see(keys, vectors_ND)
-    return built
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +172,27 @@ class Tuned:
     Attributes:
         recall_at: column of the questions -> k -> share of the true top k that is found.
         nprobe: inverted lists searched a query; None where there are none.
+        tried: what was not enough.
     """
 
     recall_at: dict[Column, dict[int, float]]
     nprobe: int | None
+    tried: tuple[Tried, ...]
+
+    @property
+    def recall(self) -> float:
+        """Recall@10 of the questions that do worst."""
+        return worst(self.recall_at.values())
+
+    def said(self, truths: Mapping[Column, Truth]) -> dict[str, Any]:
+        """Return what a card says of it."""
+        asked = {asking: len(truth.questions.ids) for asking, truth in truths.items()}
+        return {
+            "recall_at": self.recall_at,
+            "recall_queries": asked,
+            "nprobe": self.nprobe,
+            "tried": self.tried,
+        }
 
 
 def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
@@ -165,6 +205,8 @@ def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
 ) -> Tuned:
     """Return how many lists of an index are to be searched: doubled until the recall is enough.
 
+    If it never is, the fewest that find as much as all.
+
     Args:
         built: the index.
         lists: that it has; 0 if it has none.
@@ -174,11 +216,19 @@ def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
         removed: keys in the index that are gone, int64.
     """
     searched = min(nprobe, lists) if lists else None
+    found: list[Tuned] = []
     while True:
         neighbours = Neighbours(built, searched, removed)
         recall_at = {asking: truth.recall(neighbours) for asking, truth in truths.items()}
-        if searched is None or searched == lists or worst(recall_at.values()) >= wanted:
-            return Tuned(recall_at, searched)
+        tried = tuple(Tried(nprobe=before.nprobe, recall=round(before.recall, 4)) for before in found)
+        found.append(Tuned(recall_at, searched, tried))
+        if searched is None or found[-1].recall >= wanted:
+            return found[-1]
+        if searched == lists:
+            # What more lists do not add is lost in the kind of index: they would only take time.
+            best = max(found, key=lambda one: one.recall)
+            enough = next(one for one in found if one.recall >= best.recall - _NO_GAIN)
+            return replace(enough, tried=tried)
         searched = min(2 * searched, lists)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.index.build import build_index, commit, index_path, truths_of, tune
+from pipelines.cache import cached
+from pipelines.errors import StorageError
+from pipelines.index.build import all_cores, build_index, commit, index_path, seen, truths_of, tune
 from pipelines.index.factory import choose
 from pipelines.index.stored import Stored, keys_of
+from pipelines.index.train import imbalance, lists_of
 from pipelines.shards import Shard
 from pipelines.storage import Root
 from schemas.dataset import Index
@@ -21,6 +24,12 @@ from schemas.vectors import Column
 
 # Of the rows in an index: a search steps over each that is gone.
 _MOST_GONE = 0.2
+
+# How much longer a search of so many lists may take because new rows crowd into few of them.
+_MOST_IMBALANCE = 1.5
+
+# How many times as many lists may be searched to find as much as after the training.
+_MOST_LISTS = 4
 
 
 def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
@@ -32,13 +41,14 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     index: Index,
     number: int,
     before: str | None,
-) -> str:
+) -> str | None:
     """Commit the index of a column for a version, and return where it lies, without its suffix.
 
+    - No row is left: there is no index, and None is returned.
     - Nothing came: it is the index of the version before, which steps over the keys that are gone.
     - Rows came: a copy of that index with the rows added, if it finds them as well as is wanted.
-    - A fifth of its rows are gone, the rows want another kind of index, or the recall is too low: it is
-      built anew.
+    - A fifth of its rows are gone, the rows want another kind of index, new rows crowd into few of its
+      lists, or it finds too little unless many more lists are searched: it is built anew.
 
     Args:
         root: of the dataset.
@@ -51,66 +61,87 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         before: where the index of the version before lies; None if it has none.
 
     Raises:
-        ConfigError: the column has no vectors, or the memory is too small for any kind of index.
+        ConfigError: the memory is too small for any kind of index.
         StorageError: a key has two vectors.
         SpaceError: shards are in different spaces.
     """
-    started = time.monotonic()
-    path = index_path(set_name, number, column)
     stored = Stored(root, set_name, shards, keys_of(tombstones))
-    found = _read(root, before) if before else None
-    if before and found and _fits(stored, column, found, index):
-        built, card = found
-        _, ids = stored.keys(column)
-        held = _held(built)
-        new, gone = np.setdiff1d(ids, held), np.setdiff1d(held, ids)
-        if not len(new):
-            return before
-        extended = _extended(stored, column, built, card, new, gone, index)
-        if not extended.falls_short or card.falls_short:
-            timed = {"rows": len(ids), "build_s": round(time.monotonic() - started, 3)}
-            commit(root, path, built, extended.model_copy(update=timed))
-            return path
+    if not len(stored.keys(column)[1]):
+        return None
+    path = index_path(set_name, number, column)
+    if before and (kept := _brought_up(stored, column, index, before, path)):
+        return kept
     build_index(root, set_name, column, shards, tombstones, index, number)
     return path
 
 
-def _fits(stored: Stored, column: Column, found: tuple[Any, IndexCard], index: Index) -> bool:
-    """Return whether an index is still the kind that the rows want, and mostly of rows that are there."""
+def _brought_up(stored: Stored, column: Column, index: Index, before: str, path: str) -> str | None:
+    """Return where the index lies that follows from the one before, or None if none is to follow from it."""
+    started = time.monotonic()
+    found = _read(stored.root, before)
+    if not found:
+        return None
     built, card = found
+    changed = _changed(stored, column, built, card, index)
+    if not changed or changed.keeps(card, index):
+        return before if changed else None
+    with all_cores():
+        extended = _extended(stored, column, built, card, changed, index)
+    if not extended or (extended.falls_short and not card.falls_short):
+        return None
+    timed = {"rows": changed.rows, "build_s": round(time.monotonic() - started, 3)}
+    commit(stored.root, path, built, extended.model_copy(update=timed))
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What a version has and an index not, and the other way round.
+
+    Attributes:
+        rows: that have a vector.
+        new: keys that the index lacks, int64.
+        gone: keys that only the index has, int64.
+    """
+
+    rows: int
+    new: np.ndarray
+    gone: np.ndarray
+
+    def keeps(self, card: IndexCard, index: Index) -> bool:
+        """Return whether the index is good for the version as it is."""
+        return not len(self.new) and (card.falls_short or card.recall >= index.recall)
+
+
+def _changed(stored: Stored, column: Column, built: Any, card: IndexCard, index: Index) -> _Changed | None:
+    """Return what changed, or None if an index is no longer the kind that the rows want, or mostly gone."""
     space, ids = stored.keys(column)
     held = _held(built)
-    gone = len(np.setdiff1d(held, ids))
+    changed = _Changed(len(ids), np.setdiff1d(ids, held), np.setdiff1d(held, ids))
+    # A key that came twice: a build says so.
+    if space != card.space or len(np.unique(ids)) != len(ids):
+        return None
     same_kind = choose(len(ids), card.space.dims, index.memory).factory == card.factory
-    return space == card.space and same_kind and gone <= _MOST_GONE * len(held)
+    return changed if same_kind and len(changed.gone) <= _MOST_GONE * len(held) else None
 
 
 def _extended(  # noqa: PLR0913, PLR0917
-    stored: Stored,
-    column: Column,
-    built: Any,
-    card: IndexCard,
-    new: np.ndarray,
-    gone: np.ndarray,
-    index: Index,
-) -> IndexCard:
-    """Add the vectors of the new keys to an index and return its card."""
+    stored: Stored, column: Column, built: Any, card: IndexCard, changed: _Changed, index: Index
+) -> IndexCard | None:
+    """Add the vectors of the new keys to an index; return its card, or None if its lists have drifted."""
     truths = truths_of(stored, column)
-    for keys, vectors_ND in stored.vectors(column):
-        added = np.isin(keys, new)
+    for keys, vectors_ND in seen(stored.blocks(column), truths):
+        added = np.isin(keys, changed.new)
         if added.any():
             built.add_with_ids(np.ascontiguousarray(vectors_ND[added]), keys[added])
-        for truth in truths.values():
-            truth.see(keys, vectors_ND)
-    tuned = tune(built, _lists(built), truths, index.recall, card.nprobe or 1, gone)
-    return card.model_copy(
-        update={
-            "recall_at": tuned.recall_at,
-            "recall_queries": {asking: len(truth.questions.ids) for asking, truth in truths.items()},
-            "recall_wanted": index.recall,
-            "nprobe": tuned.nprobe,
-        }
-    )
+    lists = lists_of(built)
+    tuned = tune(built, lists, truths, index.recall, card.nprobe or 1, changed.gone)
+    if lists:
+        before, after = card.trained_imbalance or 1.0, imbalance(built) or 1.0
+        more_lists = (tuned.nprobe or 1) / (card.trained_nprobe or card.nprobe or 1)
+        if after > _MOST_IMBALANCE * before or more_lists > _MOST_LISTS:
+            return None
+    return card.model_copy(update={**tuned.said(truths), "recall_wanted": index.recall})
 
 
 def _read(root: Root, path: str) -> tuple[Any, IndexCard] | None:
@@ -119,19 +150,14 @@ def _read(root: Root, path: str) -> tuple[Any, IndexCard] | None:
 
     try:
         card = IndexCard.model_validate_json(root.read(f"{path}.json"))
-        data = root.read(f"{path}.faiss")
-        if hashlib.sha256(data).hexdigest() != card.sha256:
+        name = f"{path}.faiss"
+        if not root.is_local:
+            return faiss.read_index(str(cached(root, name, card.sha256))), card
+        if root.sha256(name) != card.sha256:
             return None
-        return faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)), card
-    except (FileNotFoundError, ValueError, RuntimeError):
+        return faiss.read_index(root.path(name)), card
+    except (FileNotFoundError, ValueError, RuntimeError, StorageError):
         return None
-
-
-def _lists(built: Any) -> int:
-    import faiss
-
-    inverted = faiss.try_extract_index_ivf(built)
-    return int(inverted.nlist) if inverted is not None else 0
 
 
 def _held(built: Any) -> np.ndarray:

@@ -47,29 +47,33 @@ class Truth:
         """Compare the questions with more vectors of the column that they ask."""
         scores = self.questions.vectors @ vectors_ND.T
         if self.questions.own:
-            scores[self.questions.ids[:, None] == keys[None, :]] = -np.inf
-        scores = np.concatenate([self._scores, scores], axis=1)
-        keys = np.concatenate([self._keys, np.broadcast_to(keys, (len(self._keys), len(keys)))], axis=1)
-        best = np.argpartition(-scores, _KEPT - 1, axis=1)[:, :_KEPT]
-        self._scores = np.take_along_axis(scores, best, axis=1)
-        self._keys = np.take_along_axis(keys, best, axis=1)
+            _, rows, places = np.intersect1d(self.questions.ids, keys, return_indices=True)
+            scores[rows, places] = -np.inf
+        # After the first vectors few are better than what is kept: no matrix of all is sorted.
+        rows, places = np.nonzero(scores > self._scores.min(axis=1)[:, None])
+        starts = np.searchsorted(rows, np.arange(len(scores) + 1))
+        for row in np.unique(rows).tolist():
+            better = places[starts[row] : starts[row + 1]]
+            both = np.concatenate([self._scores[row], scores[row, better]])
+            best = np.argpartition(both, -_KEPT)[-_KEPT:]
+            self._scores[row] = both[best]
+            self._keys[row] = np.concatenate([self._keys[row], keys[better]])[best]
 
     def recall(self, neighbours: Neighbours) -> dict[int, float]:
-        """Return k -> the share of the true top k that an index finds.
+        """Return k -> the share of the true top k that an index finds when it is asked for k.
 
         Any of several vectors with the same score is as good as the others.
         """
-        _, found = neighbours.search(self.questions.vectors, max(KS) + self.questions.own)
         order = np.argsort(-self._scores, axis=1, kind="stable")
         scores = np.take_along_axis(self._scores, order, axis=1)
         keys = np.take_along_axis(self._keys, order, axis=1)
         shares: dict[int, list[float]] = {k: [] for k in KS}
-        for row, own in enumerate(self.questions.ids):
-            answers = found[row][found[row] != own] if self.questions.own else found[row]
-            there = int(np.isfinite(scores[row]).sum())
-            for k in KS:
-                wanted = min(k, there)
-                if wanted:
+        for k in KS:
+            # One search for each: it looks further where it finds too few, so a large k finds more of ten.
+            _, found = neighbours.search(self.questions.vectors, k + self.questions.own)
+            for row, own in enumerate(self.questions.ids):
+                answers = found[row][found[row] != own] if self.questions.own else found[row]
+                if wanted := min(k, int(np.isfinite(scores[row]).sum())):
                     good = keys[row][scores[row] >= scores[row, wanted - 1] - _EQUAL]
                     shares[k].append(min(np.isin(answers[:k], good).sum(), wanted) / wanted)
         return {k: float(np.mean(share)) if share else 1.0 for k, share in shares.items()}

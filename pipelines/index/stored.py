@@ -6,6 +6,7 @@ Shapes: N rows, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,45 @@ from pipelines.shards import Shard, vectors_marker
 from pipelines.storage import Root
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, spaces_of
+
+# Shards that a sample is drawn from at least: more of them cost time to read and add little.
+_SHARDS_DRAWN = 64
+
+# Rows that are handed on together: large enough for FAISS to work on, 32 MB of 512 dimensions.
+_BLOCK_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The keys of a column, shard after shard, and how many each has."""
+
+    space: Space | None
+    keys: np.ndarray
+    shards: Sequence[Shard]
+    counts: Sequence[int]
+
+    def some(self, count: int, but: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+        """Return the keys of shards that together have `count` of them beside those in `but`, int64."""
+        at_least = min(_SHARDS_DRAWN, len(self.shards))
+        ends = np.cumsum(self.counts)
+        found: list[np.ndarray] = []
+        for number, shard in enumerate(draw.permutation(len(self.shards)).tolist()):
+            own = self.keys[ends[shard] - self.counts[shard] : ends[shard]]
+            found.append(own[~np.isin(own, but)])
+            if number + 1 >= at_least and sum(map(len, found)) >= count:
+                break
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+
+    def with_any(self, keys: np.ndarray) -> list[Shard]:
+        """Return the shards that have one of some keys."""
+        wanted = np.concatenate([[0], np.cumsum(np.isin(self.keys, keys))])
+        ends = np.cumsum(self.counts)
+        starts = ends - self.counts
+        return [
+            shard
+            for shard, start, end in zip(self.shards, starts, ends, strict=True)
+            if wanted[end] > wanted[start]
+        ]
 
 
 @dataclass(frozen=True)
@@ -34,7 +74,7 @@ class Stored:
     set_name: str
     shards: Sequence[Shard]
     removed: np.ndarray
-    _keys: dict[Column, tuple[Space | None, np.ndarray]] = field(default_factory=dict, repr=False)
+    _found: dict[Column, _Found] = field(default_factory=dict, repr=False)
 
     def keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
         """Return a column's space and the keys of all rows that have a vector, int64 [N].
@@ -45,15 +85,20 @@ class Stored:
             SpaceError: two shards have it in different spaces.
             StorageError: a shard is missing.
         """
-        if column not in self._keys:
-            self._keys[column] = self._read_keys(column)
-        return self._keys[column]
+        found = self._keys(column)
+        return found.space, found.keys
 
-    def _read_keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
+    def _keys(self, column: Column) -> _Found:
+        if column not in self._found:
+            self._found[column] = self._read_keys(column)
+        return self._found[column]
+
+    def _read_keys(self, column: Column) -> _Found:
         norm = f"{column}_norm"
         ids = [np.empty(0, dtype=np.int64)]
+        shards: list[Shard] = []
         first: tuple[Shard, Space] | None = None
-        for shard, table in self._tables(column, norm):
+        for shard, table in self._tables(self.shards, column, norm):
             space = spaces_of(table.schema)[column]
             first = first or (shard, space)
             if space != first[1]:
@@ -61,20 +106,65 @@ class Stored:
                     f"{column} of shard {shard.name} is in {space}, but that of shard {first[0].name} in "
                     f"{first[1]} ({space.differences(first[1])}); encode one of them again"
                 )
+            shards.append(shard)
             ids.append(keys_of(self._kept(table, norm)))
-        return first[1] if first else None, np.concatenate(ids)
+        return _Found(first[1] if first else None, np.concatenate(ids), shards, [len(own) for own in ids[1:]])
 
-    def vectors(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield keys, int64 [N], and unit vectors, float32 [N, D], shard by shard."""
-        for _, table in self._tables(column, column):
+    def sample(self, column: Column, count: int, but: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys, int64 [N], and vectors, float32 [N, D], of rows drawn from some shards.
+
+        Args:
+            column: of the set.
+            count: how many; all that may be drawn if there are no more.
+            but: keys that are not drawn, unless more than half of the sample would be missing.
+            seed: of the draw.
+        """
+        space, ids = self.keys(column)
+        draw = np.random.default_rng(seed)
+        there = self._keys(column).some(count, but, draw)
+        if len(there) < min(count, len(ids)) / 2:
+            there = self._keys(column).some(count, np.empty(0, dtype=np.int64), draw)
+        chosen = draw.choice(there, min(count, len(there)), replace=False)
+        keys_N = np.empty(len(chosen), dtype=np.int64)
+        vectors_ND = np.empty((len(chosen), space.dims if space else 0), dtype=np.float32)
+        at = 0
+        for keys, of_shard_ND in self.vectors(column, chosen):
+            keys_N[at : at + len(keys)] = keys
+            vectors_ND[at : at + len(keys)] = of_shard_ND
+            at += len(keys)
+        return keys_N, vectors_ND
+
+    def vectors(
+        self, column: Column, only: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield keys, int64 [N], and unit vectors, float32 [N, D], shard by shard.
+
+        Args:
+            column: of the set.
+            only: keys of the rows that are wanted; all if None. Shards without any are not read.
+        """
+        shards = self.shards if only is None else self._keys(column).with_any(only)
+        for _, table in self._tables(shards, column, column):
             kept = self._kept(table, column)
+            if only is not None:
+                kept = kept.filter(pa.array(np.isin(keys_of(kept), only)))
             if kept.num_rows:
-                flat = kept[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-                yield keys_of(kept), flat.astype(np.float32).reshape(kept.num_rows, -1)
+                yield keys_of(kept), _matrix(kept[column].combine_chunks())
 
-    def _tables(self, column: Column, values: str) -> Iterator[tuple[Shard, pa.Table]]:
+    def blocks(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what `vectors` does, several shards at once; a thread reads ahead."""
+        with ThreadPoolExecutor(1) as reader:
+            gathered = _gathered(self.vectors(column))
+            ahead = reader.submit(next, gathered, None)
+            while block := ahead.result():
+                ahead = reader.submit(next, gathered, None)
+                yield block
+
+    def _tables(
+        self, shards: Sequence[Shard], column: Column, values: str
+    ) -> Iterator[tuple[Shard, pa.Table]]:
         """Read the keys and one more column of every shard that has the column."""
-        for shard in self.shards:
+        for shard in shards:
             if column not in COLUMNS_OF[shard.kind]:
                 continue
             name = vectors_marker(self.set_name, shard)
@@ -88,11 +178,37 @@ class Stored:
                 ) from error
 
     def _kept(self, table: pa.Table, column: str) -> pa.Table:
-        kept = pc.is_valid(table[column])
+        kept = table[column].is_valid().to_numpy()
         if len(self.removed):
-            gone = np.isin(keys_of(table), self.removed)
-            kept = pc.and_(kept, pa.array(~gone))
-        return table.filter(kept)
+            kept = kept & ~np.isin(keys_of(table), self.removed)
+        # Most shards have every vector: a filter would copy them all.
+        return table if kept.all() else table.filter(pa.array(kept))
+
+
+def _gathered(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(len(keys) for keys, _ in waiting) >= _BLOCK_ROWS:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate([keys for keys, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])
+
+
+def _matrix(array: pa.FixedSizeListArray) -> np.ndarray:
+    """Return vectors, none of them null, as float32 [N, D]."""
+    dims = array.type.list_size
+    start = array.offset * dims
+    flat = array.values.to_numpy(zero_copy_only=False)[start : start + len(array) * dims]
+    matrix: np.ndarray = flat.astype(np.float32).reshape(len(array), dims)
+    return matrix
 
 
 def keys_of(table: pa.Table) -> np.ndarray:

@@ -1,70 +1,61 @@
-"""A text, picture, sound, vector or key -> the nearest rows of a version."""
+"""A text, picture, sound, vector or key -> the nearest rows of a version.
+
+    checked   a query -> what is to be searched; refuses what cannot be answered, before any model is loaded
+    encoded   many of them -> a vector each, in one pass through a net
+    found     many vectors -> the hits of each, in one search
+
+`answer` is the three after each other, for one query; a service calls them one by one, to batch each.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Self
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from pipelines import versions
 from pipelines.cache import cached
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
-from pipelines.encode.gate import CAPTIONS, admitted
-from pipelines.encode.resolve import resolve_family
-from pipelines.errors import ConfigError, SpaceError, StorageError
+from pipelines.errors import ConfigError, EcholensError, StorageError
+from pipelines.index.cards import cards_of
 from pipelines.index.neighbours import Neighbours
-from pipelines.index.stored import keys_of
+from pipelines.lookup.asked import Asked, Vector, asked, check_column, check_space, media_of
+from pipelines.lookup.distinct import distinct, further
+from pipelines.lookup.encoders import Encoders
+from pipelines.lookup.media import Media, Medium
+from pipelines.lookup.only import Facts
+from pipelines.lookup.rows import Rows
 from pipelines.storage import Root
+from pipelines.translate import translator
 from pipelines.translate.translator import Translator
-from schemas.candidate import key_of, place_of, shard_name
 from schemas.dataset import Dataset
 from schemas.index_card import IndexCard
+from schemas.query import Answer, Hit, Query
 from schemas.space import Space
-from schemas.vectors import Column, Family, Modality, family_of, spaces_of
+from schemas.translator_card import TranslatorCard
+from schemas.vectors import Column, family_of
 from schemas.version import Version
 
-_WORDS: Mapping[Modality, str] = {"text": "text", "image": "picture", "audio": "sound"}
-_COLUMNS_IN: Mapping[Family, str] = {"clip": "clip_image or clip_text", "clap": "clap_audio or clap_text"}
-
-# Tables of shards that are kept in memory for captions: of 1,000 rows about 200 kB each.
-_TABLES = 64
-# Of their vectors, for queries by key: 1,000 rows of 512 dimensions are 1 MB.
-_VECTOR_TABLES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A row that was found; `score` is the cosine."""
-
-    key: str
-    score: float
-    caption: str
-    url: str
-    source: str
-    kind: str
-    licence: str
+G = TypeVar("G", bound=Hashable)
 
 
 class Lookup:
     """Searches the indices of one version. Safe to use from several threads; loads what a query needs."""
 
     def __init__(
-        self, root: Root, dataset: Dataset, set_name: str, cards: Mapping[Column, tuple[str, IndexCard]]
+        self, root: Root, dataset: Dataset, version: Version, cards: Mapping[Column, tuple[str, IndexCard]]
     ) -> None:
+        self.version = version.number
         self._root = root
-        self._dataset = dataset
-        self._set_name = set_name
         self._cards = cards
-        self._removed = np.empty(0, dtype=np.int64)
+        self._rows = Rows(root, version, dataset.shard_rows)
+        self._facts = Facts(self._rows)
+        self._media = Media(self._rows)
+        pinned: dict[str, Space] = {family_of(column): card.space for column, card in self.cards.items()}
+        self._encoders = Encoders(dataset.encode, pinned, self._rows)
         self._neighbours: dict[Column, Neighbours] = {}
-        self._encoders: dict[Family, EncoderSpec] = {}
-        self._turn = threading.Lock()
-        self._rows: Callable[[int], Any] = lru_cache(_TABLES)(self._read_rows)
-        self._vectors: Callable[[str, Column], Any] = lru_cache(_VECTOR_TABLES)(self._read_vectors)
+        self._translators: dict[str, Translator] = {}
+        self._turn = threading.RLock()
 
     @classmethod
     def open(cls, root: Root, dataset: Dataset, version: Version) -> Self:
@@ -75,215 +66,226 @@ class Lookup:
             dataset: the root's own, for its encoders and the size of its shards.
             version: of the root, as `pipelines.versions.read` returns it.
         """
-        cards: dict[Column, tuple[str, IndexCard]] = {}
-        for entry in version.indices:
-            if entry.path.endswith(".json"):
-                card = IndexCard.model_validate_json(root.read(entry.path))
-                cards[card.column] = (entry.path.removesuffix(".json") + ".faiss", card)
-        lookup = cls(root, dataset, version.set, cards)
-        lookup._removed = keys_of(versions.removed(root, version.number))
-        return lookup
+        return cls(root, dataset, version, cards_of(root, version))
 
     @property
     def cards(self) -> dict[Column, IndexCard]:
         """The card of every column that can be searched."""
         return {column: card for column, (_, card) in self._cards.items()}
 
-    def by_text(
-        self, text: str, into: Column = "clip_image", k: int = 10, via: Translator | None = None
-    ) -> list[Hit]:
-        """Return the rows nearest to a text; any column can be asked.
+    def warm(self, columns: Collection[Column] | None = None, encoders: bool = True) -> None:
+        """Open the indices of columns (all of them if None) and, if wanted, the encoders of their spaces.
+
+        Raises:
+            ConfigError: a column has no index, or the weights of an encoder are not there.
+            SpaceError: the encoder on this machine is not the one that the vectors were made with.
+            StorageError: an index is damaged.
+        """
+        for column in self._cards if columns is None else columns:
+            check_column(column, self._cards)
+            self._opened(column)
+            if encoders and self._encoders.has(family_of(column)):
+                self._encoders.spec(family_of(column)).open()
+
+    def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
+        """Return the picture (of a clip: a frame) or the sound of a row, and its content type.
+
+        Raises:
+            NoSuchRow: the version has no such row, or the row has no such medium.
+            StorageError: the tar is damaged.
+        """
+        return self._media.read(key, medium)
+
+    def answer(self, query: Query) -> Answer:
+        """Return the rows nearest to a text, picture, sound, vector or row.
+
+        Raises:
+            ConfigError: nothing is said, media cannot be read, or there is no such row, column or translator.
+            SpaceError: the query cannot be compared with the column, or the encoder on this machine is not
+                the one that the vectors were made with.
+            StorageError: a file of the version is damaged.
+        """
+        return _whole(self.answers([query])[0])
+
+    def answers(self, queries: Sequence[Query]) -> list[Answer | EcholensError]:
+        """Return what `answer` does for many queries, each of which may have an error of its own."""
+        results: dict[int, Answer | EcholensError] = {}
+        good: dict[int, Asked] = {}
+        for place, query in enumerate(queries):
+            try:
+                good[place] = self.checked(query)
+            except EcholensError as error:
+                results[place] = error
+        vectors: dict[int, np.ndarray] = {}
+        for place, made in zip(good, self.encoded(list(good.values())), strict=True):
+            if isinstance(made, EcholensError):
+                results[place] = made
+            else:
+                vectors[place] = made
+        found = self.found([good[place] for place in vectors], list(vectors.values()))
+        results |= zip(vectors, found, strict=True)
+        return [results[place] for place in range(len(queries))]
+
+    def checked(self, query: Query) -> Asked:
+        """Return what is to be searched for a query; loads neither an index nor a model.
+
+        Raises:
+            ConfigError: nothing is said, or there is no such row, column, translator, source or language.
+            SpaceError: the query cannot be compared with the column.
+        """
+        via = self._card_of(query.via) if query.via is not None else None
+        passing = self._facts.passing(query.only) if query.only else None
+        ready = asked(query, self.cards, self._rows, via, passing)
+        if via:
+            check_space(via.target_space, ready.into, self.cards[ready.into])
+        if ready.modality:
+            self._encoders.check(ready.family)
+        return ready
+
+    def encoded(self, queries: Sequence[Asked]) -> list[np.ndarray | EcholensError]:
+        """Return a unit vector for every query, float32 [D], in the space of the column that it searches.
+
+        Those of one modality go through their net together, and those of one translator through it. A query
+        that has no vector has an error in its place.
+        """
+        made: list[Vector | EcholensError | None] = [one.vector for one in queries]
+        for (family, modality), places in _groups((one.family, one.modality) for one in queries).items():
+            if modality is not None:
+                items = [media_of(queries[place].query) for place in places]
+                for place, vector in zip(
+                    places, self._encoders.vectors(family, modality, items), strict=True
+                ):
+                    made[place] = vector
+        for name, places in _groups(one.via.name if one.via else None for one in queries).items():
+            if name is not None:
+                crossed = self._crossed(name, [made[place] for place in places])
+                for place, over in zip(places, crossed, strict=True):
+                    made[place] = over
+        return [self._compared(vector, one.into) for vector, one in zip(made, queries, strict=True)]
+
+    def found(self, queries: Sequence[Asked], vectors: Sequence[np.ndarray]) -> list[Answer]:
+        """Return the answers to queries by their unit vectors; those that ask for the same are one search.
 
         Args:
-            text: words.
-            into: the column to search.
-            k: how many.
-            via: crosses from the space of the query's own encoder to that of the column.
+            queries: that were checked.
+            vectors: of `encoded`, none of them an error.
 
         Raises:
-            ConfigError: nothing is said, the column has no index, or k is not positive.
-            SpaceError: the encoder on this machine is not the one that the vectors were made with, or the
-                translator leads from or to other spaces.
+            StorageError: a file of the version is damaged.
         """
-        if not text.strip():
-            raise ConfigError("the text is empty; say what to look for")
-        return self._by_media("text", text, into, k, via)
-
-    def by_picture(
-        self, data: bytes, into: Column = "clip_image", k: int = 10, via: Translator | None = None
-    ) -> list[Hit]:
-        """Return the rows nearest to a picture, given as the bytes of its file; else as `by_text`."""
-        return self._by_media("image", data, into, k, via)
-
-    def by_sound(
-        self, data: bytes, into: Column = "clap_audio", k: int = 10, via: Translator | None = None
-    ) -> list[Hit]:
-        """Return the rows nearest to a sound, given as the bytes of its file; else as `by_text`."""
-        return self._by_media("audio", data, into, k, via)
-
-    def by_vector(self, vector_D: np.ndarray, space: Space, into: Column, k: int = 10) -> list[Hit]:
-        """Return the rows nearest to a vector of a space.
-
-        Raises:
-            ConfigError: the vector has no direction, or another length than its space says.
-            SpaceError: the column is in another space.
-        """
-        card = self._card(into)
-        if space != card.space:
-            raise SpaceError(
-                f"the query is in {space}, but {into} is in {card.space} ({space.differences(card.space)}); "
-                "use the encoder that the dataset was built with, or encode the dataset into another set"
+        answers: dict[int, Answer] = {}
+        alike = _groups((one.into, one.query.k, id(one.passing)) for one in queries)
+        for (into, k, _), places in alike.items():
+            # One more than is wanted: a row that asks for more like itself is its own nearest neighbour.
+            scores, keys = self._opened(into).search(
+                np.stack([vectors[place] for place in places]), k + 1, queries[places[0]].passing
             )
-        norm = np.linalg.norm(vector_D)
-        if vector_D.shape != (space.dims,) or not np.isfinite(norm) or norm == 0:
-            raise ConfigError(
-                f"the query is a vector of shape {vector_D.shape} and norm {norm:g}; "
-                f"give {space.dims} finite numbers that are not all zero"
+            for row, place in enumerate(places):
+                there = keys[row] >= 0
+                found = scores[row][there], keys[row][there]
+                answers[place] = self._answer(queries[place], vectors[place], *found)
+        return [answers[place] for place in range(len(queries))]
+
+    def _answer(self, asked: Asked, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray) -> Answer:
+        """Return the answer to a query from its k + 1 nearest rows."""
+        query, own = asked.query, int(asked.query.key) if asked.query.key is not None else -1
+        if query.distinct:
+            scores, keys = distinct(
+                self._ranked(asked, vector_D, scores, keys),
+                lambda of: self._rows.vectors(of, asked.into),
+                query.k,
+                own,
             )
-        return self._hits(vector_D / norm, into, k)
-
-    def by_key(self, key: str, column: Column, into: Column | None = None, k: int = 10) -> list[Hit]:
-        """Return the rows nearest to a row of the dataset, without that row ("more like this").
-
-        Args:
-            key: of the row.
-            column: whose vector of it asks.
-            into: the column to search; the same if None.
-            k: how many.
-
-        Raises:
-            ConfigError: there is no such row, or it has no vector in the column.
-            SpaceError: the two columns are in different spaces.
-        """
-        _check_count(k)
-        vector_D, space = self._stored(key, column)
-        hits = self.by_vector(vector_D, space, into or column, k + 1)
-        return [hit for hit in hits if int(hit.key) != int(key)][:k]
-
-    def _by_media(
-        self, modality: Modality, item: str | bytes, into: Column, k: int, via: Translator | None
-    ) -> list[Hit]:
-        own: Mapping[Modality, Family] = {"image": "clip", "audio": "clap"}
-        reach = own.get(modality, family_of(via.card.source if via else into))
-        if via and reach != family_of(via.card.source):
-            raise SpaceError(
-                f"translator {via.card.name!r} begins at {via.card.source} and a {_WORDS[modality]} is in "
-                f"the space of {reach}; name one that begins there"
-            )
-        if via and family_of(via.card.target) != family_of(into):
-            raise SpaceError(
-                f"translator {via.card.name!r} ends in the space of {via.card.target} and {into} is not in "
-                f"it; search in {_COLUMNS_IN[family_of(via.card.target)]}"
-            )
-        if via is None and reach != family_of(into):
-            raise SpaceError(
-                f"a {_WORDS[modality]} is in the space of {reach} and cannot be compared with {into}; "
-                f"search in {_COLUMNS_IN[reach]}, or name a translator with --via"
-            )
-        self._card(into)
-        spec = self._encoder(reach)
-        tower = spec.open()[modality]
-        try:
-            # A batch of one, unlike stored vectors: a query may differ in its last digit, and not wait.
-            vectors_ND, _ = encode(tower, [tower.prepare(item)], 1)
-        except Unusable as unusable:
-            raise ConfigError(
-                f"the {_WORDS[modality]} cannot be read ({unusable.reason}); give "
-                + ("a JPEG, PNG or WebP" if modality == "image" else "a WAV, FLAC, OGG or MP3")
-            ) from unusable
-        if via is None:
-            return self.by_vector(vectors_ND[0], spec.space, into, k)
-        return self.by_vector(via.translate(vectors_ND, spec.space)[0], via.card.target_space, into, k)
-
-    def _hits(self, unit_D: np.ndarray, into: Column, k: int) -> list[Hit]:
-        _check_count(k)
-        scores, keys = self._opened(into).search(unit_D[None], k)
-        return [
-            self._hit(int(key), float(score))
-            for key, score in zip(keys[0], scores[0], strict=True)
-            if key >= 0
-        ]
-
-    def _hit(self, key: int, score: float) -> Hit:
-        shard, row = place_of(key, self._dataset.shard_rows)
-        found = self._rows(shard)
-        return Hit(
-            key=key_of(shard, row, self._dataset.shard_rows),
-            score=score,
-            **{name: found[name][row].as_py() for name in ("caption", "url", "source", "kind", "licence")},
+        else:
+            others = keys != own
+            scores, keys = scores[others][: query.k], keys[others][: query.k]
+        vectors = self._rows.vectors(keys, asked.into) if query.vectors and len(keys) else [None] * len(keys)
+        hits = tuple(
+            Hit(score=float(score), vector=None if vector is None else tuple(vector.tolist()), **said)
+            for score, vector, said in zip(scores, vectors, self._rows.said(keys), strict=True)
         )
+        return Answer(version=self.version, column=asked.into, hits=hits)
 
-    def _read_rows(self, shard: int) -> Any:
-        """The rows of a shard, whatever their kind; what they say never changes."""
-        wanted = ["caption", "url", "source", "kind", "licence"]
-        return self._root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=wanted)
+    def _ranked(
+        self, asked: Asked, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what was found, then further rows."""
+        yield scores, keys
+        if len(keys) > asked.query.k:
+            left = (asked.passing or self._facts.everything).without(keys)
+            yield from further(self._opened(asked.into), vector_D, len(keys), left)
 
-    def _read_vectors(self, name: str, column: Column) -> Any:
-        return self._root.read_table(name, columns=["key", column])
+    def _crossed(
+        self, name: str, vectors: Sequence[Vector | EcholensError | None]
+    ) -> Sequence[Vector | EcholensError | None]:
+        """Return vectors taken through a translator."""
+        crossed = list(vectors)
+        try:
+            via = self._translator(name)
+        except EcholensError as error:
+            return [error] * len(vectors)
+        spaces = (one.space if isinstance(one, Vector) else None for one in vectors)
+        for space, places in _groups(spaces).items():
+            if space is None:
+                continue
+            source = [one.unit_D for one in (vectors[place] for place in places) if isinstance(one, Vector)]
+            try:
+                made_ND = via.translate(np.stack(source), space)
+            except EcholensError as error:
+                for place in places:
+                    crossed[place] = error
+                continue
+            for place, made_D in zip(places, made_ND, strict=True):
+                crossed[place] = Vector(made_D, via.card.target_space)
+        return crossed
 
-    def _card(self, column: Column) -> IndexCard:
-        if column not in self._cards:
-            there = ", ".join(sorted(self._cards)) or "none"
-            raise ConfigError(f"this version has no index of {column}; search in one that it has: {there}")
-        return self._cards[column][1]
+    def _compared(self, made: Vector | EcholensError | None, into: Column) -> np.ndarray | EcholensError:
+        """Return a vector once it is sure that it may be compared with a column."""
+        if not isinstance(made, Vector):
+            assert made is not None
+            return made
+        try:
+            check_space(made.space, into, self.cards[into])
+        except EcholensError as error:
+            return error
+        return made.unit_D
+
+    def _card_of(self, name: str) -> TranslatorCard:
+        if name in self._translators:
+            return self._translators[name].card
+        there = translator.names(self._root)
+        if name not in there:
+            known = ", ".join(there) or "none; `echolens train` makes them"
+            raise ConfigError(f"there is no translator {name[:80]!r}; the dataset has: {known}")
+        return translator.read_card(self._root, name)
+
+    def _translator(self, name: str) -> Translator:
+        with self._turn:
+            if name not in self._translators:
+                self._translators[name] = Translator.open(self._root, name)
+            return self._translators[name]
 
     def _opened(self, column: Column) -> Neighbours:
         with self._turn:
             if column not in self._neighbours:
                 path, card = self._cards[column]
                 index = _read_index(self._root, path, card)
-                self._neighbours[column] = Neighbours(index, card.nprobe, self._removed)
+                self._neighbours[column] = Neighbours(index, card.nprobe, self._rows.removed)
             return self._neighbours[column]
 
-    def _encoder(self, family: Family) -> EncoderSpec:
-        with self._turn:
-            if family not in self._encoders:
-                pinned: dict[str, Space] = {
-                    family_of(column): card.space for column, card in self.cards.items()
-                }
-                spec = resolve_family(self._dataset.encode, family, pinned)
-                if spec is None:
-                    raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
-                if family in pinned:
-                    spec = admitted(spec, pinned[family], partial(self._captions, family))
-                self._encoders[family] = spec
-            return self._encoders[family]
 
-    def _captions(self, family: Family) -> tuple[list[str], np.ndarray]:
-        """The captions of some rows, and the vectors that the dataset has of them."""
-        column = f"{family}_text"
-        captions: list[str] = []
-        vectors: list[list[float]] = []
-        for name in self._root.names(f"vectors/{self._set_name}", ".parquet"):
-            table = self._root.read_table(f"vectors/{self._set_name}/{name}", columns=["key", column])
-            for row in table.drop_null().slice(0, len(CAPTIONS) - len(captions)).to_pylist():
-                shard, at = place_of(row["key"], self._dataset.shard_rows)
-                captions.append(self._rows(shard)["caption"][at].as_py())
-                vectors.append(row[column])
-            if len(captions) == len(CAPTIONS):
-                break
-        return captions, np.array(vectors, dtype=np.float32)
-
-    def _stored(self, key: str, column: Column) -> tuple[np.ndarray, Space]:
-        self._card(column)
-        unknown = ConfigError(f"key {key!r} has no vector in {column}; give the key of a row that was found")
-        if not key.isdecimal():
-            raise unknown
-        shard = place_of(key, self._dataset.shard_rows)[0]
-        name = f"vectors/{self._set_name}/{shard_name(shard)}.parquet"
-        if not self._root.exists(name) or int(key) in self._removed:
-            raise unknown
-        table = self._vectors(name, column)
-        rows = np.flatnonzero(keys_of(table) == int(key))
-        if not len(rows) or not table[column][rows[0]].is_valid:
-            raise unknown
-        vector_D = np.array(table[column][rows[0]].as_py(), dtype=np.float32)
-        return vector_D, spaces_of(table.schema)[column]
+def _whole(answer: Answer | EcholensError) -> Answer:
+    if isinstance(answer, EcholensError):
+        raise answer
+    return answer
 
 
-def _check_count(k: int) -> None:
-    if k < 1:
-        raise ConfigError(f"k is {k}; ask for at least one row")
+def _groups(of: Iterable[G]) -> dict[G, list[int]]:
+    """Return value -> the places where it stands."""
+    places: dict[G, list[int]] = {}
+    for place, value in enumerate(of):
+        places.setdefault(value, []).append(place)
+    return places
 
 
 def _read_index(root: Root, path: str, card: IndexCard) -> Any:

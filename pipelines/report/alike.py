@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.lookup.distinct import ALIKE
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
 from pipelines.report.published import Published
 from pipelines.report.samples import samples
 from schemas.candidate import Kind
+from schemas.query import Query
 from schemas.vectors import Column
 
-# A re-encoded or resized copy of a picture keeps a CLIP cosine above this; SemDeDup (arXiv 2303.09540)
-# removes pairs from 0.95 to 0.99 on, by how much shall go.
-ALIKE = 0.98
 _SAMPLED = 200
 _COLUMNS: tuple[tuple[Column, Kind], ...] = (("clip_image", "image"), ("clap_audio", "clip"))
 
@@ -40,7 +39,7 @@ def near_duplicates(published: Published, lookup: Lookup, places: Places) -> lis
         if column in lookup.cards:
             of_kind = [place for place in places[column] if place.shard.kind == kind]
             keys = samples(published, column, of_kind, _SAMPLED)
-            nearest = [lookup.by_key(key, column, k=1) for key in keys]
+            nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]
             alike = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
             found.append(Alike(column, len(keys), alike))
     return [one for one in found if one.sampled]

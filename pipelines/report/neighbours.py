@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.lookup import search
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
 from pipelines.report.published import Published
 from pipelines.report.rows import Row, rows_of
 from pipelines.report.samples import samples
 from schemas.candidate import Kind
+from schemas.query import Query
 from schemas.vectors import Column
 
 QUERIES = 4
@@ -96,9 +96,9 @@ def panels(published: Published, lookup: Lookup, places: Places, texts: Sequence
 def _panel(
     published: Published, lookup: Lookup, way: Way, texts: Sequence[str], keys: Sequence[str]
 ) -> Panel:
-    asked: list[tuple[str | None, Sequence[search.Hit]]] = []
-    asked += [(None, lookup.by_text(text, way.into, HITS)) for text in texts]
-    asked += [(key, lookup.by_key(key, way.column, way.into, HITS)) for key in keys]
+    queries = [Query(text=text, into=way.into, k=HITS) for text in texts]
+    queries += [Query(key=key, of=way.column, into=way.into, k=HITS) for key in keys]
+    asked = [(query.key, lookup.answer(query).hits) for query in queries]
     rows = rows_of(published, {*keys, *(hit.key for _, hits in asked for hit in hits)})
     words = [*texts, *(rows[key].caption for key in keys)]
     questions = [

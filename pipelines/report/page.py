@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from pipelines.lookup.distinct import ALIKE
 from pipelines.report import words
-from pipelines.report.alike import ALIKE
 from pipelines.report.gather import Report
 from schemas.candidate import Kind
 from schemas.outcome import STATUSES
@@ -94,7 +94,7 @@ def render(report: Report) -> str:
     )
     for filters in (words.count, words.share, words.seconds, words.size, words.digits, words.day):
         environment.filters[filters.__name__] = filters
-    environment.filters |= {"tidy": words.tidy, "host": words.host}
+    environment.filters |= {"tidy": words.tidy, "host": words.host, "curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []
@@ -117,6 +117,14 @@ def render(report: Report) -> str:
         took_s=sum(took_s),
         took_most=max(took_s, default=0),
     )
+
+
+def _curve(values: Sequence[float]) -> str:
+    """Return the SVG path of a line from 0 to 100, its least value at 22 and its greatest at 2."""
+    least, most = min(values), max(values)
+    across, up = 100 / max(len(values) - 1, 1), 20 / ((most - least) or 1)
+    places = [f"{at * across:.1f} {22 - (value - least) * up:.1f}" for at, value in enumerate(values)]
+    return "M" + "L".join(places if len(places) > 1 else places * 2)
 
 
 def _sentence(report: Report) -> str:

@@ -2,6 +2,7 @@ import io
 import json
 import tarfile
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,11 +52,43 @@ def test_media_of_the_dataset_find_themselves(built, tmp_path, option, suffix, c
 def test_duplicates_are_never_found(built):
     """Every key can be found but those of the tombstones."""
     gone = set(pq.read_table(built.root / "versions" / "0001.tombstones.parquet")["key"].to_pylist())
-    hits = json.loads(echolens("lookup", built.root, "--text", "a thing", "--k", "10000", "--json").stdout)
+    hits = json.loads(echolens("lookup", built.root, "--text", "a thing", "--k", "1000", "--json").stdout)
 
     assert 6 == len(gone)
     assert not gone & {hit["key"] for hit in hits}
     assert 100 < len(hits)
+
+
+def asked(built, *arguments):
+    return json.loads(echolens("lookup", built.root, *arguments, "--json").stdout)
+
+
+def test_more_like_a_row_is_what_its_vector_finds(built, tmp_path):
+    """By key or by vector, the same rows; and a row is no answer to itself."""
+    first, *others = asked(built, "--text", "a bell", "--vectors", "--k", "30")
+    np.save(tmp_path / "query.npy", np.array(first["vector"]))
+    by_vector = asked(built, "--vector", tmp_path / "query.npy", "--k", "6")
+    by_key = asked(built, "--key", first["key"], "--k", "5")
+
+    assert first["key"] == by_vector[0]["key"]
+    assert [hit["key"] for hit in by_vector[1:]] == [hit["key"] for hit in by_key]
+    assert "vector" not in by_key[0]
+    assert len(others) == 29
+
+
+def test_only_what_was_asked_for_is_found(built):
+    """Filters hold for every row, however many are wanted, and distinct rows are fewer."""
+    every = asked(built, "--text", "a bell", "--k", "1000")
+    wit = asked(built, "--text", "a bell", "--k", "1000", "--only-source", "wit", "--only-language", "en")
+    large = asked(built, "--text", "a bell", "--k", "1000", "--only-min-side", "250")
+    distinct = asked(built, "--text", "a bell", "--k", "1000", "--distinct")
+
+    assert [hit for hit in every if hit["source"] == "wit" and hit["language"] == "en"] == wit
+    assert 0 < len(wit) < len(every)
+    assert 0 < len(large) < len(every)
+    assert {hit["key"] for hit in large} < {hit["key"] for hit in every}
+    assert 1 < len(distinct) < len(every)
+    assert every[0] == distinct[0]
 
 
 @pytest.mark.parametrize(
@@ -66,14 +99,27 @@ def test_duplicates_are_never_found(built):
         pytest.param(("--audio", "{text}"), "sound", id="no-sound"),
         pytest.param(("--image", "nothing.jpg"), "nothing.jpg is not a file", id="no-file"),
         pytest.param(("--text", " "), "the text is empty", id="no-text"),
-        pytest.param(("--text", "a", "--k", "0"), "k", id="k-zero"),
+        pytest.param(("--text", "a", "--k", "0"), "k: input should be greater than", id="k-zero"),
+        pytest.param(("--text", "a", "--k", "1001"), "k: input should be less than", id="k-too-large"),
+        pytest.param(("--key", "987654321"), "no row has the key '987654321'", id="no-such-key"),
+        pytest.param(("--text", "a", "--only-source", "wut"), "no row has the source 'wut'", id="no-source"),
+        pytest.param(("--text", "a", "--via", "over"), "no translator 'over'", id="no-translator"),
+        pytest.param(("--vector", "{text}"), "holds no vector", id="no-vector"),
+        pytest.param(("--vector", "{matrix}"), "shape (2, 2); save one vector", id="a-matrix"),
+        pytest.param(("--vector", "{short}"), "shape (2,) ", id="another-length"),
+        pytest.param(("--vector", "nothing.npy"), "nothing.npy is not a file", id="no-vector-file"),
+        pytest.param(("--text", "a", "--vectors"), "add --json", id="vectors-for-people"),
+        pytest.param(("--text", "a", "--of", "clip_text"), "give its --key", id="of-nothing"),
     ],
 )
 def test_what_cannot_be_answered_is_one_sentence(built, tmp_path, arguments, sentence):
     """Exit code 1, one line, and what to do."""
     (tmp_path / "q.jpg").write_bytes(member(built, "jpg")[1])
     (tmp_path / "q.txt").write_text("no media")
+    np.save(tmp_path / "matrix.npy", np.ones((2, 2)))
+    np.save(tmp_path / "short.npy", np.ones(2))
     names = {"jpg": tmp_path / "q.jpg", "text": tmp_path / "q.txt"}
+    names |= {name: tmp_path / f"{name}.npy" for name in ("matrix", "short")}
     ended = echolens("lookup", built.root, *(part.format(**names) for part in arguments), check=False)
 
     assert 1 == ended.returncode

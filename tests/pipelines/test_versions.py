@@ -15,8 +15,9 @@ from pipelines.lookup.search import Lookup
 from pipelines.refresh import Asked
 from pipelines.verify import all_versions, damages, differ, set_aside
 from schemas.dataset import Segment
+from schemas.query import Query
 from schemas.vectors import COLUMNS, made_in_smaller_batches, spaces_of, vectors_schema
-from tests.by_hand import ByHand, outcomes, space, vector
+from tests.by_hand import ByHand, outcomes, vector
 from tests.conftest import echolens
 
 HOST = "http://127.0.0.1/"
@@ -157,8 +158,8 @@ def test_an_extended_index_finds_what_a_new_one_finds(world, column):
     def found(version):
         lookup = Lookup.open(root, dataset, version)
         assert lookup.cards[column].rows == version.vectors[column]
-        asked = space("clap" if column.startswith("clap") else "clip")
-        return [[hit.key for hit in lookup.by_vector(query, asked, column, 10)] for query in queries]
+        asked = [Query(vector=tuple(query.tolist()), into=column) for query in queries]
+        return [[hit.key for hit in answer.hits] for answer in lookup.answers(asked)]
 
     answers = found(extended)
     anew = world.finish(dataset, torn=True)
@@ -170,17 +171,17 @@ def test_a_reader_of_a_version_reads_it_to_the_end(world):
     """While the next one is published and the first one is cleaned away."""
     root, dataset = world.at(), world.dataset()
     lookup = Lookup.open(root, dataset, versions.read(root, 2))
-    query = vector("question")
-    before = lookup.by_vector(query, space("clip"), "clip_image", 5)
+    query = tuple(vector("question").tolist())
+    before = lookup.answer(Query(vector=query, into="clip_image", k=5))
     world.lists(pictures("cdefghijklmnop"), texts=3)
     world.refresh()
     clean(root, keep=2, yes=True)
     late = Lookup.open(root, dataset, versions.read(root, 2))
 
     assert [2, 3] == versions.numbers(root)
-    assert before == lookup.by_vector(query, space("clip"), "clip_image", 5)
-    assert before == late.by_vector(query, space("clip"), "clip_image", 5)
-    assert lookup.by_vector(query, space("clip"), "clip_text", 5)
+    assert before == lookup.answer(Query(vector=query, into="clip_image", k=5))
+    assert before == late.answer(Query(vector=query, into="clip_image", k=5))
+    assert lookup.answer(Query(vector=query, into="clip_text", k=5)).hits
     assert [] == damages(root, all_versions(root), whole=True)
 
 

@@ -1,13 +1,16 @@
 import hashlib
+import re
 
 import faiss
 import numpy as np
 import pytest
 
+from pipelines import cores
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.index import build, factory
 from pipelines.index.build import build_index
 from pipelines.index.neighbours import Neighbours
+from pipelines.index.stored import Stored
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 
@@ -188,6 +191,83 @@ def test_a_missing_shard_is_named(stored, gone, drawn):
 
     with pytest.raises(StorageError, match=r"has no vectors/main/00001\.parquet"):
         build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
+
+
+def test_settings_that_were_not_enough_are_on_the_card(stored, gone, drawn, monkeypatch):
+    """Each searched more lists than the one before and found more; the last one is the index's own."""
+    monkeypatch.setattr(factory, "FLAT_ROWS", 100)
+    root, shards = stored(clip_image=drawn(3000))
+
+    card = build_index(root, "main", "clip_image", shards, gone(), Index(recall=0.99), 1)
+
+    searched = [tried.nprobe for tried in card.tried]
+    assert [4 * 2**step for step in range(len(searched))] == searched
+    assert card.nprobe == min(2 * searched[-1], 128)
+    recalls = [tried.recall for tried in card.tried] + [card.recall]
+    assert sorted(recalls) == recalls
+    assert recalls[-2] < 0.99 <= recalls[-1]
+    assert "" == card.shortfall()
+
+
+def test_a_shortfall_is_one_sentence(stored, gone, drawn):
+    """What was found, what was wanted, what to do."""
+    root, shards = stored(clip_image=drawn(1500))
+
+    card = build_index(root, "main", "clip_image", shards, gone(), Index(memory="50KB", recall=0.99), 1)
+
+    said = rf"index of clip_image finds 0\.\d+ of the ten nearest .*\({card.factory}, {card.nprobe} lists"
+    assert re.search(rf"{said} a query\) and 0\.99 was wanted; give index\.memory more$", card.shortfall())
+
+
+def test_no_question_is_trained_on(stored, gone, drawn, monkeypatch):
+    """They are held out of the sample, even where it takes all other rows."""
+    monkeypatch.setattr(factory, "FLAT_ROWS", 100)
+    samples = []
+    train = build.trained
+    monkeypatch.setattr(
+        build, "trained", lambda sample, *more: samples.append(sample) or train(sample, *more)
+    )
+    vectors_ND = drawn(6000)
+    root, shards = stored(clip_image=vectors_ND)
+    questions = build.truths_of(Stored(root, "main", shards, np.empty(0, np.int64)), "clip_image")
+
+    build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
+
+    asked = {vectors_ND[key].tobytes() for key in questions["clip_image"].questions.ids}
+    assert 256 == len(asked)
+    assert not asked & {row.tobytes() for row in samples[0]}
+
+
+def test_a_device_helps_to_train(stored, gone, drawn, monkeypatch):
+    """Where FAISS finds one, the middles are found on it; the index is the one that the CPU finds."""
+    monkeypatch.setattr(factory, "FLAT_ROWS", 100)
+    root, shards = stored(clip_image=drawn(3000))
+    alone = build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
+    moved = []
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index: moved.append(index) or index)
+
+    helped = build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
+
+    assert 1 == len(moved)
+    assert f"IVF{moved[0].ntotal},SQfp16" == helped.factory
+    assert alone.model_dump(exclude={"build_s"}) == helped.model_dump(exclude={"build_s"})
+
+
+def test_all_cores_of_the_process_are_used(stored, gone, drawn, monkeypatch):
+    """Ray gives a task's libraries one thread; an index is built with all, which are then given back."""
+    monkeypatch.setattr(cores, "here", lambda: 3)
+    threads = []
+    train = build.trained
+    monkeypatch.setattr(
+        build, "trained", lambda *given: threads.append(faiss.omp_get_max_threads()) or train(*given)
+    )
+    root, shards = stored(clip_image=drawn(50))
+
+    build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
+
+    assert [3] == threads
+    assert 1 == faiss.omp_get_max_threads()
 
 
 def test_questions_come_from_both_sides(stored, gone, drawn, monkeypatch):

@@ -1,5 +1,8 @@
 """A small root of pictures, clips and texts, encoded by random models and indexed, but never fetched."""
 
+import base64
+import datetime as dt
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,11 +12,12 @@ from pipelines.encode.encoder import spaces_of_specs
 from pipelines.encode.resolve import resolve
 from pipelines.index.build import build_index
 from pipelines.lookup.search import Lookup
-from pipelines.shards import Shard, commit_vectors, read_candidates
+from pipelines.shards import Shard, commit_media, commit_vectors, read_candidates
 from pipelines.storage import Root
 from schemas.candidate import CANDIDATE
 from schemas.dataset import Dataset, Index
-from schemas.version import TOMBSTONE, FileEntry, Version
+from schemas.query import Query
+from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
 
 SHARDS = [
     Shard(0, "image", "web", 9),
@@ -52,17 +56,32 @@ def root(dataset, jpeg, flac):
     for shard in SHARDS:
         write_candidates(root, shard)
         batch = read_candidates(root, shard, 10) | {"width": [64] * shard.rows}
+        batch |= {"status": ["success"] * shard.rows, "original_height": [90] * shard.rows}
+        batch["original_width"] = [
+            100 * (row + 1) if shard.kind == "image" else 64 for row in range(shard.rows)
+        ]
         for number, member in enumerate(MEMBERS[shard.kind]):
             made = flac if member == "flac" else jpeg
             batch[member] = [made(100 * shard.number + 10 * row + number) for row in range(shard.rows)]
+        if shard.kind != "text":
+            commit_media(root, shard, batch, 0.0)
         for stage in (Prepare(shard.kind, specs), Vectors(shard.kind, specs)):
             batch = stage.open()(batch)
         commit_vectors(root, "main", shard, spaces_of_specs(specs), [batch])
     for column in COLUMNS:
         build_index(root, "main", column, SHARDS, TOMBSTONE.empty_table(), Index(), 1)
+    root.write_table(
+        "versions/0001.parquet", pa.Table.from_pylist([line(shard) for shard in SHARDS], VERSION_SHARD)
+    )
     gone = {"key": GONE, "outcome": "dead", "reason": "http_404", "same_as": None}
     root.write_table("versions/0001.tombstones.parquet", pa.Table.from_pylist([gone], schema=TOMBSTONE))
     return root
+
+
+def line(shard):
+    tried = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
+    said = {"shard": shard.number, "kind": shard.kind, "lane": shard.lane, "rows": shard.rows}
+    return said | {"tried": tried, "path": "", "bytes": 0, "sha256": ""}
 
 
 def write_candidates(root, shard):
@@ -75,6 +94,7 @@ def write_candidates(root, shard):
             "source_row": row,
             "kind": shard.kind,
             "lane": "web",
+            "language": (None, "en", "de")[row % 3],
             "licence": "CC BY-SA 4.0" if row % 2 else "unknown",
             "caption": f"{shard.kind} number {row} of {shard.number}",
             "url": f"https://a.example/{shard.number}/{row}",
@@ -110,6 +130,17 @@ def version(root):
 def lookup(root, dataset, version):
     """The lookup of the version."""
     return Lookup.open(root, dataset, version)
+
+
+@pytest.fixture(scope="session")
+def ask(lookup):
+    """Return the hits of a query; the bytes of media are given as they are."""
+
+    def answered(by=lookup, **said):
+        media = {name: base64.b64encode(said[name]) for name in ("image", "sound") if name in said}
+        return by.answer(Query(**said | media)).hits
+
+    return answered
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The page as a stranger gets it: read with a parser, as a browser would."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +9,8 @@ import pytest
 from pipelines.report.gather import gather
 from pipelines.report.page import render
 from pipelines.storage import Root
+from pipelines.translate.translator import read_card
+from tests.pipelines.translate.test_translator import saved  # noqa: F401 - a fixture
 
 VOID = {"meta", "link", "img", "br", "path", "rect", "line"}
 
@@ -110,6 +112,20 @@ def test_nothing_is_loaded_from_anywhere(html, page):
     assert {tag for tag, _ in page.tags} - known == {"audio"}
     assert policy.startswith("default-src 'none';")
     assert re.findall(r"url\(|@import|srcset|<script", html) == []
+
+
+def test_translators_show_how_they_learned(root, dataset, saved):  # noqa: F811
+    """A line of the validation cosine, said in words too; a baseline, which never learned, has none."""
+    card = read_card(saved[0], "toy").model_copy(update={"curve": (0.125, 0.5, 0.25), "epoch": 2})
+    baseline = card.model_copy(update={"name": "toy-ridge", "curve": ()})
+    page = read(render(replace(gather(root, dataset), translators=[card, baseline])))
+    (curve,) = [attributes for attributes in page.all("svg") if attributes["class"] == "curve"]
+
+    assert (
+        "of toy over 3 epochs, from 0.125 to 0.250; the weights are those of epoch 2" in curve["aria-label"]
+    )
+    assert {"d": "M0.0 22.0L50.0 2.0L100.0 15.3"} in page.all("path")
+    assert "toy-ridge" in page.words
 
 
 def test_links_are_those_of_the_rows(page):

@@ -1,0 +1,176 @@
+"""A query -> what is to be searched with which vector, or one sentence why it cannot be; loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import ConfigError, SpaceError
+from pipelines.index.neighbours import Passing
+from pipelines.lookup.rows import Rows
+from schemas.index_card import IndexCard
+from schemas.query import Query
+from schemas.space import Space
+from schemas.translator_card import TranslatorCard
+from schemas.vectors import COLUMNS, Column, Family, Modality, family_of
+
+_WORDS: Mapping[Modality, str] = {"text": "text", "image": "picture", "audio": "sound"}
+_FORMATS: Mapping[Modality, str] = {"image": "a JPEG, PNG or WebP", "audio": "a WAV, FLAC, OGG or MP3"}
+_COLUMNS_IN: Mapping[Family, str] = {"clip": "clip_image or clip_text", "clap": "clap_audio or clap_text"}
+_OWN: Mapping[Modality, Family] = {"image": "clip", "audio": "clap"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vector:
+    """A vector of length 1, float32 [D], and the space that it is in."""
+
+    unit_D: np.ndarray
+    space: Space
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A query that can be answered, and all that was decided about it.
+
+    Attributes:
+        query: as it was asked.
+        into: the column that is searched.
+        passing: which rows may answer; None if all may.
+        modality: of the text, picture or sound that is to be encoded; None where the vector is there.
+        family: whose encoder the query needs, or whose space its vector is in.
+        vector: of a query by vector or key, where the query begins; None for media.
+        via: the card of the translator that crosses to the space of `into`.
+    """
+
+    query: Query
+    into: Column
+    passing: Passing | None
+    modality: Modality | None
+    family: Family
+    vector: Vector | None = None
+    via: TranslatorCard | None = None
+
+
+def unreadable(modality: Modality, reason: str) -> ConfigError:
+    """Return the error of a text, picture or sound that nothing can be made of."""
+    if modality == "text":
+        return ConfigError(f"the text cannot be read ({reason}); give words")
+    return ConfigError(f"the {_WORDS[modality]} cannot be read ({reason}); give {_FORMATS[modality]}")
+
+
+def column_of(query: Query, via: TranslatorCard | None) -> Column:
+    """Return the column that a query searches: as it says, else the translator's own target."""
+    beyond = via.target if via else None
+    return query.into or beyond or ("clip_image" if query.sound is None else "clap_audio")
+
+
+def asked(
+    query: Query,
+    cards: Mapping[Column, IndexCard],
+    rows: Rows,
+    via: TranslatorCard | None,
+    passing: Passing | None,
+) -> Asked:
+    """Return what is decided about a query.
+
+    Args:
+        query: whichever.
+        cards: of the columns that can be searched.
+        rows: of the version.
+        via: the card of the translator that the query names.
+        passing: which rows may answer.
+
+    Raises:
+        ConfigError: nothing is said, a vector has no direction, a row has no vector, or the column no index.
+        SpaceError: the query cannot be compared with the column.
+    """
+    into = column_of(query, via)
+    check_column(into, cards)
+    if query.vector is not None:
+        _check_ends(via, into)
+        space = via.source_space if via else cards[into].space
+        family = family_of(via.source if via else into)
+        return Asked(query, into, passing, None, family, _unit(query.vector, space), via)
+    if query.key is not None:
+        return _of_key(query, query.key, into, rows, via, passing)
+    if query.text is not None and not query.text.strip():
+        raise ConfigError("the text is empty; say what to look for")
+    modality: Modality = "text" if query.text is not None else "image" if query.image is not None else "audio"
+    family = _OWN.get(modality, family_of(via.source if via else into))
+    _check_reach(f"a {_WORDS[modality]}", family, into, via)
+    return Asked(query, into, passing, modality, family, via=via)
+
+
+def media_of(query: Query) -> Any:
+    """Return the text, or the bytes of the picture or the sound, of a query that has one."""
+    return next(item for item in (query.text, query.image, query.sound) if item is not None)
+
+
+def check_column(column: Column, there: Collection[Column]) -> None:
+    """Refuse a column that has no index."""
+    if column not in there:
+        known = ", ".join(sorted(there)) or "none"
+        raise ConfigError(f"this version has no index of {column}; search in one that it has: {known}")
+
+
+def check_space(space: Space, into: Column, card: IndexCard) -> None:
+    """Refuse a vector of another space than the one that a column is in."""
+    if space != card.space:
+        raise SpaceError(
+            f"the query is in {space}, but {into} is in {card.space} ({space.differences(card.space)}); "
+            "use the encoder that the dataset was built with, or encode the dataset into another set"
+        )
+
+
+def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
+    query: Query, key: str, into: Column, rows: Rows, via: TranslatorCard | None, passing: Passing | None
+) -> Asked:
+    """The first column that can ask and has a vector of the row: the named one, the searched one, others."""
+    begins = via.source if via else into
+    if query.of is not None:
+        _check_reach(query.of, family_of(query.of), into, via)
+    else:
+        _check_ends(via, into)
+    others = [column for column in COLUMNS if family_of(column) == family_of(begins) and column != begins]
+    for column in [query.of] if query.of else [begins, *others]:
+        if found := rows.vector(key, column):
+            return Asked(query, into, passing, None, family_of(column), _unit(*found), via)
+    wanted = query.of or _COLUMNS_IN[family_of(begins)]
+    raise ConfigError(f"key {key!r} has no vector in {wanted}; give the key of a row that was found")
+
+
+def _check_ends(via: TranslatorCard | None, into: Column) -> None:
+    if via and family_of(via.target) != family_of(into):
+        raise SpaceError(
+            f"translator {via.name!r} ends in the space of {via.target} and {into} is not in it; search in "
+            f"{_COLUMNS_IN[family_of(via.target)]}"
+        )
+
+
+def _check_reach(what: str, reach: Family, into: Column, via: TranslatorCard | None) -> None:
+    if via and reach != family_of(via.source):
+        raise SpaceError(
+            f"translator {via.name!r} begins at {via.source} and {what} is in the space of {reach}; "
+            "name one that begins there"
+        )
+    _check_ends(via, into)
+    if via is None and reach != family_of(into):
+        raise SpaceError(
+            f"{what} is in the space of {reach} and cannot be compared with {into}; "
+            f"search in {_COLUMNS_IN[reach]}, or name a translator with --via"
+        )
+
+
+def _unit(vector: Any, space: Space) -> Vector:
+    numbers_D = np.asarray(vector, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(numbers_D)
+    if numbers_D.shape != (space.dims,) or not np.isfinite(norm) or norm == 0:
+        raise ConfigError(
+            f"the query is a vector of shape {numbers_D.shape} and norm {norm:g}; "
+            f"give {space.dims} finite numbers that are not all zero"
+        )
+    return Vector((numbers_D / norm).astype(np.float32), space)

@@ -1,0 +1,74 @@
+"""Hits without near-duplicates among them: further rows are searched until there are enough.
+
+Shapes: N rows, K hits, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from pipelines.index.neighbours import Neighbours, Passing
+
+# A re-encoded or resized copy of a picture keeps a CLIP cosine above this; SemDeDup (arXiv 2303.09540)
+# removes pairs from 0.95 to 0.99 on, by how much shall go.
+ALIKE = 0.98
+
+# Rows that are compared at a time: 8 MB of vectors of 512 dimensions.
+_MOST = 4096
+
+
+def further(
+    neighbours: Neighbours, vector_D: np.ndarray, count: int, left: Passing
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield scores and keys of ever further rows, a block at a time, until the index is exhausted.
+
+    Args:
+        neighbours: to search.
+        vector_D: of the query.
+        count: rows that were seen before.
+        left: the rows that may be found yet.
+    """
+    while True:
+        count = min(4 * count, _MOST)
+        scores, keys = neighbours.search(vector_D[None], count, left)
+        there = keys[0] >= 0
+        yield scores[0][there], keys[0][there]
+        if there.sum() < count:
+            return
+        left = left.without(keys[0][there])
+
+
+def distinct(
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    vectors: Callable[[np.ndarray], np.ndarray],
+    k: int,
+    own: int = -1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and keys, [K], of the best rows that are no near-duplicates of better ones.
+
+    Args:
+        blocks: scores and keys, best first.
+        vectors: returns the unit vectors of keys, [N, D].
+        k: how many; fewer if there are no more.
+        own: a key that is no answer.
+    """
+    scores: list[float] = []
+    keys: list[int] = []
+    kept_KD: np.ndarray | None = None
+    for of_block, block in blocks:
+        if not len(block):
+            continue
+        vectors_ND = vectors(block)
+        if kept_KD is None:
+            kept_KD = np.empty((k, vectors_ND.shape[1]), dtype=np.float32)
+        for score, key, vector_D in zip(of_block.tolist(), block.tolist(), vectors_ND, strict=True):
+            if key == own or (kept_KD[: len(keys)] @ vector_D).max(initial=-1) >= ALIKE:
+                continue
+            kept_KD[len(keys)] = vector_D
+            scores.append(score)
+            keys.append(key)
+            if len(keys) == k:
+                return np.array(scores), np.array(keys)
+    return np.array(scores), np.array(keys, dtype=np.int64)

@@ -1,0 +1,107 @@
+"""Texts, pictures and sounds -> unit vectors, by the encoders of a version's own spaces."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
+from pipelines.encode.gate import CAPTIONS, admitted
+from pipelines.encode.resolve import resolve_family
+from pipelines.errors import ConfigError, EcholensError
+from pipelines.lookup.asked import Vector, unreadable
+from pipelines.lookup.rows import Rows
+from schemas.dataset import Encode
+from schemas.space import Space
+from schemas.vectors import Column, Family, Modality
+
+
+class Encoders:
+    """The encoders that questions need; each is opened by the first. Safe to use from several threads.
+
+    Args:
+        asked: of the dataset.
+        pinned: family -> the space of the vectors that are there.
+        rows: of the version, to compare an encoder of another machine with.
+    """
+
+    def __init__(self, asked: Encode, pinned: Mapping[str, Space], rows: Rows) -> None:
+        self._asked = asked
+        self._pinned = pinned
+        self._rows = rows
+        self._specs: dict[Family, EncoderSpec] = {}
+        self._turn = threading.Lock()
+
+    def has(self, family: Family) -> bool:
+        """Return whether the dataset names an encoder of a family."""
+        return (self._asked.clip if family == "clip" else self._asked.clap) is not None
+
+    def spec(self, family: Family) -> EncoderSpec:
+        """Return the encoder of a family.
+
+        Raises:
+            ConfigError: the dataset has none.
+            SpaceError: it claims to be in the space of the vectors and is not.
+        """
+        self.check(family)
+        with self._turn:
+            if family not in self._specs:
+                spec = resolve_family(self._asked, family, self._pinned)
+                assert spec is not None
+                if family in self._pinned:
+                    column: Column = "clip_text" if family == "clip" else "clap_text"
+                    known = partial(self._rows.captions, column, len(CAPTIONS))
+                    spec = admitted(spec, self._pinned[family], known)
+                self._specs[family] = spec
+            return self._specs[family]
+
+    def check(self, family: Family) -> None:
+        """Refuse a question that needs an encoder which the dataset does not have.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if not self.has(family):
+            raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
+
+    def vectors(
+        self, family: Family, modality: Modality, items: Sequence[str | bytes]
+    ) -> list[Vector | EcholensError]:
+        """Return the vector of every item, or why it has none.
+
+        Many go through the net together: as many as the next power of two, at most a batch of the stored
+        vectors. So a question may differ in its last digit from the stored vector of the same media, and
+        from itself in another company; but it does not wait for a batch to fill.
+        """
+        try:
+            spec = self.spec(family)
+            tower = spec.open()[modality]
+        except EcholensError as error:
+            return [error] * len(items)
+        made: list[np.ndarray | EcholensError] = [_prepared(tower, modality, item) for item in items]
+        pieces = [one for one in made if isinstance(one, np.ndarray)]
+        if not pieces:
+            return [one for one in made if isinstance(one, EcholensError)]
+        batch_rows = min(spec.space.batch_rows, _power_of_two(sum(len(piece) for piece in pieces)))
+        unit_ND, norms_N = encode(tower, pieces, batch_rows)
+        vectors = iter(
+            Vector(unit_D, spec.space)
+            if norm > 0 and np.isfinite(norm)
+            else unreadable(modality, "no_vector")
+            for unit_D, norm in zip(unit_ND, norms_N, strict=True)
+        )
+        return [one if isinstance(one, EcholensError) else next(vectors) for one in made]
+
+
+def _prepared(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
+    try:
+        return tower.prepare(item)
+    except Unusable as unusable:
+        return unreadable(modality, unusable.reason)
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << (count - 1).bit_length()

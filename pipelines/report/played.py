@@ -1,0 +1,141 @@
+"""Several sets of generated sounds side by side: a row for each picture, a player for each set. One file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from pipelines.generate.listening import decoded
+from pipelines.generate.made import sounds_of, table_rows
+from pipelines.generate.prompts import Prompts
+from pipelines.generate.step import folder_of, pictures_folder
+from pipelines.report import media
+from pipelines.storage import Root
+from schemas.candidate import place_of
+from schemas.generated import GeneratedCard
+
+# A page of 30 pictures and 18 sets is 60 MB, which a browser still takes.
+_MOST_ROWS = 30
+_SPECTROGRAM_PX = (180, 64)
+_WINDOW_S, _RANGE_DB = 0.032, 60.0
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }}
+body {{ margin: 1.5rem }} .wide {{ overflow-x: auto }} table {{ border-collapse: collapse }}
+th, td {{ padding: .4rem .6rem; text-align: left; vertical-align: top; border-top: 1px solid #8886 }}
+th {{ font-weight: 600 }} small {{ opacity: .75 }} audio {{ width: 180px; display: block }}
+img {{ display: block; max-width: 180px }}
+</style>
+<h1>{title}</h1><p>{said}</p><div class="wide"><table><thead><tr><th>made of</th>{heads}</tr></thead>
+<tbody>{rows}</tbody></table></div></html>
+"""
+
+
+def page(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], title: str) -> str:
+    """Return the page.
+
+    Args:
+        root: of the dataset.
+        shard_rows: of it, and of the pictures from outside.
+        cards: of the sets, in the order of the columns; a row is what they have in common, its id.
+        title: of the page.
+    """
+    sets = [_Set(root, card) for card in cards]
+    first = sets[0].rows if sets else {}
+    ids = list(first)[:_MOST_ROWS]
+    pictures = _pictures(root, shard_rows, cards[0], [first[each] for each in ids]) if ids else {}
+    heads = "".join(_head(card) for card in cards)
+    rows = "".join(_row(first[each], pictures.get(each), [one.cell(each) for one in sets]) for each in ids)
+    shown = f"{len(ids)} of {len(first)}" if len(first) > len(ids) else str(len(ids))
+    return _PAGE.format(
+        title=escape(title), said=f"{shown} prompts, {len(cards)} ways to a sound.", heads=heads, rows=rows
+    )
+
+
+def _head(card: GeneratedCard) -> str:
+    wanted, of = card.wanted, card.wanted.making
+    near = "" if card.mean_score is None else f"<br>cosine to the vector {card.mean_score:.3f}"
+    way = wanted.translator.name if wanted.translator else wanted.via
+    return (
+        f"<th>{escape(wanted.name)}<br><small>{escape(way)} · {escape(wanted.generator.name)}<br>{of.steps} "
+        f"steps, guidance {of.guidance:g}, seed {of.seed}{near}</small></th>"
+    )
+
+
+def _row(row: Mapping[str, object], picture: str | None, cells: Sequence[str]) -> str:
+    shown = f'<img alt="" src="{picture}">' if picture else ""
+    said = escape(str(row["caption"]))
+    return f"<tr><td>{shown}<small>{said}</small></td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+class _Set:
+    """The sounds of one NAME, by the id of what they were made of."""
+
+    def __init__(self, root: Root, card: GeneratedCard) -> None:
+        wanted = card.wanted
+        shards = Prompts(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
+        self.rows = {row["id"]: row for row in table_rows(root, wanted.name, shards)}
+        kept = {row["key"] for row in list(self.rows.values())[: 4 * _MOST_ROWS]}
+        self._sounds = {
+            key: data
+            for shard in shards
+            if any(place_of(key, wanted.making.shard_sounds)[0] == shard.number for key in kept)
+            for key, data in sounds_of(root, wanted.name, shard)
+            if key in kept
+        }
+
+    def cell(self, row_id: str) -> str:
+        """Return a player above a spectrogram, or why there is none."""
+        row = self.rows.get(row_id)
+        if row is None:
+            return "<small>not asked for</small>"
+        if (data := self._sounds.get(row["key"])) is None:
+            return f"<small>{escape(row['outcome'])} {escape(row['reason'])}</small>"
+        kind = "flac" if data[:4] == b"fLaC" else "wav"
+        score = "" if row["score"] is None else f"<small>{row['score']:.3f}</small>"
+        sound = base64.b64encode(data).decode()
+        return (
+            f'<audio controls preload="none" src="data:audio/{kind};base64,{sound}"></audio>'
+            f'<img alt="spectrogram" src="{spectrogram(*decoded(data))}">{score}'
+        )
+
+
+def spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
+    """Return the picture of a sound, time to the right and pitch upwards, as a data: URI of a PNG."""
+    from PIL import Image
+
+    size = max(16, int(_WINDOW_S * rate_hz))
+    padded_T = np.pad(wave_T, (0, max(0, size - len(wave_T))))
+    frames_FN = np.lib.stride_tricks.sliding_window_view(padded_T, size)[:: size // 2]
+    level_FK = 20 * np.log10(np.abs(np.fft.rfft(frames_FN * np.hanning(size), axis=1)) + 1e-9)
+    shade_FK = np.clip((level_FK - level_FK.max() + _RANGE_DB) / _RANGE_DB, 0, 1)
+    image = Image.fromarray((255 * shade_FK.T[::-1]).astype(np.uint8)).resize(_SPECTROGRAM_PX)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _pictures(
+    root: Root, shard_rows: int, card: GeneratedCard, rows: Sequence[Mapping[str, object]]
+) -> dict[str, str]:
+    """Return the thumbnails of rows that have a picture, by id."""
+    found: dict[str, str] = {}
+    for kind, place in (("row", root), ("picture", _outside(root, card))):
+        keys = {str(row["source_key"]): str(row["id"]) for row in rows if row["prompt"] == kind}
+        for number in sorted({place_of(key, shard_rows)[0] for key in keys}):
+            if not place.exists(f"media/{number:05d}.tar"):
+                continue
+            here = {key for key in keys if place_of(key, shard_rows)[0] == number}
+            for key, of in media.members(place, number, here).items():
+                if (small := media.thumbnail(of)) is not None:
+                    found[keys[key]] = small
+    return found
+
+
+def _outside(root: Root, card: GeneratedCard) -> Root:
+    return Root.at(f"{root.url}/{pictures_folder(card.wanted.asked.pictures or '')}")

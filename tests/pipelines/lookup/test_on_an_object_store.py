@@ -1,0 +1,28 @@
+import pytest
+
+from pipelines.lookup.search import Lookup
+from pipelines.storage import Root
+from schemas.query import Query
+
+
+@pytest.fixture
+def bucket(root, object_store, tmp_path, monkeypatch):
+    """The root in a bucket; what is kept of it on this machine goes with the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bucket = Root.at(f"{object_store}/tiny")
+    bucket.fs.put(root.path(""), bucket.path(""), recursive=True)
+    return bucket
+
+
+def test_a_bucket_answers_as_the_folder_does(bucket, lookup, dataset, version):
+    """Indices are fetched once and mapped; rows, filters, vectors and media are read from the bucket."""
+    remote = Lookup.open(bucket, dataset, version)
+    asked = [
+        Query(key="000004"),
+        Query(key="000004", distinct=True, vectors=True, k=1000),
+        Query(key="000023", into="clap_audio", only={"languages": ["en"], "min_side_px": 64}),
+    ]
+
+    assert lookup.answers(asked) == remote.answers(asked)
+    for key, medium in (("000004", "picture"), ("000022", "sound")):
+        assert lookup.media(key, medium) == remote.media(key, medium)
