@@ -1,0 +1,116 @@
+"""Answer over HTTP: an API, clip-retrieval's paths, and a page to search with.
+
+echolens serve /data/animals
+echolens serve /data/animals --port 9000 --replicas 4 --no-page
+ECHOLENS_TOKEN=$(openssl rand -hex 32) echolens serve /data/animals --host 0.0.0.0 --token-env ECHOLENS_TOKEN
+
+Only this machine can ask, unless --host says otherwise. A version that is published meanwhile is served
+without a restart. Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jobs.job import load, run
+from pipelines import versions
+from pipelines.engine import Session
+from pipelines.errors import ConfigError
+from pipelines.pin import in_set
+from pipelines.storage import Root
+from schemas.dataset import Dataset
+
+if TYPE_CHECKING:
+    from pipelines.serve.settings import Settings
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serve a dataset until a signal ends it."""
+    asked = _parser().parse_args(argv)
+    from pipelines.serve.door import check_free
+
+    dataset = load(asked.target)
+    root = Root.at(dataset.root)
+    dataset = in_set(root, dataset, asked.set)
+    # Before Ray is started: what is not there cannot be served.
+    version = versions.of_set(root, dataset.encode.set)
+    settings = _settings(asked, dataset)
+    check_free(settings)
+    stop = threading.Event()
+    # While Ray is up, what its processes print goes to stderr; this line is the result.
+    told = sys.stdout
+    with Session() as session:
+        session.start()
+        # Ray has handlers of its own, which end the process as if it had crashed.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        from pipelines.serve.app import serving
+
+        with serving(dataset, settings) as address:
+            what = "the page and the API" if settings.page else "the API"
+            print(f"{dataset.name}, version {version.number}: {what} at {address}", file=told, flush=True)
+            stop.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="echolens serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at; this machine alone if not given"
+    )
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--replicas", type=int, default=1, help="processes that search; they share one index")
+    parser.add_argument(
+        "--token-env", metavar="NAME", help="variable that holds the token to ask every client for"
+    )
+    parser.add_argument(
+        "--allow-image-urls", action="store_true", help="let queries name a picture on the web"
+    )
+    parser.add_argument(
+        "--allow-private-image-urls", action="store_true", help="also at addresses that are not public"
+    )
+    parser.add_argument("--rate", type=float, default=50, help="requests a second of one client; 0 for any")
+    parser.add_argument("--poll-s", type=float, default=5, help="seconds between looks for another version")
+    parser.add_argument("--no-page", action="store_true", help="the API alone")
+    parser.add_argument("--set", help="the set of vectors to serve; that of the newest build if not given")
+    return parser
+
+
+def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
+    from pipelines.serve.settings import Limits, Settings
+
+    token = None
+    if asked.token_env:
+        token = os.environ.get(asked.token_env)
+        if not token:
+            raise ConfigError(f"{asked.token_env} is not set; put the token there, or leave --token-env out")
+    urls = asked.allow_image_urls or asked.allow_private_image_urls
+    if asked.allow_image_urls and dataset.contact is None:
+        raise ConfigError(
+            "pictures on the web are asked for with a contact and the dataset has none; "
+            "add `contact:` to its file and build again, or leave --allow-image-urls out"
+        )
+    return Settings.with_token(
+        token,
+        host=asked.host,
+        port=asked.port,
+        replicas=asked.replicas,
+        allow_image_urls=urls,
+        allow_private_image_urls=asked.allow_private_image_urls,
+        contact=dataset.contact,
+        page=not asked.no_page,
+        poll_s=asked.poll_s,
+        limits=Limits(requests_a_s=asked.rate),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

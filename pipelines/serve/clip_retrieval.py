@@ -1,0 +1,124 @@
+"""The paths of clip-retrieval's back end, so that its client and its front end find their rows here.
+
+An index of theirs is a dataset of ours: `modality` picks its column of pictures or of captions. Every column
+can be named as an index, too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import Base64Bytes, BaseModel, Field
+
+from pipelines.serve.document import body_of, refusals
+from pipelines.serve.media import Pictures
+from pipelines.serve.questions import read
+from pipelines.serve.refusals import RefusedError
+from schemas.query import MOST_HITS, Hit, Query
+from schemas.vectors import COLUMNS, Column
+
+if TYPE_CHECKING:
+    from pipelines.serve.search import Search
+
+_TAGS: list[str | Enum] = ["clip-retrieval"]
+_COLUMNS: dict[str, Column] = {"image": "clip_image", "text": "clip_text"}
+
+
+class Knn(BaseModel):
+    """What clip-retrieval asks. Its models of safety and taste are not here: those keys change nothing."""
+
+    text: str | None = Field(None, max_length=5_000)
+    image: Base64Bytes | None = None
+    image_url: str | None = Field(None, max_length=2_000)
+    embedding_input: tuple[float, ...] | None = None
+    modality: Literal["image", "text"] = "image"
+    num_images: int = Field(100, ge=1)
+    num_result_ids: int | None = Field(
+        None, ge=1, description="results; the first num_images say what they are"
+    )
+    indice_name: str | None = Field(None, description="one of /indices-list; the dataset if not given")
+    deduplicate: bool = False
+
+
+class Ids(BaseModel):
+    """Rows that clip-retrieval wants to know more of."""
+
+    ids: list[int] = Field(max_length=MOST_HITS)
+    indice_name: str | None = None
+
+
+BODIES = (Knn, Ids)
+
+
+def add(app: FastAPI, search: Search) -> None:
+    """Add clip-retrieval's paths to an application."""
+
+    @app.get("/indices-list", responses=refusals(), tags=_TAGS)
+    async def indices() -> list[str]:
+        """Return the names of what can be searched: the dataset, and its columns."""
+        return [search.name, *search.columns]
+
+    @app.post(
+        "/metadata",
+        response_model=list[dict[str, Any]],
+        responses=refusals(400, 404, 422),
+        openapi_extra=body_of(Ids, {"two rows": {"value": {"ids": [12, 2007]}}}),
+        tags=_TAGS,
+    )
+    async def metadata(request: Request) -> JSONResponse:
+        """Return what rows say."""
+        asked = read(Ids, await request.body())
+        _column(search, asked.indice_name, "image")
+        said = await search.rows(asked.ids)
+        return JSONResponse([{"id": id_, "metadata": row} for id_, row in zip(asked.ids, said, strict=True)])
+
+    _add_knn(app, search)
+
+
+def _add_knn(app: FastAPI, search: Search) -> None:
+    pictures = Pictures(search.settings)
+
+    @app.post(
+        "/knn-service",
+        response_model=list[dict[str, Any]],
+        responses=refusals(400, 404, 422),
+        openapi_extra=body_of(Knn, {"text": {"value": {"text": "a dog", "num_images": 5}}}),
+        tags=_TAGS,
+    )
+    async def knn(request: Request) -> JSONResponse:
+        """Return the rows nearest to a text, picture or vector, as clip-retrieval's client wants them."""
+        asked = read(Knn, await request.body())
+        into = _column(search, asked.indice_name, asked.modality)
+        # As there: of several that are given, the first of these counts.
+        what: dict[str, Any]
+        if asked.text:
+            what = {"text": asked.text}
+        elif asked.image or asked.image_url:
+            what = {"image": asked.image or await pictures.get(asked.image_url or "")}
+        elif asked.embedding_input:
+            what = {"vector": asked.embedding_input}
+        else:
+            raise RefusedError(422, "give one of text, image, image_url and embedding_input")
+        wanted = min(asked.num_result_ids or asked.num_images, MOST_HITS)
+        query = Query.model_construct(**what, into=into, k=wanted, distinct=asked.deduplicate)
+        answer = await search.answer(query)
+        return JSONResponse([_result(hit, n < asked.num_images) for n, hit in enumerate(answer.hits)])
+
+
+def _column(search: Search, name: str | None, modality: str) -> Column:
+    if name in (None, "", search.name):
+        return _COLUMNS[modality]
+    found = next((column for column in COLUMNS if column == name), None)
+    if found is None:
+        raise RefusedError(422, "there is no such indice_name; /indices-list has them")
+    return found
+
+
+def _result(hit: Hit, whole: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": int(hit.key), "similarity": hit.score}
+    if whole:
+        found |= hit.model_dump(include={"url", "caption", "key", "licence", "page_url", "attribution"})
+    return found

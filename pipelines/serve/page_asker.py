@@ -1,0 +1,172 @@
+"""The functions behind the events of the search: what was entered -> a query -> the page's HTML."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+from pydantic import ValidationError
+
+from pipelines.errors import ConfigError, EcholensError
+from pipelines.serve import page_view
+from pipelines.serve.media import check
+from pipelines.serve.page_service import Service
+from pipelines.serve.page_view import Question
+from pipelines.serve.page_ways import COLUMN_WORDS, Asks, ways
+from pipelines.serve.refusals import refusal
+from pipelines.serve.refusals import sentence as refused
+from pipelines.serve.settings import Limits
+from schemas.query import Only, Query
+from schemas.vectors import Column
+
+_NOTHING: Mapping[Asks, str] = {
+    "text": "nothing is written; say in a few words what to look for",
+    "picture": "no picture is there; drop one first",
+    "sound": "no sound is there; drop or record one first",
+    "key": "no row was named; choose one that was found",
+}
+
+_log = logging.getLogger("ray.serve")
+
+Event = Callable[..., Coroutine[Any, Any, list[Any]]]
+
+
+class Fields(NamedTuple):
+    """What a person has entered, or the components where it is entered."""
+
+    question: Any
+    words: Any
+    picture: Any
+    sound: Any
+    into: Any
+    via: Any
+    sources: Any
+    languages: Any
+    side_px: Any
+    count: Any
+    distinct: Any
+
+
+class Asker:
+    """Asks a service what a person asks on the page.
+
+    Args:
+        service: that answers.
+        limits: of the pictures and sounds that are taken.
+    """
+
+    def __init__(self, service: Service, limits: Limits) -> None:
+        self._service = service
+        self._limits = limits
+
+    async def opened(self) -> list[Any]:
+        """Return the choices of the search for someone who opens the page."""
+        about = await self._service.about()
+        sources = gr.CheckboxGroup(choices=list(about.sources), visible=len(about.sources) > 1)
+        return [*await self._choices("text", None, None), sources]
+
+    def asks(self, kind: Asks) -> Event:
+        """Return the event that asks what is entered, as a kind of question."""
+
+        async def ask(*entered: Any) -> list[Any]:
+            return await self._asked(Fields(*entered)._replace(question=Question(kind)))
+
+        return ask
+
+    def turned(self, kind: Asks) -> Event:
+        """Return the event of a turn to another kind of question: where that can lead."""
+
+        async def turn(into: Column | None, via: str | None) -> list[Any]:
+            return await self._choices(kind, into, via)
+
+        return turn
+
+    async def again(self, *entered: Any) -> list[Any]:
+        """Ask the same question in another place, or under other filters."""
+        fields = Fields(*entered)
+        kind = fields.question.asks
+        there = {"text": (fields.words or "").strip(), "picture": fields.picture, "sound": fields.sound}
+        if not there.get(kind, fields.question.key):
+            return [gr.skip(), fields.question, *await self._choices(kind, fields.into, fields.via)]
+        return await self._asked(fields)
+
+    async def more(self, event: gr.EventData, *entered: Any) -> list[Any]:
+        """Ask for rows like one that was found."""
+        key, caption, kind = (str(getattr(event, name, "")) for name in ("key", "caption", "kind"))
+        question = Question("key", key, caption, pictured=kind in ("image", "clip"))
+        return await self._asked(Fields(*entered)._replace(question=question))
+
+    async def _choices(self, kind: Asks, wanted: Column | None, via: str | None) -> list[Any]:
+        """Return the columns and translators to choose from, and why not the rest."""
+        possible = ways(await self._service.about(), kind)
+        into = possible.best(kind, wanted)
+        names = possible.crossings.get(into, ()) if into else ()
+        return [
+            gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in possible.columns], value=into),
+            gr.Dropdown(choices=list(names), value=possible.through(into, via), visible=bool(names)),
+            page_view.why_not(possible.why_not),
+        ]
+
+    async def _asked(self, fields: Fields) -> list[Any]:
+        kind = fields.question.asks
+        choices = await self._choices(kind, fields.into, fields.via)
+        try:
+            html = await self._answered(fields)
+        except ValidationError as error:
+            html = page_view.sentence(refused(error))
+        except EcholensError as error:
+            html = page_view.sentence(refusal(error)[1])
+        except Exception:
+            # Whoever asks cannot mend it; whoever serves finds it in the log.
+            _log.exception("a question of the page failed")
+            html = page_view.sentence(
+                "something went wrong in the service, and its log says what; ask again later"
+            )
+        return [html, fields.question, *choices]
+
+    async def _answered(self, fields: Fields) -> str:
+        possible = ways(await self._service.about(), fields.question.asks)
+        into = possible.best(fields.question.asks, fields.into)
+        if into is None:
+            raise ConfigError("this dataset has no index; build it with an encoder to search it")
+        entered = _entered(fields)
+        if not entered:
+            raise ConfigError(_NOTHING[fields.question.asks])
+        query = Query(
+            **entered,
+            into=into,
+            via=possible.through(into, fields.via),
+            k=fields.count,
+            only=_only(fields),
+            distinct=bool(fields.distinct),
+        )
+        check(query, self._limits)
+        return page_view.hits(await self._service.answer(query), fields.question, query)
+
+
+def _entered(fields: Fields) -> dict[str, Any]:
+    """Return the one thing that is asked, as a query names it; empty if it is not there."""
+    kind = fields.question.asks
+    if kind == "key":
+        return {"key": fields.question.key}
+    if kind == "text":
+        return {"text": fields.words} if fields.words and fields.words.strip() else {}
+    file = fields.picture if kind == "picture" else fields.sound
+    if not file:
+        return {}
+    # Gradio has checked that the file is one that was uploaded to it.
+    try:
+        data = Path(file["path"]).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"the {kind} is no longer here; drop it again") from None
+    return {"image" if kind == "picture" else "sound": base64.b64encode(data)}
+
+
+def _only(fields: Fields) -> Only:
+    languages = tuple(part for part in re.split(r"[\s,;]+", fields.languages or "") if part)
+    return Only(sources=tuple(fields.sources or ()), languages=languages, min_side_px=fields.side_px or None)

@@ -1,0 +1,183 @@
+"""The search on the page: a question in words, a picture or a sound; where to look; what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from pipelines.serve import page_view
+from pipelines.serve.page_asker import Asker, Fields
+from pipelines.serve.page_view import Question
+from pipelines.serve.page_ways import Asks
+from schemas.query import MOST_HITS
+
+_TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture"), ("sound", "Sound"))
+_COUNTS = (12, 24, 48, 96, MOST_HITS)
+_COUNT = 24
+_MOST_CHARS = 1_000
+
+# Gradio gives every radio button a group of its own, in which the arrows lead nowhere.
+# Sounds play one at a time. "More like this" leads to the hits that come: the focus says what is new.
+_ON_HITS = """
+let led = false;
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button.more');
+  if (!button) return;
+  led = true;
+  trigger('more', {...button.dataset});
+});
+element.addEventListener('play', (event) => {
+  for (const other of element.querySelectorAll('audio')) if (other !== event.target) other.pause();
+}, true);
+document.addEventListener('keydown', (event) => {
+  const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+  if (!step || !event.target.matches('#into input')) return;
+  const all = [...document.querySelectorAll('#into input')];
+  const next = all[(all.indexOf(event.target) + step + all.length) % all.length];
+  event.preventDefault();
+  next.focus();
+  next.click();
+});
+watch('value', () => {
+  const title = element.querySelector('h2');
+  if (!led || !title) return;
+  led = false;
+  title.focus({preventScroll: true});
+  title.scrollIntoView({block: 'start'});
+});
+"""
+
+
+def search(asker: Asker) -> list[Any]:
+    """Lay the search out in the page that is being made.
+
+    Args:
+        asker: answers its events.
+
+    Returns:
+        The components that `Asker.opened` fills when someone opens the page, in its order.
+    """
+    question = gr.State(Question())
+    tabs, (words, go, picture, sound) = _questions()
+    with gr.Row(elem_classes="where"):
+        into = gr.Radio([], label="Search in", elem_id="into", scale=3)
+        via = gr.Dropdown(
+            [], label="By way of", elem_id="via", visible=False, scale=1, min_width=220, filterable=False
+        )
+    why_not = gr.HTML("", elem_id="why-not", apply_default_css=False)
+    narrowed = _filters()
+    found = gr.HTML(
+        page_view.nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
+    )
+
+    fields = Fields(question, words, picture, sound, into, via, *narrowed)
+    asking: dict[Asks, list[Any]] = {
+        "text": [words.submit, go.click],
+        "picture": [picture.upload],
+        "sound": [sound.upload, sound.stop_recording],
+    }
+    _ask(asker, asking, fields, [found, question, into, via, why_not])
+    for kind, tab in tabs.items():
+        tab.select(
+            asker.turned(kind),
+            [into, via],
+            [into, via, why_not],
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+    return [into, via, why_not, fields.sources]
+
+
+def _ask(asker: Asker, asking: Mapping[Asks, list[Any]], fields: Fields, shown: list[Any]) -> None:
+    """Say which events ask, with what is entered, and what the answers fill."""
+    found = shown[0]
+    how: dict[str, Any] = {
+        "show_progress": "minimal",
+        "show_progress_on": [found],
+        "api_visibility": "private",
+        # However it is asked, a question takes one of the same places.
+        "concurrency_id": "questions",
+        # A second question while the first is on its way is asked once that is answered.
+        "trigger_mode": "always_last",
+        # Pictures and sounds stay files; whoever encodes them reads them, under the service's limits.
+        "preprocess": False,
+    }
+    entered = list(fields)
+    for kind, events in asking.items():
+        gr.on(events, asker.asks(kind), entered, shown, **how)
+    found.more(asker.more, entered, shown, **how)
+    narrowing = [
+        fields.into.input,
+        fields.via.input,
+        fields.sources.input,
+        fields.languages.submit,
+        fields.side_px.submit,
+        fields.count.input,
+        fields.distinct.input,
+    ]
+    gr.on(narrowing, asker.again, entered, shown, **how)
+
+
+def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
+    tabs: dict[Asks, Any] = {}
+    with gr.Tabs(elem_id="asks"):
+        for kind, label in _TABS:
+            tabs[kind] = gr.Tab(label, id=kind)
+    with tabs["text"], gr.Row(elem_classes="words"):
+        words = gr.Textbox(
+            label="Words",
+            show_label=False,
+            container=False,
+            placeholder="the sound of a bell",
+            max_length=_MOST_CHARS,
+            max_lines=1,
+            autofocus=True,
+            elem_id="words",
+            scale=8,
+            html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="search"),
+        )
+        go = gr.Button("Search", variant="primary", elem_id="go", scale=1, min_width=120)
+    with tabs["picture"]:
+        picture = gr.Image(
+            type="filepath",
+            sources=["upload", "clipboard"],
+            label="Picture to ask with",
+            show_label=False,
+            buttons=[],
+            height=220,
+            elem_id="picture",
+        )
+    with tabs["sound"]:
+        sound = gr.Audio(
+            type="filepath",
+            sources=["upload", "microphone"],
+            label="Sound to ask with",
+            show_label=False,
+            buttons=[],
+            editable=False,
+            elem_id="sound",
+            waveform_options=gr.WaveformOptions(waveform_color="#9fc3cb", waveform_progress_color="#0b6b7f"),
+        )
+    return tabs, (words, go, picture, sound)
+
+
+def _filters() -> tuple[Any, Any, Any, Any, Any]:
+    """Lay out what narrows a search; in the order of `Fields`."""
+    with gr.Accordion("Filters", open=False, elem_id="filters"):
+        sources = gr.CheckboxGroup([], label="Lists (all, if none is ticked)")
+        with gr.Row():
+            languages = gr.Textbox(label="Languages", placeholder="en, de", max_length=200, min_width=140)
+            side_px = gr.Number(
+                label="Shorter side at least, px",
+                value=0,
+                minimum=0,
+                maximum=100_000,
+                precision=0,
+                min_width=140,
+            )
+            count = gr.Dropdown(list(_COUNTS), value=_COUNT, label="Rows", filterable=False, min_width=140)
+        distinct = gr.Checkbox(label="Leave out near-duplicates of better rows")
+    return sources, languages, side_px, count, distinct

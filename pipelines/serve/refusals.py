@@ -1,0 +1,46 @@
+"""An error of ours -> a status and one sentence that says nothing of the machine."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import ValidationError
+
+from pipelines.errors import ConfigError, EcholensError, SpaceError
+from pipelines.lookup.rows import NoSuchRow
+
+_log = logging.getLogger("ray.serve")
+
+
+class RefusedError(EcholensError):
+    """A request that is answered with a status of its own."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+def refusal(error: EcholensError) -> tuple[int, str]:
+    """Return the status and the sentence for an error.
+
+    What the reader could have asked otherwise is said as it is. What is wrong here names paths: it goes to
+    the log, and the reader learns only that it is not their fault.
+    """
+    if isinstance(error, RefusedError):
+        return error.status, str(error)
+    if isinstance(error, NoSuchRow):
+        return 404, str(error)
+    if isinstance(error, ConfigError | SpaceError):
+        return 422, str(error)
+    _log.error("%s: %s", type(error).__name__, error)
+    return 503, "the dataset cannot be read at the moment; ask again later"
+
+
+def sentence(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a query, as one sentence."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if problem["type"] == "json_invalid":
+        return 'the body is not JSON; send an object such as {"text": "a dog barks"}'
+    key = ".".join(str(part) for part in problem["loc"]) or "the query"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[:1].lower()}{message[1:]}"

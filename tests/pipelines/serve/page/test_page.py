@@ -1,0 +1,42 @@
+"""The page as `echolens serve` brings it: its own deployment, which asks the searching one by its handle."""
+
+import httpx
+import pytest
+
+from tests.pipelines.serve.page.browser import ask, found, keys, member, opened
+from tests.pipelines.serve.running import serve
+
+
+def test_the_page_of_a_served_dataset(browser, built, served):
+    """Words, a dropped picture, more like this and a bad file go the whole way, to the replica and back."""
+    key, data = member(built, "jpg", 5)
+    with opened(browser, served.url) as page:
+        assert "bell" in ask(page, "the sound of a bell")[0].lower()
+        page.get_by_role("tab", name="Picture").click()
+        files = page.locator("#picture input[type=file]")
+        files.set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": data})
+        found(page, "pictures nearest to your picture")
+        assert key == keys(page)[0]
+        page.locator(".hit .more").first.click()
+        found(page, "pictures like this one")
+        assert key not in keys(page)
+        page.get_by_role("button", name="Filters").click()
+        page.get_by_label("Languages").fill("xx")
+        page.get_by_label("Languages").press("Enter")
+        page.get_by_role("alert").filter(has_text="No row has the language").wait_for()
+
+
+@pytest.mark.slow
+def test_behind_a_token(browser, built):
+    """A browser that gives the token as its password gets the page and its answers; another gets nothing."""
+    token = "correct-horse-battery-staple"
+    with serve(built.root, "--token-env", "PAGE_TOKEN", env={"PAGE_TOKEN": token}) as running:
+        refused = httpx.get(f"{running.url}/page/")
+        with opened(browser, running.url, http_credentials={"username": "any", "password": token}) as page:
+            ask(page, "a bell")
+            width = page.locator(".hit img").first.evaluate(
+                "image => image.decode().then(() => image.naturalWidth)"
+            )
+
+    assert 401 == refused.status_code
+    assert 64 < width

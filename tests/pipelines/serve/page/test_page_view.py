@@ -1,0 +1,116 @@
+"""How the page looks: on a narrow screen, in light and dark, with hostile rows."""
+
+import pytest
+
+from tests.pipelines.serve.page.browser import NARROW, ask, keep, listening, opened, together
+from tests.pipelines.serve.page.hostile import HOSTILE, Rows
+
+
+def test_a_narrow_screen_never_scrolls_sideways(browser, address, built, tmp_path):
+    """At 360 px every state of the page fits, and two hits stand side by side."""
+    with opened(browser, address, NARROW) as page:
+
+        def is_wider():
+            return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+        states = [is_wider()]
+        ask(page, "a bell with a very long and unbreakable " + "word" * 60)
+        states.append(is_wider())
+        page.get_by_role("button", name="Filters").click()
+        page.get_by_label("Languages").wait_for()
+        states.append(is_wider())
+        for kind in ("Picture", "Sound"):
+            page.get_by_role("tab", name=kind).click()
+            page.locator(f"#{kind.lower()}").wait_for()
+            states.append(is_wider())
+        left = page.locator(".hit").evaluate_all("all => all.slice(0, 2).map(hit => hit.offsetTop)")
+        page.get_by_role("tab", name="Words").click()
+        page.get_by_role("button", name="Filters").click()
+        ask(page, "a bell")
+        keep(page, "narrow", tmp_path)
+
+    assert [False] * 5 == states
+    assert left[0] == left[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(browser, address, scheme, tmp_path):
+    """All text stands out from what is behind it by 4.5 to 1, in light and in dark; a screenshot is kept."""
+    with opened(browser, address, color_scheme=scheme) as page:
+        ask(page, "a bell")
+        path = keep(page, scheme, tmp_path)
+        weak = page.evaluate(CONTRAST)
+
+    assert [] == weak
+    assert 20_000 < path.stat().st_size
+
+
+# The texts whose contrast to the nearest background is below 4.5; what lies on a picture is left out.
+CONTRAST = """() => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+  const brush = canvas.getContext('2d', {willReadFrequently: true});
+  const rgba = (colour) => {
+    brush.clearRect(0, 0, 1, 1);
+    brush.fillStyle = colour;
+    brush.fillRect(0, 0, 1, 1);
+    return [...brush.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgba(getComputedStyle(at).backgroundColor);
+      if (colour[3] > 200) return colour;
+    }
+    return rgba('white');
+  };
+  const weak = [];
+  const walk = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !element.checkVisibility({visibilityProperty: true})) continue;
+    if (element.closest('.unseen, .sr-only, style, script, svg')) continue;
+    const pair = [light(rgba(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (contrast < 4.5) weak.push([walk.currentNode.data.trim().slice(0, 40), contrast]);
+  }
+  return weak;
+}"""
+
+
+def test_the_dataset_and_its_report(page, address):
+    """The page says which version answers and how well its indices find, and leads to the report."""
+    about = page.get_by_role("region", name="Indices").inner_text()
+    with page.context.expect_page() as opening:
+        page.get_by_role("link", name="Report").click()
+    report = opening.value
+
+    assert "clap_audio" in about
+    assert "Version 1" in page.locator("header.top").inner_text()
+    assert "this one" in page.get_by_role("region", name="Versions").inner_text()
+    assert f"{address}/v1/report" == report.url
+    assert report.locator("h1").is_visible()
+    assert report.evaluate("window.opener") is None
+
+
+def test_hostile_rows_are_text(browser):
+    """Markup, scripts and templates in what a list says are shown as they are; links are http(s)."""
+    from pipelines.serve.page import page
+    from pipelines.serve.settings import Limits
+
+    with listening(together(page(Rows(), "/page", Limits()))) as address, opened(browser, address) as shown:
+        ask(shown, HOSTILE)
+        links = shown.locator(".hit a").evaluate_all("all => all.map(a => [a.protocol, a.host, a.rel])")
+        inside = shown.evaluate(
+            "document.querySelectorAll('#found :is(script, iframe, b, [onerror], [src=x])').length"
+        )
+        caption = shown.locator(".says").first.text_content()
+        name = shown.locator("h1").text_content()
+        shown.locator(".more").first.click()
+        shown.get_by_text("pictures like this one").wait_for()
+
+    assert HOSTILE[:20] == caption[:20] == name[:20]
+    assert "${alert(3)}{{constructor}}" in caption
+    assert [["https:", "x.example", "noopener noreferrer nofollow"]] * 3 == links
+    assert 0 == inside

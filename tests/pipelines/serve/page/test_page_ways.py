@@ -1,0 +1,81 @@
+"""Which columns a kind of question can search, and what is said of the others."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pipelines.serve.page_ways import ways
+
+ALL = ("clip_image", "clap_audio", "clip_text", "clap_text")
+TO_SOUNDS = ("clip_image", "clap_audio", "to-sounds")
+TO_PICTURES = ("clap_audio", "clip_image", "to-pictures")
+
+
+def about(columns, *translators):
+    """What a service says, as far as it decides where a question can lead."""
+    cards = [SimpleNamespace(source=source, target=target, name=name) for source, target, name in translators]
+    return SimpleNamespace(columns=dict.fromkeys(columns), translators=cards, version=3)
+
+
+@pytest.mark.parametrize(
+    ("asks", "translators", "columns"),
+    [
+        pytest.param("text", (), ALL, id="words-anywhere"),
+        pytest.param("key", (), ALL, id="a-row-anywhere"),
+        pytest.param("picture", (), ("clip_image", "clip_text"), id="a-picture-in-its-own-space"),
+        pytest.param("sound", (), ("clap_audio", "clap_text"), id="a-sound-in-its-own-space"),
+        pytest.param("picture", (TO_SOUNDS,), ALL, id="a-picture-by-a-translator"),
+        pytest.param("sound", (TO_PICTURES,), ALL, id="a-sound-by-a-translator"),
+        pytest.param("sound", (TO_SOUNDS,), ("clap_audio", "clap_text"), id="a-translator-the-other-way"),
+    ],
+)
+def test_only_columns_in_reach_are_choices(asks, translators, columns):
+    """A question stays in its own space, unless a translator leads out of it."""
+    assert columns == ways(about(ALL, *translators), asks).columns
+
+
+def test_a_translator_is_named_where_one_is_needed():
+    """Sounds take one from a picture, its own space none; the first is taken where none is wanted."""
+    found = ways(about(ALL, TO_SOUNDS, ("clip_text", "clap_text", "other")), "picture")
+
+    assert ("to-sounds", "other") == found.crossings["clap_audio"]
+    assert "to-sounds" == found.through("clap_audio", None)
+    assert "other" == found.through("clap_audio", "other")
+    assert found.through("clip_image", "other") is None
+
+
+@pytest.mark.parametrize(
+    ("asks", "columns", "best"),
+    [
+        pytest.param("text", ALL, "clip_image", id="words"),
+        pytest.param("sound", ALL, "clap_audio", id="sound"),
+        pytest.param("text", ("clap_text", "clap_audio"), "clap_audio", id="without-pictures"),
+        pytest.param("picture", ("clap_audio",), None, id="nothing-in-reach"),
+        pytest.param("text", (), None, id="no-index"),
+    ],
+)
+def test_the_column_that_suits_a_question(asks, columns, best):
+    """What was chosen stays where it can; else media of the question's own kind come first."""
+    found = ways(about(columns), asks)
+
+    assert best == found.best(asks, None)
+    assert (found.columns[-1] if found.columns else None) == found.best(asks, (found.columns or (None,))[-1])
+
+
+@pytest.mark.parametrize(
+    ("asks", "columns", "sentence"),
+    [
+        pytest.param("text", ALL, "", id="all-in-reach"),
+        pytest.param(
+            "picture",
+            ALL,
+            "A picture cannot search sounds or captions (CLAP): that takes a translator from clip to clap, "
+            "and none is here. `echolens train` makes one.",
+            id="no-translator",
+        ),
+        pytest.param("text", ALL[:3], "Version 3 has no index of captions (CLAP).", id="no-index"),
+    ],
+)
+def test_why_not(asks, columns, sentence):
+    """What is missing from the choices is said, and what to do."""
+    assert sentence == ways(about(columns), asks).why_not

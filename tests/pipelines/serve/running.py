@@ -1,0 +1,80 @@
+"""`echolens serve` in a process of its own, as a person runs it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from pipelines.storage import Root
+
+STARTS_WITHIN_S = 150
+ENDS_WITHIN_S = 40
+
+
+@dataclass
+class Served:
+    """A service that runs."""
+
+    url: str
+    root: Root
+    process: subprocess.Popen
+    said: str
+
+    def replicas(self):
+        """Return the processes that search."""
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        return [one for one in below if "ServeReplica" in _title(one) and ":Service" in _title(one)]
+
+
+def _title(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def free_port():
+    """Return a port that nobody listens at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@contextmanager
+def serve(root, *options, env=None):
+    """Run `echolens serve` until the block ends; by SIGTERM, and it must end well."""
+    port = free_port()
+    errors = Path(str(root) + ".stderr")
+    with errors.open("w") as told:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "echolens", "serve", str(root), "--port", str(port), *options],
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            env=os.environ | (env or {}),
+        )
+        timer = time.monotonic() + STARTS_WITHIN_S
+        os.set_blocking(process.stdout.fileno(), False)
+        said = ""
+        while "http" not in said:
+            assert process.poll() is None, errors.read_text()
+            assert time.monotonic() < timer, errors.read_text()
+            time.sleep(0.05)
+            said += process.stdout.readline() or ""
+        try:
+            yield Served(re.search(r"http://\S+", said)[0], Root.at(str(root)), process, said)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                ended = process.wait(ENDS_WITHIN_S)
+            finally:
+                process.kill()
+        assert 0 == ended, errors.read_text()

@@ -1,0 +1,126 @@
+"""The page's requests reach its own server, and its answers come back as they are."""
+
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from pipelines.serve.forward import Forward
+from pipelines.serve.gate import Gate
+from pipelines.serve.settings import Limits, Settings
+from tests.pipelines.serve.running import free_port
+
+pytestmark = pytest.mark.anyio
+PAUSE_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def inner():
+    """A server that says what it was asked, or sends a stream of events; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(201)
+            self.send_header("X-Asked", f"{self.path} {self.headers['Host']} {self.headers['X-Own']}")
+            self.send_header("Set-Cookie", "a=1")
+            self.send_header("Set-Cookie", "b=2")
+            self.end_headers()
+            self.wfile.write(body[::-1])
+
+        def do_GET(self):
+            self.send_response(302 if self.path == "/page/away" else 200)
+            self.send_header("Location", "/page/")
+            self.end_headers()
+            for number in range(3):
+                self.wfile.write(f"data: {number}\n\n".encode())
+                self.wfile.flush()
+                time.sleep(PAUSE_S)
+
+        def log_message(self, *_):
+            pass
+
+        def handle(self):
+            with suppress(ConnectionError):
+                super().handle()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+async def through(to, method, path, **more):
+    """Send a request through; return the answer."""
+    forward = Forward(to)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(forward), base_url="http://page.example"
+    ) as client:
+        told = await client.request(method, path, **more)
+    await forward.close()
+    return told
+
+
+async def test_what_is_sent_and_what_comes_back_stay_as_they_are(inner):
+    """Path as it was encoded, host, headers and body; of the answer every cookie."""
+    sent = {"content": b"abc", "headers": {"X-Own": "yes", "Connection": "close"}}
+    told = await through(inner, "POST", "/page/a%2Fb?c=%20d", **sent)
+
+    assert (201, b"cba") == (told.status_code, told.content)
+    assert "/page/a%2Fb?c=%20d page.example yes" == told.headers["x-asked"]
+    assert ["a=1", "b=2"] == told.headers.get_list("set-cookie")
+
+
+async def test_a_redirect_is_the_clients_to_follow(inner):
+    """It is not followed on the way."""
+    assert 302 == (await through(inner, "GET", "/page/away")).status_code
+
+
+async def test_events_come_as_they_happen(inner):
+    """Nothing waits for the end of a stream."""
+    came = []
+
+    async def send(message):
+        came.append((time.perf_counter(), message.get("body", b"")))
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    scope = {"type": "http", "method": "GET", "raw_path": b"/page/events", "query_string": b"", "headers": []}
+    forward = Forward(inner)
+    await forward(scope, receive, send)
+    await forward.close()
+    times = [at for at, body in came if body]
+
+    assert 3 == len(times)
+    assert 1.5 * PAUSE_S < times[-1] - times[0]
+
+
+async def test_a_page_that_is_not_there_is_said_to_be_missing():
+    """It comes back: Serve starts it again."""
+    told = await through(f"http://127.0.0.1:{free_port()}", "GET", "/page/")
+
+    assert 503 == told.status_code
+    assert "retry-after" in told.headers
+
+
+async def test_a_refusal_of_the_gate_is_not_mistaken_for_a_missing_page(inner):
+    """An upload that grows over the limit on its way is told so."""
+
+    async def chunks():
+        for _ in range(20):
+            yield bytes(100)
+
+    forward = Forward(inner)
+    gate = Gate(forward, Settings(host="0.0.0.0", limits=Limits(body_bytes=1000)))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(gate), base_url="http://page.example"
+    ) as client:
+        told = await client.post("/page/upload", content=chunks())
+    await forward.close()
+
+    assert 413 == told.status_code
