@@ -51,8 +51,13 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def submit(
-    address: str, verb: str, target: str, overrides: Sequence[str] = (), flags: Sequence[str] = ()
+def submit(  # noqa: PLR0913, PLR0917
+    address: str,
+    verb: str,
+    target: str,
+    overrides: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    files: Sequence[Path] = (),
 ) -> int:
     """Run `echolens VERB` on a cluster, print its log, and return its exit code.
 
@@ -62,6 +67,7 @@ def submit(
         target: the dataset's file or root; the root must be absolute or a URL.
         overrides: key.path=value.
         flags: options of the verb.
+        files: that travel too, each under its own name beside our packages.
 
     Raises:
         ConfigError: the root is not one that every node sees, or no cluster answers there.
@@ -69,6 +75,8 @@ def submit(
     """
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
         staged = stage(target, overrides, Path(folder))
+        for file in files:
+            shutil.copyfile(file, Path(folder) / file.name)
         client = _client(address)
         if job := logs.current():
             job.root = None  # the job on the cluster keeps the record

@@ -3,8 +3,12 @@
 echolens train /data/animals                            # the 18 translators of the first seed
 echolens train /data/animals --preset beyond fit.epochs=20
 echolens train /data/animals --preset mine.yaml --only image_audio
+echolens train /data/animals --preset beyond --only image_audio --then-generate pictures/
+echolens train /data/animals --address http://head:8265 fit.gpus_per_worker=0.5
 
 A preset is a file: data sets of pairs, and cells over them. A killed training goes on with the same command.
+A root can be built, refreshed and searched meanwhile; a second training of it waits for its turn elsewhere:
+ROOT/translators/lease.json says who is at work.
 """
 
 from __future__ import annotations
@@ -17,12 +21,15 @@ from functools import partial
 from pathlib import Path
 
 from jobs.job import checked, content_of, load, run
+from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
+from schemas.dataset import Dataset
 from schemas.training import Training
 from schemas.translator_card import TranslatorCard
 
 _PRESETS = Path(__file__).parent / "presets"
+_YAML = (".yaml", ".yml")
 
 
 def preset(name: str, overrides: Sequence[str]) -> Training:
@@ -31,7 +38,7 @@ def preset(name: str, overrides: Sequence[str]) -> Training:
     Raises:
         ConfigError: there is none, or a key or value is not one that we know.
     """
-    file = Path(name) if name.endswith((".yaml", ".yml")) else _PRESETS / f"{name}.yaml"
+    file = Path(name) if name.endswith(_YAML) else _PRESETS / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
         raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {known}")
@@ -72,6 +79,42 @@ def _told(data: str, epochs: int, done: int) -> None:
     print(f"train: {data}, epoch {done} of {epochs}", file=sys.stderr)
 
 
+def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[TranslatorCard]:
+    """Train the cells of some data sets of a preset, one after the other, and return their cards.
+
+    Raises:
+        Held: another training of this root is at work; this one has written nothing.
+    """
+    from pipelines import lease, versions
+    from pipelines.engine import Session
+    from pipelines.train import loop
+    from pipelines.train.course import Course
+
+    root = Root.at(dataset.root)
+    version = versions.read(root)
+    cards: list[TranslatorCard] = []
+    # Two trainings may make translators of one name, or go on from one checkpoint. Builds write elsewhere.
+    with lease.held(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
+        session.start()
+        for data in chosen:
+            course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
+            print(f"train: {data}, {len(course.cells)} cells in one pass", file=sys.stderr)
+            cards += loop.train(course, partial(_told, data, training.fit.epochs))
+            held.check()
+    return cards
+
+
+def _submitted(asked: argparse.Namespace) -> int:
+    file = Path(asked.preset)
+    own = file.suffix in _YAML
+    flags = ["--preset", file.name if own else asked.preset]
+    flags += ["--only", asked.only] if asked.only else []
+    flags += ["--json"] if asked.json else []
+    flags += [f"--then-generate={place}" for place in asked.then_generate]
+    files = [file] if own else []
+    return submit(asked.address, "train", asked.target, flags=[*flags, *asked.overrides], files=files)
+
+
 def main(argv: Sequence[str]) -> None:
     """Train every cell of a preset, and show the leaderboard."""
     parser = argparse.ArgumentParser(
@@ -81,34 +124,36 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--preset", default="seed18", help="name or YAML file; seed18 if not given")
     parser.add_argument("--only", metavar="DATA", help="one data set of the preset")
     parser.add_argument("--json", action="store_true", help="print the cards")
+    parser.add_argument(
+        "--then-generate",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="a picture, a folder or a URL that every translator then makes sounds of; repeat for more",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_address(parser)
     asked = parser.parse_intermixed_args(argv)
-    dataset = load(asked.target)
     training = preset(asked.preset, asked.overrides)
     chosen = [data for data in training.data if asked.only in (None, data)]
     if not chosen:
         raise ConfigError(
             f"preset {training.name} has no data {asked.only!r}; it has {', '.join(training.data)}"
         )
-
-    from pipelines import versions
-    from pipelines.engine import Session
-    from pipelines.train.course import Course
-    from pipelines.train.loop import train
-
-    root = Root.at(dataset.root)
-    version = versions.read(root)
-    cards: list[TranslatorCard] = []
-    with Session() as session:
-        session.start()
-        for data in chosen:
-            course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            print(f"train: {data}, {len(course.cells)} cells in one pass", file=sys.stderr)
-            cards += train(course, partial(_told, data, training.fit.epochs))
+    if asked.address:
+        sys.exit(_submitted(asked))
+    dataset = load(asked.target)
+    cards = train(dataset, training, chosen)
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
     else:
         print(leaderboard(cards))
+    if asked.then_generate:
+        from jobs.side_by_side import side_by_side
+
+        print(
+            side_by_side(dataset, cards, asked.then_generate), file=sys.stderr if asked.json else sys.stdout
+        )
 
 
 if __name__ == "__main__":

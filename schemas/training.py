@@ -79,10 +79,15 @@ class Fit(Strict):
     batch: int = Field(64, ge=2, description="pairs a step, over all workers together")
     order_seed: int = Field(0, ge=0, description="of the order of the pairs")
     workers: int = Field(1, ge=1, description="data-parallel; the batch is divided among them")
+    cpus_per_worker: int = Field(
+        1, ge=1, description="threads; a worker that is alone trains a part of the cells in each"
+    )
     gpus_per_worker: float = Field(0.0, ge=0, le=1, description="may be a fraction, for one worker")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of the products; weights stay fp32")
     select: Literal["best", "last"] = Field("best", description="best: the epoch of the highest cosine")
-    memory_pairs: int = Field(2_000_000, ge=1, description="pairs a worker holds; more are streamed")
+    memory_pairs: int = Field(
+        500_000, ge=1, description="pairs a worker holds, 1 GB of 512 dimensions; more are streamed"
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> Fit:

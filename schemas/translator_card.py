@@ -65,6 +65,7 @@ class TranslatorCard(BaseModel):
     epoch: int = Field(description="whose weights these are, from 1; 0 where nothing was iterated")
     parameters: int
     validation_cosine: float
+    curve: tuple[float, ...] = Field((), description="validation cosine after each epoch")
     scores: Scores
     seconds: float = Field(description="of training, shared by the cells that were trained together")
     weights_sha256: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,7 @@ class Course:
         table: PairTable,
         made: Iterator[tuple[Cell | None, str, Translators, int, float]],
         seconds: float,
+        curves: Mapping[str, Sequence[float]],
     ) -> list[TranslatorCard]:
         """Score what was trained on the pairs held out for it, save it, and return the cards.
 
@@ -64,6 +65,7 @@ class Course:
             table: the pairs.
             made: cell (None of a baseline), name, net, epoch, validation cosine.
             seconds: of training.
+            curves: name of a cell -> validation cosine after each epoch.
 
         Raises:
             ConfigError: no pair is held out.
@@ -84,6 +86,7 @@ class Course:
                 update={
                     "epoch": epoch,
                     "validation_cosine": cosine,
+                    "curve": tuple(round(value, 4) for value in curves.get(name, ())),
                     "parameters": sum(weight.numel() for weight in net.parameters()),
                     "seconds": round(seconds, 1),
                     "weights_sha256": hashlib.sha256(weights).hexdigest(),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,7 @@ from pipelines.errors import ConfigError
 from pipelines.train.gang import Gang
 from pipelines.train.pairs import TRAIN, VALIDATION, PairTable, batches
 from pipelines.train.together import Together
+from schemas.training import Cell
 
 _CHUNK = 4096
 # Held-out pairs beyond this say nothing new: the standard error of a mean cosine is below 0.002.
@@ -30,34 +33,93 @@ class Epoch:
     loading_s: float
 
 
-def epochs(together: Together, table: PairTable, gang: Gang, done: int = 0) -> Iterator[Epoch]:
+def parted(cells: Sequence[Cell], lanes: int) -> list[list[Cell]]:
+    """Part cells into lanes that take about as long as each other; no lane is empty.
+
+    Lanes run side by side, a thread each: cells have nothing to say to each other, and two threads that
+    share every product wait for each other 400 times a step. Cells with dropout draw from PyTorch's one
+    stream of random numbers, so they share a lane.
+    """
+    parts: list[list[Cell]] = [[] for _ in range(min(lanes, len(cells)))]
+    costs = [0] * len(parts)
+    for cell in sorted(cells, key=lambda cell: (not cell.p_drop, -_cost(cell))):
+        at = 0 if cell.p_drop else costs.index(min(costs))
+        parts[at].append(cell)
+        costs[at] += _cost(cell)
+    return [part for part in parts if part]
+
+
+def _cost(cell: Cell) -> int:
+    # Of 512 dimensions: products of three layers, of two a block, of a transformer's layers over four tokens.
+    between = {"mlp": cell.hidden, "residual_mlp": 4 * cell.depth * cell.hidden}
+    return cell.hidden * (1024 + between.get(cell.net, 48 * cell.depth * cell.hidden))
+
+
+def epochs(lanes: Sequence[Together], table: PairTable, gang: Gang, done: int = 0) -> Iterator[Epoch]:
     """Train epoch by epoch, from the one after `done`, and yield what each brought.
+
+    Args:
+        lanes: cells that go through the same batches, each lane in a thread of its own if there are several.
+        table: the pairs.
+        gang: the workers that share every batch; several lanes are for a gang of one.
+        done: epochs that are behind.
 
     Raises:
         ConfigError: there are fewer pairs than a batch, or none to validate on.
     """
-    fit = together.fit
+    fit, device = lanes[0].fit, lanes[0].device
     train, held = table.rows(TRAIN), table.rows(VALIDATION)[:_VALIDATED]
     if len(train) < fit.batch or not len(held):
         raise ConfigError(
             f"{len(train)} pairs to train on and {len(held)} to validate on are too few for batches of "
             f"{fit.batch} ({dict(table.dropped)} were dropped); take more rows, or a smaller fit.batch"
         )
-    chunks = [
-        _tensors(table, held[start : start + _CHUNK], together.device)
-        for start in range(0, len(held), _CHUNK)
-    ]
+    chunks = [_tensors(table, held[start : start + _CHUNK], device) for start in range(0, len(held), _CHUNK)]
+
+    def through(lane: Together, epoch: int) -> tuple[float, dict[str, float]]:
+        return _pass(lane, table, train, gang, epoch), lane.keep_best(epoch + 1, chunks)
+
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+        for epoch in range(done, fit.epochs):
+            began = time.perf_counter()
+            with _rounded(fit.precision == "bf16" and torch.device(device).type == "cpu"):
+                if len(lanes) == 1:
+                    passes = [through(lanes[0], epoch)]
+                else:
+                    passes = [*pool.map(through, lanes, [epoch] * len(lanes))]
+            seconds = time.perf_counter() - began
+            cosines = {name: value for _, found in passes for name, value in found.items()}
+            yield Epoch(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in passes))
+
+
+def _pass(lane: Together, table: PairTable, train: np.ndarray, gang: Gang, epoch: int) -> float:
+    """Take one lane through all batches of an epoch; return the seconds that went into loading pairs."""
+    fit, loading_s = lane.fit, 0.0
     steps = len(train) // fit.batch
     mapped = isinstance(table.source_NI, np.memmap)
-    for epoch in range(done, fit.epochs):
-        began, loading_s = time.perf_counter(), 0.0
-        for step, rows in enumerate(batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
-            asked = time.perf_counter()
-            x_NI, y_NO = _tensors(table, rows[gang.share(fit.batch)], together.device)
-            loading_s += time.perf_counter() - asked
-            together.step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, gang)
-        seconds = time.perf_counter() - began
-        yield Epoch(epoch + 1, together.keep_best(epoch + 1, chunks), seconds, loading_s)
+    for step, rows in enumerate(batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
+        asked = time.perf_counter()
+        x_NI, y_NO = _tensors(table, rows[gang.share(fit.batch)], lane.device)
+        loading_s += time.perf_counter() - asked
+        lane.step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, gang)
+    return loading_s
+
+
+@contextmanager
+def _rounded(narrow: bool) -> Iterator[None]:
+    """Compute the products of the block in bf16 on a CPU that can; weights and sums stay fp32.
+
+    oneDNN rounds inside its products, which needs none of autocast's copies of the weights. A CPU without
+    bf16 computes in fp32 as before. The setting is the whole process's.
+    """
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = products.fp32_precision
+    if narrow:
+        products.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def _tensors(table: PairTable, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:

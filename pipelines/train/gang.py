@@ -6,7 +6,6 @@ for its own rows alone; the sum of these is the gradient that a single worker wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -40,14 +39,7 @@ class Gang:
         theirs[self.rank] = mine
         return torch.cat(theirs, dim=-2)
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replace every gradient by the sum over all workers."""
-        if self.size == 1:
-            return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        distributed.all_reduce(flat)
-        at = 0
-        for gradient in gradients:
-            gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-            at += gradient.numel()
+    def add(self, mine: Tensor) -> None:
+        """Replace a tensor by the sum over all workers."""
+        if self.size > 1:
+            distributed.all_reduce(mine)

@@ -11,16 +11,20 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import EcholensError, StopJob
+from pipelines.errors import ConfigError, EcholensError, StopJob, StorageError
 from pipelines.train.course import Course
 from pipelines.translate.translator import read_card
 from schemas.translator_card import TranslatorCard
+
+if TYPE_CHECKING:
+    from pipelines.train.together import Together
 
 # How a training ended: {"translators": names}, or {"stop": sentence}.
 _ENDED = "ended.json"
@@ -46,7 +50,9 @@ def train(course: Course, on_epoch: Callable[[int], None]) -> list[TranslatorCar
     from ray.train.torch import TorchTrainer
 
     fit = course.training.fit
-    needs = {"CPU": 1.0} | ({"GPU": fit.gpus_per_worker} if fit.gpus_per_worker else {})
+    needs = {"CPU": float(fit.cpus_per_worker)} | (
+        {"GPU": fit.gpus_per_worker} if fit.gpus_per_worker else {}
+    )
     handler = pyarrow.fs.FSSpecHandler(course.root.fs)
     trainer = TorchTrainer(
         _worker,
@@ -127,43 +133,61 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
     import torch
     from ray.train.torch import get_device
 
-    from pipelines.train.fit import epochs
+    from pipelines.train.fit import epochs, parted
     from pipelines.train.gang import Gang
     from pipelines.train.together import Together
 
-    gang = Gang.joined()
+    gang, fit, device = Gang.joined(), course.training.fit, str(get_device())
+    alone = gang.size == 1 and device == "cpu"
+    parts = parted(course.cells, fit.cpus_per_worker if alone else 1)
+    torch.set_num_threads(max(1, fit.cpus_per_worker // len(parts)))
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
         table = course.read(Path(scratch))
         dims = (table.source_space.dims, table.target_space.dims)
-        together = Together(course.cells, dims, course.training.fit, str(get_device()))
-        curves, done = _resumed(together, torch)
+        lanes = [Together(cells, dims, fit, device) for cells in parts]
+        curves, done = _resumed(lanes, torch)
         began = time.monotonic()
-        for epoch in epochs(together, table, gang, done):
+        for epoch in epochs(lanes, table, gang, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
             if gang.rank == 0:
                 course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)
-            yield epoch.number, together.state() | {"curves": curves, "epoch": epoch.number}
+            state = {"lanes": [lane.state() for lane in lanes], "curves": curves, "epoch": epoch.number}
+            yield epoch.number, state
         if gang.rank == 0:
-            made = chain(_chosen(together), _baselines(course.data, table))
-            cards = course.finish(table, made, time.monotonic() - began)
+            made = chain(_chosen(lanes), _baselines(course.data, table))
+            cosines = {cell.name: [epoch["cosines"][cell.name] for epoch in curves] for cell in course.cells}
+            cards = course.finish(table, made, time.monotonic() - began, cosines)
             ended = {"translators": [card.name for card in cards]}
             course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
 
 
-def _resumed(together: Any, torch: Any) -> tuple[list[dict[str, Any]], int]:
+def _resumed(lanes: Sequence[Together], torch: Any) -> tuple[list[dict[str, Any]], int]:
     import ray.train
 
     if (checkpoint := ray.train.get_checkpoint()) is None:
         return [], 0
     with checkpoint.as_directory() as folder:
-        state = torch.load(Path(folder) / "state.pt", weights_only=True)
-    together.restore(state)
+        try:
+            state = torch.load(Path(folder) / "state.pt", weights_only=True)
+        except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(
+                f"checkpoint {checkpoint.path} is damaged ({reason}); remove it, and run the command again"
+            ) from error
+    if len(found := state.get("lanes", ())) != len(lanes):
+        raise ConfigError(
+            f"checkpoint {checkpoint.path} is of {len(found)} lanes and the preset asks for {len(lanes)}; "
+            "remove its folder, and run the command again"
+        )
+    for lane, before in zip(lanes, found, strict=True):
+        lane.restore(before)
     return state["curves"], state["epoch"]
 
 
-def _chosen(together: Any) -> Iterator[Any]:
-    for cell, net, epoch, cosine in together.chosen():
-        yield cell, cell.name, net.cpu(), epoch, cosine
+def _chosen(lanes: Sequence[Together]) -> Iterator[Any]:
+    for lane in lanes:
+        for cell, net, epoch, cosine in lane.chosen():
+            yield cell, cell.name, net.cpu(), epoch, cosine
 
 
 def _baselines(data: str, table: Any) -> Iterator[Any]:

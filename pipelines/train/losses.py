@@ -58,13 +58,15 @@ def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float = 0.5) -> Tensor:
     """
     import torch
 
-    count = a_ND.shape[-2]
-    z = torch.cat([a_ND, b_ND.expand_as(a_ND)], dim=-2)
-    logits = z @ z.transpose(-2, -1) / temperature
-    logits = logits.masked_fill(torch.eye(2 * count, dtype=torch.bool, device=z.device), -torch.inf)
-    logs = logits.log_softmax(-1)
-    positives = torch.cat([logs.diagonal(count, -2, -1), logs.diagonal(-count, -2, -1)], dim=-1)
-    return -positives.mean(-1)
+    # The 2N x 2N matrix in blocks: b with b is the same for all nets, and a with b is computed once.
+    across = a_ND @ b_ND.transpose(-2, -1)
+    own = torch.eye(a_ND.shape[-2], dtype=torch.bool, device=a_ND.device)
+    among_a = (a_ND @ a_ND.transpose(-2, -1)).masked_fill(own, -torch.inf)
+    among_b = (b_ND @ b_ND.transpose(-2, -1)).masked_fill(own, -torch.inf).expand_as(across)
+    from_a = torch.cat([among_a, across], dim=-1) / temperature
+    from_b = torch.cat([among_b, across.transpose(-2, -1)], dim=-1) / temperature
+    positives = across.diagonal(dim1=-2, dim2=-1) / temperature
+    return (from_a.logsumexp(-1) + from_b.logsumexp(-1)).mean(-1) / 2 - positives.mean(-1)
 
 
 def cosine(a_ND: Tensor, b_ND: Tensor) -> Tensor:

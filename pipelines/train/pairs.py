@@ -40,7 +40,8 @@ class PairTable:
         source_NI: float16, in memory or mapped from a file.
         target_NO: likewise.
         part_N: TRAIN, VALIDATION or TEST, uint8.
-        labels_N: number of the row's label (its caption where the list has no label), int32.
+        labels_N: hash of the row's label (its caption where the list has no label), uint64; 0 of
+            pairs that are not for the test, where nobody asks.
         licences: as the lists say -> pairs.
         dropped: reason -> pairs that could not be used.
     """
@@ -120,10 +121,14 @@ def _read_shard(  # noqa: PLR0913, PLR0917
     about = stored.root.read_table(
         f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
     ).take(rows)
-    labels = pc.coalesce(about["label"], about["caption"]).to_pylist()
     part_N = np.array([_part(url, split) for url in about["url"].to_pylist()], dtype=np.uint8)
-    sink.licences.update(about["licence"].to_pylist())
-    sink.add(source_NI[usable], target_NO[usable], part_N, labels)
+    labels_N = np.zeros(len(part_N), dtype=np.uint64)
+    tested = np.flatnonzero(part_N == TEST)
+    labels = pc.coalesce(about["label"], about["caption"]).take(pa.array(tested)).to_pylist()
+    labels_N[tested] = [_hash(label) for label in labels]
+    for line in about["licence"].value_counts().to_pylist():
+        sink.licences[line["values"]] += line["counts"]
+    sink.add(source_NI[usable], target_NO[usable], part_N, labels_N)
 
 
 def _vectors(table: pa.Table, column: str) -> np.ndarray:
@@ -141,10 +146,15 @@ def _has_direction(vectors_ND: np.ndarray) -> np.ndarray:
 
 def _part(url: str, split: Split) -> int:
     """A hash of the address decides: all rows of a video or picture fall on one side, in every version."""
-    place = int.from_bytes(hashlib.blake2b(url.encode(), digest_size=8).digest()) / 2**64
+    place = _hash(url) / 2**64
     if place < split.test:
         return TEST
     return VALIDATION if place < split.test + split.validation else TRAIN
+
+
+def _hash(text: str) -> int:
+    """Return 64 bits of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 class _Sink:
@@ -161,8 +171,7 @@ class _Sink:
         if scratch:
             self._files = [(scratch / name).open("wb") for name in ("source.f16", "target.f16")]
         self._parts: list[np.ndarray] = []
-        self._labels: dict[str, int] = {}
-        self._labelled: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
 
     def agree(self, pairs: Pairs, source: Space, target: Space) -> None:
         """Check that all shards and all members of a mix are in the same two spaces."""
@@ -177,7 +186,7 @@ class _Sink:
                 )
 
     def add(
-        self, source_NI: np.ndarray, target_NO: np.ndarray, part_N: np.ndarray, labels: list[str]
+        self, source_NI: np.ndarray, target_NO: np.ndarray, part_N: np.ndarray, labels_N: np.ndarray
     ) -> None:
         for at, vectors in enumerate((source_NI, target_NO)):
             if self._files:
@@ -185,8 +194,7 @@ class _Sink:
             else:
                 self._chunks[at].append(vectors.astype(np.float16))
         self._parts.append(part_N)
-        numbers = [self._labels.setdefault(label, len(self._labels)) for label in labels]
-        self._labelled.append(np.array(numbers, dtype=np.int32))
+        self._labels.append(labels_N)
         self.count += len(part_N)
 
     def table(self) -> PairTable:
@@ -204,7 +212,7 @@ class _Sink:
             source_NI,
             target_NO,
             part_N=np.concatenate(self._parts),
-            labels_N=np.concatenate(self._labelled),
+            labels_N=np.concatenate(self._labels),
             licences=self.licences,
             dropped=self.dropped,
         )
@@ -220,8 +228,7 @@ def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
     if not len(train) or not len(held):
         return
     if len(train) * len(held) > _COMPARED:
-        seen = {row.tobytes() for row in table.source_NI[train]}
-        leaked = np.array([row.tobytes() in seen for row in table.source_NI[held]])
+        leaked = np.isin(_fingerprints(table.source_NI, held), _fingerprints(table.source_NI, train))
     else:
         import faiss
 
@@ -234,6 +241,17 @@ def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
     kept[held[leaked]] = False
     table.part_N = np.where(kept, table.part_N, np.uint8(255))
     table.dropped["leaked"] += int(leaked.sum())
+
+
+def _fingerprints(vectors_NI: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return 64 bits of each row, uint64: of equal rows the same, of 10 million others hardly ever."""
+    words = vectors_NI.shape[1] * vectors_NI.itemsize // 2
+    odd = np.random.default_rng(0).integers(2**63, size=words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty(len(rows), dtype=np.uint64)
+    for start in range(0, len(rows), 16_384):
+        chunk = np.ascontiguousarray(vectors_NI[rows[start : start + 16_384]]).view(np.uint16)
+        found[start : start + 16_384] = chunk.astype(np.uint64) @ odd  # wraps, and may
+    return found
 
 
 def batches(rows: np.ndarray, batch: int, seed: int, epoch: int, *, mapped: bool) -> Iterator[np.ndarray]:

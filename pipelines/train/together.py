@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper
 from pipelines.models.translators import Mlp, ResidualMlp, Translators
 from pipelines.train.gang import Gang
@@ -26,25 +27,19 @@ State = dict[str, Any]
 
 @dataclass
 class Group:
-    """Cells of one shape: their net, and the best weights of each cell so far."""
+    """Cells of one shape: their net, and the best weights of each cell so far.
+
+    All weights lie in one buffer, and all gradients in another: the optimiser and the workers then have one
+    long vector to go through in place of many short ones.
+    """
 
     cells: tuple[Cell, ...]
     net: Translators
+    weights: nn.Parameter
+    gradients: Tensor
     best: dict[str, Tensor]
     best_cosine: list[float]
     best_epoch: list[int]
-
-    def loss(self, x_NI: Tensor, y_NO: Tensor, gang: Gang) -> Tensor:
-        """Return the sum of the losses of all cells, `[C]` before it."""
-        if isinstance(self.net, DiffusionMapper):
-            # Every row has a loss of its own, so a worker's rows are their share of the mean.
-            return self.net.loss(x_NI, y_NO) / gang.size
-        made_CNO, wanted_NO = gang.gather(self.net(x_NI)), gang.gather(y_NO)
-        losses = [
-            _loss(cells[0], made_CNO[at[0] : at[-1] + 1], wanted_NO).sum()
-            for at, cells in _alike(self.cells, ("loss", "temperature"))
-        ]
-        return torch.stack(losses).sum()
 
     def keep_best(self, epoch: int, cosines: Sequence[float]) -> None:
         """Keep the weights of every cell that is better than it was."""
@@ -74,7 +69,7 @@ class Together:
         self._optimizer = torch.optim.AdamW(
             [
                 {
-                    "params": [*group.net.parameters()],
+                    "params": [group.weights],
                     "lr": group.cells[0].lr,
                     "weight_decay": group.cells[0].weight_decay,
                 }
@@ -90,18 +85,35 @@ class Together:
             half = 0.5 * (1 + math.cos(math.pi * progress)) if cell.schedule == "cosine" else 1.0
             options["lr"] = cell.lr * half
             group.net.train()
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.fit.precision == "bf16"):
-            losses = [group.loss(x_NI, y_NO, gang) for group in self.groups]
-        self._optimizer.zero_grad()
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-        gang.add_gradients(self.parameters())
+            if isinstance(group.net, DiffusionMapper):
+                group.gradients.zero_()  # those of stacked nets are written over
+        narrow, kind = self.fit.precision == "bf16", torch.device(self.device).type
+        # On a CPU the loop over epochs sees to it, for all lanes at once.
+        with torch.autocast(kind, torch.bfloat16, enabled=narrow and kind != "cpu"):
+            loss = self._loss(x_NI, y_NO, gang)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self.groups:
+            gang.add(group.gradients)
         self._optimizer.step()
 
-    def parameters(self) -> Iterator[Tensor]:
-        """Yield the weights of all groups."""
+    def _loss(self, x_NI: Tensor, y_NO: Tensor, gang: Gang) -> Tensor:
+        """Return the sum of the losses of all cells; those of one loss are computed side by side."""
+        cells: list[Cell] = []
+        made: list[Tensor] = []
+        losses: list[Tensor] = []
         for group in self.groups:
-            yield from group.net.parameters()
+            if isinstance(group.net, DiffusionMapper):
+                # Every row has a loss of its own, so a worker's rows are their share of the mean.
+                losses.append(group.net.loss(x_NI, y_NO) / gang.size)
+            else:
+                cells += group.cells
+                made += gang.gather(group.net(x_NI))  # C of [N, O]
+        wanted_NO = gang.gather(y_NO) if made else y_NO
+        losses += [
+            loss_of(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
+            for places, alike in _alike(cells, ("loss", "temperature"))
+        ]
+        return torch.stack(losses).sum()
 
     def keep_best(self, epoch: int, chunks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
         """Measure every cell on held-out pairs, keep the best weights, and return cell -> mean cosine."""
@@ -135,6 +147,7 @@ class Together:
     def state(self) -> State:
         """Return everything that going on needs."""
         return {
+            "shapes": self._shapes(),
             "nets": [group.net.state_dict() for group in self.groups],
             "best": [(group.best, group.best_cosine, group.best_epoch) for group in self.groups],
             "optimizer": self._optimizer.state_dict(),
@@ -146,12 +159,23 @@ class Together:
             ],
         }
 
+    def _shapes(self) -> list[str]:
+        return [
+            f"{', '.join(cell.name for cell in group.cells)}: {group.weights.numel():,} weights"
+            for group in self.groups
+        ]
+
     def restore(self, state: State) -> None:
         """Go on from a state.
 
         Raises:
-            RuntimeError: the state is that of other nets.
+            ConfigError: the state is that of other nets.
         """
+        if (found := state.get("shapes")) != self._shapes():
+            raise ConfigError(
+                f"the checkpoint is of other nets ({found}) than those of the preset ({self._shapes()}); "
+                "remove its folder below runs/, and run the command again"
+            )
         mappers = [group.net for group in self.groups if isinstance(group.net, DiffusionMapper)]
         for group, net, best in zip(self.groups, state["nets"], state["best"], strict=True):
             group.net.load_state_dict(net)
@@ -178,13 +202,32 @@ def _group(cells: Sequence[Cell], dims: tuple[int, int], device: str) -> Group:
     else:
         net = DiffusionMapper(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
     net = net.to(device)
+    weights, gradients = _flat(net)
     return Group(
         cells=tuple(cells),
         net=net,
+        weights=weights,
+        gradients=gradients,
         best=copy.deepcopy(net.state_dict()),
         best_cosine=[-math.inf] * len(cells),
         best_epoch=[0] * len(cells),
     )
+
+
+def _flat(net: Translators) -> tuple[nn.Parameter, Tensor]:
+    """Move the weights of a net into one buffer and their gradients into another; return both."""
+    parameters = [*net.parameters()]
+    weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+    gradients = torch.zeros_like(weights)
+    at = 0
+    for parameter in parameters:
+        part = slice(at, at + parameter.numel())
+        parameter.data = weights[part].view_as(parameter)
+        parameter.grad = gradients[part].view_as(parameter)
+        at += parameter.numel()
+    flat = nn.Parameter(weights)
+    flat.grad = gradients
+    return flat, gradients
 
 
 def _dims(net: Translators, weights: dict[str, Tensor]) -> tuple[int, int]:
@@ -205,12 +248,8 @@ def _alike(cells: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[list[in
         yield found, [cells[at] for at in found]
 
 
-def _by_loss(cells: Sequence[Cell]) -> list[Cell]:
-    # Cells of one loss lie side by side, so that a slice finds them: an index of places would copy.
-    return sorted(cells, key=lambda cell: (cell.loss, cell.temperature))
-
-
-def _loss(cell: Cell, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
+def loss_of(cell: Cell, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
+    """Return the losses, `[C]`, of cells that have one loss in common."""
     if cell.loss == "mse":
         return mse(made_CNO, wanted_NO)
     if cell.loss == "cosine":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.storage import Root
@@ -32,6 +33,24 @@ def cards(root: Root) -> list[TranslatorCard]:
 def read_card(root: Root, name: str) -> TranslatorCard:
     """Return the card of a translator that is there."""
     return TranslatorCard.model_validate_json(root.read(_card(name)))
+
+
+def card_of(root: Root, name: str) -> TranslatorCard:
+    """Return the card of a translator that a person named.
+
+    Raises:
+        ConfigError: there is none of this name, and which there are.
+        StorageError: its card is damaged.
+    """
+    if name not in (there := names(root)):
+        known = ", ".join(there) or "none; `echolens train` makes them"
+        raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
+    try:
+        return read_card(root, name)
+    except ValidationError as error:
+        raise StorageError(
+            f"{root.url}/{_card(name)} is damaged ({error.error_count()} wrong keys); train it again"
+        ) from error
 
 
 def _card(name: str) -> str:
@@ -61,9 +80,10 @@ class Translator:
 
     card: TranslatorCard
     net: Translators
+    device: str = "cpu"
 
     @classmethod
-    def open(cls, root: Root, name: str) -> Self:
+    def open(cls, root: Root, name: str, device: str = "cpu") -> Self:
         """Load a translator of a root.
 
         Raises:
@@ -73,10 +93,7 @@ class Translator:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        if name not in (there := names(root)):
-            known = ", ".join(there) or "none; `echolens train` makes them"
-            raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
-        card = read_card(root, name)
+        card = card_of(root, name)
         data = root.read(_weights(name))
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(
@@ -90,7 +107,7 @@ class Translator:
             raise StorageError(
                 f"the weights of translator {name!r} cannot be used ({reason}); train it again"
             ) from error
-        return cls(card, net.eval())
+        return cls(card, net.to(device).eval(), device)
 
     def translate(self, vectors_NI: np.ndarray, space: Space) -> np.ndarray:
         """Return unit vectors of `card.target_space`, float32 `[N, O]`.
@@ -113,7 +130,7 @@ class Translator:
         with torch.inference_mode():
             for start in range(0, len(vectors_NI), _CHUNK):
                 chunk = torch.from_numpy(vectors_NI[start : start + _CHUNK].astype(np.float32))
-                made[start : start + _CHUNK] = self.net.translate(chunk)[0].numpy()
+                made[start : start + _CHUNK] = self.net.translate(chunk.to(self.device))[0].cpu().numpy()
         return made
 
 

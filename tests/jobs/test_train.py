@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from jobs.train import preset
+from pipelines import lease
 from pipelines.errors import ConfigError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
+from pipelines.storage import Root
 from tests.conftest import command, echolens
 
 # The world of 600 rows has some 210 pairs of a picture and a caption.
@@ -80,6 +82,27 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     assert len(json.loads(found.stdout)) == 10
     refused = echolens("lookup", root, "--text", "a dog", "--via", "nothing", check=False)
     assert "has no translator 'nothing'; it has: wit_cc-identity" in refused.stderr
+
+
+def test_a_second_training_of_a_root_waits_for_its_turn(root):
+    """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
+    before = training_files(root)
+    with lease.held(Root.at(str(root / "translators")), "train"):
+        refused = echolens("train", root, *SMALL, "fit.epochs=1", check=False)
+
+    assert 1 == refused.returncode
+    assert "translators is held by `train` on " in refused.stderr
+    assert "run the command again" in refused.stderr
+    assert before == training_files(root)
+
+
+def training_files(root):
+    return {
+        path: path.stat().st_mtime_ns
+        for folder in ("translators", "runs")
+        for path in root.glob(f"{folder}/*/*")
+        if folder == "translators" or path.parent.name.startswith("train-")
+    }
 
 
 def cosines(trained):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper, kept
 from pipelines.models.translators import Affine, Mlp, ResidualMlp
 from pipelines.train.gang import Gang
@@ -96,6 +97,64 @@ def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
     _, resumed = trained(cells, toy, state=state, since=2)
 
     assert whole == pytest.approx(resumed, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [[GRID[0].model_copy(update={"hidden": 48})], GRID[:2], [MORE[1]]],
+    ids=["width", "count", "net"],
+)
+def test_a_checkpoint_of_other_nets_is_refused(toy, other):
+    """One sentence with both, and nothing of it is taken over."""
+    there, _ = trained(other, toy, epochs=1)
+    together = Together(GRID[:1], DIMS, Fit(epochs=1, batch=32))
+    before = [group.weights.clone() for group in together.groups]
+
+    with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
+        together.restore(there.state())
+    assert all(torch.equal(one, group.weights) for one, group in zip(before, together.groups, strict=True))
+
+
+def test_gradients_are_those_of_pytorch(toy):
+    """The products and the normalisation that bring their own gradients bring the right ones."""
+    x, y = toy
+    net = built(GRID[0], DIMS)
+    layers = [net.first, net.second, net.third]
+    plain = [layer.weight.detach().clone().requires_grad_() for layer in layers]
+    biases = [layer.bias.detach().clone().requires_grad_() for layer in layers]
+    made = torch.nn.functional.normalize(x[:32], dim=-1)
+    for number, (weight, bias) in enumerate(zip(plain, biases, strict=True)):
+        made = made @ weight[0] + bias[0]
+        made = torch.relu(made) if number < 2 else torch.nn.functional.normalize(made, dim=-1)
+    (made - y[:32]).square().sum().backward()
+    (net(x[:32])[0] - y[:32]).square().sum().backward()
+
+    for layer, weight, bias in zip(layers, plain, biases, strict=True):
+        torch.testing.assert_close(weight.grad, layer.weight.grad, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(bias.grad, layer.bias.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_within_autocast_are_near(toy):
+    """As on a GPU: products in bf16, weights, gradients and results in fp32, in buffers or not."""
+    x, y = toy
+    found = []
+    for narrow in (False, True):
+        together = Together(GRID[:1], DIMS, Fit(epochs=1, batch=32))
+        net = together.groups[0].net
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            made = net(x[:32])
+            assert torch.float32 == made.dtype
+        (made - y[:32]).square().sum().backward()
+        alone = built(GRID[0], DIMS)
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            made = alone(x[:32])
+        (made - y[:32]).square().sum().backward()
+        own = torch.cat([weight.grad.reshape(-1) for weight in alone.parameters()])
+        torch.testing.assert_close(own, together.groups[0].gradients)
+        found.append(together.groups[0].gradients)
+
+    assert not torch.equal(*found)
+    assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.999
 
 
 def test_the_best_epoch_is_kept(toy):

@@ -1,0 +1,120 @@
+"""Trains the pocket AudioLDM: a real diffusers `AudioLDMPipeline`, for the demo and the tests.
+
+It loads as the real ones do (`AudioLDMPipeline.from_pretrained(FOLDER)`), speaks pocket CLAP and knows
+nothing but the miniature world's 24 kinds of things. Its VAE, vocoder and UNet are trained one after the
+other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.train import pocket_unet, pocket_vae, pocket_vocoder
+from pipelines.train.pocket_audioldm_part import Recipe
+from pipelines.train.pocket_audioldm_scores import clap_folder, evaluate
+from pipelines.train.pocket_audioldm_sounds import Sounds
+
+__all__ = ["STEPS", "evaluate", "train"]
+
+STEPS = pocket_unet.STEPS
+_CARD = """---
+license: apache-2.0
+---
+# Pocket AudioLDM
+
+For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
+else. A diffusers `AudioLDMPipeline` (VAE, UNet, DDIM scheduler, HiFiGAN at 16 kHz, the text tower of
+pocket CLAP), trained by `pipelines/train/pocket_audioldm.py` from seed {seed} ({vae} steps of the VAE,
+{vocoder} of the vocoder, {unet} of the UNet) on sounds that are made there, too.
+
+    AudioLDMPipeline.from_pretrained(FOLDER, torch_dtype=torch.float32)
+
+Licence: Apache-2.0, like the code.
+"""
+
+
+def train(
+    out: Path, seed: int, steps: int = STEPS, progress: Callable[[int, float], None] | None = None
+) -> dict[str, float]:
+    """Train a pocket AudioLDM from scratch and write its parts to a folder.
+
+    A training that was cut goes on from its last checkpoint, in `OUT.partial/`; `out` itself is
+    written when the training is over. Sounds and captions are of the training split alone.
+
+    Args:
+        out: the folder; an earlier one is replaced. Pocket CLAP lies beside it, in `clap`, or else is the
+            package's own.
+        seed: of the scenes, the batches and the first weights.
+        steps: of the UNet; the VAE and the vocoder have their shares.
+        progress: called after each step of each part with its number, from 1, and its loss.
+
+    Returns:
+        `parameters`, and `train_s` of this call.
+
+    Raises:
+        ConfigError: a checkpoint is of another seed, or has come too far to end at another step.
+    """
+    started = time.monotonic()
+    folder = out.with_name(f"{out.name}.partial")
+    clap = clap_folder(out)
+    shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
+    recipe = Recipe(folder, seed, _steps(steps), shown)
+    sounds = Sounds(folder / f"sounds-{seed}", seed, clap)
+    vae = pocket_vae.train_vae(sounds, recipe)
+    vocoder = pocket_vocoder.train_vocoder(sounds, recipe)
+    unet = pocket_unet.train_unet(sounds, vae, recipe)
+    made = folder / "made"
+    write(made, clap, vae=vae, vocoder=vocoder, unet=unet)
+    (made / "README.md").write_text(_CARD.format(seed=seed, **recipe.steps))
+    if out.exists():
+        shutil.rmtree(out)
+    made.replace(out)
+    shutil.rmtree(folder)
+    nets = (vae, vocoder, unet)
+    return {
+        "parameters": sum(p.numel() for net in nets for p in net.parameters()),
+        "train_s": time.monotonic() - started,
+    }
+
+
+def _steps(unet: int) -> dict[str, int]:
+    """Return the steps of each part, in the proportion of the shipped weights."""
+    share = unet / pocket_unet.STEPS
+    parts = {"vae": pocket_vae.STEPS, "vocoder": pocket_vocoder.STEPS, "unet": pocket_unet.STEPS}
+    return {part: max(1, round(share * steps)) for part, steps in parts.items()}
+
+
+def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> None:
+    """Write the parts as a folder that diffusers loads, weights as fp16 safetensors.
+
+    Args:
+        folder: to write to.
+        clap: the folder of pocket CLAP, whose text tower and tokenizer go in, too.
+        vae: trained, on any device.
+        vocoder: trained.
+        unet: trained.
+    """
+    import diffusers
+    import torch
+    from transformers import AutoTokenizer, ClapTextModelWithProjection
+
+    text = ClapTextModelWithProjection.from_pretrained(clap, dtype=torch.float16, local_files_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the class is deprecated; what it holds is not
+        of: Any = diffusers
+        pipeline = of.AudioLDMPipeline(
+            vae=vae.cpu().half(),
+            text_encoder=text,
+            tokenizer=AutoTokenizer.from_pretrained(clap, local_files_only=True),
+            unet=unet.cpu().half(),
+            scheduler=of.DDIMScheduler(**pocket_unet.SCHEDULER),
+            vocoder=vocoder.cpu().half(),
+        )
+        pipeline.save_pretrained(folder)
+    for file in folder.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)

@@ -1,0 +1,230 @@
+"""vectors/SET/NNNNN.parquet -> translators/NAME/vectors/SET.COLUMN.SHA/NNNNN.parquet, shard by shard.
+
+The folder names the weights: vectors of a translator that was trained again lie beside those of the old one
+and are never taken for them. A committed table never changes, and the same weights give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import clock
+from pipelines.errors import SpaceError, StorageError
+from pipelines.shards import Shard, vector_array, vectors_marker
+from pipelines.stage import Batch, Stage, Work
+from pipelines.storage import Root
+from pipelines.translate.translator import Translator
+from schemas.outcome import outcome
+from schemas.space import Space
+from schemas.translated import translated_schema
+from schemas.translator_card import TranslatorCard
+from schemas.vectors import Column, spaces_of
+
+# Rows that are translated at a time: 8 MB of 512 dimensions, a matrix product that fills every core.
+_BATCH_ROWS = 4096
+_OF_ROW = ("key", "id", "outcome", "reason")
+_NO_VECTOR = outcome("failed", "no_vector")
+
+
+@dataclass(frozen=True)
+class Translate:
+    """One stage: a column's vectors -> those of the translator's target. Rows without one stay without.
+
+    Attributes:
+        root: that has the translator.
+        translator: its name.
+        weights_sha256: of its weights; others are refused.
+        source: the column to translate.
+        target: the column to make.
+    """
+
+    root: Root
+    translator: str
+    weights_sha256: str
+    source: Column
+    target: Column
+    name: str = "translate"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The vectors and the outcome."""
+        return frozenset({self.source, "outcome", "reason"})
+
+    @property
+    def adds(self) -> frozenset[str]:
+        """The translated vectors; the outcome of a row whose vector has no direction."""
+        return frozenset({self.target, "outcome", "reason"})
+
+    def open(self) -> Work:
+        """Load the translator, onto a GPU where there is one."""
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        translator = Translator.open(self.root, self.translator, device)
+        if translator.card.weights_sha256 != self.weights_sha256:
+            raise StorageError(
+                f"translator {self.translator!r} was trained again meanwhile; run the command again"
+            )
+
+        def work(batch: Batch) -> Batch:
+            given: list[np.ndarray | None] = batch[self.source]
+            usable = {row: v for row, v in enumerate(given) if v is not None and _has_direction(v)}
+            made: list[np.ndarray | None] = [None] * len(given)
+            if usable:
+                units_NO = translator.translate(np.stack([*usable.values()]), translator.card.source_space)
+                for row, unit in zip(usable, units_NO.astype(np.float16), strict=True):
+                    made[row] = unit
+            outcomes, reasons = list(batch["outcome"]), list(batch["reason"])
+            for row, vector in enumerate(given):
+                if vector is not None and made[row] is None:
+                    outcomes[row], reasons[row] = _NO_VECTOR
+            return batch | {self.target: made, "outcome": outcomes, "reason": reasons}
+
+        return work
+
+
+def _has_direction(vector: np.ndarray) -> bool:
+    length = float(np.linalg.norm(vector.astype(np.float32)))
+    return bool(np.isfinite(length)) and length > 0
+
+
+@dataclass(frozen=True)
+class TranslateStep:
+    """A translator over the shards of a set of vectors.
+
+    Attributes:
+        root: of the dataset.
+        set_name: the set of vectors.
+        card: of the translator.
+        source: the column to translate, in the translator's space.
+    """
+
+    root: Root
+    set_name: str
+    card: TranslatorCard
+    source: Column
+    name: str = field(default="translate", init=False)
+
+    @property
+    def folder(self) -> str:
+        """Where the tables lie."""
+        return folder_of(self.card, self.set_name, self.source)
+
+    def marker(self, shard: Shard) -> str:
+        """Return the name of a shard's table."""
+        return f"{self.folder}/{shard.name}.parquet"
+
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
+        """Return which of the shards are translated."""
+        names = self.root.names(self.folder, ".parquet")
+        return frozenset(shards).intersection(int(name[:-8]) for name in names)
+
+    def done(self, shard: Shard) -> bool:
+        """Return whether a shard is translated."""
+        return self.root.exists(self.marker(shard))
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
+        """Return the one stage."""
+        return (self._stage,)
+
+    @cached_property
+    def _stage(self) -> Stage:
+        return Translate(self.root, self.card.name, self.card.weights_sha256, self.source, self.card.target)
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        """Yield the rows of a shard with their vectors.
+
+        Raises:
+            SpaceError: the vectors are not in the translator's space.
+            StorageError: the shard is missing.
+        """
+        with clock.spent("read"), self._checked(shard) as file:
+            table = file.read(columns=[*_OF_ROW, self.source])
+        for start in range(0, table.num_rows, _BATCH_ROWS):
+            part = table.slice(start, _BATCH_ROWS).combine_chunks()
+            yield {
+                **{column: part[column].to_pylist() for column in _OF_ROW},
+                self.source: _vectors(part[self.source].combine_chunks()),
+            }
+
+    def check(self, shard: Shard) -> None:
+        """Refuse a shard whose vectors the translator was not trained for.
+
+        Raises:
+            SpaceError: the column is in another space, or is not there.
+            StorageError: the shard is missing.
+        """
+        with self._checked(shard):
+            pass
+
+    @contextmanager
+    def _checked(self, shard: Shard) -> Iterator[pq.ParquetFile]:
+        name = vectors_marker(self.set_name, shard)
+        try:
+            with self.root.parquet(name) as file:
+                _check_space(self.card, self.source, spaces_of(file.schema_arrow), name)
+                yield file
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{self.root.url} has no {name}; run `echolens build` on it to its end first"
+            ) from error
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
+        """Write the table."""
+        schema = translated_schema(self.card, self.set_name, self.source)
+        of_target = schema.field(self.card.target).type
+        tables = [
+            pa.table(
+                [
+                    *(pa.array(batch[column], pa.string()) for column in _OF_ROW),
+                    vector_array(batch[self.card.target], of_target),
+                ],
+                schema=schema,
+            )
+            for batch in batches
+        ]
+        with clock.spent("write"):
+            self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        """Return the outcomes of a shard's rows, by `outcome/reason`."""
+        table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
+        return Counter(
+            f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
+            for row in table.to_pylist()
+        )
+
+
+def folder_of(card: TranslatorCard, set_name: str, source: Column) -> str:
+    """Return the folder of what a translator, with the weights of its card, makes of a column of a set."""
+    return f"translators/{card.name}/vectors/{set_name}.{source}.{card.weights_sha256[:12]}"
+
+
+def _check_space(card: TranslatorCard, source: Column, spaces: Mapping[Column, Space], where: str) -> None:
+    if (found := spaces.get(source)) is None:
+        raise SpaceError(
+            f"{where} has no column {source}; name one of {', '.join(sorted(spaces)) or 'another set'}"
+        )
+    if found != card.source_space:
+        raise SpaceError(
+            f"translator {card.name!r} takes vectors of {card.source_space} and {source} of {where} is in "
+            f"{found} ({found.differences(card.source_space)}); train one for their space"
+        )
+
+
+def _vectors(column: pa.Array) -> list[np.ndarray | None]:
+    if column.null_count == len(column):
+        return [None] * len(column)
+    # The values of a null lie in the array too: whole rows of them, that are not looked at.
+    flat = column.values.to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
+    flat = flat[column.offset : column.offset + len(column)]
+    there = column.is_valid().to_pylist()
+    return [vector if kept else None for vector, kept in zip(flat, there, strict=True)]

@@ -1,0 +1,175 @@
+"""The translated vectors of a version: what says that they are whole, and how they are read back."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from pipelines import versions
+from pipelines.conditional import TEMPORARY
+from pipelines.errors import ConfigError, StorageError
+from pipelines.index.stored import keys_of
+from pipelines.shards import Shard
+from pipelines.storage import Root
+from pipelines.translate.step import TranslateStep, folder_of
+from pipelines.translate.translator import card_of
+from schemas.translated import Translated
+from schemas.vectors import COLUMNS_OF, Column
+from schemas.version import Version
+
+
+def shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
+    """Return the shards of a version whose rows may have a column.
+
+    Raises:
+        ConfigError: no row of the version has it.
+    """
+    if not version.vectors.get(column):
+        there = ", ".join(name for name, count in version.vectors.items() if count) or "no vectors"
+        raise ConfigError(
+            f"version {version.number} of {root.url} has no vectors in {column}, only in {there}; "
+            "name another --column"
+        )
+    return [shard for shard in versions.shards(root, version) if column in COLUMNS_OF[shard.kind]]
+
+
+def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Translated:
+    """Count what the tables of all shards of a version hold, write it down beside them, and return it."""
+    removed = versions.removed(step.root, version.number)["key"]
+    outcomes: Counter[str] = Counter()
+    for shard in shards:
+        table = step.root.read_table(step.marker(shard), columns=["key", "outcome", "reason"])
+        kept = table.filter(pc.invert(pc.is_in(table["key"], removed.combine_chunks())))
+        for line in kept.group_by(["outcome", "reason"]).aggregate([([], "count_all")]).to_pylist():
+            outcomes[f"{line['outcome']}/{line['reason']}".rstrip("/")] += line["count_all"]
+    card = step.card
+    made = Translated(
+        translator=card.name,
+        weights_sha256=card.weights_sha256,
+        trained_on=card.version,
+        version=version.number,
+        set=step.set_name,
+        source=step.source,
+        target=card.target,
+        space=card.target_space,
+        shards=len(shards),
+        outcomes=dict(sorted(outcomes.items())),
+    )
+    step.root.write(_manifest(step.folder, version.number), (made.model_dump_json(indent=2) + "\n").encode())
+    return made
+
+
+def found(step: TranslateStep, version: Version) -> Translated | None:
+    """Return what was written down for a version, or None if it is not translated to its end."""
+    name = _manifest(step.folder, version.number)
+    if not step.root.exists(name):
+        return None
+    try:
+        return Translated.model_validate_json(step.root.read(name))
+    except ValidationError:
+        return None  # written again
+
+
+def _manifest(folder: str, version: int) -> str:
+    return f"{folder}/{version:04d}.json"
+
+
+@dataclass(frozen=True)
+class TranslatedVectors:
+    """Reads the translated vectors of a version, without the rows that it hides.
+
+    Attributes:
+        root: of the dataset.
+        about: what they are, and in which space.
+        folder: of their tables.
+        shards: of the version.
+        removed: keys that no reader may see.
+    """
+
+    root: Root
+    about: Translated
+    folder: str
+    shards: Sequence[Shard]
+    removed: np.ndarray
+
+    @classmethod
+    def open(cls, root: Root, name: str, version: Version, source: Column | None = None) -> Self:
+        """Return the vectors that `echolens translate` made of a version.
+
+        Raises:
+            ConfigError: there is no such translator, or it was not applied to the version.
+        """
+        card = card_of(root, name)
+        step = TranslateStep(root, version.set, card, source or card.source)
+        about = found(step, version)
+        if about is None:
+            raise ConfigError(
+                f"translator {name!r} was not applied to {step.source} of version {version.number}; "
+                f"run `echolens translate {root.url} {name}` first"
+            )
+        shards = shards_with(root, version, step.source)
+        folder = folder_of(card, version.set, step.source)
+        return cls(root, about, folder, shards, keys_of(versions.removed(root, version.number)))
+
+    def write_npy(self, into: Path) -> int:
+        """Write keys.npy, int64 `[N]`, and vectors.npy, float16 `[N, O]`, and return N.
+
+        Args:
+            into: a folder that is not there yet; it appears when it is whole.
+
+        Raises:
+            ConfigError: something is there.
+            StorageError: a table is missing, or there is no room.
+        """
+        if into.exists():
+            raise ConfigError(f"{into} is there already and nothing is overwritten; name another folder")
+        scratch = into.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{into.name}")
+        try:
+            scratch.mkdir(parents=True)
+            keys_N = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in self.blocks())])
+            np.save(scratch / "keys.npy", keys_N)
+            if len(keys_N):
+                shape = (len(keys_N), self.about.space.dims)
+                vectors_NO = np.lib.format.open_memmap(scratch / "vectors.npy", "w+", np.float16, shape)
+                at = 0
+                for keys, vectors in self.blocks():
+                    vectors_NO[at : at + len(keys)] = vectors
+                    at += len(keys)
+                vectors_NO.flush()
+            scratch.replace(into)
+        except OSError as error:
+            raise StorageError(f"{into} cannot be written ({error}); choose another folder") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return len(keys_N)
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield keys, int64 [N], and unit vectors, float32 [N, O], shard by shard.
+
+        Raises:
+            StorageError: a table is missing.
+        """
+        target = self.about.target
+        for shard in self.shards:
+            name = f"{self.folder}/{shard.name}.parquet"
+            try:
+                table = self.root.read_table(name, columns=["key", target])
+            except FileNotFoundError as error:
+                raise StorageError(
+                    f"{self.root.url} has no {name}; run `echolens translate` again"
+                ) from error
+            kept = pc.and_(pc.is_valid(table[target]), pa.array(~np.isin(keys_of(table), self.removed)))
+            table = table.filter(kept)
+            if table.num_rows:
+                flat = table[target].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+                yield keys_of(table), flat.astype(np.float32).reshape(table.num_rows, -1)

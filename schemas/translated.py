@@ -1,0 +1,69 @@
+"""translators/NAME/vectors/SET.COLUMN.SHA/NNNNN.parquet: what a translator made of one shard."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.space import Space
+from schemas.translator_card import TranslatorCard
+from schemas.vectors import Column, spaces_metadata
+
+_TRANSLATOR = b"translator"
+
+
+class Translated(BaseModel):
+    """NNNN.json beside the shards: written last, it says that they are all of a version's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    translator: str
+    weights_sha256: str
+    trained_on: int = Field(description="the version that the translator was trained on")
+    version: int = Field(description="the version whose vectors were translated")
+    set: str
+    source: Column
+    target: Column
+    space: Space = Field(description="of the translated vectors")
+    shards: int = Field(description="files of the version's shards; shards without the column have none")
+    outcomes: dict[str, int] = Field(description="rows by outcome, without what the version hides")
+
+
+def translated_schema(card: TranslatorCard, set_name: str, source: Column) -> pa.Schema:
+    """Return the table for what a translator made of a column: float16 unit vectors, null where none came.
+
+    Args:
+        card: of the translator.
+        set_name: the set of vectors that were translated.
+        source: their column.
+    """
+    fields = [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field(card.target, pa.list_(pa.float16(), card.target_space.dims)),
+    ]
+    made_by = {
+        "name": card.name,
+        "weights_sha256": card.weights_sha256,
+        "trained_on": card.version,
+        "set": set_name,
+        "source": source,
+        "source_space": card.source_space.model_dump(),
+    }
+    metadata = spaces_metadata({card.target: card.target_space}) | {
+        b"table": b"translated/1",
+        _TRANSLATOR: json.dumps(made_by, sort_keys=True).encode(),
+    }
+    return pa.schema(fields, metadata=metadata)
+
+
+def translator_of(schema: pa.Schema) -> dict[str, Any]:
+    """Return what made a table of translated vectors; empty if it is not one."""
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    made_by: dict[str, Any] = json.loads(metadata.get(_TRANSLATOR, b"{}"))
+    return made_by

@@ -1,0 +1,126 @@
+"""A translator applied to all vectors of a version, with the command."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import clean, versions
+from pipelines.index.stored import keys_of
+from pipelines.storage import Root
+from pipelines.train.together import built as net_of
+from pipelines.translate.translated import TranslatedVectors
+from pipelines.translate.translator import packed, save
+from schemas.translator_card import TranslatorCard
+from schemas.vectors import spaces_of
+from tests.conftest import command, digest, echolens, status
+from tests.pipelines.translate.test_translator import CELL, SCORES
+
+
+@pytest.fixture(scope="module")
+def root(built, tmp_path_factory) -> Path:
+    """The small world with a translator between its own spaces; what it learned does not matter here."""
+    folder = tmp_path_factory.mktemp("translated") / "data"
+    shutil.copytree(built.root, folder)
+    there = Root.at(str(folder))
+    shard = next(shard for shard in versions.shards(there, versions.read(there)) if shard.kind == "image")
+    with there.parquet(f"vectors/main/{shard.name}.parquet") as file:
+        spaces = spaces_of(file.schema_arrow)
+    dims = (spaces["clip_image"].dims, spaces["clap_text"].dims)
+    weights = packed(net_of(CELL, dims))
+    content = {
+        "name": "toy", "source": "clip_image", "target": "clap_text", "dataset": "world", "version": 1,
+        "source_space": spaces["clip_image"], "target_space": spaces["clap_text"], "set": "main",
+        "data": [{"from": "clip_image", "to": "clap_text"}], "split": {}, "cell": CELL, "fit": {},
+        "counts": {"train": 1, "validation": 1, "test": 1, "dropped": {}}, "method": "mlp", "epoch": 1,
+        "parameters": 1, "validation_cosine": 0.5, "scores": SCORES, "seconds": 1, "licence": "unknown",
+        "weights_sha256": hashlib.sha256(weights).hexdigest(), "created": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+    save(there, TranslatorCard.model_validate(content), weights)
+    return folder
+
+
+def tables(root):
+    return {path.name: path.read_bytes() for path in root.glob("translators/toy/vectors/*/*")}
+
+
+def test_all_pictures_of_a_version_are_translated(root):
+    """One table a shard, found again; the dataset itself stays as it is, and readers see no duplicates."""
+    before = digest(root)
+    made = json.loads(command("translate", root, "toy", "--json").stdout)
+    first = tables(root)
+    again = json.loads(echolens("translate", root, "toy", "--json").stdout)
+
+    assert made == again
+    assert first == tables(root)
+    assert ("clip_image", "clap_text", 1) == (made["source"], made["target"], made["version"])
+    there = Root.at(str(root))
+    version = versions.read(there)
+    keys, vectors = zip(*TranslatedVectors.open(there, "toy", version).blocks(), strict=True)
+    gone = keys_of(versions.removed(there, version.number))
+    assert made["outcomes"]["ok"] == len(np.concatenate(keys)) > 200
+    assert not np.isin(np.concatenate(keys), gone).any()
+    np.testing.assert_allclose(1, np.linalg.norm(np.concatenate(vectors), axis=1), atol=2e-3)
+    assert before == digest(root)
+    echolens("status", root, "--verify")
+    assert status(root)["version"] == 1
+
+
+def test_a_killed_translation_goes_on(root):
+    """With a table and what says that all is there taken away, the same bytes come back."""
+    echolens("translate", root, "toy", check=False)
+    whole = tables(root)
+    for path in root.glob("translators/toy/vectors/*/*"):
+        if path.suffix == ".json" or path.name == min(whole):
+            path.unlink()
+    command("translate", root, "toy")
+
+    assert whole == tables(root)
+
+
+def test_vectors_go_to_numpy(root, tmp_path):
+    """Row by row the key and its vector; a folder that is there is left alone."""
+    echolens("translate", root, "toy", "--npy", tmp_path / "out")
+    keys, vectors = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("keys", "vectors"))
+    there = Root.at(str(root))
+    blocks = [*TranslatedVectors.open(there, "toy", versions.read(there)).blocks()]
+    refused = echolens("translate", root, "toy", "--npy", tmp_path / "out", check=False)
+
+    assert (len(keys), np.float16) == (len(vectors), vectors.dtype)
+    np.testing.assert_array_equal(np.concatenate([one for one, _ in blocks]), keys)
+    np.testing.assert_array_equal(np.concatenate([one for _, one in blocks]).astype(np.float16), vectors)
+    assert "is there already and nothing is overwritten" in refused.stderr
+
+
+def test_a_shard_that_goes_takes_its_translation_along(root):
+    """Vectors of media that are purged are traces of them; those of shards that stay are no waste."""
+    echolens("translate", root, "toy")
+    there = Root.at(str(root))
+    version = versions.read(there)
+    shard = next(shard for shard in versions.shards(there, version) if shard.kind == "image")
+    found = [one.path for one in clean.traces(there, {shard.number}) if one.path.startswith("translators/")]
+
+    assert [f"{shard.name}.parquet"] == [path.rpartition("/")[2] for path in found]
+    assert [] == [one for one in clean.waste(there, [version]) if one.path.startswith("translators/")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("toys",), "has no translator 'toys'; it has: toy"),
+        (("toy", "--column", "clap_text"), "takes vectors of open_clip:"),
+        (("toy", "--set", "other"), "has no set 'other'"),
+    ],
+    ids=["name", "space", "set"],
+)
+def test_what_cannot_be_translated_is_one_sentence(root, arguments, sentence):
+    """And nothing is written."""
+    before = tables(root)
+    refused = echolens("translate", root, *arguments, check=False)
+
+    assert 1 == refused.returncode
+    assert sentence in refused.stderr
+    assert before == tables(root)

@@ -1,0 +1,105 @@
+"""The loop over epochs: what it needs, and that narrow products change nothing that matters."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import ConfigError
+from pipelines.train.fit import epochs, parted
+from pipelines.train.gang import Gang
+from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
+from pipelines.train.together import Together
+from schemas.training import Cell, Fit
+from tests.pipelines.train.test_pairs import space
+
+DIMS = (24, 20)
+CELLS = [
+    Cell(data="toy", loss="cosine", hidden=32),
+    Cell(data="toy", loss="nt_xent", hidden=32),
+    Cell(data="toy", net="residual_mlp", loss="mse", hidden=32),
+    Cell(data="toy", net="diffusion", loss="denoise", hidden=64, depth=1),
+]
+
+
+def table_of(train, validation, test=0):
+    """Pairs of a linear map with a little noise."""
+    rng = np.random.default_rng(1)
+    count = train + validation + test
+    source = rng.standard_normal((count, DIMS[0]), dtype=np.float32)
+    target = source @ rng.standard_normal(DIMS, dtype=np.float32)
+    source /= np.linalg.norm(source, axis=1, keepdims=True)
+    target /= np.linalg.norm(target, axis=1, keepdims=True)
+    part = np.repeat([TRAIN, VALIDATION, TEST], [train, validation, test]).astype(np.uint8)
+    halves = (source.astype(np.float16), target.astype(np.float16))
+    labels = np.zeros(count, dtype=np.uint64)
+    return PairTable(space("a", DIMS[0]), space("b", DIMS[1]), *halves, part, labels)
+
+
+@pytest.mark.parametrize(("train", "validation"), [(31, 8), (64, 0)], ids=["a batch", "validation"])
+def test_too_few_pairs_are_an_error(train, validation):
+    """Fewer than a batch, or none to choose the best epoch by: both counts are named."""
+    together = Together(CELLS[:1], DIMS, Fit(batch=32))
+    said = f"{train} pairs to train on and {validation} to validate on are too few for batches of 32"
+
+    with pytest.raises(ConfigError, match=said):
+        next(epochs([together], table_of(train, validation), Gang()))
+
+
+def test_bf16_products_train_the_same_translators():
+    """Weights, moments and losses stay fp32; cosines differ by less than their noise."""
+    table = table_of(1024, 256)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        together = Together(CELLS, DIMS, Fit(epochs=6, batch=32, precision=precision))
+        *_, last = epochs([together], table, Gang())
+        found[precision] = last.cosines
+        assert {torch.float32} == {group.weights.dtype for group in together.groups}
+
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert found["fp32"] != found["bf16"]
+    assert min(found["fp32"].values()) > 0.5
+    assert found["fp32"] == pytest.approx(found["bf16"], abs=0.02)
+    assert "bf16" != torch.backends.mkldnn.matmul.fp32_precision
+
+
+def test_bf16_cells_together_are_the_cells_alone():
+    """In the same precision a lone run ends where it ends beside others."""
+    table, fit = table_of(512, 128), Fit(epochs=3, batch=32, precision="bf16")
+    grid = CELLS[:2] + [cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]]
+    *_, together = epochs([Together(grid, DIMS, fit)], table, Gang())
+    alone = {}
+    for cell in grid:
+        *_, last = epochs([Together([cell], DIMS, fit)], table, Gang())
+        alone |= last.cosines
+
+    assert alone == pytest.approx(together.cosines, abs=1e-3)
+
+
+def test_lanes_train_what_one_pass_trains():
+    """Cells in threads of their own end where they end together; what draws from one stream shares a lane."""
+    table, fit = table_of(512, 128), Fit(epochs=3, batch=32)
+    dropped = [cell.model_copy(update={"p_drop": 0.5}) for cell in CELLS[:2]]
+    grid = [*CELLS, *(cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]), *dropped]
+    found = []
+    for count in (1, 3):
+        torch.manual_seed(0)
+        parts = parted(grid, count)
+        *_, last = epochs([Together(part, DIMS, fit) for part in parts], table, Gang())
+        found.append(last.cosines)
+
+    assert 3 == len(parts)
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+    assert any({cell.name for cell in dropped} <= {cell.name for cell in part} for part in parts)
+
+
+def test_lanes_are_as_long_as_each_other():
+    """Three nets of 512 and three of 256, in two lanes: neither has more than 6 in 10 of the work."""
+    grid = [
+        Cell(data="toy", loss=loss, hidden=h) for loss in ("mse", "cosine", "nt_xent") for h in (256, 512)
+    ]
+    first, second = parted(grid, 2)
+    work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in (first, second)]
+
+    assert 6 == len(first) + len(second)
+    assert max(work) < 0.6 * sum(work)
+    assert [[grid[0]]] == parted(grid[:1], 2)

@@ -1,0 +1,89 @@
+"""Every preset on a few thousand pictures and sounds of the miniature world, scored on what was held out.
+
+`ECHOLENS_BENCH_WORLD` is its size: 1 are 3,000 pictures, 3,000 captions of sounds and 1,500 clips.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jobs.train import leaderboard, preset
+from pipelines.train.course import Course
+from pipelines.train.fit import epochs
+from pipelines.train.gang import Gang
+from pipelines.train.pairs import TEST
+from pipelines.train.scores import score
+from pipelines.train.together import Together
+from schemas.translator_card import TranslatorCard
+from tests.conftest import command
+from tests.pipelines.train.drawn import SHARD_ROWS, write_world
+
+SIZE = float(os.environ.get("ECHOLENS_BENCH_WORLD", "1"))
+
+pytestmark = pytest.mark.bench
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_world(
+        tmp_path_factory.mktemp("drawn") / "data", int(3000 * SIZE), int(3000 * SIZE), int(1500 * SIZE)
+    )
+
+
+@pytest.mark.parametrize("name", ["seed18", "beyond", "shipped"])
+def test_leaderboard(root, name, capsys):
+    """The table, and that the best of each data set is better than what knows nothing."""
+    began = time.monotonic()
+    said = command("train", root.url, "--preset", name, "--json").stdout
+    seconds = time.monotonic() - began
+    cards = [TranslatorCard.model_validate(card) for card in json.loads(said)]
+    with capsys.disabled():
+        print(f"\n{name}: {seconds:.0f} s with Ray's start\n{leaderboard(cards)}")
+    for data in {card.cell.data for card in cards if card.cell}:
+        trained = [card.scores.cosine for card in cards if card.cell and card.cell.data == data]
+        knows_nothing = [
+            card.scores.cosine for card in cards if card.name in (f"{data}-random", f"{data}-mean")
+        ]
+        assert max(trained) > max(knows_nothing)
+
+
+def scored(cells, dims, fit, table):
+    """Train cells; return cell -> (validation cosine, R@1 on the pairs that are for the test)."""
+    together = Together(cells, dims, fit)
+    *_, last = epochs([together], table, Gang())
+    source, target = table.pairs(rows := table.rows(TEST))
+    target /= np.linalg.norm(target, axis=1, keepdims=True)
+    with torch.inference_mode():
+        made = {
+            cell.name: net.translate(torch.from_numpy(source))[0].numpy()
+            for cell, net, _, _ in together.chosen()
+        }
+    return {
+        name: (last.cosines[name], score(vectors, target, table.labels_N[rows]).r1)
+        for name, vectors in made.items()
+    }
+
+
+@pytest.mark.parametrize("data", ["audiocaps", "wit_cc", "mix"])
+def test_cells_together_are_the_cells_alone(root, data, capsys):
+    """Within 1e-3 of the validation cosine and half a point of R@1, every cell of the grid."""
+    training = preset("seed18", ["fit.epochs=15"])
+    course = Course(root, "drawn", SHARD_ROWS, 1, training, data)
+    table = course.read(Path())
+    dims = (table.source_space.dims, table.target_space.dims)
+    together = scored(course.cells, dims, training.fit, table)
+    alone = {}
+    for cell in course.cells:
+        alone |= scored([cell], dims, training.fit, table)
+    apart = [abs(np.subtract(together[name], alone[name])) for name in alone]
+    cosine, r1 = np.max(apart, axis=0)
+    with capsys.disabled():
+        print(f"\n{data}: six cells together and alone are {cosine:.1e} of cosine and {r1:.2%} of R@1 apart")
+
+    assert cosine < 1e-3
+    assert r1 < 0.005

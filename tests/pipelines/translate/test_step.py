@@ -1,0 +1,124 @@
+"""A translator over whole shards: every row accounted for, the same bytes every time, no other space."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from pipelines.errors import SpaceError, StorageError
+from pipelines.runner import Runner
+from pipelines.shards import Shard, commit_vectors
+from pipelines.train.together import built
+from pipelines.translate.step import TranslateStep
+from pipelines.translate.translator import Translator, packed, read_card, save
+from schemas.translated import translator_of
+from schemas.vectors import spaces_of
+from tests.pipelines.train.test_pairs import space
+from tests.pipelines.translate.test_translator import CELL, saved  # noqa: F401 - a fixture
+
+SHARD = Shard(3, "image", "web", 5)
+SPACES = {"clip_image": space("clip", 16), "clip_text": space("clip", 16), "clap_text": space("clap", 12)}
+
+
+@pytest.fixture
+def root(saved):  # noqa: F811
+    """Five rows: the second has no picture vector, the third one of NaNs; the fifth was never fetched."""
+    root, _ = saved
+    batch = {
+        "key": [f"0000300{row}" for row in range(5)],
+        "id": [f"id{row}" for row in range(5)],
+        "kind": ["image"] * 5,
+        "source": ["cc3m"] * 5,
+        "outcome": ["ok", "ok", "ok", "ok", "failed"],
+        "reason": ["", "", "", "", "bug"],
+    }
+    rng = np.random.default_rng(0)
+    for column, where in SPACES.items():
+        batch[column] = [
+            (v / np.linalg.norm(v)).astype(np.float16) for v in rng.standard_normal((5, where.dims))
+        ]
+        batch[f"{column}_norm"] = [1.0] * 5
+    batch["clip_image"][1] = batch["clip_image"][4] = None
+    batch["clip_image"][2] = np.full(16, np.nan, np.float16)
+    commit_vectors(root, "main", SHARD, SPACES, [batch])
+    return root
+
+
+@pytest.fixture
+def step(root):
+    return TranslateStep(root, "main", read_card(root, "toy"), "clip_image")
+
+
+def test_every_row_is_in_the_table(root, step):
+    """A vector where there was one; null where there was none, and an outcome where it had no direction."""
+    Runner(step).run(SHARD)
+    table = root.read_table(step.marker(SHARD))
+    given = root.read_table("vectors/main/00003.parquet")["clip_image"].to_pylist()
+    expected = Translator.open(root, "toy").translate(np.array([given[0], given[3]]), space("clip", 16))
+
+    assert ["key", "id", "outcome", "reason", "clap_text"] == table.column_names
+    assert [True, False, False, True, False] == table["clap_text"].is_valid().to_pylist()
+    made = np.array([table["clap_text"][0].as_py(), table["clap_text"][3].as_py()])
+    np.testing.assert_allclose(expected, made, atol=1e-3)
+    assert {"ok": 3, "failed/no_vector": 1, "failed/bug": 1} == step.outcomes(SHARD)
+
+
+def test_the_table_says_what_it_is(root, step):
+    """The space of its vectors, and which weights made them of what."""
+    Runner(step).run(SHARD)
+    with root.parquet(step.marker(SHARD)) as file:
+        schema = file.schema_arrow
+
+    assert {"clap_text": space("clap", 12)} == spaces_of(schema)
+    made_by = translator_of(schema)
+    assert ("toy", step.card.weights_sha256, 1) == tuple(
+        made_by[key] for key in ("name", "weights_sha256", "trained_on")
+    )
+    assert ("main", "clip_image") == (made_by["set"], made_by["source"])
+
+
+def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
+    """A second run does nothing; without the table it writes the same one."""
+    assert Runner(step).run(SHARD)
+    before = root.sha256(step.marker(SHARD))
+    assert not Runner(step).run(SHARD)
+    assert frozenset({3}) == step.committed({3, 4})
+    root.remove(step.marker(SHARD))
+    Runner(step).run(SHARD)
+
+    assert before == root.sha256(step.marker(SHARD))
+
+
+def test_other_weights_have_another_folder(root, step):
+    """A translator that was trained again is never taken for the old one, nor the other way round."""
+    Runner(step).run(SHARD)
+    weights = packed(built(CELL.model_copy(update={"seed": 1}), (16, 12)))
+    card = step.card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    save(root, card, weights)
+    again = TranslateStep(root, "main", card, "clip_image")
+
+    assert frozenset() == again.committed({3})
+    root.remove(step.marker(SHARD))
+    with pytest.raises(StorageError, match="'toy' was trained again meanwhile; run the command again"):
+        Runner(step).run(SHARD)
+
+
+def test_vectors_of_another_space_are_refused(root, step):
+    """A column of the other family, and a set whose encoder is another."""
+    other = {column: space("othr", where.dims) for column, where in SPACES.items()}
+    table = root.read_table("vectors/main/00003.parquet").to_pydict()
+    commit_vectors(root, "main", SHARD, other, [table])
+
+    with pytest.raises(
+        SpaceError, match=r"takes vectors of clip@.* of vectors.* is in othr@"
+    ):
+        Runner(step).run(SHARD)
+    assert frozenset() == step.committed({3, 4})
+    with pytest.raises(SpaceError, match="has no column clap_audio; name one of clap_text, clip_image"):
+        TranslateStep(root, "main", step.card, "clap_audio").check(SHARD)
+
+
+def test_a_shard_that_is_missing_is_one_sentence(root, step):
+    """Its vectors are not there."""
+    with pytest.raises(StorageError, match=r"has no vectors/main/00004.parquet; run `echolens build`"):
+        step.check(Shard(4, "image", "web", 5))
