@@ -126,6 +126,16 @@ class LaionClapEncoder(Strict):
     batch_rows: int = Field(8, ge=1)
 
 
+class AudioLdmEncoder(Strict):
+    """The sound-text encoder that an AudioLDM was trained with: its vectors can become sounds."""
+
+    loader: Literal["audioldm"]
+    weights: str = Field(description="a folder that diffusers saved, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    audio: str = Field(description="AudioLDM's original checkpoint, or the folder of a ClapModel")
+    batch_rows: int = Field(8, ge=1)
+
+
 class OwnEncoder(BaseModel):
     """An encoder of one's own: every other key is an argument of its class."""
 
@@ -167,8 +177,15 @@ ClipEncoder = Annotated[
 ClapEncoder = Annotated[
     Annotated[TransformersClapEncoder, Tag("TransformersClapEncoder")]
     | Annotated[LaionClapEncoder, Tag("LaionClapEncoder")]
+    | Annotated[AudioLdmEncoder, Tag("AudioLdmEncoder")]
     | _Elsewhere,
-    _choose_by_loader({"transformers": TransformersClapEncoder, "laion_clap": LaionClapEncoder}),
+    _choose_by_loader(
+        {
+            "transformers": TransformersClapEncoder,
+            "laion_clap": LaionClapEncoder,
+            "audioldm": AudioLdmEncoder,
+        }
+    ),
 ]
 
 
@@ -201,6 +218,15 @@ class Encode(Strict):
     segment: Segment = WHOLE
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
+
+
+class GeneratorOf(Strict):
+    """The generator that makes sounds of vectors: an AudioLDM that diffusers saved."""
+
+    weights: str = Field("pocket", description="pocket, a folder, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_rows: int = Field(8, ge=1, le=256, description="sounds of every forward")
 
 
 class Index(Strict):
@@ -267,6 +293,7 @@ class Dataset(Strict):
     encode: Encode = Encode()
     index: Index = Index()
     refresh: Refresh = Refresh()
+    generator: GeneratorOf = GeneratorOf()
 
     def pinned(self) -> dict[str, object]:
         """Return what can never change for a root, key by key."""

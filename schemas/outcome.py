@@ -106,8 +106,9 @@ REASONS: dict[Status, frozenset[str]] = {
             "purged",
         }
     ),
-    # no_vector: the encoder gave no direction, a NaN or a vector of length zero.
-    "failed": frozenset({"bug", "disk_full", "no_permission", "no_vector", "resolver"}),
+    # no_vector: the encoder gave no direction, a NaN or a vector of length zero. no_sound: of all samples
+    # that the generator made, some are no numbers.
+    "failed": frozenset({"bug", "disk_full", "no_permission", "no_sound", "no_vector", "resolver"}),
 }
 
 
@@ -173,6 +174,7 @@ _MESSAGES: dict[str, str] = {
     "no_picture": "a clip, not a picture",
     "no_such_file": "No such file or directory",
     "no_such_host": "Name or service not known",
+    "no_sound": "no sound",
     "no_vector": "no vector",
     "no_video": "no video on the page",
     "not_http": "not an HTTP answer",

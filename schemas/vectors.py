@@ -74,12 +74,17 @@ def vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> 
         if column in spaces:
             fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
             fields.append(pa.field(f"{column}_norm", pa.float32()))
-    written = {column: spaces[column].model_dump() for column in COLUMNS if column in spaces}
-    metadata = {b"table": b"vectors/1", _SPACES: json.dumps(written, sort_keys=True).encode()}
+    metadata = spaces_metadata(spaces) | {b"table": b"vectors/1"}
     if decided := segment.decides():
         fields += list(CHOICE)
         metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)
+
+
+def spaces_metadata(spaces: Mapping[Column, Space]) -> dict[bytes, bytes]:
+    """Return what a table's metadata says of the space of every vector column."""
+    written = {column: spaces[column].model_dump() for column in COLUMNS if column in spaces}
+    return {_SPACES: json.dumps(written, sort_keys=True).encode()}
 
 
 def spaces_of(schema: pa.Schema) -> dict[Column, Space]:

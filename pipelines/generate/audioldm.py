@@ -1,0 +1,205 @@
+"""AudioLDM, version 1: one CLAP vector -> one sound at 16 kHz, by latent diffusion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.encode.audioldm import audioldm_folder, text_tower
+from pipelines.encode.device import device, dtype_of
+from pipelines.encode.encoder import Tower, encode
+from pipelines.encode.weights import loading
+from pipelines.errors import ConfigError
+from pipelines.generate.frames import frames_of
+from pipelines.generate.generator import Progress, Settings
+from pipelines.generate.loudness import levelled
+from pipelines.generate.sampling import Nets, Start, sampled
+from schemas.space import Precision
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PARTS = ("text_encoder", "tokenizer", "unet", "vae", "vocoder", "scheduler")
+_TEXT_ROWS = 32
+
+
+@dataclass(frozen=True)
+class AudioLdm:
+    """An AudioLDM that diffusers saved.
+
+    Attributes:
+        weights: its folder, or a repository of the Hugging Face hub.
+        revision: a commit of the repository; its newest if None.
+        precision: of weights and activations; the text tower is always in fp32.
+        batch_rows: of every forward. A batch that is not full is filled up, because the last digits of a
+            sound depend on the size of the batch that it was made in.
+        compiled: whether the UNet is compiled for a GPU; worth it from some hundred sounds on.
+        level: whether sounds are brought to one level; without, they are as the vocoder made them.
+    """
+
+    weights: str
+    revision: str | None = None
+    precision: Precision = "fp32"
+    batch_rows: int = 8
+    compiled: bool = False
+    level: bool = True
+
+    def load(self) -> AudioLdmSounds:
+        """Load the weights, onto the GPU if there is one.
+
+        Raises:
+            ConfigError: a part is missing, or its weights do not fill it.
+        """
+        import torch
+
+        folder = audioldm_folder(self.weights, self.revision, PARTS)
+        nets = _nets(folder, dtype_of(self.precision))
+        if self.compiled and device().type == "cuda":
+            nets.unet.compile(dynamic=False)
+        return AudioLdmSounds(nets, text_tower(folder, torch.float32), self.batch_rows, self.level)
+
+
+class AudioLdmSounds:
+    """A loaded AudioLDM; `nets` and `texts` are its parts."""
+
+    def __init__(self, nets: Nets, texts: Tower, batch_rows: int, level: bool) -> None:
+        """Take the loaded parts; what it is guided away from is its own vector of "".
+
+        Args:
+            nets: that make sounds of vectors.
+            texts: that makes vectors of texts.
+            batch_rows: of every forward.
+            level: whether sounds are brought to one level.
+        """
+        self.nets, self.texts, self._batch_rows, self._level = nets, texts, batch_rows, level
+        self._unwished_D = self.text_vectors([""])[0]
+        self.rate_hz = int(nets.vocoder.config.sampling_rate)
+
+    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """Return unit vectors of texts in the generator's own space, float32 `[N, D]`."""
+        return encode(self.texts, [self.texts.prepare(text) for text in texts], _TEXT_ROWS)[0]
+
+    def generate(
+        self,
+        vectors_ND: np.ndarray,
+        seeds: Sequence[int],
+        settings: Settings,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
+
+        Args:
+            vectors_ND: of the space of its own CLAP; their lengths do not matter.
+            seeds: one a sound.
+            settings: of all of them.
+            progress: called after each step; raising `Cancelled` in it ends the work.
+
+        Raises:
+            ConfigError: the vectors are of another length than its CLAP's or have none, the sounds would
+                be too short, or what came out is no sound.
+        """
+        import torch
+
+        units_ND = self._units(vectors_ND, seeds)
+        hop = int(np.prod(self.nets.vocoder.config.upsample_rates))
+        size = frames_of(settings.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
+        shape = self.nets.shape(size.latents)
+        after_step = _counting(settings.steps * -(-len(seeds) // self._batch_rows), progress)
+        waves = [np.empty((0, size.samples), np.float32)]
+        with torch.inference_mode():
+            for rows in _batches(len(seeds), self._batch_rows):
+                noise = torch.cat([_noise(seeds[row], shape) for row in rows])
+                unwished_ND = np.broadcast_to(self._unwished_D, units_ND[rows].shape)
+                start = Start(
+                    self._there(torch.from_numpy(units_ND[rows])),
+                    self._there(torch.from_numpy(np.array(unwished_ND))),
+                    noise.to(device()),
+                )
+                made = sampled(self.nets, start, settings, after_step)
+                waves.append(made[: len(set(rows)), : size.samples].numpy())
+        made_NT = np.concatenate(waves)
+        return levelled(made_NT) if self._level else made_NT
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.nets.unet.dtype
+        return dtype
+
+    def _there(self, tensor: Tensor) -> Tensor:
+        return tensor.to(device(), self._dtype)
+
+    def _units(self, vectors_ND: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        dims = len(self._unwished_D)
+        if vectors_ND.shape != (len(seeds), dims):
+            raise ConfigError(
+                f"the generator was given vectors {list(vectors_ND.shape)} and {len(seeds)} seeds; it takes "
+                f"a vector of {dims} numbers for every seed"
+            )
+        lengths_N1 = np.linalg.norm(vectors_ND.astype(np.float32), axis=1, keepdims=True)
+        if not (np.isfinite(lengths_N1) & (lengths_N1 > 0)).all():
+            raise ConfigError("a vector without a direction makes no sound; leave out rows without vectors")
+        return np.asarray(vectors_ND / lengths_N1, np.float32)
+
+
+def _batches(count: int, batch_rows: int) -> Iterator[list[int]]:
+    """Yield the rows of each batch; the last one is filled up with its first row."""
+    for first in range(0, count, batch_rows):
+        rows = list(range(first, min(first + batch_rows, count)))
+        yield rows + rows[:1] * (batch_rows - len(rows))
+
+
+def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Return the noise of one seed, drawn on the CPU: a GPU draws other numbers."""
+    import torch
+
+    return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
+
+
+def _counting(total: int, progress: Progress | None) -> Any:
+    done = 0
+
+    def after_step() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return after_step
+
+
+def _nets(folder: Path, dtype: torch.dtype) -> Nets:
+    import diffusers
+    import transformers
+
+    name = json.loads((folder / "scheduler" / "scheduler_config.json").read_text()).get("_class_name", "")
+    steps = getattr(diffusers, name, None)
+    if steps is None:
+        raise ConfigError(f"{folder} wants the scheduler {name!r}, which diffusers does not have")
+    return Nets(
+        unet=_filled(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
+        vae=_filled(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype),
+        vocoder=_filled(transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype),
+        scheduler=steps.from_pretrained(folder / "scheduler", local_files_only=True),
+    )
+
+
+def _filled(net: Any, folder: Path, **dtype: torch.dtype) -> Any:
+    """Return a net with its weights, on the GPU if there is one.
+
+    Raises:
+        ConfigError: the weights do not fill it.
+    """
+    with loading("clap", str(folder)):
+        made, report = net.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
+    if lacking := sorted(report["missing_keys"]):
+        raise ConfigError(
+            f"the weights in {folder} lack {len(lacking)} tensors of its config.json (first {lacking[0]}); "
+            "check that weights and config.json belong together"
+        )
+    return made.eval().requires_grad_(False).to(device())

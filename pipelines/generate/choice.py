@@ -1,0 +1,106 @@
+"""Which generator: its name in a dataset's file or on the command line -> a loader, and what it is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.encode.audioldm import audioldm_folder
+from pipelines.encode.licences import licence_of
+from pipelines.encode.weights import fingerprint
+from pipelines.errors import StorageError
+from pipelines.generate.audioldm import PARTS, AudioLdm
+from pipelines.generate.generator import Generator, GeneratorLoader
+from pipelines.generate.pocket import pocket_audioldm
+from schemas.dataset import GeneratorOf
+from schemas.generated import MadeBy
+from schemas.space import Precision
+
+POCKET = "pocket"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A generator before its weights are loaded: the driver needs what it is, a worker the rest."""
+
+    loader: GeneratorLoader
+    made_by: MadeBy
+
+    def open(self) -> Generator:
+        """Return the loaded generator; the stages of a process share one.
+
+        Raises:
+            StorageError: this machine would load other weights than the driver saw.
+        """
+        with _opening:
+            if self not in _opened:
+                if isinstance(self.loader, AudioLdm):
+                    self._check(self.loader)
+                _opened[self] = self.loader.load()
+            return _opened[self]
+
+    def _check(self, loader: AudioLdm) -> None:
+        if (here := _fingerprint(_folder(loader))) != self.made_by.weights_sha256:
+            raise StorageError(
+                f"this machine has other weights of {self.made_by.name} ({here[:12]}, not "
+                f"{self.made_by.weights_sha256[:12]}); give every machine the same"
+            )
+
+
+_opening = threading.Lock()
+_opened: dict[Chosen, Generator] = {}
+
+
+def choose(asked: GeneratorOf) -> Chosen:
+    """Return the generator that is asked for, with its weights hashed; those of a hub are fetched.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if asked.weights == POCKET:
+        loader = replace(pocket_audioldm(asked.batch_rows), level=False)
+    else:
+        loader = AudioLdm(
+            asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled=True, level=False
+        )
+    folder = _folder(loader)
+    vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
+    is_folder = Path(asked.weights).is_dir()
+    made_by = MadeBy(
+        name=folder.name if is_folder else asked.weights,
+        weights_sha256=_fingerprint(folder),
+        precision=loader.precision,
+        batch_rows=loader.batch_rows,
+        rate_hz=int(vocoder.get("sampling_rate", 16_000)),
+        licence=licence_of(folder),
+    )
+    return Chosen(loader, made_by)
+
+
+def text_tower_of(chosen: Chosen) -> str | None:
+    """Return the fingerprint of a generator's own text tower, None if it is no AudioLDM."""
+    if not isinstance(chosen.loader, AudioLdm):
+        return None
+    return fingerprint(sorted((_folder(chosen.loader) / "text_encoder").glob("*.safetensors")))
+
+
+def _folder(loader: AudioLdm) -> Path:
+    return audioldm_folder(loader.weights, loader.revision, PARTS)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return one for all parts: weights and configurations, which decide as much."""
+    files = [file for part in PARTS for file in sorted((folder / part).iterdir())]
+    return fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
+
+
+def _precision(asked: GeneratorOf) -> Precision:
+    if asked.precision != "auto":
+        return asked.precision
+    import torch
+
+    # Diffusion adds up its roundings over all steps: without a GPU that is made for halves, whole floats.
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if bf16 else "fp32"

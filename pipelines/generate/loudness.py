@@ -1,0 +1,25 @@
+"""Sounds at a level that neither clips nor whispers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.errors import ConfigError
+
+# A hair below full scale: a lossy codec overshoots by about this much.
+PEAK_DBFS = -1.0
+# Below this a sound is silence, and stays it.
+_SILENT = 1e-4
+
+
+def levelled(waves_NT: np.ndarray) -> np.ndarray:
+    """Return sounds with their peaks at `PEAK_DBFS`, float32 `[N, T]`; silence is left alone.
+
+    Raises:
+        ConfigError: some samples are no numbers, as half precision may end.
+    """
+    if not np.isfinite(waves_NT).all():
+        raise ConfigError("the generator made samples that are no numbers; ask for precision fp32")
+    peaks_N1 = np.abs(waves_NT).max(axis=1, keepdims=True, initial=0)
+    gains_N1 = np.where(peaks_N1 > _SILENT, 10 ** (PEAK_DBFS / 20) / np.maximum(peaks_N1, _SILENT), 1)
+    return np.asarray(waves_NT * gains_N1, np.float32)

@@ -1,0 +1,105 @@
+"""What a person asks a generator for, and the way from there to a vector of the generator's space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.errors import ConfigError, SpaceError
+from pipelines.generate.prompts import space_of
+from pipelines.pin import spaces_of
+from pipelines.storage import Root
+from pipelines.translate.translator import card_of
+from schemas.generated import By, Making
+from schemas.space import Space
+from schemas.vectors import Column, family_of
+from schemas.version import Version
+
+CAPTIONS = "captions"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asks for.
+
+    Attributes:
+        name: of the sounds.
+        via: a translator's name, `CAPTIONS`, or None.
+        column: of the rows; the translator's own if None.
+        keys: of rows; all if empty.
+        limit: the first so many rows.
+        texts: in place of rows.
+        sounds: files, in place of rows.
+        pictures: files, folders and URLs, in place of rows.
+        making: how sounds are made.
+    """
+
+    name: str = "sounds"
+    via: str | None = None
+    column: Column | None = None
+    keys: tuple[str, ...] = ()
+    limit: int | None = None
+    texts: tuple[str, ...] = ()
+    sounds: tuple[Path, ...] = ()
+    pictures: tuple[str, ...] = ()
+    making: Making = field(default_factory=Making)
+
+
+@dataclass(frozen=True)
+class Route:
+    """From what is given to a vector of the generator's space.
+
+    Attributes:
+        rows: the column that rows must be able to have; None where none are asked for.
+        source: the column of the prompts; None where captions are spoken.
+        target: the column that becomes sounds.
+        space: of the target.
+        translator: that leads from one to the other.
+        what: in words, for sentences.
+    """
+
+    rows: Column | None
+    source: Column | None
+    target: Column | None
+    space: Space | None
+    translator: By | None
+    what: str
+
+
+def route_of(root: Root, version: Version, order: Order) -> Route:
+    """Return the way that an order asks for.
+
+    Raises:
+        ConfigError: it names none, or one that does not begin where the order does.
+        SpaceError: the translator was trained for another space.
+    """
+    set_name = version.set
+    if order.texts or order.via == CAPTIONS:
+        rows = None if order.texts else order.column or "clip_image"
+        return Route(rows, None, None, None, None, "a caption")
+    if order.sounds:
+        order = Order(column="clap_audio")
+    if order.via is None:
+        column = order.column
+        space = spaces_of(root, set_name).get("clap")
+        if column is None or family_of(column) != "clap" or space is None:
+            raise ConfigError(
+                f"{column or 'pictures'} cannot become sounds by themselves; name the way with --via "
+                f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
+            )
+        return Route(column, column, column, space, None, f"{column} of {root.url}")
+    card = card_of(root, order.via)
+    source = order.column or card.source
+    found = space_of(root, version, source)
+    if found != card.source_space:
+        raise SpaceError(
+            f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {found} "
+            f"({found.differences(card.source_space)}); train one for their space"
+        )
+    if order.pictures and source != "clip_image":
+        raise ConfigError(
+            f"translator {card.name!r} takes {source}, which a picture from outside does not have; name one "
+            f"from clip_image, or --via {CAPTIONS}"
+        )
+    by = By(name=card.name, weights_sha256=card.weights_sha256)
+    return Route(source, source, card.target, card.target_space, by, f"translator {card.name!r}")

@@ -1,0 +1,21 @@
+"""The pocket AudioLDM: small, trained on the miniature world, loaded as the real ones are."""
+
+from __future__ import annotations
+
+from pipelines.encode.pocket import WEIGHTS
+from pipelines.errors import ConfigError
+from pipelines.generate.audioldm import AudioLdm
+
+
+def pocket_audioldm(batch_rows: int = 8) -> AudioLdm:
+    """Return the loader of pocket AudioLDM; like the other pocket models it is always in fp32.
+
+    Raises:
+        ConfigError: its weights are not there.
+    """
+    folder = WEIGHTS / "audioldm"
+    if not (folder / "model_index.json").is_file():
+        raise ConfigError(
+            f"there is no model_index.json in {folder}; train it with `echolens pocket audioldm`"
+        )
+    return AudioLdm(str(folder), batch_rows=batch_rows)

@@ -1,0 +1,141 @@
+"""generated/NAME/prompts/NNNNN.parquet -> generated/NAME/NNNNN.tar and its table, shard by shard.
+
+A committed shard never changes, and the same prompts, weights and settings give the same bytes: whatever
+was killed goes on with the shards that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+
+from pipelines import clock
+from pipelines.encode.encoder import EncoderSpec
+from pipelines.generate.choice import Chosen
+from pipelines.generate.making import Make
+from pipelines.generate.prompts import Prompts
+from pipelines.shards import Shard
+from pipelines.stage import Batch, Stage, rows
+from pipelines.storage import Root
+from pipelines.tars import write_tar
+from pipelines.translate.step import Translate
+from schemas.generated import GENERATED, Wanted
+from schemas.vectors import Column
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of a NAME."""
+    return f"generated/{name}"
+
+
+def pictures_folder(sha256: str) -> str:
+    """Return the root, below a dataset's, of pictures from outside; a NAME has no dot, so it is none.
+
+    Args:
+        sha256: of the list of them.
+    """
+    return f"generated/pictures.{sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class GenerateStep:
+    """Translate and generate, over the shards of a NAME.
+
+    Attributes:
+        root: of the dataset.
+        wanted: what was asked for.
+        chosen: the generator.
+        source: the column of the prompts; None where captions are spoken.
+        target: the column that becomes sounds: the translator's target, or `source` itself.
+        judge: the CLAP that scores candidates.
+    """
+
+    root: Root
+    wanted: Wanted
+    chosen: Chosen
+    source: Column | None
+    target: Column | None
+    judge: EncoderSpec | None
+    name: str = field(default="generate", init=False)
+
+    @property
+    def folder(self) -> str:
+        """Where the sounds lie."""
+        return folder_of(self.wanted.name)
+
+    @property
+    def prompts(self) -> Prompts:
+        """What they are made of."""
+        return Prompts(self.root, self.folder, self.wanted.making.shard_sounds)
+
+    def marker(self, shard: Shard) -> str:
+        """Return the table of a shard, written after its tar."""
+        return f"{self.folder}/{shard.name}.parquet"
+
+    def committed(self, shards: Collection[int]) -> frozenset[int]:
+        """Return which of the shards are made."""
+        names = self.root.names(self.folder, ".parquet")
+        return frozenset(shards).intersection(int(name[:-8]) for name in names)
+
+    def done(self, shard: Shard) -> bool:
+        """Return whether a shard is made."""
+        return self.root.exists(self.marker(shard))
+
+    def stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
+        """Return the chain: a translator where one is needed, and the generator."""
+        return self._stages
+
+    @cached_property
+    def _stages(self) -> Sequence[Stage]:
+        make = Make(self.chosen, self.target, self.wanted.making, self.judge)
+        by = self.wanted.translator
+        if by is None or self.source is None or self.target is None:
+            return (make,)
+        return (Translate(self.root, by.name, by.weights_sha256, self.source, self.target), make)
+
+    def read(self, shard: Shard) -> Iterator[Batch]:
+        """Yield as many prompts as fill a batch of the generator."""
+        yield from self.prompts.read(shard, self.wanted.generator.batch_rows, self.source)
+
+    def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
+        """Write the tar as sounds are made, then the table."""
+        tables: list[pa.Table] = []
+        with self.root.writing(f"{self.folder}/{shard.name}.tar") as path:
+            write_tar(path, self._members(batches, tables))
+        with clock.spent("write"):
+            table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
+            self.root.write_table(self.marker(shard), table)
+
+    def _members(self, batches: Iterable[Batch], tables: list[pa.Table]) -> Iterator[tuple[str, bytes]]:
+        """Yield the members of the tar; what they are is added to the tables on the way."""
+        for batch in batches:
+            table = self._table(batch)
+            tables.append(table)
+            for record, sound in zip(table.to_pylist(), batch["sound"], strict=True):
+                if sound is not None:
+                    yield f"{record['key']}.{self.wanted.making.format}", sound
+                    yield f"{record['key']}.json", json.dumps(record, indent=4).encode()
+
+    def _table(self, batch: Batch) -> pa.Table:
+        wanted = self.wanted
+        same = {
+            "translator": wanted.translator.name if wanted.translator else None,
+            "translator_sha256": wanted.translator.weights_sha256 if wanted.translator else None,
+            "generator": wanted.generator.name,
+            "generator_sha256": wanted.generator.weights_sha256,
+            "seed": wanted.making.seed,
+            "steps": wanted.making.steps,
+            "guidance": wanted.making.guidance,
+        }
+        of_all = {name: [value] * rows(batch) for name, value in same.items()}
+        return pa.Table.from_pydict({name: (batch | of_all)[name] for name in GENERATED.names}, GENERATED)
+
+    def outcomes(self, shard: Shard) -> Counter[str]:
+        """Return the outcomes of a shard's prompts, by `outcome/reason`."""
+        table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
+        return Counter(f"{row['outcome']}/{row['reason']}".rstrip("/") for row in table.to_pylist())

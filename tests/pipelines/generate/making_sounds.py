@@ -1,0 +1,88 @@
+"""Prompts that are made up, and the tiny generator over them, without a dataset, the web or Ray."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.pocket import pocket_clap
+from pipelines.generate.choice import Chosen, choose
+from pipelines.generate.prompts import of_texts
+from pipelines.generate.step import GenerateStep
+from pipelines.runner import Runner
+from pipelines.storage import Root
+from schemas.dataset import GeneratorOf
+from schemas.generated import Asked, Making, Wanted
+
+TINY = {"length_s": 0.5, "steps": 2, "shard_sounds": 4}
+
+
+def judge() -> EncoderSpec:
+    """Return pocket CLAP, whose text tower is the tiny generator's."""
+    loader = pocket_clap("fp32")
+    return EncoderSpec(loader.space(), loader)
+
+
+def rows(count: int) -> list[dict]:
+    """Return so many rows with vectors of pocket CLAP's length, each its own."""
+    rng = np.random.default_rng(0)
+    drawn_ND = rng.standard_normal((count, 512))
+    drawn_ND /= np.linalg.norm(drawn_ND, axis=1, keepdims=True)
+    return [
+        {
+            "id": hashlib.sha256(b"%d" % number).hexdigest()[:32],
+            "source_key": f"{number:08d}",
+            "prompt": "row",
+            "caption": f"thing {number}",
+            "url": f"http://x/{number}",
+            "outcome": "ok",
+            "reason": "",
+            "clap_audio": vector.astype(np.float16),
+        }
+        for number, vector in enumerate(drawn_ND)
+    ]
+
+
+def tiny_choice(tiny: Path, **more: object) -> Chosen:
+    """Return the tiny generator as a person would name it."""
+    return choose(GeneratorOf(weights=str(tiny), **more))
+
+
+def step(
+    folder: Path, chosen: Chosen, prompts: list[dict] | None = None, judged: bool = True, **making: object
+) -> GenerateStep:
+    """Return a step whose prompts are written: rows with vectors, or two texts if none are given."""
+    wanted = Wanted(
+        name="toy",
+        set="main",
+        version=1,
+        asked=Asked(),
+        via="none",
+        translator=None,
+        generator=chosen.made_by,
+        making=Making.model_validate(TINY | making),
+    )
+    column = "clap_audio" if prompts is not None else None
+    ears = judge() if judged else None
+    made = GenerateStep(Root.at(str(folder)), wanted, chosen, column, column, ears)
+    if prompts is None:
+        made.prompts.write(of_texts(["a dog barks", "a bell rings"]), None, None)
+    else:
+        made.prompts.write(prompts, column, judge().space)
+    return made
+
+
+def through(made: GenerateStep) -> list[dict]:
+    """Make every shard, and return the rows of their tables."""
+    runner = Runner(made)
+    shards = made.prompts.shards()
+    for shard in shards:
+        runner.run(shard)
+    return [row for shard in shards for row in made.root.read_table(made.marker(shard)).to_pylist()]
+
+
+def files(made: GenerateStep) -> dict[str, str]:
+    """Return the sha256 of every tar and table."""
+    names = [name for name in made.root.names(made.folder) if name.endswith((".tar", ".parquet"))]
+    return {name: made.root.sha256(f"{made.folder}/{name}") for name in names}
