@@ -37,8 +37,7 @@ _NAMED = 3
 
 def fetch(dataset: Dataset, root: Root) -> MediaStep:
     """Candidates -> media."""
-    from pipelines.fetch.clips import FetchClips
-    from pipelines.fetch.images import FetchImages
+    from pipelines.fetch.stages import FetchClips, FetchImages
     from pipelines.filter.captions import DetectLanguage
     from pipelines.filter.frames import FilterFrames
     from pipelines.filter.pictures import FilterPictures
@@ -186,6 +185,14 @@ def _mended(damaged: Sequence[Damage], again: Collection[int]) -> str:
     return f"files damaged or missing: {len(damaged):,} ({names}){shards}"
 
 
+def warn(dataset: Dataset, version: Version) -> None:
+    """Say which indices find less than was wanted."""
+    from pipelines.index.cards import shortfalls
+
+    for said in shortfalls(Root.at(dataset.root), version):
+        print(f"echolens: {said}", file=sys.stderr)
+
+
 def main(argv: Sequence[str]) -> None:
     """Build, and show what became of every row."""
     parser = argparse.ArgumentParser(
@@ -200,7 +207,7 @@ def main(argv: Sequence[str]) -> None:
         flags = ["--verify"] if asked.verify else []
         sys.exit(submit(asked.address, "build", asked.file, asked.overrides, flags))
     dataset = load(asked.file, asked.overrides)
-    build(dataset, asked.verify)
+    warn(dataset, build(dataset, asked.verify))
     print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
 
 

@@ -12,7 +12,10 @@ VERBS = {
     "refresh": "bring a dataset up to date with its lists and the web; publish the next version",
     "status": "what became of every row; versions; digest",
     "lookup": "the nearest neighbours of a text, a picture or a sound",
+    "serve": "an API and a page to search with, over HTTP",
     "train": "fit translators between spaces, and measure them",
+    "translate": "take all vectors of a column into another space",
+    "generate": "make sounds of pictures, texts and sounds",
     "report": "write report.html: funnel, languages, norms, neighbours",
     "export": "write the vectors for another tool: clip-retrieval",
     "doctor": "what this machine has of what a dataset needs, and what to do about the rest",
@@ -24,7 +27,7 @@ VERBS = {
 
 def usage() -> str:
     """Return the help text."""
-    lines = [f"  {verb:<8} {does}" for verb, does in VERBS.items()]
+    lines = [f"  {verb:<9} {does}" for verb, does in VERBS.items()]
     return "\n".join(
         [
             "usage: echolens VERB [options]",

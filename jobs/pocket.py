@@ -1,6 +1,6 @@
 """Train the pocket models on the miniature world, and say how well they do on what they never saw.
 
-echolens pocket                       # both, into the package itself; goes on where it was cut
+echolens pocket                       # all, into the package itself; goes on where it was cut
 echolens pocket clip --out /tmp/try --steps 200
 echolens pocket --score               # only measure the weights that are there
 """
@@ -21,11 +21,19 @@ _SCORED_ROWS = 1000
 
 def models() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
     """Return model -> how it is trained, how it is scored."""
-    from pipelines.train import pocket_clap, pocket_clap_scores, pocket_clip, pocket_clip_scores
+    from pipelines.train import (
+        pocket_audioldm,
+        pocket_clap,
+        pocket_clap_scores,
+        pocket_clip,
+        pocket_clip_scores,
+    )
 
     return {
         "clip": (pocket_clip.train, pocket_clip_scores.evaluate),
         "clap": (pocket_clap.train, pocket_clap_scores.evaluate),
+        # Speaks pocket CLAP, so it comes after it.
+        "audioldm": (pocket_audioldm.train, pocket_audioldm.evaluate),
     }
 
 
@@ -42,7 +50,9 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="echolens pocket", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", nargs="?", choices=("clip", "clap"), help="one of them; both if not given")
+    parser.add_argument(
+        "model", nargs="?", choices=("clip", "clap", "audioldm"), help="one of them; all if not given"
+    )
     parser.add_argument("--out", type=Path, help="folder for the weights; the package's own if not given")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, batches and first weights")
     parser.add_argument("--steps", type=int, help="batches; as many as the shipped weights had if not given")

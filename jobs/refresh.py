@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.build import build, finish, resolve
+from jobs.build import build, finish, resolve, warn
 from jobs.job import load, run
 from jobs.progress import ReadProgress
 from jobs.status import funnel, state
@@ -161,6 +161,7 @@ def main(argv: Sequence[str]) -> None:
     version, changes = refresh(dataset, Asked(retry, asked.recheck, asked.publish))
     if changes:
         print(f"{described(changes, before, version)}; version {version.number}", file=sys.stderr)
+    warn(dataset, version)
     print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
 
 

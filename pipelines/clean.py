@@ -43,7 +43,8 @@ def kept_versions(root: Root, keep: int) -> list[Version]:
 def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
     """Return every file that no kept version and no plan names.
 
-    Runs, reports, translators and what they generated are nobody's but a person's: they stay.
+    Runs, reports, translators and what was generated are nobody's but a person's: they stay. Of translated
+    vectors those stay whose shards do.
     """
     wanted = {file.path for version in kept for file in (*version.tables, *version.indices)}
     wanted |= {f"versions/{version.number:04d}.json" for version in kept}
@@ -58,6 +59,9 @@ def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
     for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
         if shard_of(path.rpartition("/")[2]) not in numbers:
             found.append(Waste(path, size))
+    for path, size in _translated(root):
+        if shard_of(path.rpartition("/")[2]) not in numbers:
+            found.append(Waste(path, size))
     found += [Waste(path, size) for path, size in _below(root, ("", "plan")) if TEMPORARY in path]
     return sorted(set(found), key=lambda one: one.path)
 
@@ -69,14 +73,22 @@ def remove(root: Root, files: Iterable[Waste]) -> None:
 
 
 def traces(root: Root, shards: Collection[int]) -> list[Waste]:
-    """Return what else shows media of some shards: reports, and files that were set aside as damaged."""
+    """Return what else shows media of some shards: reports, translated vectors, files set aside."""
     found = _below(root, ["reports"])
+    found += [(path, size) for path, size in _translated(root) if shard_of(path.rpartition("/")[2]) in shards]
     aside = [f"runs/{name}" for name in root.names("runs") if name.endswith("-set-aside")]
     sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.names(f"{folder}/vectors")]
     for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
         if shard_of(path.rpartition("/")[2]) in shards:
             found.append((path, size))
     return [Waste(path, size) for path, size in found]
+
+
+def _translated(root: Root) -> list[tuple[str, int]]:
+    """Return the tables of translated vectors, one a shard; what says of which version stays."""
+    above = [f"translators/{name}/vectors" for name in root.names("translators")]
+    folders = [f"{folder}/{name}" for folder in above for name in root.names(folder)]
+    return [(path, size) for path, size in _below(root, folders) if path.endswith(".parquet")]
 
 
 def _shards(root: Root, version: Version) -> frozenset[int]:

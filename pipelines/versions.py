@@ -275,7 +275,8 @@ def _indices(  # noqa: PLR0913, PLR0917
         path = extend_index(
             root, set_name, column, planned, hiding.keys, dataset.index, number, there[0] if there else None
         )
-        entries += [known.get(file) or entry(root, file) for file in (f"{path}.faiss", f"{path}.json")]
+        if path:
+            entries += [known.get(file) or entry(root, file) for file in (f"{path}.faiss", f"{path}.json")]
     return entries
 
 

@@ -120,11 +120,21 @@ def _batches(found: _Found, media: Sequence[str], paths: frozenset[str]) -> Iter
         rows = []
         for row, path in enumerate(media[first : first + _BATCH_ROWS], first):
             beside = str(PurePosixPath(path).with_suffix(".txt"))
-            caption, fault = _written(found.read(beside)) if beside in paths else (words(path), None)
+            caption, fault = _written(_text(found, beside)) if beside in paths else (words(path), None)
             rows.append(
                 {"row": row, "kind": _kind(path), "url": found.url(path), "caption": caption, "fault": fault}
             )
         yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+
+
+def _text(found: _Found, path: str) -> bytes:
+    try:
+        return found.read(path)
+    except ListError:
+        raise
+    except Exception as error:  # every file system has exceptions of its own
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ListError(f"caption {path} cannot be read ({said}); check the access") from error
 
 
 def _written(data: bytes) -> tuple[str | None, str | None]:

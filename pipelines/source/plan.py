@@ -168,10 +168,9 @@ def write_ruled_out(
 
 def _tidy(root: Root, expected: Collection[str]) -> None:
     """Remove from candidates/ what is not of this plan: leftovers of one that was killed."""
-    if root.exists("candidates"):
-        for path in root.fs.ls(root.path("candidates"), detail=False):
-            if str(path).rpartition("/")[2] not in expected:
-                root.fs.rm(path)
+    for name in root.sizes("candidates"):
+        if name not in expected:
+            root.remove(f"candidates/{name}")
 
 
 def _tables(rows: DuckDBPyConnection, query: _Query, sizes: Iterable[int]) -> Iterator[pa.Table]:

@@ -28,7 +28,8 @@ KILL_SEED = int(os.environ.get("ECHOLENS_KILL_SEED", "0"))
 APART_S = (8.0, 10.0)
 GOVERNOR_SHARE = 0.1
 # A quarter of the rows lie on this host: at so many a second the run is still going at its last kill.
-OVERRIDES = ("shard_rows=100", "fetch.workers=2", "fetch.limits={127.0.0.1: {requests_per_s: 6}}")
+RATE = max(1, int(ROWS / 4 / (KILLS * APART_S[1])))
+OVERRIDES = ("shard_rows=100", "fetch.workers=2", f"fetch.limits={{127.0.0.1: {{requests_per_s: {RATE}}}}}")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -17,7 +17,7 @@ import yaml
 
 from jobs.submit import stage
 from pipelines.errors import ConfigError
-from tests.conftest import command, digest, echolens, status
+from tests.conftest import command, digest, echolens, status, write_captions
 from tests.test_rules import HOME
 
 FILE = {
@@ -251,3 +251,33 @@ def test_another_token_is_refused(head, file):
     assert 1 == len(ended.stderr.splitlines()), ended.stderr
     assert "wants another token" in ended.stderr
     assert wrong not in ended.stderr
+
+
+PRESET = {
+    "name": "mine",
+    "data": {"audiocaps": [{"from": "clip_text", "to": "clap_text", "sources": ["audiocaps"]}]},
+    "cells": [{"data": "audiocaps", "loss": ["cosine", "nt_xent"], "hidden": 64}],
+    "fit": {"epochs": 3, "batch": 16, "cpus_per_worker": 2},
+}
+
+
+@pytest.mark.slow
+def test_training_is_submitted(head, tmp_path):
+    """With a preset of one's own, which travels; the translators lie in the root, the token nowhere."""
+    file = write_captions(tmp_path, 300)
+    command("build", file)
+    root = tmp_path / "data"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(PRESET))
+    words = ["train", root, "--preset", tmp_path / "mine.yaml", "fit.epochs=4", "--address", head.address]
+    ended = head.run("echolens", *words)
+    print(ended.stderr, ended.stdout)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert "submitted to" in ended.stderr
+    assert "audiocaps: clip_text -> clap_text" in ended.stdout
+    assert {"audiocaps-mlp-cosine-h64", "audiocaps-mlp-nt_xent-h64"} <= {
+        path.parent.name for path in root.glob("translators/*/card.json")
+    }
+    token = (Path(head.environment["HOME"]) / ".ray" / "auth_token").read_text().strip()
+    assert token not in ended.stdout + ended.stderr
+    assert [path for path in root.rglob("*") if path.is_file() and token.encode() in path.read_bytes()] == []

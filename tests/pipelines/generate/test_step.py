@@ -32,6 +32,13 @@ def six(chosen, tmp_path_factory):
     return made, through(made)
 
 
+@pytest.fixture(scope="module")
+def plain(chosen, tmp_path_factory):
+    """Six sounds in two shards, the first that was made of each; nobody listened to them."""
+    made = step(tmp_path_factory.mktemp("plain"), chosen, rows(6), judged=False)
+    return made, through(made)
+
+
 def test_a_shard_is_sounds_and_a_table(six):
     """Each row has its sound in the tar, beside what the table says of it; keys are of shard and row."""
     made, table = six
@@ -78,10 +85,10 @@ def test_the_nearest_candidate_is_kept(six):
     assert {row["chosen"] for row in table} > {0}
 
 
-def test_a_killed_run_ends_in_the_same_bytes(six, chosen, tmp_path):
+def test_a_killed_run_ends_in_the_same_bytes(plain, chosen, tmp_path):
     """With the second shard's table gone, and its tar half written, only that shard is made again."""
-    whole = files(six[0])
-    made = step(tmp_path, chosen, rows(6), candidates=3)
+    whole = files(plain[0])
+    made = step(tmp_path, chosen, rows(6), judged=False)
     first, second = made.prompts.shards()
     made.root.write(f"{made.folder}/{second.name}.tar", b"cut")
     Runner(made).run(first)
@@ -92,24 +99,26 @@ def test_a_killed_run_ends_in_the_same_bytes(six, chosen, tmp_path):
     assert whole == files(made)
 
 
-def test_neither_order_nor_neighbours_change_a_sound(six, chosen, tmp_path):
+def test_neither_order_nor_neighbours_change_a_sound(plain, chosen, tmp_path):
     """The rows the other way round, in other shards, with a stranger among them: the same files."""
-    expected = {row["id"]: row["sha256"] for row in six[1]}
-    made = step(tmp_path, chosen, rows(7)[::-1], candidates=3, shard_sounds=7)
+    expected = {row["id"]: row["sha256"] for row in plain[1]}
+    made = step(tmp_path, chosen, rows(7)[::-1], judged=False, shard_sounds=7)
     found = {row["id"]: row["sha256"] for row in through(made)}
 
     assert expected.items() <= found.items()
     assert 7 == len(found)
 
 
-def test_batches_of_one_give_the_sounds_of_batches_of_eight(six, tiny, tmp_path):
+def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_path):
     """Sample by sample, to the last bits of 16: floats of another batch are rounded otherwise."""
-    made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), candidates=3)
+    made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), judged=False)
     table = through(made)
-    eight = dict(pair for shard in six[0].prompts.shards() for pair in sounds_of(made.root, "toy", shard))
-    ones = dict(pair for shard in six[0].prompts.shards() for pair in sounds_of(six[0].root, "toy", shard))
+    eight = dict(pair for shard in plain[0].prompts.shards() for pair in sounds_of(made.root, "toy", shard))
+    ones = dict(
+        pair for shard in plain[0].prompts.shards() for pair in sounds_of(plain[0].root, "toy", shard)
+    )
 
-    assert [row["candidate_seed"] for row in six[1]] == [row["candidate_seed"] for row in table]
+    assert [row["candidate_seed"] for row in plain[1]] == [row["candidate_seed"] for row in table]
     for key, sound in ones.items():
         one_T, eight_T = (
             soundfile.read(io.BytesIO(data), dtype="int16")[0].astype(int) for data in (sound, eight[key])
@@ -122,10 +131,10 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(six, tiny, tmp_path)
     [({"seed": 1}, False), ({"guidance": 4.0}, False), ({"shard_sounds": 3}, True)],
     ids=["seed", "guidance", "shards"],
 )
-def test_what_changes_a_sound(six, chosen, tmp_path, changed, same):
+def test_what_changes_a_sound(plain, chosen, tmp_path, changed, same):
     """Seed and settings do; how sounds are cut into shards does not."""
-    found = through(step(tmp_path, chosen, rows(6), **({"candidates": 3} | changed)))
-    assert same == ([row["sha256"] for row in found] == [row["sha256"] for row in six[1]])
+    found = through(step(tmp_path, chosen, rows(6), **({"judged": False} | changed)))
+    assert same == ([row["sha256"] for row in found] == [row["sha256"] for row in plain[1]])
 
 
 def test_every_prompt_has_an_outcome(chosen, tmp_path):
@@ -135,7 +144,7 @@ def test_every_prompt_has_an_outcome(chosen, tmp_path):
     given[2]["clap_audio"] = np.zeros(512, np.float16)
     given[3]["clap_audio"] = np.full(512, np.nan, np.float16)
     given[4] |= {"outcome": "dead", "reason": "http_404", "clap_audio": None}
-    made = step(tmp_path, chosen, given)
+    made = step(tmp_path, chosen, given, judged=False)
     table = through(made)
 
     assert ["ok", "failed/no_vector", "failed/no_vector", "failed/no_vector", "dead/http_404", "ok"] == [

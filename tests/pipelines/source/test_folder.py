@@ -102,3 +102,11 @@ def test_no_folder_of_media(plan, written, tmp_path, made, message):
         written(made, b"")
     with pytest.raises(ListError, match=message):
         plan({"kind": "folder", "list": str(tmp_path / "album")})
+
+
+def test_a_caption_that_cannot_be_read(plan, album):
+    """It is there by name, and leads nowhere: one sentence names it."""
+    (album / "b" / "007.txt").symlink_to(album / "nowhere.txt")
+
+    with pytest.raises(ListError, match=r"caption .*/b/007\.txt cannot be read .*check the access"):
+        plan({"kind": "folder", "list": str(album)})
