@@ -96,7 +96,8 @@ def opened(browser, address, viewport=WIDE, **settings):
     """Open the page in a fresh context; what it asks for is checked at the end."""
     context = browser.new_context(viewport=viewport, permissions=["microphone"], **settings)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    # The first question waits until the encoders are loaded.
+    page.set_default_timeout(90_000)
     seen = Seen(page)
     page.goto(f"{address}/page/")
     page.locator("h1").wait_for()

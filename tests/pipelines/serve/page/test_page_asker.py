@@ -14,9 +14,17 @@ import pytest
         ),
         pytest.param("Sound", "a.wav", "audio/wav", b"no sound", "The sound cannot be read", id="no-sound"),
         pytest.param(
-            "Picture", "a.png", "image/png", "1200x1200", "1200 x 1200 pixels", id="too-many-pixels"
+            "Picture",
+            "a.png",
+            "image/png",
+            "1200x1200",
+            "1200 x 1200 pixels",
+            id="too-many-pixels",
+            marks=pytest.mark.slow,
         ),
-        pytest.param("Sound", "a.wav", "audio/wav", "21 s", "longer than 20 s", id="too-long"),
+        pytest.param(
+            "Sound", "a.wav", "audio/wav", "21 s", "longer than 20 s", id="too-long", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_a_sentence(page, kind, name, mime, data, sentence):

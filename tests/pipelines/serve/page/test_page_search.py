@@ -11,9 +11,15 @@ from tests.pipelines.serve.page.browser import ask, drop, found, keys, member
     ("words", "column", "meant"),
     [
         pytest.param("the sound of a bell", "Pictures", "bell", id="bell-in-pictures"),
-        pytest.param("a helicopter at night", "Pictures", "helicopter|chopper", id="helicopter-in-pictures"),
+        pytest.param(
+            "a helicopter at night",
+            "Pictures",
+            "helicopter|chopper",
+            id="helicopter-in-pictures",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("rain is falling", "Sounds", "rain", id="rain-in-sounds"),
-        pytest.param("a cat meows", "Sounds", "cat", id="cat-in-sounds"),
+        pytest.param("a cat meows", "Sounds", "cat", id="cat-in-sounds", marks=pytest.mark.slow),
     ],
 )
 def test_words_find_what_they_mean(page, words, column, meant):

@@ -33,7 +33,7 @@ def test_a_narrow_screen_never_scrolls_sideways(browser, address, built, tmp_pat
     assert left[0] == left[1]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_text_can_be_read(browser, address, scheme, tmp_path):
     """All text stands out from what is behind it by 4.5 to 1, in light and in dark; a screenshot is kept."""
     with opened(browser, address, color_scheme=scheme) as page:
