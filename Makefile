@@ -22,8 +22,9 @@ setup: .venv/ready ## prepare .venv from requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-system: ## what a test asks of the machine itself: a cron daemon (Debian, as root)
-	@command -v cron >/dev/null || { apt-get update -qq && apt-get install -y -qq cron >/dev/null; }
+system: ## what tests ask of the machine itself: a cron daemon and a browser (Debian, as root)
+	@command -v cron >/dev/null && command -v chromium >/dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq cron chromium >/dev/null; }
 
 demo: setup ## build, search and report the miniature world in ./demo
 	$(BIN)/echolens demo demo

@@ -15,7 +15,6 @@ miniature world, and for nothing else.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from jobs.job import checked, load, run
 from jobs.listening import said_scores, score
-from jobs.outside import build_pictures, picture_list, sound_files, sound_vectors
+from jobs.outside import build_pictures, pictures_at, sound_files, sound_vectors
 from jobs.progress import RowProgress
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError, SpaceError
@@ -103,7 +102,7 @@ def _wanted(dataset: Dataset, order: Order, version: Version, route: Route, chos
         limit=order.limit,
         texts=order.texts,
         sounds=tuple(f"{name} {sha256}" for name, sha256 in zip(names, hashes, strict=True)),
-        pictures=hashlib.sha256(picture_list(order.pictures)).hexdigest() if order.pictures else None,
+        pictures=pictures_at(order.pictures).sha256 if order.pictures else None,
     )
     content = {
         "name": order.name, "set": dataset.encode.set, "version": version.number, "asked": asked,
@@ -161,8 +160,7 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
         clip = spaces_of(root, dataset.encode.set).get("clip")
         if clip is None:
             raise ConfigError(f"{root.url} has no CLIP, so pictures get no vectors; build a set with one")
-        listed = picture_list(order.pictures)
-        pictures, of = build_pictures(dataset, listed, clip)
+        pictures, of = build_pictures(dataset, pictures_at(order.pictures), clip)
         given = of_pictures(Root.at(pictures.root), pictures.shard_rows, of, route.source)
     else:
         assert route.rows is not None

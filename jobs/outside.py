@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,62 +26,108 @@ _EVERY = Filter(language=None, min_side_px=1, max_aspect=1e9)
 _UNNAMED = "picture"
 
 
-def picture_list(places: Sequence[str]) -> bytes:
-    """Return files, folders and http(s) URLs of pictures as a list: caption, tab, URL.
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that were named on a command line, with captions: the text file beside one, else its name.
 
-    The caption is the text file of the same name beside the picture, else the words of its name.
+    Attributes:
+        urls: caption and http(s) URL.
+        files: caption and path.
+        sha256: of all captions, URLs, names and files.
+    """
+
+    urls: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, Path], ...]
+    sha256: str
+
+
+def pictures_at(places: Sequence[str]) -> Pictures:
+    """Return the pictures at files, folders and http(s) URLs.
 
     Raises:
         ConfigError: there is no such file, or a folder without pictures.
     """
-    lines = [f"{caption}\t{url}\n" for place in places for caption, url in _pictures(place)]
-    return "".join(lines).encode()
+    from pipelines.source.folder import words
+
+    urls, files = [], []
+    for place in places:
+        if place.startswith(("http://", "https://")):
+            urls.append((words(place.partition("?")[0]) or _UNNAMED, place))
+        else:
+            files += [(_caption(file), file) for file in _files(place)]
+    digest = hashlib.sha256()
+    for caption, url in urls:
+        digest.update(f"{caption}\t{url}\n".encode())
+    for caption, file in files:
+        digest.update(f"{caption}\t{file.name}\t{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return Pictures(tuple(urls), tuple(files), digest.hexdigest())
 
 
-def _pictures(place: str) -> Iterator[tuple[str, str]]:
-    from pipelines.source.folder import PICTURES, words
+def _files(place: str) -> list[Path]:
+    from pipelines.source.folder import PICTURES
 
-    if place.startswith(("http://", "https://")):
-        yield words(place.partition("?")[0]) or _UNNAMED, place
-        return
-    path = Path(place).expanduser().resolve()
+    path = Path(place).expanduser()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     pictures = [file for file in files if file.suffix[1:].lower() in PICTURES]
     if not pictures:
         known = ", ".join(sorted(PICTURES))
         raise ConfigError(f"{place} is no picture and no folder of pictures; give files of {known}, or URLs")
-    for file in pictures:
-        beside = file.with_suffix(".txt")
-        said = beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else words(file.name)
-        yield " ".join(said.split()) or _UNNAMED, file.as_uri()
+    return pictures
 
 
-def build_pictures(dataset: Dataset, listed: bytes, clip: Space) -> tuple[Dataset, Version]:
+def _caption(file: Path) -> str:
+    from pipelines.source.folder import words
+
+    beside = file.with_suffix(".txt")
+    said = beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else words(file.name)
+    return " ".join(said.split()) or _UNNAMED
+
+
+def _members(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
+    for number, (caption, file) in enumerate(files):
+        # A folder for each: two files may have one name. A tar has room for 100 bytes.
+        stem, suffix = f"{number:06d}/{file.stem[:40]}".encode()[:80].decode(errors="ignore"), file.suffix
+        yield f"{stem}{suffix}", file.read_bytes()
+        yield f"{stem}.txt", caption.encode()
+
+
+def build_pictures(dataset: Dataset, pictures: Pictures, clip: Space) -> tuple[Dataset, Version]:
     """Build pictures into a root of their own below a dataset's, and return it and its version.
+
+    Files of this machine go into a tar there first, which every worker can read.
 
     Args:
         dataset: whose encoder, and whose way of fetching.
-        listed: by `picture_list`.
+        pictures: from outside.
         clip: the space that the vectors shall be in.
     """
     from pipelines.generate.step import pictures_folder
+    from pipelines.tars import write_tar
 
     root = Root.at(dataset.root)
-    folder = pictures_folder(hashlib.sha256(listed).hexdigest())
-    root.write(f"{folder}.tsv", listed)
+    folder = pictures_folder(pictures.sha256)
+    sources = []
+    if pictures.urls:
+        listed = "".join(f"{caption}\t{url}\n" for caption, url in pictures.urls)
+        root.write(f"{folder}.tsv", listed.encode())
+        sources.append(Source(kind="cc3m", list=f"{root.url}/{folder}.tsv"))
+    if pictures.files:
+        if not root.exists(f"{folder}.tar"):
+            with root.writing(f"{folder}.tar") as path:
+                write_tar(path, _members(pictures.files))
+        sources.append(Source(kind="folder", list=f"{root.url}/{folder}.tar"))
     changes = {"clap": None, "precision": clip.precision}
-    encode = dataset.encode.model_copy(update=changes)
-    pictures = Dataset(
+    outside = Dataset(
         name=dataset.name,
         root=f"{root.url}/{folder}",
         contact=dataset.contact,
         shard_rows=dataset.shard_rows,
-        sources=(Source(kind="cc3m", list=f"{root.url}/{folder}.tsv"),),
+        sources=tuple(sources),
         fetch=dataset.fetch,
         filter=_EVERY,
-        encode=encode,
+        encode=dataset.encode.model_copy(update=changes),
     )
-    return pictures, build(pictures)
+    return outside, build(outside)
 
 
 def sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:

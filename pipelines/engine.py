@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from pipelines import clock, cores, logs
 from pipelines.errors import ConfigError, EcholensError, StopJob
 from pipelines.fetch.governor import Traffic, count_rows, watched
-from pipelines.fetch.pools import IN_FLIGHT, pools
+from pipelines.fetch.pools import pools
 from pipelines.runner import Runner, Step
 from pipelines.shards import Shard
 
@@ -171,8 +171,8 @@ def _plan(flow: Flow, left: Left) -> Dataset:
         strategy = ray.data.ActorPoolStrategy(
             size=each.workers,
             # None wait in a worker: the first to be ready would get those that others could have begun.
-            max_tasks_in_flight_per_actor=IN_FLIGHT,
-            max_concurrent_calls_per_actor=IN_FLIGHT,
+            max_tasks_in_flight_per_actor=each.in_flight,
+            max_concurrent_calls_per_actor=each.in_flight,
             enable_true_multi_threading=True,
         )
         asked_by_fetch += each.cpus_each * each.workers

@@ -1,6 +1,6 @@
 """The stage: vectors, or captions -> the best of a few sounds of each, as files.
 
-Shapes: N rows of a batch, C candidates of each, D dimensions, T samples.
+Shapes: N rows of a batch, M candidates of all of them, D dimensions, T samples.
 """
 
 from __future__ import annotations
@@ -107,48 +107,59 @@ class Make(Stage):
             [seed for each in seeds.values() for seed in each],
             Settings(making.length_s, making.steps, making.guidance),
         )
+        files = [self._file(wave_T, generator.rate_hz) for wave_T in waves_MT]
+        heard_MD = ears.vectors(files) if ears else None
         found: dict[int, dict[str, object] | None] = {}
         for place, (row, unit_D) in enumerate(usable.items()):
-            mine_CT = waves_MT[place * count : (place + 1) * count]
-            found[row] = self._best(ears, mine_CT, seeds[row], unit_D, generator.rate_hz)
+            mine = slice(place * count, (place + 1) * count)
+            scores: list[float | None] = [None] * count
+            if heard_MD is not None:
+                scores = [
+                    float(cosine) if np.isfinite(cosine) else None for cosine in heard_MD[mine] @ unit_D
+                ]
+            found[row] = _best(files[mine], scores, seeds[row])
+            if (kept := found[row]) is not None:
+                kept["length_s"] = waves_MT.shape[1] / generator.rate_hz
         return found
 
-    def _best(
-        self, ears: _Ears | None, waves_CT: np.ndarray, seeds: list[int], unit_D: np.ndarray, rate_hz: int
-    ) -> dict[str, object] | None:
-        files = [
-            sound_file(levelled(wave_T[None])[0], rate_hz, self.making.format)
-            if np.isfinite(wave_T).all()
-            else None
-            for wave_T in waves_CT
-        ]
-        if not any(files):
+    def _file(self, wave_T: np.ndarray, rate_hz: int) -> bytes | None:
+        if not np.isfinite(wave_T).all():
             return None
-        scores = ears.scores(files, unit_D) if ears else [None] * len(files)
-        # Of equals the first; one that could not be heard only where none could.
-        order = sorted((n for n, file in enumerate(files) if file), key=lambda n: (-_or_least(scores[n]), n))
-        kept = files[order[0]]
-        assert kept is not None
-        return {
-            "sound": kept,
-            "chosen": order[0],
-            "candidate_seed": seeds[order[0]],
-            "score": scores[order[0]],
-            "candidate_scores": scores,
-            "length_s": waves_CT.shape[1] / rate_hz,
-            "sha256": hashlib.sha256(kept).hexdigest(),
-        }
+        return sound_file(levelled(wave_T[None])[0], rate_hz, self.making.format)
+
+
+def _best(
+    files: list[bytes | None], scores: list[float | None], seeds: list[int]
+) -> dict[str, object] | None:
+    """Return the best of the candidates of a row: of equals the first; None if none is a sound.
+
+    One that could not be heard is kept only where none could.
+    """
+    there = [n for n, file in enumerate(files) if file is not None]
+    if not there:
+        return None
+    best = min(there, key=lambda n: (-_or_least(scores[n]), n))
+    kept = files[best]
+    assert kept is not None
+    return {
+        "sound": kept,
+        "chosen": best,
+        "candidate_seed": seeds[best],
+        "score": scores[best],
+        "candidate_scores": scores,
+        "sha256": hashlib.sha256(kept).hexdigest(),
+    }
 
 
 class _Ears:
-    """The judge: how near a sound is to the vector that it was made of."""
+    """The judge: what vectors sounds have in the space of those that they were made of."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         self._tower: Tower = spec.open()["audio"]
-        self._batch_rows = spec.space.batch_rows
+        self._batch_rows, self._dims = spec.space.batch_rows, spec.space.dims
 
-    def scores(self, files: list[bytes | None], unit_D: np.ndarray) -> list[float | None]:
-        """Return the cosine of each sound file to a vector; None of what cannot be heard."""
+    def vectors(self, files: list[bytes | None]) -> np.ndarray:
+        """Return the unit vector of each sound file, float32 [M, D]; NaN of what cannot be heard."""
         pieces: dict[int, np.ndarray] = {}
         for number, file in enumerate(files):
             try:
@@ -156,12 +167,10 @@ class _Ears:
                     pieces[number] = self._tower.prepare(file)
             except Unusable:
                 continue
-        scores: list[float | None] = [None] * len(files)
+        units_MD = np.full((len(files), self._dims), np.nan, np.float32)
         if pieces:
-            units_ND, _ = encode(self._tower, [*pieces.values()], self._batch_rows)
-            for number, cosine in zip(pieces, (units_ND @ unit_D).tolist(), strict=True):
-                scores[number] = cosine if np.isfinite(cosine) else None
-        return scores
+            units_MD[[*pieces]] = encode(self._tower, [*pieces.values()], self._batch_rows)[0]
+        return units_MD
 
 
 def sound_file(wave_T: np.ndarray, rate_hz: int, form: SoundFormat) -> bytes:

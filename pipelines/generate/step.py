@@ -27,6 +27,9 @@ from pipelines.translate.step import Translate
 from schemas.generated import GENERATED, Wanted
 from schemas.vectors import Column
 
+# Batches of the generator, 8 sounds each, that are listened to together: CLAP's batches are of 8 to 32.
+_BATCHES = 4
+
 
 def folder_of(name: str) -> str:
     """Return the folder of a NAME."""
@@ -99,8 +102,8 @@ class GenerateStep:
         return (Translate(self.root, by.name, by.weights_sha256, self.source, self.target), make)
 
     def read(self, shard: Shard) -> Iterator[Batch]:
-        """Yield as many prompts as fill a batch of the generator."""
-        yield from self.prompts.read(shard, self.wanted.generator.batch_rows, self.source)
+        """Yield as many prompts as fill a few batches of the generator, and one of the judge."""
+        yield from self.prompts.read(shard, _BATCHES * self.wanted.generator.batch_rows, self.source)
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write the tar as sounds are made, then the table."""

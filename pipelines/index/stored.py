@@ -20,7 +20,7 @@ from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, spaces_of
 
 # Shards that a sample is drawn from at least: more of them cost time to read and add little.
-_SHARDS_DRAWN = 64
+_SHARDS_DRAWN = 16
 
 # Rows that are handed on together: large enough for FAISS to work on, 32 MB of 512 dimensions.
 _BLOCK_ROWS = 16_384

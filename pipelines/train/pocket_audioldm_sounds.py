@@ -19,7 +19,7 @@ SAMPLE_RATE = 16_000
 # 50 frames a second, half as many as AudioLDM's: half the work, and pocket CLAP hears 57 a second.
 HOP = 320
 _WINDOW = 640
-_FFT = 1024
+FFT = 1024
 MELS = 64
 FRAMES = 256
 SAMPLES = FRAMES * HOP  # 5.12 s: a whole group of events, and all that pocket CLAP hears at once
@@ -28,7 +28,7 @@ CAPTIONS = 4  # of each sound
 _PEAK = 0.7
 _FLOOR = 1e-5
 # Mean and spread of the logarithms, over 500 sounds: what the nets take has mean 0 and spread 1.
-_MEAN, _SPREAD = -3.7, 1.3
+MEAN, SPREAD = -3.7, 1.3
 _BLOCK = 250
 
 
@@ -43,12 +43,12 @@ def log_mels(waves_NT: Tensor) -> Tensor:
     """
     import torch
 
-    beyond = (_FFT - HOP) // 2
+    beyond = (FFT - HOP) // 2
     padded = torch.nn.functional.pad(waves_NT[:, None], (beyond, beyond), mode="reflect")[:, 0]
     window = torch.hann_window(_WINDOW, device=waves_NT.device)
-    spectrum = torch.stft(padded, _FFT, HOP, _WINDOW, window, center=False, return_complex=True)
-    mels_NMF = mel_filters(_FFT, MELS).to(waves_NT.device).T @ spectrum.abs()
-    return (mels_NMF.clamp(min=_FLOOR).log().transpose(1, 2) - _MEAN) / _SPREAD
+    spectrum = torch.stft(padded, FFT, HOP, _WINDOW, window, center=False, return_complex=True)
+    mels_NMF = mel_filters(FFT, MELS).to(waves_NT.device).T @ spectrum.abs()
+    return (mels_NMF.clamp(min=_FLOOR).log().transpose(1, 2) - MEAN) / SPREAD
 
 
 @lru_cache

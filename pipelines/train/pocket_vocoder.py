@@ -16,13 +16,14 @@ from pipelines.train.pocket_audioldm_sounds import (
     log_mels,
     mel_filters,
 )
+from pipelines.train.pocket_vocoder_start import tune
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEPS = 2_400
+STEPS = 1_200
 BATCH = 8
-RATE = 1.5e-3
+RATE = 5e-4
 # First a few layers at the rate of the frames, which learn how loud every tone is; then every frame sounds
 # at once, as grains of two frames' length at 3,200 Hz; then the trebles. Small kernels with wide gaps hear
 # as far as large ones for two thirds of the work. The kernels make 320 samples of a frame exactly.
@@ -57,7 +58,7 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
 
     torch.manual_seed(recipe.seed)
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
-    _tuned(net.upsampler[1].weight.data)
+    tune(net)
     net = net.to(device())
     part = Part("vocoder", net, RATE, recipe)
 
@@ -71,18 +72,6 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
 
     part.train(lesson)
     return part.finished()
-
-
-def _tuned(grains_IOT: Tensor) -> None:
-    """Let grains begin as swelling tones of multiples of 50 Hz, which join from frame to frame."""
-    import torch
-
-    inputs, outputs, samples = grains_IOT.shape
-    turns = torch.arange(samples) * (2 * torch.pi / (samples // 2))
-    tones_I1 = torch.arange(inputs)[:, None] % (samples // 4) + 1
-    phases_IO1 = 2 * torch.pi * torch.rand(inputs, outputs, 1)
-    swell = torch.hann_window(samples) * (2 * grains_IOT.std())
-    grains_IOT.copy_(swell * torch.sin(tones_I1[:, None] * turns + phases_IO1))
 
 
 def _crops(sounds: Sounds, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.pools import pools
+from pipelines.fetch.pools import Pool, pools
 from pipelines.shards import Shard
 
 
@@ -50,6 +50,25 @@ def test_no_shard_is_lost():
 
     assert 7 + len(limited) == sum(len(pool.shards) for pool in found)
     assert {shard.number for shard in limited} == {s.number for pool in found[1:] for s in pool.shards}
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "rows", "workers", "expected"),
+    [
+        pytest.param("image", 100, 1000, 2, 8, id="many"),
+        pytest.param("image", 100, 100, 2, 8, id="small-ones"),
+        pytest.param("image", 100, 2500, 2, 3, id="large-ones"),
+        pytest.param("image", 100, 10_000, 2, 2, id="as-large-as-img2dataset's"),
+        pytest.param("clip", 100, 100, 2, 4, id="clips"),
+        pytest.param("image", 10, 1000, 2, 5, id="half-of-few"),
+        pytest.param("image", 3, 10_000, 3, 1, id="one-each"),
+    ],
+)
+def test_shards_in_flight(kind, count, rows, workers, expected):
+    """As many as memory allows, and no worker takes what another could begin."""
+    assert (
+        expected == Pool([Shard(number, kind, "web", rows) for number in range(count)], workers, 1).in_flight
+    )
 
 
 def test_nothing_to_fetch():

@@ -113,13 +113,13 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_pat
     """Sample by sample, to the last bits of 16: floats of another batch are rounded otherwise."""
     made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), judged=False)
     table = through(made)
-    eight = dict(pair for shard in plain[0].prompts.shards() for pair in sounds_of(made.root, "toy", shard))
-    ones = dict(
-        pair for shard in plain[0].prompts.shards() for pair in sounds_of(plain[0].root, "toy", shard)
+    eight, one = (
+        dict(pair for shard in plain[0].prompts.shards() for pair in sounds_of(of.root, "toy", shard))
+        for of in (plain[0], made)
     )
 
     assert [row["candidate_seed"] for row in plain[1]] == [row["candidate_seed"] for row in table]
-    for key, sound in ones.items():
+    for key, sound in one.items():
         one_T, eight_T = (
             soundfile.read(io.BytesIO(data), dtype="int16")[0].astype(int) for data in (sound, eight[key])
         )

@@ -234,7 +234,7 @@ def test_no_question_is_trained_on(stored, gone, drawn, monkeypatch):
     build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
 
     asked = {vectors_ND[key].tobytes() for key in questions["clip_image"].questions.ids}
-    assert 256 == len(asked)
+    assert 128 == len(asked)
     assert not asked & {row.tobytes() for row in samples[0]}
 
 

@@ -33,16 +33,19 @@ def test_the_index_of_many_rows(timed):
 
     size = f"{card['bytes'] / 2**20:.0f} MiB"
     print(f"\nindex of {ROWS:,} x 512: {card['factory']}, {card['nprobe']} lists a query, {size}")
-    for who, what in (("bare FAISS", bare), ("echolens", built)):
-        took = f"{what['seconds']:7.1f} s {what['cpu_s']:7.1f} s of CPU"
-        print(f"  {who:<10} {took}  peak {what['peak_mib']:6.0f} MiB")
-    print(f"  ratio      {built['seconds'] / bare['seconds']:7.2f}")
+    times = {"bare, all": bare["all"], "bare, sample": bare["sample"], "echolens": built}
+    for who, what in times.items():
+        ratio = built["seconds"] / what["seconds"]
+        print(
+            f"  {who:<12} {what['seconds']:7.1f} s {what['cpu_s']:7.1f} s of CPU; echolens {ratio:.2f} of it"
+        )
+    print(f"  peak of the build {built['peak_mib']:.0f} MiB, of bare FAISS {bare['peak_mib']:.0f} MiB")
     for asking, at in card["recall_at"].items():
         print(f"  recall of {asking:<11}" + "".join(f"  @{k} {share:.3f}" for k, share in at.items()))
     print(f"  open and answer {started['started_s']:.2f} s, peak {started['peak_mib']:.0f} MiB")
     for word in ("plain", "a third", "rare", "distinct"):
         said = [f"{name} {started[f'{word}_{name}_ms']:.1f} ms" for name in ("first", "p50", "p99")]
         print(f"  {word:<10} {', '.join(said)}")
-    assert built["seconds"] <= 1.1 * bare["seconds"]
+    assert built["seconds"] <= 1.1 * bare["all"]["seconds"]
     assert min(at["10"] for at in card["recall_at"].values()) >= 0.95
     assert started["started_s"] < 5

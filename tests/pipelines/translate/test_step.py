@@ -109,9 +109,7 @@ def test_vectors_of_another_space_are_refused(root, step):
     table = root.read_table("vectors/main/00003.parquet").to_pydict()
     commit_vectors(root, "main", SHARD, other, [table])
 
-    with pytest.raises(
-        SpaceError, match=r"takes vectors of clip@.* of vectors.* is in othr@"
-    ):
+    with pytest.raises(SpaceError, match=r"takes vectors of clip@.* of vectors.* is in othr@"):
         Runner(step).run(SHARD)
     assert frozenset() == step.committed({3, 4})
     with pytest.raises(SpaceError, match="has no column clap_audio; name one of clap_text, clip_image"):
