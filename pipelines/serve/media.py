@@ -8,6 +8,9 @@ import tempfile
 
 from starlette.responses import Response
 
+from pipelines.fetch.desk import Desk
+from pipelines.fetch.limits import limits_of
+from pipelines.fetch.permits import HostPermits
 from pipelines.fetch.web import Web
 from pipelines.serve.refusals import RefusedError
 from pipelines.serve.settings import Limits, Settings
@@ -111,7 +114,10 @@ class Pictures:
                 max_bytes=limits.body_bytes,
                 allow_private_hosts=self._settings.allow_private_image_urls,
             )
-            self._web = Web(fetch, self._settings.contact)
+            # Of this replica alone: a governor of the cluster would be an actor that outlives the service.
+            desk = Desk(lease_s=float("inf"))
+            permits = HostPermits(desk, limits_of(fetch), fetch.timeout_s, regularly=False)
+            self._web = Web(fetch, self._settings.contact, permits)
         with tempfile.SpooledTemporaryFile(max_size=limits.body_bytes + 1) as file:
             answer = await self._web.get(url, file)
             if answer.outcome != OK:

@@ -42,6 +42,7 @@ def test_token_rate_and_pictures_of_the_intranet(built, tmp_path):
             told = [client.get("/v1/about", headers=headers) for _ in range(220)]
 
     assert (401, 200, 200, 200) == tuple(each.status_code for each in (refused, health, answered, media))
+    assert 200 == named.status_code, named.text
     assert key == named.json()["hits"][0]["key"]
     assert {200, 429} == {each.status_code for each in told}
     assert "1" == told[-1].headers["retry-after"]

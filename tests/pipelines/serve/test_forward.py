@@ -23,6 +23,9 @@ def inner():
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
+            if "Content-Length" not in self.headers:
+                self.rfile.read()
+                return
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(201)
             self.send_header("X-Asked", f"{self.path} {self.headers['Host']} {self.headers['X-Own']}")
