@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipelines.encode.audioldm import audioldm_folder
 from pipelines.encode.licences import licence_of
@@ -38,6 +39,7 @@ class Chosen:
             if self not in _opened:
                 if isinstance(self.loader, AudioLdm):
                     self._check(self.loader)
+                    _quiet()
                 _opened[self] = self.loader.load()
             return _opened[self]
 
@@ -88,6 +90,17 @@ def text_tower_of(chosen: Chosen) -> str | None:
 
 def _folder(loader: AudioLdm) -> Path:
     return audioldm_folder(loader.weights, loader.revision, PARTS)
+
+
+def _quiet() -> None:
+    """Keep bars and advice of the libraries off the terminal; what they raise reaches us anyhow."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        logging: Any = library.utils.logging
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
 
 
 def _fingerprint(folder: Path) -> str:

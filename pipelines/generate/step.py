@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines import clock
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.choice import Chosen
-from pipelines.generate.making import Make
+from pipelines.generate.making import Make, OnOneCore, lanes
 from pipelines.generate.prompts import Prompts
 from pipelines.shards import Shard
 from pipelines.stage import Batch, Stage, rows
@@ -99,11 +99,13 @@ class GenerateStep:
         by = self.wanted.translator
         if by is None or self.source is None or self.target is None:
             return (make,)
-        return (Translate(self.root, by.name, by.weights_sha256, self.source, self.target), make)
+        translate = Translate(self.root, by.name, by.weights_sha256, self.source, self.target)
+        return (OnOneCore(translate), make)
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield as many prompts as fill a few batches of the generator, and one of the judge."""
-        yield from self.prompts.read(shard, _BATCHES * self.wanted.generator.batch_rows, self.source)
+        batches = max(_BATCHES, lanes())
+        yield from self.prompts.read(shard, batches * self.wanted.generator.batch_rows, self.source)
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write the tar as sounds are made, then the table."""

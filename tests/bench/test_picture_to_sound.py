@@ -114,7 +114,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
         "random": ("--via", "random", *of_pictures),
     }
     clap = pocket_clap("fp32")
-    judges = [ZeroShot(EncoderSpec(clap.space(), clap), LABELS), BandLevels(4_800)]
+    judges = [ZeroShot(EncoderSpec(clap.space(), clap), LABELS), BandLevels(2_400)]
     real = {number: at_16k(scene) for number, scene in enumerate(scenes)}
     print(f"\nbest translator {best}, {len(scenes)} pictures; 95 % of a share is within 0.07")
     print(f"{'way':14} {'pocket CLAP':>12} {'band levels':>12} {'seconds of sound a second':>26}")
