@@ -69,8 +69,8 @@ class Question(Query):
         """Return the question without a URL: with the picture that it led to."""
         if image is None:
             return self
-        rest = self.model_dump(exclude={"image", "image_url"})
-        return Query.model_construct(**rest, image=image, only=self.only)
+        asked = {name: getattr(self, name) for name in Query.model_fields}
+        return Query.model_construct(**asked | {"image": image})
 
 
 def read(model: type[M], body: bytes) -> M:

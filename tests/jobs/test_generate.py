@@ -179,7 +179,7 @@ def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path
     """What was found, what was wanted, what to do; and no sound."""
     words = [word.format(stranger=stranger, here=tmp_path) for word in given]
     more = [] if "--generator" in words else ["--generator", tiny]
-    refused = echolens("generate", root, *words, *more, *SMALL, "--name", "refused", check=False)
+    refused = echolens("generate", root, "--name", "refused", *SMALL, *more, *words, check=False)
 
     assert 1 == refused.returncode
     assert sentence in refused.stderr
