@@ -81,7 +81,7 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     found = echolens("lookup", root, "--image", seen, "--via", best, "--in", "clap_text", "--json")
     assert len(json.loads(found.stdout)) == 10
     refused = echolens("lookup", root, "--text", "a dog", "--via", "nothing", check=False)
-    assert "has no translator 'nothing'; it has: wit_cc-identity" in refused.stderr
+    assert "there is no translator 'nothing'; the dataset has: wit_cc-identity" in refused.stderr
 
 
 def test_a_second_training_of_a_root_waits_for_its_turn(root):

@@ -69,6 +69,7 @@ def test_all_pictures_of_a_version_are_translated(root):
     assert status(root)["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_killed_translation_goes_on(root):
     """With a table and what says that all is there taken away, the same bytes come back."""
     echolens("translate", root, "toy", check=False)

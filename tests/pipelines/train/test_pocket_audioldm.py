@@ -163,6 +163,7 @@ def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
     assert np.maximum(heard_N, said_N)[~silent].min() > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Cut in its last part and taken up again, a training ends in the same files."""

@@ -31,9 +31,12 @@ def recorded(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(recorded):
-    """A headless Chromium that can reach this machine alone."""
+    """A headless Chromium that can reach this machine alone.
+
+    Its driver keeps an event loop running in this thread, in which no other test could run one of its own.
+    """
     if CHROMIUM is None:
         pytest.skip("no chromium here; `make system` installs it")
     from playwright.sync_api import sync_playwright
