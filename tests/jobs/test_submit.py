@@ -17,7 +17,7 @@ import yaml
 
 from jobs.submit import stage
 from pipelines.errors import ConfigError
-from tests.conftest import command, digest, echolens, status, write_captions
+from tests.conftest import command, digest, echolens, status
 from tests.test_rules import HOME
 
 FILE = {
@@ -255,18 +255,18 @@ def test_another_token_is_refused(head, file):
 
 PRESET = {
     "name": "mine",
-    "data": {"audiocaps": [{"from": "clip_text", "to": "clap_text", "sources": ["audiocaps"]}]},
-    "cells": [{"data": "audiocaps", "loss": ["cosine", "nt_xent"], "hidden": 64}],
+    "data": {"pictures": [{"from": "clip_image", "to": "clap_text", "sources": ["wit", "cc3m"]}]},
+    "cells": [{"data": "pictures", "loss": ["cosine", "nt_xent"], "hidden": 64}],
+    "split": {"validation": 0.2, "test": 0.2},
     "fit": {"epochs": 3, "batch": 16, "cpus_per_worker": 2},
 }
 
 
 @pytest.mark.slow
-def test_training_is_submitted(head, tmp_path):
+def test_training_is_submitted(head, built, tmp_path):
     """With a preset of one's own, which travels; the translators lie in the root, the token nowhere."""
-    file = write_captions(tmp_path, 300)
-    command("build", file)
     root = tmp_path / "data"
+    shutil.copytree(built.root, root)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(PRESET))
     words = ["train", root, "--preset", tmp_path / "mine.yaml", "fit.epochs=4", "--address", head.address]
     ended = head.run("echolens", *words)
@@ -274,8 +274,8 @@ def test_training_is_submitted(head, tmp_path):
 
     assert 0 == ended.returncode, ended.stdout + ended.stderr
     assert "submitted to" in ended.stderr
-    assert "audiocaps: clip_text -> clap_text" in ended.stdout
-    assert {"audiocaps-mlp-cosine-h64", "audiocaps-mlp-nt_xent-h64"} <= {
+    assert "pictures: clip_image -> clap_text" in ended.stdout
+    assert {"pictures-mlp-cosine-h64", "pictures-mlp-nt_xent-h64"} <= {
         path.parent.name for path in root.glob("translators/*/card.json")
     }
     token = (Path(head.environment["HOME"]) / ".ray" / "auth_token").read_text().strip()
