@@ -158,7 +158,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
     if damaged:
         print(f"{job}: {_mended(damaged, again)}", file=sys.stderr)
     flow = Flow(
-        fetch(dataset, root), encode(dataset, root, specs), dataset.fetch.workers, dataset.encode.workers
+        encode(dataset, root, specs), fetch(dataset, root), dataset.encode.workers, dataset.fetch.workers
     )
     left = remaining(flow, plans.shards(root))
     with Session() as session, RowProgress(job, left.rows) as progress:

@@ -170,18 +170,20 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], session: Session | None, workers: int | None) -> None:
-    from pipelines.engine import Done, Flow, Left, Session
+    from pipelines.engine import Done, Flow, Session, remaining
 
-    committed = step.committed([shard.number for shard in shards])
-    todo = [shard for shard in shards if shard.number not in committed]
-    rows = sum(shard.rows for shard in todo)
-    with nullcontext(session) if session else Session() as within, RowProgress("generate", rows) as progress:
+    flow = Flow(step, workers=workers)
+    left = remaining(flow, shards)
+    with (
+        nullcontext(session) if session else Session() as within,
+        RowProgress("generate", left.rows) as progress,
+    ):
 
         def through(done: Done) -> None:
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
-        within.run(Flow(step, step, encode_workers=workers), Left(todo, [], []), through)
+        within.run(flow, left, through)
 
 
 def main(argv: Sequence[str]) -> None:

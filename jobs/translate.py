@@ -41,7 +41,7 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
         column: to translate; the one that the translator was trained on if None.
     """
     from pipelines import versions
-    from pipelines.engine import Done, Flow, Left, Session
+    from pipelines.engine import Done, Flow, Session, remaining
     from pipelines.translate.step import TranslateStep
     from pipelines.translate.translated import finish, found, shards_with
     from pipelines.translate.translator import Translator
@@ -52,18 +52,17 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
     shards = shards_with(root, version, step.source)
     step.check(shards[0])
-    committed = step.committed([shard.number for shard in shards])
-    todo = [shard for shard in shards if shard.number not in committed]
-    if not todo and (made := found(step, version)):
+    flow = Flow(step)
+    left = remaining(flow, shards)
+    if not any(left) and (made := found(step, version)):
         return step, made
-    rows = sum(shard.rows for shard in todo)
-    with Session() as session, RowProgress("translate", rows) as progress:
+    with Session() as session, RowProgress("translate", left.rows) as progress:
 
         def through(done: Done) -> None:
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
-        session.run(Flow(step, step), Left(todo, [], []), through)
+        session.run(flow, left, through)
     return step, finish(step, version, shards)
 
 

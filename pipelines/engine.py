@@ -51,12 +51,17 @@ class Done:
 
 @dataclass(frozen=True)
 class Flow:
-    """The two steps of the plan, and how many workers each may have (None: what the cluster offers)."""
+    """The steps of a plan, and how many workers each may have (None: what the cluster offers).
 
-    fetch: Step
-    encode: Step
+    Attributes:
+        then: what is done with a shard whose media are there.
+        fetch: what gets the media; None where every shard has them already.
+    """
+
+    then: Step
+    fetch: Step | None = None
+    workers: int | None = None
     fetch_workers: int | None = None
-    encode_workers: int | None = None
 
 
 class Session:
@@ -89,7 +94,7 @@ class Session:
         """Bring what is left of a plan through the flow; if nothing is, Ray is not started.
 
         Args:
-            flow: fetch and encode.
+            flow: the steps.
             left: what `remaining` says.
             on_done: called once for each shard, as it gets done.
             on_traffic: told every second or two, from another thread, what the workers are doing.
@@ -143,9 +148,11 @@ class Left(NamedTuple):
 
 def remaining(flow: Flow, shards: Sequence[Shard]) -> Left:
     """Return what is left to be done, from one listing of each step's output."""
-    encoded = flow.encode.committed([shard.number for shard in shards])
+    done = flow.then.committed([shard.number for shard in shards])
     # What has vectors has media: a run with nothing left to do opens no file of any shard.
-    left = [shard for shard in shards if shard.number not in encoded]
+    left = [shard for shard in shards if shard.number not in done]
+    if flow.fetch is None:
+        return Left(left, [], [])
     fetched = flow.fetch.committed([shard.number for shard in left])
     ready: list[Shard] = []
     web: list[Shard] = []
@@ -168,6 +175,7 @@ def _plan(flow: Flow, left: Left) -> Dataset:
     branches = [_rows(ready)] if ready else []
     asked_by_fetch = 0.0
     for each in pools(web, limited, cpus, flow.fetch_workers):
+        assert flow.fetch is not None
         strategy = ray.data.ActorPoolStrategy(
             size=each.workers,
             # None wait in a worker: the first to be ready would get those that others could have begun.
@@ -178,7 +186,7 @@ def _plan(flow: Flow, left: Left) -> Dataset:
         asked_by_fetch += each.cpus_each * each.workers
         branches.append(_through(_rows(each.shards), flow.fetch, strategy, num_cpus=each.cpus_each))
     todo = len(ready) + len(web) + len(limited)
-    workers = min(flow.encode_workers or max(1, gpus), todo)
+    workers = min(flow.workers or max(1, gpus), todo)
     # Two shards in flight: one's rows fill the batches that the other's last rows leave half empty.
     pool = ray.data.ActorPoolStrategy(
         size=workers,
@@ -190,7 +198,7 @@ def _plan(flow: Flow, left: Left) -> Dataset:
     share = _share_of_cpus(workers, asked_by_fetch)
     # Ray Data takes either; a worker with a GPU decodes with as many threads as one without would.
     needs: dict[str, float] = {"num_gpus": 1} if gpus else {"num_cpus": int(share)}
-    return _through(every, flow.encode, pool, math.ceil(share), **needs)
+    return _through(every, flow.then, pool, math.ceil(share), **needs)
 
 
 def _share_of_cpus(workers: int, taken: float) -> float:
@@ -307,6 +315,8 @@ def _start_ray() -> None:
             )
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    # Ray Data would walk all pages of a worker once a second for every shard that it has in flight.
+    context.memory_usage_poll_interval_s = None
     # A worker may wait for a slow host longer than Ray would; our own deadlines end it.
     context.execution_no_progress_timeout_s = -1
     # A worker that is killed while it loads weights is started again, up to this many times in a row.

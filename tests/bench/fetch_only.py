@@ -53,7 +53,7 @@ def main(file: str, seconds: str) -> None:
     def through(done: Done) -> None:
         spent.update(done.seconds)
 
-    flow = Flow(fetch(dataset, root), Nothing(), dataset.fetch.workers)
+    flow = Flow(Nothing(), fetch(dataset, root), fetch_workers=dataset.fetch.workers)
     with Session() as session:
         session.run(flow, remaining(flow, planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))

@@ -32,7 +32,7 @@ def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
         root.write(media_marker(shard), b"{}")
         root.write(f"media/{shard.name}.parquet", b"no table")
         root.write(vectors_marker("main", shard), b"")
-    flow = Flow(MediaStep(root, 8, {}), VectorStep(root, 8, {}, "main", {}, 8))
+    flow = Flow(VectorStep(root, 8, {}, "main", {}, 8), MediaStep(root, 8, {}))
 
     assert not any(remaining(flow, shards))
     root.remove(vectors_marker("main", shards[1]))
