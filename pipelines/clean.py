@@ -43,8 +43,8 @@ def kept_versions(root: Root, keep: int) -> list[Version]:
 def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
     """Return every file that no kept version and no plan names.
 
-    Runs, reports, translators and what was generated are nobody's but a person's: they stay. Of translated
-    vectors those stay whose shards do.
+    Runs, reports, translators and what was generated are nobody's but a person's: they stay, all but files
+    that were never finished. Of translated vectors those stay whose shards do.
     """
     wanted = {file.path for version in kept for file in (*version.tables, *version.indices)}
     wanted |= {f"versions/{version.number:04d}.json" for version in kept}
@@ -62,7 +62,7 @@ def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
     for path, size in _translated(root):
         if shard_of(path.rpartition("/")[2]) not in numbers:
             found.append(Waste(path, size))
-    found += [Waste(path, size) for path, size in _below(root, ("", "plan")) if TEMPORARY in path]
+    found += [Waste(path, size) for path, size in _below(root, _elsewhere(root)) if TEMPORARY in path]
     return sorted(set(found), key=lambda one: one.path)
 
 
@@ -105,6 +105,12 @@ def _folders(root: Root, above: str) -> list[str]:
     if above == "vectors":
         return sets
     return [f"{folder}/{name}" for folder in sets for name in root.names(folder)]
+
+
+def _elsewhere(root: Root) -> list[str]:
+    """Return the folders of which only files that were never finished may go."""
+    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.names(above)]
+    return ["", "plan", "reports", *made, *(f"{folder}/prompts" for folder in made)]
 
 
 def _below(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:

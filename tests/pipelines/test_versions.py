@@ -189,6 +189,8 @@ def test_clean_says_what_would_go_and_then_removes_just_that(world):
     """Old versions, their indices and half-written files; nothing that a kept version names."""
     root = world.at()
     root.write("media/.tmp-0-00000.tar", b"half")
+    root.write("generated/mine/prompts/.tmp-1-00000.parquet", b"half")
+    root.write("generated/mine/00000.tar", b"a person's")
     root.write("media/00009.tar", b"of no plan")
     before = {path for path in (world.folder / "data").rglob("*") if path.is_file()}
     said = clean(root, keep=1, yes=False)
@@ -198,7 +200,11 @@ def test_clean_says_what_would_go_and_then_removes_just_that(world):
 
     assert before == untouched
     assert {world.folder / "data" / one.path for one in said} == before - after
-    assert {"media/.tmp-0-00000.tar", "media/00009.tar", "versions/0001.json"} <= {one.path for one in said}
+    said_of = {one.path for one in said}
+    assert {"media/.tmp-0-00000.tar", "media/00009.tar", "versions/0001.json"} <= said_of
+    assert ["generated/mine/prompts/.tmp-1-00000.parquet"] == [
+        path for path in said_of if path.startswith("generated/")
+    ]
     assert [] == damages(root, all_versions(root), whole=True)
     assert not clean(root, keep=1, yes=False)
 

@@ -35,7 +35,11 @@ class Connection:
             head = await self.reader.readuntil(b"\r\n\r\n")
             status = int(head[9:12])
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-            return status, await self.reader.readexactly(length)
+            body = await self.reader.readexactly(length)
+            if b"connection: close" in head.lower():
+                # Werkzeug swallows whatever else comes on such a connection, and never answers it.
+                self.close()
+            return status, body
         except (OSError, asyncio.IncompleteReadError, ValueError):
             self.close()
             raise
