@@ -36,13 +36,13 @@ class Connection:
             status = int(head[9:12])
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             body = await self.reader.readexactly(length)
-            if b"connection: close" in head.lower():
-                # Werkzeug swallows whatever else comes on such a connection, and never answers it.
-                self.close()
-            return status, body
         except (OSError, asyncio.IncompleteReadError, ValueError):
             self.close()
             raise
+        if b"connection: close" in head.lower():
+            # Werkzeug swallows whatever else comes on such a connection, and never answers it.
+            self.close()
+        return status, body
 
     def close(self):
         """Close it."""
