@@ -2,6 +2,7 @@
 
 echolens serve /data/animals
 echolens serve /data/animals --port 9000 --replicas 4 --no-page
+echolens serve /data/animals --generator cvssp/audioldm-s-full-v2
 ECHOLENS_TOKEN=$(openssl rand -hex 32) echolens serve /data/animals --host 0.0.0.0 --token-env ECHOLENS_TOKEN
 
 Only this machine can ask, unless --host says otherwise. A version that is published meanwhile is served
@@ -16,17 +17,19 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import load, run
+from jobs.job import checked, load, run
 from pipelines import versions
 from pipelines.engine import Session
 from pipelines.errors import ConfigError
 from pipelines.pin import in_set
 from pipelines.storage import Root
-from schemas.dataset import Dataset
+from schemas.dataset import Dataset, GeneratorOf
 
 if TYPE_CHECKING:
+    from pipelines.generate.choice import Chosen
     from pipelines.serve.settings import Settings
 
 
@@ -80,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=50, help="requests a second of one client; 0 for any")
     parser.add_argument("--poll-s", type=float, default=5, help="seconds between looks for another version")
     parser.add_argument("--no-page", action="store_true", help="the API alone")
+    parser.add_argument(
+        "--generator",
+        metavar="G",
+        help="pocket, a folder or OWNER/NAME of the hub: the page makes sounds of pictures, too",
+    )
+    parser.add_argument("--steps", type=int, default=50, help="of the generator's diffusion; 50 if not given")
     parser.add_argument("--set", help="the set of vectors to serve; that of the newest build if not given")
     return parser
 
@@ -98,6 +107,9 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
             "pictures on the web are asked for with a contact and the dataset has none; "
             "add `contact:` to its file and build again, or leave --allow-image-urls out"
         )
+    if asked.generator and asked.no_page:
+        raise ConfigError("--generator is for the page, which --no-page leaves out; drop one of the two")
+    generator = _generator(asked.generator, dataset) if asked.generator else None
     return Settings.with_token(
         token,
         host=asked.host,
@@ -109,7 +121,27 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
         page=not asked.no_page,
         poll_s=asked.poll_s,
         limits=Limits(requests_a_s=asked.rate),
+        generator=generator,
+        steps=asked.steps,
     )
+
+
+def _generator(name: str, dataset: Dataset) -> Chosen:
+    """Return a generator; what else decides its sounds is as the dataset's file has it, where it names it."""
+    from pipelines.apart import apart
+
+    there = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
+    # A page makes one sound at a time.
+    chosen: Chosen = apart(_chosen, checked(GeneratorOf, {**there, "batch_rows": 1}, "serve"))
+    if chosen.made_by.licence:
+        print(f"serve: {name} is under {chosen.made_by.licence}", file=sys.stderr)
+    return chosen
+
+
+def _chosen(_: Path, __: object, asked: GeneratorOf) -> Chosen:
+    from pipelines.generate.choice import choose
+
+    return choose(asked, compiled=False)
 
 
 if __name__ == "__main__":

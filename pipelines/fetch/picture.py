@@ -73,18 +73,23 @@ class PictureReader:
             data = files.read(place, self._max_bytes)
         except files.UnreadableError as error:
             return error.outcome
-        return data, files.beside(place, "json") if _is_stored(place) else None
+        return data, files.beside(place, "json") if is_stored(place.member) else None
 
     def _made(self, place: files.Place, read: tuple[bytes, bytes | None] | Outcome) -> Media:
         if isinstance(read, Outcome):
             return Media(read)
         with clock.spent("decode"):
             data, record = read
-            return self._pictures.copied(data, record) if _is_stored(place) else self._pictures.stored(data)
+            return (
+                self._pictures.copied(data, record)
+                if is_stored(place.member)
+                else self._pictures.stored(data)
+            )
 
 
-def _is_stored(place: files.Place) -> bool:
-    return place.member.endswith((".jpg", ".jpeg"))
+def is_stored(member: str) -> bool:
+    """Return whether a member of an archive is a picture that is kept as it is."""
+    return member.endswith((".jpg", ".jpeg"))
 
 
 class Pictures:

@@ -55,8 +55,12 @@ _opening = threading.Lock()
 _opened: dict[Chosen, Generator] = {}
 
 
-def choose(asked: GeneratorOf) -> Chosen:
+def choose(asked: GeneratorOf, compiled: bool = True) -> Chosen:
     """Return the generator that is asked for, with its weights hashed; those of a hub are fetched.
+
+    Args:
+        asked: by its name.
+        compiled: whether it may be compiled for a GPU, which takes minutes for each length of sound.
 
     Raises:
         ConfigError: it is not there.
@@ -65,7 +69,7 @@ def choose(asked: GeneratorOf) -> Chosen:
         loader = replace(pocket_audioldm(asked.batch_rows), level=False)
     else:
         loader = AudioLdm(
-            asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled=True, level=False
+            asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled, level=False
         )
     folder = _folder(loader)
     vocoder = json.loads((folder / "vocoder" / "config.json").read_text())

@@ -16,7 +16,7 @@ from pipelines import cores
 from pipelines.encode.device import device
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
 from pipelines.generate.choice import Chosen
-from pipelines.generate.generator import Generator, Settings
+from pipelines.generate.generator import Generator, Progress, Settings
 from pipelines.generate.loudness import levelled
 from pipelines.stage import Batch, Stage, Work, rows
 from schemas.generated import Making, SoundFormat
@@ -45,12 +45,14 @@ class Make(Stage):
         column: whose vectors, in the space of the generator's CLAP; None: captions, by its own text tower.
         making: how sounds are made.
         judge: the CLAP whose audio tower scores candidates, gated to be the generator's; None: no scores.
+        progress: called after each step of each batch, in a thread of its own; what it raises ends the work.
     """
 
     chosen: Chosen
     column: Column | None
     making: Making
     judge: EncoderSpec | None
+    progress: Progress | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +114,7 @@ class Make(Stage):
             [seed for each in seeds.values() for seed in each],
             Settings(making.length_s, making.steps, making.guidance),
             self.chosen.made_by.batch_rows,
+            self.progress,
         )
         files = [self._file(wave_T, generator.rate_hz) for wave_T in waves_MT]
         heard_MD = ears.vectors(files) if ears else None
@@ -179,8 +182,13 @@ class _Ears:
         return units_MD
 
 
-def in_lanes(
-    generator: Generator, vectors_MD: np.ndarray, seeds: list[int], settings: Settings, batch_rows: int
+def in_lanes(  # noqa: PLR0913, PLR0917
+    generator: Generator,
+    vectors_MD: np.ndarray,
+    seeds: list[int],
+    settings: Settings,
+    batch_rows: int,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Return what `Generator.generate` does, with as many batches at a time as there are cores to spare.
 
@@ -191,7 +199,7 @@ def in_lanes(
 
     def lane(start: int) -> np.ndarray:
         part = slice(start, start + batch_rows)
-        return generator.generate(vectors_MD[part], seeds[part], settings)
+        return generator.generate(vectors_MD[part], seeds[part], settings, progress)
 
     with ThreadPoolExecutor(lanes(), initializer=on_one_core) as pool:
         return np.concatenate(list(pool.map(lane, starts)))

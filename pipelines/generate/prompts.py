@@ -94,14 +94,25 @@ def of_pictures(root: Root, shard_rows: int, version: Version, column: Column | 
             prompt["source_key"]: prompt
             for prompt in _rows(root, version.set, shard, shard_rows, column, "picture")
         }
-        media = root.read_table(
-            f"media/{shard.name}.parquet", columns=["key", "id", "outcome", "reason", "caption", "url"]
-        )
+        of_media = ["key", "id", "outcome", "reason", "caption", "url", "sha256"]
+        media = root.read_table(f"media/{shard.name}.parquet", columns=of_media)
         for row in media.to_pylist():
+            sha256 = row.pop("sha256")
             prompt = with_vectors.get(row["key"]) or _prompt("picture", row)
             if row["key"] in gone:
                 prompt |= {"outcome": _TWICE.status, "reason": _TWICE.reason}
+            elif prompt["outcome"] == "ok":
+                prompt["id"] = picture_id(sha256)
             yield prompt
+
+
+def picture_id(sha256: str) -> str:
+    """Return the id of a picture from outside: its seeds depend on what it is, not on where it lay.
+
+    Args:
+        sha256: of the picture as it is stored.
+    """
+    return candidate_id("prompt", f"picture {sha256}", None, "")
 
 
 def of_texts(texts: Sequence[str]) -> Iterator[Prompt]:

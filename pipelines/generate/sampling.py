@@ -38,9 +38,19 @@ class Nets:
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def shape(self, latents: int) -> tuple[int, int, int]:
-        """Return the shape of the latents of one sound: channels, time, mels."""
+        """Return the shape of the latents of one sound: channels, time (no less than asked for), mels."""
         mels = self.vocoder.config.model_in_dim // self.frames_a_latent
-        return self.unet.config.in_channels, latents, mels
+        whole = -(-latents // self._latents_at_once) * self._latents_at_once
+        return self.unet.config.in_channels, whole, mels
+
+    @property
+    def _latents_at_once(self) -> int:
+        """What the count of latents must be a multiple of: diffusers halves an odd one and cannot go back.
+
+        Its blocks with attention to texts, which AudioLDM has, and those without any can; these cannot.
+        """
+        is_odd_lost = "AttnUpBlock2D" in self.unet.config.up_block_types
+        return int(2 ** (len(self.unet.config.block_out_channels) - 1)) if is_odd_lost else 1
 
 
 @dataclass(frozen=True)

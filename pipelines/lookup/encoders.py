@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from pipelines.encode.device import decoders
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
 from pipelines.encode.gate import CAPTIONS, admitted
 from pipelines.encode.resolve import resolve_family
@@ -66,6 +67,27 @@ class Encoders:
         """
         if not self.has(family):
             raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
+
+    def stored(self, family: Family, modality: Modality, item: str | bytes) -> np.ndarray:
+        """Return the vector of an item as a build would store it, float16 [D].
+
+        It is computed in a whole batch and on one core, as a build does, so that it is the same to the last
+        digit. That takes the time of a whole batch.
+
+        Raises:
+            ConfigError: the dataset has no such encoder, or nothing can be made of the item.
+            SpaceError: the encoder is not the one that the vectors were made with.
+        """
+        spec = self.spec(family)
+        tower = spec.open()[modality]
+        piece = _prepared(tower, modality, item)
+        if isinstance(piece, EcholensError):
+            raise piece
+        unit_ND, norms_N = decoders().submit(encode, tower, [piece], spec.space.batch_rows).result()
+        if not (norms_N[0] > 0 and np.isfinite(norms_N[0])):
+            raise unreadable(modality, "no_vector")
+        stored_D: np.ndarray = unit_ND[0].astype(np.float16)
+        return stored_D
 
     def vectors(
         self, family: Family, modality: Modality, items: Sequence[str | bytes]

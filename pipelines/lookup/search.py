@@ -96,6 +96,15 @@ class Lookup:
         """
         return self._media.read(key, medium)
 
+    def vector(self, picture: bytes) -> np.ndarray:
+        """Return the vector of a picture as a build would store it, float16 [D].
+
+        Raises:
+            ConfigError: the dataset has no CLIP, or the picture cannot be read.
+            SpaceError: the encoder on this machine is not the one that the vectors were made with.
+        """
+        return self._encoders.stored("clip", "image", picture)
+
     def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a text, picture, sound, vector or row.
 

@@ -1,7 +1,8 @@
-"""The service on Ray Serve: replicas that search, and beside them one for the page.
+"""The service on Ray Serve: replicas that search, and beside them one for the page and one for its sounds.
 
     Service   replicas that map the index; each answers HTTP at the service's port, in its own process
-    Page      one replica without an index, behind Serve's proxy on loopback; asks a Service by its handle
+    Page      one replica without an index, behind Serve's proxy on loopback; asks the others by their handles
+    Sounds    one replica with a generator that makes the page's sounds; asks a Service for vectors
 
 A further replica takes the memory of an encoder, not of an index: all of a node map the same files.
 """
@@ -14,8 +15,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,17 @@ from pipelines.serve.settings import Settings
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipelines.lookup.media import Medium
     from pipelines.serve.gate import ASGI
+    from pipelines.serve.sound_order import Offer, SoundOrder, Told
     from schemas.about import About
     from schemas.query import Answer, Query
 
 NAME = "echolens"
 PAGE = "page"
+SOUNDS = "sounds"
 
 # Calls of the page in one replica at once; clients over HTTP have a limit of their own.
 _ONGOING = 128
@@ -74,6 +79,10 @@ class Service:
         """Return the bytes of a row's picture or sound, and their content type."""
         return await self._search.media(key, medium)
 
+    async def vector(self, picture: bytes) -> np.ndarray:
+        """Return the vector of a picture as a build would store it, float16 [D]."""
+        return await self._search.vector(picture)
+
     async def about(self) -> About:
         """Return what is served."""
         return await self._search.about()
@@ -89,6 +98,41 @@ class Service:
             await self._door.close()
 
 
+class Sounds:
+    """The replica with the generator: a process of its own, so that nobody else waits for a sound.
+
+    Args:
+        dataset: as its root has it.
+        settings: of the service.
+    """
+
+    async def __init__(self, dataset: Dataset, settings: Settings) -> None:  # type: ignore[misc]
+        from pipelines.serve.page_service import Handled
+        from pipelines.serve.sounds import SoundMaker
+
+        assert settings.generator is not None
+        # A sound has one core, so that its last bits do not depend on how many there are.
+        cores.give(1)
+        encoded = Handled(serve.get_app_handle(NAME)).vector
+        waiting = settings.limits.sounds_waiting
+        self._maker = SoundMaker(dataset, settings.generator, settings.steps, waiting, encoded)
+        await asyncio.to_thread(self._maker.open)
+
+    async def offer(self) -> Offer:
+        """Return what sounds can be made of."""
+        return await self._maker.offer()
+
+    async def make(self, order: SoundOrder) -> AsyncIterator[Told]:
+        """Yield how far a sound is, and at last the sound."""
+        async with aclosing(self._maker.make(order)) as making:
+            async for told in making:
+                yield told
+
+    async def stop(self, job: str) -> None:
+        """End a sound after the step that it is at."""
+        await self._maker.stop(job)
+
+
 @serve.ingress()
 class Page:
     """The page's replica."""
@@ -100,7 +144,8 @@ class Page:
         from pipelines.serve.gate import Gate
         from pipelines.serve.page import mounted
 
-        app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits)
+        sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
+        app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
         # Requests were counted where they came in; here all of them come from the replicas.
         return Gate(app, self._settings, metered=lambda _: False)
 
@@ -125,6 +170,8 @@ def serving(dataset: Dataset, settings: Settings) -> Iterator[str]:
             logging_config=_LOGGING,
         )
         _run(NAME, None, _service(dataset, settings, folder, inner))
+        if settings.page and settings.generator:
+            _run(SOUNDS, None, _sounds(dataset, settings))
         if settings.page:
             _run(PAGE, f"/{PAGE}", _page(settings))
         _check_answers(settings)
@@ -151,6 +198,21 @@ def _service(dataset: Dataset, settings: Settings, folder: Path, inner: int | No
     )
     to = f"http://127.0.0.1:{inner}" if inner else None
     return deployment.bind(dataset, settings, folder, to, max(1, int(cpus / settings.replicas)))
+
+
+def _sounds(dataset: Dataset, settings: Settings) -> Any:
+    gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    deployment: Any = serve.deployment(
+        Sounds,
+        name="Sounds",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0, "num_gpus": min(1.0, gpus)},
+        # All of the line are requests under way, and so is one more for as long as it takes to refuse it.
+        max_ongoing_requests=_ONGOING,
+        max_queued_requests=_ONGOING,
+        graceful_shutdown_timeout_s=_GRACE_S,
+    )
+    return deployment.bind(dataset, settings)
 
 
 def _page(settings: Settings) -> Any:

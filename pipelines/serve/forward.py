@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,7 @@ class Forward:
                 headers = [list(pair) for pair in _kept(answer.raw_headers)]
                 started = True
                 await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-                async for chunk in answer.content.iter_any():
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                await _pass_on(answer, body, receive, send)
         except aiohttp.ClientError:
             if body and body.error:
                 raise body.error from None
@@ -80,6 +79,35 @@ class Forward:
             await self._session.close()
 
 
+async def _pass_on(answer: aiohttp.ClientResponse, body: _Body | None, receive: Receive, send: Send) -> None:
+    """Send on what another server answers, until its end or until the client has gone."""
+    import aiohttp
+
+    has_gone = False
+
+    async def watch() -> None:
+        nonlocal has_gone
+        if body is None:
+            await receive()  # the body, which is empty
+        elif not body.is_read:
+            return
+        if (await receive())["type"] == "http.disconnect":
+            has_gone = True
+            answer.close()
+
+    # A stream of events would go on for nobody: its server notices the closed connection alone.
+    watching = asyncio.create_task(watch())
+    try:
+        async for chunk in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except aiohttp.ClientError:
+        if not has_gone:
+            raise
+    finally:
+        watching.cancel()
+
+
 def _kept(headers: Any) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), value) for name, value in headers if name.lower() not in _OF_THE_LINE]
 
@@ -94,6 +122,7 @@ class _Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.is_read = False
         self.error: RefusedError | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -108,4 +137,5 @@ class _Body:
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError("the client has gone")
             more = message.get("more_body", False)
+            self.is_read = not more
             yield message.get("body", b"")

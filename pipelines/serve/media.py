@@ -31,12 +31,17 @@ def check(query: Query, limits: Limits) -> None:
         RefusedError: it would, or it is none.
     """
     if query.image is not None:
-        _check_picture(query.image, limits.picture_pixels)
+        check_picture(query.image, limits.picture_pixels)
     if query.sound is not None:
         _check_sound(query.sound, limits.sound_s)
 
 
-def _check_picture(data: bytes, most_pixels: int) -> None:
+def check_picture(data: bytes, most_pixels: int) -> None:
+    """Refuse a picture that would take too much to decode.
+
+    Raises:
+        RefusedError: it would, or it is none.
+    """
     from PIL import Image
 
     try:

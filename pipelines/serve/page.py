@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serve.page_doors import Doors
-from pipelines.serve.page_service import Handled, Service
+from pipelines.serve.page_service import Handled, HandledSounds, Service, Sounds
 from pipelines.serve.settings import Limits
 
 if TYPE_CHECKING:
@@ -30,18 +30,20 @@ _ICON = (
 _STYLE = Path(__file__).parent / "page.css"
 
 
-def mounted(handle: Any, root_path: str, limits: Limits | None = None) -> ASGI:
+def mounted(handle: Any, root_path: str, limits: Limits | None = None, sounds: Any = None) -> ASGI:
     """Return the page as an ASGI app.
 
     Args:
         handle: of the deployment that searches; see `pipelines.serve.page_service.Handled`.
         root_path: where the page will lie, as in `/page`; the service's own paths lie beside it.
         limits: of uploads.
+        sounds: handle of the deployment that makes sounds; None leaves them out.
     """
-    return page(Handled(handle), root_path, limits or Limits())
+    made_by = HandledSounds(sounds) if sounds is not None else None
+    return page(Handled(handle), root_path, limits or Limits(), made_by)
 
 
-def page(service: Service, root_path: str, limits: Limits) -> ASGI:
+def page(service: Service, root_path: str, limits: Limits, sounds: Sounds | None = None) -> ASGI:
     """Return the page of a service as an ASGI app; arguments as of `mounted`."""
     _keep_to_itself()
     import gradio as gr
@@ -50,7 +52,7 @@ def page(service: Service, root_path: str, limits: Limits) -> ASGI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
-        build(service, limits),
+        build(service, limits, sounds),
         path="/",
         root_path=root_path,
         # Base64 makes a file a third larger on its way to the service.
@@ -69,13 +71,15 @@ def page(service: Service, root_path: str, limits: Limits) -> ASGI:
     return Doors(app)
 
 
-def build(service: Service, limits: Limits) -> Blocks:
-    """Return the page's parts: its head, the search, and what there is to know of the dataset."""
+def build(service: Service, limits: Limits, sounds: Sounds | None = None) -> Blocks:
+    """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
     import gradio as gr
 
     from pipelines.serve import page_view
     from pipelines.serve.page_asker import Asker
     from pipelines.serve.page_search import search
+    from pipelines.serve.page_sound import making
+    from pipelines.serve.page_sounder import Sounder
 
     asker = Asker(service, limits)
 
@@ -83,11 +87,21 @@ def build(service: Service, limits: Limits) -> Blocks:
         about = await service.about()
         return [page_view.head(about), page_view.foot(about), *await asker.opened()]
 
+    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Blocks(title="Echolens", analytics_enabled=False, delete_cache=(_SWEEP_S, _KEEP_S)) as blocks:
         head = gr.HTML("", elem_id="head", apply_default_css=False)
-        choices = search(asker)
+        if sounds is None:
+            choices = search(asker)
+        else:
+            sounder = Sounder(sounds, limits)
+            with gr.Tabs(elem_id="modes"):
+                with gr.Tab("Search", id="search"):
+                    choices = search(asker)
+                with gr.Tab("Picture to sound", id="make"):
+                    offered = making(sounder)
+            blocks.load(sounder.opened, None, offered, **how)
         foot = gr.HTML("", elem_id="foot", apply_default_css=False)
-        blocks.load(opened, None, [head, foot, *choices], show_progress="hidden", api_visibility="private")
+        blocks.load(opened, None, [head, foot, *choices], **how)
     for block in blocks.blocks.values():
         _take_uploads_only(block)
     queued: Blocks = blocks.queue(max_size=_WAITING, default_concurrency_limit=_AT_ONCE, api_open=False)

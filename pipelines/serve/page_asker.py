@@ -117,16 +117,8 @@ class Asker:
         choices = await self._choices(kind, fields.into, fields.via)
         try:
             html = await self._answered(fields)
-        except ValidationError as error:
-            html = page_view.sentence(refused(error))
-        except EcholensError as error:
-            html = page_view.sentence(refusal(error)[1])
-        except Exception:
-            # Whoever asks cannot mend it; whoever serves finds it in the log.
-            _log.exception("a question of the page failed")
-            html = page_view.sentence(
-                "something went wrong in the service, and its log says what; ask again later"
-            )
+        except Exception as error:
+            html = went_wrong(error)
         return [html, fields.question, *choices]
 
     async def _answered(self, fields: Fields) -> str:
@@ -149,6 +141,29 @@ class Asker:
         return page_view.hits(await self._service.answer(query), fields.question, query)
 
 
+def went_wrong(error: Exception) -> str:
+    """Return the page's HTML for an error: one sentence."""
+    if isinstance(error, ValidationError):
+        return page_view.sentence(refused(error))
+    if isinstance(error, EcholensError):
+        return page_view.sentence(refusal(error)[1])
+    # Whoever asks cannot mend it; whoever serves finds it in the log.
+    _log.error("a question of the page failed", exc_info=error)
+    return page_view.sentence("something went wrong in the service, and its log says what; ask again later")
+
+
+def uploaded(file: Mapping[str, Any], kind: str) -> bytes:
+    """Return the bytes of an upload; Gradio has checked that it is one.
+
+    Raises:
+        ConfigError: it was swept away meanwhile.
+    """
+    try:
+        return Path(file["path"]).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"the {kind} is no longer here; drop it again") from None
+
+
 def _entered(fields: Fields) -> dict[str, Any]:
     """Return the one thing that is asked, as a query names it; empty if it is not there."""
     kind = fields.question.asks
@@ -159,12 +174,7 @@ def _entered(fields: Fields) -> dict[str, Any]:
     file = fields.picture if kind == "picture" else fields.sound
     if not file:
         return {}
-    # Gradio has checked that the file is one that was uploaded to it.
-    try:
-        data = Path(file["path"]).read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"the {kind} is no longer here; drop it again") from None
-    return {"image" if kind == "picture" else "sound": base64.b64encode(data)}
+    return {"image" if kind == "picture" else "sound": base64.b64encode(uploaded(file, kind))}
 
 
 def _only(fields: Fields) -> Only:

@@ -18,7 +18,8 @@ _COUNTS = (12, 24, 48, 96, MOST_HITS)
 _COUNT = 24
 _MOST_CHARS = 1_000
 
-# Gradio gives every radio button a group of its own, in which the arrows lead nowhere.
+# Gradio gives every radio button a group of its own, in which the arrows lead nowhere, and leaves the list of
+# a dropdown open, over what comes after it, when Tab leads away from there.
 # Sounds play one at a time. "More like this" leads to the hits that come: the focus says what is new.
 _ON_HITS = """
 let led = false;
@@ -32,6 +33,8 @@ element.addEventListener('play', (event) => {
   for (const other of element.querySelectorAll('audio')) if (other !== event.target) other.pause();
 }, true);
 document.addEventListener('keydown', (event) => {
+  if (event.key === 'Tab' && event.target.matches('[role="combobox"][aria-expanded="true"]'))
+    event.target.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}));
   const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
   if (!step || !event.target.matches('#into input')) return;
   const all = [...document.querySelectorAll('#into input')];

@@ -1,12 +1,16 @@
-"""What the page asks: the search deployment by its handle, or anything else that answers like it."""
+"""What the page asks: the deployments by their handles, or anything else that answers like them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from pipelines.errors import EcholensError
 from pipelines.serve.refusals import RefusedError
+from pipelines.serve.sound_order import Offer, SoundOrder, Told
 from schemas.about import About
 from schemas.query import Answer, Query
 
@@ -22,6 +26,22 @@ class Service(Protocol):
 
     async def about(self) -> About:
         """Return what is served."""
+        ...
+
+
+class Sounds(Protocol):
+    """Makes sounds of pictures and words. What cannot be made raises an `EcholensError` of one sentence."""
+
+    async def offer(self) -> Offer:
+        """Return what sounds can be made of."""
+        ...
+
+    def make(self, order: SoundOrder) -> AsyncGenerator[Told]:
+        """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
+        ...
+
+    async def stop(self, job: str) -> None:
+        """End a sound after the step that it is at, or take it out of the line."""
         ...
 
 
@@ -43,15 +63,55 @@ class Handled:
         """Return what is served."""
         return await _unwrapped(self._handle.about.remote())
 
+    async def vector(self, picture: bytes) -> np.ndarray:
+        """Return the vector of a picture as a build would store it, float16 [D]."""
+        return await _unwrapped(self._handle.vector.remote(picture))
+
+
+class HandledSounds:
+    """A maker of sounds behind the handle of its deployment.
+
+    Args:
+        handle: a `ray.serve.handle.DeploymentHandle`, whose methods are those of `SoundMaker`.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def offer(self) -> Offer:
+        """Return what sounds can be made of."""
+        return await _unwrapped(self._handle.offer.remote())
+
+    async def make(self, order: SoundOrder) -> AsyncGenerator[Told]:
+        """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
+        try:
+            with _ours():
+                async for told in self._handle.options(stream=True).make.remote(order):
+                    yield told
+        finally:
+            # Whoever closes this does not wait. What is over already, this leaves alone.
+            self._handle.stop.remote(order.job)
+
+    async def stop(self, job: str) -> None:
+        """End a sound after the step that it is at, or take it out of the line."""
+        await _unwrapped(self._handle.stop.remote(job))
+
 
 async def _unwrapped(response: Awaitable[T]) -> T:
+    with _ours():
+        return await response
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Raise what was raised in the other process, as it was raised there."""
     from ray.exceptions import RayTaskError
     from ray.serve.exceptions import BackPressureError
 
     try:
-        return await response
+        yield
     except RayTaskError as error:
-        # Ray wraps what was raised in the other process; its sentence is in there.
+        # Ray wraps it; its sentence is in there.
         if isinstance(error.cause, EcholensError):
             raise error.cause from None
         raise

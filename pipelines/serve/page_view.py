@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pipelines.report import words
 from pipelines.serve.page_ways import COLUMN_WORDS, Asks
+from pipelines.serve.sound_order import Offer, Steps, Told, Waits
 from schemas.about import About
 from schemas.query import Answer, Hit, Query
 from schemas.vectors import Column
@@ -71,6 +73,36 @@ def why_not(text: str) -> str:
 def nothing() -> str:
     """Return what stands in the place of hits before anything was asked."""
     return _rendered("nothing")
+
+
+def sounds(offer: Offer) -> str:
+    """Return what stands above the making of sounds: by which generator, and what is missing."""
+    return _rendered("sounds", by=offer.generator, why_not=offer.why_not)
+
+
+def no_sound() -> str:
+    """Return what stands in the place of a sound before one was asked for."""
+    return _rendered("no_sound")
+
+
+def stopped() -> str:
+    """Return what stands in the place of a sound that was stopped."""
+    return _rendered("stopped")
+
+
+def told(of: Told, name: str) -> str:
+    """Return how far a sound is, or its player.
+
+    Args:
+        of: the sound.
+        name: of the file that a person keeps it in.
+    """
+    if isinstance(of, Waits):
+        return _rendered("waits", before=of.before)
+    if isinstance(of, Steps):
+        return _rendered("steps", done=of.done, total=of.total)
+    data = base64.b64encode(of.data).decode()
+    return _rendered("sound", sound=of, data=data, kilobytes=max(1, round(len(of.data) / 1000)), name=name)
 
 
 @dataclass(frozen=True, slots=True)

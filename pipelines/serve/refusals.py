@@ -19,6 +19,10 @@ class RefusedError(EcholensError):
         super().__init__(said)
         self.status = status
 
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[int, str]]:
+        """Travel whole from one process to another: an exception is made again of its text alone."""
+        return type(self), (self.status, str(self))
+
 
 def refusal(error: EcholensError) -> tuple[int, str]:
     """Return the status and the sentence for an error.

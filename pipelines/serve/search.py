@@ -117,6 +117,15 @@ class Search:
         self.metrics.answered_s.labels(said).observe(time.perf_counter() - began)
         return found
 
+    async def vector(self, picture: bytes) -> np.ndarray:
+        """Return the vector of a picture as a build would store it, float16 [D].
+
+        Raises:
+            ConfigError: the dataset has no CLIP, or the picture cannot be read.
+            SpaceError: the encoder here is not the one that the vectors were made with.
+        """
+        return await asyncio.to_thread(self._opened.lookup.vector, picture)
+
     async def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type.
 

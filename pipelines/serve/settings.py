@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.generate.choice import Chosen
 
 # A token that can be guessed is none.
 _TOKEN_MIN_CHARS = 16
@@ -26,6 +29,7 @@ class Limits:
         burst: that many at once before the rate counts.
         waiting: requests that a replica is at; the next one is told to come again.
         fetch_s: for the whole of an `image_url`.
+        sounds_waiting: sounds of the page that wait while one is made; one more is refused.
     """
 
     body_bytes: int = 16 * 2**20
@@ -36,6 +40,7 @@ class Limits:
     burst: int = 200
     waiting: int = 256
     fetch_s: float = 10.0
+    sounds_waiting: int = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Settings:
         page: whether the page is there, too.
         poll_s: how often a replica looks for another version.
         limits: of what clients may ask.
+        generator: that makes sounds of pictures on the page; None leaves that out.
+        steps: of its diffusion.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +72,8 @@ class Settings:
     page: bool = True
     poll_s: float = 5.0
     limits: Limits = Limits()
+    generator: Chosen | None = None
+    steps: int = 50
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -78,6 +87,8 @@ class Settings:
             raise ConfigError(f"--replicas is {self.replicas}; at least one has to search")
         if self.limits.requests_a_s < 0 or self.poll_s <= 0:
             raise ConfigError("--rate and --poll-s are numbers of at least 0 and above 0; give such")
+        if not 1 <= self.steps <= 1_000:
+            raise ConfigError(f"--steps is {self.steps}; give 1 to 1,000: 10 are a draft, 200 the best")
 
     @property
     def is_loopback(self) -> bool:

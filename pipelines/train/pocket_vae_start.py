@@ -91,7 +91,8 @@ def _encode(encoder: Any, mels: Tensor) -> Tensor:
     _clear(encoder.conv_out, range(2 * count))
     _read(encoder.conv_out, places)
     encoder.conv_out.bias[count:] = _LOG_VARIANCE
-    return torch.einsum("kp,npfm->nkfm", basis_KP, patches - mean[:, None, None])
+    latents: Tensor = torch.einsum("kp,npfm->nkfm", basis_KP, patches - mean[:, None, None])
+    return latents
 
 
 def _decode(decoder: Any, latents: Tensor, mels: Tensor) -> None:
@@ -137,7 +138,7 @@ def _fit(conv: Any, signal: Tensor, wanted: Tensor) -> Tensor:
     _clear(conv, range(out))
     conv.weight[:out, :into] = answer[:-1].T.reshape(out, into, 3, 3).float()
     conv.bias[:out] = answer[-1].float()
-    made = rows @ answer
+    made: Tensor = rows @ answer
     return made.float().reshape(len(signal), -1, out).movedim(-1, 1).reshape(wanted.shape)
 
 

@@ -16,8 +16,21 @@ from tests.conftest import echolens
         ("has no set 'other'", ["--set", "other"]),
         ("from 1 to 65535", ["--port", "70000"]),
         ("at least one", ["--replicas", "0"]),
+        ("there is no folder nowhere", ["--generator", "nowhere"]),
+        ("drop one of the two", ["--generator", "pocket", "--no-page"]),
+        ("give 1 to 1,000", ["--steps", "0"]),
     ],
-    ids=["no_token", "short_token", "no_contact", "no_set", "port", "replicas"],
+    ids=[
+        "no_token",
+        "short_token",
+        "no_contact",
+        "no_set",
+        "port",
+        "replicas",
+        "generator",
+        "no_page",
+        "steps",
+    ],
 )
 def test_what_cannot_be_is_refused_at_once(built, monkeypatch, said, options):
     """One sentence, and no Ray."""

@@ -1,6 +1,7 @@
 import pickle
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,24 @@ def test_a_text_is_the_pipelines_text(generator, pipeline):
     made_NT = generator.generate(generator.text_vectors(["a dog barks twice"]), [5], SHORT)
 
     np.testing.assert_allclose(expected_NT, made_NT, atol=1e-5)
+
+
+@pytest.mark.parametrize("length_s", [0.44, 0.48, 0.5], ids=["eleven", "twelve", "thirteen"])
+def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
+    """Odd counts of latents, which its blocks would lose, are made one longer, and the sound is cut."""
+    import diffusers
+
+    from pipelines.generate.audioldm import AudioLdmSounds
+    from pipelines.train.pocket_unet import CONFIG
+
+    channels = generator.nets.unet.config.in_channels
+    blocks = {"block_out_channels": [16, 32], "attention_head_dim": 8, "norm_num_groups": 4}
+    unet = diffusers.UNet2DConditionModel(
+        **CONFIG | blocks | {"in_channels": channels, "out_channels": channels}
+    ).eval()
+    pocket = AudioLdmSounds(replace(generator.nets, unet=unet), generator.texts, 1, level=False)
+
+    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(units(1), [0], Settings(length_s, 2)).shape
 
 
 def test_neither_batch_nor_place_changes_a_sound(generator):

@@ -1,5 +1,6 @@
 """The page's requests reach its own server, and its answers come back as they are."""
 
+import asyncio
 import threading
 import time
 from contextlib import suppress
@@ -101,6 +102,31 @@ async def test_events_come_as_they_happen(inner):
 
     assert 3 == len(times)
     assert 1.5 * PAUSE_S < times[-1] - times[0]
+
+
+async def test_who_goes_away_ends_the_stream(inner):
+    """The other server must not go on for nobody: the connection to it is closed."""
+    came, gone = [], asyncio.Event()
+
+    async def send(message):
+        came.append(message.get("body", b""))
+        if came[-1]:
+            gone.set()
+
+    messages = iter([{"type": "http.request", "body": b""}])
+
+    async def receive():
+        if (first := next(messages, None)) is not None:
+            return first
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "raw_path": b"/page/events", "query_string": b"", "headers": []}
+    forward = Forward(inner)
+    await forward(scope, receive, send)
+    await forward.close()
+
+    assert [b"data: 0\n\n"] == [body for body in came if body]
 
 
 async def test_a_page_that_is_not_there_is_said_to_be_missing():

@@ -62,8 +62,11 @@ def together(page, api=None):
 
 
 @contextmanager
-def serving(root, metrics):
-    """Serve the page and the API of a root, with small limits; their address."""
+def serving(root, metrics, sounds=None):
+    """Serve the page and the API of a root, with small limits; their address.
+
+    `sounds` returns a maker of sounds, given the searching half of the service.
+    """
     from jobs.job import load
     from pipelines.serve.api import api
     from pipelines.serve.page import page
@@ -72,7 +75,8 @@ def serving(root, metrics):
 
     search = Search(load(str(root)), Settings(), metrics)
     limits = Limits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
-    with listening(together(page(search, "/page", limits), api(search))) as address:
+    made_by = sounds(search) if sounds else None
+    with listening(together(page(search, "/page", limits, made_by), api(search))) as address:
         yield address
 
 

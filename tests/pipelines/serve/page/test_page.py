@@ -1,9 +1,14 @@
 """The page as `echolens serve` brings it: its own deployment, which asks the searching one by its handle."""
 
+import time
+
 import httpx
 import pytest
 
+from tests.jobs.test_translate import root  # noqa: F401 - a fixture
+from tests.pipelines.generate.conftest import tiny  # noqa: F401 - a fixture
 from tests.pipelines.serve.page.browser import ask, found, keys, member, opened
+from tests.pipelines.serve.page.test_page_sound import audible, bar, downloaded, make  # noqa: F401
 from tests.pipelines.serve.running import serve
 
 
@@ -40,3 +45,41 @@ def test_behind_a_token(browser, built):
 
     assert 401 == refused.status_code
     assert 64 < width
+
+
+@pytest.mark.slow
+def test_sounds_of_a_served_dataset(browser, root, audible, built):  # noqa: F811
+    """A generator has a replica of its own: steps come, stop reaches it, lookup goes on."""
+    data = member(built, "jpg", 5)[1]
+    with serve(root, "--generator", audible, "--steps", "1000") as running:
+
+        def begun(page):
+            page.get_by_role("tab", name="Picture to sound").click()
+            page.get_by_label("From picture to sound by").wait_for()
+            page.locator("#sound-of input[type=file]").set_input_files(
+                {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": data}
+            )
+            page.locator("#sound-of img").wait_for()
+            make(page)
+            return bar(page, 5)
+
+        with opened(browser, running.url) as page:
+            begun(page)
+            waited_s = []
+            for _ in range(20):
+                began = time.perf_counter()
+                asked = {"text": "the sound of a bell", "k": 1}
+                assert 200 == httpx.post(f"{running.url}/v1/lookup", json=asked).status_code
+                waited_s.append(time.perf_counter() - began)
+            page.get_by_role("button", name="Stop").click()
+            page.get_by_text("Stopped.").wait_for()
+            # The line is empty again, or this one would wait for a thousand steps.
+            assert begun(page) < 500
+        # A browser that has gone wants no sound.
+        with opened(browser, running.url) as page:
+            assert begun(page) < 500
+            page.locator("#sound-made audio").wait_for()
+            name, wave_T, rate_hz = downloaded(page)
+
+    assert max(waited_s) < 2
+    assert ("a-0.flac", 5.0) == (name, len(wave_T) / rate_hz)

@@ -1,0 +1,96 @@
+"""The making of sounds on the page: of which picture or words, by which way, how long, and the sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from pipelines.serve import page_view
+from pipelines.serve.page_sounder import Sounder
+from pipelines.serve.sound_order import LONGEST_S, MOST_SEED, SHORTEST_S
+
+_LENGTH_S, _STEP_S = 5.0, 0.5
+_MOST_CHARS = 1_000
+
+# The sound travels once: the link takes it from the player.
+_ON_SOUND = """
+watch('value', () => {
+  const player = element.querySelector('audio');
+  if (player) element.querySelector('a[download]').href = player.src;
+});
+"""
+
+
+def making(sounder: Sounder) -> list[Any]:
+    """Lay the making of sounds out in the page that is being made.
+
+    Args:
+        sounder: answers its events.
+
+    Returns:
+        The components that `Sounder.opened` fills when someone opens the page, in its order.
+    """
+    job = gr.State(None)
+    said = gr.HTML("", elem_id="sounds", apply_default_css=False)
+    with gr.Row(elem_classes="of-and-how"):
+        with gr.Column(min_width=260, elem_classes="of"):
+            picture, words = _of()
+        with gr.Column(min_width=260, elem_classes="how"):
+            via, length_s, seed = _how()
+            with gr.Row(elem_classes="words"):
+                make = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
+                stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
+    sound = gr.HTML(
+        page_view.no_sound(),
+        elem_id="sound-made",
+        js_on_load=_ON_SOUND,
+        apply_default_css=False,
+        min_height=180,
+    )
+
+    how: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        # Those who wait do so in the line of the one who makes sounds, which has an end of its own.
+        "concurrency_limit": None,
+        # The picture stays a file; whoever encodes it reads it, under the service's limits.
+        "preprocess": False,
+    }
+    entered = [picture, words, via, length_s, seed]
+    gr.on([make.click, words.submit], sounder.make, entered, [sound, stop, job], **how)
+    # Not by Gradio's own `cancels`: its browser misses what follows if the stream closes at the wrong moment.
+    stop.click(sounder.stop, [job], None, **how)
+    return [said, via]
+
+
+def _of() -> tuple[Any, Any]:
+    picture = gr.Image(
+        type="filepath",
+        sources=["upload", "clipboard"],
+        label="Picture to make a sound of",
+        show_label=False,
+        buttons=[],
+        height=220,
+        elem_id="sound-of",
+    )
+    words = gr.Textbox(
+        label="Or words, where there is no picture",
+        placeholder="the sound of a bell",
+        max_length=_MOST_CHARS,
+        max_lines=1,
+        elem_id="sound-words",
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go"),
+    )
+    return picture, words
+
+
+def _how() -> tuple[Any, Any, Any]:
+    via = gr.Dropdown(
+        [], label="From picture to sound by", elem_id="sound-via", visible=False, filterable=False
+    )
+    length_s = gr.Slider(
+        SHORTEST_S, LONGEST_S, _LENGTH_S, step=_STEP_S, label="Length, s", elem_id="sound-length", buttons=[]
+    )
+    seed = gr.Number(label="Seed", value=0, minimum=0, maximum=MOST_SEED, precision=0, elem_id="sound-seed")
+    return via, length_s, seed

@@ -1,0 +1,97 @@
+"""The functions behind the events of the making of sounds: what was entered -> an order -> HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import PurePath
+from typing import Any
+
+import gradio as gr
+
+from pipelines.errors import ConfigError
+from pipelines.serve import page_view
+from pipelines.serve.media import check_picture
+from pipelines.serve.page_asker import uploaded, went_wrong
+from pipelines.serve.page_service import Sounds
+from pipelines.serve.settings import Limits
+from pipelines.serve.sound_order import Sound, SoundOrder, Waits
+
+_NAME_CHARS = 40
+
+
+class Sounder:
+    """Orders the sounds that a person asks for on the page.
+
+    Args:
+        sounds: makes them.
+        limits: of the pictures that are taken.
+    """
+
+    def __init__(self, sounds: Sounds, limits: Limits) -> None:
+        self._sounds = sounds
+        self._limits = limits
+
+    async def opened(self) -> list[Any]:
+        """Return what is said above, and the translators, for someone who opens the page."""
+        try:
+            offer = await self._sounds.offer()
+        except Exception as error:
+            return [went_wrong(error), gr.skip()]
+        names = list(offer.translators)
+        return [
+            page_view.sounds(offer),
+            gr.Dropdown(choices=names, value=next(iter(names), None), visible=bool(names)),
+        ]
+
+    async def make(
+        self, picture: Mapping[str, Any] | None, words: str | None, via: str | None, length_s: Any, seed: Any
+    ) -> AsyncGenerator[list[Any]]:
+        """Yield the HTML of a sound as it grows, whether it can be stopped, and by which name.
+
+        When the browser goes away this is closed, and with it the order.
+        """
+        html = page_view.stopped()
+        try:
+            order = self._order(picture, words, via, length_s, seed)
+            yield [page_view.told(Waits(0), ""), gr.Button(interactive=True), order.job]
+            async with aclosing(self._sounds.make(order)) as making:
+                async for told in making:
+                    html = page_view.told(told, _file_name(order))
+                    if not isinstance(told, Sound):
+                        yield [html, gr.skip(), gr.skip()]
+                        html = page_view.stopped()
+        except Exception as error:
+            html = went_wrong(error)
+        yield [html, gr.Button(interactive=False), None]
+
+    async def stop(self, job: str | None) -> None:
+        """Stop a sound; `make`, which still tells of it, says so."""
+        if job:
+            await self._sounds.stop(job)
+
+    def _order(
+        self, picture: Mapping[str, Any] | None, words: str | None, via: str | None, length_s: Any, seed: Any
+    ) -> SoundOrder:
+        how = {"length_s": length_s, "seed": seed or 0}
+        if picture:
+            data = uploaded(picture, "picture")
+            if not data:
+                raise ConfigError("the picture is an empty file; give a JPEG, PNG or WebP")
+            check_picture(data, self._limits.picture_pixels)
+            file = str(picture.get("orig_name") or PurePath(picture["path"]).name)[-_NAME_CHARS:]
+            return SoundOrder.model_validate({"picture": data, "file": file, "via": via, **how})
+        text = (words or "").strip()
+        if not text:
+            raise ConfigError(
+                "there is no picture and nothing is written; drop a picture, or say it in words"
+            )
+        return SoundOrder.model_validate({"text": text, **how})
+
+
+def _file_name(order: SoundOrder) -> str:
+    """Return a name that is safe in every file system."""
+    of = order.text if order.text is not None else PurePath(order.file).stem
+    said = re.sub(r"[^\w-]+", "-", of)[:_NAME_CHARS].strip("-") or "sound"
+    return f"{said}-{order.seed}.flac"

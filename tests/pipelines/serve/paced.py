@@ -1,0 +1,61 @@
+"""A tiny generator that takes its time, and counts what it does."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from pipelines.generate.audioldm import AudioLdm
+from pipelines.generate.choice import Chosen, choose
+from schemas.dataset import GeneratorOf
+
+
+@dataclass(eq=False)
+class Pace:
+    """How fast steps are made, and those that were.
+
+    Attributes:
+        step_s: that a step takes at least.
+        made: the steps that were made, of all sounds.
+        free: steps wait as long as it is not set.
+    """
+
+    step_s: float = 0.0
+
+    def __post_init__(self):
+        self.made = []
+        self.free = threading.Event()
+        self.free.set()
+
+
+@dataclass(frozen=True)
+class Paced:
+    """Loads the generator of a folder at a pace."""
+
+    folder: str
+    pace: Pace
+
+    def load(self):
+        """Load it."""
+        return _Sounds(AudioLdm(self.folder, batch_rows=1, level=False).load(), self.pace)
+
+
+class _Sounds:
+    def __init__(self, of, pace):
+        self._of, self._pace, self.rate_hz, self.text_vectors = of, pace, of.rate_hz, of.text_vectors
+
+    def generate(self, vectors_ND, seeds, settings, progress=None):
+        def slowly(done, total):
+            self._pace.made.append(done)
+            time.sleep(self._pace.step_s)
+            assert self._pace.free.wait(60)
+            progress(done, total)
+
+        return self._of.generate(vectors_ND, seeds, settings, slowly)
+
+
+def paced(folder, pace):
+    """Return a generator of a folder as `echolens serve` chooses it, at a pace."""
+    return Chosen(
+        Paced(str(folder), pace),
+        choose(GeneratorOf(weights=str(folder), batch_rows=1), compiled=False).made_by,
+    )
