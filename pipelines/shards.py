@@ -11,7 +11,7 @@ import json
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -56,6 +56,12 @@ def planned(root: Root, folder: str = "plan") -> list[Shard]:
     table = root.read_table(f"{folder}/shards.parquet").to_pylist()
     kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
     return [Shard(row["shard"], kinds[row["kind"]], row["lane"], row["rows"]) for row in table]
+
+
+def with_tables(root: Root, folder: str, shards: Collection[int]) -> frozenset[int]:
+    """Return which of the shards have a table in a folder, from one listing."""
+    names = root.names(folder, ".parquet")
+    return frozenset(shards).intersection(int(name.removesuffix(".parquet")) for name in names)
 
 
 def media_marker(shard: Shard) -> str:

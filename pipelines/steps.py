@@ -19,6 +19,7 @@ from pipelines.shards import (
     read_media,
     read_texts,
     vectors_marker,
+    with_tables,
 )
 from pipelines.stage import Batch, Stage, check_chain
 from pipelines.storage import Root
@@ -97,8 +98,7 @@ class VectorStep:
 
     def committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which shards have their vectors committed."""
-        names = self.root.names(f"vectors/{self.set_name}", ".parquet")
-        return frozenset(shards).intersection(int(name[:-8]) for name in names)
+        return with_tables(self.root, f"vectors/{self.set_name}", shards)
 
     def done(self, shard: Shard) -> bool:
         """Return whether the vectors of a shard are committed."""

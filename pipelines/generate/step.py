@@ -19,7 +19,7 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.choice import Chosen
 from pipelines.generate.making import Make, OnOneCore, lanes
 from pipelines.generate.prompts import Prompts
-from pipelines.shards import Shard
+from pipelines.shards import Shard, with_tables
 from pipelines.stage import Batch, Stage, rows
 from pipelines.storage import Root
 from pipelines.tars import write_tar
@@ -82,8 +82,7 @@ class GenerateStep:
 
     def committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which of the shards are made."""
-        names = self.root.names(self.folder, ".parquet")
-        return frozenset(shards).intersection(int(name[:-8]) for name in names)
+        return with_tables(self.root, self.folder, shards)
 
     def done(self, shard: Shard) -> bool:
         """Return whether a shard is made."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines import clock
 from pipelines.errors import SpaceError, StorageError
-from pipelines.shards import Shard, vector_array, vectors_marker
+from pipelines.shards import Shard, vector_array, vectors_marker, with_tables
 from pipelines.stage import Batch, Stage, Work
 from pipelines.storage import Root
 from pipelines.translate.translator import Translator
@@ -124,8 +124,7 @@ class TranslateStep:
 
     def committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which of the shards are translated."""
-        names = self.root.names(self.folder, ".parquet")
-        return frozenset(shards).intersection(int(name[:-8]) for name in names)
+        return with_tables(self.root, self.folder, shards)
 
     def done(self, shard: Shard) -> bool:
         """Return whether a shard is translated."""
