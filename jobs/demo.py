@@ -1,10 +1,10 @@
-"""Build, search and report a small world of pictures and sounds, served from this machine.
+"""Build, search and report a small world of pictures and sounds, and hear what one of its pictures shows.
 
     echolens demo                  # into ./demo
     echolens demo /tmp/world --rows 2000 --seed 7
 
-The world is drawn, not downloaded; the code that builds the dataset is the code that builds yours. Its
-models are the pocket models: good enough for this world, and for nothing else.
+The world is drawn and served from this machine, not downloaded; the code that builds the dataset is the
+code that builds yours. Its models are the pocket models: good enough for this world, and for nothing else.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from typing import Any
 import yaml
 
 from jobs.build import build
+from jobs.generate import generate
 from jobs.job import load, run
 from jobs.lookup import current, shown
 from jobs.status import funnel, state
+from jobs.train import leaderboard, preset, train
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from schemas.generated import Making
 from schemas.query import Query
 from schemas.vectors import Column
 
@@ -38,6 +41,9 @@ QUESTIONS: tuple[tuple[str, Column], ...] = (
 )
 
 _SHOWN = 4
+# The few hundred pairs of such a world would be four batches of the seed's size.
+_TRAINING = ("fit.batch=16",)
+_SOUND_S = 5.12  # what the pocket models know
 
 
 def world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
@@ -82,8 +88,12 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
     return file
 
 
-def ask(dataset: Dataset, folder: Path, seed: int) -> None:
-    """Print the answers to a few questions in words, and to a picture and a sound that nobody has seen."""
+def ask(dataset: Dataset, folder: Path, seed: int) -> Path:
+    """Print the answers to a few questions in words, and to a picture and a sound that nobody has seen.
+
+    Returns:
+        The picture.
+    """
     from pipelines.miniature.media import picture_file, sound_file
     from pipelines.miniature.world import draw
 
@@ -101,10 +111,44 @@ def ask(dataset: Dataset, folder: Path, seed: int) -> None:
     print(f"\nlookup --audio {played.name} --in clap_audio")
     sound = Query(sound=base64.b64encode(played.read_bytes()), into="clap_audio", k=_SHOWN)
     print(shown(lookup.answer(sound).hits))
+    return drawn
+
+
+def play(dataset: Dataset, picture: Path) -> Path:
+    """Train the translator that the first seed shipped, make a picture sound, and say what it is heard as.
+
+    Returns:
+        The sound, beside the picture.
+    """
+    from pipelines.generate.made import sounds_of
+    from pipelines.generate.order import Order
+    from pipelines.generate.prompts import Prompts
+    from pipelines.generate.step import folder_of
+
+    training = preset("shipped", _TRAINING)
+    print(f"\ntrain --preset {training.name}")
+    cards = train(dataset, training, [*training.data])
+    print(leaderboard(cards))
+    via = next(card.name for card in cards if card.cell)
+    name = picture.stem
+    print(f"\ngenerate --via {via} --column clip_image --images {picture.name}")
+    making = Making(length_s=_SOUND_S)
+    order = Order(name, via, "clip_image", pictures=(str(picture),), making=making)
+    made = generate(dataset, order)
+    root = Root.at(dataset.root)
+    shards = Prompts(root, folder_of(name), order.making.shard_sounds).shards()
+    assert shards is not None
+    ((_, sound),) = sounds_of(root, name, shards[0])
+    heard = picture.with_name(f"{name}-generated.{made.wanted.making.format}")
+    heard.write_bytes(sound)
+    print(f"\nlookup --audio {heard.name} --in clap_text")
+    query = Query(sound=base64.b64encode(sound), into="clap_text", k=_SHOWN)
+    print(shown(current(dataset).answer(query).hits))
+    return heard
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make the world, build its dataset, ask it, write its report."""
+    """Make the world, build its dataset, ask it, make a sound of a picture, write its report."""
     parser = argparse.ArgumentParser(
         prog="echolens demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -133,9 +177,10 @@ def main(argv: Sequence[str]) -> None:
         build(dataset)
     root = Root.at(dataset.root)
     print(funnel(state(root, dataset.encode.set)))
-    ask(dataset, folder, here["seed"])
+    picture = ask(dataset, folder, here["seed"])
+    heard = play(dataset, picture)
     report = write_report(dataset)
-    print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}")
+    print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}\npicture  {picture}\nsound    {heard}")
     print(f'\nTry next: {sys.argv[0]} lookup {root.url} --text "a cat meowing" --in clap_audio')
 
 

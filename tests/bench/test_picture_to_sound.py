@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.pocket import WEIGHTS, pocket_clap
+from pipelines.encode.pocket import pocket_clap
 from pipelines.generate.listening import ZeroShot, decoded
 from pipelines.generate.made import card_of, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
@@ -29,12 +29,7 @@ from schemas.training import Cell
 from tests.bench.classifier import BandLevels, at_16k
 from tests.conftest import SEED, build, command
 
-pytestmark = [
-    pytest.mark.bench,
-    pytest.mark.skipif(
-        not (WEIGHTS / "audioldm" / "model_index.json").is_file(), reason="the pocket AudioLDM is not trained"
-    ),
-]
+pytestmark = pytest.mark.bench
 
 ROWS, PICTURES, UNSEEN = 3_000, 200, SEED + 1
 SETTINGS = ("--length-s", 5.12, "--steps", 25, "--seed", 0)

@@ -30,9 +30,6 @@ from pipelines.train.pocket_vocoder import spectral_distance
 from pipelines.train.pocket_vocoder_start import tune
 
 AUDIOLDM = WEIGHTS / "audioldm"
-trained = pytest.mark.skipif(
-    not AUDIOLDM.exists(), reason="there are no weights; run `echolens pocket audioldm`"
-)
 
 
 @pytest.fixture
@@ -46,7 +43,6 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-@trained
 def test_the_committed_weights_are_small_halves() -> None:
     """With pocket CLIP and pocket CLAP they take less than 12 MB."""
     files = list(AUDIOLDM.rglob("*.safetensors"))
@@ -57,7 +53,6 @@ def test_the_committed_weights_are_small_halves() -> None:
     assert sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file()) < 12_000_000
 
 
-@trained
 def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
     """It loads as the real ones do, in fp32, and makes the sounds that our own sampler makes."""
     from diffusers import AudioLDMPipeline
@@ -83,7 +78,6 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
     )
 
 
-@trained
 @pytest.mark.slow
 def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
     """Pocket CLAP names the kind of sounds from captions and templates that were never trained on."""
@@ -91,8 +85,9 @@ def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
 
     assert scores["real"] > 0.9
     assert scores["vocoded"] > 0.85
-    assert scores["decoded"] > 0.5
-    assert scores["text"] > 0.3
+    assert scores["decoded"] > 0.85
+    assert scores["text"] > 0.75
+    assert scores["sound"] > 0.7
     assert scores["guided_away"] < 0.2
 
 
