@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import soundfile
 import yaml
 
 from jobs.demo import write_dataset
@@ -124,7 +125,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(built, tmp_path):
     assert not (tmp_path / "root" / "media").exists()
 
 
-def test_demo_goes_from_nothing_to_a_report(tmp_path):
+def test_demo_goes_from_nothing_to_the_sound_of_a_picture(tmp_path):
     """`echolens demo` prints funnel, answers and paths; asked again it finds everything done."""
     folder = tmp_path / "demo"
     first = command("demo", folder, "--rows", 200).stdout
@@ -137,3 +138,6 @@ def test_demo_goes_from_nothing_to_a_report(tmp_path):
     assert made == digest(folder / "data")
     assert first.splitlines()[:5] == again.splitlines()[:5]
     assert "Try next: " in again
+    (heard,) = folder.glob("*-generated.flac")
+    assert 5.12 == pytest.approx(soundfile.info(heard).duration)
+    assert f"lookup --audio {heard.name} --in clap_text" in again
