@@ -86,8 +86,8 @@ def traces(root: Root, shards: Collection[int]) -> list[Waste]:
 
 def _translated(root: Root) -> list[tuple[str, int]]:
     """Return the tables of translated vectors, one a shard; what says of which version stays."""
-    above = [f"translators/{name}/vectors" for name in root.names("translators")]
-    folders = [f"{folder}/{name}" for folder in above for name in root.names(folder)]
+    above = [f"translators/{name}/vectors" for name in root.folders("translators")]
+    folders = [f"{folder}/{name}" for folder in above for name in root.folders(folder)]
     return [(path, size) for path, size in _below(root, folders) if path.endswith(".parquet")]
 
 
@@ -101,15 +101,15 @@ def _is_manifest(path: str) -> bool:
 
 def _folders(root: Root, above: str) -> list[str]:
     """Return the folders below indices/ and vectors/ that hold files."""
-    sets = [f"{above}/{name}" for name in root.names(above)]
+    sets = [f"{above}/{name}" for name in root.folders(above)]
     if above == "vectors":
         return sets
-    return [f"{folder}/{name}" for folder in sets for name in root.names(folder)]
+    return [f"{folder}/{name}" for folder in sets for name in root.folders(folder)]
 
 
 def _elsewhere(root: Root) -> list[str]:
     """Return the folders of which only files that were never finished may go."""
-    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.names(above)]
+    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.folders(above)]
     return ["", "plan", "reports", *made, *(f"{folder}/prompts" for folder in made)]
 
 

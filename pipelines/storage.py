@@ -123,6 +123,17 @@ class Root:
         found = (str(path).rsplit("/", 1)[-1] for path in paths)
         return sorted(name for name in found if name.endswith(suffix) and TEMPORARY not in name)
 
+    def folders(self, folder: str) -> list[str]:
+        """Return the sorted names of the folders directly in a folder; empty if it is not there."""
+        try:
+            with reported(self.url, "read"):
+                entries = self.fs.ls(self.path(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(
+            entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory"
+        )
+
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the name and the size in bytes of every file directly in a folder, from one listing."""
         try:

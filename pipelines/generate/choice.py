@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.encode.audioldm import audioldm_folder
 from pipelines.encode.licences import licence_of
 from pipelines.encode.weights import fingerprint
-from pipelines.errors import StorageError
+from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.audioldm import PARTS, AudioLdm
 from pipelines.generate.generator import Generator, GeneratorLoader
 from pipelines.generate.pocket import pocket_audioldm
@@ -68,6 +68,11 @@ def choose(asked: GeneratorOf, compiled: bool = True) -> Chosen:
     if asked.weights == POCKET:
         loader = replace(pocket_audioldm(asked.batch_rows), level=False)
     else:
+        if "/" not in asked.weights and not Path(asked.weights).is_dir():
+            raise ConfigError(
+                f"generator {asked.weights!r} is no folder here; give {POCKET}, a folder that diffusers "
+                "saved, or OWNER/NAME of a hub"
+            )
         loader = AudioLdm(
             asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled, level=False
         )

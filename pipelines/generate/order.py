@@ -97,9 +97,10 @@ def route_of(root: Root, version: Version, order: Order) -> Route:
             f"({found.differences(card.source_space)}); train one for their space"
         )
     if order.pictures and source != "clip_image":
+        alike = spaces_of(root, set_name).get("clip") == card.source_space
+        instead = "add --column clip_image" if alike else f"name one from clip_image, or --via {CAPTIONS}"
         raise ConfigError(
-            f"translator {card.name!r} takes {source}, which a picture from outside does not have; name one "
-            f"from clip_image, or --via {CAPTIONS}"
+            f"translator {card.name!r} takes {source}, which a picture from outside does not have; {instead}"
         )
     by = By(name=card.name, weights_sha256=card.weights_sha256)
     return Route(source, source, card.target, card.target_space, by, f"translator {card.name!r}")

@@ -188,7 +188,11 @@ class SoundMaker:
         return OnOneCore(Translate(self._root, by.name, by.weights_sha256, route.source, route.target)).open()
 
     def _offer(self) -> Offer:
-        names = tuple(card.name for card in translator.cards(self._root) if self._leads_there(card))
+        # The first is taken unless a person chooses: what was trained, the best on what was held out first.
+        best_first = sorted(
+            translator.cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
+        )
+        names = tuple(card.name for card in best_first if self._leads_there(card))
         return Offer(self._chosen.made_by, names, "" if names else self._why_not())
 
     def _leads_there(self, card: TranslatorCard) -> bool:

@@ -16,7 +16,7 @@ from tests.conftest import echolens
         ("has no set 'other'", ["--set", "other"]),
         ("from 1 to 65535", ["--port", "70000"]),
         ("at least one", ["--replicas", "0"]),
-        ("there is no folder nowhere", ["--generator", "nowhere"]),
+        ("is no folder here; give pocket", ["--generator", "nowhere"]),
         ("drop one of the two", ["--generator", "pocket", "--no-page"]),
         ("give 1 to 1,000", ["--steps", "0"]),
     ],

@@ -191,6 +191,8 @@ def test_clean_says_what_would_go_and_then_removes_just_that(world):
     root.write("media/.tmp-0-00000.tar", b"half")
     root.write("generated/mine/prompts/.tmp-1-00000.parquet", b"half")
     root.write("generated/mine/00000.tar", b"a person's")
+    root.write("generated/pictures.0123.tar", b"a file beside the folders")
+    root.write("translators/lease.json", b"of a training that was killed")
     root.write("media/00009.tar", b"of no plan")
     before = {path for path in (world.folder / "data").rglob("*") if path.is_file()}
     said = clean(root, keep=1, yes=False)
