@@ -16,6 +16,7 @@ import math
 import os
 import socket
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ANSWERS_WITHIN_S = 10
+# A worker that stops the job waits so long for what it writes beside: it would be left half-written.
+_ENDS_WITHIN_S = 5
 
 
 @dataclass(frozen=True)
@@ -238,22 +241,39 @@ class _Actor:
     def __init__(self, step: Step, threads: int) -> None:
         cores.give(threads)
         self.runner = Runner(step)
+        self._busy = 0
+        self._idle = threading.Condition()
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
         row = {name: values[0] for name, values in columns.items()}
-        shard = _shard(row)
         if not row["stop"]:
             try:
-                self.runner.run(shard, row["log"])
+                with self._counted():
+                    row |= self._done(_shard(row), row)
             except EcholensError as error:
                 # The class does not survive Ray's wrapping of exceptions; the sentence, as a value, does.
                 row["stop"] = str(error)
-            else:
-                outcomes = self.runner.step.outcomes(shard)
-                count_rows(self.runner.step.name, outcomes)
-                row["outcomes"] = json.dumps(outcomes)
-                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(clock.take()))
+                with self._idle:
+                    self._idle.wait_for(lambda: self._busy == 0, _ENDS_WITHIN_S)
         return {name: [value] for name, value in row.items()}
+
+    def _done(self, shard: Shard, row: Mapping[str, Any]) -> dict[str, str]:
+        self.runner.run(shard, row["log"])
+        outcomes = self.runner.step.outcomes(shard)
+        count_rows(self.runner.step.name, outcomes)
+        seconds = Counter(json.loads(row["seconds"])) + Counter(clock.take())
+        return {"outcomes": json.dumps(outcomes), "seconds": json.dumps(seconds)}
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
 
 
 def _sentences(work: Callable[[], T]) -> T | EcholensError:

@@ -167,7 +167,7 @@ def stranger(tiny, tmp_path_factory):  # noqa: F811
         (("--text", "x", "--candidates", "2", "--generator", "{stranger}"), "take --candidates 1"),
         (("--limit", "3"), "name the way with --via TRANSLATOR"),
         (("--via", "toys"), "has no translator 'toys'; it has: toy"),
-        (("--via", "toy", "--column", "clip_text", "--images", "{here}"), "from clip_image"),
+        (("--via", "toy", "--column", "clip_text", "--images", "{here}"), "add --column clip_image"),
         (("--via", "toy", "--keys", "999999999"), "of 1 --keys only 0 are rows"),
         (("--text", "x", "--steps", "0"), "steps"),
         (("--text", "x", "--generator", "nowhere"), "nowhere"),
