@@ -58,7 +58,7 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
     from pipelines import lease, versions
     from pipelines.apart import apart
     from pipelines.clean import kept_versions, remove, traces, waste
-    from pipelines.purge import find, write_again
+    from pipelines.purge import find, put_in_place, write_again
 
     root = Root.at(dataset.root)
     there = versions.numbers(root)
@@ -72,16 +72,20 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
                     f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
                 )
         found = find(root, keys, dataset.shard_rows)
-        write_again(root, found, dataset.shard_rows)
+        rewritten = write_again(root, found, dataset.shard_rows)
+        # Before the plan: what is left after it `clean` finds, whenever this is cut off.
+        shown = traces(root, {shard.number for shard in found.shards})
+        remove(root, shown)
         held.check()
+        put_in_place(root, rewritten)
         # The set that was current stays current: its version is the last.
         for name, _ in sorted(of_sets.items(), key=lambda item: item[1].number):
             apart(_publish, root, _with_set(dataset, name))
         kept = kept_versions(root, len(there) + len(of_sets))
-        gone = waste(root, kept) + traces(root, {shard.number for shard in found.shards})
+        gone = waste(root, kept)
         remove(root, gone)
         dropped = sorted(set(there) - {version.number for version in kept})
-        return found, dropped, gone
+        return found, dropped, shown + gone
 
 
 def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> None:

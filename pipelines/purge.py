@@ -1,14 +1,14 @@
 """Media that are to be gone for good: their shards are written again without them, under other numbers.
 
 The rows stay, as `filtered/purged`: what a person asked to take out is not fetched again. Their neighbours
-get other keys, so that no key ever means two things. The plan that says so is written last; until then
-nothing is changed.
+get other keys, so that no key ever means two things. The plan that says so is written last: until then no
+shard is changed, and from then on what shows the media is waste, which `echolens clean` removes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +56,37 @@ class Purge:
     shards: tuple[Shard, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """Shards that were written again and are in no plan yet.
+
+    Attributes:
+        lines: of the plan's table of shards (SHARD).
+        renamed: the key of each of their rows -> the one that it gets.
+        dropped: numbers of the shards whose place they take.
+    """
+
+    lines: tuple[dict[str, Any], ...]
+    renamed: dict[str, str]
+    dropped: tuple[int, ...]
+
+
 def find(root: Root, asked: Collection[str], shard_rows: int) -> Purge:
     """Return what it takes to take keys out for good.
 
     Raises:
-        ConfigError: a key is none of this dataset.
+        ConfigError: a key is none of this dataset, or none any more.
     """
     there = {shard.number: shard for shard in plans.shards(root)}
+    dropped = plans.dropped(root)
     numbers: set[int] = set()
     for key in asked:
         shard, row = place_of(key, shard_rows) if key.isdecimal() else (-1, 0)
+        if shard in dropped:
+            raise ConfigError(
+                f"the samples of key {key}'s shard have other keys since a purge; look the key up again, or "
+                "run `echolens clean --yes` if that purge was cut off"
+            )
         if shard not in there or row >= there[shard].rows:
             raise ConfigError(f"{key!r} is no key of {root.url}; give keys as `echolens lookup` shows them")
         numbers.add(int(key))
@@ -84,8 +105,8 @@ def find(root: Root, asked: Collection[str], shard_rows: int) -> Purge:
     return Purge(tuple(sorted(whole)), len(whole - numbers), tuple(there[place] for place in places))
 
 
-def write_again(root: Root, purge: Purge, shard_rows: int) -> None:
-    """Write the shards of a purge under other numbers, and the plan that puts them in the others' place."""
+def write_again(root: Root, purge: Purge, shard_rows: int) -> Rewritten:
+    """Write the shards of a purge under other numbers; they are in no plan yet."""
     plans.tidy(root)
     first = plans.next_shard(root)
     gone = frozenset(purge.keys)
@@ -103,7 +124,7 @@ def write_again(root: Root, purge: Purge, shard_rows: int) -> None:
         for set_name in root.names("vectors"):
             _write_vectors(root, set_name, (old, new), names, gone)
         lines.append({"shard": number, "kind": old.kind, "lane": old.lane, "rows": old.rows})
-    _write_plan(root, lines, renamed, [shard.number for shard in purge.shards])
+    return Rewritten(tuple(lines), renamed, tuple(shard.number for shard in purge.shards))
 
 
 def _media(root: Root, old: Shard, names: dict[str, str], gone: Collection[int]) -> Batch:
@@ -166,12 +187,9 @@ def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collectio
             yield {name: [values[row] for row in stays] for name, values in batch.items()}
 
 
-def _write_plan(
-    root: Root,
-    lines: Sequence[dict[str, Any]],
-    renamed: dict[str, str],
-    dropped: Sequence[int],
-) -> None:
+def put_in_place(root: Root, rewritten: Rewritten) -> None:
+    """Write the plan that puts shards in the place of others; then it is done, whatever is left to remove."""
+    lines, renamed = rewritten.lines, rewritten.renamed
     before, folder = plans.folders(root)[-1], plans.following(root)
     tried_again = plans.superseded(root).to_pylist()
     # A key that was tried again under one that is renamed stays hidden, by the other name.
@@ -182,7 +200,7 @@ def _write_plan(
     ]
     root.write_table(f"{folder}/shards.parquet", pa.Table.from_pylist(list(lines), schema=SHARD))
     root.write_table(f"{folder}/superseded.parquet", pa.Table.from_pylist(chains, schema=SUPERSEDED))
-    numbers = [{"shard": number} for number in dropped]
+    numbers = [{"shard": number} for number in rewritten.dropped]
     root.write_table(f"{folder}/dropped.parquet", pa.Table.from_pylist(numbers, schema=plans.DROPPED))
     purged_unlisted = _renamed(plans.unlisted(root), renamed, plans.KEYS)
     root.write_table(f"{folder}/unlisted.parquet", purged_unlisted)

@@ -46,7 +46,7 @@ CREATE VIEW wanted_now AS
 SELECT seq, id, kind FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NULL
 """
 _FATES = "SELECT DISTINCT outcome, reason, tries FROM latest WHERE outcome <> 'ok'"
-_TODO = """
+_DUE_OR_NEW = """
 CREATE TABLE todo AS
 SELECT seq, NULL::BIGINT AS before FROM wanted_now ANTI JOIN latest USING (id, kind)
 UNION ALL
@@ -212,7 +212,7 @@ def _choose(rows: DuckDBPyConnection, dataset: Dataset, forced: Collection[str])
     if waits:
         rows.executemany("INSERT INTO waits VALUES (?, ?, ?, ?)", waits)
     values = {"keys_a_shard": keys_a_shard(dataset.shard_rows), "now": time.time()}
-    rows.execute(_TODO, values)
+    rows.execute(_DUE_OR_NEW, values)
 
 
 def _wait_s(wanted: Wanted, outcome: str, reason: str, tries: int) -> float | None:

@@ -80,11 +80,9 @@ class PictureReader:
             return Media(read)
         with clock.spent("decode"):
             data, record = read
-            return (
-                self._pictures.copied(data, record)
-                if is_stored(place.member)
-                else self._pictures.stored(data)
-            )
+            if is_stored(place.member):
+                return self._pictures.copied(data, record)
+            return self._pictures.stored(data)
 
 
 def is_stored(member: str) -> bool:

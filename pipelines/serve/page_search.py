@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.serve import page_view
+from pipelines.serve import page_entries, page_view
 from pipelines.serve.page_asker import Asker, Fields
 from pipelines.serve.page_view import Question
 from pipelines.serve.page_ways import Asks
@@ -16,7 +16,6 @@ from schemas.query import MOST_HITS
 _TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture"), ("sound", "Sound"))
 _COUNTS = (12, 24, 48, 96, MOST_HITS)
 _COUNT = 24
-_MOST_CHARS = 1_000
 
 # Gradio gives every radio button a group of its own, in which the arrows lead nowhere, and leaves the list of
 # a dropdown open, over what comes after it, when Tab leads away from there.
@@ -130,29 +129,12 @@ def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
         for kind, label in _TABS:
             tabs[kind] = gr.Tab(label, id=kind)
     with tabs["text"], gr.Row(elem_classes="words"):
-        words = gr.Textbox(
-            label="Words",
-            show_label=False,
-            container=False,
-            placeholder="the sound of a bell",
-            max_length=_MOST_CHARS,
-            max_lines=1,
-            autofocus=True,
-            elem_id="words",
-            scale=8,
-            html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="search"),
+        words = page_entries.words(
+            "words", "Words", "search", show_label=False, container=False, autofocus=True, scale=8
         )
         go = gr.Button("Search", variant="primary", elem_id="go", scale=1, min_width=120)
     with tabs["picture"]:
-        picture = gr.Image(
-            type="filepath",
-            sources=["upload", "clipboard"],
-            label="Picture to ask with",
-            show_label=False,
-            buttons=[],
-            height=220,
-            elem_id="picture",
-        )
+        picture = page_entries.picture("picture", "Picture to ask with")
     with tabs["sound"]:
         sound = gr.Audio(
             type="filepath",

@@ -6,12 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.serve import page_view
+from pipelines.serve import page_entries, page_view
 from pipelines.serve.page_sounder import Sounder
 from pipelines.serve.sound_order import LONGEST_S, MOST_SEED, SHORTEST_S
 
 _LENGTH_S, _STEP_S = 5.0, 0.5
-_MOST_CHARS = 1_000
 
 # The sound travels once: the link takes it from the player.
 _ON_SOUND = """
@@ -65,24 +64,8 @@ def making(sounder: Sounder) -> list[Any]:
 
 
 def _of() -> tuple[Any, Any]:
-    picture = gr.Image(
-        type="filepath",
-        sources=["upload", "clipboard"],
-        label="Picture to make a sound of",
-        show_label=False,
-        buttons=[],
-        height=220,
-        elem_id="sound-of",
-    )
-    words = gr.Textbox(
-        label="Or words, where there is no picture",
-        placeholder="the sound of a bell",
-        max_length=_MOST_CHARS,
-        max_lines=1,
-        elem_id="sound-words",
-        html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go"),
-    )
-    return picture, words
+    picture = page_entries.picture("sound-of", "Picture to make a sound of")
+    return picture, page_entries.words("sound-words", "Or words, where there is no picture", "go")
 
 
 def _how() -> tuple[Any, Any, Any]:

@@ -12,6 +12,7 @@ from schemas.generated import By, MadeBy, Making
 from schemas.strict import Strict
 
 SHORTEST_S, LONGEST_S = 2.5, 10.0
+MOST_CHARS = 1_000
 # A browser's numbers are whole up to here.
 MOST_SEED = 2**53 - 1
 
@@ -21,7 +22,7 @@ class SoundOrder(Strict):
 
     picture: bytes | None = None
     file: str = Field("", max_length=1_000, description="the name of the picture's file")
-    text: str | None = Field(None, min_length=1, max_length=1_000)
+    text: str | None = Field(None, min_length=1, max_length=MOST_CHARS)
     via: str | None = Field(None, description="the translator that a picture takes")
     length_s: float = Field(5.0, ge=SHORTEST_S, le=LONGEST_S)
     seed: int = Field(0, ge=0, le=MOST_SEED)
@@ -40,7 +41,7 @@ class Offer:
 
     Attributes:
         generator: that makes them.
-        translators: names of those that lead from pictures to the generator's own CLAP.
+        translators: names of those that lead from pictures to the generator's own CLAP, the best first.
         why_not: one sentence of which translator to train, where there is none; else empty.
     """
 

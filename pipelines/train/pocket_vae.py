@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STEPS = 1_000
 BATCH = 8
-# It begins with the principal components of patches: five times as fast would forget them first.
+# Small: what it begins with, the principal components of patches, is to be refined and not forgotten.
 RATE = 2e-4
 # Eight times smaller in both directions: the UNet, which is asked at every step of the diffusion, has a
 # quarter of the work that latents of AudioLDM's size would make.

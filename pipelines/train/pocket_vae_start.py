@@ -3,7 +3,7 @@
 From random weights a VAE this small blurs: after 1,600 steps its spectrograms are 0.24 off, and pocket CLAP
 knows 63 % of what they sound like. The 16 first components of a patch are 0.16 off and lose nothing that it
 hears. The layers can be set so that the encoder makes these and the decoder the best that linear layers can
-(0.26 off): every residual branch adds nothing. From there 400 steps lead to 0.20, and to 83 %.
+(0.26 off): every residual branch adds nothing. From there 1,000 steps lead to 0.18, and to 88 %.
 """
 
 from __future__ import annotations

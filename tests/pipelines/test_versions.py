@@ -12,6 +12,7 @@ from pipelines import plans, versions
 from pipelines.accounting import digest
 from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
+from pipelines.purge import find, put_in_place, write_again
 from pipelines.refresh import Asked
 from pipelines.verify import all_versions, damages, differ, set_aside
 from schemas.dataset import Segment
@@ -285,6 +286,24 @@ def test_a_key_that_is_none_is_refused(world):
     """Before anything is written."""
     with pytest.raises(ConfigError, match="'999999' is no key"):
         purge(world.dataset(), ["999999"], yes=True)
+
+
+def test_a_purge_that_was_cut_off_is_finished(world):
+    """From its plan on: the keys are the same no more, and `build` and `clean` leave none of the media."""
+    root, dataset = world.at(), world.dataset()
+    victim = root.read_table("media/00000.parquet").to_pylist()[3]
+    put_in_place(root, write_again(root, find(root, [victim["key"]], dataset.shard_rows), dataset.shard_rows))
+    with pytest.raises(StorageError, match="run `echolens build` on its file first"):
+        purge(dataset, [victim["key"]], yes=True)
+    world.finish(dataset)
+    with pytest.raises(ConfigError, match="run `echolens clean --yes` if that purge was cut off"):
+        purge(dataset, [victim["key"]], yes=True)
+    clean(root, keep=3, yes=True)
+    left = [path.read_bytes() for path in (world.folder / "data").rglob("*") if path.is_file()]
+
+    assert [3] == versions.numbers(root)
+    assert not any(hashlib.sha256(victim["media_url"].encode()).hexdigest().encode() in data for data in left)
+    assert [] == damages(root, all_versions(root), whole=True)
 
 
 def test_two_sets_have_versions_of_their_own(world):

@@ -22,6 +22,7 @@ from pipelines.serve.settings import Settings
 from pipelines.serve.sound_order import Sound, SoundOrder, Steps, Waits
 from pipelines.serve.sounds import SoundMaker
 from pipelines.storage import Root
+from pipelines.translate import translator
 from tests.conftest import echolens
 from tests.jobs.test_translate import root  # noqa: F401 - a fixture
 from tests.pipelines.generate.conftest import TINY_RATE_HZ, tiny  # noqa: F401 - a fixture
@@ -187,6 +188,24 @@ async def test_only_translators_to_the_generators_own_clap_are_offered(root, sea
     assert "train one from clip_image to clap_audio" in bare.why_not
     assert "is not the CLAP of generator other" in stranger.why_not
     assert "train a translator to its clap_audio" in stranger.why_not
+
+
+@pytest.mark.anyio
+async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path):  # noqa: F811
+    """What was trained, by its cosine on what was held out; then what was solved in closed form."""
+    several = tmp_path / "several"
+    shutil.copytree(root, several)
+    there = Root.at(str(several))
+    (card,) = translator.cards(there)
+    weights = next(several.glob("translators/toy/*.safetensors")).read_bytes()
+    for name, cosine, cell in (("worse", 0.1, card.cell), ("better", 0.9, card.cell), ("ridge", 0.95, None)):
+        scores = card.scores.model_copy(update={"cosine": cosine})
+        translator.save(
+            there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
+        )
+    offer = await SoundMaker(load(str(several)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+
+    assert ("better", "toy", "worse", "ridge") == offer.translators
 
 
 @pytest.mark.anyio
