@@ -147,6 +147,28 @@ def play(dataset: Dataset, picture: Path) -> Path:
     return heard
 
 
+def demo(folder: Path, here: dict[str, Any]) -> None:
+    """Do what the demo shows with a world in a folder."""
+    from jobs.report import write_report
+    from pipelines.miniature.server import serving
+
+    with serving(here["seed"], here["rows"], port=here["port"]) as base_url:
+        file = folder / "miniature.yaml"
+        if not here["port"]:
+            file = write_dataset(folder, base_url, here["rows"], here["seed"])
+            here["port"] = int(base_url.rpartition(":")[2])
+            (folder / "world.json").write_text(json.dumps(here))
+        dataset = load(str(file))
+        build(dataset)
+    root = Root.at(dataset.root)
+    print(funnel(state(root, dataset.encode.set)))
+    picture = ask(dataset, folder, here["seed"])
+    heard = play(dataset, picture)
+    report = write_report(dataset)
+    print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}\npicture  {picture}\nsound    {heard}")
+    print(f'\nTry next: {sys.argv[0]} lookup {root.url} --text "a cat meowing" --in clap_audio')
+
+
 def main(argv: Sequence[str]) -> None:
     """Make the world, build its dataset, ask it, make a sound of a picture, write its report."""
     parser = argparse.ArgumentParser(
@@ -163,25 +185,11 @@ def main(argv: Sequence[str]) -> None:
         )
     Root.at(str(folder)).check()
 
-    from jobs.report import write_report
-    from pipelines.miniature.server import serving
+    from pipelines.engine import Session
 
-    here = world(folder, asked.rows, asked.seed)
-    with serving(here["seed"], here["rows"], port=here["port"]) as base_url:
-        file = folder / "miniature.yaml"
-        if not here["port"]:
-            file = write_dataset(folder, base_url, here["rows"], here["seed"])
-            here["port"] = int(base_url.rpartition(":")[2])
-            (folder / "world.json").write_text(json.dumps(here))
-        dataset = load(str(file))
-        build(dataset)
-    root = Root.at(dataset.root)
-    print(funnel(state(root, dataset.encode.set)))
-    picture = ask(dataset, folder, here["seed"])
-    heard = play(dataset, picture)
-    report = write_report(dataset)
-    print(f"\ndataset  {file}\nroot     {root.url}\nreport   {report}\npicture  {picture}\nsound    {heard}")
-    print(f'\nTry next: {sys.argv[0]} lookup {root.url} --text "a cat meowing" --in clap_audio')
+    # One Ray for all that needs it.
+    with Session():
+        demo(folder, world(folder, asked.rows, asked.seed))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.encode.encoder import EncoderSpec
-    from pipelines.engine import Session
     from pipelines.generate.choice import Chosen
     from pipelines.generate.order import Order, Route
     from pipelines.generate.prompts import Prompt, Prompts
@@ -46,15 +44,12 @@ if TYPE_CHECKING:
     from schemas.version import Version
 
 
-def generate(
-    dataset: Dataset, order: Order, session: Session | None = None, workers: int | None = None
-) -> GeneratedCard:
+def generate(dataset: Dataset, order: Order, workers: int | None = None) -> GeneratedCard:
     """Make the sounds that are not there yet, and return the card of all of them.
 
     Args:
         dataset: whose rows, encoders and translators.
         order: what is asked for.
-        session: to make them in; one of their own if None.
         workers: one a GPU if None, else one.
 
     Raises:
@@ -82,7 +77,7 @@ def generate(
         if shards is None:
             shards = _write_prompts(dataset, order, version, route, step.prompts, judge)
             pin(root, wanted)
-        _run(step, shards, session, workers)
+        _run(step, shards, workers)
         held.check()
         return finish(step, shards, route.space, cosine)
 
@@ -169,21 +164,18 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
     return prompts.write(given, route.source, space)
 
 
-def _run(step: GenerateStep, shards: Sequence[Shard], session: Session | None, workers: int | None) -> None:
+def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:
     from pipelines.engine import Done, Flow, Session, remaining
 
     flow = Flow(step, workers=workers)
     left = remaining(flow, shards)
-    with (
-        nullcontext(session) if session else Session() as within,
-        RowProgress("generate", left.rows) as progress,
-    ):
+    with Session() as session, RowProgress("generate", left.rows) as progress:
 
         def through(done: Done) -> None:
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
-        within.run(flow, left, through)
+        session.run(flow, left, through)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -38,11 +38,11 @@ def side_by_side(
             "sound; train one that does"
         )
     made = []
-    with Session() as session:
+    with Session():
         for card in ways:
             print(f"generate: {card.name}", file=sys.stderr)
             order = Order(name_of(card), card.name, pictures=tuple(pictures), making=making or Making())
-            made.append(generate(dataset, order, session))
+            made.append(generate(dataset, order))
     root = Root.at(dataset.root)
     place = f"reports/side_by_side-{ways[0].weights_sha256[:8]}.html"
     title = f"{dataset.name}: {len(made)} translators, the same pictures"

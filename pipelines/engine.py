@@ -16,13 +16,12 @@ import math
 import os
 import socket
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines import clock, cores, logs
@@ -70,22 +69,30 @@ class Flow:
 class Session:
     """A Ray cluster for as long as the block lasts: the one RAY_ADDRESS names, or one of our own.
 
-    It is started when something first needs it, so a run that finds everything done starts none.
+    It is started when something first needs it, so a run that finds everything done starts none. Sessions
+    within a session have the same cluster, for as long as the outermost lasts.
     """
+
+    _depth: ClassVar[int] = 0
+    _runs: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._started = False
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        Session._depth += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._started:
+        self._open.close()
+        Session._depth -= 1
+        if Session._runs and Session._depth == 0:
             import ray
 
-            ray.shutdown()
-        self._open.close()
+            Session._runs = False
+            with redirect_stdout(sys.stderr):
+                ray.shutdown()
 
     def run(
         self,
@@ -132,8 +139,10 @@ class Session:
         if not self._started:
             # Ray prints what befell its workers to stdout, which is for a job's results alone.
             self._open.enter_context(redirect_stdout(sys.stderr))
-            _start_ray()
             self._started = True
+        if not Session._runs:
+            _start_ray()
+            Session._runs = True
 
 
 class Left(NamedTuple):
@@ -241,39 +250,23 @@ class _Actor:
     def __init__(self, step: Step, threads: int) -> None:
         cores.give(threads)
         self.runner = Runner(step)
-        self._busy = 0
-        self._idle = threading.Condition()
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
         row = {name: values[0] for name, values in columns.items()}
+        shard = _shard(row)
         if not row["stop"]:
             try:
-                with self._counted():
-                    row |= self._done(_shard(row), row)
+                self.runner.run(shard, row["log"])
             except EcholensError as error:
                 # The class does not survive Ray's wrapping of exceptions; the sentence, as a value, does.
                 row["stop"] = str(error)
-                with self._idle:
-                    self._idle.wait_for(lambda: self._busy == 0, _ENDS_WITHIN_S)
+                self.runner.ended(_ENDS_WITHIN_S)
+            else:
+                outcomes = self.runner.step.outcomes(shard)
+                count_rows(self.runner.step.name, outcomes)
+                row["outcomes"] = json.dumps(outcomes)
+                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(clock.take()))
         return {name: [value] for name, value in row.items()}
-
-    def _done(self, shard: Shard, row: Mapping[str, Any]) -> dict[str, str]:
-        self.runner.run(shard, row["log"])
-        outcomes = self.runner.step.outcomes(shard)
-        count_rows(self.runner.step.name, outcomes)
-        seconds = Counter(json.loads(row["seconds"])) + Counter(clock.take())
-        return {"outcomes": json.dumps(outcomes), "seconds": json.dumps(seconds)}
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._idle:
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._busy -= 1
-                self._idle.notify_all()
 
 
 def _sentences(work: Callable[[], T]) -> T | EcholensError:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
@@ -69,6 +70,8 @@ class Runner:
     step: Step
     _open: dict[Stage, Work] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _busy: int = 0
+    _idle: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self, shard: Shard, folder: str = "") -> bool:
         """Commit the step's output of a shard; return False if it was there already.
@@ -79,9 +82,25 @@ class Runner:
         """
         if self.step.done(shard):
             return False
-        with kept(folder, self.step.name, shard) as log:
+        with self._counted(), kept(folder, self.step.name, shard) as log:
             self._run(shard, log)
         return True
+
+    def ended(self, within_s: float) -> bool:
+        """Wait until no thread runs a shard any more, at most so long; return whether that came about."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._busy == 0, within_s)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
 
     def _run(self, shard: Shard, log: ShardLog) -> None:
         works = [self._opened(stage) for stage in self.step.stages(shard)]

@@ -82,6 +82,21 @@ def test_rows_come_through_in_order_and_once():
     assert not runner.run(SHARD)
 
 
+def test_whoever_stops_can_wait_for_the_others():
+    """A shard that another thread is at is waited for, but not for ever."""
+    runner = Runner(Memory((Add("n", "m", 0.1),), batches=3))
+    other = threading.Thread(target=runner.run, args=(SHARD,))
+    idle = runner.ended(0)
+    other.start()
+    while runner.ended(0):
+        time.sleep(0.001)
+
+    assert (True, False) == (idle, runner.ended(0.01))
+    assert runner.ended(10)
+    assert 3 == len(runner.step.kept)
+    other.join()
+
+
 def test_stages_overlap():
     """Two stages of 50 ms a batch take little more than one of them."""
     step = Memory((Add("n", "m", 0.05), Add("m", "o", 0.05)), batches=12)
