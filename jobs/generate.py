@@ -203,7 +203,8 @@ def main(argv: Sequence[str]) -> None:
     if scores:
         print(said_scores(scores))
     near = "" if card.mean_score is None else f", mean cosine to their vectors {card.mean_score:.3f}"
-    print(f"{card.sounds} sounds of {rows} prompts, {card.sounds_s:,.1f} s{near}, in {place}")
+    many, asked_for = "sound" + "s" * (card.sounds != 1), "prompt" + "s" * (rows != 1)
+    print(f"{card.sounds} {many} of {rows} {asked_for}, {card.sounds_s:,.1f} s{near}, in {place}")
 
 
 def said(card: GeneratedCard) -> None:

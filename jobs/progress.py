@@ -28,7 +28,7 @@ class RowProgress:
 
     def __init__(self, word: str, rows: int) -> None:
         self._word, self._rows = word, rows
-        self._done = 0
+        self._done = self._told = 0
         self._outcomes: Counter[str] = Counter()
         self._began = self._said = time.monotonic()
         self._lock = threading.Lock()
@@ -58,7 +58,7 @@ class RowProgress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and self._done:
+        elif kind is None and self._done and self._done != self._told:
             print(f"{self._word}: {self._line()}", file=sys.stderr)
 
     def add(self, rows: int, outcomes: dict[str, int]) -> None:
@@ -81,7 +81,7 @@ class RowProgress:
             if self._bar:
                 self._bar.update(self._task, completed=self._done, line=self._line())
             elif time.monotonic() - self._said > _QUIET_EVERY_S:
-                self._said = time.monotonic()
+                self._said, self._told = time.monotonic(), self._done
                 print(f"{self._word}: {self._line()}", file=sys.stderr)
 
     def spent(self, seconds: dict[str, float]) -> None:
@@ -95,7 +95,8 @@ class RowProgress:
             rate = self._done / max(time.monotonic() - self._began, 1e-9)
             outcomes = " ".join(f"{name} {count:,}" for name, count in self._outcomes.most_common())
             left_s = (self._rows - self._done) / rate
-            line += f", {rate:,.0f} rows/s, {left_s:,.0f} s left: {outcomes}"
+            pace = f"{rate:,.0f} rows/s" if rate >= 1 else f"{1 / rate:,.0f} s a row"
+            line += f", {pace}, {left_s:,.0f} s left: {outcomes}"
         if self._traffic:
             (first_s, first), (last_s, last) = self._read[0], self._read[-1]
             line += _shown(self._traffic, max(0, last - first) / max(last_s - first_s, 1e-9))

@@ -46,5 +46,7 @@ def sentence(error: ValidationError) -> str:
     if problem["type"] == "json_invalid":
         return 'the body is not JSON; send an object such as {"text": "a dog barks"}'
     key = ".".join(str(part) for part in problem["loc"]) or "the query"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: there is no such field; /v1/openapi.json names those that there are"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key}: {message[:1].lower()}{message[1:]}"

@@ -36,3 +36,16 @@ def test_nothing_done_has_no_rate(clock, capsys):
     progress.traffic(Traffic(10, 0, 40, 0, "", 0.0))
 
     assert ["build: 0 of 1,000 rows | 0.0 MB/s, 40 in flight"] == capsys.readouterr().err.splitlines()
+
+
+def test_slow_rows_have_a_pace_and_their_last_line_once(clock, capsys):
+    """Under a row a second the seconds of a row are said; what was said last is not said again at the end."""
+    with RowProgress("generate", 8) as progress:
+        clock[0] = 12.0
+        progress.add(4, {"ok": 4})
+        progress.traffic(Traffic(0, 0, 0, 0, "", 0.0))
+
+    assert [
+        "generate: 8 rows, starting workers",
+        "generate: 4 of 8 rows, 3 s a row, 12 s left: ok 4",
+    ] == capsys.readouterr().err.splitlines()

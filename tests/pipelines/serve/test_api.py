@@ -147,7 +147,7 @@ WRONG = {
     "no_object": (422, b"[]", "object"),
     "nothing": (422, b"{}", "none of them was given"),
     "two": (422, b'{"text": "a", "key": "1"}', "text and key was given"),
-    "unknown_key": (422, b'{"txt": "a"}', "txt"),
+    "unknown_key": (422, b'{"txt": "a"}', "txt: there is no such field; /v1/openapi.json names"),
     "blank": (422, b'{"text": " "}', "empty"),
     "long": (422, json.dumps({"text": "a" * 5001}).encode(), "5000"),
     "k": (422, b'{"text": "a", "k": 0}', "k: "),
