@@ -147,7 +147,7 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
         lanes = [Together(cells, dims, fit, device) for cells in parts]
         curves, done = _resumed(lanes, torch)
         began = time.monotonic()
-        for epoch in epochs(lanes, table, gang, done, fit.cpus_per_worker if alone else 1):
+        for epoch in epochs(lanes, table, gang, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
             if gang.rank == 0:
                 course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)

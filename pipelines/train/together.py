@@ -24,10 +24,6 @@ from schemas.training import Cell, Fit
 
 State = dict[str, Any]
 
-# What cells must have in common to be one net, and to have one loss.
-SHAPE = ("net", "hidden", "depth", "p_drop", "lr", "weight_decay", "schedule")
-_LOSS = ("loss", "temperature")
-
 
 @dataclass
 class Group:
@@ -64,7 +60,12 @@ class Together:
 
     def __init__(self, cells: Sequence[Cell], dims: tuple[int, int], fit: Fit, device: str = "cpu") -> None:
         self.fit, self.device = fit, device
-        self.groups = [_group(alike, dims, device) for _, alike in parted_by(SHAPE, cells)]
+        self.groups = [
+            _group(alike, dims, device)
+            for _, alike in _alike(
+                cells, ("net", "hidden", "depth", "p_drop", "lr", "weight_decay", "schedule")
+            )
+        ]
         self._optimizer = torch.optim.AdamW(
             [
                 {
@@ -110,7 +111,7 @@ class Together:
         wanted_NO = gang.gather(y_NO) if made else y_NO
         losses += [
             loss_of(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
-            for places, alike in parted_by(_LOSS, cells)
+            for places, alike in _alike(cells, ("loss", "temperature"))
         ]
         return torch.stack(losses).sum()
 
@@ -236,7 +237,7 @@ def _dims(net: Translators, weights: dict[str, Tensor]) -> tuple[int, int]:
     return first.shape[-2], last.shape[-1]
 
 
-def parted_by(keys: Sequence[str], cells: Sequence[Cell]) -> Iterator[tuple[list[int], list[Cell]]]:
+def _alike(cells: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[list[int], list[Cell]]]:
     """Part cells by what they have in common: their places and the cells, in order."""
     places: dict[tuple[Any, ...], list[int]] = {}
     for at, cell in enumerate(cells):

@@ -84,23 +84,22 @@ def test_lanes_train_what_one_pass_trains():
     for count in (1, 3):
         torch.manual_seed(0)
         parts = parted(grid, count)
-        *_, last = epochs([Together(part, DIMS, fit) for part in parts], table, Gang(), threads=count)
+        *_, last = epochs([Together(part, DIMS, fit) for part in parts], table, Gang())
         found.append(last.cosines)
 
-    assert 3 <= len(parts)
+    assert 3 == len(parts)
     assert found[0] == pytest.approx(found[1], abs=1e-4)
     assert any({cell.name for cell in dropped} <= {cell.name for cell in part} for part in parts)
 
 
-def test_no_lane_is_more_than_a_threads_share():
-    """Three nets of 512 and three of 256 for two threads: no lane has more than half of the work."""
+def test_lanes_are_as_long_as_each_other():
+    """Three nets of 512 and three of 256, in two lanes: neither has more than 6 in 10 of the work."""
     grid = [
         Cell(data="toy", loss=loss, hidden=h) for loss in ("mse", "cosine", "nt_xent") for h in (256, 512)
     ]
-    parts = parted(grid, 2)
-    work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in parts]
+    first, second = parted(grid, 2)
+    work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in (first, second)]
 
-    assert [[512, 512], [256, 256, 256], [512]] == [[cell.hidden for cell in part] for part in parts]
-    assert max(work) <= sum(work) / 2
-    assert [grid] == parted(grid, 1)
+    assert 6 == len(first) + len(second)
+    assert max(work) < 0.6 * sum(work)
     assert [[grid[0]]] == parted(grid[:1], 2)

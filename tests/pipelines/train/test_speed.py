@@ -88,9 +88,9 @@ def together(table, cells, shares, precision="fp32"):
     """Yield the seconds of epoch after epoch of cells in one pass, validation and all; a lane a thread."""
     fit = Fit(epochs=EPOCHS, batch=BATCH, precision=precision)
     lanes = [Together(part, (DIMS, DIMS), fit) for part in parted(cells, THREADS)]
-    passes = epochs(lanes, table, Gang(), threads=THREADS)
+    passes = epochs(lanes, table, Gang())
     while True:
-        torch.set_num_threads(max(1, THREADS // len(lanes)))
+        torch.set_num_threads(THREADS // len(lanes))
         began = time.perf_counter()
         epoch = next(passes)
         shares.append(epoch.loading_s / epoch.seconds)
