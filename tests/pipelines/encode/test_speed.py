@@ -140,8 +140,8 @@ def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tup
 def measured(root, shards, kind, specs, name: str) -> float:
     """Return the share of its ceiling that a worker reaches from committed tars to committed vectors.
 
-    On the wall, as long as nobody else uses the machine; else by the time of the cores: what nets and decoding
-    need alone, over what the worker took or left idle. The line that is printed has both.
+    On the wall, as long as nobody else uses the machine; else by the time of the cores: what nets and
+    decoding need alone, over what the worker took or left idle. The line that is printed has both.
     """
     warm = vector_step(root, kind, specs, f"{name}-warm")
     encoded(warm, shards[:1])
