@@ -23,6 +23,7 @@ from pipelines.fetch.desk import Desk, Report
 from pipelines.fetch.limits import Limits, limits_of
 from pipelines.fetch.permits import HostPermits
 from pipelines.fetch.rules import LEASE_S, Grant, News
+from pipelines.fetch.slots import Slots
 from schemas.dataset import Fetch
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def governor() -> ActorHandle[Any]:
     return handle
 
 
-def permits_of(fetch: Fetch, slots: asyncio.Semaphore | None = None) -> HostPermits:
+def permits_of(fetch: Fetch, slots: Slots | None = None) -> HostPermits:
     """Return the permits of a worker: the cluster's where there is one, else those of this process alone.
 
     Args:

@@ -21,6 +21,7 @@ from pipelines.fetch.desk import Asked, Report, Waiting
 from pipelines.fetch.limits import Limits
 from pipelines.fetch.politeness import NotNowError
 from pipelines.fetch.rules import LEASE_S, MAX_HOLD_S, Closed, Grant, News
+from pipelines.fetch.slots import Slots
 from schemas.outcome import Outcome, outcome
 
 # Between two reports of a worker with nothing urgent to say; leases live five times as long.
@@ -53,7 +54,7 @@ class HostPermits:
         patience_s: float,
         *,
         regularly: bool,
-        slots: asyncio.Semaphore | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self._desk, self._limits, self._patience_s = desk, limits, patience_s
         self._slots = slots
@@ -166,11 +167,11 @@ class HostPermits:
         if self._slots is None:
             yield
             return
-        self._slots.release()
+        self._slots.leave()
         try:
             yield
         finally:
-            await self._slots.acquire()
+            await self._slots.come_back()
 
     async def _wait_out(self, host: str, patience_s: float) -> None:
         began_s = self._loop.time()

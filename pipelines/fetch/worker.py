@@ -17,6 +17,7 @@ from yarl import URL
 from pipelines import clock
 from pipelines.fetch.governor import permits_of
 from pipelines.fetch.names import LOOKUP_THREADS, check_resolver
+from pipelines.fetch.slots import Slots
 from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.web import Web
 from pipelines.stage import Batch
@@ -198,8 +199,8 @@ def host_of(url: str) -> str | None:
     return parsed.host if parsed.scheme in ("http", "https") else None
 
 
-async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[Web, asyncio.Semaphore]:
-    slots = asyncio.Semaphore(in_flight)
+async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[Web, Slots]:
+    slots = Slots(in_flight)
     return Web(fetch, contact, permits_of(fetch, slots)), slots
 
 

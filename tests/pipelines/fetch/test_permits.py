@@ -9,6 +9,7 @@ from pipelines.fetch.governor import permits_of
 from pipelines.fetch.limits import limits_of
 from pipelines.fetch.permits import HostPermits
 from pipelines.fetch.politeness import NotNowError
+from pipelines.fetch.slots import Slots
 from schemas.dataset import Fetch
 from schemas.outcome import outcome
 
@@ -225,7 +226,7 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
     """Its permit is free as well."""
 
     async def work():
-        slots = asyncio.Semaphore(1)
+        slots = Slots(1)
         permits = permits_of(FETCH, slots)
 
         async def hold(seconds):

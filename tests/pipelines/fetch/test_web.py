@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
+from pipelines.fetch.slots import Slots
 from pipelines.fetch.web import Web, checked
 from schemas.dataset import Fetch, Limit
 
@@ -155,7 +156,7 @@ def all_got(urls, fetch, at_once=4):
 
     async def get():
         web = Web(fetch, None)
-        slots = asyncio.Semaphore(at_once)
+        slots = Slots(at_once)
 
         async def one(url):
             async with slots:
