@@ -33,7 +33,7 @@ test: setup ## the tests that every change must pass, under 12 minutes on two co
 	$(BIN)/pytest -m "not slow and not bench"
 
 test-slow: setup ## the long tests, under 60 minutes
-	$(BIN)/pytest -m "slow and not bench" --timeout 1800
+	$(BIN)/pytest -m "slow and not bench" --timeout 1800 --durations 20
 
 kills: setup ## 30 random kills of workers, and 30 of anything: half an hour or more
 	ECHOLENS_KILLS=30 ECHOLENS_KILL_ROWS=5000 $(BIN)/pytest -s --timeout 3600 \

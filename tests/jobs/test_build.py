@@ -153,8 +153,8 @@ def test_the_order_of_arrival_does_not_matter(tmp_path):
     """Other timing and other worker counts give the same dataset; a rerun needs no server at all."""
     digests = []
     for number, workers in enumerate((1, 2)):
-        with serving(SEED, 300, port=47811) as base_url:
-            made = build(tmp_path / str(number), 300, base_url, f"fetch.workers={workers}")
+        with serving(SEED, 200, port=47811) as base_url:
+            made = build(tmp_path / str(number), 200, base_url, f"fetch.workers={workers}")
         digests.append(digest(made.root))
         # The server is gone by now; a finished build does not miss it.
         assert made.output == command("build", made.file).stdout

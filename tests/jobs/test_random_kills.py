@@ -1,6 +1,6 @@
 """kill -9 of anything at any time, then the same command, until it is done: seeded kills and named points.
 
-ECHOLENS_KILLS (6) and ECHOLENS_KILL_SEED (0) say how many there are and which. `make kills` takes 30, and
+ECHOLENS_KILLS (4) and ECHOLENS_KILL_SEED (0) say how many there are and which. `make kills` takes 30, and
 every named point in place of one in three.
 """
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 ROWS, SEED = 200, 3
 # What a URL answers depends on the URL alone, and the port is in it.
 PORT = 47_815
-KILLS = int(os.environ.get("ECHOLENS_KILLS", "6"))
+KILLS = int(os.environ.get("ECHOLENS_KILLS", "4"))
 KILL_SEED = int(os.environ.get("ECHOLENS_KILL_SEED", "0"))
 ECHOLENS = Path(sys.executable).parent / "echolens"
 

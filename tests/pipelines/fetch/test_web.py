@@ -112,6 +112,17 @@ def test_a_body_that_was_packed_unasked_is_unpacked(server, encoding):
     assert got(url)[1] == server.files["plain.jpg"][0]
 
 
+def test_a_bomb_is_left_long_before_the_limit(server):
+    """What grows by more than a hundred times is no picture; as long as it is small, nobody minds."""
+    blank = bytes(1_000_000)
+    small = got(server.put("blank.bmp", gzip_of(blank), Content_Encoding="gzip"))
+    answer, body = got(server.url("bomb"))
+
+    assert (("ok", ""), blank) == (small[0].outcome, small[1])
+    assert answer.outcome == ("invalid", "too_many_bytes")
+    assert len(body) < 10_000_000 < FETCH.max_bytes
+
+
 @pytest.mark.parametrize(("encoding", "body"), [("br", b"\x0b\x02\x80"), ("gzip", b"no gzip")])
 def test_a_body_that_cannot_be_unpacked(server, encoding, body):
     """It is of no use."""
