@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from jobs.job import checked, content_of, load, run
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
+from pipelines.pin import in_set
 from pipelines.storage import Root
 from schemas.dataset import Dataset
 from schemas.training import Training
@@ -89,19 +90,34 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     from pipelines.engine import Session
     from pipelines.train import loop
     from pipelines.train.course import Course
+    from pipelines.translate import translator
 
     root = Root.at(dataset.root)
-    version = versions.read(root)
+    version = versions.of_set(root, dataset.encode.set)
     cards: list[TranslatorCard] = []
+    before = {card.name: card for card in translator.cards(root)}
     # Two trainings may make translators of one name, or go on from one checkpoint. Builds write elsewhere.
     with lease.held(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
         session.start()
         for data in chosen:
             course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            print(f"train: {data}, {len(course.cells)} cells in one pass", file=sys.stderr)
+            many = "1 cell" if len(course.cells) == 1 else f"{len(course.cells)} cells in one pass"
+            print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
             cards += loop.train(course, partial(_told, data, training.fit.epochs))
             held.check()
+    _tell_replaced(before, cards)
     return cards
+
+
+def _tell_replaced(before: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:
+    for card in cards:
+        was = before.get(card.name)
+        if card.cell and was and was.weights_sha256 != card.weights_sha256:
+            print(
+                f"train: {card.name} of cosine {card.scores.cosine:.3f} took the place of one of "
+                f"{was.scores.cosine:.3f} (set {was.set}, version {was.version})",
+                file=sys.stderr,
+            )
 
 
 def _submitted(asked: argparse.Namespace) -> int:
@@ -109,6 +125,7 @@ def _submitted(asked: argparse.Namespace) -> int:
     own = file.suffix in _YAML
     flags = ["--preset", file.name if own else asked.preset]
     flags += ["--only", asked.only] if asked.only else []
+    flags += ["--set", asked.set] if asked.set else []
     flags += ["--json"] if asked.json else []
     flags += [f"--then-generate={place}" for place in asked.then_generate]
     files = [file] if own else []
@@ -123,6 +140,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
     parser.add_argument("--preset", default="seed18", help="name or YAML file; seed18 if not given")
     parser.add_argument("--only", metavar="DATA", help="one data set of the preset")
+    parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     parser.add_argument("--json", action="store_true", help="print the cards")
     parser.add_argument(
         "--then-generate",
@@ -143,6 +161,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.address:
         sys.exit(_submitted(asked))
     dataset = load(asked.target)
+    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
     cards = train(dataset, training, chosen)
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))

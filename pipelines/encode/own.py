@@ -10,7 +10,11 @@
             net, transform, tokenize = my_library.load(self.weights)
             return {"image": Part(transform, net.image), "text": Part(tokenize, net.text)}
 
-encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}
+`transform` and `tokenize` are given one item: the bytes of a picture file (`pictures.picture` opens them) or
+of a sound file, or a text. They return its pieces, `[P, ...]`, mostly one, and raise `Unusable` where nothing
+can be made of it. `net.image` and `net.text` take a batch of pieces and return float32 `[B, D]`.
+
+encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # its folder on PYTHONPATH
 echolens doctor --encoder my_encoder:Mine
 """
 

@@ -81,8 +81,8 @@ def _front(report: Report) -> str:
 _USE = """## Use
 
 ```python
-import webdataset
-samples = webdataset.WebDataset("media/{00000..00000}.tar").decode("rgb")
+import glob, webdataset
+samples = webdataset.WebDataset(sorted(glob.glob("media/*.tar")), shardshuffle=False).decode("rgb")
 ```
 
 Vectors are in `vectors/`, as Parquet and as WebDataset tars, unit length in float16; the space of every

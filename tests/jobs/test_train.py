@@ -84,6 +84,23 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     assert "there is no translator 'nothing'; the dataset has: wit_cc-identity" in refused.stderr
 
 
+@pytest.mark.slow
+def test_what_is_trained_again_is_named(built, tmp_path):
+    """A translator that takes another's place says whose; a baseline does not."""
+    there = tmp_path / "data"
+    shutil.copytree(built.root, there)
+    with_epochs = ("train", there, *SMALL, "--preset", "shipped", "--only", "mix", "--set", "main")
+    first = command(*with_epochs, "fit.epochs=1").stderr
+    again = command(*with_epochs, "fit.epochs=2").stderr
+    refused = command("train", there, "--set", "other", check=False)
+
+    assert "train: mix of set main, 1 cell\n" in first
+    assert "took the place" not in first
+    assert 1 == again.count("took the place of one of")
+    assert "(set main, version 1)" in again
+    assert "has no set 'other'" in refused.stderr
+
+
 def test_a_second_training_of_a_root_waits_for_its_turn(root):
     """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
     before = training_files(root)
