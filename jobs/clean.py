@@ -73,10 +73,10 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
                 )
         found = find(root, keys, dataset.shard_rows)
         rewritten = write_again(root, found, dataset.shard_rows)
+        held.check()
         # Before the plan: what is left after it `clean` finds, whenever this is cut off.
         shown = traces(root, {shard.number for shard in found.shards})
         remove(root, shown)
-        held.check()
         put_in_place(root, rewritten)
         # The set that was current stays current: its version is the last.
         for name, _ in sorted(of_sets.items(), key=lambda item: item[1].number):

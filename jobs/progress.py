@@ -58,7 +58,7 @@ class RowProgress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and self._done and self._done != self._told:
+        elif kind is None and self._done != self._told:
             print(f"{self._word}: {self._line()}", file=sys.stderr)
 
     def add(self, rows: int, outcomes: dict[str, int]) -> None:
