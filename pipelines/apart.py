@@ -9,7 +9,8 @@ import signal
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,22 @@ from pipelines.errors import EcholensError, StopJob
 
 T = TypeVar("T")
 Report = Callable[[str, int], None]
+
+_inside = False
+
+
+@contextmanager
+def inside() -> Iterator[None]:
+    """Let `apart` do its work in this process for as long as the block lasts.
+
+    For a process that has loaded the libraries already and keeps them: a new one takes 6 s to load them.
+    """
+    global _inside  # noqa: PLW0603 - one switch a process, and processes are what this is about
+    before, _inside = _inside, True
+    try:
+        yield
+    finally:
+        _inside = before
 
 
 def apart(work: Callable[..., T], *args: object, report: Report | None = None) -> T:
@@ -33,6 +50,9 @@ def apart(work: Callable[..., T], *args: object, report: Report | None = None) -
         StopJob: the process was killed.
         Exception: whatever `work` raised.
     """
+    if _inside:
+        with tempfile.TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as scratch:
+            return work(Path(scratch), report or (lambda *_: None), *args)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as scratch:

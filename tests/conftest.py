@@ -1,133 +1,87 @@
-"""What many tests share: the command, and one build of the miniature world."""
+"""Loads the fixtures that several folders share, and deals the tests to the workers of a run.
 
-import importlib
-import io
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+A file's tests go to one worker, so that what its module fixtures make is made once. Tests that share what
+cannot be made twice, such as a running service, are one group.
+"""
+
+from contextlib import ExitStack
 
 import pytest
 
-from jobs.job import run
+# A failed assertion in it shows its values, as one in a test does.
+pytest.register_assert_rewrite("tests.commands")
 
-# Before anything imports them: no telemetry, no hub.
-os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
+# The world comes first: with it come the settings that heavy libraries must find when they are imported.
+pytest_plugins = [
+    "tests.fixtures.world",
+    "tests.fixtures.one_ray",
+    "tests.fixtures.generators",
+    "tests.fixtures.translators",
+]
 
-ROWS = 600
-SEED = 0
-
-
-def command(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command as a person does: a process of its own, which may start Ray."""
-    whole = [Path(sys.executable).parent / "echolens", *map(str, arguments)]
-    ended = subprocess.run(whole, capture_output=True, text=True, check=False)
-    if check:
-        assert 0 == ended.returncode, ended.stderr
-    return ended
-
-
-def echolens(verb: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which has loaded the heavy libraries once for all tests."""
-    job = importlib.import_module(f"jobs.{verb}")
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            run(job.main, [str(argument) for argument in arguments])
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-            print(ended.code, file=err)
-    if check:
-        assert 0 == code, err.getvalue()
-    return subprocess.CompletedProcess([verb, *arguments], code, out.getvalue(), err.getvalue())
+# Files that share what a run can have only once: the counts of the world's server and the records of the
+# built root; a service with Ray; a page with its encoders.
+_GROUPS = {
+    "world": ("jobs/test_build", "jobs/test_runs", "jobs/test_sets", "jobs/test_generate", "jobs/test_scale"),
+    "served": (
+        "serve/test_api",
+        "serve/test_clip_client",
+        "serve/test_fuzz",
+        "serve/test_switch",
+        "serve/page/test_page",
+    ),
+    "page": ("page/test_page_asker", "page/test_page_search", "page/test_page_view", "page/test_page_doors"),
+}
+# The groups that take longest begin first, or one worker would end long before the other.
+_FIRST = ("world",)
+_open, _world = pytest.StashKey[ExitStack](), pytest.StashKey[str]()
 
 
-def status(root: object) -> dict[str, Any]:
-    """Return `echolens status ROOT --json`."""
-    return json.loads(echolens("status", root, "--json").stdout)
-
-
-def digest(root: object) -> str:
-    """Return `echolens status ROOT --digest`."""
-    return echolens("status", root, "--digest").stdout.strip()
-
-
-@dataclass(frozen=True)
-class Built:
-    """A dataset of the miniature world, and the server that it came from."""
-
-    file: Path
-    root: Path
-    base_url: str
-    output: str
-
-
-def build(folder: Path, rows: int, base_url: str, *overrides: str) -> Built:
-    """Write the world's lists and dataset file, and build it with the command."""
-    from jobs.demo import write_dataset
-
-    file = write_dataset(folder, base_url, rows, SEED)
-    ended = command("build", file, *overrides)
-    return Built(file, folder / "data", base_url, ended.stdout)
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The miniature world over HTTP; its address."""
-    from pipelines.miniature.server import serving
-
-    with serving(SEED, ROWS) as base_url:
-        yield base_url
-
-
-@pytest.fixture(scope="session")
-def built(server: str, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The whole world, built once. Tests may read it; one that changes it copies it first."""
-    return build(tmp_path_factory.mktemp("world"), ROWS, server)
-
-
-def write_captions(folder: Path, rows: int) -> Path:
-    """Write a dataset file of so many captions and nothing to fetch, and its list; return the file."""
-    things = ("dog barks", "cat meows", "bell rings", "bird sings", "drum is beaten")
-    captions = [f"A {things[n % len(things)]} for the {n}th time" for n in range(rows)]
-    lines = [f"{n},{n:011d},0,{caption}" for n, caption in enumerate(captions)]
-    (folder / "captions.csv").write_text(
-        "\n".join(["audiocap_id,youtube_id,start_time,caption", *lines]) + "\n"
-    )
-    file = folder / "captions.yaml"
-    file.write_text(
-        "name: captions\nroot: data\nsources: [{kind: audiocaps, list: captions.csv, take: text}]\n"
-        "encode: {clip: pocket, clap: pocket}\n"
-    )
+def group_of(nodeid: str) -> str:
+    """Return the name of the tests that must run in the worker that runs this one: its file or its group."""
+    file = nodeid.partition("::")[0]
+    for group, ends in _GROUPS.items():
+        if file.endswith(tuple(f"{end}.py" for end in ends)):
+            return group
     return file
 
 
-@pytest.fixture(scope="session")
-def object_store() -> Iterator[str]:
-    """An S3 server on this machine, named by AWS_ENDPOINT_URL; the URL of an empty bucket in it."""
-    import logging
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest groups first."""
+    order = [*_FIRST, *dict.fromkeys(group_of(item.nodeid) for item in items)]
+    items.sort(key=lambda item: order.index(group_of(item.nodeid)))
 
-    import boto3
-    from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    store = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    store.start()
-    host, port = store.get_host_and_port()
-    keys = {
-        "AWS_ACCESS_KEY_ID": "pocket",
-        "AWS_SECRET_ACCESS_KEY": "pocket",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys}.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="echolens")
-        yield "s3://echolens"
-    store.stop()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Deal out groups. `xdist_group` of xdist 3.8 has no effect on pytest 9.2, whose node ids are fixed."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Tell a worker where the world of the run is served."""
+    from pipelines.miniature.server import serving
+    from tests.commands import ROWS, SEED
+    from tests.fixtures.world import WORLD_PORT
+    from tests.ports import free_port
+
+    config = node.config
+    if _open not in config.stash:
+        config.stash[_open] = ExitStack()
+        config.stash[_world] = config.stash[_open].enter_context(
+            serving(SEED, ROWS, port=free_port(WORLD_PORT))
+        )
+    node.workerinput["world"] = config.stash[_world]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the run had once."""
+    if _open in config.stash:
+        config.stash[_open].close()

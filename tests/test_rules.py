@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import pipelines
+from tests.commands import HOME
 
-HOME = Path(__file__).parent.parent
 PACKAGES = ("schemas", "pipelines", "jobs")
 SOURCES = sorted(path for package in PACKAGES for path in (HOME / package).rglob("*.py"))
 TESTS = sorted((HOME / "tests").rglob("*.py"))
@@ -26,13 +26,13 @@ def below_home(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Return the dotted names that a file imports, at any depth."""
+    """Return the dotted names that a file imports, at any depth: modules, and what is taken from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module or ''}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -52,6 +52,14 @@ def test_ray_stays_in_its_places(path):
     uses_ray = any(module.split(".")[0] == "ray" for module in imported(path))
 
     assert not uses_ray or name in RAY or name.startswith("pipelines/serve/")
+
+
+@pytest.mark.parametrize("path", TESTS, ids=below_home)
+def test_what_tests_share_is_in_modules_made_for_it(path):
+    """No file of tests imports from a file of tests that pytest collects, or from a conftest."""
+    parts = {part for name in imported(path) for part in name.split(".")}
+
+    assert {part for part in parts if part == "conftest" or part.startswith("test_")} == set()
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=below_home)

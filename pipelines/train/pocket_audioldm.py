@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.train import pocket_unet, pocket_vae, pocket_vocoder
-from pipelines.train.pocket_audioldm_part import Recipe
+from pipelines.train.pocket_audioldm_part import AudioLdmSizes, Recipe
 from pipelines.train.pocket_audioldm_scores import clap_folder, evaluate
 from pipelines.train.pocket_audioldm_sounds import Sounds
 
 __all__ = ["STEPS", "evaluate", "train"]
 
 STEPS = pocket_unet.STEPS
+FULL = AudioLdmSizes()
 _CARD = """---
 license: apache-2.0
 ---
@@ -39,7 +40,12 @@ Licence: Apache-2.0, like the code.
 
 
 def train(
-    out: Path, seed: int, steps: int = STEPS, progress: Callable[[int, float], None] | None = None
+    out: Path,
+    seed: int,
+    steps: int = STEPS,
+    progress: Callable[[int, float], None] | None = None,
+    *,
+    sizes: AudioLdmSizes = FULL,
 ) -> dict[str, float]:
     """Train a pocket AudioLDM from scratch and write its parts to a folder.
 
@@ -52,6 +58,8 @@ def train(
         seed: of the scenes, the batches and the first weights.
         steps: of the UNet; the VAE and the vocoder have their shares.
         progress: called after each step of each part with its number, from 1, and its loss.
+        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
+            which is not checked.
 
     Returns:
         `parameters`, and `train_s` of this call.
@@ -63,8 +71,8 @@ def train(
     folder = out.with_name(f"{out.name}.partial")
     clap = clap_folder(out)
     shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
-    recipe = Recipe(folder, seed, _steps(steps), shown)
-    sounds = Sounds(folder / f"sounds-{seed}", seed, clap)
+    recipe = Recipe(folder, seed, _steps(steps), sizes, shown)
+    sounds = Sounds(folder / f"sounds-{seed}", seed, clap, sizes)
     vae = pocket_vae.train_vae(sounds, recipe)
     vocoder = pocket_vocoder.train_vocoder(sounds, recipe)
     unet = pocket_unet.train_unet(sounds, vae, recipe)

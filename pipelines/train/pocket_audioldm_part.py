@@ -17,11 +17,31 @@ Progress = Callable[[str, int, float], None]
 # Makes the loss of a step; what it draws depends on the seed and the step alone.
 Lesson = Callable[[int], "Tensor"]
 
-_CHECKPOINT_EVERY = 50
 # The average forgets what lies further back than about 200 steps; at first, all but the last few.
 _AVERAGE = 0.995
 _WARM_UP = 100  # steps
 _FADE = 0.7  # of the steps; what comes after makes the weights come to rest
+
+
+@dataclass(frozen=True)
+class AudioLdmSizes:
+    """How much a training of the pocket AudioLDM handles at a time; the defaults made the shipped weights.
+
+    Attributes:
+        draws: sounds to learn from.
+        block: sounds that are made and kept together.
+        vae_batch: sounds that a step of the VAE learns from.
+        vocoder_batch: the same of the vocoder.
+        unet_batch: the same of the UNet; as many latents are made at once.
+        checkpoint_every: steps of a part.
+    """
+
+    draws: int = 3_000
+    block: int = 250
+    vae_batch: int = 8
+    vocoder_batch: int = 8
+    unet_batch: int = 16
+    checkpoint_every: int = 50
 
 
 @dataclass(frozen=True)
@@ -32,12 +52,14 @@ class Recipe:
         folder: of the checkpoints.
         seed: of the first weights and the batches.
         steps: of each part, by name.
+        sizes: of batches, and how often a part is saved.
         progress: called after each step with the part's name, the step, from 1, and its loss.
     """
 
     folder: Path
     seed: int
     steps: Mapping[str, int]
+    sizes: AudioLdmSizes
     progress: Progress | None = None
 
 
@@ -67,7 +89,7 @@ class Part:
         self.net, self.step = net, 0
         self.file = recipe.folder / f"{name}.pt"
         self.seed, self.steps = recipe.seed, recipe.steps[name]
-        self._progress = recipe.progress
+        self._progress, self._checkpoint_every = recipe.progress, recipe.sizes.checkpoint_every
         self._rate = rate
         self.averaged = torch.optim.swa_utils.AveragedModel(net, avg_fn=self._averaged)
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -93,7 +115,7 @@ class Part:
             self.optimizer.step()
             self.averaged.update_parameters(self.net)
             self.step += 1
-            if self.step % _CHECKPOINT_EVERY == 0 or self.step == self.steps:
+            if self.step % self._checkpoint_every == 0 or self.step == self.steps:
                 self._save()
             if self._progress is not None:
                 self._progress(self.file.stem, self.step, float(value.detach()))

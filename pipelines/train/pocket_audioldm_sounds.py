@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.miniature import captions, sounds, world
+from pipelines.train.pocket_audioldm_part import AudioLdmSizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,13 +24,11 @@ FFT = 1024
 MELS = 64
 FRAMES = 256
 SAMPLES = FRAMES * HOP  # 5.12 s: a whole group of events, and all that pocket CLAP hears at once
-DRAWS = 3_000
 CAPTIONS = 4  # of each sound
 _PEAK = 0.7
 _FLOOR = 1e-5
 # Mean and spread of the logarithms, over 500 sounds: what the nets take has mean 0 and spread 1.
 MEAN, SPREAD = -3.7, 1.3
-_BLOCK = 250
 
 
 def log_mels(waves_NT: Tensor) -> Tensor:
@@ -73,7 +72,7 @@ def heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 class Sounds:
     """The training split's first sounds, with the vectors that pocket CLAP has for them and their captions.
 
-    Made once, in blocks, and kept in a folder: 4 minutes on one core, 0.9 GB.
+    Made once, in blocks, and kept in a folder: 3,000 take 4 minutes on one core, and 0.9 GB.
 
     Attributes:
         waves_NT: int16 `[N, SAMPLES]`, mapped from the disk.
@@ -82,16 +81,21 @@ class Sounds:
         silent_D: the unit vector of "", which stands for no wish at all.
     """
 
-    def __init__(self, folder: Path, seed: int, clap: Path) -> None:
+    def __init__(self, folder: Path, seed: int, clap: Path, sizes: AudioLdmSizes) -> None:
         """Take up the sounds in a folder, and make those that are missing.
 
         Args:
             folder: for the blocks.
             seed: of the scenes.
             clap: the folder of pocket CLAP.
+            sizes: how many sounds there are, and in a block; the same as those in the folder were made with.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        blocks = [_block(folder, seed, clap, first) for first in range(0, DRAWS, _BLOCK)]
+        self._per_block = sizes.block
+        blocks = [
+            _block(folder, seed, clap, range(first, min(first + sizes.block, sizes.draws)))
+            for first in range(0, sizes.draws, sizes.block)
+        ]
         self._waves = [np.load(block / "waves.npy", mmap_mode="r") for block in blocks]
         self.audio_ND = np.concatenate([np.load(block / "audio.npy") for block in blocks])
         self.text_NCD = np.concatenate([np.load(block / "text.npy") for block in blocks])
@@ -102,17 +106,17 @@ class Sounds:
 
     def wave(self, index: int, first: int = 0, samples: int = SAMPLES) -> NDArray[np.float32]:
         """Return a sound, or some samples of it, float32 `[T]`."""
-        block = self._waves[index // _BLOCK]
-        return np.asarray(block[index % _BLOCK, first : first + samples], np.float32) / np.float32(32767)
+        block, place = divmod(index, self._per_block)
+        return np.asarray(self._waves[block][place, first : first + samples], np.float32) / np.float32(32767)
 
 
-def _block(folder: Path, seed: int, clap: Path, first: int) -> Path:
+def _block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
     """Return the folder of a block of sounds, made if it is not there."""
-    block = folder / f"{first:05d}"
+    block = folder / f"{indices.start:05d}"
     if block.exists():
         return block
     audio, text = clap_towers(clap)
-    scenes = [world.draw(seed, "train", index) for index in range(first, min(first + _BLOCK, DRAWS))]
+    scenes = [world.draw(seed, "train", index) for index in indices]
     waves, vectors = [], []
     for scene in scenes:
         full, wave = heard(scene)
@@ -127,7 +131,7 @@ def _block(folder: Path, seed: int, clap: Path, first: int) -> Path:
         "text": text(told).reshape(len(scenes), CAPTIONS, -1),
         "silent": text([""])[0],
     }
-    scratch = folder / f"{first:05d}.tmp"
+    scratch = folder / f"{indices.start:05d}.tmp"
     scratch.mkdir(exist_ok=True)
     for name, values in made.items():
         np.save(scratch / f"{name}.npy", values)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket_clap_batches import FEATURES, HEARD, MELS, UNKNOWN, Batch, Draws
+from pipelines.train.pocket_clap_batches import FEATURES, HEARD, MELS, UNKNOWN, Batch, ClapSizes, Draws
 from pipelines.train.pocket_clap_scores import evaluate
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "evaluate", "train"]
 
 STEPS = 2500
+FULL = ClapSizes()
 CONTEXT = 77  # tokens, as many as laion_clap takes
 PEAK_RATE = 2e-3
 # What the hints weigh beside the contrast, in the order of `HEARD`. A hint draws both towers towards one
@@ -38,7 +39,6 @@ _HINTS = (0.5, 0.25, 0.25, 0.25)
 _SIZES = [len(of) for of in HEARD.values()]
 _UNTOLD = -1
 _DIMS = 512
-_CHECKPOINT_EVERY = 100
 # RoBERTa's; their ids are the places in `_FIRST`.
 _SPECIALS = {
     "bos_token": "<s>",
@@ -257,7 +257,12 @@ class Training:
 
 
 def train(
-    out: Path, seed: int, steps: int = STEPS, progress: Callable[[int, float], None] | None = None
+    out: Path,
+    seed: int,
+    steps: int = STEPS,
+    progress: Callable[[int, float], None] | None = None,
+    *,
+    sizes: ClapSizes = FULL,
 ) -> dict[str, float]:
     """Train a pocket CLAP from scratch and write weights, configuration and tokenizer to a folder.
 
@@ -267,8 +272,11 @@ def train(
     Args:
         out: the folder; an earlier one is replaced.
         seed: of the scenes, the batches and the first weights.
-        steps: batches of `BATCH` pairs; 2,500 took 24 minutes on one core that others used as well.
+        steps: batches of `sizes.batch` pairs; 2,500 of 64 took 24 minutes on one core that others used
+            as well.
         progress: called after each step with its number, from 1, and its loss.
+        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
+            which is not checked.
 
     Returns:
         `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
@@ -278,11 +286,11 @@ def train(
     """
     started = time.monotonic()
     training = Training(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = Draws(seed)
+    draws = Draws(seed, sizes)
     first, loss = training.step, float("nan")
     while training.step < steps:
         loss = training.learn(draws.batch(training.step))
-        if training.step % _CHECKPOINT_EVERY == 0 or training.step == steps:
+        if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:
             progress(training.step, loss)

@@ -16,14 +16,8 @@ from pipelines.miniature.sounds import SAMPLE_RATE, sound
 from pipelines.miniature.words import COUNTS, HEARD_WHERE, SEEN_WHERE, SIZES, TIMES, TONES
 from pipelines.miniature.world import Scene
 
-BATCH = 64
-# Of 24. Eight sounds a kind make pitch, count and background worth telling; with all kinds in a batch
-# they stayed unheard.
-KINDS_A_BATCH = 8
 CLIP_S, WINDOW_S = 10, 5
 MELS, FRAMES = 32, 288
-# Sounds that batches are drawn from: each is made when first needed and kept (37 kB each).
-DRAWS = 8_000
 UNKNOWN = "<unk>"  # stands for any word that the world does not use
 
 # 8 kHz is all that a generator at 16 kHz can make; 1,024 samples still tell the lowest of 32 mel bands
@@ -50,6 +44,24 @@ _SILENCE_DB = -100.0  # the feature extractor's floor
 
 
 @dataclass(frozen=True, slots=True)
+class ClapSizes:
+    """How much a training of the pocket CLAP handles at a time; the defaults made the shipped weights.
+
+    Attributes:
+        batch: pairs that a step learns from.
+        draws: sounds that batches are drawn from: each is made when first needed and kept (37 kB each).
+        kinds_a_batch: of 24. Eight sounds a kind make pitch, count and background worth telling; with all
+            kinds in a batch they stayed unheard.
+        checkpoint_every: steps.
+    """
+
+    batch: int = 64
+    draws: int = 8_000
+    kinds_a_batch: int = 8
+    checkpoint_every: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What one step learns from.
 
@@ -69,19 +81,19 @@ class Batch:
 
 
 class Draws:
-    """The training split's first `DRAWS` scenes, and the batches made of them."""
+    """The training split's first `sizes.draws` scenes, and the batches made of them."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._scenes = [world.draw(seed, "train", index) for index in range(DRAWS)]
+    def __init__(self, seed: int, sizes: ClapSizes) -> None:
+        self._seed, self._sizes = seed, sizes
+        self._scenes = [world.draw(seed, "train", index) for index in range(sizes.draws)]
         self._mels: dict[int, NDArray[np.float16]] = {}
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step; it depends on the seed and the step alone."""
+        """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         rng = np.random.default_rng([self._seed, step])
-        chosen = rng.choice(world.KINDS, KINDS_A_BATCH, replace=False)
+        chosen = rng.choice(world.KINDS, self._sizes.kinds_a_batch, replace=False)
         pool = np.flatnonzero(np.isin([scene.kind for scene in self._scenes], chosen))
-        indices = rng.choice(pool, BATCH, replace=False).tolist()
+        indices = rng.choice(pool, self._sizes.batch, replace=False).tolist()
         scenes = [self._scenes[index] for index in indices]
         texts, telling = zip(*(_text(scene, rng) for scene in scenes), strict=True)
         windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]

@@ -17,14 +17,14 @@ from typing import Any
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket_clip_batches import IMAGE_PX, UNKNOWN, Batch, Draws, varied
+from pipelines.train.pocket_clip_batches import IMAGE_PX, UNKNOWN, Batch, ClipSizes, Draws, varied
 from pipelines.train.pocket_clip_scores import evaluate
 
 __all__ = ["STEPS", "evaluate", "train"]
 
 STEPS = 3500
+FULL = ClipSizes()
 CONTEXT = 20  # tokens; the longest caption has 17 words and an end mark
-_CHECKPOINT_EVERY = 100  # steps; under a minute
 _PAD, _END = "[PAD]", "[EOS]"  # tokens 0 and 2; 1 is `UNKNOWN`
 
 _WEIGHTS = "open_clip_model.safetensors"
@@ -228,7 +228,12 @@ def _groups(model: Any) -> list[dict[str, Any]]:
 
 
 def train(
-    out: Path, seed: int, steps: int = STEPS, progress: Callable[[int, float], None] | None = None
+    out: Path,
+    seed: int,
+    steps: int = STEPS,
+    progress: Callable[[int, float], None] | None = None,
+    *,
+    sizes: ClipSizes = FULL,
 ) -> dict[str, float]:
     """Train a pocket CLIP from scratch and write weights, configuration and tokenizer to a folder.
 
@@ -238,8 +243,10 @@ def train(
     Args:
         out: the folder; an earlier pocket CLIP in it is replaced.
         seed: of the scenes, the batches and the first weights.
-        steps: batches of `BATCH` pairs; `STEPS` take 14 minutes of one core that has AMX.
+        steps: batches of `sizes.batch` pairs; `STEPS` of 128 take 14 minutes of one core that has AMX.
         progress: called after each step with its number, from 1, and its loss.
+        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
+            which is not checked.
 
     Returns:
         `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
@@ -249,11 +256,11 @@ def train(
     """
     started = time.monotonic()
     training = Training(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = Draws(seed)
+    draws = Draws(seed, sizes)
     first = training.step
     while training.step < steps:
         training.learn(draws.batch(training.step))
-        if training.step % _CHECKPOINT_EVERY == 0 or training.step == steps:
+        if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:
             progress(training.step, training.loss)

@@ -16,11 +16,23 @@ from pipelines.miniature.world import Scene
 if TYPE_CHECKING:
     from torch import Tensor
 
-BATCH = 128
 IMAGE_PX = 64
-# Pictures that batches are drawn from: each is drawn when first needed and kept (12 kB each).
-DRAWS = 30_000
 UNKNOWN = "[UNK]"  # stands for any word that the world does not use
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSizes:
+    """How much a training of the pocket CLIP handles at a time; the defaults made the shipped weights.
+
+    Attributes:
+        batch: pairs that a step learns from.
+        draws: pictures that batches are drawn from: each is drawn when first needed and kept (12 kB each).
+        checkpoint_every: steps; under a minute.
+    """
+
+    batch: int = 128
+    draws: int = 30_000
+    checkpoint_every: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +53,19 @@ class Batch:
 
 
 class Draws:
-    """The training split's first `DRAWS` scenes, and the batches made of them."""
+    """The training split's first `sizes.draws` scenes, and the batches made of them."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, sizes: ClipSizes) -> None:
+        self._seed, self._sizes = seed, sizes
         self._pictures: dict[int, NDArray[np.uint8]] = {}
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step; it depends on the seed and the step alone."""
-        epoch, place = divmod(step * BATCH, DRAWS // BATCH * BATCH)
-        order = np.random.default_rng([self._seed, epoch]).permutation(DRAWS)
+        """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
+        size, draws = self._sizes.batch, self._sizes.draws
+        epoch, place = divmod(step * size, draws // size * size)
+        order = np.random.default_rng([self._seed, epoch]).permutation(draws)
         rng = np.random.default_rng([self._seed, epoch, place])
-        indices = [int(i) for i in order[place : place + BATCH]]
+        indices = [int(i) for i in order[place : place + size]]
         scenes = [world.draw(self._seed, "train", i) for i in indices]
         told = [_text(scene, rng) for scene in scenes]
         return Batch(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 4_000
-BATCH = 16
 RATE = 1e-3
 _SMALLER = 2 ** (len(VAE["block_out_channels"]) - 1)
 DIMS = 512
@@ -74,7 +73,8 @@ def train_unet(sounds: Sounds, vae: Any, recipe: Recipe) -> Any:
     # Its entry expects numbers of spread 1; those of a unit vector have 0.04.
     torch.nn.init.normal_(net.class_embedding.weight)
     part = Part("unet", net.to(device()), RATE, recipe)
-    clean_N = torch.from_numpy(latents(sounds, vae, recipe.folder / "latents.npy"))
+    batch = recipe.sizes.unet_batch
+    clean_N = torch.from_numpy(latents(sounds, vae, recipe.folder / "latents.npy", batch))
     steps: Any = diffusers.DDIMScheduler
     scheduler = steps(**SCHEDULER)
     kept: Tensor = scheduler.alphas_cumprod
@@ -82,9 +82,9 @@ def train_unet(sounds: Sounds, vae: Any, recipe: Recipe) -> Any:
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
-        indices = rng.choice(len(sounds), BATCH, replace=False)
+        indices = rng.choice(len(sounds), batch, replace=False)
         noise = torch.Generator().manual_seed(step)
-        times_N = torch.randint(0, len(kept), (BATCH,), generator=noise)
+        times_N = torch.randint(0, len(kept), (batch,), generator=noise)
         clean = clean_N[torch.from_numpy(indices)].float()
         dirt = torch.randn(clean.shape, generator=noise)
         noisy = scheduler.add_noise(clean, dirt, times_N)
@@ -113,8 +113,15 @@ def wishes(sounds: Sounds, indices: NDArray[np.int64], rng: np.random.Generator)
     return np.asarray(np.where(wishless, sounds.silent_D, told_ND), np.float32)
 
 
-def latents(sounds: Sounds, vae: Any, file: Path) -> NDArray[np.float16]:
-    """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`; kept in a file."""
+def latents(sounds: Sounds, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
+    """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`; kept in a file.
+
+    Args:
+        sounds: to encode.
+        vae: trained.
+        file: read if it is there, else written.
+        batch: sounds that are encoded at once.
+    """
     import torch
 
     if file.exists():
@@ -122,8 +129,8 @@ def latents(sounds: Sounds, vae: Any, file: Path) -> NDArray[np.float16]:
         return kept
     made = []
     with torch.no_grad():
-        for first in range(0, len(sounds), BATCH):
-            mels = mels_of(sounds, range(first, min(first + BATCH, len(sounds))))
+        for first in range(0, len(sounds), batch):
+            mels = mels_of(sounds, range(first, min(first + batch, len(sounds))))
             found = vae.encode(mels[:, None].to(device())).latent_dist.mean
             made.append((vae.config.scaling_factor * found).cpu().half().numpy())
     scratch = file.with_suffix(".tmp.npy")

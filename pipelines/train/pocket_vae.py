@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 1_000
-BATCH = 8
 # Small: what it begins with, the principal components of patches, is to be refined and not forgotten.
 RATE = 2e-4
 # Eight times smaller in both directions: the UNet, which is asked at every step of the diffusion, has a
@@ -55,7 +54,7 @@ def train_vae(sounds: Sounds, recipe: Recipe) -> Any:
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
-        indices = rng.choice(len(sounds), BATCH, replace=False)
+        indices = rng.choice(len(sounds), recipe.sizes.vae_batch, replace=False)
         first = int(rng.integers(FRAMES - _FRAMES + 1)) * HOP
         mels = mels_of(sounds, indices, first, _FRAMES * HOP)[:, None].to(device())
         noise = torch.Generator(device()).manual_seed(step)

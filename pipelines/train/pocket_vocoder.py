@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 600
-BATCH = 8
 # The bank of tones that it begins with is finely set: ten times as fast would unset it first.
 RATE = 3e-5
 # First a few layers at the rate of the frames, which learn how loud every tone is; then every frame sounds
@@ -65,7 +64,7 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
-        given, wanted = _crops(sounds, rng)
+        given, wanted = _crops(sounds, recipe.sizes.vocoder_batch, rng)
         # bf16 takes two thirds of the time of fp32, but its rounding is a noise of -48 dB: not for the end.
         with fast(not part.fading):
             made = part.net(given.to(device())).float()
@@ -75,12 +74,12 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
     return part.finished()
 
 
-def _crops(sounds: Sounds, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _crops(sounds: Sounds, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return spectrograms `[N, F, M]`, and the waves that belong to all but their edges `[N, T]`."""
     import torch
 
     waves = []
-    for index in rng.choice(len(sounds), BATCH, replace=False):
+    for index in rng.choice(len(sounds), count, replace=False):
         first = int(rng.integers(FRAMES - _FRAMES - 2 * _BESIDE + 1))
         waves.append(sounds.wave(int(index), first * HOP, (_FRAMES + 2 * _BESIDE) * HOP))
     waves_NT = torch.from_numpy(np.stack(waves))

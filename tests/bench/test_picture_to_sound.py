@@ -27,7 +27,7 @@ from pipelines.train.together import built as net_of
 from pipelines.translate.translator import packed, read_card, save
 from schemas.training import Cell
 from tests.bench.classifier import BandLevels, at_16k
-from tests.conftest import SEED, build, command
+from tests.commands import SEED, build, command
 
 pytestmark = pytest.mark.bench
 

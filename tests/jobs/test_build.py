@@ -1,14 +1,17 @@
-import json
 import re
 import shutil
-import urllib.request
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from tests.conftest import ROWS, SEED, build, command, digest, echolens, status
+from tests.commands import ROWS, SEED, command, digest, echolens, requests, status
+from tests.in_process import build_world_here
+from tests.ports import free_port
+
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 # What the lists and the server plant among 600 rows, counted by hand from what each of them should become:
 # 270 rows of WIT, 120 of CC3M, 120 of CC12M, 48 of AudioCaps and 42 of VGGSound.
@@ -84,11 +87,6 @@ def test_vectors_are_of_the_samples(built):
     assert numbers["vectors"]["clap_audio"] < numbers["vectors"]["clip_image"] < samples
 
 
-def requests(base_url: str) -> int:
-    with urllib.request.urlopen(f"{base_url}/_requests") as answer:
-        return json.load(answer)["count"]
-
-
 def stored(root):
     """Every file and its time of change, but for the records of jobs."""
     return {path: path.stat().st_mtime_ns for path in root.rglob("*") if "runs" not in path.parts}
@@ -104,6 +102,7 @@ def test_a_rerun_asks_for_nothing(built):
     assert built.output == again.stdout
 
 
+@pytest.mark.slow
 def test_lost_vectors_are_made_again_from_the_media(built, tmp_path):
     """Encoding reads what was committed: the same vectors come back, and nothing is asked for."""
     copy = tmp_path / "copy"
@@ -112,7 +111,7 @@ def test_lost_vectors_are_made_again_from_the_media(built, tmp_path):
     for path in sorted((copy / "vectors" / "main").glob("*"))[:6]:
         path.unlink()
     before = requests(built.base_url)
-    command("build", built.file, f"root={copy}")
+    echolens("build", built.file, f"root={copy}")
 
     assert before == requests(built.base_url)
     assert digest(built.root) == digest(copy)
@@ -127,7 +126,7 @@ def test_a_byte_that_changed_is_said_and_mended(built, tmp_path):
     data = bytearray(broken.read_bytes())
     data[len(data) // 2] ^= 1
     broken.write_bytes(data)
-    ended = command("build", built.file, f"root={copy}", "--verify")
+    ended = echolens("build", built.file, f"root={copy}", "--verify")
 
     assert (
         "build: files damaged or missing: 1 (vectors/main/00001.parquet); shards made again: 1,"
@@ -141,7 +140,7 @@ def test_a_byte_that_changed_is_said_and_mended(built, tmp_path):
 def test_nothing_arrived_is_no_dataset(built, tmp_path):
     """Where every host is out of reach nothing is published, and the sentence says why."""
     overrides = (f"root={tmp_path / 'root'}", "fetch.allow_private_hosts=false", "contact=me@example.org")
-    ended = command("build", built.file, *overrides, check=False)
+    ended = echolens("build", built.file, *overrides, check=False)
 
     assert 1 == ended.returncode
     assert "pictures and clips arrived" in ended.stderr.splitlines()[-1]
@@ -151,15 +150,26 @@ def test_nothing_arrived_is_no_dataset(built, tmp_path):
 @pytest.mark.slow
 def test_the_order_of_arrival_does_not_matter(tmp_path):
     """Other timing and other worker counts give the same dataset; a rerun needs no server at all."""
-    digests = []
+    digests, port = [], free_port()
     for number, workers in enumerate((1, 2)):
-        with serving(SEED, 200, port=47811) as base_url:
-            made = build(tmp_path / str(number), 200, base_url, f"fetch.workers={workers}")
-        digests.append(digest(made.root))
+        with serving(SEED, 200, port=port) as base_url:
+            file = write_dataset(tmp_path / str(number), base_url, 200, SEED)
+            first = echolens("build", file, f"fetch.workers={workers}")
+        digests.append(digest(file.with_name("data")))
         # The server is gone by now; a finished build does not miss it.
-        assert made.output == command("build", made.file).stdout
+        assert first.stdout == echolens("build", file).stdout
 
     assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+def test_a_build_in_this_process_is_the_commands(built, tmp_path):
+    """Tests begin with datasets that were built without Ray: they are the same, byte for byte."""
+    made = build_world_here(tmp_path, ROWS, built.base_url)
+
+    assert digest(built.root) == digest(made.root)
+    # The first line says where it lies.
+    assert built.output.splitlines()[1:] == made.output.splitlines()[1:]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
 from pipelines.miniature.video_site import watch_template, write_mirror
 from schemas.sample import SAMPLE_RATE_HZ
-from tests.conftest import command, status
+from tests.commands import echolens, status
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -79,7 +79,7 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory):
+def roots(tmp_path_factory, one_ray_a_module):
     """Build the lists twice; the site's through a proxy and with cookies."""
     folder = tmp_path_factory.mktemp("videos")
     cookies = folder / "cookies-of-me.txt"
@@ -109,7 +109,7 @@ def roots(tmp_path_factory):
                 "encode": {"clip": "pocket", "clap": "pocket"},
             }
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-            command("build", folder / f"{name}.yaml")
+            echolens("build", folder / f"{name}.yaml")
     proxy.shutdown()
     return folder / "site", folder / "tar"
 

@@ -12,7 +12,8 @@ import pytest
 
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from tests.conftest import SEED, command, digest, status
+from tests.commands import SEED, digest, status
+from tests.in_process import build_here
 
 ROWS = 200
 
@@ -77,7 +78,7 @@ def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
     with serving(SEED, ROWS) as base_url:
         file = write_dataset(tmp_path, base_url, ROWS, SEED)
         small = "shard_rows=20"
-        command("build", file, small, f"root={tmp_path}/undisturbed")
+        build_here(file, small, f"root={tmp_path}/undisturbed")
         root = tmp_path / "disturbed"
         program = Path(sys.executable).with_name("echolens")
         with subprocess.Popen(

@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 
-from tests.conftest import command, echolens
+from tests.commands import echolens
 
 
 def described(folder, **source):
@@ -23,7 +23,7 @@ def described(folder, **source):
 
 def test_a_dataset_that_can_be_built(tmp_path):
     """Each thing is looked at, a Ray really starts, and nothing of the root is written."""
-    ended = command("doctor", described(tmp_path), "--json")
+    ended = echolens("doctor", described(tmp_path), "--json")
     found = {finding["name"]: finding for finding in json.loads(ended.stdout)}
 
     assert ["ffmpeg", "yt-dlp", "javascript", "gpu", "hub", "weights", "contact", "lists", "disk", "ray"] == [

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import echolens, status
+from tests.commands import echolens, status
 
 FOLDERS = {"clip": ("img_emb", "text_emb"), "clap": ("audio_emb", "text_emb")}
 

@@ -14,11 +14,9 @@ import pytest
 
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import draw
-from tests.conftest import command, digest, echolens, status
-from tests.jobs.test_translate import root  # noqa: F401 - a fixture
-from tests.pipelines.generate.conftest import tiny  # noqa: F401 - a fixture
+from tests.commands import digest, echolens, status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
 SMALL = ("--steps", 2, "--length-s", 0.5)
 
@@ -39,18 +37,24 @@ def rows(path: Path):
 
 
 @pytest.fixture(scope="module")
-def asked(root, tiny):  # noqa: F811
+def root(root_with_translator, tmp_path_factory):
+    """A copy, into which these tests write sounds."""
+    return shutil.copytree(root_with_translator, tmp_path_factory.mktemp("translated") / "data")
+
+
+@pytest.fixture(scope="module")
+def asked(root, tiny):
     """What all of these ask for: eleven rows through a translator, in shards of four."""
     return (root, "--via", "toy", "--limit", 11, "--generator", tiny, *SMALL, "--shard-sounds", 4)
 
 
 @pytest.fixture(scope="module")
-def first(asked):
+def first(asked, one_ray_a_module):
     """Them, made by the command; its card."""
-    return json.loads(command("generate", *asked, "--name", "first", "--json").stdout)
+    return json.loads(echolens("generate", *asked, "--name", "first", "--json").stdout)
 
 
-def test_rows_of_a_version_become_sounds(root, first, asked):  # noqa: F811
+def test_rows_of_a_version_become_sounds(root, first, asked):
     """A line and a sound each, a card, and the dataset itself as it was; asked again, nothing is done."""
     before, whole = digest(root), files(root, "first")
     again = json.loads(echolens("generate", *asked, "--name", "first", "--json").stdout)
@@ -69,7 +73,7 @@ def test_rows_of_a_version_become_sounds(root, first, asked):  # noqa: F811
     assert 1 == status(root)["version"]
 
 
-def test_neither_workers_nor_a_kill_change_a_sound(root, first, asked):  # noqa: F811
+def test_neither_workers_nor_a_kill_change_a_sound(root, first, asked):
     """Two workers; and a run that is killed when the first shard is there and goes on afterwards."""
     echolens("generate", *asked, "--name", "two", "--workers", 2)
     line = [Path(sys.executable).parent / "echolens", "generate", *asked, "--name", "killed"]
@@ -100,7 +104,7 @@ def test_neither_workers_nor_a_kill_change_a_sound(root, first, asked):  # noqa:
     assert tars[0] == tars[1] == tars[2]
 
 
-def test_a_name_stands_for_one_wish(root, first, asked):  # noqa: F811
+def test_a_name_stands_for_one_wish(root, first, asked):
     """Other settings under the same name are one sentence, and nothing changes."""
     whole = files(root, "first")
     refused = echolens("generate", *asked, "--name", "first", "--guidance", 4, check=False)
@@ -110,7 +114,7 @@ def test_a_name_stands_for_one_wish(root, first, asked):  # noqa: F811
     assert whole == files(root, "first")
 
 
-def test_pictures_texts_and_sounds_from_outside(root, tiny, built, tmp_path):  # noqa: F811
+def test_pictures_texts_and_sounds_from_outside(root, tiny, built, tmp_path):
     """Pictures come through the fetcher, and one that does not come has its line; words and sounds, too."""
     for number in range(2):
         scene = draw(11, "heldout", number)
@@ -135,7 +139,7 @@ def test_pictures_texts_and_sounds_from_outside(root, tiny, built, tmp_path):  #
     assert ["ok", "ok"] == [row["outcome"] for row in table(root, "sounds")]
 
 
-def test_scores_say_what_they_are_of(root, first, asked):  # noqa: F811
+def test_scores_say_what_they_are_of(root, first, asked):
     """How often CLAP hears the class that the caption names; written down beside the sounds."""
     shown = echolens("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain").stdout
     written = json.loads((root / "generated" / "first" / "scores.json").read_text())
@@ -146,7 +150,7 @@ def test_scores_say_what_they_are_of(root, first, asked):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def stranger(tiny, tmp_path_factory):  # noqa: F811
+def stranger(tiny, tmp_path_factory):
     """The tiny generator with the text tower of another CLAP."""
     from safetensors.torch import load_file, save_file
 
@@ -175,7 +179,7 @@ def stranger(tiny, tmp_path_factory):  # noqa: F811
     ],
     ids=["gate", "judge", "no-way", "translator", "column", "keys", "steps", "generator", "picture"],
 )
-def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path, given, sentence):  # noqa: F811
+def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path, given, sentence):
     """What was found, what was wanted, what to do; and no sound."""
     words = [word.format(stranger=stranger, here=tmp_path) for word in given]
     more = [] if "--generator" in words else ["--generator", tiny]
@@ -188,7 +192,7 @@ def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path
     shutil.rmtree(root / "generated" / "refused", ignore_errors=True)
 
 
-def test_translators_are_played_side_by_side(root, tiny, tmp_path):  # noqa: F811
+def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     """A page with a column for each translator: a player and a spectrogram for each picture."""
     from jobs.job import load
     from jobs.side_by_side import side_by_side

@@ -1,97 +1,164 @@
-"""kill -9 of anything, then the same command: the same dataset, byte for byte."""
+"""kill -9 of anything, then the same command: the same dataset, byte for byte.
 
-import os
+`make test-slow` has a point of each kind; `make kills` has all of them.
+"""
+
+import json
+import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from tests.conftest import SEED, Built, build, command, digest, echolens, status
+from tests.commands import digest, echolens, requests, status
+from tests.in_process import build_here
+from tests.jobs.killing import family, kill_driver, start, there, title, until, write_lists
+from tests.ports import free_port
 
-ROWS = 300
-# Every answer depends on the URL alone, and the URL has the port in it.
-PORT = 47_812
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("one_ray")]
 
-pytestmark = pytest.mark.slow
+ROWS, SEED = 200, 3
+# What a URL answers depends on the URL alone, and the port is in it.
+PORT = free_port()
+
+
+def often(*points: str, of: dict[str, str]) -> list:
+    """Return the points as parameters: the named ones for every run, the others for `make kills`."""
+    return [
+        pytest.param(point, marks=pytest.mark.slow if point in points else pytest.mark.kills) for point in of
+    ]
 
 
 @pytest.fixture(scope="module")
 def world():
-    with serving(SEED, ROWS, port=PORT) as base_url:
+    """Without faults that pass with time: replay is promised for answers that depend on the URL alone."""
+    with serving(SEED, ROWS, port=PORT, healthy=True) as base_url:
         yield base_url
 
 
 @pytest.fixture(scope="module")
-def undisturbed(world, tmp_path_factory) -> Built:
-    return build(tmp_path_factory.mktemp("undisturbed"), ROWS, world)
+def calm(world, tmp_path_factory, one_ray_a_module) -> tuple[Path, dict[str, str], int]:
+    """A build and a refresh that nothing disturbed: folder, digest of each, requests for the build."""
+    folder = tmp_path_factory.mktemp("calm")
+    file = write_lists(folder, world, ROWS, 0.5)
+    before = requests(world)
+    build_here(file)
+    asked = requests(world) - before
+    digests = {"build": digest(folder / "data")}
+    shutil.copytree(folder, folder.with_name("built"))
+    file = write_lists(folder, world, ROWS)
+    echolens("refresh", file)
+    digests["refresh"] = digest(folder / "data")
+    return folder, digests, asked
 
 
-def started(folder: Path, base_url: str) -> subprocess.Popen:
-    file = write_dataset(folder, base_url, ROWS, SEED)
-    command = [Path(sys.executable).parent / "echolens", "build", file]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
-def until(what, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def workers(driver: subprocess.Popen) -> list[psutil.Process]:
-    """The Ray workers below a driver that run our actor."""
-    found = []
-    for process in psutil.Process(driver.pid).children(recursive=True):
-        try:
-            if any("_Actor" in part for part in process.cmdline()):
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-@pytest.mark.parametrize("committed", [0, 2])
-def test_a_killed_worker_is_started_again(undisturbed, world, tmp_path, committed):
+@pytest.mark.parametrize(
+    "committed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.kills)]
+)
+def test_a_killed_worker_is_started_again(world, calm, tmp_path, committed):
     """Whether it dies at its first shard or later, the build ends well and with the same digest."""
-    with started(tmp_path, world) as driver:
-        until(lambda: len(list((tmp_path / "data" / "media").glob("*_stats.json"))) >= committed)
-        until(lambda: len(workers(driver)) >= 2)
-        for worker in workers(driver):
+    file, data = write_lists(tmp_path, world, ROWS, 0.5), tmp_path / "data"
+
+    def workers():
+        return [process for process in family(driver) if "_Actor" in title(process)]
+
+    with start("build", file) as driver:
+        assert until(lambda: len(list(data.glob("media/*_stats.json"))) >= committed, driver)
+        assert until(lambda: len(workers()) >= 2, driver)
+        for worker in workers():
             worker.send_signal(signal.SIGKILL)
         errors = driver.communicate()[1]
 
     assert driver.returncode == 0, errors
-    assert digest(undisturbed.root) == digest(tmp_path / "data")
+    assert calm[1]["build"] == digest(data)
 
 
-@pytest.mark.parametrize(
-    "reached",
-    [
-        pytest.param("plan/shards.parquet", id="planned"),
-        pytest.param("vectors/main/*.parquet", id="first-vectors"),
-    ],
-)
-def test_a_killed_driver_goes_on_where_it_stopped(undisturbed, world, tmp_path, reached):
-    """The second run ends with the same digest, funnel and top of the same query."""
-    with started(tmp_path, world) as driver:
-        until(lambda: list((tmp_path / "data").glob(reached)))
-        below = psutil.Process(driver.pid).children(recursive=True)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.communicate()
-    # Ray's own processes notice that their driver is gone and leave; some take a minute.
-    for late in psutil.wait_procs(below, timeout=5)[1]:
-        late.kill()
-    root = tmp_path / "data"
-    command("build", tmp_path / "miniature.yaml")
+POINTS = {
+    "planned": "plan/shards.parquet",
+    "before-the-tar": "media/.tmp-*.tar",
+    "tar-renamed": "media/0*.tar",
+    "table-renamed": "media/0*.parquet",
+    "marker": "media/*_stats.json",
+    "vectors-tar": "vectors/main/0*.tar",
+    "vectors-table": "vectors/main/0*.parquet",
+    "index": "indices/main/*/*.faiss",
+    "manifest-half": "versions/*.parquet",
+    "manifest": "versions/0001.json",
+}
 
-    assert digest(undisturbed.root) == digest(root)
-    assert status(undisturbed.root) | {"root": ""} == status(root) | {"root": ""}
+REFRESH_POINTS = {
+    "plan-half": "plan/0002/shards.parquet",
+    "planned": "plan/0002/counts.json",
+    "manifest-half": "versions/0002.parquet",
+    "published": "versions/0002.json",
+}
+
+
+@pytest.mark.parametrize("point", often("tar-renamed", "vectors-tar", "manifest-half", of=POINTS))
+def test_a_kill_at_each_point_of_a_build(world, calm, tmp_path, point):
+    """The second run asks for nothing that a committed shard has, and ends in the same bytes."""
+    _, digests, asked = calm
+    file, data = write_lists(tmp_path, world, ROWS, 0.5), tmp_path / "data"
+    before = requests(world)
+    driver = start("build", file)
+    assert until(there(data, POINTS[point]), driver)
+    kill_driver(driver)
+    committed = {path.name: path.stat().st_mtime_ns for path in data.glob("media/*_stats.json")}
+    # A task of Ray may outlive the driver long enough to publish; then nothing is left to be done.
+    published = (data / "versions" / "0001.json").exists()
+    after_kill = requests(world)
+    echolens("build", file)
+
+    assert digests["build"] == digest(data)
+    assert committed == {name: (data / "media" / name).stat().st_mtime_ns for name in committed}
+    assert published or not list(data.glob("lease.json"))
+    if POINTS[point].startswith(("vectors", "indices", "versions")) and whole(data, committed):
+        assert after_kill == requests(world)
+    assert requests(world) - before <= 2 * asked
+    assert found(world, calm[0].with_name("built") / "data") == found(world, data)
+
+
+def whole(data: Path, committed: dict[str, int]) -> bool:
+    """Whether every shard with media was committed when the job was killed."""
+    return len(committed) == len(list(data.glob("media/*_stats.json")))
+
+
+def found(world: str, data: Path) -> list:
+    """What a root says of itself and finds, but for where it lies."""
     query = ("--text", "a dog barking", "--in", "clap_audio", "--json")
-    assert echolens("lookup", undisturbed.root, *query).stdout == echolens("lookup", root, *query).stdout
+    return [status(data) | {"root": ""}, json.loads(echolens("lookup", data, *query).stdout)]
+
+
+@pytest.mark.parametrize("point", often("planned", of=REFRESH_POINTS))
+def test_a_kill_at_each_point_of_a_refresh(world, calm, tmp_path, point):
+    """Readers have version 1 until version 2 is whole, and the next refresh ends in the same bytes."""
+    folder, digests, _ = calm
+    shutil.copytree(folder.with_name("built"), tmp_path / "world")
+    file, data = write_lists(tmp_path / "world", world, ROWS), tmp_path / "world" / "data"
+    driver = start("refresh", file)
+    until(there(data, REFRESH_POINTS[point]), driver)
+    if driver.poll() is None:
+        kill_driver(driver)
+    seen = status(data)["version"]
+    echolens("refresh", file)
+
+    assert seen == (2 if point == "published" else seen)
+    assert digests["refresh"] == digest(data)
+    assert status(folder / "data") | {"root": ""} == status(data) | {"root": ""}
+
+
+@pytest.mark.slow
+def test_two_refreshes_at_once(world, calm, tmp_path):
+    """One does it; the other says in one sentence who does, and ends with exit code 1."""
+    folder, _, _ = calm
+    shutil.copytree(folder, tmp_path / "world")
+    file = tmp_path / "world" / "miniature.yaml"
+    jobs = [start("refresh", file, "--publish") for _ in range(2)]
+    said = [job.communicate()[1] for job in jobs]
+    codes = [job.returncode for job in jobs]
+
+    assert [0, 1] == sorted(codes)
+    refused = said[codes.index(1)].strip().splitlines()[-1]
+    assert "is held by `refresh` on" in refused
+    assert "since" in refused

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.test_rules import HOME
+from tests.commands import HOME
 
 KUBE = HOME / "jobs" / "kube"
 KUBERNETES = "1.33"

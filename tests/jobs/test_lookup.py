@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import echolens
+from tests.commands import echolens
 
 
 def member(built, suffix):

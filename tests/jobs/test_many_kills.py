@@ -1,6 +1,6 @@
 """No row is lost, whoever is killed and how often: workers, or the governor of their requests.
 
-4 kills in 1,000 rows; `make kills` takes 30 in 5,000. ECHOLENS_KILL_SEED says which.
+ECHOLENS_KILLS (30) and ECHOLENS_KILL_ROWS (5,000) say how many, ECHOLENS_KILL_SEED (0) which.
 """
 
 import os
@@ -19,10 +19,10 @@ import pytest
 
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from tests.conftest import SEED, status
+from tests.commands import SEED, status
 
-KILLS = int(os.environ.get("ECHOLENS_KILLS", "4"))
-ROWS = int(os.environ.get("ECHOLENS_KILL_ROWS", "1000"))
+KILLS = int(os.environ.get("ECHOLENS_KILLS", "30"))
+ROWS = int(os.environ.get("ECHOLENS_KILL_ROWS", "5000"))
 KILL_SEED = int(os.environ.get("ECHOLENS_KILL_SEED", "0"))
 # Ray starts a worker again, but not one that dies more often than it can load its libraries.
 APART_S = (8.0, 10.0)
@@ -31,7 +31,7 @@ GOVERNOR_SHARE = 0.1
 RATE = max(1, int(ROWS / 4 / (KILLS * APART_S[1])))
 OVERRIDES = ("shard_rows=100", "fetch.workers=2", f"fetch.limits={{127.0.0.1: {{requests_per_s: {RATE}}}}}")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.kills, pytest.mark.timeout(3600)]
 
 
 def killable(driver: subprocess.Popen) -> dict[str, list[psutil.Process]]:

@@ -7,7 +7,8 @@ import pytest
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
 from pipelines.storage import Root
-from tests.conftest import SEED, command, digest, echolens, status
+from tests.commands import SEED, command, digest, echolens, status
+from tests.in_process import build_here
 
 ROWS = 200
 
@@ -20,7 +21,7 @@ def both(object_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     with serving(SEED, ROWS) as base_url:
         file = write_dataset(folder, base_url, ROWS, SEED)
-        command("build", file)
+        build_here(file)
         command("build", file, f"root={object_store}/world")
         yield file, folder / "data", f"{object_store}/world"
 
@@ -77,7 +78,7 @@ def test_a_second_build_changes_no_object(both):
     """What is there is found."""
     file, _, remote = both
     before = objects(remote)
-    command("build", file, f"root={remote}")
+    echolens("build", file, f"root={remote}")
 
     assert before == objects(remote)
 
@@ -86,9 +87,9 @@ def test_refresh_verify_and_clean_work_there(both):
     """Links are asked for again and a version is published; the older one goes, and every byte is whole."""
     file, _, remote = both
     command("refresh", file, f"root={remote}", "--retry", "transient", "--publish")
-    cleaned = command("clean", remote, "--keep", "1", "--yes")
+    cleaned = echolens("clean", remote, "--keep", "1", "--yes")
 
     assert 2 == status(remote)["version"]
     assert "versions/0001.json" in cleaned.stdout
     assert ["0002.json"] == Root.at(remote).names("versions", ".json")
-    assert "is whole" in command("status", remote, "--verify").stdout
+    assert "is whole" in echolens("status", remote, "--verify").stdout

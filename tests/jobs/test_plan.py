@@ -1,6 +1,6 @@
 import json
 
-from tests.conftest import ROWS, echolens
+from tests.commands import ROWS, echolens
 
 
 def test_plan_counts_and_writes_nothing(built, tmp_path):

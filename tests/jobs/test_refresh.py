@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import urllib.request
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,17 +10,14 @@ import pytest
 from pipelines import versions
 from pipelines.miniature.server import serving
 from pipelines.storage import Root
-from tests.conftest import Built, build, command, echolens, status
+from tests.commands import Built, echolens, requests, status
+from tests.in_process import build_world_here
+from tests.ports import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("one_ray")]
 
 ROWS, SEED = 200, 5
-PORT = 47_816
-
-
-def requests(base_url: str) -> int:
-    with urllib.request.urlopen(f"{base_url}/_requests") as answer:
-        return json.load(answer)["count"]
+PORT = free_port()
 
 
 def samples(data: Path) -> dict[tuple[str, str], tuple]:
@@ -47,7 +43,7 @@ def samples(data: Path) -> dict[tuple[str, str], tuple]:
 def sick(tmp_path_factory) -> Built:
     """Built while the server had faults that pass with time."""
     with serving(SEED, ROWS, port=PORT) as base_url:
-        return build(tmp_path_factory.mktemp("sick"), ROWS, base_url)
+        return build_world_here(tmp_path_factory.mktemp("sick"), ROWS, base_url)
 
 
 def test_after_one_refresh_against_the_healthy_server_nothing_is_missing(sick, tmp_path):
@@ -55,10 +51,10 @@ def test_after_one_refresh_against_the_healthy_server_nothing_is_missing(sick, t
     shutil.copytree(sick.file.parent, tmp_path / "world")
     file, data = tmp_path / "world" / sick.file.name, tmp_path / "world" / "data"
     with serving(SEED, ROWS, port=PORT, healthy=True) as base_url:
-        whole = build(tmp_path / "whole", ROWS, base_url)
-        command("refresh", file, "fetch.timeout_s=30")
+        whole = build_world_here(tmp_path / "whole", ROWS, base_url)
+        echolens("refresh", file, "fetch.timeout_s=30")
         before = requests(base_url)
-        again = command("refresh", file)
+        again = echolens("refresh", file)
         after = requests(base_url)
 
     assert samples(whole.root) == samples(data)
@@ -78,7 +74,7 @@ def test_what_is_looked_up_is_of_the_latest_keys(sick, tmp_path):
         lines = path.read_bytes().splitlines(keepends=True)
         path.write_bytes(b"".join(lines[: len(lines) // 2]))
     with serving(SEED, ROWS, port=PORT, healthy=True):
-        command("refresh", file)
+        echolens("refresh", file)
     gone = set(versions.removed(Root.at(str(data)), 2)["key"].to_pylist())
     hits = json.loads(
         echolens("lookup", data, "--text", "a bell", "--in", "clip_image", "--k", "500", "--json").stdout
@@ -94,7 +90,7 @@ def test_a_build_of_other_sources_says_to_refresh(sick, tmp_path):
     """And the refresh brings them in."""
     shutil.copytree(sick.file.parent, tmp_path / "world")
     file = tmp_path / "world" / sick.file.name
-    refused = command("build", file, "filter.min_side_px=10", check=False)
+    refused = echolens("build", file, "filter.min_side_px=10", check=False)
 
     assert 1 == refused.returncode
     assert "run `echolens refresh`" in refused.stderr
@@ -105,7 +101,7 @@ def test_a_list_that_is_gone_changes_nothing(sick, tmp_path):
     shutil.copytree(sick.file.parent, tmp_path / "world")
     file = tmp_path / "world" / sick.file.name
     next((tmp_path / "world" / "lists").glob("Train_GCC*")).unlink()
-    refused = command("refresh", file, check=False)
+    refused = echolens("refresh", file, check=False)
 
     assert 1 == refused.returncode
     assert "Train_GCC" in refused.stderr.splitlines()[-1]

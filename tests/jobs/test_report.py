@@ -8,7 +8,7 @@ import pytest
 from jobs.job import load
 from jobs.report import main, write_report
 from pipelines.errors import ConfigError, StorageError
-from tests.conftest import digest, echolens, status
+from tests.commands import digest, echolens, status
 
 MEGABYTES = 1_000_000
 

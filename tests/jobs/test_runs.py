@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from tests.conftest import command, echolens, status
+from tests.commands import command, echolens, status
 
 SECRETS = ("a-name-of-mine", "a-word-of-mine", "a-token-of-mine", "a-cookie-of-mine")
 

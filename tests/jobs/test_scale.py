@@ -14,7 +14,8 @@ import soundfile
 import yaml
 
 from jobs.demo import write_dataset
-from tests.conftest import SEED, command, digest, status
+from tests.commands import SEED, command, digest, status
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -71,12 +72,6 @@ def test_the_drivers_memory_does_not_grow_with_rows(tmp_path):
 
     assert {"ok": 20_000, "dead/no_such_host": 80_000} == numbers["reasons"]
     assert many - few <= 50
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def test_a_cluster_that_is_there_is_used(built, server, tmp_path):

@@ -16,7 +16,8 @@ from cronsim import CronSim
 from jobs.entries import Entry, crontab, kubernetes, systemd
 from jobs.timetable import parse
 from pipelines.errors import ConfigError
-from tests.conftest import command, echolens, status, write_captions
+from tests.commands import echolens, status, write_captions
+from tests.in_process import build_here
 
 EXPRESSIONS = [
     "30 4 * * 1",
@@ -212,7 +213,7 @@ exec cron -f
 def captions(tmp_path):
     """A dataset of two captions, built, and one more caption in its list since; its path has a %."""
     file = write_captions(tmp_path, 2).rename(tmp_path / "captions 100%.yaml")
-    command("build", file)
+    build_here(file)
     with (tmp_path / "captions.csv").open("a") as more:
         more.write("2,abcdefghij2,0,A bell rings\n")
     return file

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.conftest import echolens
+from tests.commands import echolens
 
 
 @pytest.mark.parametrize(

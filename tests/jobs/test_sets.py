@@ -10,15 +10,14 @@ import pytest
 
 from pipelines.storage import Root
 from schemas.vectors import spaces_of
-from tests.conftest import Built, command, echolens, status
-from tests.jobs.test_build import requests
-from tests.pipelines.conftest import save_clip
+from tests.commands import Built, echolens, requests, status
+from tests.pipelines.random_weights import save_clip
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def both(built, tmp_path_factory):
+def both(built, tmp_path_factory, one_ray_a_module):
     """Encode a copy of the built world again: another CLIP, the same CLAP, and twice as many workers."""
     folder = tmp_path_factory.mktemp("sets")
     weights = save_clip(folder / "tiny")
@@ -28,7 +27,7 @@ def both(built, tmp_path_factory):
         f"root={folder / 'root'}", "encode.set=other", "encode.workers=2", "encode.clip={}",
         f"encode.clip.model=local-dir:{weights}", "encode.clip.weights=''",
     ]  # fmt: skip
-    ended = command("build", built.file, *overrides)
+    ended = echolens("build", built.file, *overrides)
     assert asked == requests(built.base_url)
     return Built(built.file, folder / "root", built.base_url, ended.stdout)
 

@@ -1,7 +1,7 @@
 import json
 import shutil
 
-from tests.conftest import echolens
+from tests.commands import echolens
 
 
 def test_an_index_that_finds_too_little_is_named(built, tmp_path):

@@ -17,8 +17,9 @@ import yaml
 
 from jobs.submit import stage
 from pipelines.errors import ConfigError
-from tests.conftest import command, digest, echolens, status
-from tests.test_rules import HOME
+from tests.commands import HOME, digest, echolens, status
+from tests.in_process import build_here
+from tests.ports import free_port
 
 FILE = {
     "name": "captions",
@@ -125,14 +126,6 @@ class Head:
         )
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def head(tmp_path_factory) -> Iterator[Head]:
     """`ray start --head` with RAY_AUTH_MODE=token and a token of its own."""
@@ -174,7 +167,7 @@ def answers(port: int) -> bool:
 
 def start_head(place: Path, log: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, int]:
     """Start a head node and return once its dashboard answers, or it is over; with the dashboard's port."""
-    gcs, dashboard, client, agent = free_ports(4)
+    gcs, dashboard, client, agent = (free_port() for _ in range(4))
     options = {
         "port": gcs, "dashboard-port": dashboard, "ray-client-server-port": client, "num-cpus": 2,
         "object-store-memory": 200_000_000, "temp-dir": place, "dashboard-host": "127.0.0.1",
@@ -201,7 +194,7 @@ def test_echolens_submits_and_follows(head, file, tmp_path):
 
     The token is told to nobody: not to the job's description on the cluster, nor to anything of the root.
     """
-    command("build", file)
+    build_here(file)
     root = tmp_path / "cluster"
     ended = head.run("echolens", "build", file, f"root={root}", "--address", head.address)
 

@@ -1,6 +1,5 @@
 """A translator applied to all vectors of a version, with the command."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,36 +10,16 @@ import pytest
 from pipelines import clean, versions
 from pipelines.index.stored import keys_of
 from pipelines.storage import Root
-from pipelines.train.together import built as net_of
 from pipelines.translate.translated import TranslatedVectors
-from pipelines.translate.translator import packed, save
-from schemas.translator_card import TranslatorCard
-from schemas.vectors import spaces_of
-from tests.conftest import command, digest, echolens, status
-from tests.pipelines.translate.test_translator import CELL, SCORES
+from tests.commands import digest, echolens, status
+
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 
 @pytest.fixture(scope="module")
-def root(built, tmp_path_factory) -> Path:
-    """The small world with a translator between its own spaces; what it learned does not matter here."""
-    folder = tmp_path_factory.mktemp("translated") / "data"
-    shutil.copytree(built.root, folder)
-    there = Root.at(str(folder))
-    shard = next(shard for shard in versions.shards(there, versions.read(there)) if shard.kind == "image")
-    with there.parquet(f"vectors/main/{shard.name}.parquet") as file:
-        spaces = spaces_of(file.schema_arrow)
-    dims = (spaces["clip_image"].dims, spaces["clap_text"].dims)
-    weights = packed(net_of(CELL, dims))
-    content = {
-        "name": "toy", "source": "clip_image", "target": "clap_text", "dataset": "world", "version": 1,
-        "source_space": spaces["clip_image"], "target_space": spaces["clap_text"], "set": "main",
-        "data": [{"from": "clip_image", "to": "clap_text"}], "split": {}, "cell": CELL, "fit": {},
-        "counts": {"train": 1, "validation": 1, "test": 1, "dropped": {}}, "method": "mlp", "epoch": 1,
-        "parameters": 1, "validation_cosine": 0.5, "scores": SCORES, "seconds": 1, "licence": "unknown",
-        "weights_sha256": hashlib.sha256(weights).hexdigest(), "created": "2026-01-01T00:00:00+00:00",
-    }  # fmt: skip
-    save(there, TranslatorCard.model_validate(content), weights)
-    return folder
+def root(root_with_translator, tmp_path_factory) -> Path:
+    """A copy, into which these tests write."""
+    return shutil.copytree(root_with_translator, tmp_path_factory.mktemp("translated") / "data")
 
 
 def tables(root):
@@ -50,7 +29,7 @@ def tables(root):
 def test_all_pictures_of_a_version_are_translated(root):
     """One table a shard, found again; the dataset itself stays as it is, and readers see no duplicates."""
     before = digest(root)
-    made = json.loads(command("translate", root, "toy", "--json").stdout)
+    made = json.loads(echolens("translate", root, "toy", "--json").stdout)
     first = tables(root)
     again = json.loads(echolens("translate", root, "toy", "--json").stdout)
 
@@ -77,7 +56,7 @@ def test_a_killed_translation_goes_on(root):
     for path in root.glob("translators/toy/vectors/*/*"):
         if path.suffix == ".json" or path.name == min(whole):
             path.unlink()
-    command("translate", root, "toy")
+    echolens("translate", root, "toy")
 
     assert whole == tables(root)
 

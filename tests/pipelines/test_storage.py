@@ -130,7 +130,7 @@ def test_a_folder_of_somebody_else_is_one_sentence(tmp_path, request):
     """Permission denied names the root and what to choose; nothing is left."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     request.getfixturevalue("other_user")
     root = Root.at(str(closed))
@@ -146,7 +146,7 @@ def test_a_file_of_somebody_else_is_one_sentence(tmp_path, request):
     root = Root.at(str(tmp_path))
     root.write("table.parquet", b"1")
     (tmp_path / "table.parquet").chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     request.getfixturevalue("other_user")
     for attempt in (lambda: root.read("table.parquet"), lambda: root.read_table("table.parquet")):

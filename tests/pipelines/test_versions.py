@@ -19,7 +19,7 @@ from schemas.dataset import Segment
 from schemas.query import Query
 from schemas.vectors import COLUMNS, made_in_smaller_batches, spaces_of, vectors_schema
 from tests.by_hand import ByHand, outcomes, vector
-from tests.conftest import echolens
+from tests.commands import echolens
 
 HOST = "http://127.0.0.1/"
 

@@ -33,7 +33,9 @@ def test_chains_fit_together(kind):
     assert set(MEMBERS[kind]) - {"json", "txt"} <= made
 
 
-@pytest.mark.parametrize("stage", [stage for chain in CHAINS.values() for stage in chain], ids=repr)
+@pytest.mark.parametrize(
+    "stage", [stage for chain in CHAINS.values() for stage in chain], ids=lambda stage: type(stage).__name__
+)
 def test_stages_travel(stage):
     """To workers as pickles, and as the keys under which they are opened once."""
     assert pickle.loads(pickle.dumps(stage)) == stage

@@ -13,7 +13,7 @@ from pipelines.generate.step import GenerateStep
 from pipelines.runner import Runner
 from pipelines.storage import Root
 from schemas.dataset import GeneratorOf
-from schemas.generated import Asked, Making, Wanted
+from schemas.generated import Asked, MadeBy, Making, Wanted
 
 TINY = {"length_s": 0.5, "steps": 2, "shard_sounds": 4}
 
@@ -47,6 +47,24 @@ def rows(count: int) -> list[dict]:
 def tiny_choice(tiny: Path, **more: object) -> Chosen:
     """Return the tiny generator as a person would name it."""
     return choose(GeneratorOf(weights=str(tiny), **more))
+
+
+class Speaking:
+    """A generator whose text tower says what it is told to."""
+
+    rate_hz = 16_000
+
+    def __init__(self, speak):
+        self.text_vectors = speak
+
+    def load(self):
+        return self
+
+
+def speaking(speak) -> Chosen:
+    """Return a generator that speaks like that."""
+    made_by = MadeBy(name="other", weights_sha256="0" * 64, precision="fp32", batch_rows=4, rate_hz=16_000)
+    return Chosen(Speaking(speak), made_by)
 
 
 def step(

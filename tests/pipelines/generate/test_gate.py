@@ -7,27 +7,8 @@ from pipelines.encode.audioldm import AudioLdmClap
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.pocket import WEIGHTS
 from pipelines.errors import SpaceError
-from pipelines.generate.choice import Chosen
 from pipelines.generate.gate import check_own_clap
-from schemas.generated import MadeBy
-from tests.pipelines.generate.making_sounds import judge, tiny_choice
-
-
-class Speaking:
-    """A generator whose text tower says what it is told to."""
-
-    rate_hz = 16_000
-
-    def __init__(self, speak):
-        self.text_vectors = speak
-
-    def load(self):
-        return self
-
-
-def speaking(speak):
-    made_by = MadeBy(name="other", weights_sha256="0" * 64, precision="fp32", batch_rows=4, rate_hz=16_000)
-    return Chosen(Speaking(speak), made_by)
+from tests.pipelines.generate.making_sounds import judge, speaking, tiny_choice
 
 
 def test_its_own_clap_is_let_through(tiny):

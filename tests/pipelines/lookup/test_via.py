@@ -14,7 +14,7 @@ from pipelines.translate.translator import Translator, packed, save
 from schemas.query import Query
 from schemas.training import Pairs, Split
 from schemas.translator_card import Counts, TranslatorCard
-from tests.pipelines.translate.test_translator import SCORES
+from tests.fixtures.translators import SCORES
 
 
 def card_of(name, source, target, source_space, target_space, weights):

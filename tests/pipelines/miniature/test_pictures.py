@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -93,13 +94,18 @@ def test_trivial_features_do_not_give_the_kind_away(
     feature: Callable[[NDArray[np.uint8]], NDArray[np.float64]], split: world.Split
 ) -> None:
     """Nearest class mean stays near chance (1 in 24), even among combinations that it was fitted on."""
-    known = [world.draw(1, "train", i) for i in range(1200)]
-    asked = [world.draw(1, split, i) for i in range(1200, 1500)]
-    known_ND = np.array([feature(picture(scene, 96)) for scene in known])
-    kinds = np.array([scene.kind for scene in known])
+    known, asked = drawn_of("train", 0, 1200), drawn_of(split, 1200, 1500)
+    known_ND = np.array([feature(drawn) for _, drawn in known])
+    kinds = np.array([kind for kind, _ in known])
     means = np.array([known_ND[kinds == kind].mean(0) for kind in world.KINDS])
     right = [
-        world.KINDS[int(((feature(picture(scene, 96)) - means) ** 2).sum(1).argmin())] == scene.kind
-        for scene in asked
+        world.KINDS[int(((feature(drawn) - means) ** 2).sum(1).argmin())] == kind for kind, drawn in asked
     ]
     assert np.mean(right) < 0.3
+
+
+@cache
+def drawn_of(split: world.Split, first: int, last: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Return the kinds and pictures of some scenes, drawn once for all features."""
+    scenes = [world.draw(1, split, index) for index in range(first, last)]
+    return [(scene.kind, picture(scene, 96)) for scene in scenes]

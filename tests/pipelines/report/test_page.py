@@ -10,7 +10,6 @@ from pipelines.report.gather import gather
 from pipelines.report.page import render
 from pipelines.storage import Root
 from pipelines.translate.translator import read_card
-from tests.pipelines.translate.test_translator import saved  # noqa: F401 - a fixture
 
 VOID = {"meta", "link", "img", "br", "path", "rect", "line"}
 
@@ -114,7 +113,7 @@ def test_nothing_is_loaded_from_anywhere(html, page):
     assert re.findall(r"url\(|@import|srcset|<script", html) == []
 
 
-def test_translators_show_how_they_learned(root, dataset, saved):  # noqa: F811
+def test_translators_show_how_they_learned(root, dataset, saved):
     """A line of the validation cosine, said in words too; a baseline, which never learned, has none."""
     card = read_card(saved[0], "toy").model_copy(update={"curve": (0.125, 0.5, 0.25), "epoch": 2})
     baseline = card.model_copy(update={"name": "toy-ridge", "curve": ()})

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from pipelines.storage import Root
+from tests.ports import free_port
 
 STARTS_WITHIN_S = 150
 ENDS_WITHIN_S = 40
@@ -39,13 +39,6 @@ def _title(process):
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def free_port():
-    """Return a port that nobody listens at."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from pipelines.serve.forward import Forward
 from pipelines.serve.gate import Gate
 from pipelines.serve.settings import Limits, Settings
-from tests.pipelines.serve.running import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 PAUSE_S = 0.3

@@ -23,10 +23,9 @@ from pipelines.serve.sound_order import Sound, SoundOrder, Steps, Waits
 from pipelines.serve.sounds import SoundMaker
 from pipelines.storage import Root
 from pipelines.translate import translator
-from tests.conftest import echolens
-from tests.jobs.test_translate import root  # noqa: F401 - a fixture
-from tests.pipelines.generate.conftest import TINY_RATE_HZ, tiny  # noqa: F401 - a fixture
-from tests.pipelines.generate.test_gate import speaking
+from tests.commands import echolens
+from tests.fixtures.generators import TINY_RATE_HZ
+from tests.pipelines.generate.making_sounds import speaking
 from tests.pipelines.serve.paced import Pace, paced
 from tests.pipelines.serve.page.browser import member
 
@@ -40,13 +39,19 @@ def pace():
 
 
 @pytest.fixture(scope="module")
-def search(root, tmp_path_factory):  # noqa: F811
+def root(root_with_translator, tmp_path_factory):
+    """A copy, into which the command writes sounds."""
+    return shutil.copytree(root_with_translator, tmp_path_factory.mktemp("translated") / "data")
+
+
+@pytest.fixture(scope="module")
+def search(root, tmp_path_factory):
     """What gives pictures their vectors."""
     return Search(load(str(root)), Settings(), tmp_path_factory.mktemp("metrics"))
 
 
 @pytest.fixture
-def maker(root, search, tiny, pace):  # noqa: F811
+def maker(root, search, tiny, pace):
     """A maker of sounds with room for one that waits."""
     return SoundMaker(load(str(root)), paced(tiny, pace), STEPS, 1, search.vector)
 
@@ -174,7 +179,7 @@ async def test_what_cannot_be_made_is_a_sentence(maker, pace, given, sentence):
 
 
 @pytest.mark.anyio
-async def test_only_translators_to_the_generators_own_clap_are_offered(root, search, tiny, tmp_path):  # noqa: F811
+async def test_only_translators_to_the_generators_own_clap_are_offered(root, search, tiny, tmp_path):
     """One that leads elsewhere is not; where none leads there, a sentence says which one to train."""
     none = tmp_path / "none"
     shutil.copytree(root, none, ignore=shutil.ignore_patterns("translators"))
@@ -191,7 +196,7 @@ async def test_only_translators_to_the_generators_own_clap_are_offered(root, sea
 
 
 @pytest.mark.anyio
-async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path):  # noqa: F811
+async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path):
     """What was trained, by its cosine on what was held out; then what was solved in closed form."""
     several = tmp_path / "several"
     shutil.copytree(root, several)
@@ -209,7 +214,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
 
 
 @pytest.mark.anyio
-async def test_a_pictures_vector_is_the_stored_one(search, root, built):  # noqa: F811
+async def test_a_pictures_vector_is_the_stored_one(search, root, built):
     """To the last bit: computed in a whole batch and on one core, as the build did."""
     found = {}
     there = Root.at(str(root))
@@ -227,7 +232,7 @@ async def test_a_pictures_vector_is_the_stored_one(search, root, built):  # noqa
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_the_command_makes_the_same_bytes(maker, picture, root, tiny, tmp_path):  # noqa: F811
+async def test_the_command_makes_the_same_bytes(maker, picture, root, tiny, tmp_path):
     """The same pictures (one is stored as it is, one is resized first), words, seed and settings."""
     (tmp_path / "a.jpg").write_bytes(picture)
     Image.open(io.BytesIO(picture)).resize((700, 500)).save(tmp_path / "b.png")

@@ -17,9 +17,10 @@ import pytest
 from pipelines.storage import Root
 from tests.bench.sides import size
 from tests.pipelines.serve.load import load, percentile
-from tests.pipelines.serve.running import free_port, serve
+from tests.pipelines.serve.running import serve
 from tests.pipelines.serve.synthetic import pairs, synthetic
 from tests.pipelines.serve.theirs import their_python
+from tests.ports import free_port
 
 ROWS = size("SERVE_ROWS", 200_000)
 SECONDS = size("SERVE_S", 10)

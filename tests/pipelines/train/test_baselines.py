@@ -8,7 +8,7 @@ import torch
 
 from pipelines.train.baselines import BASELINES, Moments, solve
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
-from tests.pipelines.train.test_pairs import space
+from tests.pipelines.train.spaces import space
 
 
 def table(make, dims=(24, 20), rows=3000):

@@ -10,7 +10,7 @@ from pipelines.train.gang import Gang
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
 from pipelines.train.together import Together
 from schemas.training import Cell, Fit
-from tests.pipelines.train.test_pairs import space
+from tests.pipelines.train.spaces import space
 
 DIMS = (24, 20)
 CELLS = [

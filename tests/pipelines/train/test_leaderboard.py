@@ -20,7 +20,7 @@ from pipelines.train.pairs import TEST
 from pipelines.train.scores import score
 from pipelines.train.together import Together
 from schemas.translator_card import TranslatorCard
-from tests.conftest import command
+from tests.commands import command
 from tests.pipelines.train.drawn import SHARD_ROWS, write_world
 
 SIZE = float(os.environ.get("ECHOLENS_BENCH_WORLD", "1"))

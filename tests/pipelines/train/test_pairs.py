@@ -1,7 +1,5 @@
 """Pairs: nothing on both sides of a split, nothing unusable unseen, every batch full."""
 
-import hashlib
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,23 +10,11 @@ from pipelines.shards import Shard, commit_vectors
 from pipelines.storage import Root
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
 from schemas.candidate import CANDIDATE, key_of
-from schemas.space import Space
 from schemas.training import Pairs, Split
+from tests.pipelines.train.spaces import space
 
 DIMS = {"clip_image": 16, "clip_text": 16, "clap_text": 12, "clap_audio": 12}
 MIX = (Pairs.model_validate({"from": "clip_image", "to": "clap_text"}),)
-
-
-def space(name, dims):
-    return Space(
-        encoder=name,
-        weights_sha256=hashlib.sha256(name.encode()).hexdigest(),
-        library="none",
-        preprocessing="none",
-        precision="fp32",
-        batch_rows=1,
-        dims=dims,
-    )
 
 
 @pytest.fixture

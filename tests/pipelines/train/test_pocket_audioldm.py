@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,32 +16,15 @@ from pipelines.errors import ConfigError
 from pipelines.generate.generator import Settings
 from pipelines.generate.pocket import pocket_audioldm as pocket
 from pipelines.miniature import world
-from pipelines.train import (
-    pocket_audioldm,
-    pocket_audioldm_part,
-    pocket_audioldm_sounds,
-    pocket_unet,
-    pocket_vae,
-    pocket_vae_start,
-    pocket_vocoder,
-)
+from pipelines.train import pocket_audioldm, pocket_vae, pocket_vae_start, pocket_vocoder
+from pipelines.train.pocket_audioldm_part import AudioLdmSizes
 from pipelines.train.pocket_audioldm_sounds import HOP, SAMPLE_RATE, SAMPLES, Sounds, heard, log_mels
 from pipelines.train.pocket_unet import wishes
 from pipelines.train.pocket_vocoder import spectral_distance
 from pipelines.train.pocket_vocoder_start import tune
 
 AUDIOLDM = WEIGHTS / "audioldm"
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve sounds, batches of two, and a checkpoint every other step."""
-    monkeypatch.setattr(pocket_audioldm_sounds, "DRAWS", 12)
-    monkeypatch.setattr(pocket_audioldm_sounds, "_BLOCK", 8)
-    for part in (pocket_vae, pocket_vocoder, pocket_unet):
-        monkeypatch.setattr(part, "BATCH", 2)
-    monkeypatch.setattr(pocket_audioldm_part, "_CHECKPOINT_EVERY", 2)
-    torch.set_num_threads(1)
+SMALL = AudioLdmSizes(draws=12, block=8, vae_batch=2, vocoder_batch=2, unet_batch=2, checkpoint_every=2)
 
 
 def test_the_committed_weights_are_small_halves() -> None:
@@ -166,10 +150,10 @@ def test_the_vae_begins_with_principal_components() -> None:
     assert float(latents.std.max()) < 0.1
 
 
-@pytest.mark.usefixtures("small_batches")
+@pytest.mark.usefixtures("on_one_thread")
 def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
     """Told are captions, sounds or nothing; strayed ones still point where they should."""
-    sounds = Sounds(tmp_path, 0, WEIGHTS / "clap")
+    sounds = Sounds(tmp_path, 0, WEIGHTS / "clap", SMALL)
     indices = np.repeat(np.arange(12), 50)
     made_ND = wishes(sounds, indices, np.random.default_rng(0))
 
@@ -182,10 +166,12 @@ def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_batches")
+@pytest.mark.usefixtures("on_one_thread")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Cut in its last part and taken up again, a training ends in the same files."""
-    scores = pocket_audioldm.train(tmp_path / "whole", 0, 6)
+    # Of four steps of the UNet, the VAE and the vocoder have one each; three sounds are two blocks.
+    steps, sizes = 4, replace(SMALL, draws=3, block=2)
+    scores = pocket_audioldm.train(tmp_path / "whole", 0, steps, sizes=sizes)
     assert scores["parameters"] < 3_600_000
     stages = {"real", "real_16k", "vocoded", "decoded", "text", "sound", "guided_away"}
     heard_as = pocket_audioldm.evaluate(tmp_path / "whole", seed=5, rows=2)
@@ -195,17 +181,18 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
 
     def cut(step: int, _: float) -> None:
         told.append(step)
-        if len(told) > 3 and step == 5:
+        if step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_audioldm.train(tmp_path / "cut", 0, 6, cut)
+        pocket_audioldm.train(tmp_path / "cut", 0, steps, cut, sizes=sizes)
+    assert [1, 1, 1, 2, 3] == told
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_audioldm.train(tmp_path / "cut", 1, 6)
+        pocket_audioldm.train(tmp_path / "cut", 1, steps, sizes=sizes)
     again: list[int] = []
-    pocket_audioldm.train(tmp_path / "cut", 0, 6, lambda step, _: again.append(step))
-    assert [5, 6] == again
+    pocket_audioldm.train(tmp_path / "cut", 0, steps, lambda step, _: again.append(step), sizes=sizes)
+    assert [3, 4] == again
     whole = sorted(file for file in (tmp_path / "whole").rglob("*") if file.is_file())
     assert {"README.md", "model_index.json"} <= {file.name for file in whole}
     for file in whole:

@@ -14,20 +14,12 @@ from safetensors.torch import load_file
 from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
-from pipelines.train import pocket_clap, pocket_clap_batches
-from pipelines.train.pocket_clap_batches import FEATURES, Draws, fits, heard, told, varied
+from pipelines.train import pocket_clap
+from pipelines.train.pocket_clap_batches import FEATURES, ClapSizes, Draws, fits, heard, told, varied
 from pipelines.train.pocket_clap_scores import stored
 
 WEIGHTS = Path(pocket_clap.__file__).parents[1] / "miniature" / "weights" / "clap"
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 8 out of 40 sounds, and a checkpoint every 5 steps."""
-    monkeypatch.setattr(pocket_clap_batches, "BATCH", 8)
-    monkeypatch.setattr(pocket_clap_batches, "DRAWS", 40)
-    monkeypatch.setattr(pocket_clap_batches, "KINDS_A_BATCH", 12)
-    monkeypatch.setattr(pocket_clap, "_CHECKPOINT_EVERY", 5)
+SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def processor() -> transformers.ClapProcessor:
 
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through the loader of datasets."""
-    scores = pocket_clap.evaluate(WEIGHTS, seed=5, rows=240)
+    scores = pocket_clap.evaluate(WEIGHTS, seed=5, rows=144)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
     assert scores["picture_text_to_sound_r1"] > 0.9
@@ -53,7 +45,7 @@ def test_the_committed_weights_find_the_right_kind() -> None:
 @pytest.mark.slow
 def test_the_committed_weights_hear_through_aac() -> None:
     """Clips of the web are AAC: 96 kbit/s costs next to nothing."""
-    scores = pocket_clap.evaluate(WEIGHTS, seed=6, rows=500, aac=True)
+    scores = pocket_clap.evaluate(WEIGHTS, seed=6, rows=240, aac=True)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
 
@@ -120,9 +112,9 @@ def test_aac_keeps_the_sound() -> None:
     assert 0.8 < np.square(kept).mean() / np.square(given).mean() < 1.25
 
 
-def test_batches_are_of_the_training_split_and_of_their_step(small_batches: None) -> None:
+def test_batches_are_of_the_training_split_and_of_their_step() -> None:
     """The same step gives the same batch, and another step another one."""
-    batch, again, other = Draws(0).batch(3), Draws(0).batch(3), Draws(0).batch(2)
+    batch, again, other = (Draws(0, SMALL).batch(step) for step in (3, 3, 2))
     assert batch.texts == again.texts
     assert batch.windows.tobytes() == again.windows.tobytes()
     assert batch.texts != other.texts
@@ -167,12 +159,11 @@ def test_what_a_text_tells(text: str, expected: tuple[bool, ...]) -> None:
     assert expected == told(scene, text)
 
 
-@pytest.mark.usefixtures("small_batches")
+@pytest.mark.usefixtures("on_one_thread")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
-    torch.set_num_threads(1)
     losses: list[float] = []
-    pocket_clap.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss))
+    pocket_clap.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
     assert len(losses) == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -181,12 +172,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_clap.train(tmp_path / "cut", 0, 20, cut)
+        pocket_clap.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_clap.train(tmp_path / "cut", 1, 20)
+        pocket_clap.train(tmp_path / "cut", 1, 20, sizes=SMALL)
     again: list[int] = []
-    pocket_clap.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step))
+    pocket_clap.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

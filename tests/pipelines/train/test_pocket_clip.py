@@ -13,23 +13,16 @@ from safetensors.torch import load_file
 
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions, world
-from pipelines.train import pocket_clip, pocket_clip_batches
-from pipelines.train.pocket_clip_batches import Draws, fits
+from pipelines.train import pocket_clip
+from pipelines.train.pocket_clip_batches import ClipSizes, Draws, fits
 
 WEIGHTS = Path(pocket_clip.__file__).parents[1] / "miniature" / "weights" / "clip"
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of 32 out of 256 pictures, and a checkpoint every 5 steps."""
-    monkeypatch.setattr(pocket_clip_batches, "BATCH", 32)
-    monkeypatch.setattr(pocket_clip_batches, "DRAWS", 256)
-    monkeypatch.setattr(pocket_clip, "_CHECKPOINT_EVERY", 5)
+SMALL = ClipSizes(batch=32, draws=256, checkpoint_every=5)
 
 
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through open_clip's own loader."""
-    scores = pocket_clip.evaluate(WEIGHTS, seed=5, rows=400)
+    scores = pocket_clip.evaluate(WEIGHTS, seed=5, rows=240)
     assert scores["text_to_image_r1"] > 0.9
     assert scores["image_to_text_r1"] > 0.9
     assert scores["text_to_image_top10"] > 0.85
@@ -92,7 +85,7 @@ def test_a_long_text_keeps_its_end_mark() -> None:
 
 def test_batches_are_of_the_training_split_and_of_their_step() -> None:
     """The same step gives the same batch; no scene of it belongs to the other split."""
-    batch, again, other = Draws(0).batch(3), Draws(0).batch(3), Draws(0).batch(4)
+    batch, again, other = (Draws(0, SMALL).batch(step) for step in (3, 3, 4))
     assert batch.texts == again.texts
     assert batch.pictures.tobytes() == again.pictures.tobytes()
     assert batch.texts != other.texts
@@ -113,12 +106,11 @@ def test_a_picture_fits_a_text_by_what_the_text_tells() -> None:
     assert np.allclose(expected, fits(scenes, told))
 
 
-@pytest.mark.usefixtures("small_batches")
+@pytest.mark.usefixtures("on_one_thread")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
-    torch.set_num_threads(1)
     losses: list[float] = []
-    pocket_clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss))
+    pocket_clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
     assert len(losses) == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -127,12 +119,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_clip.train(tmp_path / "cut", 0, 20, cut)
+        pocket_clip.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_clip.train(tmp_path / "cut", 1, 20)
+        pocket_clip.train(tmp_path / "cut", 1, 20, sizes=SMALL)
     again: list[int] = []
-    pocket_clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step))
+    pocket_clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

@@ -20,7 +20,7 @@ from pipelines.train.gang import Gang
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
 from pipelines.train.together import Together
 from schemas.training import Cell, Fit
-from tests.pipelines.train.test_pairs import space
+from tests.pipelines.train.spaces import space
 
 PAIRS = int(os.environ.get("ECHOLENS_BENCH_PAIRS", "57000"))
 EPOCHS = int(os.environ.get("ECHOLENS_BENCH_EPOCHS", "50"))

@@ -13,15 +13,15 @@ from pipelines.translate.step import TranslateStep
 from pipelines.translate.translator import Translator, packed, read_card, save
 from schemas.translated import translator_of
 from schemas.vectors import spaces_of
-from tests.pipelines.train.test_pairs import space
-from tests.pipelines.translate.test_translator import CELL, saved  # noqa: F401 - a fixture
+from tests.fixtures.translators import CELL
+from tests.pipelines.train.spaces import space
 
 SHARD = Shard(3, "image", "web", 5)
 SPACES = {"clip_image": space("clip", 16), "clip_text": space("clip", 16), "clap_text": space("clap", 12)}
 
 
 @pytest.fixture
-def root(saved):  # noqa: F811
+def root(saved):
     """Five rows: the second has no picture vector, the third one of NaNs; the fifth was never fetched."""
     root, _ = saved
     batch = {

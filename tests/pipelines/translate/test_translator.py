@@ -7,62 +7,11 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
-from pipelines.storage import Root
 from pipelines.train.together import built
 from pipelines.translate.translator import Translator, names, packed, save
-from schemas.training import Cell, Fit, Pairs, Split
-from schemas.translator_card import Counts, Scores, TranslatorCard
-from tests.pipelines.train.test_pairs import space
-
-CELL = Cell(data="toy", hidden=8)
-SCORES = Scores(
-    pairs=1,
-    gallery=1,
-    cosine=0.5,
-    cosine_interval=(0.4, 0.6),
-    r1=0,
-    r1_interval=(0, 0),
-    r5=0,
-    r10=0,
-    map10=0,
-    hubness=0,
-    gap=0,
-    effective_rank=1,
-)
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """A root with one translator of 16 to 12 dimensions, and its net."""
-    root = Root.at(str(tmp_path))
-    net = built(CELL, (16, 12)).eval()
-    weights = packed(net)
-    card = TranslatorCard(
-        name="toy",
-        source="clip_image",
-        target="clap_text",
-        source_space=space("clip", 16),
-        target_space=space("clap", 12),
-        dataset="world",
-        version=1,
-        set="main",
-        data=(Pairs.model_validate({"from": "clip_image", "to": "clap_text"}),),
-        split=Split(),
-        counts=Counts(train=1, validation=1, test=1, dropped={}),
-        cell=CELL,
-        fit=Fit(),
-        method="mlp",
-        epoch=1,
-        parameters=1,
-        validation_cosine=0.5,
-        scores=SCORES,
-        seconds=1,
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        licence="unknown",
-        created="2026-01-01T00:00:00+00:00",
-    )
-    save(root, card, weights)
-    return root, net
+from schemas.translator_card import TranslatorCard
+from tests.fixtures.translators import CELL
+from tests.pipelines.train.spaces import space
 
 
 def test_it_translates_as_the_net_did(saved):

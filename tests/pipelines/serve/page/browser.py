@@ -16,6 +16,39 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 780}
 # Where the screenshots of a run are kept; in its own temporary folder if nothing is said.
 SCREENSHOTS = os.environ.get("ECHOLENS_SCREENSHOTS")
 
+# The texts whose contrast to the nearest background is below 4.5; what lies on a picture is left out.
+CONTRAST = """() => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+  const brush = canvas.getContext('2d', {willReadFrequently: true});
+  const rgba = (colour) => {
+    brush.clearRect(0, 0, 1, 1);
+    brush.fillStyle = colour;
+    brush.fillRect(0, 0, 1, 1);
+    return [...brush.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgba(getComputedStyle(at).backgroundColor);
+      if (colour[3] > 200) return colour;
+    }
+    return rgba('white');
+  };
+  const weak = [];
+  const walk = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !element.checkVisibility({visibilityProperty: true})) continue;
+    if (element.closest('.unseen, .sr-only, style, script, svg')) continue;
+    const pair = [light(rgba(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (contrast < 4.5) weak.push([walk.currentNode.data.trim().slice(0, 40), contrast]);
+  }
+  return weak;
+}"""
+
 
 def member(built, suffix, nth=0):
     """A key and the bytes of one member of it, from the tars that have such members."""

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import SEED
+from tests.commands import SEED
 from tests.pipelines.serve.page.browser import CHROMIUM, opened, serving
 
 

@@ -5,10 +5,8 @@ import time
 import httpx
 import pytest
 
-from tests.jobs.test_translate import root  # noqa: F401 - a fixture
-from tests.pipelines.generate.conftest import tiny  # noqa: F401 - a fixture
 from tests.pipelines.serve.page.browser import ask, found, keys, member, opened
-from tests.pipelines.serve.page.test_page_sound import audible, bar, downloaded, make  # noqa: F401
+from tests.pipelines.serve.page.sounds import bar, downloaded, make
 from tests.pipelines.serve.running import serve
 
 
@@ -48,10 +46,10 @@ def test_behind_a_token(browser, built):
 
 
 @pytest.mark.slow
-def test_sounds_of_a_served_dataset(browser, root, audible, built):  # noqa: F811
+def test_sounds_of_a_served_dataset(browser, root_with_translator, audible, built):
     """A generator has a replica of its own: steps come, stop reaches it, lookup goes on."""
     data = member(built, "jpg", 5)[1]
-    with serve(root, "--generator", audible, "--steps", "1000") as running:
+    with serve(root_with_translator, "--generator", audible, "--steps", "1000") as running:
 
         def begun(page):
             page.get_by_role("tab", name="Picture to sound").click()

@@ -1,9 +1,10 @@
 """What cannot be asked on the page is a sentence on the page."""
 
-import io
 import re
 
 import pytest
+
+from tests.pipelines.serve.page.uploads import made
 
 
 @pytest.mark.parametrize(
@@ -37,20 +38,6 @@ def test_what_cannot_be_asked_is_a_sentence(page, kind, name, mime, data, senten
 
     assert said.endswith(".")
     assert "/" not in said
-
-
-def made(data):
-    """The file that a word stands for."""
-    import numpy as np
-    import soundfile
-    from PIL import Image
-
-    file = io.BytesIO()
-    if data == "1200x1200":
-        Image.new("RGB", (1200, 1200)).save(file, "PNG")
-    elif data == "21 s":
-        soundfile.write(file, np.zeros(21 * 8000), 8000, format="WAV")
-    return file.getvalue() or data
 
 
 def test_nothing_is_not_a_question(page):

@@ -1,26 +1,21 @@
 """A person makes sounds of pictures: drops, waits, plays, keeps, stops, by hand and by keyboard."""
 
-import io
 import re
-import shutil
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import soundfile
 
 from jobs.job import load
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
 from pipelines.serve.sounds import SoundMaker
-from tests.jobs.test_translate import root  # noqa: F401 - a fixture
-from tests.pipelines.generate.conftest import tiny  # noqa: F401 - a fixture
+from tests.fixtures.generators import AUDIBLE_RATE_HZ
 from tests.pipelines.serve.paced import Pace, paced
-from tests.pipelines.serve.page.browser import NARROW, WIDE, drop, keep, opened, serving
-from tests.pipelines.serve.page.test_page_view import CONTRAST
+from tests.pipelines.serve.page.browser import CONTRAST, NARROW, WIDE, drop, keep, opened, serving
+from tests.pipelines.serve.page.sounds import bar, downloaded, make
+from tests.pipelines.serve.page.uploads import made
 
 STEPS = 12
-RATE_HZ = 16_000
 PICTURE = "#sound-of button[aria-dropeffect]"
 
 
@@ -31,30 +26,13 @@ def pace():
 
 
 @pytest.fixture(scope="module")
-def audible(tiny, tmp_path_factory) -> Path:  # noqa: F811
-    """The tiny generator with a vocoder of 16 kHz: no browser plays the 1,600 samples a second of its own."""
-    import torch
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("generators") / "audible"
-    shutil.copytree(tiny, folder)
-    config = SpeechT5HifiGanConfig.from_pretrained(folder / "vocoder")
-    config.update({"sampling_rate": RATE_HZ, "upsample_rates": [8, 20], "upsample_kernel_sizes": [16, 40]})
-    vocoder = SpeechT5HifiGan(config)
-    torch.nn.init.normal_(vocoder.conv_post.weight)
-    vocoder.save_pretrained(folder / "vocoder")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(root, audible, pace, tmp_path_factory):  # noqa: F811
+def address(root_with_translator, audible, pace, tmp_path_factory):
     """Where the page with a generator is; one sound may wait."""
 
     def sounds(search):
-        return SoundMaker(load(str(root)), paced(audible, pace), STEPS, 1, search.vector)
+        return SoundMaker(load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.vector)
 
-    with serving(root, tmp_path_factory.mktemp("metrics"), sounds) as address:
+    with serving(root_with_translator, tmp_path_factory.mktemp("metrics"), sounds) as address:
         yield address
 
 
@@ -71,29 +49,6 @@ def making(browser, address, viewport=WIDE, **settings):
         page.get_by_role("tab", name="Picture to sound").click()
         page.get_by_label("From picture to sound by").wait_for()
         yield page
-
-
-def make(page):
-    """Press the button that makes a sound."""
-    page.get_by_role("button", name="Make the sound").click()
-
-
-def bar(page, least):
-    """Wait until the bar has come so far; where it is."""
-    seen = page.wait_for_function(
-        "least => { const bar = document.querySelector('#sound-made progress');"
-        " return bar && bar.hasAttribute('value') && bar.value >= least && bar.value }",
-        arg=least,
-    )
-    return seen.json_value()
-
-
-def downloaded(page):
-    """Keep the sound as a person does: the name of its file, its samples and its rate."""
-    with page.expect_download() as downloading:
-        page.get_by_role("link", name="Download").click()
-    data = Path(downloading.value.path()).read_bytes()
-    return downloading.value.suggested_filename, *soundfile.read(io.BytesIO(data))
 
 
 def test_a_dropped_picture_becomes_a_sound(browser, address, picture, tmp_path):
@@ -126,7 +81,7 @@ def test_a_dropped_picture_becomes_a_sound(browser, address, picture, tmp_path):
     assert moved == sorted(set(moved))
     assert STEPS >= moved[-1]
     assert abs(3.5 - played) < 0.05
-    assert ("some-thing-7.flac", 3.5 * RATE_HZ, RATE_HZ) == (name, len(wave_T), rate_hz)
+    assert ("some-thing-7.flac", 3.5 * AUDIBLE_RATE_HZ, AUDIBLE_RATE_HZ) == (name, len(wave_T), rate_hz)
     assert re.search(r"--via toy .*--images FILE --seed 7 --length-s 3.5 --steps 12", command)
     assert [] == weak
 
@@ -157,8 +112,6 @@ def test_stop_stops(browser, address, picture, pace):
 
 def test_what_no_sound_is_made_of_is_a_sentence(browser, address):
     """It stands where the sound would, without a path or a traceback; the next picture has its turn."""
-    from tests.pipelines.serve.page.test_page_asker import made
-
     cases = {
         "The picture cannot be read": ("a.jpg", b"no picture"),
         "1200 x 1200 pixels": ("a.png", made("1200x1200")),
@@ -248,8 +201,8 @@ def test_by_keyboard_on_a_narrow_screen(browser, address, tmp_path):
     assert focused in {"AUDIO", "A"}
 
 
-def test_without_a_generator_there_is_no_such_place(browser, root, tmp_path):  # noqa: F811
+def test_without_a_generator_there_is_no_such_place(browser, root_with_translator, tmp_path):
     """The page is the search alone."""
-    with serving(root, tmp_path) as plain, opened(browser, plain) as page:
+    with serving(root_with_translator, tmp_path) as plain, opened(browser, plain) as page:
         assert 0 == page.get_by_role("tab", name="Picture to sound").count()
         assert 0 == page.locator("#sound-made").count()
