@@ -19,10 +19,10 @@ pytest_plugins = [
     "tests.fixtures.translators",
 ]
 
-# Files that share what a run can have only once: the counts of the world's server and the records of the
-# built root; a service with Ray; a page with its encoders.
+# Files that share what a run can have only once: the counts of the world's server, a service with Ray, a page
+# with its encoders.
 _GROUPS = {
-    "world": ("jobs/test_build", "jobs/test_runs", "jobs/test_sets", "jobs/test_generate", "jobs/test_scale"),
+    "world": ("jobs/test_build", "jobs/test_ray_address", "jobs/test_sets"),
     "served": (
         "serve/test_api",
         "serve/test_clip_client",
@@ -33,7 +33,11 @@ _GROUPS = {
     "page": ("page/test_page_asker", "page/test_page_search", "page/test_page_view", "page/test_page_doors"),
 }
 # The groups that take longest begin first, or one worker would end long before the other.
-_FIRST = ("world",)
+_FIRST = (
+    "world",
+    *(f"tests/jobs/test_{name}.py" for name in ("train", "kills", "submit", "scale")),
+    "served",
+)
 _open, _world = pytest.StashKey[ExitStack](), pytest.StashKey[str]()
 
 

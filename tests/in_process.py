@@ -1,46 +1,73 @@
-"""A build without Ray, in this process: the stages, commits and versions of the command's, and no start-up.
+"""Jobs without Ray, in this process: the same stages, commits and versions, and no workers to start.
 
-For datasets that a test begins with. That it ends in the bytes of the command's is a test of its own.
+For datasets that a test begins with, and for what has nothing to do with who does the work. That a build
+ends in the bytes of Ray's is a test of its own.
 """
 
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 
-from jobs.build import encode, fetch
+import pytest
+
 from jobs.demo import write_dataset
-from jobs.job import load
-from jobs.status import funnel, state
-from pipelines import pin, plans, versions
-from pipelines.encode.resolve import resolve
+from pipelines import clock, engine
+from pipelines.fetch.governor import Traffic
 from pipelines.runner import Runner
-from pipelines.source.plan import make_plan
-from pipelines.storage import Root
-from schemas.version import Version
-from tests.commands import SEED, Built
+from tests.commands import SEED, Built, echolens
 
 _SHARDS_IN_FLIGHT = 8
 
 
-def build_here(file: Path, *overrides: str) -> Version:
-    """Bring every row of a dataset's file through, and publish its first version."""
-    dataset = load(str(file), overrides)
-    root = Root.at(dataset.root)
-    specs = resolve(dataset.encode)
-    make_plan(dataset, root)
-    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
-    shards = plans.shards(root)
-    fetching, encoding = Runner(fetch(dataset, root)), Runner(encode(dataset, root, specs))
-    # Slow pages are waited for side by side, as a worker of Ray does.
-    with ThreadPoolExecutor(_SHARDS_IN_FLIGHT) as threads:
-        list(threads.map(fetching.run, [shard for shard in shards if shard.kind != "text"]))
-    for shard in shards:
-        encoding.run(shard)
-    return versions.publish(root, dataset)
+class SessionHere(engine.Session):
+    """Brings a plan through as one worker of each step would."""
+
+    def start(self) -> None:
+        """Start nothing."""
+        raise AssertionError("a job in this process asked for Ray")
+
+    def run(
+        self,
+        flow: engine.Flow,
+        left: engine.Left,
+        on_done: Callable[[engine.Done], None],
+        on_traffic: Callable[[Traffic], None] | None = None,
+    ) -> None:
+        """See `Session`; shards that are fetched are begun side by side, so that slow pages are."""
+        place = engine.logs.place()
+        if flow.fetch:
+            fetching = Runner(flow.fetch)
+            with ThreadPoolExecutor(_SHARDS_IN_FLIGHT) as threads:
+                list(threads.map(lambda shard: fetching.run(shard, place), [*left.web, *left.limited]))
+        runner = Runner(flow.then)
+        for shard in (shard for lane in left for shard in lane):
+            runner.run(shard, place)
+            on_done(engine.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(clock.take()))))
+
+    def once(self, work: Callable[[], engine.T]) -> engine.T:
+        """See `Session`."""
+        return work()
+
+
+@contextmanager
+def here() -> Iterator[None]:
+    """Have jobs of this process do their work in it for as long as the block lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "Session", SessionHere)
+        yield
+
+
+def job_here(verb: str, *arguments: object, check: bool = True) -> CompletedProcess[str]:
+    """Run a command in this process, without Ray."""
+    with here():
+        return echolens(verb, *arguments, check=check)
 
 
 def build_world_here(folder: Path, rows: int, base_url: str, *overrides: str, seed: int = SEED) -> Built:
-    """Write the world's lists and dataset file, and build it in this process."""
+    """Write the world's lists and dataset file, and build it without Ray."""
     file = write_dataset(folder, base_url, rows, seed)
-    build_here(file, *overrides)
-    root = folder / "data"
-    return Built(file, root, base_url, funnel(state(Root.at(str(root)), "main")) + "\n")
+    ended = job_here("build", file, *overrides)
+    return Built(file, folder / "data", base_url, ended.stdout)

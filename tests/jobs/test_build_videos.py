@@ -20,7 +20,8 @@ from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
 from pipelines.miniature.video_site import watch_template, write_mirror
 from schemas.sample import SAMPLE_RATE_HZ
-from tests.commands import echolens, status
+from tests.commands import status
+from tests.in_process import job_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -79,7 +80,7 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory, one_ray_a_module):
+def roots(tmp_path_factory):
     """Build the lists twice; the site's through a proxy and with cookies."""
     folder = tmp_path_factory.mktemp("videos")
     cookies = folder / "cookies-of-me.txt"
@@ -109,7 +110,7 @@ def roots(tmp_path_factory, one_ray_a_module):
                 "encode": {"clip": "pocket", "clap": "pocket"},
             }
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-            echolens("build", folder / f"{name}.yaml")
+            job_here("build", folder / f"{name}.yaml")
     proxy.shutdown()
     return folder / "site", folder / "tar"
 

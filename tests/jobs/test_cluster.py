@@ -13,7 +13,7 @@ import pytest
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
 from tests.commands import SEED, digest, status
-from tests.in_process import build_here
+from tests.in_process import job_here
 
 ROWS = 200
 
@@ -78,7 +78,7 @@ def test_a_node_that_dies_costs_nothing(cluster, tmp_path):
     with serving(SEED, ROWS) as base_url:
         file = write_dataset(tmp_path, base_url, ROWS, SEED)
         small = "shard_rows=20"
-        build_here(file, small, f"root={tmp_path}/undisturbed")
+        job_here("build", file, small, f"root={tmp_path}/undisturbed")
         root = tmp_path / "disturbed"
         program = Path(sys.executable).with_name("echolens")
         with subprocess.Popen(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import digest, echolens, status, write_captions
-from tests.in_process import build_here
+from tests.in_process import job_here
 
 ROWS = 400
 
@@ -38,12 +38,12 @@ def names(root: Path) -> list[str]:
 def test_a_full_disk_is_named_and_mended(little_disk, tmp_path):
     """The build stops with failed/disk_full; with room, the same command ends with the undisturbed digest."""
     file = write_captions(tmp_path, ROWS)
-    build_here(file, "shard_rows=100")
+    job_here("build", file, "shard_rows=100")
     root = little_disk / "data"
     stopped = echolens("build", file, "shard_rows=100", f"root={root}", check=False)
     left = names(root)
     subprocess.run(["mount", "-o", "remount,size=64m", str(little_disk)], check=True)
-    echolens("build", file, "shard_rows=100", f"root={root}")
+    job_here("build", file, "shard_rows=100", f"root={root}")
 
     assert 1 == stopped.returncode
     assert f"failed/disk_full: the disk of {root} is full; make room there" in stopped.stderr
@@ -62,7 +62,7 @@ def test_a_folder_that_is_closed_is_named_and_mended(tmp_path):
         stopped = echolens("build", file, check=False)
     finally:
         subprocess.run(["umount", str(root / "vectors")], check=True)
-    echolens("build", file)
+    job_here("build", file)
 
     assert 1 == stopped.returncode
     assert f"root {root} cannot be written (Read-only file system" in stopped.stderr

@@ -2,19 +2,16 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import draw
 from tests.commands import digest, echolens, status
+from tests.in_process import here, job_here
+from tests.jobs.killing import kill_driver, start, there, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
@@ -76,22 +73,11 @@ def test_rows_of_a_version_become_sounds(root, first, asked):
 def test_neither_workers_nor_a_kill_change_a_sound(root, first, asked):
     """Two workers; and a run that is killed when the first shard is there and goes on afterwards."""
     echolens("generate", *asked, "--name", "two", "--workers", 2)
-    line = [Path(sys.executable).parent / "echolens", "generate", *asked, "--name", "killed"]
-    running = subprocess.Popen([str(word) for word in line], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            if list((root / "generated" / "killed").glob("*.parquet")) or running.poll() is not None:
-                break
-            time.sleep(0.1)
-    finally:
-        below = psutil.Process(running.pid).children(recursive=True)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    # Ray's own processes notice that their driver is gone and leave; some take a minute.
-    for late in psutil.wait_procs(below, timeout=5)[1]:
-        late.kill()
+    running = start("generate", *asked, "--name", "killed")
+    until(there(root, "generated/killed/*.parquet"), running)
+    kill_driver(running)
     killed = len(list((root / "generated" / "killed").glob("*.parquet")))
-    echolens("generate", *asked, "--name", "killed")
+    job_here("generate", *asked, "--name", "killed")
 
     expected = [row["sha256"] for row in table(root, "first")]
     assert 1 <= killed
@@ -107,26 +93,26 @@ def test_neither_workers_nor_a_kill_change_a_sound(root, first, asked):
 def test_a_name_stands_for_one_wish(root, first, asked):
     """Other settings under the same name are one sentence, and nothing changes."""
     whole = files(root, "first")
-    refused = echolens("generate", *asked, "--name", "first", "--guidance", 4, check=False)
+    refused = job_here("generate", *asked, "--name", "first", "--guidance", 4, check=False)
 
     assert 1 == refused.returncode
     assert "made with making.guidance 2.5, and 4.0 was asked for; give them another --name" in refused.stderr
     assert whole == files(root, "first")
 
 
-def test_pictures_texts_and_sounds_from_outside(root, tiny, built, tmp_path):
+def test_pictures_texts_and_sounds_from_outside(root, tiny, nowhere, tmp_path):
     """Pictures come through the fetcher, and one that does not come has its line; words and sounds, too."""
     for number in range(2):
         scene = draw(11, "heldout", number)
         (tmp_path / f"{scene.kind} {number}.jpg").write_bytes(picture_file(scene))
         (tmp_path / f"{number}.wav").write_bytes(sound_file(scene))
-    lost = f"{built.base_url}/nowhere/lost_thing.jpg"
+    lost = f"{nowhere}/lost_thing.jpg"
     of = (root, "--generator", tiny, *SMALL)
     via = ("--via", "toy", "--images", tmp_path, lost)
-    echolens("generate", *of, *via, "--name", "pictures")
-    echolens("generate", *of, "--via", "captions", "--images", tmp_path, lost, "--name", "captions")
-    echolens("generate", *of, "--text", "a dog", "--text", "a dog", "--candidates", 2, "--name", "words")
-    echolens("generate", *of, "--audio", *tmp_path.glob("*.wav"), "--name", "sounds", "--format", "wav")
+    job_here("generate", *of, *via, "--name", "pictures")
+    job_here("generate", *of, "--via", "captions", "--images", tmp_path, lost, "--name", "captions")
+    job_here("generate", *of, "--text", "a dog", "--text", "a dog", "--candidates", 2, "--name", "words")
+    job_here("generate", *of, "--audio", *tmp_path.glob("*.wav"), "--name", "sounds", "--format", "wav")
 
     for name in ("pictures", "captions"):
         made = {row["url"].rpartition("/")[2]: row for row in table(root, name)}
@@ -141,7 +127,7 @@ def test_pictures_texts_and_sounds_from_outside(root, tiny, built, tmp_path):
 
 def test_scores_say_what_they_are_of(root, first, asked):
     """How often CLAP hears the class that the caption names; written down beside the sounds."""
-    shown = echolens("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain").stdout
+    shown = job_here("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain").stdout
     written = json.loads((root / "generated" / "first" / "scores.json").read_text())
 
     assert f"of {written['heard']['sounds']} sounds by zero-shot transformers:pocket" in shown
@@ -183,7 +169,7 @@ def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path
     """What was found, what was wanted, what to do; and no sound."""
     words = [word.format(stranger=stranger, here=tmp_path) for word in given]
     more = [] if "--generator" in words else ["--generator", tiny]
-    refused = echolens("generate", root, "--name", "refused", *SMALL, *more, *words, check=False)
+    refused = job_here("generate", root, "--name", "refused", *SMALL, *more, *words, check=False)
 
     assert 1 == refused.returncode
     assert sentence in refused.stderr
@@ -204,7 +190,8 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     (tmp_path / "bell.jpg").write_bytes(picture_file(draw(12, "heldout", 0)))
     dataset = load(str(root)).model_copy(update={"generator": GeneratorOf(weights=str(tiny))})
     card = read_card(Root.at(str(root)), "toy")
-    place = side_by_side(dataset, [card], [str(tmp_path)], Making(length_s=0.5, steps=2))
+    with here():
+        place = side_by_side(dataset, [card], [str(tmp_path)], Making(length_s=0.5, steps=2))
     page = Path(place).read_text()
 
     assert 1 == page.count("<audio")

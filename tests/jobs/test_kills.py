@@ -12,11 +12,11 @@ import pytest
 
 from pipelines.miniature.server import serving
 from tests.commands import digest, echolens, requests, status
-from tests.in_process import build_here
+from tests.in_process import job_here
 from tests.jobs.killing import family, kill_driver, start, there, title, until, write_lists
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("one_ray")]
+pytestmark = pytest.mark.timeout(1200)
 
 ROWS, SEED = 200, 3
 # What a URL answers depends on the URL alone, and the port is in it.
@@ -38,17 +38,17 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def calm(world, tmp_path_factory, one_ray_a_module) -> tuple[Path, dict[str, str], int]:
+def calm(world, tmp_path_factory) -> tuple[Path, dict[str, str], int]:
     """A build and a refresh that nothing disturbed: folder, digest of each, requests for the build."""
     folder = tmp_path_factory.mktemp("calm")
     file = write_lists(folder, world, ROWS, 0.5)
     before = requests(world)
-    build_here(file)
+    job_here("build", file)
     asked = requests(world) - before
     digests = {"build": digest(folder / "data")}
     shutil.copytree(folder, folder.with_name("built"))
     file = write_lists(folder, world, ROWS)
-    echolens("refresh", file)
+    job_here("refresh", file)
     digests["refresh"] = digest(folder / "data")
     return folder, digests, asked
 
@@ -108,7 +108,7 @@ def test_a_kill_at_each_point_of_a_build(world, calm, tmp_path, point):
     # A task of Ray may outlive the driver long enough to publish; then nothing is left to be done.
     published = (data / "versions" / "0001.json").exists()
     after_kill = requests(world)
-    echolens("build", file)
+    job_here("build", file)
 
     assert digests["build"] == digest(data)
     assert committed == {name: (data / "media" / name).stat().st_mtime_ns for name in committed}
@@ -141,7 +141,7 @@ def test_a_kill_at_each_point_of_a_refresh(world, calm, tmp_path, point):
     if driver.poll() is None:
         kill_driver(driver)
     seen = status(data)["version"]
-    echolens("refresh", file)
+    job_here("refresh", file)
 
     assert seen == (2 if point == "published" else seen)
     assert digests["refresh"] == digest(data)

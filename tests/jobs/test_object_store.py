@@ -8,7 +8,7 @@ from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
 from pipelines.storage import Root
 from tests.commands import SEED, command, digest, echolens, status
-from tests.in_process import build_here
+from tests.in_process import job_here
 
 ROWS = 200
 
@@ -21,7 +21,7 @@ def both(object_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     with serving(SEED, ROWS) as base_url:
         file = write_dataset(folder, base_url, ROWS, SEED)
-        build_here(file)
+        job_here("build", file)
         command("build", file, f"root={object_store}/world")
         yield file, folder / "data", f"{object_store}/world"
 
@@ -86,7 +86,7 @@ def test_a_second_build_changes_no_object(both):
 def test_refresh_verify_and_clean_work_there(both):
     """Links are asked for again and a version is published; the older one goes, and every byte is whole."""
     file, _, remote = both
-    command("refresh", file, f"root={remote}", "--retry", "transient", "--publish")
+    job_here("refresh", file, f"root={remote}", "--retry", "transient", "--publish")
     cleaned = echolens("clean", remote, "--keep", "1", "--yes")
 
     assert 2 == status(remote)["version"]

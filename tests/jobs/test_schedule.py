@@ -17,7 +17,7 @@ from jobs.entries import Entry, crontab, kubernetes, systemd
 from jobs.timetable import parse
 from pipelines.errors import ConfigError
 from tests.commands import echolens, status, write_captions
-from tests.in_process import build_here
+from tests.in_process import job_here
 
 EXPRESSIONS = [
     "30 4 * * 1",
@@ -213,7 +213,7 @@ exec cron -f
 def captions(tmp_path):
     """A dataset of two captions, built, and one more caption in its list since; its path has a %."""
     file = write_captions(tmp_path, 2).rename(tmp_path / "captions 100%.yaml")
-    build_here(file)
+    job_here("build", file)
     with (tmp_path / "captions.csv").open("a") as more:
         more.write("2,abcdefghij2,0,A bell rings\n")
     return file

@@ -18,7 +18,7 @@ import yaml
 from jobs.submit import stage
 from pipelines.errors import ConfigError
 from tests.commands import HOME, digest, echolens, status
-from tests.in_process import build_here
+from tests.in_process import job_here
 from tests.ports import free_port
 
 FILE = {
@@ -194,7 +194,7 @@ def test_echolens_submits_and_follows(head, file, tmp_path):
 
     The token is told to nobody: not to the job's description on the cluster, nor to anything of the root.
     """
-    build_here(file)
+    job_here("build", file)
     root = tmp_path / "cluster"
     ended = head.run("echolens", "build", file, f"root={root}", "--address", head.address)
 

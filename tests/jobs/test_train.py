@@ -87,23 +87,6 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     assert "there is no translator 'nothing'; the dataset has: wit_cc-identity" in refused.stderr
 
 
-@pytest.mark.slow
-def test_what_is_trained_again_is_named(built, tmp_path):
-    """A translator that takes another's place says whose; a baseline does not."""
-    there = tmp_path / "data"
-    shutil.copytree(built.root, there)
-    with_epochs = ("train", there, *SMALL, "--preset", "shipped", "--only", "mix", "--set", "main")
-    first = echolens(*with_epochs, "fit.epochs=1").stderr
-    again = echolens(*with_epochs, "fit.epochs=2").stderr
-    refused = echolens("train", there, "--set", "other", check=False)
-
-    assert "train: mix of set main, 1 cell\n" in first
-    assert "took the place" not in first
-    assert 1 == again.count("took the place of one of")
-    assert "(set main, version 1)" in again
-    assert "has no set 'other'" in refused.stderr
-
-
 def test_a_second_training_of_a_root_waits_for_its_turn(root):
     """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
     before = training_files(root)
@@ -134,8 +117,29 @@ LONG = ("fit.epochs=8", "fit.select=last")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(root, one_ray_a_module):
-    return cosines(cards(root, *LONG))
+def first(built, tmp_path_factory, one_ray_a_module):
+    """A training that nothing disturbed: its root, and what it said."""
+    there = shutil.copytree(built.root, tmp_path_factory.mktemp("undisturbed") / "data")
+    return there, echolens("train", there, "--json", "--set", "main", *SMALL, *LONG)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(first):
+    return cosines({card["name"]: card for card in json.loads(first[1].stdout)})
+
+
+@pytest.mark.slow
+def test_what_is_trained_again_is_named(first):
+    """A translator that takes another's place says whose; a baseline does not."""
+    there, before = first
+    again = echolens("train", there, *SMALL, "fit.epochs=1").stderr
+    refused = echolens("train", there, "--set", "other", check=False)
+
+    assert "train: wit_cc of set main, 6 cells in one pass\n" in before.stderr
+    assert "took the place" not in before.stderr
+    assert 6 == again.count("took the place of one of")
+    assert "(set main, version 1)" in again
+    assert "has no set 'other'" in refused.stderr
 
 
 @pytest.mark.slow

@@ -12,8 +12,7 @@ from pipelines.index.stored import keys_of
 from pipelines.storage import Root
 from pipelines.translate.translated import TranslatedVectors
 from tests.commands import digest, echolens, status
-
-pytestmark = pytest.mark.usefixtures("one_ray")
+from tests.in_process import job_here
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +28,9 @@ def tables(root):
 def test_all_pictures_of_a_version_are_translated(root):
     """One table a shard, found again; the dataset itself stays as it is, and readers see no duplicates."""
     before = digest(root)
-    made = json.loads(echolens("translate", root, "toy", "--json").stdout)
+    made = json.loads(job_here("translate", root, "toy", "--json").stdout)
     first = tables(root)
-    again = json.loads(echolens("translate", root, "toy", "--json").stdout)
+    again = json.loads(job_here("translate", root, "toy", "--json").stdout)
 
     assert made == again
     assert first == tables(root)
@@ -49,6 +48,7 @@ def test_all_pictures_of_a_version_are_translated(root):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_killed_translation_goes_on(root):
     """With a table and what says that all is there taken away, the same bytes come back."""
     echolens("translate", root, "toy", check=False)
@@ -63,11 +63,11 @@ def test_a_killed_translation_goes_on(root):
 
 def test_vectors_go_to_numpy(root, tmp_path):
     """Row by row the key and its vector; a folder that is there is left alone."""
-    echolens("translate", root, "toy", "--npy", tmp_path / "out")
+    job_here("translate", root, "toy", "--npy", tmp_path / "out")
     keys, vectors = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("keys", "vectors"))
     there = Root.at(str(root))
     blocks = [*TranslatedVectors.open(there, "toy", versions.read(there)).blocks()]
-    refused = echolens("translate", root, "toy", "--npy", tmp_path / "out", check=False)
+    refused = job_here("translate", root, "toy", "--npy", tmp_path / "out", check=False)
 
     assert (len(keys), np.float16) == (len(vectors), vectors.dtype)
     np.testing.assert_array_equal(np.concatenate([one for one, _ in blocks]), keys)
@@ -77,7 +77,7 @@ def test_vectors_go_to_numpy(root, tmp_path):
 
 def test_a_shard_that_goes_takes_its_translation_along(root):
     """Vectors of media that are purged are traces of them; those of shards that stay are no waste."""
-    echolens("translate", root, "toy")
+    job_here("translate", root, "toy")
     there = Root.at(str(root))
     version = versions.read(there)
     shard = next(shard for shard in versions.shards(there, version) if shard.kind == "image")
@@ -99,7 +99,7 @@ def test_a_shard_that_goes_takes_its_translation_along(root):
 def test_what_cannot_be_translated_is_one_sentence(root, arguments, sentence):
     """And nothing is written."""
     before = tables(root)
-    refused = echolens("translate", root, *arguments, check=False)
+    refused = job_here("translate", root, *arguments, check=False)
 
     assert 1 == refused.returncode
     assert sentence in refused.stderr

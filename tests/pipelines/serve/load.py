@@ -8,6 +8,7 @@ the latencies in milliseconds.
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,7 @@ class Load:
         """Return what came of it."""
         self.began = time.perf_counter()
         self.ends = self.began + self.plan["seconds"]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
         await asyncio.gather(*(self.client(number) for number in range(self.plan["clients"])))
         took_s = time.perf_counter() - self.began
         return {
@@ -86,6 +88,10 @@ class Load:
             "seconds": took_s,
             "ms": sorted(round(each, 3) for each in self.ms),
         }
+
+    def end(self):
+        """Ask nothing more."""
+        self.ends = 0.0
 
     async def client(self, number):
         """Ask until the time is over."""
@@ -129,7 +135,7 @@ class Load:
 
 
 def load(url, bodies, *, path="/v1/lookup", clients=1, seconds=5.0, rate=0, keys=None, retries=0):
-    """Start a load; what is returned gives what came of it when called."""
+    """Start a load; what is returned gives what came of it when called, and may end it before its time."""
     host, _, port = url.removeprefix("http://").partition(":")
     folder = tempfile.TemporaryDirectory()
     plan = {"host": host, "port": int(port), "path": path, "clients": clients, "seconds": seconds}
@@ -144,7 +150,9 @@ def load(url, bodies, *, path="/v1/lookup", clients=1, seconds=5.0, rate=0, keys
     running.stdin.write(json.dumps(plan))
     running.stdin.close()
 
-    def told():
+    def told(stop=False):
+        if stop:
+            running.terminate()
         out = running.stdout.read()
         running.wait()
         folder.cleanup()

@@ -1,7 +1,5 @@
 """The page as `echolens serve` brings it: its own deployment, which asks the searching one by its handle."""
 
-import time
-
 import httpx
 import pytest
 
@@ -63,12 +61,11 @@ def test_sounds_of_a_served_dataset(browser, root_with_translator, audible, buil
 
         with opened(browser, running.url) as page:
             begun(page)
-            waited_s = []
             for _ in range(20):
-                began = time.perf_counter()
                 asked = {"text": "the sound of a bell", "k": 1}
-                assert 200 == httpx.post(f"{running.url}/v1/lookup", json=asked).status_code
-                waited_s.append(time.perf_counter() - began)
+                assert 200 == httpx.post(f"{running.url}/v1/lookup", json=asked, timeout=60).status_code
+            # All were answered before the sound was made.
+            assert bar(page, 5) < 1000
             page.get_by_role("button", name="Stop").click()
             page.get_by_text("Stopped.").wait_for()
             # The line is empty again, or this one would wait for a thousand steps.
@@ -79,5 +76,4 @@ def test_sounds_of_a_served_dataset(browser, root_with_translator, audible, buil
             page.locator("#sound-made audio").wait_for()
             name, wave_T, rate_hz = downloaded(page)
 
-    assert max(waited_s) < 2
     assert ("a-0.flac", 5.0) == (name, len(wave_T) / rate_hz)
