@@ -24,10 +24,9 @@ PORT = free_port()
 
 
 def often(*points: str, of: dict[str, str]) -> list:
-    """Return the points as parameters: the named ones for every run, the others for `make kills`."""
-    return [
-        pytest.param(point, marks=pytest.mark.slow if point in points else pytest.mark.kills) for point in of
-    ]
+    """Return the points as parameters, all of them for `make kills` and the named ones for every run."""
+    slow = [pytest.mark.slow, pytest.mark.kills]
+    return [pytest.param(point, marks=slow if point in points else pytest.mark.kills) for point in of]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,8 @@ def calm(world, tmp_path_factory) -> tuple[Path, dict[str, str], int]:
 
 
 @pytest.mark.parametrize(
-    "committed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.kills)]
+    "committed",
+    [pytest.param(0, marks=[pytest.mark.slow, pytest.mark.kills]), pytest.param(2, marks=pytest.mark.kills)],
 )
 def test_a_killed_worker_is_started_again(world, calm, tmp_path, committed):
     """Whether it dies at its first shard or later, the build ends well and with the same digest."""

@@ -70,6 +70,7 @@ def test_a_wrong_preset_is_one_sentence(overrides, said):
         preset("seed18", overrides)
 
 
+@pytest.mark.slow
 def test_pictures_find_words_of_sounds_through_a_translator(root):
     """Six cells and six baselines, measured beside each other; the best crosses from CLIP to CLAP."""
     trained = cards(root, "fit.epochs=6")

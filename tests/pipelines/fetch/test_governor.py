@@ -139,6 +139,7 @@ def test_the_limit_holds_through_a_restart_of_the_governor(asker):
     assert began_s >= LEASE_S
 
 
+@pytest.mark.slow
 def test_every_worker_hears_of_a_hold(asker):
     """Retry-After that one worker heard keeps the requests of all away, also of hosts without a limit."""
     first, second = (asker(Fetch(timeout_s=60)) for _ in range(2))

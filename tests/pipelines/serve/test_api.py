@@ -14,6 +14,8 @@ from PIL import Image
 from schemas.about import About
 from schemas.query import Answer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def client(served):

@@ -13,6 +13,8 @@ from tests.pipelines.serve.load import load
 
 LASTS_S = 6
 
+pytestmark = pytest.mark.slow
+
 
 def publish_without(root, key):
     """Publish the next version: the same, but for one row that is gone."""

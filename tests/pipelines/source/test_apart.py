@@ -58,7 +58,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("victim", ["driver", pytest.param("worker", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_killed_and_begun_again(written, tmp_path, victim, cc, bytes_of):
     """However a plan is killed half-way, the next one ends in the bytes of an undisturbed one."""
     path, script = written("c.gz", cc(20_000)), written("plan.py", SCRIPT)

@@ -8,6 +8,7 @@ from tests.pipelines.serve.page.sounds import bar, downloaded, make
 from tests.pipelines.serve.running import serve
 
 
+@pytest.mark.slow
 def test_the_page_of_a_served_dataset(browser, built, served):
     """Words, a dropped picture, more like this and a bad file go the whole way, to the replica and back."""
     key, data = member(built, "jpg", 5)
