@@ -110,8 +110,32 @@ def test_same_rows_give_same_bytes(root):
         shard = Shard(0, "image", "web", ROWS)
         commit_media(root, shard, fetched(root, shard), started=0.0)
         digests.append((root.sha256("media/00000.tar"), root.sha256("media/00000.parquet")))
+    with tarfile.open(fileobj=io.BytesIO(root.read("media/00000.tar"))) as tar:
+        times_s = {member.mtime for member in tar}
 
     assert digests[0] == digests[1]
+    assert {0} == times_s
+
+
+@pytest.mark.parametrize("blocked", ["media/00000.tar", "media/00000.parquet"])
+def test_the_marker_of_media_is_the_last_to_come(root, tmp_path, blocked):
+    """Where tar or table cannot be written, nothing says that the shard is there."""
+    (tmp_path / blocked).mkdir(parents=True)
+    shard = Shard(0, "image", "web", ROWS)
+    with pytest.raises(StorageError):
+        commit_media(root, shard, fetched(root, shard), started=0.0)
+
+    assert not root.exists(media_marker(shard))
+
+
+def test_the_table_of_vectors_is_the_last_to_come(root, tmp_path):
+    """It is the marker: without the tar it is not there."""
+    (tmp_path / "vectors/main/00000.tar").mkdir(parents=True)
+    shard = Shard(0, "image", "web", ROWS)
+    with pytest.raises(StorageError):
+        commit_vectors(root, "main", shard, dict.fromkeys(COLUMNS_OF["image"], SPACE), [])
+
+    assert not root.exists(vectors_marker("main", shard))
 
 
 def test_every_sample_of_a_tar_has_the_same_members(root):

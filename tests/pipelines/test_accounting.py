@@ -1,0 +1,32 @@
+"""What a root is counted and told apart by."""
+
+import pytest
+
+from pipelines.accounting import digest
+from pipelines.storage import Root
+
+NAMES = (
+    "candidates/00000.parquet",
+    "media/00000.parquet",
+    "media/00000.tar",
+    "vectors/main/00000.parquet",
+    "vectors/main/00000.tar",
+    "vectors/other/00000.parquet",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_digest_is_of_every_file(tmp_path, name):
+    """Other bytes, another name or a file fewer of candidates, media or any set: another digest."""
+    root = Root.at(str(tmp_path))
+    for each in NAMES:
+        root.write(each, b"one")
+    digests = {digest(root, ["main", "other"])}
+    root.write(name, b"two")
+    digests.add(digest(root, ["main", "other"]))
+    root.remove(name)
+    digests.add(digest(root, ["main", "other"]))
+    root.write(name.replace("00000", "00001"), b"one")
+    digests.add(digest(root, ["main", "other"]))
+
+    assert 4 == len(digests)
