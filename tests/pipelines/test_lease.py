@@ -168,3 +168,24 @@ def test_it_says_what_it_is(root):
 
     assert {"host", "pid", "job", "since", "boot"} <= written.keys()
     assert uuid.UUID(written["token"])
+
+
+def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(root):
+    """A job in another container of this boot has a process id that means nothing here."""
+    root.write(lease.FILE, replace(Holder.here("build"), namespace="another", pid=2**22 - 1).written())
+    with pytest.raises(Held):
+        take(root, "refresh")
+
+
+def test_a_process_of_another_user_is_alive(root, monkeypatch):
+    """That it may not be asked does not mean that it is gone."""
+    parent = os.getppid()
+    started = lease._state(parent)[1]
+    root.write(lease.FILE, replace(Holder.here("build"), pid=parent, started=started).written())
+
+    def kill(pid, signal):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", kill)
+    with pytest.raises(Held):
+        take(root, "refresh")

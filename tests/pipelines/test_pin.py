@@ -4,6 +4,7 @@ from pipelines import pin
 from pipelines.errors import ConfigError
 from pipelines.storage import Root
 from schemas.dataset import Dataset
+from tests.by_hand import space
 
 
 @pytest.fixture
@@ -36,3 +37,17 @@ def test_every_set_keeps_its_encoders(dataset):
     assert other == pin.in_set(root, other, "other") == pin.in_set(root, other, None)
     with pytest.raises(ConfigError, match=r"no set 'third' \(it has: main, other\)"):
         pin.in_set(root, main, "third")
+
+
+def test_a_set_stays_in_its_spaces(dataset):
+    """Other weights of the same family are refused for a set that has vectors, and taken for another set."""
+    one = dataset("main")
+    root = Root.at(one.root)
+    spaces = {family: space(family) for family in ("clip", "clap")}
+    other = spaces | {"clip": space("clip").model_copy(update={"weights_sha256": "1" * 64})}
+    pin.pin(root, one, spaces)
+    pin.check_spaces(root, one, spaces)
+    pin.check_spaces(root, dataset("other"), other)
+
+    with pytest.raises(ConfigError, match=r"set 'main' of .* holds clip vectors of .* was asked for"):
+        pin.check_spaces(root, one, other)
