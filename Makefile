@@ -34,7 +34,7 @@ demo: setup ## build, search and report the miniature world in ./demo
 test: setup ## the tests that every change must pass, under 8 minutes on two cores
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not bench and not kills" --durations 20
 
-test-slow: setup ## the long tests, under 30 minutes on two cores
+test-slow: setup ## the long tests, about half an hour on two cores
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "slow and not bench" --timeout 1800 --durations 20
 
 kills: setup ## 30 random kills of workers, 30 of anything, and one at every point of a job: an hour or more

@@ -58,7 +58,7 @@ def peak_of_driver(file: Path) -> float:
 @pytest.mark.parametrize(
     ("rows", "most_mib"),
     [
-        pytest.param(20_000, 10, marks=pytest.mark.slow),
+        pytest.param(40_000, 20, marks=pytest.mark.slow),
         pytest.param(100_000, 50, marks=pytest.mark.bench),
     ],
 )
