@@ -14,14 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.train import pocket_unet, pocket_vae, pocket_vocoder
 from pipelines.train.pocket_audioldm_part import AudioLdmSizes, Recipe
 from pipelines.train.pocket_audioldm_scores import clap_folder, evaluate
 from pipelines.train.pocket_audioldm_sounds import Sounds
+from pipelines.train.pocket_unet import SCHEDULER, train_unet
+from pipelines.train.pocket_unet import STEPS as UNET_STEPS
+from pipelines.train.pocket_vae import STEPS as VAE_STEPS
+from pipelines.train.pocket_vae import train_vae
+from pipelines.train.pocket_vocoder import STEPS as VOCODER_STEPS
+from pipelines.train.pocket_vocoder import train_vocoder
 
 __all__ = ["STEPS", "evaluate", "train"]
 
-STEPS = pocket_unet.STEPS
+STEPS = UNET_STEPS
 FULL = AudioLdmSizes()
 _CARD = """---
 license: apache-2.0
@@ -73,9 +78,9 @@ def train(
     shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
     recipe = Recipe(folder, seed, _steps(steps), sizes, shown)
     sounds = Sounds(folder / f"sounds-{seed}", seed, clap, sizes)
-    vae = pocket_vae.train_vae(sounds, recipe)
-    vocoder = pocket_vocoder.train_vocoder(sounds, recipe)
-    unet = pocket_unet.train_unet(sounds, vae, recipe)
+    vae = train_vae(sounds, recipe)
+    vocoder = train_vocoder(sounds, recipe)
+    unet = train_unet(sounds, vae, recipe)
     made = folder / "made"
     write(made, clap, vae=vae, vocoder=vocoder, unet=unet)
     (made / "README.md").write_text(_CARD.format(seed=seed, **recipe.steps))
@@ -92,8 +97,8 @@ def train(
 
 def _steps(unet: int) -> dict[str, int]:
     """Return the steps of each part, in the proportion of the shipped weights."""
-    share = unet / pocket_unet.STEPS
-    parts = {"vae": pocket_vae.STEPS, "vocoder": pocket_vocoder.STEPS, "unet": pocket_unet.STEPS}
+    share = unet / UNET_STEPS
+    parts = {"vae": VAE_STEPS, "vocoder": VOCODER_STEPS, "unet": UNET_STEPS}
     return {part: max(1, round(share * steps)) for part, steps in parts.items()}
 
 
@@ -120,7 +125,7 @@ def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> Non
             text_encoder=text,
             tokenizer=AutoTokenizer.from_pretrained(clap, local_files_only=True),
             unet=unet.cpu().half(),
-            scheduler=of.DDIMScheduler(**pocket_unet.SCHEDULER),
+            scheduler=of.DDIMScheduler(**SCHEDULER),
             vocoder=vocoder.cpu().half(),
         )
         pipeline.save_pretrained(folder)

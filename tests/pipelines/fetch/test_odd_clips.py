@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.fetch import cutting
+from pipelines.fetch.cutting import ffmpeg_binary
 from pipelines.fetch.stages import FetchClips
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
@@ -19,7 +19,7 @@ HOURS = 10
 
 
 def ffmpeg(*arguments):
-    subprocess.run([cutting.ffmpeg_binary(), "-v", "error", "-y", *arguments], check=True)
+    subprocess.run([ffmpeg_binary(), "-v", "error", "-y", *arguments], check=True)
 
 
 def clicking(seconds, rate_hz=48_000, hiss=0.001):
