@@ -20,8 +20,8 @@ from schemas.candidate import key_of, place_of
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.apart import Report
     from pipelines.clean import Waste
+    from pipelines.compute.child_process import Report
     from pipelines.purge import Purge
 
 KEEP = 3
@@ -56,8 +56,8 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
         yes: whether to do it; else nothing is written.
     """
     from pipelines import lease, versions
-    from pipelines.apart import apart
     from pipelines.clean import kept_versions, remove, traces, waste
+    from pipelines.compute.child_process import apart
     from pipelines.purge import find, put_in_place, write_again
 
     root = Root.at(dataset.root)

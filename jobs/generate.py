@@ -57,7 +57,7 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
         SpaceError: the vectors are not of the generator's own CLAP.
     """
     from pipelines import lease, versions
-    from pipelines.apart import apart
+    from pipelines.compute.child_process import apart
     from pipelines.generate.made import card_of, finish, pin, pinned
     from pipelines.generate.order import route_of
     from pipelines.generate.step import GenerateStep, folder_of
@@ -115,7 +115,7 @@ def _judge(
     Raises:
         SpaceError: vectors would be given to a generator of another CLAP, or candidates cannot be scored.
     """
-    from pipelines.apart import apart
+    from pipelines.compute.child_process import apart
     from pipelines.generate.gate import gated
 
     pinned = spaces_of(Root.at(dataset.root), dataset.encode.set)

@@ -21,7 +21,7 @@ def score(
         classes: words; a sound is of the class that its row's label, or else its caption alone, names.
         second: the folder of another CLAP, for the CLAP score.
     """
-    from pipelines.apart import apart
+    from pipelines.compute.child_process import apart
     from pipelines.generate.listening import listened
 
     root = Root.at(dataset.root)

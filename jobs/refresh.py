@@ -24,7 +24,7 @@ from schemas.dataset import RETRY_DAYS, Dataset
 from schemas.outcome import REASONS
 
 if TYPE_CHECKING:
-    from pipelines.apart import Report
+    from pipelines.compute.child_process import Report
     from pipelines.lease import Lease
     from pipelines.refresh import Asked, Changes
     from schemas.version import Version
@@ -84,7 +84,7 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
 def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Version:
     """Do what was planned, and publish it. Without shards there is nothing for Ray to do."""
     from pipelines import pin
-    from pipelines.apart import apart
+    from pipelines.compute.child_process import apart
 
     if not changes.shards:
         pin.pin(root, dataset)

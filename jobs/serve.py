@@ -128,7 +128,7 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
 
 def _generator(name: str, dataset: Dataset) -> Chosen:
     """Return a generator; what else decides its sounds is as the dataset's file has it, where it names it."""
-    from pipelines.apart import apart
+    from pipelines.compute.child_process import apart
 
     there = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
     # A page makes one sound at a time.

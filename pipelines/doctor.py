@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import machine
-from pipelines.apart import Report, apart
+from pipelines.compute.child_process import Report, apart
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.machine import Finding, size
 from pipelines.storage import Root

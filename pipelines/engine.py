@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pipelines import clock, cores, logs
+from pipelines import logs
+from pipelines.compute import cpu, timing
 from pipelines.errors import ConfigError, EcholensError, StopJob
 from pipelines.fetch.governor import Traffic, count_rows, watched
 from pipelines.fetch.pools import pools
@@ -248,7 +249,7 @@ class _Actor:
     """A Ray Data worker: takes rows that are shards and gives them back with what became of them."""
 
     def __init__(self, step: Step, threads: int) -> None:
-        cores.give(threads)
+        cpu.give(threads)
         self.runner = Runner(step)
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
@@ -265,7 +266,7 @@ class _Actor:
                 outcomes = self.runner.step.outcomes(shard)
                 count_rows(self.runner.step.name, outcomes)
                 row["outcomes"] = json.dumps(outcomes)
-                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(clock.take()))
+                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(timing.take()))
         return {name: [value] for name, value in row.items()}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import plans
-from pipelines.apart import Report, apart
+from pipelines.compute.child_process import Report, apart
 from pipelines.fetch.limits import limits_of
 from pipelines.refresh_links import Links, recheck
 from pipelines.refresh_state import keys_a_shard, parquet, read_dataset

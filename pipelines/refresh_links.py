@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.apart import Report
+from pipelines.compute.child_process import Report
 from schemas.dataset import Dataset
 from schemas.outcome import Outcome
 from schemas.version import MISSING

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.logs import ShardLog, kept
 from pipelines.shards import Shard
 from pipelines.stage import Batch, Stage, Work
@@ -115,7 +115,7 @@ class Runner:
     def _opened(self, stage: Stage) -> Work:
         with self._lock:
             if stage not in self._open:
-                with clock.spent("open"):
+                with timing.spent("open"):
                     self._open[stage] = stage.open()
                 # Libraries stay, and a collection need not look at their 130,000 objects and more again.
                 gc.freeze()

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import clock, foreign
+from pipelines import foreign
+from pipelines.compute import timing
 from pipelines.shards import (
     CANDIDATE_COLUMNS,
     Shard,
@@ -71,7 +72,7 @@ class MediaStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
         """Write tar and table, then the marker."""
         for batch in batches:
-            with clock.spent("write"):
+            with timing.spent("write"):
                 commit_media(self.root, shard, batch, started)
 
     def outcomes(self, shard: Shard) -> Counter[str]:
@@ -117,7 +118,7 @@ class VectorStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write tar and table; the table is the marker."""
         made = list(batches)
-        with clock.spent("write"):
+        with timing.spent("write"):
             commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
 
     def outcomes(self, shard: Shard) -> Counter[str]:
@@ -136,7 +137,7 @@ class VectorStep:
 
 def _timed(batches: Iterator[Batch]) -> Iterator[Batch]:
     while True:
-        with clock.spent("read"):
+        with timing.spent("read"):
             batch = next(batches, None)
         if batch is None:
             return

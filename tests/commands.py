@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.job import run
-from pipelines import apart
+from pipelines.compute import child_process
 
 # Before anything imports them: no telemetry, no hub.
 os.environ |= {"NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
@@ -38,7 +38,7 @@ def echolens(verb: str, *arguments: object, check: bool = True) -> subprocess.Co
     job = importlib.import_module(f"jobs.{verb}")
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with redirect_stdout(out), redirect_stderr(err), apart.inside():
+    with redirect_stdout(out), redirect_stderr(err), child_process.inside():
         try:
             run(job.main, [str(argument) for argument in arguments])
         except SystemExit as ended:

@@ -14,7 +14,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from jobs.demo import write_dataset
-from pipelines import clock, engine
+from pipelines import engine
+from pipelines.compute import timing
 from pipelines.fetch.governor import Traffic
 from pipelines.runner import Runner
 from tests.commands import SEED, Built, echolens
@@ -45,7 +46,7 @@ class SessionHere(engine.Session):
         runner = Runner(flow.then)
         for shard in (shard for lane in left for shard in lane):
             runner.run(shard, place)
-            on_done(engine.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(clock.take()))))
+            on_done(engine.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.take()))))
 
     def once(self, work: Callable[[], engine.T]) -> engine.T:
         """See `Session`."""

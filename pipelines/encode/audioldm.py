@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.compute.device import dtype_of
 from pipelines.encode import laion_clap
-from pipelines.encode.device import dtype_of
 from pipelines.encode.encoder import Tower, Towers
 from pipelines.encode.laion_clap import LaionClap
 from pipelines.encode.licences import say_licence

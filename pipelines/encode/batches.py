@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines import clock
-from pipelines.encode.device import lanes, out_of_memory, settle
+from pipelines.compute import timing
+from pipelines.compute.device import lanes, out_of_memory, settle
 from pipelines.encode.encoder import EncoderSpec, Tower, filled_up
 from schemas.vectors import Modality
 
@@ -119,7 +119,7 @@ class Batches:
                 _log.warning("no memory on the GPU for batches of %d: going on with %d", rows, rows // 2)
 
     def _raw(self, batch: np.ndarray, rows: int) -> np.ndarray:
-        with clock.spent("encode"):
+        with timing.spent("encode"):
             parts = [batch[start : start + rows] for start in range(0, len(batch), rows)]
             return np.concatenate([self._tower.forward(filled_up(part, rows))[: len(part)] for part in parts])
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines import clock
+from pipelines.compute import timing
+from pipelines.compute.device import decoders
 from pipelines.encode.batches import Batches
-from pipelines.encode.device import decoders
 from pipelines.encode.encoder import Specs, Towers, Unusable, pooled
 from pipelines.stage import Batch, Stage, Work, rows
 from schemas.dataset import Segment
@@ -123,7 +123,7 @@ class _Work:
 
     def _read(self, batch: Batch, row: int) -> _Clip | Outcome:
         try:
-            with clock.spent("decode"):
+            with timing.spent("decode"):
                 starts_s, segments = self._segments(batch["flac"][row])
                 frames = [] if batch["width"][row] is None else [batch[name][row] for name in FRAMES]
                 return self._prepared(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines import clock
+from pipelines.compute import timing
+from pipelines.compute.device import decoders
 from pipelines.encode.batches import Batches, Place, batches_of
-from pipelines.encode.device import decoders
 from pipelines.encode.encoder import Specs, Tower, Unusable, pooled
 from pipelines.encode.once import shared
 from pipelines.stage import Batch, rows
@@ -152,7 +152,7 @@ class _Decoding:
         return [self.threads.submit(self._decoded, batch, start) for start in starts]
 
     def _decoded(self, batch: Batch, start: int) -> list[_Row]:
-        with clock.spent("decode"):
+        with timing.spent("decode"):
             made = []
             for row in range(start, min(start + _AT_ONCE, rows(batch))):
                 with shared():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.encode.device import device, dtype_of, moved
+from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.pretrained import check_commit
 from pipelines.encode.tokens import Texts, Tokens

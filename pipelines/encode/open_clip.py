@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.encode.device import device, moved
+from pipelines.compute.device import device, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.pictures import picture
 from pipelines.encode.weights import fingerprint, first_line, loading, missing

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines.encode.device import device, dtype_of
+from pipelines.compute.device import device, dtype_of
 from pipelines.encode.encoder import Towers
 from pipelines.encode.tokens import Tokens
 from pipelines.encode.weights import fingerprint, first_line, loading, missing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from pipelines.apart import Report, apart
+from pipelines.compute.child_process import Report, apart
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders import loader_of
 from pipelines.encode.probe import fp32_cosine

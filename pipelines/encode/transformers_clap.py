@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.encode.device import device, dtype_of, moved
+from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.pretrained import OfTransformers
 from pipelines.encode.spectrogram import features

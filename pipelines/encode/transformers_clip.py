@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.encode.device import dtype_of, moved
+from pipelines.compute.device import dtype_of, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.pictures import picture
 from pipelines.encode.pretrained import OfTransformers

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.fetch import cutting, files
 from pipelines.fetch.picture import Pictures
 from pipelines.fetch.threads import MediaThreads
@@ -75,7 +75,7 @@ class ClipReader:
 
     def cut(self, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
         """Return the clips that rows cut out of a file."""
-        with clock.spent("decode"):
+        with timing.spent("decode"):
             if is_cut_file(path):
                 return [Media(outcome("invalid", "truncated"))] * len(wanted)
             try:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.fetch import files
 from pipelines.fetch.resizing import resizer
 from pipelines.fetch.threads import MediaThreads
@@ -56,7 +56,7 @@ class PictureReader:
         return [media] * len(wanted)
 
     def _from_web(self, body: IO[bytes], content_type: str) -> Media:
-        with clock.spent("decode"):
+        with timing.spent("decode"):
             body.seek(0)
             return self._pictures.stored(body.read(), content_type)
 
@@ -78,7 +78,7 @@ class PictureReader:
     def _made(self, place: files.Place, read: tuple[bytes, bytes | None] | Outcome) -> Media:
         if isinstance(read, Outcome):
             return Media(read)
-        with clock.spent("decode"):
+        with timing.spent("decode"):
             data, record = read
             if is_stored(place.member):
                 return self._pictures.copied(data, record)

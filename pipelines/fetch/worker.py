@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from yarl import URL
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.fetch.governor import permits_of
 from pipelines.fetch.names import LOOKUP_THREADS, check_resolver
 from pipelines.fetch.slots import Slots
@@ -134,7 +134,7 @@ class Worker:
                 wanted[row] = _wanted(batch, row)
                 rows.setdefault((wanted[row].url, wanted[row].local), []).append(row)
         shared = [[wanted[row] for row in same] for same in rows.values()]
-        with clock.spent("fetch"):
+        with timing.spent("fetch"):
             media = self._background.run(self._all(shared))
         check_resolver(
             (host, each[0].outcome)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.compute.device import device, dtype_of
 from pipelines.encode.audioldm import audioldm_folder, text_tower
-from pipelines.encode.device import device, dtype_of
 from pipelines.encode.encoder import Tower, encode
 from pipelines.encode.weights import loading
 from pipelines.errors import ConfigError

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines import cores
-from pipelines.encode.device import device
+from pipelines.compute import cpu
+from pipelines.compute.device import device
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
 from pipelines.generate.choice import Chosen
 from pipelines.generate.generator import Generator, Progress, Settings
@@ -207,7 +207,7 @@ def in_lanes(  # noqa: PLR0913, PLR0917
 
 def lanes() -> int:
     """Return how many batches are made at a time: two shards are at work in a process; a GPU takes one."""
-    return 1 if device().type == "cuda" else -(-cores.here() // 2)
+    return 1 if device().type == "cuda" else -(-cpu.here() // 2)
 
 
 def on_one_core() -> None:

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.choice import Chosen
 from pipelines.generate.making import Make, OnOneCore, lanes
@@ -111,7 +111,7 @@ class GenerateStep:
         tables: list[pa.Table] = []
         with self.root.writing(f"{self.folder}/{shard.name}.tar") as path:
             write_tar(path, self._members(batches, tables))
-        with clock.spent("write"):
+        with timing.spent("write"):
             table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
             self.root.write_table(self.marker(shard), table)
 

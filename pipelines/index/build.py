@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines import cores
+from pipelines.compute import cpu
 from pipelines.conditional import TEMPORARY
 from pipelines.errors import ConfigError, StorageError
 from pipelines.index.factory import Setting, choose
@@ -123,7 +123,7 @@ def all_cores() -> Iterator[None]:
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(cores.here())
+    faiss.omp_set_num_threads(cpu.here())
     try:
         yield
     finally:

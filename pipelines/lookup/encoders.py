@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.encode.device import decoders
+from pipelines.compute.device import decoders
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
 from pipelines.encode.gate import CAPTIONS, admitted
 from pipelines.encode.resolve import resolve_family

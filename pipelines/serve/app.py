@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import serve
 
-from pipelines import cores
+from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StopJob
 from pipelines.serve.settings import Settings
 from schemas.dataset import Dataset
@@ -65,7 +65,7 @@ class Service:
         from pipelines.serve.door import Door
         from pipelines.serve.search import Search
 
-        cores.give(threads)
+        cpu.give(threads)
         self._search = await asyncio.to_thread(Search, dataset, settings, folder)
         self._search.watch()
         self._door = Door(settings)
@@ -112,7 +112,7 @@ class Sounds:
 
         assert settings.generator is not None
         # A sound has one core, so that its last bits do not depend on how many there are.
-        cores.give(1)
+        cpu.give(1)
         encoded = Handled(serve.get_app_handle(NAME)).vector
         waiting = settings.limits.sounds_waiting
         self._maker = SoundMaker(dataset, settings.generator, settings.steps, waiting, encoded)

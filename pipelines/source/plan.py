@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.apart import Report, apart
+from pipelines.compute.child_process import Report, apart
 from pipelines.fetch.limits import limits_of
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count, count_hosts

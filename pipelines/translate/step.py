@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import clock
+from pipelines.compute import timing
 from pipelines.errors import SpaceError, StorageError
 from pipelines.shards import Shard, vector_array, vectors_marker, with_tables
 from pipelines.stage import Batch, Stage, Work
@@ -145,7 +145,7 @@ class TranslateStep:
             SpaceError: the vectors are not in the translator's space.
             StorageError: the shard is missing.
         """
-        with clock.spent("read"), self._checked(shard) as file:
+        with timing.spent("read"), self._checked(shard) as file:
             table = file.read(columns=[*_OF_ROW, self.source])
         for start in range(0, table.num_rows, _BATCH_ROWS):
             part = table.slice(start, _BATCH_ROWS).combine_chunks()
@@ -190,7 +190,7 @@ class TranslateStep:
             )
             for batch in batches
         ]
-        with clock.spent("write"):
+        with timing.spent("write"):
             self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
 
     def outcomes(self, shard: Shard) -> Counter[str]:

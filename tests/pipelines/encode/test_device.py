@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pipelines.encode.device import Lanes, decoders
+from pipelines.compute.device import Lanes, decoders
 
 
 @pytest.fixture

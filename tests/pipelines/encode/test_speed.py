@@ -16,9 +16,9 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import clock
-from pipelines.cores import here
-from pipelines.encode.device import decoders, lanes
+from pipelines.compute import timing
+from pipelines.compute.cpu import here
+from pipelines.compute.device import decoders, lanes
 from pipelines.encode.encode import Prepare
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.pocket import pocket_clap, pocket_clip
@@ -145,10 +145,10 @@ def measured(root, shards, kind, specs, name: str) -> float:
     warm = vector_step(root, kind, specs, f"{name}-warm")
     encoded(warm, shards[:1])
     before = ceiling(warm, kind, specs, shards)
-    clock.take()
+    timing.take()
     with timed() as whole:
         encoded(vector_step(root, kind, specs, name), shards)
-    spent = clock.take()
+    spent = timing.take()
     # The first shard alone, and side by side with the next: other neighbours in a batch, the same bits.
     alone, beside = (root.sha256(f"vectors/{of}/{shards[0].name}.parquet") for of in (f"{name}-warm", name))
     assert alone == beside
@@ -156,9 +156,7 @@ def measured(root, shards, kind, specs, name: str) -> float:
     nets, decoding = ((one + other) / 2 for one, other in zip(before, after, strict=True))
     count = sum(shard.rows for shard in shards)
     wall, of_cores = (nets + decoding) * count / [whole.wall, whole.cores]
-    profile = ", ".join(
-        f"{word} {seconds / here() / whole.wall:.0%}" for word, seconds in spent.items()
-    )
+    profile = ", ".join(f"{word} {seconds / here() / whole.wall:.0%}" for word, seconds in spent.items())
     print(
         f"\n{name}: {count / whole.wall:.1f} samples/s of at most {1 / (nets + decoding)[0]:.1f}: "
         f"{wall:.2f} on the wall, {of_cores:.2f} of the cores (others used {whole.others:.0%} of the "

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines import cores
+from pipelines.compute import cpu
 from pipelines.shards import Shard, commit_vectors
 from pipelines.storage import Root
 from schemas.candidate import key_of
@@ -34,7 +34,7 @@ def one_thread_of_faiss():
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cores, "here", lambda: 1)
+        patch.setattr(cpu, "here", lambda: 1)
         yield
     faiss.omp_set_num_threads(before)
 

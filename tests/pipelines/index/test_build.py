@@ -5,7 +5,7 @@ import faiss
 import numpy as np
 import pytest
 
-from pipelines import cores
+from pipelines.compute import cpu
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.index import build, factory
 from pipelines.index.build import build_index
@@ -258,7 +258,7 @@ def test_a_device_helps_to_train(stored, gone, drawn, monkeypatch):
 
 def test_all_cores_of_the_process_are_used(stored, gone, drawn, monkeypatch):
     """Ray gives a task's libraries one thread; an index is built with all, which are then given back."""
-    monkeypatch.setattr(cores, "here", lambda: 3)
+    monkeypatch.setattr(cpu, "here", lambda: 3)
     threads = []
     train = build.trained
     monkeypatch.setattr(

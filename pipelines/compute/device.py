@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pipelines import cores
+from pipelines.compute import cpu
 from schemas.space import Precision
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def lanes() -> Lanes:
     if _has_gpu():
         return Lanes(ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU)
     # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
-    return Lanes(decoders(), min(cores.here(), _MOST))
+    return Lanes(decoders(), min(cpu.here(), _MOST))
 
 
 def decoders(threads: int | None = None) -> ThreadPoolExecutor:
     """Return the threads of this process that decode, as many as it has cores if not told."""
-    return _decoders(threads or cores.here())
+    return _decoders(threads or cpu.here())
 
 
 @lru_cache

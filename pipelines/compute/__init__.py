@@ -1,0 +1,1 @@
+"""Processes, cores, timing and the device: what the nets and decoders run on."""
