@@ -19,13 +19,13 @@ from jobs.job import load, run
 from jobs.progress import ReadProgress, RowProgress
 from jobs.status import funnel, state
 from jobs.submit import add_address, submit
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.encode.encoder import Specs
-    from pipelines.lease import Lease
     from pipelines.steps import MediaStep, VectorStep
+    from pipelines.store.lease import Lease
     from pipelines.verify import Damage
     from schemas.version import Version
 
@@ -100,35 +100,35 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         dataset: what is wanted.
         verify: whether the bytes of all files are compared with what the version says, not only their sizes.
     """
-    from pipelines import lease, pin, versions
     from pipelines.fetch.checks import check_sources
     from pipelines.source.plan import make_plan
+    from pipelines.store import dataset_file, lease, versions
     from pipelines.verify import damages
 
     root = Root.at(dataset.root)
     root.check()
     check_sources(dataset)
-    pin.check(root, dataset)
+    dataset_file.check(root, dataset)
     version = versions.unchanged(root, dataset.encode.set)
     damaged = damages(root, [version], verify) if version else []
-    if version and not damaged and pin.is_same(root, dataset):
+    if version and not damaged and dataset_file.is_same(root, dataset):
         return version
-    pin.check_planned(root, dataset)
+    dataset_file.check_planned(root, dataset)
     specs = resolve(dataset, root)
     with lease.held(root, "build") as held:
         with ReadProgress() as reading:
             make_plan(dataset, root, reading.read)
-        pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+        dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
         return finish(dataset, root, specs, held, damaged)
 
 
 def resolve(dataset: Dataset, root: Root) -> Specs:
     """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
-    from pipelines import pin
     from pipelines.encode.resolve import resolve_apart
+    from pipelines.store import dataset_file
 
-    specs = resolve_apart(dataset.encode, pin.spaces_of(root, dataset.encode.set))
-    pin.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
+    specs = resolve_apart(dataset.encode, dataset_file.spaces_of(root, dataset.encode.set))
+    dataset_file.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
     return specs
 
 
@@ -150,8 +150,8 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         damaged: files of the current version that are made again.
         job: the verb, for progress.
     """
-    from pipelines import plans, versions
     from pipelines.engine import Done, Flow, Session, remaining
+    from pipelines.store import plans, versions
     from pipelines.verify import differ, set_aside
 
     again = set_aside(root, damaged)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobs.job import load, run
 from pipelines.errors import ConfigError, StorageError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import key_of, place_of
 from schemas.dataset import Dataset
 
@@ -36,8 +36,8 @@ def clean(root: Root, keep: int, yes: bool) -> list[Waste]:
         keep: how many versions of each set of vectors.
         yes: whether to do it.
     """
-    from pipelines import lease
     from pipelines.clean import kept_versions, remove, waste
+    from pipelines.store import lease
 
     if not yes:
         return waste(root, kept_versions(root, keep))
@@ -55,10 +55,10 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
         keys: of the samples.
         yes: whether to do it; else nothing is written.
     """
-    from pipelines import lease, versions
     from pipelines.clean import kept_versions, remove, traces, waste
     from pipelines.compute.child_process import apart
     from pipelines.purge import find, put_in_place, write_again
+    from pipelines.store import lease, versions
 
     root = Root.at(dataset.root)
     there = versions.numbers(root)
@@ -89,7 +89,7 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
 
 
 def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> None:
-    from pipelines import versions
+    from pipelines.store import versions
 
     versions.publish(root, dataset)
 

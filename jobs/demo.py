@@ -26,7 +26,7 @@ from jobs.lookup import current, shown
 from jobs.status import funnel, state
 from jobs.train import leaderboard, preset, train
 from pipelines.errors import ConfigError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.generated import Making
 from schemas.query import Query

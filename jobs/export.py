@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, get_args
 
 from jobs.job import load, run
 from jobs.progress import ReadProgress
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.vectors import Family
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 def export(dataset: Dataset, into: Path, family: Family) -> Exported:
     """Write the current version of a dataset's set of vectors and say what was written."""
-    from pipelines import versions
     from pipelines.clip_retrieval import Export
+    from pipelines.store import versions
 
     root = Root.at(dataset.root)
     asked = Export(root, dataset.shard_rows, versions.of_set(root, dataset.encode.set), family)

@@ -26,8 +26,8 @@ from jobs.outside import build_pictures, pictures_at, sound_files, sound_vectors
 from jobs.progress import RowProgress
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.pin import in_set, spaces_of
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set, spaces_of
+from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorOf
 from schemas.generated import Asked, GeneratedCard, Making, Wanted
 from schemas.vectors import COLUMNS
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipelines.generate.order import Order, Route
     from pipelines.generate.prompts import Prompt, Prompts
     from pipelines.generate.step import GenerateStep
-    from pipelines.shards import Shard
+    from pipelines.store.shards import Shard
     from schemas.version import Version
 
 
@@ -56,11 +56,11 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
         ConfigError: what is asked for cannot be, or the name stands for something else.
         SpaceError: the vectors are not of the generator's own CLAP.
     """
-    from pipelines import lease, versions
     from pipelines.compute.child_process import apart
     from pipelines.generate.made import card_of, finish, pin, pinned
     from pipelines.generate.order import route_of
     from pipelines.generate.step import GenerateStep, folder_of
+    from pipelines.store import lease, versions
 
     root = Root.at(dataset.root)
     version = versions.of_set(root, dataset.encode.set)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines import logs
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 # Set by Ray for the command that `ray job submit` starts.

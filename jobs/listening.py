@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.pin import spaces_of
-from pipelines.storage import Root
+from pipelines.store.dataset_file import spaces_of
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.generated import GeneratedCard, GeneratedScores
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.job import checked, load, run
 from pipelines.errors import ConfigError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.query import Hit, Query
 from schemas.vectors import COLUMNS
@@ -43,8 +43,8 @@ def shown(hits: Sequence[Hit]) -> str:
 
 def current(dataset: Dataset) -> Lookup:
     """Return the lookup of the current version of a dataset's set of vectors."""
-    from pipelines import versions
     from pipelines.lookup.search import Lookup
+    from pipelines.store import versions
 
     root = Root.at(dataset.root)
     return Lookup.open(root, dataset, versions.of_set(root, dataset.encode.set))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.build import build
 from pipelines.errors import ConfigError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset, Filter, Source
 from schemas.space import Space
 from schemas.version import Version
@@ -102,7 +102,7 @@ def build_pictures(dataset: Dataset, pictures: Pictures, clip: Space) -> tuple[D
         clip: the space that the vectors shall be in.
     """
     from pipelines.generate.step import pictures_folder
-    from pipelines.tars import write_tar
+    from pipelines.store.tar import write_tar
 
     root = Root.at(dataset.root)
     folder = pictures_folder(pictures.sha256)

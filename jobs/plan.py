@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobs.job import load, run
 from jobs.progress import ReadProgress
-from pipelines.storage import Root
+from pipelines.store.root import Root
 
 if TYPE_CHECKING:
     from schemas.dataset import Fetch

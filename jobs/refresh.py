@@ -19,14 +19,14 @@ from jobs.progress import ReadProgress
 from jobs.status import funnel, state
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset
 from schemas.outcome import REASONS
 
 if TYPE_CHECKING:
     from pipelines.compute.child_process import Report
-    from pipelines.lease import Lease
     from pipelines.refresh import Asked, Changes
+    from pipelines.store.lease import Lease
     from schemas.version import Version
 
 
@@ -39,26 +39,26 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
         dataset: what is wanted.
         asked: for this once.
     """
-    from pipelines import lease, pin, plans
     from pipelines.fetch.checks import check_sources
     from pipelines.refresh import plan_refresh
+    from pipelines.store import dataset_file, lease, plans
 
     root = Root.at(dataset.root)
     root.check()
     if not plans.folders(root):
         return build(dataset), None
     check_sources(dataset)
-    pin.check(root, dataset)
+    dataset_file.check(root, dataset)
     with lease.held(root, "refresh") as held:
         version = _whole(dataset, root, held)
-        same = pin.is_same(root, dataset)
+        same = dataset_file.is_same(root, dataset)
         if not same:
             resolve(dataset, root)
         with ReadProgress() as reading:
             changes = plan_refresh(dataset, root, version, asked, reading.read)
         if version and not (changes.any or asked.publish):
             if not same:
-                pin.pin(root, dataset)  # what it says from here on is for rows to come
+                dataset_file.pin(root, dataset)  # what it says from here on is for rows to come
             return version, changes
         held.check()
         return _through(dataset, root, held, changes), changes
@@ -66,7 +66,7 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
 
 def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
-    from pipelines import pin, versions
+    from pipelines.store import dataset_file, versions
     from pipelines.verify import damages
 
     version = versions.unchanged(root, dataset.encode.set)
@@ -74,7 +74,7 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     if version and not damaged:
         return version
     specs = resolve(dataset, root)
-    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     try:
         return finish(dataset, root, specs, held, damaged, "refresh")
     except versions.NothingArrived:
@@ -83,19 +83,19 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
 
 def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Version:
     """Do what was planned, and publish it. Without shards there is nothing for Ray to do."""
-    from pipelines import pin
     from pipelines.compute.child_process import apart
+    from pipelines.store import dataset_file
 
     if not changes.shards:
-        pin.pin(root, dataset)
+        dataset_file.pin(root, dataset)
         return apart(_publish, root, dataset)
     specs = resolve(dataset, root)
-    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     return finish(dataset, root, specs, held, job="refresh")
 
 
 def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> Version:
-    from pipelines import versions
+    from pipelines.store import versions
 
     return versions.publish(root, dataset)
 
@@ -147,8 +147,8 @@ def main(argv: Sequence[str]) -> None:
     add_address(parser)
     asked = parser.parse_intermixed_args(argv)
 
-    from pipelines import versions
     from pipelines.refresh import Asked
+    from pipelines.store import versions
 
     retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)
     overrides = [*asked.overrides, *(name for name in asked.retry if "=" in name)]

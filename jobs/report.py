@@ -17,8 +17,8 @@ from pathlib import Path
 
 from jobs.job import load, run
 from pipelines.errors import ConfigError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 

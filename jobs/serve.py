@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.job import checked, load, run
-from pipelines import versions
 from pipelines.engine import Session
 from pipelines.errors import ConfigError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorOf
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jobs.generate import generate
 from pipelines.errors import EcholensError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.generated import Making
 from schemas.translator_card import TranslatorCard

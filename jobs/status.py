@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.job import load, run
 from jobs.progress import ReadProgress
 from pipelines.errors import StorageError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.outcome import STATUSES
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _SAID = (
 
 def state(root: Root, set_name: str) -> dict[str, Any]:
     """Return the numbers of a root: those of its current version, or of a build under way."""
-    from pipelines import plans, versions
-    from pipelines.accounting import count, over
+    from pipelines.store import plans, versions
+    from pipelines.store.counts import count, over
     from schemas.version import TOMBSTONE
 
     if version := versions.current(root, set_name):
@@ -94,7 +94,7 @@ def funnel(numbers: dict[str, Any]) -> str:
 
 def history(root: Root) -> str:
     """Return a line for every version."""
-    from pipelines import versions
+    from pipelines.store import versions
 
     lines = []
     for number in versions.numbers(root):
@@ -140,7 +140,7 @@ def verified(root: Root, as_json: bool) -> None:
 
 
 def _changed(root: Root, numbers: Sequence[int], as_json: bool) -> str:
-    from pipelines import versions
+    from pipelines.store import versions
 
     found = changes(*(versions.read(root, number) for number in numbers))
     if as_json:
@@ -175,8 +175,8 @@ def main(argv: Sequence[str]) -> None:
     dataset = load(asked.target, asked.overrides)
     root = Root.at(dataset.root)
     if asked.digest:
-        from pipelines.accounting import digest
-        from pipelines.pin import sets
+        from pipelines.store.counts import digest
+        from pipelines.store.dataset_file import sets
 
         print(digest(root, sets(root)))
     elif asked.verify:

@@ -23,8 +23,8 @@ from pathlib import Path
 from jobs.job import checked, content_of, load, run
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.training import Training
 from schemas.translator_card import TranslatorCard
@@ -86,8 +86,8 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     Raises:
         Held: another training of this root is at work; this one has written nothing.
     """
-    from pipelines import lease, versions
     from pipelines.engine import Session
+    from pipelines.store import lease, versions
     from pipelines.train import loop
     from pipelines.train.course import Course
     from pipelines.translate import translator

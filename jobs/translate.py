@@ -22,8 +22,8 @@ from jobs.job import load, run
 from jobs.progress import RowProgress
 from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
-from pipelines.pin import in_set
-from pipelines.storage import Root
+from pipelines.store.dataset_file import in_set
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.translated import Translated
 from schemas.vectors import COLUMNS, Column
@@ -40,8 +40,8 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
         name: of the translator.
         column: to translate; the one that the translator was trained on if None.
     """
-    from pipelines import versions
     from pipelines.engine import Done, Flow, Session, remaining
+    from pipelines.store import versions
     from pipelines.translate.step import TranslateStep
     from pipelines.translate.translated import finish, found, shards_with
     from pipelines.translate.translator import Translator
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"{asked.npy} is there already and nothing is overwritten; name another folder")
     step, made = translate(dataset, asked.name, asked.column)
     if asked.npy:
-        from pipelines import versions
+        from pipelines.store import versions
         from pipelines.translate.translated import TranslatedVectors
 
         version = versions.read(step.root, made.version)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from pipelines import plans, versions
-from pipelines.conditional import TEMPORARY
-from pipelines.storage import Root
+from pipelines.store import plans, versions
+from pipelines.store.atomic import TEMPORARY
+from pipelines.store.root import Root
 from schemas.candidate import shard_of
 from schemas.version import Version
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import versions
 from pipelines.errors import ConfigError, StorageError
-from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.candidate import place_of
 from schemas.vectors import Column, Family, spaces_of
 from schemas.version import Version

@@ -13,7 +13,7 @@ from pipelines import machine
 from pipelines.compute.child_process import Report, apart
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.machine import Finding, size
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from pipelines.errors import ConfigError, EcholensError, StopJob
 from pipelines.fetch.governor import Traffic, count_rows, watched
 from pipelines.fetch.pools import pools
 from pipelines.runner import Runner, Step
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 
 if TYPE_CHECKING:
     from ray.data import ActorPoolStrategy, Dataset

@@ -25,9 +25,9 @@ from importlib import metadata
 from typing import Any
 
 from pipelines.errors import EcholensError
-from pipelines.shards import Shard
 from pipelines.stage import Batch
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.run import RunRecord
 
 _SENSITIVE = r"cookie|token|password|passwd|secret|signature|credential|api_?key|access_?key|auth"

@@ -16,18 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import plans
-from pipelines.accounting import as_integers
 from pipelines.errors import ConfigError
-from pipelines.shards import (
-    Shard,
-    commit_media,
-    commit_vectors,
-    read_media,
-    vectors_marker,
-)
 from pipelines.stage import Batch, rows
-from pipelines.storage import Root
+from pipelines.store import plans
+from pipelines.store.counts import as_integers
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_media, commit_vectors, read_media, vectors_marker
 from schemas.candidate import SHARD, key_of, place_of
 from schemas.sample import MEMBERS
 from schemas.vectors import CHOICE, COLUMNS_OF, segment_of, smaller_batches_of, spaces_of

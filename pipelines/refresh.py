@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipelines import plans
 from pipelines.compute.child_process import Report, apart
 from pipelines.fetch.limits import limits_of
 from pipelines.refresh_links import Links, recheck
@@ -29,7 +28,8 @@ from pipelines.source.counts import count
 from pipelines.source.database import DEFAULT_SIZE, Size
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.plan import lists_read, write_candidates, write_ruled_out
-from pipelines.storage import Root
+from pipelines.store import plans
+from pipelines.store.root import Root
 from schemas.candidate import key_of, place_of
 from schemas.dataset import Dataset
 from schemas.dataset import Refresh as Wanted

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipelines import plans
-from pipelines.manifest import tried
-from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store import plans
+from pipelines.store.manifest import tried
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.candidate import key_of
 from schemas.dataset import Dataset
 from schemas.version import Version

@@ -14,8 +14,8 @@ from typing import Protocol, Self, runtime_checkable
 
 from pipelines.compute import timing
 from pipelines.logs import ShardLog, kept
-from pipelines.shards import Shard
 from pipelines.stage import Batch, Stage, Work
+from pipelines.store.shards import Shard
 
 # Batches that may wait between two stages: one being made while one is being used, and one spare.
 _QUEUED = 2

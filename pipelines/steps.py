@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines import foreign
 from pipelines.compute import timing
-from pipelines.shards import (
+from pipelines.stage import Batch, Stage, check_chain
+from pipelines.store import img2dataset_shards
+from pipelines.store.root import Root
+from pipelines.store.shards import (
     CANDIDATE_COLUMNS,
     Shard,
     commit_media,
@@ -22,8 +24,6 @@ from pipelines.shards import (
     vectors_marker,
     with_tables,
 )
-from pipelines.stage import Batch, Stage, check_chain
-from pipelines.storage import Root
 from schemas.candidate import Kind
 from schemas.dataset import WHOLE, Segment
 from schemas.space import Space
@@ -51,11 +51,13 @@ class MediaStep:
         The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
         """
         marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
-        return foreign.without_foreign(self.root, frozenset(shards).intersection(marked))
+        return img2dataset_shards.without_foreign(self.root, frozenset(shards).intersection(marked))
 
     def done(self, shard: Shard) -> bool:
         """Return whether the media of a shard are committed, by us."""
-        return self.root.exists(media_marker(shard)) and not foreign.is_foreign(self.root, shard.number)
+        return self.root.exists(media_marker(shard)) and not img2dataset_shards.is_foreign(
+            self.root, shard.number
+        )
 
     def stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
@@ -65,7 +67,7 @@ class MediaStep:
         """Yield all candidates of the shard at once: rows that name one URL are fetched once."""
         batch = read_candidates(self.root, shard, self.shard_rows)
         if shard.kind == "image" and self.root.exists(media_marker(shard)):
-            there = foreign.pictures(self.root, shard.number)
+            there = img2dataset_shards.pictures(self.root, shard.number)
             batch["stored_url"] = [there.get(key) for key in batch["key"]]
         yield batch
 

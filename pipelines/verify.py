@@ -13,10 +13,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from pipelines import versions
 from pipelines.errors import StorageError
-from pipelines.manifest import entry
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.manifest import entry
+from pipelines.store.root import Root
 from schemas.candidate import CANDIDATE, shard_name
 from schemas.version import FileEntry, Version
 

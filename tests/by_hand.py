@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from jobs.job import load
-from pipelines import pin, plans, versions
 from pipelines.refresh import Asked, Changes, compare
-from pipelines.shards import (
+from pipelines.source.database import DEFAULT_SIZE
+from pipelines.source.plan import make_plan
+from pipelines.store import dataset_file, plans, versions
+from pipelines.store.root import Root
+from pipelines.store.shards import (
     Shard,
     commit_media,
     commit_vectors,
@@ -20,9 +23,6 @@ from pipelines.shards import (
     read_candidates,
     vectors_marker,
 )
-from pipelines.source.database import DEFAULT_SIZE
-from pipelines.source.plan import make_plan
-from pipelines.storage import Root
 from schemas.dataset import Dataset
 from schemas.outcome import Outcome, as_img2dataset
 from schemas.sample import FRAMES
@@ -105,7 +105,7 @@ class ByHand:
     def finish(self, dataset: Dataset, **how: object) -> Version:
         """Bring every shard of every plan through, and publish."""
         root = Root.at(dataset.root)
-        pin.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
+        dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.shards(root):
             self.through(dataset, root, shard)
         return versions.publish(root, dataset, **how)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 
 # Shards in flight in a worker hide each other's slow tails: 10 of 1,000 rows of the web with a timeout of
 # 10 s took 75 s with 4 in flight and 53 s with 8. What has come waits in memory for the rest of its shard

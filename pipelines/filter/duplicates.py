@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import shard_name
 from schemas.version import TOMBSTONE
 

@@ -23,8 +23,8 @@ from pipelines.generate.making import sound_file
 from pipelines.generate.prompts import Prompts
 from pipelines.generate.scores import Embedder, score
 from pipelines.generate.step import folder_of
-from pipelines.shards import Shard, read_media
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, read_media
 from schemas.candidate import place_of
 from schemas.dataset import Encode
 from schemas.generated import GeneratedScores, Heard, SoundScores, Wanted

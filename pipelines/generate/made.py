@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.step import GenerateStep, folder_of
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.generated import GeneratedCard, Wanted
 from schemas.space import Space
 

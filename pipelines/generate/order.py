@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.generate.prompts import space_of
-from pipelines.pin import spaces_of
-from pipelines.storage import Root
+from pipelines.store.dataset_file import spaces_of
+from pipelines.store.root import Root
 from pipelines.translate.translator import card_of
 from schemas.generated import By, Making
 from schemas.space import Space

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines import versions
 from pipelines.errors import ConfigError
-from pipelines.shards import Shard, vector_array, vectors_marker
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vector_array, vectors_marker
 from pipelines.translate.translated import shards_with
 from schemas.candidate import candidate_id, key_of, place_of
 from schemas.generated import PromptKind, prompts_schema

@@ -19,10 +19,10 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.choice import Chosen
 from pipelines.generate.making import Make, OnOneCore, lanes
 from pipelines.generate.prompts import Prompts
-from pipelines.shards import Shard, with_tables
 from pipelines.stage import Batch, Stage, rows
-from pipelines.storage import Root
-from pipelines.tars import write_tar
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, with_tables
+from pipelines.store.tar import write_tar
 from pipelines.translate.step import Translate
 from schemas.generated import GENERATED, Wanted
 from schemas.vectors import Column

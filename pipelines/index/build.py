@@ -16,16 +16,16 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.compute import cpu
-from pipelines.conditional import TEMPORARY
 from pipelines.errors import ConfigError, StorageError
 from pipelines.index.factory import Setting, choose
 from pipelines.index.neighbours import Neighbours
 from pipelines.index.parts import filled
 from pipelines.index.recall import Questions, Truth, worst
-from pipelines.index.stored import Stored, keys_of
 from pipelines.index.train import imbalance, trained
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.atomic import TEMPORARY
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.vectors import Stored, keys_of
 from schemas.dataset import Index
 from schemas.index_card import IndexCard, Tried
 from schemas.vectors import COLUMNS, Column, family_of

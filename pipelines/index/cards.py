@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.index_card import IndexCard
 from schemas.vectors import Column
 from schemas.version import Version

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.cache import cached
 from pipelines.errors import StorageError
 from pipelines.index.build import all_cores, build_index, commit, index_path, seen, truths_of, tune
 from pipelines.index.factory import choose
-from pipelines.index.stored import Stored, keys_of
 from pipelines.index.train import imbalance, lists_of
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.cache import cached
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.vectors import Stored, keys_of
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 from schemas.vectors import Column

@@ -8,8 +8,8 @@ from typing import BinaryIO, Literal
 
 from pipelines.errors import StorageError
 from pipelines.lookup.rows import NoSuchRow, Rows
-from pipelines.reported import reported
-from pipelines.shards import Shard
+from pipelines.store.io_errors import reported
+from pipelines.store.shards import Shard
 from schemas.candidate import Kind, key_of
 
 Medium = Literal["picture", "sound"]

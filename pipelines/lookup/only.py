@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipelines.errors import ConfigError
 from pipelines.index.neighbours import Passing
 from pipelines.lookup.rows import Rows
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 from schemas.query import Only
 
 # Files that are opened at once: small ones, so most of the time is the way to them.

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import versions
 from pipelines.errors import ConfigError
-from pipelines.index.stored import keys_of
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.vectors import keys_of
 from schemas.candidate import key_of, place_of, shard_name
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, spaces_of

@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from pipelines.cache import cached
 from pipelines.errors import ConfigError, EcholensError, StorageError
 from pipelines.index.cards import cards_of
 from pipelines.index.neighbours import Neighbours
@@ -25,7 +24,8 @@ from pipelines.lookup.encoders import Encoders
 from pipelines.lookup.media import Media, Medium
 from pipelines.lookup.only import Facts
 from pipelines.lookup.rows import Rows
-from pipelines.storage import Root
+from pipelines.store.cache import cached
+from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.translator import Translator
 from schemas.dataset import Dataset
@@ -64,7 +64,7 @@ class Lookup:
         Args:
             root: where the dataset lies.
             dataset: the root's own, for its encoders and the size of its shards.
-            version: of the root, as `pipelines.versions.read` returns it.
+            version: of the root, as `pipelines.store.versions.read` returns it.
         """
         return cls(root, dataset, version, cards_of(root, version))
 

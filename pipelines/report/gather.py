@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines import plans
 from pipelines.lookup.search import Lookup
 from pipelines.report.alike import Alike, near_duplicates
 from pipelines.report.funnel import Fate, SourceLine, fates, source_lines
@@ -17,7 +16,8 @@ from pipelines.report.norms import Norms, filled, norms
 from pipelines.report.published import Published
 from pipelines.report.runs import Took, took
 from pipelines.report.tally import tally
-from pipelines.storage import Root
+from pipelines.store import plans
+from pipelines.store.root import Root
 from pipelines.translate.translator import cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset

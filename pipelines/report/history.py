@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines import versions
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
 from schemas.version import Version
 
 # Versions that a page shows at most, the newest.

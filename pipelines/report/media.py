@@ -7,7 +7,7 @@ import io
 import tarfile
 from collections.abc import Collection
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import shard_name
 
 THUMBNAIL_PX = 160

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines.report.published import Published
-from pipelines.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.space import Space
 from schemas.vectors import COLUMNS, Column
 

@@ -14,7 +14,7 @@ from pipelines.generate.made import sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.generate.step import folder_of, pictures_folder
 from pipelines.report import media
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import place_of
 from schemas.generated import GeneratedCard
 

@@ -7,11 +7,11 @@ from typing import Self
 
 import pyarrow as pa
 
-from pipelines import versions
-from pipelines.accounting import Overlay
-from pipelines.pin import spaces_of
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.counts import Overlay
+from pipelines.store.dataset_file import spaces_of
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.space import Space
 from schemas.vectors import COLUMNS, Column, family_of
 from schemas.version import Version

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 
 
 @dataclass(frozen=True, slots=True)

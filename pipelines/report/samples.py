@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipelines.report.norms import Filled
 from pipelines.report.published import Published
-from pipelines.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.vectors import Column
 
 

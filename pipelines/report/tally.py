@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.accounting import Overlay, overlaid
 from pipelines.report.published import Published
-from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store.counts import Overlay, overlaid
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vectors_marker
 
 _OUTCOME = ["outcome", "reason"]
 _HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipelines import versions
 from pipelines.errors import EcholensError
 from pipelines.serve.batches import Batches
 from pipelines.serve.media import check
 from pipelines.serve.metrics import Metrics
 from pipelines.serve.refusals import RefusedError
 from pipelines.serve.settings import Settings
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
 from schemas.about import About, AboutVersion
 from schemas.candidate import key_of
 from schemas.dataset import Dataset

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines import versions
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError, EcholensError, SpaceError
@@ -27,11 +26,12 @@ from pipelines.generate.generator import Cancelled
 from pipelines.generate.making import Make, OnOneCore
 from pipelines.generate.order import Order, Route, route_of
 from pipelines.generate.prompts import of_texts, picture_id
-from pipelines.pin import spaces_of
 from pipelines.serve.refusals import RefusedError
 from pipelines.serve.sound_order import Offer, Sound, SoundOrder, Steps, Told, Waits
 from pipelines.stage import Batch, Work
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.dataset_file import spaces_of
+from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.step import Translate
 from schemas.dataset import Dataset

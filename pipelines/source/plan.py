@@ -19,7 +19,7 @@ from pipelines.source.counts import count, count_hosts
 from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.listing import Listing
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, shard_name
 from schemas.dataset import Dataset, Source, SourceKind
 from schemas.plan import LaneCounts, PlanCounts

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines import versions
 from pipelines.errors import ConfigError
-from pipelines.index.stored import Stored, keys_of
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
+from pipelines.store.vectors import Stored, keys_of
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
 from pipelines.translate.translator import packed, save
 from schemas.training import Cell, Training

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.index.stored import Stored, keys_of
-from pipelines.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, vectors_marker
+from pipelines.store.vectors import Stored, keys_of
 from schemas.candidate import place_of
 from schemas.space import Space
 from schemas.training import Pairs, Split

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from pipelines.compute import timing
 from pipelines.errors import SpaceError, StorageError
-from pipelines.shards import Shard, vector_array, vectors_marker, with_tables
 from pipelines.stage import Batch, Stage, Work
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vector_array, vectors_marker, with_tables
 from pipelines.translate.translator import Translator
 from schemas.outcome import outcome
 from schemas.space import Space

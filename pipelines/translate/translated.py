@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from pipelines import versions
-from pipelines.conditional import TEMPORARY
 from pipelines.errors import ConfigError, StorageError
-from pipelines.index.stored import keys_of
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.atomic import TEMPORARY
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.vectors import keys_of
 from pipelines.translate.step import TranslateStep, folder_of
 from pipelines.translate.translator import card_of
 from schemas.translated import Translated

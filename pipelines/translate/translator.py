@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
 

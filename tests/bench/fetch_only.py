@@ -14,10 +14,10 @@ from pathlib import Path
 from jobs.build import fetch
 from jobs.job import load
 from pipelines.engine import Done, Flow, Session, remaining
-from pipelines.shards import Shard, planned
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, planned
 
 
 class Nothing:

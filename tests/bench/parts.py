@@ -20,14 +20,14 @@ from typing import Any
 import aiohttp
 import pyarrow as pa
 
-from pipelines import shards
 from pipelines.fetch.picture import Pictures, exif_of
 from pipelines.fetch.resizing import resizer
 from pipelines.fetch.stages import FetchImages
 from pipelines.fetch.web import Web
-from pipelines.shards import Shard
-from pipelines.storage import Root
-from pipelines.tars import write_tar
+from pipelines.store import shards
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.tar import write_tar
 from schemas.dataset import Fetch, Limit
 from schemas.sample import SAMPLE
 

@@ -22,7 +22,7 @@ from pipelines.generate.prompts import Prompts
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
 from pipelines.report.played import page
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from pipelines.train.together import built as net_of
 from pipelines.translate.translator import packed, read_card, save
 from schemas.training import Cell

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.job import load
-from pipelines import pin, plans, versions
-from pipelines.shards import Shard, media_marker, vectors_marker
 from pipelines.source.plan import make_plan
-from pipelines.storage import Root
+from pipelines.store import dataset_file, plans, versions
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, media_marker, vectors_marker
 from schemas.candidate import key_of
 from schemas.dataset import Dataset
 from schemas.sample import SAMPLE
@@ -162,7 +162,7 @@ def test_a_refresh_with_nothing_to_do_is_cheap(tmp_path):
         dataset = lists(tmp_path / str(rows), rows)
         root = Root.at(dataset.root)
         make_plan(dataset, root)
-        pin.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
+        dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.shards(root):
             commit(root, shard)
         versions.publish(root, dataset)

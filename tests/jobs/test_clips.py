@@ -12,9 +12,9 @@ from pipelines.miniature.captions import label
 from pipelines.miniature.clips import clip
 from pipelines.miniature.world import draw
 from pipelines.runner import Runner
-from pipelines.shards import planned
 from pipelines.source.plan import make_plan, preview
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import planned
 
 CLIPS = 4
 SEED = 5

@@ -182,7 +182,7 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     """A page with a column for each translator: a player and a spectrogram for each picture."""
     from jobs.job import load
     from jobs.side_by_side import side_by_side
-    from pipelines.storage import Root
+    from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
     from schemas.dataset import GeneratorOf
     from schemas.generated import Making

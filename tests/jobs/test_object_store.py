@@ -6,7 +6,7 @@ import pytest
 
 from jobs.demo import write_dataset
 from pipelines.miniature.server import serving
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from tests.commands import SEED, command, digest, echolens, status
 from tests.in_process import job_here
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import versions
 from pipelines.miniature.server import serving
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
 from tests.commands import Built, echolens, requests, status
 from tests.in_process import build_world_here
 from tests.ports import free_port

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.vectors import spaces_of
 from tests.commands import Built, echolens, requests, status
 from tests.pipelines.random_weights import save_clip

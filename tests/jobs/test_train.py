@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from jobs.train import preset
-from pipelines import lease
 from pipelines.errors import ConfigError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
-from pipelines.storage import Root
+from pipelines.store import lease
+from pipelines.store.root import Root
 from tests.commands import echolens
 
 pytestmark = pytest.mark.usefixtures("one_ray")

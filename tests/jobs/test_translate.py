@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import clean, versions
-from pipelines.index.stored import keys_of
-from pipelines.storage import Root
+from pipelines import clean
+from pipelines.store import versions
+from pipelines.store.root import Root
+from pipelines.store.vectors import keys_of
 from pipelines.translate.translated import TranslatedVectors
 from tests.commands import digest, echolens, status
 from tests.in_process import job_here

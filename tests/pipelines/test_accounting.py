@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.accounting import digest
-from pipelines.storage import Root
+from pipelines.store.counts import digest
+from pipelines.store.root import Root
 
 NAMES = (
     "candidates/00000.parquet",

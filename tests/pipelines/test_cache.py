@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from pipelines import cache
 from pipelines.errors import StorageError
-from pipelines.storage import Root
+from pipelines.store import cache
+from pipelines.store.root import Root
 
 
 @pytest.fixture

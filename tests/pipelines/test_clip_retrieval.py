@@ -13,8 +13,8 @@ import pytest
 from pipelines import clip_retrieval
 from pipelines.clip_retrieval import Export
 from pipelines.errors import ConfigError
-from pipelines.shards import Shard, commit_vectors
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import CANDIDATE, key_of
 from schemas.space import Space
 from schemas.vectors import COLUMNS, COLUMNS_OF

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines import lease
 from pipelines.errors import StopJob
-from pipelines.lease import Held, Holder, Lease, held, read, take
-from pipelines.storage import Root
+from pipelines.store import lease
+from pipelines.store.lease import Held, Holder, Lease, held, read, take
+from pipelines.store.root import Root
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_of_many_at_once_one_gets_it(root):
 
 def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
     """Even if it renewed its lease a moment ago, and even if its pid is another process by now."""
-    code = "import sys; from pipelines.lease import take; from pipelines.storage import Root; "
+    code = "import sys; from pipelines.store.lease import take; from pipelines.store.root import Root; "
     code += "take(Root.at(sys.argv[1]), 'build')"
     subprocess.run([sys.executable, "-c", code, root.url], check=True)
     dead = read(root)

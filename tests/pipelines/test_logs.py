@@ -4,8 +4,8 @@ import pytest
 
 from pipelines import logs
 from pipelines.errors import StopJob
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 
 SHARD = Shard(12, "image", "web", 3)
 BATCH = {

@@ -11,7 +11,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from pipelines.errors import StorageError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 

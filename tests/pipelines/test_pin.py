@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines import pin
 from pipelines.errors import ConfigError
-from pipelines.storage import Root
+from pipelines.store import dataset_file
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from tests.by_hand import space
 
@@ -30,13 +30,13 @@ def test_every_set_keeps_its_encoders(dataset):
     main = dataset("main", clip="pocket", clap=None)
     other = dataset("other", clip={"model": "ViT-L-14", "weights": "openai"}, clap="pocket")
     for each in (main, other):
-        pin.pin(root, each, {})
+        dataset_file.pin(root, each, {})
 
-    assert ["main", "other"] == pin.sets(root)
-    assert main == pin.in_set(root, other, "main")
-    assert other == pin.in_set(root, other, "other") == pin.in_set(root, other, None)
+    assert ["main", "other"] == dataset_file.sets(root)
+    assert main == dataset_file.in_set(root, other, "main")
+    assert other == dataset_file.in_set(root, other, "other") == dataset_file.in_set(root, other, None)
     with pytest.raises(ConfigError, match=r"no set 'third' \(it has: main, other\)"):
-        pin.in_set(root, main, "third")
+        dataset_file.in_set(root, main, "third")
 
 
 def test_a_set_stays_in_its_spaces(dataset):
@@ -45,9 +45,9 @@ def test_a_set_stays_in_its_spaces(dataset):
     root = Root.at(one.root)
     spaces = {family: space(family) for family in ("clip", "clap")}
     other = spaces | {"clip": space("clip").model_copy(update={"weights_sha256": "1" * 64})}
-    pin.pin(root, one, spaces)
-    pin.check_spaces(root, one, spaces)
-    pin.check_spaces(root, dataset("other"), other)
+    dataset_file.pin(root, one, spaces)
+    dataset_file.check_spaces(root, one, spaces)
+    dataset_file.check_spaces(root, dataset("other"), other)
 
     with pytest.raises(ConfigError, match=r"set 'main' of .* holds clip vectors of .* was asked for"):
-        pin.check_spaces(root, one, other)
+        dataset_file.check_spaces(root, one, other)

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from pipelines import plans, versions
-from pipelines.accounting import digest
 from pipelines.refresh import Asked, plan_refresh
+from pipelines.store import plans, versions
+from pipelines.store.counts import digest
 from tests.by_hand import ByHand, outcomes
 
 HOST = "http://127.0.0.1/"

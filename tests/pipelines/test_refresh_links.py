@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines import versions
 from pipelines.refresh import Asked
+from pipelines.store import versions
 from tests.by_hand import ByHand, outcomes
 
 NAMES = "abcdef"

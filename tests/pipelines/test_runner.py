@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.runner import Runner
-from pipelines.shards import Shard
 from pipelines.stage import check_chain
+from pipelines.store.shards import Shard
 
 SHARD = Shard(0, "image", "web", 6)
 # What the rows of every shard have.

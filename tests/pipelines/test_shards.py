@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import StorageError
-from pipelines.shards import (
+from pipelines.store.root import Root
+from pipelines.store.shards import (
     Shard,
     commit_media,
     commit_vectors,
@@ -16,7 +17,6 @@ from pipelines.shards import (
     read_media,
     vectors_marker,
 )
-from pipelines.storage import Root
 from schemas.candidate import CANDIDATE
 from schemas.sample import MEMBERS
 from schemas.space import Space

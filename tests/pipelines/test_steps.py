@@ -7,9 +7,9 @@ from pipelines.encode.encode import Prepare
 from pipelines.engine import Flow, remaining
 from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
-from pipelines.shards import Shard, media_marker, vectors_marker
 from pipelines.steps import MediaStep, VectorStep
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, media_marker, vectors_marker
 
 
 def test_a_chain_in_the_wrong_order_is_refused_where_it_is_made(tmp_path):

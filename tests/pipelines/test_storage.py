@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import StopJob, StorageError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from pipelines.errors import StorageError
-from pipelines.tars import write_tar
+from pipelines.store.tar import write_tar
 
 
 def as_tarfile(path, members):

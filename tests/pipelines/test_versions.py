@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.clean import clean, purge
-from pipelines import plans, versions
-from pipelines.accounting import digest
 from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.purge import find, put_in_place, write_again
 from pipelines.refresh import Asked
+from pipelines.store import plans, versions
+from pipelines.store.counts import digest
 from pipelines.verify import all_versions, damages, differ, set_aside
 from schemas.dataset import Segment
 from schemas.query import Query

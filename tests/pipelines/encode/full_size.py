@@ -15,9 +15,9 @@ from pipelines.encode.open_clip import OpenClip
 from pipelines.encode.pocket import WEIGHTS
 from pipelines.encode.transformers_clap import TransformersClap
 from pipelines.runner import Runner
-from pipelines.shards import Shard, commit_media
 from pipelines.steps import VectorStep
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_media
 from schemas.sample import MEMBERS
 
 WORDS = (

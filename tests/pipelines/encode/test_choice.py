@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines import pin
 from pipelines.encode.choice import Choose, choosing
 from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import encode, spaces_of_specs
@@ -15,9 +14,10 @@ from pipelines.miniature.captions import label
 from pipelines.miniature.pictures import picture
 from pipelines.miniature.sounds import once
 from pipelines.miniature.world import KINDS, draw
-from pipelines.shards import Shard, commit_vectors
 from pipelines.stage import check_chain
-from pipelines.storage import Root
+from pipelines.store import dataset_file
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset, Encode, Segment
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 from schemas.vectors import CHOICE, vectors_schema
@@ -213,10 +213,10 @@ def test_another_choice_needs_another_set(tmp_path, other, says):
         encode = {"segment": segment, "set": name}
         return Dataset.model_validate({"name": "a", "root": root.url, "sources": [source], "encode": encode})
 
-    pin.pin(root, dataset({"mode": "best"}), {})
+    dataset_file.pin(root, dataset({"mode": "best"}), {})
 
-    pin.check_spaces(root, dataset({"mode": "best"}), {})
-    pin.check_spaces(root, dataset(other, "other"), {})
+    dataset_file.check_spaces(root, dataset({"mode": "best"}), {})
+    dataset_file.check_spaces(root, dataset(other, "other"), {})
     with pytest.raises(ConfigError, match=r"another `encode\.set`") as raised:
-        pin.check_spaces(root, dataset(other), {})
+        dataset_file.check_spaces(root, dataset(other), {})
     assert says in str(raised.value)

@@ -12,9 +12,9 @@ from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode, spaces_of_specs
 from pipelines.encode.open_clip import OpenClip
 from pipelines.encode.transformers_clap import TransformersClap
-from pipelines.shards import Shard, commit_vectors
 from pipelines.stage import check_chain
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
 from schemas.vectors import COLUMNS_OF, smaller_batches_of, spaces_of
 
 CAPTIONS = ["a red bell", "two birds", "a bell", "rain", "  ", "a dog barks at night", "a drum"]

@@ -19,10 +19,10 @@ from PIL import Image
 from pipelines.fetch.stages import FetchImages
 from pipelines.filter.pictures import FilterPictures
 from pipelines.runner import Runner
-from pipelines.shards import Shard
 from pipelines.source.plan import make_plan
 from pipelines.steps import MediaStep
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.dataset import Dataset, Fetch
 
 ROWS, SHARD_ROWS = 24, 8

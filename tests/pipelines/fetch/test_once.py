@@ -2,9 +2,9 @@ from collections import Counter
 
 from jobs.build import fetch
 from pipelines.runner import Runner
-from pipelines.shards import planned
 from pipelines.source.plan import make_plan
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import planned
 from schemas.dataset import Dataset
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.fetch.pools import Pool, pools
-from pipelines.shards import Shard
+from pipelines.store.shards import Shard
 
 
 def shards(**lanes):

@@ -16,8 +16,8 @@ from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
 from pipelines.miniature.video_site import lossless_clip, video, watch_template
-from pipelines.pin import pin
-from pipelines.storage import Root
+from pipelines.store.dataset_file import pin
+from pipelines.store.root import Root
 from schemas.dataset import Dataset, Fetch, Video
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 

@@ -10,8 +10,8 @@ from pipelines.fetch.stages import FetchClips, FetchImages
 from pipelines.filter.captions import DetectLanguage
 from pipelines.filter.pictures import FilterPictures
 from pipelines.filter.sounds import FilterSounds
-from pipelines.shards import ROW
 from pipelines.stage import check_chain
+from pipelines.store.shards import ROW
 from schemas.candidate import CANDIDATE
 from schemas.dataset import Fetch
 from schemas.sample import MEMBERS, SAMPLE

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.filter.duplicates import duplicate_media
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import key_of
 from schemas.sample import SAMPLE
 from schemas.version import TOMBSTONE

@@ -11,7 +11,7 @@ from pipelines.generate.choice import Chosen, choose
 from pipelines.generate.prompts import of_texts
 from pipelines.generate.step import GenerateStep
 from pipelines.runner import Runner
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import GeneratorOf
 from schemas.generated import Asked, MadeBy, Making, Wanted
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.compute import cpu
-from pipelines.shards import Shard, commit_vectors
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import key_of
 from schemas.space import Space
 from schemas.version import TOMBSTONE

@@ -14,8 +14,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.shards import ROW, Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import ROW, Shard, vectors_marker
 from schemas.candidate import CANDIDATE, key_of
 from schemas.dataset import Dataset, Index
 from schemas.space import Space

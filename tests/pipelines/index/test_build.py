@@ -10,7 +10,7 @@ from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.index import build, factory
 from pipelines.index.build import build_index
 from pipelines.index.neighbours import Neighbours
-from pipelines.index.stored import Stored
+from pipelines.store.vectors import Stored
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 

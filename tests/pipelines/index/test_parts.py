@@ -51,7 +51,7 @@ def test_parts_become_the_index_that_they_are_parts_of(drawn, monkeypatch, tmp_p
 def test_a_build_of_parts_is_a_build(stored, gone, drawn, monkeypatch):
     """The same card but for the time, the same bytes, and nothing left beside it."""
     monkeypatch.setattr(factory, "FLAT_ROWS", 100)
-    monkeypatch.setattr("pipelines.index.stored._BLOCK_ROWS", 500)
+    monkeypatch.setattr("pipelines.store.vectors._BLOCK_ROWS", 500)
     root, shards = stored(500, clip_image=drawn(4000))
     cards = [build_index(root, "main", "clip_image", shards, gone("00000003"), Index(), 1)]
     monkeypatch.setattr(parts, "PART_ROWS", 1000)

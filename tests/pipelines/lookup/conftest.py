@@ -12,8 +12,8 @@ from pipelines.encode.encoder import spaces_of_specs
 from pipelines.encode.resolve import resolve
 from pipelines.index.build import build_index
 from pipelines.lookup.search import Lookup
-from pipelines.shards import Shard, commit_media, commit_vectors, read_candidates
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_media, commit_vectors, read_candidates
 from schemas.candidate import CANDIDATE
 from schemas.dataset import Dataset, Index
 from schemas.query import Query

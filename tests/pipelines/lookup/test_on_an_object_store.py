@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.lookup.search import Lookup
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.query import Query
 
 

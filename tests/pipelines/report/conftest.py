@@ -13,11 +13,11 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pipelines import pin, versions
 from pipelines.encode.resolve import resolve
 from pipelines.report.published import Published
-from pipelines.shards import Shard, commit_media, commit_vectors
-from pipelines.storage import Root
+from pipelines.store import dataset_file, versions
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_media, commit_vectors
 from schemas.candidate import CANDIDATE, FILTERED, SHARD, key_of
 from schemas.dataset import Dataset, Encode
 from schemas.outcome import Outcome, as_img2dataset
@@ -126,7 +126,7 @@ def described(folder) -> Dataset:
 def build(dataset: Dataset, shards, spaces=None) -> Root:
     root = Root.at(dataset.root)
     spaces = spaces or {family: space(family) for family in ("clip", "clap")}
-    pin.pin(root, dataset, spaces)
+    dataset_file.pin(root, dataset, spaces)
     write_plan(root, shards)
     for shard in shards:
         table = pa.Table.from_pylist([candidate(shard, row) for row in range(shard.rows)], schema=CANDIDATE)

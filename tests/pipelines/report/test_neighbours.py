@@ -4,7 +4,7 @@ from pipelines.lookup.search import Lookup
 from pipelines.report.neighbours import HITS, QUERIES, panels
 from pipelines.report.norms import filled
 from pipelines.report.published import Published
-from pipelines.storage import Root
+from pipelines.store.root import Root
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipelines.report.norms import BARS, filled, norms
-from pipelines.shards import Shard, commit_vectors
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.report.gather import gather
 from pipelines.report.page import render
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from pipelines.translate.translator import read_card
 
 VOID = {"meta", "link", "img", "br", "path", "rect", "line"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from tests.ports import free_port
 
 STARTS_WITHIN_S = 150

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from pipelines.encode.resolve import resolve_family
 from pipelines.index.build import build_index
-from pipelines.manifest import entry
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.manifest import entry
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.candidate import CANDIDATE, key_of
 from schemas.dataset import Dataset, Index
 from schemas.vectors import vectors_schema

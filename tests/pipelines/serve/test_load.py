@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from pipelines import versions
 from pipelines.lookup.search import Lookup
+from pipelines.store import versions
 from schemas.query import Query
 from tests.bench.sides import size
 from tests.pipelines.serve.load import load, percentile

@@ -12,7 +12,6 @@ import soundfile
 from PIL import Image
 
 from jobs.job import load
-from pipelines import versions
 from pipelines.errors import EcholensError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
@@ -21,7 +20,8 @@ from pipelines.serve.search import Search
 from pipelines.serve.settings import Settings
 from pipelines.serve.sound_order import Sound, SoundOrder, Steps, Waits
 from pipelines.serve.sounds import SoundMaker
-from pipelines.storage import Root
+from pipelines.store import versions
+from pipelines.store.root import Root
 from pipelines.translate import translator
 from tests.commands import echolens
 from tests.fixtures.generators import TINY_RATE_HZ

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from tests.bench.sides import size
 from tests.pipelines.serve.load import load, percentile
 from tests.pipelines.serve.running import serve

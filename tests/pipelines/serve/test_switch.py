@@ -6,8 +6,8 @@ import time
 import pyarrow as pa
 import pytest
 
-from pipelines import versions
-from pipelines.manifest import entry
+from pipelines.store import versions
+from pipelines.store.manifest import entry
 from schemas.version import TOMBSTONE
 from tests.pipelines.serve.load import load
 

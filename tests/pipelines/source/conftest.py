@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.source.database import Size
 from pipelines.source.plan import _plan
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.plan import PlanCounts
 

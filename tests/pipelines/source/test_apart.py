@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.errors import ListError
 from pipelines.source.plan import make_plan
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.plan import PlanCounts
 
@@ -48,7 +48,7 @@ def test_an_error_comes_through(written, tmp_path, cc):
 SCRIPT = """
 import sys
 from pipelines.source.plan import make_plan
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if __name__ == "__main__":

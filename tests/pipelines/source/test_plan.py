@@ -7,7 +7,7 @@ import pytest
 from pipelines.errors import ConfigError, ListError, StopJob
 from pipelines.miniature.lists import write_lists
 from pipelines.source.plan import make_plan, preview
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, candidate_id
 from schemas.dataset import Dataset
 from schemas.plan import PlanCounts

@@ -10,16 +10,16 @@ from dataclasses import dataclass, fields
 import pyarrow as pa
 
 from jobs.build import encode
-from pipelines import pin
 from pipelines.encode.encoder import Specs
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import Scene, draw
 from pipelines.runner import Runner
-from pipelines.shards import ROW, Shard, read_candidates
 from pipelines.steps import VectorStep
-from pipelines.storage import Root
+from pipelines.store import dataset_file
+from pipelines.store.root import Root
+from pipelines.store.shards import ROW, Shard, read_candidates
 from schemas.candidate import CANDIDATE, candidate_id
 from schemas.dataset import Dataset
 from schemas.version import VERSION_SHARD, Version
@@ -66,7 +66,7 @@ def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
     }
     dataset = Dataset.model_validate(content)
     specs: Specs = resolve(dataset.encode)
-    pin.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     shards = []
     for kind, count in (("image", pictures), ("text", captions), ("clip", clips)):
         for start in range(0, count, SHARD_ROWS):

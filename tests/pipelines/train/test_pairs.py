@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.index.stored import Stored
-from pipelines.shards import Shard, commit_vectors
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, commit_vectors
+from pipelines.store.vectors import Stored
 from pipelines.train.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
 from schemas.candidate import CANDIDATE, key_of
 from schemas.training import Pairs, Split

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.index.stored import Stored
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
+from pipelines.store.vectors import Stored
 from pipelines.train.fit import _tensors
 from pipelines.train.gang import Gang
 from pipelines.train.pairs import TRAIN, batches, read_pairs

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import SpaceError, StorageError
 from pipelines.runner import Runner
-from pipelines.shards import Shard, commit_vectors
+from pipelines.store.shards import Shard, commit_vectors
 from pipelines.train.together import built
 from pipelines.translate.step import TranslateStep
 from pipelines.translate.translator import Translator, packed, read_card, save

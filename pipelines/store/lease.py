@@ -28,9 +28,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import conditional
 from pipelines.errors import EcholensError, StopJob, StorageError
-from pipelines.storage import Root
+from pipelines.store import atomic
+from pipelines.store.root import Root
 
 FILE = "lease.json"
 RENEW_S = 10.0
@@ -143,7 +143,7 @@ class Lease:
         # Whatever is wrong with the root was said already; the lease becomes void by itself.
         with suppress(EcholensError, OSError):
             if self._root.is_local:
-                conditional.remove_local(Path(self._root.path(FILE)), expected)
+                atomic.remove_local(Path(self._root.path(FILE)), expected)
             else:
                 self._root.replace_if(FILE, replace(self._holder, released=True).written(), expected)
 

@@ -18,10 +18,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import conditional
-from pipelines.conditional import TEMPORARY, sync
 from pipelines.errors import StorageError
-from pipelines.reported import reported
+from pipelines.store import atomic
+from pipelines.store.atomic import TEMPORARY, sync
+from pipelines.store.io_errors import reported
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,8 @@ class Root:
         """Create a file if nothing is there and return whether it was this call that did."""
         with reported(self.url):
             if self.is_local:
-                return conditional.create_local(Path(self.path(name)), data)
-            return conditional.create_object(self.fs, self.path(name), data)
+                return atomic.create_local(Path(self.path(name)), data)
+            return atomic.create_object(self.fs, self.path(name), data)
 
     def replace_if(self, name: str, data: bytes, expected: bytes) -> bool:
         """Replace a file if it holds the expected bytes: compare-and-swap.
@@ -249,8 +249,8 @@ class Root:
         """
         with reported(self.url):
             if self.is_local:
-                return conditional.replace_local(Path(self.path(name)), data, expected)
-            return conditional.replace_object(self.fs, self.path(name), data, expected)
+                return atomic.replace_local(Path(self.path(name)), data, expected)
+            return atomic.replace_object(self.fs, self.path(name), data, expected)
 
     def sha256(self, name: str) -> str:
         """Return the sha256 of a file, hex."""

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import StorageError
 from pipelines.stage import Batch, rows
-from pipelines.storage import Root
-from pipelines.tars import write_tar
+from pipelines.store.root import Root
+from pipelines.store.tar import write_tar
 from schemas.candidate import CANDIDATE, KINDS, Kind, key_of, shard_name
 from schemas.dataset import WHOLE, Segment
 from schemas.sample import MEMBERS, SAMPLE

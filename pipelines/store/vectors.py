@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import SpaceError, StorageError
-from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, spaces_of
 

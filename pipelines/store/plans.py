@@ -21,8 +21,8 @@ import json
 
 import pyarrow as pa
 
-from pipelines.shards import Shard, planned
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, planned
 from schemas.candidate import SHARD, place_of, shard_of
 from schemas.plan import PlanCounts
 from schemas.version import MISSING, SUPERSEDED

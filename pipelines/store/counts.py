@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.shards import Shard, vectors_marker
-from pipelines.storage import Root
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, vectors_marker
 from schemas.candidate import shard_name
 from schemas.vectors import COLUMNS
 from schemas.version import SUPERSEDED, TOMBSTONE

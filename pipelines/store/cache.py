@@ -11,10 +11,10 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.conditional import TEMPORARY
 from pipelines.errors import StorageError
-from pipelines.reported import reported
-from pipelines.storage import Root
+from pipelines.store.atomic import TEMPORARY
+from pipelines.store.io_errors import reported
+from pipelines.store.root import Root
 
 _KEPT_S = 30 * 24 * 3600
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StorageError
-from pipelines.reported import code
+from pipelines.store.io_errors import code
 
 # A name with it in front is no file of a root: half-written, or a lock.
 TEMPORARY = ".tmp-"

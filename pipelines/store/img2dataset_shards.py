@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.candidate import shard_name
 
 # Footers that are read at once: on an object store each is a request of its own.

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from pipelines import plans
-from pipelines.accounting import Counts, Overlay, as_integers, count, over
 from pipelines.errors import StopJob, StorageError
 from pipelines.filter.duplicates import duplicate_media
 from pipelines.index.extend import extend_index
-from pipelines.manifest import Manifest, entry
-from pipelines.shards import Shard
-from pipelines.storage import Root
+from pipelines.store import plans
+from pipelines.store.counts import Counts, Overlay, as_integers, count, over
+from pipelines.store.manifest import Manifest, entry
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 from schemas.vectors import COLUMNS

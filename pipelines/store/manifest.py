@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.accounting import shard_files
-from pipelines.shards import Shard, media_marker
-from pipelines.storage import Root
+from pipelines.store.counts import shard_files
+from pipelines.store.root import Root
+from pipelines.store.shards import Shard, media_marker
 from schemas.version import VERSION_SHARD, FileEntry
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, StorageError
-from pipelines.storage import Root
+from pipelines.store.root import Root
 from schemas.dataset import Dataset, Encode
 from schemas.space import Space
 from schemas.vectors import Family

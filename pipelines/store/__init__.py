@@ -1,0 +1,1 @@
+"""A root on disk: its files, shards, plans, versions and lease, on any fsspec URL."""
