@@ -24,7 +24,7 @@ from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.encode.encoder import Specs
-    from pipelines.steps import MediaStep, VectorStep
+    from pipelines.run.build_steps import MediaStep, VectorStep
     from pipelines.store.lease import Lease
     from pipelines.verify import Damage
     from schemas.version import Version
@@ -42,7 +42,7 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
     from pipelines.filter.frames import FilterFrames
     from pipelines.filter.pictures import FilterPictures
     from pipelines.filter.sounds import FilterSounds
-    from pipelines.steps import MediaStep
+    from pipelines.run.build_steps import MediaStep
 
     wanted = dataset.filter
     language = DetectLanguage(wanted.language)
@@ -71,7 +71,7 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
     from pipelines.encode.encode import Prepare, Vectors
     from pipelines.encode.encoder import spaces_of_specs
     from pipelines.filter.captions import DetectLanguage
-    from pipelines.steps import VectorStep
+    from pipelines.run.build_steps import VectorStep
 
     segment = dataset.encode.segment
     return VectorStep(
@@ -150,7 +150,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         damaged: files of the current version that are made again.
         job: the verb, for progress.
     """
-    from pipelines.engine import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import Done, Flow, Session, remaining
     from pipelines.store import plans, versions
     from pipelines.verify import differ, set_aside
 

@@ -185,7 +185,7 @@ def main(argv: Sequence[str]) -> None:
         )
     Root.at(str(folder)).check()
 
-    from pipelines.engine import Session
+    from pipelines.run.ray_plan import Session
 
     # One Ray for all that needs it.
     with Session():

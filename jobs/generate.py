@@ -165,7 +165,7 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:
-    from pipelines.engine import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import Done, Flow, Session, remaining
 
     flow = Flow(step, workers=workers)
     left = remaining(flow, shards)

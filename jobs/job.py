@@ -13,8 +13,8 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipelines import logs
 from pipelines.errors import ConfigError, EcholensError
+from pipelines.run import records
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
@@ -31,7 +31,7 @@ M = TypeVar("M", bound=BaseModel)
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Run a job's main; an error of ours is one sentence on stderr and exit code 1, without traceback."""
     arguments = sys.argv[1:] if argv is None else argv
-    record = logs.begin(_verb(main), arguments)
+    record = records.begin(_verb(main), arguments)
     try:
         main(arguments)
         record.end("ok")
@@ -65,7 +65,7 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
         ConfigError: neither is there, or a key or value is not one that we know.
     """
     dataset = _loaded(target, overrides)
-    if (job := logs.current()) and job.verb in _RECORDED:
+    if (job := records.current()) and job.verb in _RECORDED:
         job.root = Root.at(dataset.root)
     return dataset
 

@@ -15,8 +15,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipelines import logs
 from pipelines.fetch.governor import Traffic
+from pipelines.run import records
 
 _QUIET_EVERY_S = 10
 # Of the last looks at the traffic the rate is made: workers report by the second, and not all at once.
@@ -66,7 +66,7 @@ class RowProgress:
         self._done += rows
         for reason, count in outcomes.items():
             self._outcomes[reason.split("/")[0]] += count
-        if job := logs.current():
+        if job := records.current():
             job.did(rows, outcomes, {})
         self._show()
 
@@ -86,7 +86,7 @@ class RowProgress:
 
     def spent(self, seconds: dict[str, float]) -> None:
         """Add seconds of work, by word, to the record of the job."""
-        if job := logs.current():
+        if job := records.current():
             job.did(0, {}, seconds)
 
     def _line(self) -> str:

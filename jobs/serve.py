@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.job import checked, load, run
-from pipelines.engine import Session
 from pipelines.errors import ConfigError
+from pipelines.run.ray_plan import Session
 from pipelines.store import versions
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root

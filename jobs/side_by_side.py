@@ -27,9 +27,9 @@ def side_by_side(
     Raises:
         EcholensError: there is no such translator, or a generator refuses all of them.
     """
-    from pipelines.engine import Session
     from pipelines.generate.order import Order
     from pipelines.report.played import page
+    from pipelines.run.ray_plan import Session
 
     ways = [card for card in cards if card.source == "clip_image" and card.target.startswith("clap")]
     if not ways:

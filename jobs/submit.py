@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from jobs.job import check_root, content_of, load
-from pipelines import logs
 from pipelines.errors import ConfigError, StopJob
+from pipelines.run import records
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -78,7 +78,7 @@ def submit(  # noqa: PLR0913, PLR0917
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
         client = _client(address)
-        if job := logs.current():
+        if job := records.current():
             job.root = None  # the job on the cluster keeps the record
         command = shlex.join([*_START, f"jobs.{verb}", *staged, *flags])
         submitted = _submitted(client, address, command, folder)
@@ -126,9 +126,9 @@ def check_secrets(content: Any, where: str = "") -> None:
     elif isinstance(content, list):
         for number, value in enumerate(content):
             check_secrets(value, f"{where}.{number}" if where else f"override {number + 1}")
-    elif isinstance(content, str) and logs.struck(content) != content:
+    elif isinstance(content, str) and records.struck(content) != content:
         raise ConfigError(
-            f"{where} holds a password or signature ({logs.struck(content)}), which everybody on the cluster "
+            f"{where} holds a password or signature ({records.struck(content)}), which everybody on the cluster "
             "could read; name it by $NAME where that may be, or give the nodes a role"
         )
 

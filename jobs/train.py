@@ -86,7 +86,7 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     Raises:
         Held: another training of this root is at work; this one has written nothing.
     """
-    from pipelines.engine import Session
+    from pipelines.run.ray_plan import Session
     from pipelines.store import lease, versions
     from pipelines.train import loop
     from pipelines.train.course import Course

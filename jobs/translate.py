@@ -40,7 +40,7 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
         name: of the translator.
         column: to translate; the one that the translator was trained on if None.
     """
-    from pipelines.engine import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import Done, Flow, Session, remaining
     from pipelines.store import versions
     from pipelines.translate.step import TranslateStep
     from pipelines.translate.translated import finish, found, shards_with

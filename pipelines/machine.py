@@ -195,7 +195,7 @@ def hub() -> Finding:
 
 def ray_starts() -> Finding:
     """Whether the cluster that RAY_ADDRESS names does a task, or one of this machine's own does."""
-    from pipelines.engine import Session
+    from pipelines.run.ray_plan import Session
 
     address = os.environ.get("RAY_ADDRESS")
     place = f"the cluster at {address}" if address else "one of its own"

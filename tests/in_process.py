@@ -14,16 +14,16 @@ from subprocess import CompletedProcess
 import pytest
 
 from jobs.demo import write_dataset
-from pipelines import engine
 from pipelines.compute import timing
 from pipelines.fetch.governor import Traffic
-from pipelines.runner import Runner
+from pipelines.run import ray_plan
+from pipelines.run.runner import Runner
 from tests.commands import SEED, Built, echolens
 
 _SHARDS_IN_FLIGHT = 8
 
 
-class SessionHere(engine.Session):
+class SessionHere(ray_plan.Session):
     """Brings a plan through as one worker of each step would."""
 
     def start(self) -> None:
@@ -32,13 +32,13 @@ class SessionHere(engine.Session):
 
     def run(
         self,
-        flow: engine.Flow,
-        left: engine.Left,
-        on_done: Callable[[engine.Done], None],
+        flow: ray_plan.Flow,
+        left: ray_plan.Left,
+        on_done: Callable[[ray_plan.Done], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
         """See `Session`; shards that are fetched are begun side by side, so that slow pages are."""
-        place = engine.logs.place()
+        place = ray_plan.logs.place()
         if flow.fetch:
             fetching = Runner(flow.fetch)
             with ThreadPoolExecutor(_SHARDS_IN_FLIGHT) as threads:
@@ -46,9 +46,9 @@ class SessionHere(engine.Session):
         runner = Runner(flow.then)
         for shard in (shard for lane in left for shard in lane):
             runner.run(shard, place)
-            on_done(engine.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.take()))))
+            on_done(ray_plan.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.take()))))
 
-    def once(self, work: Callable[[], engine.T]) -> engine.T:
+    def once(self, work: Callable[[], ray_plan.T]) -> ray_plan.T:
         """See `Session`."""
         return work()
 
@@ -57,7 +57,7 @@ class SessionHere(engine.Session):
 def here() -> Iterator[None]:
     """Have jobs of this process do their work in it for as long as the block lasts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "Session", SessionHere)
+        patch.setattr(ray_plan, "Session", SessionHere)
         yield
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobs.build import fetch
 from jobs.job import load
-from pipelines.engine import Done, Flow, Session, remaining
+from pipelines.run.ray_plan import Done, Flow, Session, remaining
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage
 from pipelines.store.root import Root

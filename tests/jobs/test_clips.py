@@ -11,7 +11,7 @@ from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import label
 from pipelines.miniature.clips import clip
 from pipelines.miniature.world import draw
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan, preview
 from pipelines.store.root import Root
 from pipelines.store.shards import planned

@@ -2,7 +2,7 @@ import os
 
 import ray
 
-from pipelines.engine import Session
+from pipelines.run.ray_plan import Session
 
 
 def test_sessions_within_a_session_share_its_ray(capsys):

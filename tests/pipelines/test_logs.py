@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from pipelines import logs
 from pipelines.errors import StopJob
+from pipelines.run import records
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 
@@ -25,7 +25,7 @@ def root(tmp_path):
 
 @pytest.fixture(autouse=True)
 def nothing_under_way(monkeypatch):
-    monkeypatch.setattr(logs, "_current", None)
+    monkeypatch.setattr(records, "_current", None)
 
 
 def events(root, name):
@@ -50,12 +50,12 @@ def record(root):
 )  # fmt: skip
 def test_secrets_are_struck_out(text, expected):
     """What looks like a secret goes; the rest stays readable."""
-    assert expected == logs.struck(text)
+    assert expected == records.struck(text)
 
 
 def test_a_shard_leaves_one_line_an_event(root):
     """Begin, every row that is not ok, and end, each with the shard; rows with their key."""
-    with logs.kept(f"{root.url}/runs/now", "fetch", SHARD) as log:
+    with records.kept(f"{root.url}/runs/now", "fetch", SHARD) as log:
         assert [BATCH] == list(log.rows([BATCH]))
     lines = events(root, "runs/now/00012-fetch.jsonl")
 
@@ -70,7 +70,7 @@ def test_a_shard_leaves_one_line_an_event(root):
 
 def test_a_shard_that_failed_says_why(root):
     """The log is there although the shard is not."""
-    with pytest.raises(StopJob), logs.kept(f"{root.url}/runs/now", "fetch", SHARD):
+    with pytest.raises(StopJob), records.kept(f"{root.url}/runs/now", "fetch", SHARD):
         raise StopJob("failed/resolver: no names at http://me:word@h/")
 
     last = events(root, "runs/now/00012-fetch.jsonl")[-1]
@@ -80,7 +80,7 @@ def test_a_shard_that_failed_says_why(root):
 
 def test_without_a_folder_nothing_is_kept(root):
     """A step that runs outside a job writes nothing beside what it is for."""
-    with logs.kept("", "fetch", SHARD) as log:
+    with records.kept("", "fetch", SHARD) as log:
         list(log.rows([BATCH]))
 
     assert [] == root.names("runs")
@@ -88,7 +88,7 @@ def test_without_a_folder_nothing_is_kept(root):
 
 def test_a_job_leaves_a_record(root):
     """Verb, arguments without secrets, versions, times, outcome, counts and seconds."""
-    job = logs.begin("build", ["a.yaml", "fetch.video.proxy=http://me:word@h:1"])
+    job = records.begin("build", ["a.yaml", "fetch.video.proxy=http://me:word@h:1"])
     job.root = root
     job.did(3, {"ok": 2, "dead/http_404": 1}, {"fetch": 0.5})
     job.did(1, {"ok": 1}, {"fetch": 0.25})
@@ -105,7 +105,7 @@ def test_a_job_leaves_a_record(root):
 
 def test_a_job_that_failed_says_what_it_said(root):
     """The sentence of the error is in the record."""
-    job = logs.begin("refresh", [])
+    job = records.begin("refresh", [])
     job.root = root
     job.end("failed", "root x cannot be written")
 
@@ -114,7 +114,7 @@ def test_a_job_that_failed_says_what_it_said(root):
 
 def test_no_root_is_made_for_a_record(tmp_path):
     """A mistake in a file leaves no folder behind."""
-    job = logs.begin("build", [])
+    job = records.begin("build", [])
     job.root = Root.at(str(tmp_path / "nowhere"))
     job.end("failed", "a mistake")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from pipelines.stage import check_chain
 from pipelines.store.shards import Shard
 

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.encode.encode import Prepare
-from pipelines.engine import Flow, remaining
 from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
-from pipelines.steps import MediaStep, VectorStep
+from pipelines.run.build_steps import MediaStep, VectorStep
+from pipelines.run.ray_plan import Flow, remaining
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, media_marker, vectors_marker
 

@@ -14,8 +14,8 @@ from pipelines.encode.encoder import EncoderSpec, spaces_of_specs
 from pipelines.encode.open_clip import OpenClip
 from pipelines.encode.pocket import WEIGHTS
 from pipelines.encode.transformers_clap import TransformersClap
-from pipelines.runner import Runner
-from pipelines.steps import VectorStep
+from pipelines.run.build_steps import VectorStep
+from pipelines.run.runner import Runner
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media
 from schemas.sample import MEMBERS

@@ -18,9 +18,9 @@ from PIL import Image
 
 from pipelines.fetch.stages import FetchImages
 from pipelines.filter.pictures import FilterPictures
-from pipelines.runner import Runner
+from pipelines.run.build_steps import MediaStep
+from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan
-from pipelines.steps import MediaStep
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.dataset import Dataset, Fetch

@@ -1,7 +1,7 @@
 from collections import Counter
 
 from jobs.build import fetch
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan
 from pipelines.store.root import Root
 from pipelines.store.shards import planned

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipelines.engine import Session
 from pipelines.fetch.stages import FetchImages
+from pipelines.run.ray_plan import Session
 from schemas.dataset import Fetch
 
 pytestmark = [

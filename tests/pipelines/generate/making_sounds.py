@@ -10,7 +10,7 @@ from pipelines.encode.pocket import pocket_clap
 from pipelines.generate.choice import Chosen, choose
 from pipelines.generate.prompts import of_texts
 from pipelines.generate.step import GenerateStep
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from pipelines.store.root import Root
 from schemas.dataset import GeneratorOf
 from schemas.generated import Asked, MadeBy, Making, Wanted

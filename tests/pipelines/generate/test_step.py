@@ -14,7 +14,7 @@ from pipelines.errors import StorageError
 from pipelines.generate.choice import Chosen
 from pipelines.generate.made import sounds_of
 from pipelines.generate.making import seed_of
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from schemas.generated import GENERATED, MadeBy
 from tests.pipelines.generate.making_sounds import files, judge, rows, step, through, tiny_choice
 

@@ -7,7 +7,7 @@ import time
 import httpx
 
 from jobs.job import load
-from pipelines.engine import Session
+from pipelines.run.ray_plan import Session
 from pipelines.serve.door import check_free
 from pipelines.serve.settings import Settings
 

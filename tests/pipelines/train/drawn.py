@@ -15,8 +15,8 @@ from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import Scene, draw
-from pipelines.runner import Runner
-from pipelines.steps import VectorStep
+from pipelines.run.build_steps import VectorStep
+from pipelines.run.runner import Runner
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import ROW, Shard, read_candidates

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import SpaceError, StorageError
-from pipelines.runner import Runner
+from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.train.together import built
 from pipelines.translate.step import TranslateStep

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 from pipelines.compute import timing
-from pipelines.logs import ShardLog, kept
+from pipelines.run.records import ShardLog, kept
 from pipelines.stage import Batch, Stage, Work
 from pipelines.store.shards import Shard
 

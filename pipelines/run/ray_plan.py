@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pipelines import logs
 from pipelines.compute import cpu, timing
 from pipelines.errors import ConfigError, EcholensError, StopJob
 from pipelines.fetch.governor import Traffic, count_rows, watched
 from pipelines.fetch.pools import pools
-from pipelines.runner import Runner, Step
+from pipelines.run import records
+from pipelines.run.runner import Runner, Step
 from pipelines.store.shards import Shard
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _rows(shards: Sequence[Shard]) -> Dataset:
     import ray
 
     rows = [
-        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": logs.place()}
+        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": records.place()}
         for shard in shards
     ]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
