@@ -24,9 +24,9 @@ from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.encode.encoder import Specs
+    from pipelines.maintain.verify import Damage
     from pipelines.run.build_steps import MediaStep, VectorStep
     from pipelines.store.lease import Lease
-    from pipelines.verify import Damage
     from schemas.version import Version
 
 # Read from a tar at a time: 10 MB of prepared pictures. The nets' batches are filled across them.
@@ -101,9 +101,9 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         verify: whether the bytes of all files are compared with what the version says, not only their sizes.
     """
     from pipelines.fetch.checks import check_sources
+    from pipelines.maintain.verify import damages
     from pipelines.source.plan import make_plan
     from pipelines.store import dataset_file, lease, versions
-    from pipelines.verify import damages
 
     root = Root.at(dataset.root)
     root.check()
@@ -150,9 +150,9 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         damaged: files of the current version that are made again.
         job: the verb, for progress.
     """
+    from pipelines.maintain.verify import differ, set_aside
     from pipelines.run.ray_plan import Done, Flow, Session, remaining
     from pipelines.store import plans, versions
-    from pipelines.verify import differ, set_aside
 
     again = set_aside(root, damaged)
     if damaged:

@@ -20,9 +20,9 @@ from schemas.candidate import key_of, place_of
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.clean import Waste
     from pipelines.compute.child_process import Report
-    from pipelines.purge import Purge
+    from pipelines.maintain.clean import Waste
+    from pipelines.maintain.purge import Purge
 
 KEEP = 3
 _SHOWN = 20
@@ -36,7 +36,7 @@ def clean(root: Root, keep: int, yes: bool) -> list[Waste]:
         keep: how many versions of each set of vectors.
         yes: whether to do it.
     """
-    from pipelines.clean import kept_versions, remove, waste
+    from pipelines.maintain.clean import kept_versions, remove, waste
     from pipelines.store import lease
 
     if not yes:
@@ -55,9 +55,9 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
         keys: of the samples.
         yes: whether to do it; else nothing is written.
     """
-    from pipelines.clean import kept_versions, remove, traces, waste
     from pipelines.compute.child_process import apart
-    from pipelines.purge import find, put_in_place, write_again
+    from pipelines.maintain.clean import kept_versions, remove, traces, waste
+    from pipelines.maintain.purge import find, put_in_place, write_again
     from pipelines.store import lease, versions
 
     root = Root.at(dataset.root)

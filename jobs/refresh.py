@@ -25,7 +25,7 @@ from schemas.outcome import REASONS
 
 if TYPE_CHECKING:
     from pipelines.compute.child_process import Report
-    from pipelines.refresh import Asked, Changes
+    from pipelines.maintain.refresh import Asked, Changes
     from pipelines.store.lease import Lease
     from schemas.version import Version
 
@@ -40,7 +40,7 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
         asked: for this once.
     """
     from pipelines.fetch.checks import check_sources
-    from pipelines.refresh import plan_refresh
+    from pipelines.maintain.refresh import plan_refresh
     from pipelines.store import dataset_file, lease, plans
 
     root = Root.at(dataset.root)
@@ -66,8 +66,8 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
 
 def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
+    from pipelines.maintain.verify import damages
     from pipelines.store import dataset_file, versions
-    from pipelines.verify import damages
 
     version = versions.unchanged(root, dataset.encode.set)
     damaged = damages(root, [version]) if version else []
@@ -147,7 +147,7 @@ def main(argv: Sequence[str]) -> None:
     add_address(parser)
     asked = parser.parse_intermixed_args(argv)
 
-    from pipelines.refresh import Asked
+    from pipelines.maintain.refresh import Asked
     from pipelines.store import versions
 
     retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)

@@ -124,7 +124,7 @@ def changes(before: Version, after: Version) -> dict[str, Any]:
 
 def verified(root: Root, as_json: bool) -> None:
     """Read every file of every version; print those that are damaged, and end with exit code 1 if any is."""
-    from pipelines.verify import all_versions, damages
+    from pipelines.maintain.verify import all_versions, damages
 
     there = all_versions(root)
     if not there:

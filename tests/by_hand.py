@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.job import load
-from pipelines.refresh import Asked, Changes, compare
+from pipelines.maintain.refresh import Asked, Changes, compare
 from pipelines.source.database import DEFAULT_SIZE
 from pipelines.source.plan import make_plan
 from pipelines.store import dataset_file, plans, versions

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import clean
+from pipelines.maintain import clean
 from pipelines.store import versions
 from pipelines.store.root import Root
 from pipelines.store.vectors import keys_of

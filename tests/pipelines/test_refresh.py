@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from pipelines.refresh import Asked, plan_refresh
+from pipelines.maintain.refresh import Asked, plan_refresh
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
 from tests.by_hand import ByHand, outcomes

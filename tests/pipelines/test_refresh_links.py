@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines.refresh import Asked
+from pipelines.maintain.refresh import Asked
 from pipelines.store import versions
 from tests.by_hand import ByHand, outcomes
 

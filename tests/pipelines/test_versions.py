@@ -10,11 +10,11 @@ import pytest
 from jobs.clean import clean, purge
 from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
-from pipelines.purge import find, put_in_place, write_again
-from pipelines.refresh import Asked
+from pipelines.maintain.purge import find, put_in_place, write_again
+from pipelines.maintain.refresh import Asked
+from pipelines.maintain.verify import all_versions, damages, differ, set_aside
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
-from pipelines.verify import all_versions, damages, differ, set_aside
 from schemas.dataset import Segment
 from schemas.query import Query
 from schemas.vectors import COLUMNS, made_in_smaller_batches, spaces_of, vectors_schema

@@ -22,8 +22,8 @@ import pyarrow as pa
 
 from pipelines.compute.child_process import Report, apart
 from pipelines.fetch.limits import limits_of
-from pipelines.refresh_links import Links, recheck
-from pipelines.refresh_state import keys_a_shard, parquet, read_dataset
+from pipelines.maintain.links import Links, recheck
+from pipelines.maintain.snapshot import keys_a_shard, parquet, read_dataset
 from pipelines.source.counts import count
 from pipelines.source.database import DEFAULT_SIZE, Size
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards

@@ -1,0 +1,1 @@
+"""A published dataset: refreshed, verified, cleaned, purged."""
