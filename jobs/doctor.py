@@ -18,11 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
+from pipelines.doctor.checks.checks import encoder_findings, findings
+from pipelines.doctor.checks.machine import Finding
 
 from jobs.job import load, run
-from pipelines.doctor import encoder_findings, findings
 from pipelines.errors import ConfigError
-from pipelines.machine import Finding
 
 
 def line(finding: Finding) -> str:

@@ -23,12 +23,12 @@ from schemas.dataset import Dataset
 from schemas.vectors import Family
 
 if TYPE_CHECKING:
-    from pipelines.clip_retrieval import Exported
+    from pipelines.export.clip_retrieval import Exported
 
 
 def export(dataset: Dataset, into: Path, family: Family) -> Exported:
     """Write the current version of a dataset's set of vectors and say what was written."""
-    from pipelines.clip_retrieval import Export
+    from pipelines.export.clip_retrieval import Export
     from pipelines.store import versions
 
     root = Root.at(dataset.root)

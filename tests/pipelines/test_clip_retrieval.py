@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import clip_retrieval
-from pipelines.clip_retrieval import Export
 from pipelines.errors import ConfigError
+from pipelines.export import clip_retrieval
+from pipelines.export.clip_retrieval import Export
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import CANDIDATE, key_of

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from pipelines import machine
+from pipelines.doctor.checks import machine
 from schemas.fetch import Video
 
 HOUR_S = 3600

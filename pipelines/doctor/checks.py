@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import machine
 from pipelines.compute.child_process import Report, apart
+from pipelines.doctor.checks import machine
+from pipelines.doctor.checks.machine import Finding, size
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.machine import Finding, size
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 

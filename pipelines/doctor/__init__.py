@@ -1,0 +1,1 @@
+"""What this machine and a dataset's file have of what a build needs."""

@@ -1,0 +1,1 @@
+"""vectors of a version -> the files of another tool."""
