@@ -62,7 +62,7 @@ def _hosts(counts: PlanCounts) -> list[str]:
 
 def forecast(fetch: Fetch, counts: PlanCounts) -> str:
     """Return how long the hosts will take at the rates that they allow."""
-    from pipelines.fetch.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
+    from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
 
     found = forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
     slowest = binding(found)

@@ -15,7 +15,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipelines.fetch.governor import Traffic
+from pipelines.fetch.ratelimit.governor import Traffic
 from pipelines.run import records
 
 _QUIET_EVERY_S = 10

@@ -15,7 +15,7 @@ import pytest
 
 from jobs.demo import write_dataset
 from pipelines.compute import timing
-from pipelines.fetch.governor import Traffic
+from pipelines.fetch.ratelimit.governor import Traffic
 from pipelines.run import ray_plan
 from pipelines.run.runner import Runner
 from tests.commands import SEED, Built, echolens

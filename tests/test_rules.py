@@ -20,7 +20,7 @@ MAY_IMPORT = {"schemas": {"schemas"}, "pipelines": {"schemas", "pipelines"}, "jo
 # Where Ray may be imported: the engine, and what serves, trains and submits.
 RAY = (
     "pipelines/run/ray_plan.py",
-    "pipelines/fetch/governor.py",
+    "pipelines/fetch/ratelimit/governor.py",
     "pipelines/train/loop.py",
     "jobs/submit.py",
 )

@@ -45,7 +45,7 @@ class Finding:
 
 def ffmpeg() -> Finding:
     """Whether an ffmpeg runs, and decodes what clips of the web are made of."""
-    from pipelines.fetch.cutting import ffmpeg_binary
+    from pipelines.fetch.video.ffmpeg import ffmpeg_binary
 
     try:
         binary = ffmpeg_binary()
@@ -103,7 +103,7 @@ def javascript(*, needed: bool) -> Finding:
     import yt_dlp  # noqa: F401 - fills the table of runtimes
     from yt_dlp.globals import supported_js_runtimes
 
-    from pipelines.fetch.video_download import JS_RUNTIMES
+    from pipelines.fetch.video.download import JS_RUNTIMES
 
     found = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
     there = [info for info in found if info is not None]
@@ -129,7 +129,7 @@ def javascript(*, needed: bool) -> Finding:
 
 def cookies(video: Video) -> Finding:
     """Where the file lies is a secret, as what is in it."""
-    from pipelines.fetch.video_site import secret
+    from pipelines.fetch.video.reader import secret
 
     try:
         file = Path(secret(video.cookies_file, "cookies_file") or "")

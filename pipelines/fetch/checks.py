@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import files
-from pipelines.fetch.politeness import no_contact
+from pipelines.fetch.protocols import no_contact
 from schemas.dataset import Dataset, Video
 
 # Lists of clips on YouTube, and lists of pictures on public hosts.
@@ -53,11 +53,11 @@ def check_lists(dataset: Dataset) -> None:
 
 
 def _check_video(video: Video) -> None:
-    from pipelines.fetch import video_site
+    from pipelines.fetch.video import reader
 
-    video_site.cookies_of(video)
-    video_site.upstream_of(video)
-    video_site.check_runtime(video.site)
+    reader.cookies_of(video)
+    reader.upstream_of(video)
+    reader.check_runtime(video.site)
 
 
 def on_youtube(url: str) -> bool:

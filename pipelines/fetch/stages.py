@@ -50,7 +50,7 @@ class FetchImages:
 
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.picture import PictureReader
+        from pipelines.fetch.image import PictureReader
         from pipelines.fetch.worker import Worker
 
         return Worker(
@@ -94,7 +94,7 @@ class FetchClips:
 
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.origins import Origins
+        from pipelines.fetch.readers import Origins
         from pipelines.fetch.worker import Worker, cores
 
         return Worker(

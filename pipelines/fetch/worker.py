@@ -15,11 +15,11 @@ from typing import Any, Protocol, TypeVar
 from yarl import URL
 
 from pipelines.compute import timing
-from pipelines.fetch.governor import permits_of
-from pipelines.fetch.names import LOOKUP_THREADS, check_resolver
-from pipelines.fetch.slots import Slots
-from pipelines.fetch.threads import MediaThreads
-from pipelines.fetch.web import Web
+from pipelines.fetch.dns import LOOKUP_THREADS, check_resolver
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.media_threads import MediaThreads
+from pipelines.fetch.ratelimit.governor import permits_of
+from pipelines.fetch.ratelimit.semaphore import Slots
 from pipelines.stage import Batch
 from schemas.dataset import Fetch
 from schemas.outcome import Outcome, as_img2dataset

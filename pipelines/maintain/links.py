@@ -68,7 +68,7 @@ def recheck(
 async def _recheck(
     live: Iterator[tuple[str, list[str], float]], dataset: Dataset, known: Links, report: Report
 ) -> Links:
-    from pipelines.fetch.web import Web
+    from pipelines.fetch.http_client import Web
 
     web = Web(dataset.fetch, dataset.contact)
     now = datetime.now(UTC).replace(microsecond=0)

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.compute.child_process import Report, apart
-from pipelines.fetch.limits import limits_of
+from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.maintain.links import Links, recheck
 from pipelines.maintain.snapshot import keys_a_shard, parquet, read_dataset
 from pipelines.source.counts import count

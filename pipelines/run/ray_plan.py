@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 from pipelines.compute import cpu, timing
 from pipelines.errors import ConfigError, EcholensError, StopJob
-from pipelines.fetch.governor import Traffic, count_rows, watched
-from pipelines.fetch.pools import pools
+from pipelines.fetch.ratelimit.governor import Traffic, count_rows, watched
+from pipelines.fetch.worker_pools import pools
 from pipelines.run import records
 from pipelines.run.runner import Runner, Step
 from pipelines.store.shards import Shard

@@ -8,10 +8,10 @@ import tempfile
 
 from starlette.responses import Response
 
-from pipelines.fetch.desk import Desk
-from pipelines.fetch.limits import limits_of
-from pipelines.fetch.permits import HostPermits
-from pipelines.fetch.web import Web
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.ratelimit.broker import Desk
+from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.fetch.ratelimit.permits import HostPermits
 from pipelines.serve.refusals import RefusedError
 from pipelines.serve.settings import Limits, Settings
 from schemas.dataset import Fetch

@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError, EcholensError, SpaceError
-from pipelines.fetch.picture import Pictures, is_stored
+from pipelines.fetch.image import Pictures, is_stored
 from pipelines.generate.choice import Chosen
 from pipelines.generate.gate import check_own_clap
 from pipelines.generate.generator import Cancelled

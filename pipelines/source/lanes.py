@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.limits import Limits
+from pipelines.fetch.ratelimit.limits import Limits
 from schemas.candidate import KINDS, SHARD_DIGITS
 from schemas.plan import LaneCounts
 

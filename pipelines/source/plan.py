@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.compute.child_process import Report, apart
-from pipelines.fetch.limits import limits_of
+from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count, count_hosts
 from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked

@@ -20,10 +20,10 @@ from typing import Any
 import aiohttp
 import pyarrow as pa
 
-from pipelines.fetch.picture import Pictures, exif_of
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.image import Pictures, exif_of
 from pipelines.fetch.resizing import resizer
 from pipelines.fetch.stages import FetchImages
-from pipelines.fetch.web import Web
 from pipelines.store import shards
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard

@@ -1,7 +1,7 @@
 import pytest
 
 from jobs.progress import RowProgress
-from pipelines.fetch.governor import Traffic
+from pipelines.fetch.ratelimit.governor import Traffic
 
 
 @pytest.fixture

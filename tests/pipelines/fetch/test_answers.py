@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.errors import ConfigError, StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
-from pipelines.fetch.answers import of_error
+from pipelines.fetch.outcomes import of_error
 from schemas import outcome as outcomes
 from schemas.outcome import OK, REASONS, as_img2dataset, outcome
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.fetch.buckets import Bucket
+from pipelines.fetch.ratelimit.windows import Bucket
 from schemas.dataset import Limit
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.fetch.checks import check_lists, check_sources, on_youtube
-from pipelines.fetch.video_download import JS_RUNTIMES
+from pipelines.fetch.video.download import JS_RUNTIMES
 from schemas.dataset import Dataset
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.fetch.circuits import FAILURES, Circuits
-from pipelines.fetch.rules import Closed
+from pipelines.fetch.ratelimit.circuit_breaker import FAILURES, Circuits
+from pipelines.fetch.ratelimit.leases import Closed
 from schemas.outcome import outcome
 
 ORIGIN = "down.example:80"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.fetch import cutting
 from pipelines.fetch.stages import FetchClips
+from pipelines.fetch.video import ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
@@ -28,7 +28,7 @@ def encode(path: Path, *options: str, wave: np.ndarray | None = None, rate: int 
     if "-an" not in options:
         (path.parent / "audio").write_bytes((clicking(rate) * gain if wave is None else wave).tobytes())
         inputs += ["-f", "f32le", "-ar", str(rate), "-ac", "1", "-i", str(path.parent / "audio")]
-    command = [cutting.ffmpeg_binary(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
+    command = [ffmpeg.ffmpeg_binary(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
@@ -272,7 +272,7 @@ def test_the_same_media_give_the_same_bytes(work, asking, media):
 
 def test_ffmpeg_has_a_limit_of_time(work, asking, media, monkeypatch):
     """A medium made to take for ever costs no more than that."""
-    monkeypatch.setattr(cutting, "TIMEOUT_S", 0.001)
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_S", 0.001)
     batch = work(asking(*named(media, "video.mp4"), source="folder", start_s=0.0, length_s=10.0))
 
     assert (batch["outcome"], batch["reason"]) == (["transient"], ["timeout"])

@@ -4,7 +4,7 @@ import pytest
 from yt_dlp.networking.exceptions import CertificateVerifyError, IncompleteRead, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
-from pipelines.fetch.extractor_errors import normalised, outcome_of
+from pipelines.fetch.video.extractor_errors import normalised, outcome_of
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.errors import StopJob
+from pipelines.fetch.http_client import unwritable
 from pipelines.fetch.stages import FetchImages
-from pipelines.fetch.web import unwritable
 from schemas.dataset import Fetch
 
 # Beyond what waits for its decoder in memory.

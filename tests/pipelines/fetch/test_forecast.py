@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
+from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
 from schemas.dataset import Fetch, Limit
 from schemas.plan import HostCounts, HostTable
 

@@ -11,8 +11,8 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from pipelines.fetch.governor import count_rows, governor, permits_of, watched
-from pipelines.fetch.rules import LEASE_S
+from pipelines.fetch.ratelimit.governor import count_rows, governor, permits_of, watched
+from pipelines.fetch.ratelimit.leases import LEASE_S
 from pipelines.fetch.worker import Background
 from pipelines.run.ray_plan import Session
 from schemas.dataset import Fetch

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.fetch.limits import limits_of, strictest
+from pipelines.fetch.ratelimit.limits import limits_of, strictest
 from schemas.dataset import Fetch, Limit
 
 OURS = Fetch(

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.errors import StopJob
-from pipelines.fetch.names import check_resolver
+from pipelines.fetch.dns import check_resolver
 from schemas.outcome import OK, outcome
 
 NO_ANSWER = outcome("transient", "dns")

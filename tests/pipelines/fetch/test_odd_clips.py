@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.fetch.cutting import ffmpeg_binary
 from pipelines.fetch.stages import FetchClips
+from pipelines.fetch.video.ffmpeg import ffmpeg_binary
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
 

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from pipelines.fetch.desk import Desk
-from pipelines.fetch.governor import permits_of
-from pipelines.fetch.limits import limits_of
-from pipelines.fetch.permits import HostPermits
-from pipelines.fetch.politeness import NotNowError
-from pipelines.fetch.slots import Slots
+from pipelines.fetch.protocols import NotNowError
+from pipelines.fetch.ratelimit.broker import Desk
+from pipelines.fetch.ratelimit.governor import permits_of
+from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.fetch.ratelimit.permits import HostPermits
+from pipelines.fetch.ratelimit.semaphore import Slots
 from schemas.dataset import Fetch
 from schemas.outcome import outcome
 
@@ -187,7 +187,7 @@ def test_a_long_pause_is_not_waited_for():
 
 def test_a_host_that_always_wants_another_pause_is_given_up(monkeypatch):
     """Even one with a lane of its own: rows that have waited for long end as it answered."""
-    monkeypatch.setattr("pipelines.fetch.permits.MAX_HOLD_S", 1.0)
+    monkeypatch.setattr("pipelines.fetch.ratelimit.permits.MAX_HOLD_S", 1.0)
 
     async def work(permits):
         async def one():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.fetch.picture import Pictures, exif_of
+from pipelines.fetch.image import Pictures, exif_of
 from pipelines.fetch.truncation import is_cut_picture
 from schemas.dataset import STORED_BY, Fetch
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.pools import Pool, pools
+from pipelines.fetch.worker_pools import Pool, pools
 from pipelines.store.shards import Shard
 
 

@@ -15,9 +15,9 @@ from yt_dlp.networking import Request
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import addresses
-from pipelines.fetch.cutting import ffmpeg_binary
-from pipelines.fetch.proxy import Proxy
-from pipelines.fetch.web import Web
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.video.ffmpeg import ffmpeg_binary
+from pipelines.fetch.video.proxy import Proxy
 from schemas.dataset import Fetch, Limit, Video
 
 METADATA = "http://169.254.169.254/latest/meta-data/"

@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.fetch.limits import Limits
-from pipelines.fetch.rules import LEASE_S, MAX_HOLD_S, Closed, Rules
+from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, Closed, Rules
+from pipelines.fetch.ratelimit.limits import Limits
 from schemas.dataset import Limit
 from schemas.outcome import outcome
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from pipelines.fetch.slots import Slots
+from pipelines.fetch.ratelimit.semaphore import Slots
 
 
 async def turns(slots: Slots, names: str, begun: list[str]) -> list[asyncio.Task[None]]:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines.fetch.threads import MediaThreads
+from pipelines.fetch.media_threads import MediaThreads
 
 
 def run(threads, together):

@@ -8,10 +8,10 @@ import pytest
 from yt_dlp import YoutubeDL
 from yt_dlp.networking import Request
 
-from pipelines.fetch import cutting
-from pipelines.fetch.cutting import ffmpeg_binary
-from pipelines.fetch.extractor_errors import UNKNOWN
-from pipelines.fetch.video_download import Downloader, NoVideoError
+from pipelines.fetch.video import ffmpeg
+from pipelines.fetch.video.download import Downloader, NoVideoError
+from pipelines.fetch.video.extractor_errors import UNKNOWN
+from pipelines.fetch.video.ffmpeg import ffmpeg_binary
 from schemas.dataset import Video
 
 VIDEO_ID = "dQw4w9WgXcQ"
@@ -233,10 +233,10 @@ def test_sound_and_picture_apart(youtube, server, tmp_path, sections_below_s):
 
     for (start_s, length_s), piece in zip(spans, pieces, strict=True):
         local_s = start_s - piece.starts_s
-        wave = cutting.sound(piece.path, local_s, length_s)
+        wave = ffmpeg.sound(piece.path, local_s, length_s)
         assert (round(length_s * 48_000), 4) == (
             len(wave),
-            len(cutting.frames(piece.path, local_s, length_s)),
+            len(ffmpeg.frames(piece.path, local_s, length_s)),
         )
         # A sine of 440 Hz begins each second anew, so where it was cut shows in its phase.
         expected = np.sin(2 * np.pi * 440 * (start_s + np.arange(len(wave)) / 48_000))

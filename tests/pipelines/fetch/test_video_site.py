@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from pipelines.errors import ConfigError
-from pipelines.fetch import video_download
 from pipelines.fetch.stages import FetchClips
-from pipelines.fetch.video_site import check_runtime, cookies_of, page_of, secret, upstream_of
+from pipelines.fetch.video import download
+from pipelines.fetch.video.reader import check_runtime, cookies_of, page_of, secret, upstream_of
 from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
@@ -86,10 +86,8 @@ def outcomes(batch):
 def test_a_clip_of_a_video_is_the_clip(site, tmp_path, says_length, monkeypatch):
     """Cut out of a section or of the whole video, sound and frames are those of a mirror's clip."""
     whole = []
-    take = video_download.Downloader._whole
-    monkeypatch.setattr(
-        video_download.Downloader, "_whole", lambda *given: whole.append(given) or take(*given)
-    )
+    take = download.Downloader._whole
+    monkeypatch.setattr(download.Downloader, "_whole", lambda *given: whole.append(given) or take(*given))
     row = nth("plain", says_length=says_length)
     cut, clip = fetched(site, [row]), mirrored(tmp_path, row)
 
@@ -291,9 +289,7 @@ def test_youtube_wants_a_script_engine(monkeypatch):
         info = None
 
     check_runtime("https://mirror.example/watch?v=x")
-    monkeypatch.setitem(
-        supported_js_runtimes.__dict__, "value", dict.fromkeys(video_download.JS_RUNTIMES, Absent)
-    )
+    monkeypatch.setitem(supported_js_runtimes.__dict__, "value", dict.fromkeys(download.JS_RUNTIMES, Absent))
     with pytest.raises(ConfigError, match="no JavaScript runtime"):
         check_runtime("https://www.youtube.com/watch?v=x")
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from pipelines.fetch.slots import Slots
-from pipelines.fetch.web import Web, checked
+from pipelines.fetch.http_client import Web, checked
+from pipelines.fetch.ratelimit.semaphore import Slots
 from schemas.dataset import Fetch, Limit
 
 FETCH = Fetch(timeout_s=1, retries=0, allow_private_hosts=True)

@@ -24,11 +24,11 @@ from yarl import URL
 
 from pipelines.errors import EcholensError
 from pipelines.fetch.addresses import AddrInfo, guard
-from pipelines.fetch.answers import of_connect
-from pipelines.fetch.circuits import UNREACHED
-from pipelines.fetch.names import Names
-from pipelines.fetch.politeness import NotNowError, Permits, Turn
-from pipelines.fetch.visit import Visit
+from pipelines.fetch.dns import Names
+from pipelines.fetch.outcomes import of_connect
+from pipelines.fetch.protocols import NotNowError, Permits, Turn
+from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
+from pipelines.fetch.video.session import Visit
 from schemas.dataset import Fetch
 from schemas.outcome import outcome
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from pipelines.errors import StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
-from pipelines.fetch.politeness import no_contact
+from pipelines.fetch.protocols import no_contact
 from schemas.outcome import OK, REASONS, Outcome, outcome
 
 _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.fetch.answers import of_status
+from pipelines.fetch.outcomes import of_status
 from schemas.outcome import Outcome, Status, outcome
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from yarl import URL
 
 from pipelines.errors import StopJob
 from pipelines.fetch.addresses import guard
-from pipelines.fetch.answers import AGAIN, of_error, of_status, retry_after_s
-from pipelines.fetch.circuits import UNREACHED
-from pipelines.fetch.governor import permits_of
-from pipelines.fetch.names import Names
-from pipelines.fetch.politeness import NotNowError, Permits, Turn, unwanted, user_agent
+from pipelines.fetch.dns import Names
+from pipelines.fetch.outcomes import AGAIN, of_error, of_status, retry_after_s
+from pipelines.fetch.protocols import NotNowError, Permits, Turn, unwanted, user_agent
+from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
+from pipelines.fetch.ratelimit.governor import permits_of
 from schemas.dataset import Fetch
 from schemas.outcome import OK, Outcome, outcome
 

@@ -17,12 +17,12 @@ from yarl import URL
 
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.fetch.checks import on_youtube
-from pipelines.fetch.politeness import Permits, user_agent
-from pipelines.fetch.proxy import Proxy
-from pipelines.fetch.threads import MediaThreads
-from pipelines.fetch.video_download import JS_RUNTIMES, Downloader, NoVideoError, Piece, Span
-from pipelines.fetch.visit import Visit
-from pipelines.fetch.web import Web
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.media_threads import MediaThreads
+from pipelines.fetch.protocols import Permits, user_agent
+from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, NoVideoError, Piece, Span
+from pipelines.fetch.video.proxy import Proxy
+from pipelines.fetch.video.session import Visit
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch, Video
 from schemas.outcome import Outcome

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.fetch.checks import on_youtube
-from pipelines.fetch.clip import ClipReader
-from pipelines.fetch.threads import MediaThreads
-from pipelines.fetch.video_site import VideoReader
-from pipelines.fetch.web import Web
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.media_threads import MediaThreads
+from pipelines.fetch.video.clip import ClipReader
+from pipelines.fetch.video.reader import VideoReader
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.fetch.limits import limits_of
+from pipelines.fetch.ratelimit.limits import limits_of
 from schemas.dataset import Fetch, Limit
 from schemas.plan import HostTable
 

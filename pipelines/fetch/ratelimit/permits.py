@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
-from pipelines.fetch.circuits import Circuits
-from pipelines.fetch.desk import Asked, Report, Waiting
-from pipelines.fetch.limits import Limits
-from pipelines.fetch.politeness import NotNowError
-from pipelines.fetch.rules import LEASE_S, MAX_HOLD_S, Closed, Grant, News
-from pipelines.fetch.slots import Slots
+from pipelines.fetch.protocols import NotNowError
+from pipelines.fetch.ratelimit.broker import Asked, Report, Waiting
+from pipelines.fetch.ratelimit.circuit_breaker import Circuits
+from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, Closed, Grant, News
+from pipelines.fetch.ratelimit.limits import Limits
+from pipelines.fetch.ratelimit.semaphore import Slots
 from schemas.outcome import Outcome, outcome
 
 # Between two reports of a worker with nothing urgent to say; leases live five times as long.

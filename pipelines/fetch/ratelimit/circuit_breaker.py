@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipelines.fetch.rules import Closed
+from pipelines.fetch.ratelimit.leases import Closed
 from schemas.outcome import Outcome, outcome
 
 # Connections that fail in a row until the rest are not tried.

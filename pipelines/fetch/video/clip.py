@@ -13,11 +13,12 @@ from typing import IO, Any
 import numpy as np
 
 from pipelines.compute import timing
-from pipelines.fetch import cutting, files
-from pipelines.fetch.picture import Pictures
-from pipelines.fetch.threads import MediaThreads
+from pipelines.fetch import files
+from pipelines.fetch.http_client import Web, disk_full
+from pipelines.fetch.image import Pictures
+from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_file
-from pipelines.fetch.web import Web, disk_full
+from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch
 from schemas.outcome import OK, outcome
@@ -79,24 +80,24 @@ class ClipReader:
             if is_cut_file(path):
                 return [Media(outcome("invalid", "truncated"))] * len(wanted)
             try:
-                streams = cutting.streams_of(path, self._fetch.max_pixels)
-            except cutting.UncuttableError as error:
+                streams = ffmpeg.streams_of(path, self._fetch.max_pixels)
+            except ffmpeg.UncuttableError as error:
                 return [Media(error.outcome)] * len(wanted)
             cuts = {(each.start_s, each.length_s) for each in wanted}
             made = {cut: self._clip(path, streams, *cut) for cut in cuts}
         return [made[each.start_s, each.length_s] for each in wanted]
 
-    def _clip(self, path: Path, streams: cutting.Streams, start_s: float, length_s: float | None) -> Media:
+    def _clip(self, path: Path, streams: ffmpeg.Streams, start_s: float, length_s: float | None) -> Media:
         if not streams.audio:
             return Media(outcome("invalid", "no_audio"))
         try:
-            sound_T = cutting.sound(path, start_s, length_s)
+            sound_T = ffmpeg.sound(path, start_s, length_s)
             if not len(sound_T):
                 return Media(outcome("invalid", "past_the_end" if start_s else "no_audio"))
             sound_s = len(sound_T) / SAMPLE_RATE_HZ
-            bitmaps = cutting.frames(path, start_s, length_s or sound_s) if streams.video else []
-            flac = cutting.flac(sound_T, length_s)
-        except cutting.UncuttableError as error:
+            bitmaps = ffmpeg.frames(path, start_s, length_s or sound_s) if streams.video else []
+            flac = ffmpeg.flac(sound_T, length_s)
+        except ffmpeg.UncuttableError as error:
             return Media(error.outcome)
         frames = self._stored(bitmaps)
         if frames.outcome != OK:

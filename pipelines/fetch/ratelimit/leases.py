@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from pipelines.fetch.buckets import Bucket
-from pipelines.fetch.limits import Limits, strictest
+from pipelines.fetch.ratelimit.limits import Limits, strictest
+from pipelines.fetch.ratelimit.windows import Bucket
 from schemas.dataset import Limit
 from schemas.outcome import Outcome
 

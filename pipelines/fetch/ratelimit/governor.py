@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipelines.fetch.desk import Desk, Report
-from pipelines.fetch.limits import Limits, limits_of
-from pipelines.fetch.permits import HostPermits
-from pipelines.fetch.rules import LEASE_S, Grant, News
-from pipelines.fetch.slots import Slots
+from pipelines.fetch.ratelimit.broker import Desk, Report
+from pipelines.fetch.ratelimit.leases import LEASE_S, Grant, News
+from pipelines.fetch.ratelimit.limits import Limits, limits_of
+from pipelines.fetch.ratelimit.permits import HostPermits
+from pipelines.fetch.ratelimit.semaphore import Slots
 from schemas.dataset import Fetch
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import IO
 
 from pipelines.compute import timing
 from pipelines.fetch import files
+from pipelines.fetch.http_client import Web
+from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.resizing import resizer
-from pipelines.fetch.threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_picture
-from pipelines.fetch.web import Web
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch
 from schemas.outcome import OK, Outcome, outcome

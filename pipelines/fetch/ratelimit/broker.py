@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipelines.fetch.limits import Limits
-from pipelines.fetch.rules import LEASE_S, Closed, Grant, News, Rules
+from pipelines.fetch.ratelimit.leases import LEASE_S, Closed, Grant, News, Rules
+from pipelines.fetch.ratelimit.limits import Limits
 
 # A call is no longer under way than this: a worker that died waits no longer.
 POLL_S = 2.0

@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EcholensError
-from pipelines.fetch import extractor_errors
-from pipelines.fetch.answers import of_status, retry_after_s
-from pipelines.fetch.cutting import LONGEST_S, ffmpeg_binary
-from pipelines.fetch.politeness import unwanted
-from pipelines.fetch.web import disk_full
+from pipelines.fetch.http_client import disk_full
+from pipelines.fetch.outcomes import of_status, retry_after_s
+from pipelines.fetch.protocols import unwanted
+from pipelines.fetch.video import extractor_errors
+from pipelines.fetch.video.ffmpeg import LONGEST_S, ffmpeg_binary
 from schemas.dataset import Video
 from schemas.outcome import Outcome, outcome
 

@@ -1,0 +1,1 @@
+"""How often and how fast a host may be asked, for a whole cluster."""
