@@ -67,9 +67,9 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
 
 def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
     """media, or the captions of text candidates -> vectors."""
-    from pipelines.encode.choice import choosing
-    from pipelines.encode.encode import Prepare, Vectors
     from pipelines.encode.encoder import spaces_of_specs
+    from pipelines.encode.segments import choosing
+    from pipelines.encode.stages import Prepare, Vectors
     from pipelines.filter.captions import DetectLanguage
     from pipelines.run.build_steps import VectorStep
 

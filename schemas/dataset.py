@@ -162,7 +162,7 @@ def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
     )
 
 
-# What `encode.clip` and `encode.clap` may be. A loader joins here and in pipelines/encode/loaders.py.
+# What `encode.clip` and `encode.clap` may be. A loader joins here and in pipelines/encode/registry.py.
 _Elsewhere = (
     Annotated[OwnEncoder, Tag("OwnEncoder")]
     | Annotated[Literal["pocket"], Tag("Pocket")]

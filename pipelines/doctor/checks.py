@@ -36,7 +36,7 @@ def encoder_findings(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]
         encoder: its module:Class.
         keys: the other keys of the dataset's file.
     """
-    from pipelines.encode.kit import check
+    from pipelines.encode.conformance import check
 
     for found in check(encoder, keys):
         yield Finding("encoder", "ok" if found.ok else "missing", found.what, found.wrong)

@@ -8,8 +8,8 @@ from typing import get_args
 
 from pipelines.compute.child_process import Report, apart
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders import loader_of
-from pipelines.encode.probe import fp32_cosine
+from pipelines.encode.precision import fp32_cosine
+from pipelines.encode.registry import loader_of
 from schemas.dataset import (
     AudioLdmEncoder,
     Encode,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.compute.device import device, dtype_of
-from pipelines.encode.audioldm import audioldm_folder, text_tower
 from pipelines.encode.encoder import Tower, encode
-from pipelines.encode.weights import loading
+from pipelines.encode.registry.audioldm_clap import audioldm_folder, text_tower
+from pipelines.encode.registry.weights import loading
 from pipelines.errors import ConfigError
 from pipelines.generate.frames import frames_of
 from pipelines.generate.generator import Progress, Settings

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.audioldm import audioldm_folder
-from pipelines.encode.licences import licence_of
-from pipelines.encode.weights import fingerprint
+from pipelines.encode.registry.audioldm_clap import audioldm_folder
+from pipelines.encode.registry.licences import licence_of
+from pipelines.encode.registry.weights import fingerprint
 from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.audioldm import PARTS, AudioLdm
 from pipelines.generate.generator import Generator, GeneratorLoader

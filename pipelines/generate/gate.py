@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.encode.audioldm import AudioLdmClap, audioldm_folder
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.gate import CAPTIONS, LEAST_COSINE, texts
+from pipelines.encode.registry.audioldm_clap import AudioLdmClap, audioldm_folder
+from pipelines.encode.registry.weights import fingerprint
 from pipelines.encode.resolve import resolve_family
-from pipelines.encode.weights import fingerprint
+from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, texts
 from pipelines.errors import SpaceError
 from pipelines.generate.choice import Chosen, text_tower_of
 from schemas.dataset import Encode

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.registry.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
-from pipelines.encode.transformers_clap import TransformersClap
 from pipelines.errors import ConfigError
 from pipelines.generate.made import sounds_of, table_rows
 from pipelines.generate.making import sound_file

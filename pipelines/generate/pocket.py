@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.encode.pocket import WEIGHTS
+from pipelines.encode.registry.pocket import WEIGHTS
 from pipelines.errors import ConfigError
 from pipelines.generate.audioldm import AudioLdm
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipelines.compute.device import decoders
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
-from pipelines.encode.gate import CAPTIONS, admitted
 from pipelines.encode.resolve import resolve_family
+from pipelines.encode.space_check import CAPTIONS, admitted
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.lookup.asked import Vector, unreadable
 from pipelines.lookup.rows import Rows

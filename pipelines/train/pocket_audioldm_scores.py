@@ -71,7 +71,7 @@ def made(generator: AudioLdmSounds, vectors_ND: NDArray[np.float32]) -> NDArray[
 
 def clap_folder(weights: Path) -> Path:
     """Return the folder of pocket CLAP: the one beside a pocket AudioLDM, or the package's own."""
-    from pipelines.encode.pocket import WEIGHTS
+    from pipelines.encode.registry.pocket import WEIGHTS
 
     beside = weights.with_name("clap")
     return beside if (beside / "config.json").is_file() else WEIGHTS / "clap"

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.encode import Prepare
+from pipelines.encode.stages import Prepare
 from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
 from pipelines.run.build_steps import MediaStep, VectorStep

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from PIL import Image
+from pipelines.encode.registry.open_clip import OpenClip
+from pipelines.encode.registry.pocket import WEIGHTS
+from pipelines.encode.registry.transformers_clap import TransformersClap
 
-from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import EncoderSpec, spaces_of_specs
-from pipelines.encode.open_clip import OpenClip
-from pipelines.encode.pocket import WEIGHTS
-from pipelines.encode.transformers_clap import TransformersClap
+from pipelines.encode.stages import Prepare, Vectors
 from pipelines.run.build_steps import VectorStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root

@@ -3,14 +3,14 @@ import shutil
 
 import numpy as np
 import pytest
+from pipelines.encode.registry.audioldm_clap import AudioLdmClap
+from pipelines.encode.registry.laion_clap import LaionClap
+from pipelines.encode.registry.pocket import WEIGHTS, pocket_clap
 
-from pipelines.encode.audioldm import AudioLdmClap
+from pipelines.encode.conformance import check
 from pipelines.encode.encoder import EncoderSpec, encode
-from pipelines.encode.gate import check_same_space
-from pipelines.encode.kit import check
-from pipelines.encode.laion_clap import LaionClap
-from pipelines.encode.pocket import WEIGHTS, pocket_clap
 from pipelines.encode.resolve import resolve
+from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
 from schemas.dataset import Encode
 

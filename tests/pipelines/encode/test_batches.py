@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.encode.batches import Batches
+from pipelines.encode.batch_assembler import Batches
 
 
 class Doubling:

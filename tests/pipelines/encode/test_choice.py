@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.encode.choice import Choose, choosing
-from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import encode, spaces_of_specs
 from pipelines.encode.resolve import resolve
+from pipelines.encode.segments import Choose, choosing
+from pipelines.encode.stages import Prepare, Vectors
 from pipelines.errors import ConfigError
 from pipelines.miniature.captions import label
 from pipelines.miniature.pictures import picture

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from pipelines.encode.registry.custom import Own, Part
+from pipelines.encode.registry.transformers_clap import TransformersClap
+from pipelines.encode.registry.transformers_clip import TransformersClip
 
+from pipelines.encode.conformance import check
 from pipelines.encode.encoder import Unusable
-from pipelines.encode.kit import check
-from pipelines.encode.own import Own, Part
-from pipelines.encode.transformers_clap import TransformersClap
-from pipelines.encode.transformers_clip import TransformersClip
 
 
 def picture(data):
@@ -140,7 +140,12 @@ class Deaf(Mine):
     ("encoder", "what", "wrong"),
     [
         pytest.param("no_such_module:Mine", "made", "no module 'no_such_module'.*PYTHONPATH", id="module"),
-        pytest.param("pipelines.encode.own:Mine", "made", "no 'Mine' in pipelines.encode.own", id="class"),
+        pytest.param(
+            "pipelines.encode.loaders.custom:Mine",
+            "made",
+            "no 'Mine' in pipelines.encode.loaders.custom",
+            id="class",
+        ),
         pytest.param(Listed(), "travels", "unhashable", id="unhashable"),
         pytest.param(Restless(), "stable", "another space .library", id="unstable"),
         pytest.param(Deaf(), "text tower", "towers of text", id="one-tower"),

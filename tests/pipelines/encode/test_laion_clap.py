@@ -4,11 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from pipelines.encode.registry.laion_clap import LaionClap
+from pipelines.encode.registry.waveform import mono
 
 from pipelines.encode.encoder import EncoderSpec, encode
-from pipelines.encode.gate import check_same_space
-from pipelines.encode.laion_clap import LaionClap
-from pipelines.encode.waveform import mono
+from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
 
 # The real audio net and the whole library behind it.
@@ -141,7 +141,7 @@ RENAMED = (
 
 def test_the_same_weights_through_transformers(laion, roberta, spec, tmp_path, flac):
     """Two libraries with one set of weights are one space: the gate passes them, and so do sounds."""
-    from pipelines.encode.transformers_clap import TransformersClap
+    from pipelines.encode.registry.transformers_clap import TransformersClap
 
     as_transformers(laion[1], tmp_path, roberta)
     loader = TransformersClap(str(tmp_path), None, "fp32", 2)
@@ -168,7 +168,7 @@ def test_half_precision_stays_near(laion, roberta, spec, flac):
 def test_the_command_line_is_left_alone(laion, roberta):
     """laion_clap's own import reads the arguments of whoever imports it, and ends the program."""
     code = (
-        "from pipelines.encode.laion_clap import LaionClap; "
+        "from pipelines.encode.loaders.laion_clap import LaionClap; "
         f"print(sorted(LaionClap({str(laion[0])!r}, None, {str(roberta)!r}, 'fp32', 2).load()))"
     )
     ended = subprocess.run(

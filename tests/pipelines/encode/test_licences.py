@@ -1,8 +1,7 @@
 import logging
 
 import pytest
-
-from pipelines.encode.licences import licence_of, say_licence
+from pipelines.encode.registry.licences import licence_of, say_licence
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 import pytest
-
-from pipelines.encode.once import once, shared
-from pipelines.encode.pictures import picture
-from pipelines.encode.waveform import quantised
+from pipelines.encode.registry.decode_cache import once, shared
+from pipelines.encode.registry.image import picture
+from pipelines.encode.registry.waveform import quantised
 
 
 @pytest.fixture

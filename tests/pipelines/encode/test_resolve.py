@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import get_args
 
 import pytest
+from pipelines.encode.registry.custom import Own
 
-from pipelines.encode import pocket
-from pipelines.encode.loaders import LOADERS
-from pipelines.encode.own import Own
+from pipelines.encode.registry import LOADERS, pocket
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
 from schemas.dataset import (
@@ -148,7 +147,7 @@ def test_ones_own_encoder_that_cannot_be_made(tmp_path, keys, said):
 
 
 def test_every_loader_of_the_file_is_known():
-    """The words of schemas/dataset.py and of pipelines/encode/loaders.py are the same."""
+    """The words of schemas/dataset.py and of pipelines/encode/registry.py are the same."""
     said = {
         (family, get_args(model.model_fields["loader"].annotation)[0])
         for family, models in (
@@ -173,7 +172,7 @@ def test_what_was_measured_stays_with_the_space(tiny, family):
 def test_nothing_heavy_is_imported_before_it_is_needed():
     """Describing encoders, stages, an index and a lookup loads no net library."""
     code = (
-        "import sys, pipelines.encode.resolve, pipelines.encode.encode, pipelines.index.build, "
+        "import sys, pipelines.encode.resolve, pipelines.encode.stages, pipelines.index.build, "
         "pipelines.lookup.search; "
         "heavy = {'torch', 'open_clip', 'transformers', 'faiss', 'soundfile', 'PIL', 'duckdb'}; "
         "print(sorted(heavy & set(sys.modules)))"

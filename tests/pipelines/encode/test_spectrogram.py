@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipelines.encode.spectrogram import features
+from pipelines.encode.registry.spectrogram import features
 
 
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipelines.encode.widths import narrow_clips, width_of, widths
+from pipelines.encode.registry.text_padding import narrow_clips, width_of, widths
 
 CLIP = {
     "embed_dim": 24,

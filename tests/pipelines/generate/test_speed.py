@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
+from pipelines.encode.registry.pocket import WEIGHTS
 
-from pipelines.encode.pocket import WEIGHTS
 from pipelines.generate.generator import Settings
 from pipelines.generate.pocket import pocket_audioldm
 from pipelines.miniature import captions, world

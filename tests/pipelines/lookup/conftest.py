@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.encode import Prepare, Vectors
 from pipelines.encode.encoder import spaces_of_specs
 from pipelines.encode.resolve import resolve
+from pipelines.encode.stages import Prepare, Vectors
 from pipelines.index.build import build_index
 from pipelines.lookup.search import Lookup
 from pipelines.store.root import Root

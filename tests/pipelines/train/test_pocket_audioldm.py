@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pipelines.encode.registry.pocket import WEIGHTS
 from safetensors.torch import load_file
 
-from pipelines.encode.pocket import WEIGHTS
 from pipelines.errors import ConfigError
 from pipelines.generate.generator import Settings
 from pipelines.generate.pocket import pocket_audioldm as pocket

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import decoders
-from pipelines.encode.batches import Batches
+from pipelines.encode.batch_assembler import Batches
 from pipelines.encode.encoder import Specs, Towers, Unusable, pooled
 from pipelines.stage import Batch, Stage, Work, rows
 from schemas.dataset import Segment

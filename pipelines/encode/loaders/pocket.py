@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.encode.open_clip import OpenClip
-from pipelines.encode.transformers_clap import TransformersClap
+from pipelines.encode.registry.open_clip import OpenClip
+from pipelines.encode.registry.transformers_clap import TransformersClap
 from pipelines.errors import ConfigError
 from schemas.space import Precision
 from schemas.vectors import Family

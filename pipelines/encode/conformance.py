@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import Loader, Tower, Towers, Unusable, encode
-from pipelines.encode.loaders import own_loader
+from pipelines.encode.registry import own_loader
 from pipelines.errors import EcholensError
 from schemas.space import Space
 from schemas.vectors import Modality

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.encode.encoder import Loader
-from pipelines.encode.pocket import pocket_clap, pocket_clip
+from pipelines.encode.registry.pocket import pocket_clap, pocket_clip
 from pipelines.errors import ConfigError
 from schemas.dataset import ClapEncoder, ClipEncoder
 from schemas.space import Precision
@@ -17,11 +17,11 @@ from schemas.vectors import Family
 
 # A loader is a class; its arguments are the keys of its model in schemas/dataset.py, and the precision.
 LOADERS: Mapping[tuple[Family, str], str] = {
-    ("clip", "open_clip"): "pipelines.encode.open_clip:OpenClip",
-    ("clip", "transformers"): "pipelines.encode.transformers_clip:TransformersClip",
-    ("clap", "transformers"): "pipelines.encode.transformers_clap:TransformersClap",
-    ("clap", "laion_clap"): "pipelines.encode.laion_clap:LaionClap",
-    ("clap", "audioldm"): "pipelines.encode.audioldm:AudioLdmClap",
+    ("clip", "open_clip"): "pipelines.encode.loaders.open_clip:OpenClip",
+    ("clip", "transformers"): "pipelines.encode.loaders.transformers_clip:TransformersClip",
+    ("clap", "transformers"): "pipelines.encode.loaders.transformers_clap:TransformersClap",
+    ("clap", "laion_clap"): "pipelines.encode.loaders.laion_clap:LaionClap",
+    ("clap", "audioldm"): "pipelines.encode.loaders.audioldm_clap:AudioLdmClap",
 }
 
 

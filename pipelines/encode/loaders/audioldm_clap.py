@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.compute.device import dtype_of
-from pipelines.encode import laion_clap
 from pipelines.encode.encoder import Tower, Towers
-from pipelines.encode.laion_clap import LaionClap
-from pipelines.encode.licences import say_licence
-from pipelines.encode.pretrained import Pretrained, check_commit
-from pipelines.encode.tokens import Texts, Tokens
-from pipelines.encode.transformers_clap import MAX_TOKENS, TransformersClap
-from pipelines.encode.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.registry import laion_clap
+from pipelines.encode.registry.laion_clap import LaionClap
+from pipelines.encode.registry.licences import say_licence
+from pipelines.encode.registry.pretrained import Pretrained, check_commit
+from pipelines.encode.registry.tokenizer import Texts, Tokens
+from pipelines.encode.registry.transformers_clap import MAX_TOKENS, TransformersClap
+from pipelines.encode.registry.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 

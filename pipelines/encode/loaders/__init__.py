@@ -1,0 +1,1 @@
+"""One file a library that loads encoders, and what these loaders share."""
