@@ -13,7 +13,7 @@ from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, admitted
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.lookup.asked import Vector, unreadable
+from pipelines.lookup.plan import Vector, unreadable
 from pipelines.lookup.rows import Rows
 from schemas.dataset import Encode
 from schemas.space import Space

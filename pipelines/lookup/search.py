@@ -18,11 +18,11 @@ import numpy as np
 from pipelines.errors import ConfigError, EcholensError, StorageError
 from pipelines.index.cards import cards_of
 from pipelines.index.neighbours import Neighbours
-from pipelines.lookup.asked import Asked, Vector, asked, check_column, check_space, media_of
-from pipelines.lookup.distinct import distinct, further
+from pipelines.lookup.dedup import distinct, further
 from pipelines.lookup.encoders import Encoders
+from pipelines.lookup.filters import Facts
 from pipelines.lookup.media import Media, Medium
-from pipelines.lookup.only import Facts
+from pipelines.lookup.plan import Asked, Vector, asked, check_column, check_space, media_of
 from pipelines.lookup.rows import Rows
 from pipelines.store.cache import cached
 from pipelines.store.root import Root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.lookup.distinct import ALIKE
+from pipelines.lookup.dedup import ALIKE
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
 from pipelines.report.published import Published

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pipelines.lookup.distinct import ALIKE
+from pipelines.lookup.dedup import ALIKE
 from pipelines.report import words
 from pipelines.report.gather import Report
 from schemas.candidate import Kind

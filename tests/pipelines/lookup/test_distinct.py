@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pipelines.index.neighbours import Neighbours, Passing
-from pipelines.lookup.distinct import ALIKE, distinct, further
+from pipelines.lookup.dedup import ALIKE, distinct, further
 
 DIMS = 32
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.lookup.only import Facts
+from pipelines.lookup.filters import Facts
 from pipelines.lookup.rows import Rows
 from schemas.query import Only
 
