@@ -120,9 +120,9 @@ def play(dataset: Dataset, picture: Path) -> Path:
     Returns:
         The sound, beside the picture.
     """
-    from pipelines.generate.made import sounds_of
-    from pipelines.generate.order import Order
+    from pipelines.generate.output import sounds_of
     from pipelines.generate.prompts import Prompts
+    from pipelines.generate.request import Order
     from pipelines.generate.step import folder_of
 
     training = preset("shipped", _TRAINING)

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.encode.encoder import EncoderSpec
-    from pipelines.generate.choice import Chosen
-    from pipelines.generate.order import Order, Route
     from pipelines.generate.prompts import Prompt, Prompts
+    from pipelines.generate.registry import Chosen
+    from pipelines.generate.request import Order, Route
     from pipelines.generate.step import GenerateStep
     from pipelines.store.shards import Shard
     from schemas.version import Version
@@ -57,8 +57,8 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
         SpaceError: the vectors are not of the generator's own CLAP.
     """
     from pipelines.compute.child_process import apart
-    from pipelines.generate.made import card_of, finish, pin, pinned
-    from pipelines.generate.order import route_of
+    from pipelines.generate.output import card_of, finish, pin, pinned
+    from pipelines.generate.request import route_of
     from pipelines.generate.step import GenerateStep, folder_of
     from pipelines.store import lease, versions
 
@@ -83,7 +83,7 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
 
 
 def _chosen(_: Path, __: object, asked: GeneratorOf) -> Chosen:
-    from pipelines.generate.choice import choose
+    from pipelines.generate.registry import choose
 
     return choose(asked)
 
@@ -116,7 +116,7 @@ def _judge(
         SpaceError: vectors would be given to a generator of another CLAP, or candidates cannot be scored.
     """
     from pipelines.compute.child_process import apart
-    from pipelines.generate.gate import gated
+    from pipelines.generate.space_check import gated
 
     pinned = spaces_of(Root.at(dataset.root), dataset.encode.set)
     try:
@@ -216,7 +216,7 @@ def said(card: GeneratedCard) -> None:
 
 
 def _order(asked: argparse.Namespace) -> Order:
-    from pipelines.generate.order import Order
+    from pipelines.generate.request import Order
 
     making = {key: getattr(asked, key) for key in Making.model_fields if getattr(asked, key) is not None}
     return Order(

@@ -29,7 +29,7 @@ from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorOf
 
 if TYPE_CHECKING:
-    from pipelines.generate.choice import Chosen
+    from pipelines.generate.registry import Chosen
     from pipelines.serve.settings import Settings
 
 
@@ -139,7 +139,7 @@ def _generator(name: str, dataset: Dataset) -> Chosen:
 
 
 def _chosen(_: Path, __: object, asked: GeneratorOf) -> Chosen:
-    from pipelines.generate.choice import choose
+    from pipelines.generate.registry import choose
 
     return choose(asked, compiled=False)
 

@@ -27,7 +27,7 @@ def side_by_side(
     Raises:
         EcholensError: there is no such translator, or a generator refuses all of them.
     """
-    from pipelines.generate.order import Order
+    from pipelines.generate.request import Order
     from pipelines.report.played import page
     from pipelines.run.ray_plan import Session
 

@@ -18,10 +18,10 @@ from pipelines.encode.encoder import EncoderSpec, Unusable, encode
 from pipelines.encode.registry.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError
-from pipelines.generate.made import sounds_of, table_rows
-from pipelines.generate.making import sound_file
+from pipelines.generate.output import sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.generate.scores import Embedder, score
+from pipelines.generate.stages import sound_file
 from pipelines.generate.step import folder_of
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media

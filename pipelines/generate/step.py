@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from pipelines.compute import timing
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.generate.choice import Chosen
-from pipelines.generate.making import Make, OnOneCore, lanes
 from pipelines.generate.prompts import Prompts
+from pipelines.generate.registry import Chosen
+from pipelines.generate.stages import Make, OnOneCore, lanes
 from pipelines.stage import Batch, Stage, rows
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables

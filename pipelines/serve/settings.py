@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.generate.choice import Chosen
+    from pipelines.generate.registry import Chosen
 
 # A token that can be guessed is none.
 _TOKEN_MIN_CHARS = 16

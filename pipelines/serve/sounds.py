@@ -20,12 +20,12 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError, EcholensError, SpaceError
 from pipelines.fetch.image import Pictures, is_stored
-from pipelines.generate.choice import Chosen
-from pipelines.generate.gate import check_own_clap
 from pipelines.generate.generator import Cancelled
-from pipelines.generate.making import Make, OnOneCore
-from pipelines.generate.order import Order, Route, route_of
 from pipelines.generate.prompts import of_texts, picture_id
+from pipelines.generate.registry import Chosen
+from pipelines.generate.request import Order, Route, route_of
+from pipelines.generate.space_check import check_own_clap
+from pipelines.generate.stages import Make, OnOneCore
 from pipelines.serve.refusals import RefusedError
 from pipelines.serve.sound_order import Offer, Sound, SoundOrder, Steps, Told, Waits
 from pipelines.stage import Batch, Work

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.generate.audioldm import AudioLdm, AudioLdmSounds
+from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm, AudioLdmSounds
 from pipelines.generate.generator import Settings
 from pipelines.miniature import captions, sounds, world
 from pipelines.train.pocket_audioldm_sounds import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels

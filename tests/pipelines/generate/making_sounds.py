@@ -7,8 +7,8 @@ import numpy as np
 from pipelines.encode.registry.pocket import pocket_clap
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.generate.choice import Chosen, choose
 from pipelines.generate.prompts import of_texts
+from pipelines.generate.registry import Chosen, choose
 from pipelines.generate.step import GenerateStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root

@@ -7,7 +7,7 @@ from pipelines.encode.registry.pocket import WEIGHTS
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.errors import SpaceError
-from pipelines.generate.gate import check_own_clap
+from pipelines.generate.space_check import check_own_clap
 from tests.pipelines.generate.making_sounds import judge, speaking, tiny_choice
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.generate.listening import Sound, decoded, heard
 from pipelines.generate.listening import class_of as expected_class
-from pipelines.generate.making import sound_file
+from pipelines.generate.stages import sound_file
 from pipelines.report.played import spectrogram
 
 CLASSES = ("dog", "church bell", "bell")

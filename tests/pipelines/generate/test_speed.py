@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 from pipelines.encode.registry.pocket import WEIGHTS
+from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm
 
 from pipelines.generate.generator import Settings
-from pipelines.generate.pocket import pocket_audioldm
 from pipelines.miniature import captions, world
 
 pytestmark = pytest.mark.bench

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from pipelines.errors import StorageError
-from pipelines.generate.choice import Chosen
-from pipelines.generate.made import sounds_of
-from pipelines.generate.making import seed_of
+from pipelines.generate.output import sounds_of
+from pipelines.generate.registry import Chosen
+from pipelines.generate.stages import seed_of
 from pipelines.run.runner import Runner
 from schemas.generated import GENERATED, MadeBy
 from tests.pipelines.generate.making_sounds import files, judge, rows, step, through, tiny_choice
@@ -197,8 +197,9 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
     ((key, sound), _) = sounds_of(made.root, "toy", made.prompts.shards()[0])
+    from pipelines.generate.audioldm.pipeline.loudness import levelled
+
     from pipelines.generate.generator import Settings
-    from pipelines.generate.loudness import levelled
 
     wished_ND = generator.text_vectors(["a dog barks"])
     expected_T = levelled(generator.generate(wished_ND, [table[0]["candidate_seed"]], Settings(0.5, 2)))[0]

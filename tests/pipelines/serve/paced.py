@@ -4,8 +4,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pipelines.generate.audioldm import AudioLdm
-from pipelines.generate.choice import Chosen, choose
+from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm
+
+from pipelines.generate.registry import Chosen, choose
 from schemas.dataset import GeneratorOf
 
 

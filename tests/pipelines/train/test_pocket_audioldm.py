@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from pipelines.encode.registry.pocket import WEIGHTS
+from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm as pocket
 from safetensors.torch import load_file
 
 from pipelines.errors import ConfigError
 from pipelines.generate.generator import Settings
-from pipelines.generate.pocket import pocket_audioldm as pocket
 from pipelines.miniature import world
 from pipelines.train import pocket_audioldm, pocket_vae, pocket_vae_start, pocket_vocoder
 from pipelines.train.pocket_audioldm_part import AudioLdmSizes

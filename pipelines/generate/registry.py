@@ -12,9 +12,9 @@ from pipelines.encode.registry.audioldm_clap import audioldm_folder
 from pipelines.encode.registry.licences import licence_of
 from pipelines.encode.registry.weights import fingerprint
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.audioldm import PARTS, AudioLdm
+from pipelines.generate.audioldm.pipeline.pipeline import PARTS, AudioLdm
+from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm
 from pipelines.generate.generator import Generator, GeneratorLoader
-from pipelines.generate.pocket import pocket_audioldm
 from schemas.dataset import GeneratorOf
 from schemas.generated import MadeBy
 from schemas.space import Precision

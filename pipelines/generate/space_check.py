@@ -16,7 +16,7 @@ from pipelines.encode.registry.weights import fingerprint
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, texts
 from pipelines.errors import SpaceError
-from pipelines.generate.choice import Chosen, text_tower_of
+from pipelines.generate.registry import Chosen, text_tower_of
 from schemas.dataset import Encode
 from schemas.space import Space
 

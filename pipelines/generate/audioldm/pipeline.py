@@ -15,10 +15,10 @@ from pipelines.encode.encoder import Tower, encode
 from pipelines.encode.registry.audioldm_clap import audioldm_folder, text_tower
 from pipelines.encode.registry.weights import loading
 from pipelines.errors import ConfigError
-from pipelines.generate.frames import frames_of
+from pipelines.generate.audioldm.pipeline.lengths import frames_of
+from pipelines.generate.audioldm.pipeline.loudness import levelled
+from pipelines.generate.audioldm.pipeline.sampling import Nets, Start, sampled
 from pipelines.generate.generator import Progress, Settings
-from pipelines.generate.loudness import levelled
-from pipelines.generate.sampling import Nets, Start, sampled
 from schemas.space import Precision
 
 if TYPE_CHECKING:

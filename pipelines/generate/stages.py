@@ -15,9 +15,9 @@ import numpy as np
 from pipelines.compute import cpu
 from pipelines.compute.device import device
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
-from pipelines.generate.choice import Chosen
+from pipelines.generate.audioldm.pipeline.loudness import levelled
 from pipelines.generate.generator import Generator, Progress, Settings
-from pipelines.generate.loudness import levelled
+from pipelines.generate.registry import Chosen
 from pipelines.stage import Batch, Stage, Work, rows
 from schemas.generated import Making, SoundFormat
 from schemas.outcome import outcome

@@ -1,0 +1,1 @@
+"""AudioLDM, version 1: one CLAP vector -> one sound."""
