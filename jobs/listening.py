@@ -22,7 +22,7 @@ def score(
         second: the folder of another CLAP, for the CLAP score.
     """
     from pipelines.compute.child_process import apart
-    from pipelines.generate.listening import listened
+    from pipelines.evaluate.sounds import listened
 
     root = Root.at(dataset.root)
     pinned = spaces_of(root, card.wanted.set)

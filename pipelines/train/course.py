@@ -132,7 +132,7 @@ class Course:
 def _scored(net: Translators, source_NI: np.ndarray, target_NO: np.ndarray, labels_N: np.ndarray) -> Scores:
     import torch
 
-    from pipelines.train.scores import score
+    from pipelines.metrics.retrieval import score
 
     with torch.inference_mode():
         made_NO = net.translate(torch.from_numpy(source_NI))[0].numpy()

@@ -16,7 +16,7 @@ import pytest
 from pipelines.encode.registry.pocket import pocket_clap
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.generate.listening import ZeroShot, decoded
+from pipelines.evaluate.sounds import ZeroShot, decoded
 from pipelines.generate.output import card_of, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.miniature import captions, world

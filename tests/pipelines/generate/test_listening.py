@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.generate.listening import Sound, decoded, heard
-from pipelines.generate.listening import class_of as expected_class
+from pipelines.evaluate.sounds import Sound, decoded, heard
+from pipelines.evaluate.sounds import class_of as expected_class
 from pipelines.generate.stages import sound_file
 from pipelines.report.played import spectrogram
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.generate.scores import frechet, inception_score, kl, score, softmax
+from pipelines.metrics.sounds import frechet, inception_score, kl, score, softmax
 
 RNG = np.random.default_rng(7)
 

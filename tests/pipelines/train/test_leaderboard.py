@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from jobs.train import leaderboard, preset
+from pipelines.metrics.retrieval import score
 from pipelines.train.course import Course
 from pipelines.train.fit import epochs
 from pipelines.train.gang import Gang
 from pipelines.train.pairs import TEST
-from pipelines.train.scores import score
 from pipelines.train.together import Together
 from schemas.translator_card import TranslatorCard
 from tests.commands import command

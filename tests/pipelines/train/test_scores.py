@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.train.scores import GALLERY, effective_rank, score
+from pipelines.metrics.retrieval import GALLERY, effective_rank, score
 
 
 def units(rng, count, dims):

@@ -20,9 +20,9 @@ from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError
 from pipelines.generate.output import sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
-from pipelines.generate.scores import Embedder, score
 from pipelines.generate.stages import sound_file
 from pipelines.generate.step import folder_of
+from pipelines.metrics.sounds import Embedder, score
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media
 from schemas.candidate import place_of

@@ -1,0 +1,1 @@
+"""What was generated -> what it is worth."""
