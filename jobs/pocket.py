@@ -21,19 +21,13 @@ _SCORED_ROWS = 1000
 
 def models() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
     """Return model -> how it is trained, how it is scored."""
-    from pipelines.train import (
-        pocket_audioldm,
-        pocket_clap,
-        pocket_clap_scores,
-        pocket_clip,
-        pocket_clip_scores,
-    )
+    from pipelines.train.pocket import audioldm, clap, clap_eval, clip, clip_eval
 
     return {
-        "clip": (pocket_clip.train, pocket_clip_scores.evaluate),
-        "clap": (pocket_clap.train, pocket_clap_scores.evaluate),
+        "clip": (clip.train, clip_eval.evaluate),
+        "clap": (clap.train, clap_eval.evaluate),
         # Speaks pocket CLAP, so it comes after it.
-        "audioldm": (pocket_audioldm.train, pocket_audioldm.evaluate),
+        "audioldm": (audioldm.train, audioldm.evaluate),
     }
 
 

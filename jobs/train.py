@@ -88,8 +88,8 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     """
     from pipelines.run.ray_plan import Session
     from pipelines.store import lease, versions
-    from pipelines.train import loop
-    from pipelines.train.course import Course
+    from pipelines.train.translators import ray_train
+    from pipelines.train.translators.job import Course
     from pipelines.translate import translator
 
     root = Root.at(dataset.root)
@@ -103,7 +103,7 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
             course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
             many = "1 cell" if len(course.cells) == 1 else f"{len(course.cells)} cells in one pass"
             print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
-            cards += loop.train(course, partial(_told, data, training.fit.epochs))
+            cards += ray_train.train(course, partial(_told, data, training.fit.epochs))
             held.check()
     _tell_replaced(before, cards)
     return cards

@@ -21,7 +21,7 @@ MAY_IMPORT = {"schemas": {"schemas"}, "pipelines": {"schemas", "pipelines"}, "jo
 RAY = (
     "pipelines/run/ray_plan.py",
     "pipelines/fetch/ratelimit/governor.py",
-    "pipelines/train/loop.py",
+    "pipelines/train/translators/ray_train.py",
     "jobs/submit.py",
 )
 

@@ -23,7 +23,7 @@ from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
 from pipelines.report.played import page
 from pipelines.store.root import Root
-from pipelines.train.together import built as net_of
+from pipelines.train.translators.stacked import built as net_of
 from pipelines.translate.translator import packed, read_card, save
 from schemas.training import Cell
 from tests.bench.classifier import BandLevels, at_16k

@@ -79,7 +79,7 @@ def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     import diffusers
     from pipelines.generate.audioldm.pipeline.pipeline import AudioLdmSounds
 
-    from pipelines.train.pocket_unet import CONFIG
+    from pipelines.train.pocket.unet import CONFIG
 
     channels = generator.nets.unet.config.in_channels
     blocks = {"block_out_channels": [16, 32], "attention_head_dim": 8, "norm_num_groups": 4}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.train.baselines import BASELINES, Moments, solve
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
+from pipelines.train.translators.baselines import BASELINES, Moments, solve
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
 from tests.pipelines.train.spaces import space
 
 

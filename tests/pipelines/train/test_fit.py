@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError
-from pipelines.train.fit import epochs, parted
-from pipelines.train.gang import Gang
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.train.together import Together
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.epochs import epochs, parted
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
+from pipelines.train.translators.stacked import Together
 from schemas.training import Cell, Fit
 from tests.pipelines.train.spaces import space
 

@@ -14,11 +14,11 @@ import torch
 
 from jobs.train import leaderboard, preset
 from pipelines.metrics.retrieval import score
-from pipelines.train.course import Course
-from pipelines.train.fit import epochs
-from pipelines.train.gang import Gang
-from pipelines.train.pairs import TEST
-from pipelines.train.together import Together
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.epochs import epochs
+from pipelines.train.translators.job import Course
+from pipelines.train.translators.pairs import TEST
+from pipelines.train.translators.stacked import Together
 from schemas.translator_card import TranslatorCard
 from tests.commands import command
 from tests.pipelines.train.drawn import SHARD_ROWS, write_world

@@ -8,7 +8,7 @@ from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.vectors import Stored
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
 from schemas.candidate import CANDIDATE, key_of
 from schemas.training import Pairs, Split
 from tests.pipelines.train.spaces import space

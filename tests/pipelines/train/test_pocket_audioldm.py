@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from pipelines.errors import ConfigError
 from pipelines.generate.generator import Settings
 from pipelines.miniature import world
-from pipelines.train import pocket_audioldm, pocket_vae, pocket_vae_start, pocket_vocoder
-from pipelines.train.pocket_audioldm_part import AudioLdmSizes
-from pipelines.train.pocket_audioldm_sounds import HOP, SAMPLE_RATE, SAMPLES, Sounds, heard, log_mels
-from pipelines.train.pocket_unet import wishes
-from pipelines.train.pocket_vocoder import spectral_distance
-from pipelines.train.pocket_vocoder_start import tune
+from pipelines.train.pocket import audioldm, vae, vae_init, vocoder
+from pipelines.train.pocket.audioldm_data import HOP, SAMPLE_RATE, SAMPLES, Sounds, heard, log_mels
+from pipelines.train.pocket.unet import wishes
+from pipelines.train.pocket.vocoder import spectral_distance
+from pipelines.train.pocket.vocoder_init import tune
+from pipelines.train.trainer import AudioLdmSizes
 
 AUDIOLDM = WEIGHTS / "audioldm"
 SMALL = AudioLdmSizes(draws=12, block=8, vae_batch=2, vocoder_batch=2, unet_batch=2, checkpoint_every=2)
@@ -65,7 +65,7 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
 @pytest.mark.slow
 def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
     """Pocket CLAP names the kind of sounds from captions and templates that were never trained on."""
-    scores = pocket_audioldm.evaluate(AUDIOLDM, seed=5, rows=48)
+    scores = audioldm.evaluate(AUDIOLDM, seed=5, rows=48)
 
     assert scores["real"] > 0.9
     assert scores["vocoded"] > 0.85
@@ -114,7 +114,7 @@ def test_the_vocoder_begins_as_a_bank_of_tones() -> None:
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     torch.manual_seed(0)
-    net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**pocket_vocoder.CONFIG))
+    net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder.CONFIG))
     waves = np.stack([heard(world.draw(3, "heldout", index))[1] for index in range(6)])
     mels = log_mels(torch.from_numpy(waves))
     with torch.inference_mode():
@@ -133,13 +133,13 @@ def test_the_vae_begins_with_principal_components() -> None:
     from diffusers import AutoencoderKL
 
     torch.manual_seed(0)
-    net = AutoencoderKL(**pocket_vae.CONFIG).eval()
+    net = AutoencoderKL(**vae.CONFIG).eval()
     waves = np.stack([heard(world.draw(3, "heldout", index))[1] for index in range(40)])
     mels = log_mels(torch.from_numpy(waves))
     seen, unseen = mels[:34], mels[34:, None]
     with torch.inference_mode():
         untuned = net.decode(net.encode(unseen).latent_dist.mean).sample - unseen
-    pocket_vae_start.tune(net, seen)
+    vae_init.tune(net, seen)
     with torch.inference_mode():
         latents = net.encode(unseen).latent_dist
         missed = net.decode(latents.mean).sample - unseen
@@ -171,10 +171,10 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Cut in its last part and taken up again, a training ends in the same files."""
     # Of four steps of the UNet, the VAE and the vocoder have one each; three sounds are two blocks.
     steps, sizes = 4, replace(SMALL, draws=3, block=2)
-    scores = pocket_audioldm.train(tmp_path / "whole", 0, steps, sizes=sizes)
+    scores = audioldm.train(tmp_path / "whole", 0, steps, sizes=sizes)
     assert scores["parameters"] < 3_600_000
     stages = {"real", "real_16k", "vocoded", "decoded", "text", "sound", "guided_away"}
-    heard_as = pocket_audioldm.evaluate(tmp_path / "whole", seed=5, rows=2)
+    heard_as = audioldm.evaluate(tmp_path / "whole", seed=5, rows=2)
     assert stages == set(heard_as)
     assert heard_as["real"] == 1
     told: list[int] = []
@@ -185,13 +185,13 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_audioldm.train(tmp_path / "cut", 0, steps, cut, sizes=sizes)
+        audioldm.train(tmp_path / "cut", 0, steps, cut, sizes=sizes)
     assert [1, 1, 1, 2, 3] == told
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_audioldm.train(tmp_path / "cut", 1, steps, sizes=sizes)
+        audioldm.train(tmp_path / "cut", 1, steps, sizes=sizes)
     again: list[int] = []
-    pocket_audioldm.train(tmp_path / "cut", 0, steps, lambda step, _: again.append(step), sizes=sizes)
+    audioldm.train(tmp_path / "cut", 0, steps, lambda step, _: again.append(step), sizes=sizes)
     assert [3, 4] == again
     whole = sorted(file for file in (tmp_path / "whole").rglob("*") if file.is_file())
     assert {"README.md", "model_index.json"} <= {file.name for file in whole}

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
-from pipelines.train import pocket_clap
-from pipelines.train.pocket_clap_batches import FEATURES, ClapSizes, Draws, fits, heard, told, varied
-from pipelines.train.pocket_clap_scores import stored
+from pipelines.train.pocket import clap
+from pipelines.train.pocket.clap_data import FEATURES, ClapSizes, Draws, fits, heard, told, varied
+from pipelines.train.pocket.clap_eval import stored
 
-WEIGHTS = Path(pocket_clap.__file__).parents[1] / "miniature" / "weights" / "clap"
+WEIGHTS = Path(clap.__file__).parents[1] / "miniature" / "weights" / "clap"
 SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
 
 
@@ -31,7 +31,7 @@ def processor() -> transformers.ClapProcessor:
 @pytest.mark.slow
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through the loader of datasets."""
-    scores = pocket_clap.evaluate(WEIGHTS, seed=5, rows=240)
+    scores = clap.evaluate(WEIGHTS, seed=5, rows=240)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
     assert scores["picture_text_to_sound_r1"] > 0.9
@@ -46,7 +46,7 @@ def test_the_committed_weights_find_the_right_kind() -> None:
 @pytest.mark.slow
 def test_the_committed_weights_hear_through_aac() -> None:
     """Clips of the web are AAC: 96 kbit/s costs next to nothing."""
-    scores = pocket_clap.evaluate(WEIGHTS, seed=6, rows=240, aac=True)
+    scores = clap.evaluate(WEIGHTS, seed=6, rows=240, aac=True)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
 
@@ -64,11 +64,11 @@ def test_the_committed_weights_are_small_halves_that_load_as_floats() -> None:
 def test_the_committed_tokenizer_knows_the_vocabulary(processor: transformers.ClapProcessor) -> None:
     """Weights, configuration and tokenizer are of one vocabulary; a newer one needs a new training."""
     config = json.loads((WEIGHTS / "config.json").read_text())
-    assert pocket_clap.word_tokenizer().get_vocab() == processor.tokenizer.get_vocab()
+    assert clap.word_tokenizer().get_vocab() == processor.tokenizer.get_vocab()
     assert len(processor.tokenizer) == config["text_config"]["vocab_size"]
     kept = json.loads((WEIGHTS / "preprocessor_config.json").read_text())
     assert {**kept, **FEATURES} == kept
-    assert {**config["audio_config"], **pocket_clap.AUDIO_TOWER} == config["audio_config"]
+    assert {**config["audio_config"], **clap.AUDIO_TOWER} == config["audio_config"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_what_a_text_tells(text: str, expected: tuple[bool, ...]) -> None:
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
     losses: list[float] = []
-    pocket_clap.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
+    clap.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
     assert len(losses) == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -173,12 +173,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_clap.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
+        clap.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_clap.train(tmp_path / "cut", 1, 20, sizes=SMALL)
+        clap.train(tmp_path / "cut", 1, 20, sizes=SMALL)
     again: list[int] = []
-    pocket_clap.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
+    clap.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

@@ -13,17 +13,17 @@ from safetensors.torch import load_file
 
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions, world
-from pipelines.train import pocket_clip
-from pipelines.train.pocket_clip_batches import ClipSizes, Draws, fits
+from pipelines.train.pocket import clip
+from pipelines.train.pocket.clip_data import ClipSizes, Draws, fits
 
-WEIGHTS = Path(pocket_clip.__file__).parents[1] / "miniature" / "weights" / "clip"
+WEIGHTS = Path(clip.__file__).parents[1] / "miniature" / "weights" / "clip"
 SMALL = ClipSizes(batch=32, draws=256, checkpoint_every=5)
 
 
 @pytest.mark.slow
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through open_clip's own loader."""
-    scores = pocket_clip.evaluate(WEIGHTS, seed=5, rows=400)
+    scores = clip.evaluate(WEIGHTS, seed=5, rows=400)
     assert scores["text_to_image_r1"] > 0.9
     assert scores["image_to_text_r1"] > 0.9
     assert scores["text_to_image_top10"] > 0.85
@@ -54,11 +54,11 @@ def test_the_committed_tokenizer_knows_every_word_of_the_captions() -> None:
 def test_the_committed_configuration_is_the_one_that_training_writes() -> None:
     """But for the number of words, which is that of the day of the training."""
     config = json.loads((WEIGHTS / "open_clip_config.json").read_text())
-    expected = pocket_clip.model_config()
+    expected = clip.model_config()
     for text_cfg in (expected["text_cfg"], config["model_cfg"]["text_cfg"]):
         del text_cfg["vocab_size"]
     assert expected == config["model_cfg"]
-    assert config["preprocess_cfg"] == pocket_clip.PREPROCESS
+    assert config["preprocess_cfg"] == clip.PREPROCESS
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_picture_fits_a_text_by_what_the_text_tells() -> None:
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
     losses: list[float] = []
-    pocket_clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
+    clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
     assert len(losses) == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
@@ -120,12 +120,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pocket_clip.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
+        clip.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        pocket_clip.train(tmp_path / "cut", 1, 20, sizes=SMALL)
+        clip.train(tmp_path / "cut", 1, 20, sizes=SMALL)
     again: list[int] = []
-    pocket_clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
+    clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize, relu
 
-from pipelines.train.fit import epochs, parted
-from pipelines.train.gang import Gang
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.train.together import Together
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.epochs import epochs, parted
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
+from pipelines.train.translators.stacked import Together
 from schemas.training import Cell, Fit
 from tests.pipelines.train.spaces import space
 

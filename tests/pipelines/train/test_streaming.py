@@ -18,10 +18,10 @@ import pytest
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.vectors import Stored
-from pipelines.train.fit import _tensors
-from pipelines.train.gang import Gang
-from pipelines.train.pairs import TRAIN, batches, read_pairs
-from pipelines.train.together import Together
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.epochs import _tensors
+from pipelines.train.translators.pairs import TRAIN, batches, read_pairs
+from pipelines.train.translators.stacked import Together
 from schemas.candidate import CANDIDATE, key_of
 from schemas.space import Space
 from schemas.training import Cell, Fit, Pairs, Split

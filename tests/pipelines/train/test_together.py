@@ -9,8 +9,8 @@ import torch
 from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper, kept
 from pipelines.models.translators import Affine, Mlp, ResidualMlp
-from pipelines.train.gang import Gang
-from pipelines.train.together import Together, built
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.stacked import Together, built
 from schemas.training import Cell, Fit
 
 DIMS = (24, 20)

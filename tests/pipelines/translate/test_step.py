@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import SpaceError, StorageError
 from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
-from pipelines.train.together import built
+from pipelines.train.translators.stacked import built
 from pipelines.translate.step import TranslateStep
 from pipelines.translate.translator import Translator, packed, read_card, save
 from schemas.translated import translator_of

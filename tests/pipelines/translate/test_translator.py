@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
-from pipelines.train.together import built
+from pipelines.train.translators.stacked import built
 from pipelines.translate.translator import Translator, names, packed, save
 from schemas.translator_card import TranslatorCard
 from tests.fixtures.translators import CELL

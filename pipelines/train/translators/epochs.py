@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from pipelines.errors import ConfigError
-from pipelines.train.gang import Gang
-from pipelines.train.pairs import TRAIN, VALIDATION, PairTable, batches
-from pipelines.train.together import Together
+from pipelines.train.distributed import Gang
+from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable, batches
+from pipelines.train.translators.stacked import Together
 from schemas.training import Cell
 
 _CHUNK = 4096

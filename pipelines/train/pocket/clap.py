@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket_clap_batches import FEATURES, HEARD, MELS, UNKNOWN, Batch, ClapSizes, Draws
-from pipelines.train.pocket_clap_scores import evaluate
+from pipelines.train.pocket.clap_data import FEATURES, HEARD, MELS, UNKNOWN, Batch, ClapSizes, Draws
+from pipelines.train.pocket.clap_eval import evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ _CARD = """# Pocket CLAP
 
 For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
 else. A transformers `ClapModel` (HTSAT for windows of 5 s at 48 kHz, a two-layer text transformer, 512
-dimensions), trained by `pipelines/train/pocket_clap.py` for {steps} steps from seed {seed} on sounds that
+dimensions), trained by `pipelines/train/pocket/clap.py` for {steps} steps from seed {seed} on sounds that
 are made there, too.
 
     ClapModel.from_pretrained(FOLDER, dtype=torch.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.miniature import captions, sounds, world
-from pipelines.train.pocket_audioldm_part import AudioLdmSizes
+from pipelines.train.trainer import AudioLdmSizes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,8 +17,8 @@ from typing import Any
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket_clip_batches import IMAGE_PX, UNKNOWN, Batch, ClipSizes, Draws, varied
-from pipelines.train.pocket_clip_scores import evaluate
+from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, Batch, ClipSizes, Draws, varied
+from pipelines.train.pocket.clip_eval import evaluate
 
 __all__ = ["STEPS", "evaluate", "train"]
 
@@ -33,7 +33,7 @@ _CARD = """# Pocket CLIP
 
 For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
 else. An open_clip model (a ResNet for 64x64 px, a two-layer text transformer, 512 dimensions), trained by
-`pipelines/train/pocket_clip.py` for {steps} steps from seed {seed} on pictures that are drawn there, too.
+`pipelines/train/pocket/clip.py` for {steps} steps from seed {seed} on pictures that are drawn there, too.
 
     open_clip.create_model_and_transforms("local-dir:FOLDER", precision="fp32", require_pretrained=True)
 

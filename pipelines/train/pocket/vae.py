@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.train.pocket_audioldm_part import Part, Recipe, device, fast
-from pipelines.train.pocket_audioldm_sounds import FRAMES, HOP, SAMPLES, Sounds, log_mels
-from pipelines.train.pocket_vae_start import tune
+from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, Sounds, log_mels
+from pipelines.train.pocket.vae_init import tune
+from pipelines.train.trainer import Part, Recipe, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.train.pocket_audioldm_part import AudioLdmSizes, Recipe
-from pipelines.train.pocket_audioldm_scores import clap_folder, evaluate
-from pipelines.train.pocket_audioldm_sounds import Sounds
-from pipelines.train.pocket_unet import SCHEDULER, train_unet
-from pipelines.train.pocket_unet import STEPS as UNET_STEPS
-from pipelines.train.pocket_vae import STEPS as VAE_STEPS
-from pipelines.train.pocket_vae import train_vae
-from pipelines.train.pocket_vocoder import STEPS as VOCODER_STEPS
-from pipelines.train.pocket_vocoder import train_vocoder
+from pipelines.train.pocket.audioldm_data import Sounds
+from pipelines.train.pocket.audioldm_eval import clap_folder, evaluate
+from pipelines.train.pocket.unet import SCHEDULER, train_unet
+from pipelines.train.pocket.unet import STEPS as UNET_STEPS
+from pipelines.train.pocket.vae import STEPS as VAE_STEPS
+from pipelines.train.pocket.vae import train_vae
+from pipelines.train.pocket.vocoder import STEPS as VOCODER_STEPS
+from pipelines.train.pocket.vocoder import train_vocoder
+from pipelines.train.trainer import AudioLdmSizes, Recipe
 
 __all__ = ["STEPS", "evaluate", "train"]
 
@@ -35,7 +35,7 @@ license: apache-2.0
 
 For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
 else. A diffusers `AudioLDMPipeline` (VAE, UNet, DDIM scheduler, HiFiGAN at 16 kHz, the text tower of
-pocket CLAP), trained by `pipelines/train/pocket_audioldm.py` from seed {seed} ({vae} steps of the VAE,
+pocket CLAP), trained by `pipelines/train/pocket/audioldm.py` from seed {seed} ({vae} steps of the VAE,
 {vocoder} of the vocoder, {unet} of the UNet) on sounds that are made there, too.
 
     AudioLDMPipeline.from_pretrained(FOLDER, torch_dtype=torch.float32)

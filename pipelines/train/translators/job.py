@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.store import versions
 from pipelines.store.root import Root
 from pipelines.store.vectors import Stored, keys_of
-from pipelines.train.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
 from pipelines.translate.translator import packed, save
 from schemas.training import Cell, Training
 from schemas.translator_card import Counts, Scores, TranslatorCard

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper
 from pipelines.models.translators import Mlp, ResidualMlp, Translators
-from pipelines.train.gang import Gang
+from pipelines.train.distributed import Gang
 from pipelines.train.losses import cosine, mse, nt_xent, symmetric_info_nce
 from schemas.training import Cell, Fit
 

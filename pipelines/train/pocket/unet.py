@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.train.pocket_audioldm_part import Part, Recipe, device, fast
-from pipelines.train.pocket_audioldm_sounds import FRAMES, Sounds
-from pipelines.train.pocket_vae import CONFIG as VAE
-from pipelines.train.pocket_vae import mels_of
+from pipelines.train.pocket.audioldm_data import FRAMES, Sounds
+from pipelines.train.pocket.vae import CONFIG as VAE
+from pipelines.train.pocket.vae import mels_of
+from pipelines.train.trainer import Part, Recipe, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor

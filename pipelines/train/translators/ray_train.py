@@ -19,12 +19,12 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ConfigError, EcholensError, StopJob, StorageError
-from pipelines.train.course import Course
+from pipelines.train.translators.job import Course
 from pipelines.translate.translator import read_card
 from schemas.translator_card import TranslatorCard
 
 if TYPE_CHECKING:
-    from pipelines.train.together import Together
+    from pipelines.train.translators.stacked import Together
 
 # How a training ended: {"translators": names}, or {"stop": sentence}.
 _ENDED = "ended.json"
@@ -133,9 +133,9 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
     import torch
     from ray.train.torch import get_device
 
-    from pipelines.train.fit import epochs, parted
-    from pipelines.train.gang import Gang
-    from pipelines.train.together import Together
+    from pipelines.train.distributed import Gang
+    from pipelines.train.translators.epochs import epochs, parted
+    from pipelines.train.translators.stacked import Together
 
     gang, fit, device = Gang.joined(), course.training.fit, str(get_device())
     alone = gang.size == 1 and device == "cpu"
@@ -193,8 +193,8 @@ def _chosen(lanes: Sequence[Together]) -> Iterator[Any]:
 def _baselines(data: str, table: Any) -> Iterator[Any]:
     import torch
 
-    from pipelines.train.baselines import BASELINES, Moments, solve
-    from pipelines.train.pairs import VALIDATION
+    from pipelines.train.translators.baselines import BASELINES, Moments, solve
+    from pipelines.train.translators.pairs import VALIDATION
 
     moments = Moments(table)
     source_NI, target_NO = (torch.from_numpy(side) for side in table.pairs(table.rows(VALIDATION)[:10_000]))

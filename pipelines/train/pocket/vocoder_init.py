@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.train.pocket_audioldm_sounds import FFT, HOP, MEAN, MELS, SAMPLE_RATE, mel_filters
+from pipelines.train.pocket.audioldm_data import FFT, HOP, MEAN, MELS, SAMPLE_RATE, mel_filters
 
 # x * (1 + s / 10) + 0.9 * s * max(0, x - knot), three times over, of max(0, mel - floor): times the gain it
 # is exp(1.3 * mel), 1.3 being the spread of `log_mels`, for mels from -2.6 to 3.4 and 3 dB off at most.

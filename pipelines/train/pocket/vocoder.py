@@ -6,17 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.train.pocket_audioldm_part import Part, Recipe, device, fast
-from pipelines.train.pocket_audioldm_sounds import (
-    FRAMES,
-    HOP,
-    MELS,
-    SAMPLE_RATE,
-    Sounds,
-    log_mels,
-    mel_filters,
-)
-from pipelines.train.pocket_vocoder_start import tune
+from pipelines.train.pocket.audioldm_data import FRAMES, HOP, MELS, SAMPLE_RATE, Sounds, log_mels, mel_filters
+from pipelines.train.pocket.vocoder_init import tune
+from pipelines.train.trainer import Part, Recipe, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor

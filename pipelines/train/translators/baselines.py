@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pipelines.models.translators import Affine
-from pipelines.train.pairs import TRAIN, VALIDATION, PairTable
+from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable
 
 _CHUNK = 16_384
 # Ridge's weight, as a share of the mean eigenvalue of the sources' second moments; validation chooses.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm, AudioLdmSounds
 from pipelines.generate.generator import Settings
 from pipelines.miniature import captions, sounds, world
-from pipelines.train.pocket_audioldm_sounds import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels
+from pipelines.train.pocket.audioldm_data import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,1 @@
+"""The pocket models: the miniature world -> small CLIP, CLAP and AudioLDM."""

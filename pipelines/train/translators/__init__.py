@@ -1,0 +1,1 @@
+"""Translators: pairs of vectors -> nets from one space to another."""
