@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> None:
     """Serve a dataset until a signal ends it."""
     asked = _parser().parse_args(argv)
-    from pipelines.serve.door import check_free
+    from pipelines.serve.http_server import check_free
 
     dataset = load(asked.target)
     root = Root.at(dataset.root)
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
         # Ray has handlers of its own, which end the process as if it had crashed.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        from pipelines.serve.app import serving
+        from pipelines.serve.deployments import serving
 
         with serving(dataset, settings) as address:
             what = "the page and the API" if settings.page else "the API"

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from pipelines.errors import EcholensError
 from pipelines.lookup.media import Medium
 from pipelines.serve import clip_retrieval
-from pipelines.serve.document import body_of, document, refusals
-from pipelines.serve.forward import Forward
-from pipelines.serve.gate import ASGI, Gate, Receive, Scope, Send
+from pipelines.serve.access import ASGI, Gate, Receive, Scope, Send
+from pipelines.serve.http_errors import refusal
 from pipelines.serve.media import Pictures, part
-from pipelines.serve.questions import Question, read
-from pipelines.serve.refusals import refusal
-from pipelines.serve.search import Search
+from pipelines.serve.openapi import body_of, document, refusals
+from pipelines.serve.replica import Search
+from pipelines.serve.requests import Question, read
+from pipelines.serve.reverse_proxy import Forward
 from schemas.about import About
 from schemas.query import Answer
 

@@ -13,15 +13,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import Base64Bytes, BaseModel, Field
 
-from pipelines.serve.document import body_of, refusals
+from pipelines.serve.http_errors import RefusedError
 from pipelines.serve.media import Pictures
-from pipelines.serve.questions import read
-from pipelines.serve.refusals import RefusedError
+from pipelines.serve.openapi import body_of, refusals
+from pipelines.serve.requests import read
 from schemas.query import MOST_HITS, Hit, Query
 from schemas.vectors import COLUMNS, Column
 
 if TYPE_CHECKING:
-    from pipelines.serve.search import Search
+    from pipelines.serve.replica import Search
 
 _TAGS: list[str | Enum] = ["clip-retrieval"]
 _COLUMNS: dict[str, Column] = {"image": "clip_image", "text": "clip_text"}

@@ -12,7 +12,7 @@ from pipelines.fetch.http_client import Web
 from pipelines.fetch.ratelimit.broker import Desk
 from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.fetch.ratelimit.permits import HostPermits
-from pipelines.serve.refusals import RefusedError
+from pipelines.serve.http_errors import RefusedError
 from pipelines.serve.settings import Limits, Settings
 from schemas.dataset import Fetch
 from schemas.outcome import OK

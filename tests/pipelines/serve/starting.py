@@ -8,7 +8,7 @@ import httpx
 
 from jobs.job import load
 from pipelines.run.ray_plan import Session
-from pipelines.serve.door import check_free
+from pipelines.serve.http_server import check_free
 from pipelines.serve.settings import Settings
 
 if __name__ == "__main__":
@@ -22,7 +22,7 @@ if __name__ == "__main__":
         session.start()
         from ray import serve
 
-        from pipelines.serve.app import serving
+        from pipelines.serve.deployments import serving
 
         took_s["ray"] = time.perf_counter() - began
         check_free(settings)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines.serve.batches import Batches
+from pipelines.serve.batcher import Batches
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from pipelines.serve.forward import Forward
-from pipelines.serve.gate import Gate
+from pipelines.serve.access import Gate
+from pipelines.serve.reverse_proxy import Forward
 from pipelines.serve.settings import Limits, Settings
 from tests.ports import free_port
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from pipelines.errors import ConfigError
-from pipelines.serve.gate import Bucket, Gate
+from pipelines.serve.access import Bucket, Gate
 from pipelines.serve.settings import Limits, Settings
 
 pytestmark = pytest.mark.anyio

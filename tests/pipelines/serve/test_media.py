@@ -10,8 +10,8 @@ import soundfile
 from PIL import Image
 
 from pipelines.errors import ConfigError
+from pipelines.serve.http_errors import RefusedError
 from pipelines.serve.media import Pictures, check, part
-from pipelines.serve.refusals import RefusedError
 from pipelines.serve.settings import Limits, Settings
 from schemas.query import Query
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.serve.questions import Question
+from pipelines.serve.requests import Question
 from schemas.query import Only, Query
 
 URL = "http://127.0.0.1/a.jpg"

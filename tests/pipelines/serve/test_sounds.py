@@ -15,11 +15,11 @@ from jobs.job import load
 from pipelines.errors import EcholensError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
-from pipelines.serve.refusals import RefusedError
-from pipelines.serve.search import Search
+from pipelines.serve.generation import SoundMaker
+from pipelines.serve.generation_messages import Sound, SoundOrder, Steps, Waits
+from pipelines.serve.http_errors import RefusedError
+from pipelines.serve.replica import Search
 from pipelines.serve.settings import Settings
-from pipelines.serve.sound_order import Sound, SoundOrder, Steps, Waits
-from pipelines.serve.sounds import SoundMaker
 from pipelines.store import versions
 from pipelines.store.root import Root
 from pipelines.translate import translator

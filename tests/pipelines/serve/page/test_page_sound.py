@@ -8,7 +8,7 @@ import pytest
 from jobs.job import load
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
-from pipelines.serve.sounds import SoundMaker
+from pipelines.serve.generation import SoundMaker
 from tests.fixtures.generators import AUDIBLE_RATE_HZ
 from tests.pipelines.serve.paced import Pace, paced
 from tests.pipelines.serve.page.browser import CONTRAST, NARROW, WIDE, drop, keep, opened, serving

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from pipelines.serve.sound_order import MOST_CHARS
+from pipelines.serve.generation_messages import MOST_CHARS
 
 
 def words(elem_id: str, label: str, enter: Literal["search", "go"], **how: Any) -> gr.Textbox:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+from pipelines.serve.page.app.reachable import Asks
+from pipelines.serve.page.app.render import Question
+from pipelines.serve.page.app.search_handlers import Asker, Fields
 
-from pipelines.serve import page_entries, page_view
-from pipelines.serve.page_asker import Asker, Fields
-from pipelines.serve.page_view import Question
-from pipelines.serve.page_ways import Asks
+from pipelines.serve.page.app import inputs, render
 from schemas.query import MOST_HITS
 
 _TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture"), ("sound", "Sound"))
@@ -71,7 +71,7 @@ def search(asker: Asker) -> list[Any]:
     why_not = gr.HTML("", elem_id="why-not", apply_default_css=False)
     narrowed = _filters()
     found = gr.HTML(
-        page_view.nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
+        render.nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
     )
 
     fields = Fields(question, words, picture, sound, into, via, *narrowed)
@@ -129,12 +129,12 @@ def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
         for kind, label in _TABS:
             tabs[kind] = gr.Tab(label, id=kind)
     with tabs["text"], gr.Row(elem_classes="words"):
-        words = page_entries.words(
+        words = inputs.words(
             "words", "Words", "search", show_label=False, container=False, autofocus=True, scale=8
         )
         go = gr.Button("Search", variant="primary", elem_id="go", scale=1, min_width=120)
     with tabs["picture"]:
-        picture = page_entries.picture("picture", "Picture to ask with")
+        picture = inputs.picture("picture", "Picture to ask with")
     with tabs["sound"]:
         sound = gr.Audio(
             type="filepath",

@@ -18,7 +18,7 @@ import uvicorn
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.serve.gate import ASGI
+    from pipelines.serve.access import ASGI
     from pipelines.serve.settings import Settings
 
 _BACKLOG = 1024

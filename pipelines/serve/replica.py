@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pipelines.errors import EcholensError
-from pipelines.serve.batches import Batches
+from pipelines.serve.batcher import Batches
+from pipelines.serve.http_errors import RefusedError
 from pipelines.serve.media import check
 from pipelines.serve.metrics import Metrics
-from pipelines.serve.refusals import RefusedError
 from pipelines.serve.settings import Settings
 from pipelines.store import versions
 from pipelines.store.root import Root

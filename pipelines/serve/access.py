@@ -28,7 +28,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from pipelines.serve.refusals import RefusedError
+from pipelines.serve.http_errors import RefusedError
 from pipelines.serve.settings import Limits, Settings
 
 Scope = MutableMapping[str, Any]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from pipelines.serve.page.app.generate_handlers import Sounder
 
-from pipelines.serve import page_entries, page_view
-from pipelines.serve.page_sounder import Sounder
-from pipelines.serve.sound_order import LONGEST_S, MOST_SEED, SHORTEST_S
+from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S
+from pipelines.serve.page.app import inputs, render
 
 _LENGTH_S, _STEP_S = 5.0, 0.5
 
@@ -41,7 +41,7 @@ def making(sounder: Sounder) -> list[Any]:
                 make = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
                 stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
     sound = gr.HTML(
-        page_view.no_sound(),
+        render.no_sound(),
         elem_id="sound-made",
         js_on_load=_ON_SOUND,
         apply_default_css=False,
@@ -64,8 +64,8 @@ def making(sounder: Sounder) -> list[Any]:
 
 
 def _of() -> tuple[Any, Any]:
-    picture = page_entries.picture("sound-of", "Picture to make a sound of")
-    return picture, page_entries.words("sound-words", "Or words, where there is no picture", "go")
+    picture = inputs.picture("sound-of", "Picture to make a sound of")
+    return picture, inputs.words("sound-words", "Or words, where there is no picture", "go")
 
 
 def _how() -> tuple[Any, Any, Any]:

@@ -7,14 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serve.page_doors import Doors
-from pipelines.serve.page_service import Handled, HandledSounds, Service, Sounds
+from pipelines.serve.page.app.allowlist import Doors
+from pipelines.serve.page.app.client import Handled, HandledSounds, Service, Sounds
+
 from pipelines.serve.settings import Limits
 
 if TYPE_CHECKING:
     from gradio import Blocks
 
-    from pipelines.serve.gate import ASGI
+    from pipelines.serve.access import ASGI
 
 # Questions that are on their way to the service at once, and those that may wait for it.
 _AT_ONCE = 8
@@ -34,7 +35,7 @@ def mounted(handle: Any, root_path: str, limits: Limits | None = None, sounds: A
     """Return the page as an ASGI app.
 
     Args:
-        handle: of the deployment that searches; see `pipelines.serve.page_service.Handled`.
+        handle: of the deployment that searches; see `pipelines.serve.page.client.Handled`.
         root_path: where the page will lie, as in `/page`; the service's own paths lie beside it.
         limits: of uploads.
         sounds: handle of the deployment that makes sounds; None leaves them out.
@@ -74,18 +75,18 @@ def page(service: Service, root_path: str, limits: Limits, sounds: Sounds | None
 def build(service: Service, limits: Limits, sounds: Sounds | None = None) -> Blocks:
     """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
     import gradio as gr
+    from pipelines.serve.page.app.generate_handlers import Sounder
+    from pipelines.serve.page.app.generate_tab import making
+    from pipelines.serve.page.app.search_handlers import Asker
+    from pipelines.serve.page.app.search_tab import search
 
-    from pipelines.serve import page_view
-    from pipelines.serve.page_asker import Asker
-    from pipelines.serve.page_search import search
-    from pipelines.serve.page_sound import making
-    from pipelines.serve.page_sounder import Sounder
+    from pipelines.serve.page.app import render
 
     asker = Asker(service, limits)
 
     async def opened() -> list[Any]:
         about = await service.about()
-        return [page_view.head(about), page_view.foot(about), *await asker.opened()]
+        return [render.head(about), render.foot(about), *await asker.opened()]
 
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Blocks(title="Echolens", analytics_enabled=False, delete_cache=(_SWEEP_S, _KEEP_S)) as blocks:

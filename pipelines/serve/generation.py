@@ -26,8 +26,8 @@ from pipelines.generate.registry import Chosen
 from pipelines.generate.request import Order, Route, route_of
 from pipelines.generate.space_check import check_own_clap
 from pipelines.generate.stages import Make, OnOneCore
-from pipelines.serve.refusals import RefusedError
-from pipelines.serve.sound_order import Offer, Sound, SoundOrder, Steps, Told, Waits
+from pipelines.serve.generation_messages import Offer, Sound, SoundOrder, Steps, Told, Waits
+from pipelines.serve.http_errors import RefusedError
 from pipelines.stage import Batch, Work
 from pipelines.store import versions
 from pipelines.store.dataset_file import spaces_of

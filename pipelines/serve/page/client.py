@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from pipelines.errors import EcholensError
-from pipelines.serve.refusals import RefusedError
-from pipelines.serve.sound_order import Offer, SoundOrder, Told
+from pipelines.serve.generation_messages import Offer, SoundOrder, Told
+from pipelines.serve.http_errors import RefusedError
 from schemas.about import About
 from schemas.query import Answer, Query
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.lookup.media import Medium
-    from pipelines.serve.gate import ASGI
-    from pipelines.serve.sound_order import Offer, SoundOrder, Told
+    from pipelines.serve.access import ASGI
+    from pipelines.serve.generation_messages import Offer, SoundOrder, Told
     from schemas.about import About
     from schemas.query import Answer, Query
 
@@ -62,8 +62,8 @@ class Service:
         self, dataset: Dataset, settings: Settings, folder: Path, inner: str | None, threads: int
     ) -> None:
         from pipelines.serve.api import api
-        from pipelines.serve.door import Door
-        from pipelines.serve.search import Search
+        from pipelines.serve.http_server import Door
+        from pipelines.serve.replica import Search
 
         cpu.give(threads)
         self._search = await asyncio.to_thread(Search, dataset, settings, folder)
@@ -107,8 +107,8 @@ class Sounds:
     """
 
     async def __init__(self, dataset: Dataset, settings: Settings) -> None:  # type: ignore[misc]
-        from pipelines.serve.page_service import Handled
-        from pipelines.serve.sounds import SoundMaker
+        from pipelines.serve.generation import SoundMaker
+        from pipelines.serve.page.app.client import Handled
 
         assert settings.generator is not None
         # A sound has one core, so that its last bits do not depend on how many there are.
@@ -141,8 +141,8 @@ class Page:
         self._settings = settings
 
     async def __serve_build_asgi_app__(self) -> ASGI:
-        from pipelines.serve.gate import Gate
-        from pipelines.serve.page import mounted
+        from pipelines.serve.access import Gate
+        from pipelines.serve.page.app.app import mounted
 
         sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
         app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)

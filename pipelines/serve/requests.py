@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
-from pipelines.serve.refusals import RefusedError, sentence
+from pipelines.serve.http_errors import RefusedError, sentence
 from schemas.query import Query
 
 M = TypeVar("M", bound=BaseModel)

@@ -9,14 +9,14 @@ from pathlib import PurePath
 from typing import Any
 
 import gradio as gr
+from pipelines.serve.page.app.client import Sounds
+from pipelines.serve.page.app.search_handlers import uploaded, went_wrong
 
 from pipelines.errors import ConfigError
-from pipelines.serve import page_view
+from pipelines.serve.generation_messages import Sound, SoundOrder, Waits
 from pipelines.serve.media import check_picture
-from pipelines.serve.page_asker import uploaded, went_wrong
-from pipelines.serve.page_service import Sounds
+from pipelines.serve.page.app import render
 from pipelines.serve.settings import Limits
-from pipelines.serve.sound_order import Sound, SoundOrder, Waits
 
 _NAME_CHARS = 40
 
@@ -41,7 +41,7 @@ class Sounder:
             return [went_wrong(error), gr.skip()]
         names = list(offer.translators)
         return [
-            page_view.sounds(offer),
+            render.sounds(offer),
             gr.Dropdown(choices=names, value=next(iter(names), None), visible=bool(names)),
         ]
 
@@ -52,16 +52,16 @@ class Sounder:
 
         When the browser goes away this is closed, and with it the order.
         """
-        html = page_view.stopped()
+        html = render.stopped()
         try:
             order = self._order(picture, words, via, length_s, seed)
-            yield [page_view.told(Waits(0), ""), gr.Button(interactive=True), order.job]
+            yield [render.told(Waits(0), ""), gr.Button(interactive=True), order.job]
             async with aclosing(self._sounds.make(order)) as making:
                 async for told in making:
-                    html = page_view.told(told, _file_name(order))
+                    html = render.told(told, _file_name(order))
                     if not isinstance(told, Sound):
                         yield [html, gr.skip(), gr.skip()]
-                        html = page_view.stopped()
+                        html = render.stopped()
         except Exception as error:
             html = went_wrong(error)
         yield [html, gr.Button(interactive=False), None]

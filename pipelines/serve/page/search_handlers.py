@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+from pipelines.serve.page.app.client import Service
+from pipelines.serve.page.app.reachable import COLUMN_WORDS, Asks, ways
+from pipelines.serve.page.app.render import Question
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.serve import page_view
+from pipelines.serve.http_errors import refusal
+from pipelines.serve.http_errors import sentence as refused
 from pipelines.serve.media import check
-from pipelines.serve.page_service import Service
-from pipelines.serve.page_view import Question
-from pipelines.serve.page_ways import COLUMN_WORDS, Asks, ways
-from pipelines.serve.refusals import refusal
-from pipelines.serve.refusals import sentence as refused
+from pipelines.serve.page.app import render
 from pipelines.serve.settings import Limits
 from schemas.query import Only, Query
 from schemas.vectors import Column
@@ -109,7 +109,7 @@ class Asker:
         return [
             gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in possible.columns], value=into),
             gr.Dropdown(choices=list(names), value=possible.through(into, via), visible=bool(names)),
-            page_view.why_not(possible.why_not),
+            render.why_not(possible.why_not),
         ]
 
     async def _asked(self, fields: Fields) -> list[Any]:
@@ -138,18 +138,18 @@ class Asker:
             distinct=bool(fields.distinct),
         )
         check(query, self._limits)
-        return page_view.hits(await self._service.answer(query), fields.question, query)
+        return render.hits(await self._service.answer(query), fields.question, query)
 
 
 def went_wrong(error: Exception) -> str:
     """Return the page's HTML for an error: one sentence."""
     if isinstance(error, ValidationError):
-        return page_view.sentence(refused(error))
+        return render.sentence(refused(error))
     if isinstance(error, EcholensError):
-        return page_view.sentence(refusal(error)[1])
+        return render.sentence(refusal(error)[1])
     # Whoever asks cannot mend it; whoever serves finds it in the log.
     _log.error("a question of the page failed", exc_info=error)
-    return page_view.sentence("something went wrong in the service, and its log says what; ask again later")
+    return render.sentence("something went wrong in the service, and its log says what; ask again later")
 
 
 def uploaded(file: Mapping[str, Any], kind: str) -> bytes:

@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipelines.serve.page.app.reachable import COLUMN_WORDS, Asks
+
 from pipelines.report import words
-from pipelines.serve.page_ways import COLUMN_WORDS, Asks
-from pipelines.serve.sound_order import Offer, Steps, Told, Waits
+from pipelines.serve.generation_messages import Offer, Steps, Told, Waits
 from schemas.about import About
 from schemas.query import Answer, Hit, Query
 from schemas.vectors import Column

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serve.refusals import RefusedError
+from pipelines.serve.http_errors import RefusedError
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from pipelines.serve.gate import Receive, Scope, Send
+    from pipelines.serve.access import Receive, Scope, Send
 
 # Of one connection, not of the message: each side has its own (RFC 9110, section 7.6.1).
 _OF_THE_LINE = frozenset(
