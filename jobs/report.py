@@ -34,7 +34,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
         EcholensError: there is no version, a query cannot be asked, or nothing can be written there.
     """
     from pipelines.report.card import card
-    from pipelines.report.gather import gather
+    from pipelines.report.collect import gather
     from pipelines.report.page import render
 
     if out is not None and out.is_dir():

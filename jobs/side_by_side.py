@@ -28,7 +28,7 @@ def side_by_side(
         EcholensError: there is no such translator, or a generator refuses all of them.
     """
     from pipelines.generate.request import Order
-    from pipelines.report.played import page
+    from pipelines.report.players import page
     from pipelines.run.ray_plan import Session
 
     ways = [card for card in cards if card.source == "clip_image" and card.target.startswith("clap")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from pipelines.report import words
-from pipelines.report.gather import Report
+from pipelines.report import formatting
+from pipelines.report.collect import Report
 from schemas.outcome import STATUSES
 
 # The hub's own steps: datasets below and above each.
@@ -26,7 +26,7 @@ def card(report: Report) -> str:
     version = report.version
     parts = [
         f"---\n{_front(report)}\n---",
-        f"# {version.name}\n\nVersion {version.number}, published {words.day(version.created)}. Made "
+        f"# {version.name}\n\nVersion {version.number}, published {formatting.day(version.created)}. Made "
         "by Echolens: every row that its lists hold is counted, and ends in exactly one place.",
         _table(
             "Rows",
@@ -91,7 +91,7 @@ names."""
 
 
 def _plain(text: str) -> str:
-    return words.tidy(text, 60).replace("`", "'").replace("|", "/")
+    return formatting.tidy(text, 60).replace("`", "'").replace("|", "/")
 
 
 def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
@@ -103,4 +103,4 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -
 
 
 def _cell(value: object) -> str:
-    return words.count(value) if isinstance(value, int) else str(value)
+    return formatting.count(value) if isinstance(value, int) else str(value)

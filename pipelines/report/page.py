@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipelines.lookup.dedup import ALIKE
-from pipelines.report import words
-from pipelines.report.gather import Report
+from pipelines.report import formatting
+from pipelines.report.collect import Report
 from schemas.candidate import Kind
 from schemas.outcome import STATUSES
 from schemas.vectors import Column
@@ -92,9 +92,16 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filters in (words.count, words.share, words.seconds, words.size, words.digits, words.day):
+    for filters in (
+        formatting.count,
+        formatting.share,
+        formatting.seconds,
+        formatting.size,
+        formatting.digits,
+        formatting.day,
+    ):
         environment.filters[filters.__name__] = filters
-    environment.filters |= {"tidy": words.tidy, "host": words.host, "curve": _curve}
+    environment.filters |= {"tidy": formatting.tidy, "host": formatting.host, "curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []
@@ -140,7 +147,7 @@ def _sentence(report: Report) -> str:
 
 def _several(number: int, name: str) -> str:
     first, *rest = name.split(" ")
-    return " ".join([words.count(number), first if number == 1 else f"{first}s", *rest])
+    return " ".join([formatting.count(number), first if number == 1 else f"{first}s", *rest])
 
 
 def _joined(parts: Sequence[str], last: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pipelines.report.formatting import link
 from pipelines.report.media import members, sound, thumbnail
 from pipelines.report.published import Published
-from pipelines.report.words import link
 from schemas.candidate import place_of, shard_name
 
 _COLUMNS = ["kind", "source", "caption", "url", "page_url", "attribution", "licence"]

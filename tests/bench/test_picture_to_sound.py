@@ -21,7 +21,7 @@ from pipelines.generate.output import card_of, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
-from pipelines.report.played import page
+from pipelines.report.players import page
 from pipelines.store.root import Root
 from pipelines.train.translators.stacked import built as net_of
 from pipelines.translate.translator import packed, read_card, save

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.serve.page.app.reachable import COLUMN_WORDS, Asks
 
-from pipelines.report import words
+from pipelines.report import formatting
 from pipelines.serve.generation_messages import Offer, Steps, Told, Waits
 from schemas.about import About
 from schemas.query import Answer, Hit, Query
@@ -117,14 +117,16 @@ class _Shown:
 
     @classmethod
     def of(cls, hit: Hit) -> _Shown:
-        return cls(hit, words.link(hit.page_url, hit.url), hit.kind in ("image", "clip"), hit.kind == "clip")
+        return cls(
+            hit, formatting.link(hit.page_url, hit.url), hit.kind in ("image", "clip"), hit.kind == "clip"
+        )
 
 
 def _title(answer: Answer, query: Query) -> str:
     noun = {"clip_image": "picture", "clap_audio": "sound"}.get(answer.column, "caption")
-    column = f"{words.count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
+    column = f"{formatting.count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
     if query.text is not None:
-        return f"{column} nearest to “{words.tidy(query.text, _ASKED_CHARS)}”"
+        return f"{column} nearest to “{formatting.tidy(query.text, _ASKED_CHARS)}”"
     if query.key is not None:
         return f"{column} like this one"
     return f"{column} nearest to your {'picture' if query.image is not None else 'sound'}"
@@ -138,7 +140,7 @@ def _holds(about: About) -> list[str]:
         ("clip_text", "caption"),
     )
     rows = [(about.columns[column].rows, name) for column, name in named if column in about.columns]
-    return [f"{words.count(count)} {name}{'' if count == 1 else 's'}" for count, name in rows]
+    return [f"{formatting.count(count)} {name}{'' if count == 1 else 's'}" for count, name in rows]
 
 
 def _is_pocket(about: About) -> bool:
@@ -160,6 +162,6 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filters in (words.count, words.share, words.day, words.tidy, words.host):
+    for filters in (formatting.count, formatting.share, formatting.day, formatting.tidy, formatting.host):
         environment.filters[filters.__name__] = filters
     return environment.get_template(_TEMPLATE).module

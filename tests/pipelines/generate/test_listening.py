@@ -10,7 +10,7 @@ from PIL import Image
 from pipelines.evaluate.sounds import Sound, decoded, heard
 from pipelines.evaluate.sounds import class_of as expected_class
 from pipelines.generate.stages import sound_file
-from pipelines.report.played import spectrogram
+from pipelines.report.players import spectrogram
 
 CLASSES = ("dog", "church bell", "bell")
 

@@ -3,7 +3,7 @@
 from huggingface_hub import DatasetCard
 
 from pipelines.report.card import card
-from pipelines.report.gather import gather
+from pipelines.report.collect import gather
 
 
 def test_the_hub_reads_the_card(root, dataset):

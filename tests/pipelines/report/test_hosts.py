@@ -3,11 +3,11 @@
 from collections import Counter
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.alike import near_duplicates
+from pipelines.report.counts import tally
 from pipelines.report.history import history
 from pipelines.report.hosts import hosts
+from pipelines.report.near_duplicates import near_duplicates
 from pipelines.report.norms import filled
-from pipelines.report.tally import tally
 
 
 def test_every_candidate_with_media_has_a_host(published):

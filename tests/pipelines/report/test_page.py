@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipelines.report.gather import gather
+from pipelines.report.collect import gather
 from pipelines.report.page import render
 from pipelines.store.root import Root
 from pipelines.translate.translator import read_card

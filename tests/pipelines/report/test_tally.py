@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.report.tally import Tally, tally
+from pipelines.report.counts import Tally, tally
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.report import words
+from pipelines.report import formatting
 
 
 @pytest.mark.parametrize(
@@ -9,7 +9,7 @@ from pipelines.report import words
 )
 def test_count(said, number):
     """Thousands are set apart; only a small number has a fraction."""
-    assert said == words.count(number)
+    assert said == formatting.count(number)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_count(said, number):
 )
 def test_share(said, part, whole):
     """What is there is never shown as nothing, and never as all of it."""
-    assert said == words.share(part, whole)
+    assert said == formatting.share(part, whole)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_share(said, part, whole):
 )
 def test_seconds(said, took_s):
     """A time reads as a person says it."""
-    assert said == words.seconds(took_s)
+    assert said == formatting.seconds(took_s)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_seconds(said, took_s):
 )
 def test_size(said, size):
     """Bytes are said in the largest unit of which there is one."""
-    assert said == words.size(size)
+    assert said == formatting.size(size)
 
 
 def test_day():
     """A time of a manifest, in words."""
-    assert words.day("2026-11-03T05:07:59+00:00") == "3 November 2026, 05:07 UTC"
+    assert formatting.day("2026-11-03T05:07:59+00:00") == "3 November 2026, 05:07 UTC"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_day():
 )
 def test_tidy(said, text):
     """A caption is one line that can be written as UTF-8, of the length that was asked for."""
-    assert said == words.tidy(text, 10)
+    assert said == formatting.tidy(text, 10)
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_tidy(said, text):
 )
 def test_what_is_no_link(url):
     """Only an http(s) address without a password in it is a link; the next one stands in."""
-    assert words.link(url) is None
-    assert words.link(url, "http://example.org/a?b=c") == "http://example.org/a?b=c"
+    assert formatting.link(url) is None
+    assert formatting.link(url, "http://example.org/a?b=c") == "http://example.org/a?b=c"

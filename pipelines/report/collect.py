@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.alike import Alike, near_duplicates
+from pipelines.report.counts import tally
 from pipelines.report.funnel import Fate, SourceLine, fates, source_lines
 from pipelines.report.history import Past, history
 from pipelines.report.hosts import Host, hosts
+from pipelines.report.near_duplicates import Alike, near_duplicates
 from pipelines.report.neighbours import Panel, panels
 from pipelines.report.norms import Norms, filled, norms
 from pipelines.report.published import Published
 from pipelines.report.runs import Took, took
-from pipelines.report.tally import tally
 from pipelines.store import plans
 from pipelines.store.root import Root
 from pipelines.translate.translator import cards
