@@ -15,10 +15,10 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jobs.job import load, run
-from jobs.progress import ReadProgress, RowProgress
+from jobs.shared.job import load, run
+from jobs.shared.progress import ReadProgress, RowProgress
+from jobs.shared.submit import add_address, submit
 from jobs.status import funnel, state
-from jobs.submit import add_address, submit
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import load, run
+from jobs.shared.job import load, run
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
 from schemas.candidate import key_of, place_of

@@ -60,7 +60,7 @@ def main() -> None:
         sys.exit(f"echolens: there is no verb {verb!r}; {hint}")
     try:
         job = importlib.import_module(f"jobs.{verb}")
-        from jobs.job import run
+        from jobs.shared.job import run
     except KeyboardInterrupt:
         sys.exit("echolens: interrupted before anything was done")
     run(job.main, sys.argv[2:])

@@ -21,8 +21,8 @@ import yaml
 
 from jobs.build import build
 from jobs.generate import generate
-from jobs.job import load, run
 from jobs.lookup import current, shown
+from jobs.shared.job import load, run
 from jobs.status import funnel, state
 from jobs.train import leaderboard, preset, train
 from pipelines.errors import ConfigError

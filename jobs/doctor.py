@@ -21,7 +21,7 @@ import yaml
 from pipelines.doctor.checks.checks import encoder_findings, findings
 from pipelines.doctor.checks.machine import Finding
 
-from jobs.job import load, run
+from jobs.shared.job import load, run
 from pipelines.errors import ConfigError
 
 

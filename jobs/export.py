@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from jobs.job import load, run
-from jobs.progress import ReadProgress
+from jobs.shared.job import load, run
+from jobs.shared.progress import ReadProgress
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset

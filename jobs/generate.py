@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import checked, load, run
-from jobs.listening import said_scores, score
-from jobs.outside import build_pictures, pictures_at, sound_files, sound_vectors
-from jobs.progress import RowProgress
-from jobs.submit import add_address, submit
+from jobs.shared.evaluate_generated import said_scores, score
+from jobs.shared.external_media import build_pictures, pictures_at, sound_files, sound_vectors
+from jobs.shared.job import checked, load, run
+from jobs.shared.progress import RowProgress
+from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import in_set, spaces_of
 from pipelines.store.root import Root

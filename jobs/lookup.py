@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.job import checked, load, run
+from jobs.shared.job import checked, load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root

@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs.job import load, run
-from jobs.progress import ReadProgress
+from jobs.shared.job import load, run
+from jobs.shared.progress import ReadProgress
 from pipelines.store.root import Root
 
 if TYPE_CHECKING:

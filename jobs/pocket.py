@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.job import run
+from jobs.shared.job import run
 
 _SCORED_ROWS = 1000
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.build import build, finish, resolve, warn
-from jobs.job import load, run
-from jobs.progress import ReadProgress
+from jobs.shared.job import load, run
+from jobs.shared.progress import ReadProgress
+from jobs.shared.submit import add_address, submit
 from jobs.status import funnel, state
-from jobs.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset

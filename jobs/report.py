@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.job import load, run
+from jobs.shared.job import load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root

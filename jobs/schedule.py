@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
-from jobs.entries import Entry, crontab, kubernetes, systemd
-from jobs.job import check_root, content_of, load, run
-from jobs.submit import add_address
-from jobs.timetable import parse
+from jobs.shared.cron import parse
+from jobs.shared.job import check_root, content_of, load, run
+from jobs.shared.scheduler_entries import Entry, crontab, kubernetes, systemd
+from jobs.shared.submit import add_address
 from pipelines.errors import ConfigError
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import checked, load, run
+from jobs.shared.job import checked, load, run
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
 from pipelines.store import versions

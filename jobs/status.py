@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobs.job import load, run
-from jobs.progress import ReadProgress
+from jobs.shared.job import load, run
+from jobs.shared.progress import ReadProgress
 from pipelines.errors import StorageError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root

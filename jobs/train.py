@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from jobs.job import checked, content_of, load, run
-from jobs.submit import add_address, submit
+from jobs.shared.job import checked, content_of, load, run
+from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root
@@ -168,7 +168,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         print(leaderboard(cards))
     if asked.then_generate:
-        from jobs.side_by_side import side_by_side
+        from jobs.shared.compare_translators import side_by_side
 
         print(
             side_by_side(dataset, cards, asked.then_generate), file=sys.stderr if asked.json else sys.stdout

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import load, run
-from jobs.progress import RowProgress
-from jobs.submit import add_address, submit
+from jobs.shared.job import load, run
+from jobs.shared.progress import RowProgress
+from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root

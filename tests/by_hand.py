@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.maintain.refresh import Asked, Changes, compare
 from pipelines.source.database import DEFAULT_SIZE
 from pipelines.source.plan import make_plan

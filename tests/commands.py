@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.job import run
+from jobs.shared.job import run
 from pipelines.compute import child_process
 
 # Before anything imports them: no telemetry, no hub.

@@ -22,7 +22,7 @@ RAY = (
     "pipelines/run/ray_plan.py",
     "pipelines/fetch/ratelimit/governor.py",
     "pipelines/train/translators/ray_train.py",
-    "jobs/submit.py",
+    "jobs/shared/submit.py",
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from jobs.build import fetch
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.run.ray_plan import Done, Flow, Session, remaining
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.source.plan import make_plan
 from pipelines.store import dataset_file, plans, versions
 from pipelines.store.root import Root

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from jobs.build import encode, fetch
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import label
 from pipelines.miniature.clips import clip

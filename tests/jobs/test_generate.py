@@ -180,8 +180,8 @@ def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path
 
 def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     """A page with a column for each translator: a player and a spectrogram for each picture."""
-    from jobs.job import load
-    from jobs.side_by_side import side_by_side
+    from jobs.shared.compare_translators import side_by_side
+    from jobs.shared.job import load
     from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
     from schemas.dataset import GeneratorOf

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.errors import ConfigError
 
 FILE = """

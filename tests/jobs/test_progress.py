@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.progress import RowProgress
+from jobs.shared.progress import RowProgress
 from pipelines.fetch.ratelimit.governor import Traffic
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from jobs.job import load
 from jobs.report import main, write_report
+from jobs.shared.job import load
 from pipelines.errors import ConfigError, StorageError
 from tests.commands import digest, echolens, status
 

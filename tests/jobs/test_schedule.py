@@ -13,8 +13,8 @@ import pytest
 import yaml
 from cronsim import CronSim
 
-from jobs.entries import Entry, crontab, kubernetes, systemd
-from jobs.timetable import parse
+from jobs.shared.cron import parse
+from jobs.shared.scheduler_entries import Entry, crontab, kubernetes, systemd
 from pipelines.errors import ConfigError
 from tests.commands import echolens, status, write_captions
 from tests.in_process import job_here

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.submit import stage
+from jobs.shared.submit import stage
 from pipelines.errors import ConfigError
 from tests.commands import HOME, digest, echolens, status
 from tests.in_process import job_here

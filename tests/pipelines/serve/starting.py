@@ -6,7 +6,7 @@ import time
 
 import httpx
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.run.ray_plan import Session
 from pipelines.serve.http_server import check_free
 from pipelines.serve.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.errors import EcholensError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw

@@ -102,7 +102,7 @@ def serving(root, metrics, sounds=None):
     """
     from pipelines.serve.page.app.app import page
 
-    from jobs.job import load
+    from jobs.shared.job import load
     from pipelines.serve.api import api
     from pipelines.serve.replica import Search
     from pipelines.serve.settings import Limits, Settings

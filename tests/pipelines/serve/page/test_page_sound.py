@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from jobs.job import load
+from jobs.shared.job import load
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
 from pipelines.serve.generation import SoundMaker

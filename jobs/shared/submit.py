@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from jobs.job import check_root, content_of, load
+from jobs.shared.job import check_root, content_of, load
 from pipelines.errors import ConfigError, StopJob
 from pipelines.run import records
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from jobs.job import content_of
-from jobs.submit import check_secrets
-from jobs.timetable import Timetable
+from jobs.shared.cron import Timetable
+from jobs.shared.job import content_of
+from jobs.shared.submit import check_secrets
 from pipelines.errors import ConfigError
 
 # Debian's cron cuts a command at 1,000 characters (MAX_COMMAND).
