@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from pipelines.doctor.checks.checks import encoder_findings, findings
-from pipelines.doctor.checks.machine import Finding
 
 from jobs.shared.job import load, run
+from pipelines.doctor.checks import encoder_findings, findings
+from pipelines.doctor.machine import Finding
 from pipelines.errors import ConfigError
 
 

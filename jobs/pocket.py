@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--score", action="store_true", help="train nothing, only measure")
     asked = parser.parse_args(argv)
 
-    from pipelines.encode.registry.pocket import WEIGHTS
+    from pipelines.encode.loaders.pocket import WEIGHTS
 
     for model, (train, score) in models().items():
         if asked.model not in (None, model):

@@ -142,7 +142,7 @@ def kubernetes(entry: Entry, image: str | None) -> str:
                 f"{what} {place!r} is a place on this machine, which a pod does not have; give a URL such as "
                 "s3://bucket/name"
             )
-    template = Path(__file__).with_name("kube") / "cronjob.yaml"
+    template = Path(__file__).parents[1] / "kube" / "cronjob.yaml"
     config, job = yaml.safe_load_all(template.read_text())
     config["metadata"]["name"] = job["metadata"]["name"] = entry.unit
     config["data"] = {"dataset.yaml": yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}

@@ -93,7 +93,7 @@ def stage(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
         ConfigError: the root is relative, or lists are too large to travel.
     """
     load(target, overrides)
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
         shutil.copytree(home / package, folder / package, ignore=_SKIPPED)
     if not Path(target).is_file():
@@ -128,8 +128,8 @@ def check_secrets(content: Any, where: str = "") -> None:
             check_secrets(value, f"{where}.{number}" if where else f"override {number + 1}")
     elif isinstance(content, str) and records.struck(content) != content:
         raise ConfigError(
-            f"{where} holds a password or signature ({records.struck(content)}), which everybody on the cluster "
-            "could read; name it by $NAME where that may be, or give the nodes a role"
+            f"{where} holds a password or signature ({records.struck(content)}), which everybody on the "
+            "cluster could read; name it by $NAME where that may be, or give the nodes a role"
         )
 
 

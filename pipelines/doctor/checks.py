@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.compute.child_process import Report, apart
 from pipelines.doctor.checks import machine
-from pipelines.doctor.checks.machine import Finding, size
+from pipelines.doctor.machine import Finding, size
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.encode.encoder import Loader
-from pipelines.encode.registry.pocket import pocket_clap, pocket_clip
+from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
 from pipelines.errors import ConfigError
 from schemas.dataset import ClapEncoder, ClipEncoder
 from schemas.space import Precision

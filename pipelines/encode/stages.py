@@ -15,7 +15,7 @@ from pipelines.compute import timing
 from pipelines.compute.device import decoders
 from pipelines.encode.batch_assembler import Batches, Place, batches_of
 from pipelines.encode.encoder import Specs, Tower, Unusable, pooled
-from pipelines.encode.registry.decode_cache import shared
+from pipelines.encode.loaders.decode_cache import shared
 from pipelines.stage import Batch, rows
 from schemas.candidate import Kind
 from schemas.outcome import OK, Outcome, outcome

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
-from pipelines.encode.registry.transformers_clap import TransformersClap
+from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError
 from pipelines.generate.output import sounds_of, table_rows

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.registry.audioldm_clap import audioldm_folder
-from pipelines.encode.registry.licences import licence_of
-from pipelines.encode.registry.weights import fingerprint
+from pipelines.encode.loaders.audioldm_clap import audioldm_folder
+from pipelines.encode.loaders.licences import licence_of
+from pipelines.encode.loaders.weights import fingerprint
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.audioldm.pipeline.pipeline import PARTS, AudioLdm
-from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm
+from pipelines.generate.audioldm.pipeline import PARTS, AudioLdm
+from pipelines.generate.audioldm.pocket import pocket_audioldm
 from pipelines.generate.generator import Generator, GeneratorLoader
 from schemas.dataset import GeneratorOf
 from schemas.generated import MadeBy

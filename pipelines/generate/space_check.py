@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.registry.audioldm_clap import AudioLdmClap, audioldm_folder
-from pipelines.encode.registry.weights import fingerprint
+from pipelines.encode.loaders.audioldm_clap import AudioLdmClap, audioldm_folder
+from pipelines.encode.loaders.weights import fingerprint
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, texts
 from pipelines.errors import SpaceError

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.compute import cpu
 from pipelines.compute.device import device
 from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
-from pipelines.generate.audioldm.pipeline.loudness import levelled
+from pipelines.generate.audioldm.loudness import levelled
 from pipelines.generate.generator import Generator, Progress, Settings
 from pipelines.generate.registry import Chosen
 from pipelines.stage import Batch, Stage, Work, rows

@@ -108,7 +108,7 @@ class Sounds:
 
     async def __init__(self, dataset: Dataset, settings: Settings) -> None:  # type: ignore[misc]
         from pipelines.serve.generation import SoundMaker
-        from pipelines.serve.page.app.client import Handled
+        from pipelines.serve.page.client import Handled
 
         assert settings.generator is not None
         # A sound has one core, so that its last bits do not depend on how many there are.
@@ -142,7 +142,7 @@ class Page:
 
     async def __serve_build_asgi_app__(self) -> ASGI:
         from pipelines.serve.access import Gate
-        from pipelines.serve.page.app.app import mounted
+        from pipelines.serve.page.app import mounted
 
         sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
         app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.pocket import pocket_clap
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.pocket import pocket_clap
 from pipelines.evaluate.sounds import ZeroShot, decoded
 from pipelines.generate.output import card_of, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from pipelines.doctor.checks import checks
+from pipelines.doctor import checks
 from schemas.dataset import Dataset
 from schemas.plan import LaneCounts, PlanCounts
 

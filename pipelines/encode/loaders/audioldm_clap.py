@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.compute.device import dtype_of
 from pipelines.encode.encoder import Tower, Towers
-from pipelines.encode.registry import laion_clap
-from pipelines.encode.registry.laion_clap import LaionClap
-from pipelines.encode.registry.licences import say_licence
-from pipelines.encode.registry.pretrained import Pretrained, check_commit
-from pipelines.encode.registry.tokenizer import Texts, Tokens
-from pipelines.encode.registry.transformers_clap import MAX_TOKENS, TransformersClap
-from pipelines.encode.registry.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders import laion_clap
+from pipelines.encode.loaders.laion_clap import LaionClap
+from pipelines.encode.loaders.licences import say_licence
+from pipelines.encode.loaders.pretrained import Pretrained, check_commit
+from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.transformers_clap import MAX_TOKENS, TransformersClap
+from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.weights import fingerprint
+from pipelines.encode.loaders.weights import fingerprint
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from pipelines.encode.encoder import Unusable
-from pipelines.encode.registry.decode_cache import once
+from pipelines.encode.loaders.decode_cache import once
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -21,11 +21,11 @@ import numpy as np
 
 from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.pretrained import check_commit
-from pipelines.encode.registry.tokenizer import Texts, Tokens
-from pipelines.encode.registry.transformers_clap import MAX_TOKENS
-from pipelines.encode.registry.waveform import FULL_SCALE, quantised, repeated, window_starts
-from pipelines.encode.registry.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.pretrained import check_commit
+from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.transformers_clap import MAX_TOKENS
+from pipelines.encode.loaders.waveform import FULL_SCALE, quantised, repeated, window_starts
+from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 

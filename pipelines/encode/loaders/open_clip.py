@@ -14,9 +14,9 @@ import numpy as np
 
 from pipelines.compute.device import device, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.image import picture
-from pipelines.encode.registry.text_padding import narrow_clips, width_of
-from pipelines.encode.registry.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.image import picture
+from pipelines.encode.loaders.text_padding import narrow_clips, width_of
+from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.encode.registry.open_clip import OpenClip
-from pipelines.encode.registry.transformers_clap import TransformersClap
+from pipelines.encode.loaders.open_clip import OpenClip
+from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.errors import ConfigError
 from schemas.space import Precision
 from schemas.vectors import Family
 
-WEIGHTS = Path(__file__).parent.parent / "miniature" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
 
 BATCH_ROWS = 32
 

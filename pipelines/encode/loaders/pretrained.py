@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.compute.device import device, dtype_of
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.tokenizer import Tokens
-from pipelines.encode.registry.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.tokenizer import Tokens
+from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 from schemas.vectors import Family

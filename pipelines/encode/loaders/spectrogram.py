@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encode.registry.waveform import repeated
+from pipelines.encode.loaders.waveform import repeated
 
 # Frames at once: what they take, 3 MB, stays in the cache of a core. All at once take half as long again.
 _FRAMES = 128

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.compute.device import moved
-from pipelines.encode.registry.text_padding import width_of
+from pipelines.encode.loaders.text_padding import width_of
 from pipelines.errors import ConfigError
 from schemas.vectors import Family
 

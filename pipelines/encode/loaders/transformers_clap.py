@@ -10,10 +10,10 @@ import numpy as np
 
 from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.pretrained import OfTransformers
-from pipelines.encode.registry.spectrogram import features
-from pipelines.encode.registry.tokenizer import Texts, Tokens
-from pipelines.encode.registry.waveform import mono, window_starts
+from pipelines.encode.loaders.pretrained import OfTransformers
+from pipelines.encode.loaders.spectrogram import features
+from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.waveform import mono, window_starts
 from schemas.vectors import Family
 
 if TYPE_CHECKING:

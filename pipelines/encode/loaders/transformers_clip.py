@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.compute.device import dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.registry.image import picture
-from pipelines.encode.registry.pretrained import OfTransformers
-from pipelines.encode.registry.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.image import picture
+from pipelines.encode.loaders.pretrained import OfTransformers
+from pipelines.encode.loaders.tokenizer import Texts, Tokens
 from schemas.vectors import Family
 
 if TYPE_CHECKING:

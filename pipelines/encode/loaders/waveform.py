@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from pipelines.encode.encoder import Unusable
-from pipelines.encode.registry.decode_cache import once
+from pipelines.encode.loaders.decode_cache import once
 
 # Of the model's window. A cut to 10 s leaves up to one codec frame over (AAC: 21 ms, MP3: 26 ms), and a
 # whole window for those few milliseconds would count as much as the first.

@@ -12,12 +12,12 @@ import numpy as np
 
 from pipelines.compute.device import device, dtype_of
 from pipelines.encode.encoder import Tower, encode
-from pipelines.encode.registry.audioldm_clap import audioldm_folder, text_tower
-from pipelines.encode.registry.weights import loading
+from pipelines.encode.loaders.audioldm_clap import audioldm_folder, text_tower
+from pipelines.encode.loaders.weights import loading
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pipeline.lengths import frames_of
-from pipelines.generate.audioldm.pipeline.loudness import levelled
-from pipelines.generate.audioldm.pipeline.sampling import Nets, Start, sampled
+from pipelines.generate.audioldm.lengths import frames_of
+from pipelines.generate.audioldm.loudness import levelled
+from pipelines.generate.audioldm.sampling import Nets, Start, sampled
 from pipelines.generate.generator import Progress, Settings
 from schemas.space import Precision
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.encode.registry.pocket import WEIGHTS
+from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm
+from pipelines.generate.audioldm.pipeline import AudioLdm
 
 
 def pocket_audioldm(batch_rows: int = 8) -> AudioLdm:

@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serve.page.app.allowlist import Doors
-from pipelines.serve.page.app.client import Handled, HandledSounds, Service, Sounds
-
+from pipelines.serve.page.allowlist import Doors
+from pipelines.serve.page.client import Handled, HandledSounds, Service, Sounds
 from pipelines.serve.settings import Limits
 
 if TYPE_CHECKING:
@@ -75,12 +74,12 @@ def page(service: Service, root_path: str, limits: Limits, sounds: Sounds | None
 def build(service: Service, limits: Limits, sounds: Sounds | None = None) -> Blocks:
     """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
     import gradio as gr
-    from pipelines.serve.page.app.generate_handlers import Sounder
-    from pipelines.serve.page.app.generate_tab import making
-    from pipelines.serve.page.app.search_handlers import Asker
-    from pipelines.serve.page.app.search_tab import search
 
-    from pipelines.serve.page.app import render
+    from pipelines.serve.page import render
+    from pipelines.serve.page.generate_handlers import Sounder
+    from pipelines.serve.page.generate_tab import making
+    from pipelines.serve.page.search_handlers import Asker
+    from pipelines.serve.page.search_tab import search
 
     asker = Asker(service, limits)
 

@@ -9,13 +9,13 @@ from pathlib import PurePath
 from typing import Any
 
 import gradio as gr
-from pipelines.serve.page.app.client import Sounds
-from pipelines.serve.page.app.search_handlers import uploaded, went_wrong
 
 from pipelines.errors import ConfigError
 from pipelines.serve.generation_messages import Sound, SoundOrder, Waits
 from pipelines.serve.media import check_picture
-from pipelines.serve.page.app import render
+from pipelines.serve.page import render
+from pipelines.serve.page.client import Sounds
+from pipelines.serve.page.search_handlers import uploaded, went_wrong
 from pipelines.serve.settings import Limits
 
 _NAME_CHARS = 40

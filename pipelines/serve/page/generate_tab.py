@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from pipelines.serve.page.app.generate_handlers import Sounder
 
 from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S
-from pipelines.serve.page.app import inputs, render
+from pipelines.serve.page import inputs, render
+from pipelines.serve.page.generate_handlers import Sounder
 
 _LENGTH_S, _STEP_S = 5.0, 0.5
 

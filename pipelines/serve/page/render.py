@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.serve.page.app.reachable import COLUMN_WORDS, Asks
-
 from pipelines.report import formatting
 from pipelines.serve.generation_messages import Offer, Steps, Told, Waits
+from pipelines.serve.page.reachable import COLUMN_WORDS, Asks
 from schemas.about import About
 from schemas.query import Answer, Hit, Query
 from schemas.vectors import Column

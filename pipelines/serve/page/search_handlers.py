@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from pipelines.serve.page.app.client import Service
-from pipelines.serve.page.app.reachable import COLUMN_WORDS, Asks, ways
-from pipelines.serve.page.app.render import Question
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.serve.http_errors import refusal
 from pipelines.serve.http_errors import sentence as refused
 from pipelines.serve.media import check
-from pipelines.serve.page.app import render
+from pipelines.serve.page import render
+from pipelines.serve.page.client import Service
+from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, ways
+from pipelines.serve.page.render import Question
 from pipelines.serve.settings import Limits
 from schemas.query import Only, Query
 from schemas.vectors import Column

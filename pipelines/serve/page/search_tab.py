@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
-from pipelines.serve.page.app.reachable import Asks
-from pipelines.serve.page.app.render import Question
-from pipelines.serve.page.app.search_handlers import Asker, Fields
 
-from pipelines.serve.page.app import inputs, render
+from pipelines.serve.page import inputs, render
+from pipelines.serve.page.reachable import Asks
+from pipelines.serve.page.render import Question
+from pipelines.serve.page.search_handlers import Asker, Fields
 from schemas.query import MOST_HITS
 
 _TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture"), ("sound", "Sound"))

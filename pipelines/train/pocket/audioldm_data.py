@@ -145,7 +145,7 @@ def clap_towers(
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], Callable[[list[str]], NDArray[np.float32]]]:
     """Return pocket CLAP: a sound at 48 kHz -> a unit vector `[D]`; texts -> unit vectors `[N, D]`."""
     from pipelines.encode.encoder import encode
-    from pipelines.encode.registry.transformers_clap import TransformersClap
+    from pipelines.encode.loaders.transformers_clap import TransformersClap
 
     rows = 32
     towers = TransformersClap(str(clap), None, "fp32", rows).load()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm, AudioLdmSounds
+from pipelines.generate.audioldm.pipeline import AudioLdm, AudioLdmSounds
 from pipelines.generate.generator import Settings
 from pipelines.miniature import captions, sounds, world
 from pipelines.train.pocket.audioldm_data import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels
@@ -71,7 +71,7 @@ def made(generator: AudioLdmSounds, vectors_ND: NDArray[np.float32]) -> NDArray[
 
 def clap_folder(weights: Path) -> Path:
     """Return the folder of pocket CLAP: the one beside a pocket AudioLDM, or the package's own."""
-    from pipelines.encode.registry.pocket import WEIGHTS
+    from pipelines.encode.loaders.pocket import WEIGHTS
 
     beside = weights.with_name("clap")
     return beside if (beside / "config.json").is_file() else WEIGHTS / "clap"

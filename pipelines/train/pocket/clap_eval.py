@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.encode.encoder import encode
-from pipelines.encode.registry.transformers_clap import TransformersClap
+from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.miniature import captions, world
 from pipelines.miniature.sounds import SAMPLE_RATE, sound
 from pipelines.miniature.world import Scene

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from PIL import Image
-from pipelines.encode.registry.open_clip import OpenClip
-from pipelines.encode.registry.pocket import WEIGHTS
-from pipelines.encode.registry.transformers_clap import TransformersClap
 
 from pipelines.encode.encoder import EncoderSpec, spaces_of_specs
+from pipelines.encode.loaders.open_clip import OpenClip
+from pipelines.encode.loaders.pocket import WEIGHTS
+from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.stages import Prepare, Vectors
 from pipelines.run.build_steps import VectorStep
 from pipelines.run.runner import Runner

@@ -3,12 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.audioldm_clap import AudioLdmClap
-from pipelines.encode.registry.laion_clap import LaionClap
-from pipelines.encode.registry.pocket import WEIGHTS, pocket_clap
 
 from pipelines.encode.conformance import check
 from pipelines.encode.encoder import EncoderSpec, encode
+from pipelines.encode.loaders.audioldm_clap import AudioLdmClap
+from pipelines.encode.loaders.laion_clap import LaionClap
+from pipelines.encode.loaders.pocket import WEIGHTS, pocket_clap
 from pipelines.encode.resolve import resolve
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError

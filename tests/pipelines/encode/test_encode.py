@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import soundfile
-from pipelines.encode.registry.open_clip import OpenClip
-from pipelines.encode.registry.transformers_clap import TransformersClap
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode, spaces_of_specs
+from pipelines.encode.loaders.open_clip import OpenClip
+from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.stages import Prepare, Vectors
 from pipelines.stage import check_chain
 from pipelines.store.root import Root

@@ -2,10 +2,10 @@ import shutil
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.open_clip import OpenClip
-from pipelines.encode.registry.pocket import pocket_clap, pocket_clip
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.open_clip import OpenClip
+from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
 from pipelines.encode.space_check import CAPTIONS, admitted, check_against_vectors, check_same_space, texts
 from pipelines.errors import SpaceError
 

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.custom import Own, Part
-from pipelines.encode.registry.transformers_clap import TransformersClap
-from pipelines.encode.registry.transformers_clip import TransformersClip
 
 from pipelines.encode.conformance import check
 from pipelines.encode.encoder import Unusable
+from pipelines.encode.loaders.custom import Own, Part
+from pipelines.encode.loaders.transformers_clap import TransformersClap
+from pipelines.encode.loaders.transformers_clip import TransformersClip
 
 
 def picture(data):

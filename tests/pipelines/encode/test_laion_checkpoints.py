@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from pipelines.encode.registry.laion_clap import LaionClap
 
+from pipelines.encode.loaders.laion_clap import LaionClap
 from pipelines.errors import ConfigError
 
 PATCHES = "audio_branch.patch_embed.proj.weight"

@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.laion_clap import LaionClap
-from pipelines.encode.registry.waveform import mono
 
 from pipelines.encode.encoder import EncoderSpec, encode
+from pipelines.encode.loaders.laion_clap import LaionClap
+from pipelines.encode.loaders.waveform import mono
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
 
@@ -141,7 +141,7 @@ RENAMED = (
 
 def test_the_same_weights_through_transformers(laion, roberta, spec, tmp_path, flac):
     """Two libraries with one set of weights are one space: the gate passes them, and so do sounds."""
-    from pipelines.encode.registry.transformers_clap import TransformersClap
+    from pipelines.encode.loaders.transformers_clap import TransformersClap
 
     as_transformers(laion[1], tmp_path, roberta)
     loader = TransformersClap(str(tmp_path), None, "fp32", 2)

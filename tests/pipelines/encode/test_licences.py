@@ -1,7 +1,8 @@
 import logging
 
 import pytest
-from pipelines.encode.registry.licences import licence_of, say_licence
+
+from pipelines.encode.loaders.licences import licence_of, say_licence
 
 
 @pytest.mark.parametrize(

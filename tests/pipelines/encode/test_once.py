@@ -1,7 +1,8 @@
 import pytest
-from pipelines.encode.registry.decode_cache import once, shared
-from pipelines.encode.registry.image import picture
-from pipelines.encode.registry.waveform import quantised
+
+from pipelines.encode.loaders.decode_cache import once, shared
+from pipelines.encode.loaders.image import picture
+from pipelines.encode.loaders.waveform import quantised
 
 
 @pytest.fixture

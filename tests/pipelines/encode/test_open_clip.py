@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.encode.registry.open_clip import OpenClip
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.errors import ConfigError
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 import pytest
-from pipelines.encode.registry.custom import Own
 
-from pipelines.encode.registry import LOADERS, pocket
+from pipelines.encode.loaders import pocket
+from pipelines.encode.loaders.custom import Own
+from pipelines.encode.registry import LOADERS
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
 from schemas.dataset import (

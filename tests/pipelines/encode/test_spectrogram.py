@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from pipelines.encode.registry.spectrogram import features
+
+from pipelines.encode.loaders.spectrogram import features
 
 
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])

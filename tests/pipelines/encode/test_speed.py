@@ -15,12 +15,12 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from pipelines.encode.registry.pocket import pocket_clap, pocket_clip
 
 from pipelines.compute import timing
 from pipelines.compute.cpu import here
 from pipelines.compute.device import decoders, lanes
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
 from pipelines.encode.stages import Prepare
 from pipelines.stage import rows
 from schemas.vectors import family_of

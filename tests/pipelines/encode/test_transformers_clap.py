@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import soundfile
-from pipelines.encode.registry.transformers_clap import TransformersClap
-from pipelines.encode.registry.waveform import mono, window_starts
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.loaders.transformers_clap import TransformersClap
+from pipelines.encode.loaders.waveform import mono, window_starts
 from pipelines.errors import ConfigError
 
 WINDOW = 48_000

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines.encode.registry.transformers_clip import TransformersClip
 
 from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.loaders.transformers_clip import TransformersClip
 from pipelines.errors import ConfigError
 
 DIMS = {"clip": 24, "siglip": 64}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from pipelines.encode.registry.text_padding import narrow_clips, width_of, widths
+
+from pipelines.encode.loaders.text_padding import narrow_clips, width_of, widths
 
 CLIP = {
     "embed_dim": 24,

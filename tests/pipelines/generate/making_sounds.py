@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from pipelines.encode.registry.pocket import pocket_clap
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.pocket import pocket_clap
 from pipelines.generate.prompts import of_texts
 from pipelines.generate.registry import Chosen, choose
 from pipelines.generate.step import GenerateStep

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm
 
 from pipelines.errors import ConfigError
+from pipelines.generate.audioldm.pipeline import AudioLdm
 from pipelines.generate.generator import Cancelled, Settings
 
 SHORT = Settings(length_s=0.5, steps=4)
@@ -77,8 +77,8 @@ def test_a_text_is_the_pipelines_text(generator, pipeline):
 def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     """Odd counts of latents, which its blocks would lose, are made one longer, and the sound is cut."""
     import diffusers
-    from pipelines.generate.audioldm.pipeline.pipeline import AudioLdmSounds
 
+    from pipelines.generate.audioldm.pipeline import AudioLdmSounds
     from pipelines.train.pocket.unet import CONFIG
 
     channels = generator.nets.unet.config.in_channels

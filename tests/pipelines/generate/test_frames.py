@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from pipelines.generate.audioldm.pipeline.lengths import Frames, frames_of
+
+from pipelines.generate.audioldm.lengths import Frames, frames_of
 
 AUDIOLDM = {"rate_hz": 16_000, "hop": 160, "frames_a_latent": 4}
 POCKET = {"rate_hz": 16_000, "hop": 320, "frames_a_latent": 8}

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.audioldm_clap import AudioLdmClap
-from pipelines.encode.registry.pocket import WEIGHTS
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.audioldm_clap import AudioLdmClap
+from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import SpaceError
 from pipelines.generate.space_check import check_own_clap
 from tests.pipelines.generate.making_sounds import judge, speaking, tiny_choice

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from pipelines.generate.audioldm.pipeline.loudness import levelled
 
 from pipelines.errors import ConfigError
+from pipelines.generate.audioldm.loudness import levelled
 
 
 @pytest.mark.parametrize("peak", [0.001, 0.3, 1.0, 4.0], ids=str)

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.pocket import WEIGHTS
-from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm
 
+from pipelines.encode.loaders.pocket import WEIGHTS
+from pipelines.generate.audioldm.pocket import pocket_audioldm
 from pipelines.generate.generator import Settings
 from pipelines.miniature import captions, world
 

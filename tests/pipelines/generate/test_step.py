@@ -197,8 +197,7 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
     ((key, sound), _) = sounds_of(made.root, "toy", made.prompts.shards()[0])
-    from pipelines.generate.audioldm.pipeline.loudness import levelled
-
+    from pipelines.generate.audioldm.loudness import levelled
     from pipelines.generate.generator import Settings
 
     wished_ND = generator.text_vectors(["a dog barks"])

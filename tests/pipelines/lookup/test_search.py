@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from pipelines.encode.registry.custom import Part
-from pipelines.encode.registry.open_clip import OpenClip
 
 from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.loaders.custom import Part
+from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.lookup.rows import NoSuchRow

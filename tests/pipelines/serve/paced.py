@@ -4,8 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pipelines.generate.audioldm.pipeline.pipeline import AudioLdm
-
+from pipelines.generate.audioldm.pipeline import AudioLdm
 from pipelines.generate.registry import Chosen, choose
 from schemas.dataset import GeneratorOf
 

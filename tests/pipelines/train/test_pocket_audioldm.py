@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pipelines.encode.registry.pocket import WEIGHTS
-from pipelines.generate.audioldm.pipeline.pocket import pocket_audioldm as pocket
 from safetensors.torch import load_file
 
+from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
+from pipelines.generate.audioldm.pocket import pocket_audioldm as pocket
 from pipelines.generate.generator import Settings
 from pipelines.miniature import world
 from pipelines.train.pocket import audioldm, vae, vae_init, vocoder

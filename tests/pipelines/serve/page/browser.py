@@ -100,10 +100,9 @@ def serving(root, metrics, sounds=None):
 
     `sounds` returns a maker of sounds, given the searching half of the service.
     """
-    from pipelines.serve.page.app.app import page
-
     from jobs.shared.job import load
     from pipelines.serve.api import api
+    from pipelines.serve.page.app import page
     from pipelines.serve.replica import Search
     from pipelines.serve.settings import Limits, Settings
 

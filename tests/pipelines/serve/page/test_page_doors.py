@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 import pytest
-from pipelines.serve.page.app.app import page
 
+from pipelines.serve.page.app import page
 from pipelines.serve.settings import Limits
 from tests.pipelines.serve.page.browser import listening, together
 from tests.pipelines.serve.page.hostile import Rows

@@ -62,8 +62,7 @@ def test_the_dataset_and_its_report(page, address):
 
 def test_hostile_rows_are_text(browser):
     """Markup, scripts and templates in what a list says are shown as they are; links are http(s)."""
-    from pipelines.serve.page.app.app import page
-
+    from pipelines.serve.page.app import page
     from pipelines.serve.settings import Limits
 
     with listening(together(page(Rows(), "/page", Limits()))) as address, opened(browser, address) as shown:

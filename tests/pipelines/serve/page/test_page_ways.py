@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from pipelines.serve.page.app.reachable import ways
+
+from pipelines.serve.page.reachable import ways
 
 ALL = ("clip_image", "clap_audio", "clip_text", "clap_text")
 TO_SOUNDS = ("clip_image", "clap_audio", "to-sounds")

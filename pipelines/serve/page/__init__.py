@@ -1,0 +1,1 @@
+"""The page of a service: Gradio's server over the service's answers."""
