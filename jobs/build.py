@@ -150,6 +150,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         damaged: files of the current version that are made again.
         job: the verb, for progress.
     """
+    from pipelines.maintain.publish import publish
     from pipelines.maintain.verify import differ, set_aside
     from pipelines.run.ray_plan import Done, Flow, Session, remaining
     from pipelines.store import plans, versions
@@ -174,7 +175,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         torn = any(damage.shard is None for damage in damaged)
         if version and not torn and not differ(root, version, again):
             return version
-        return session.once(partial(versions.publish, root, dataset, again, torn))
+        return session.once(partial(publish, root, dataset, again, torn))
 
 
 def _mended(damaged: Sequence[Damage], again: Collection[int]) -> str:

@@ -89,9 +89,9 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
 
 
 def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> None:
-    from pipelines.store import versions
+    from pipelines.maintain.publish import publish
 
-    versions.publish(root, dataset)
+    publish(root, dataset)
 
 
 def _with_set(dataset: Dataset, name: str) -> Dataset:

@@ -66,6 +66,7 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
 
 def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
+    from pipelines.maintain.publish import NothingArrived
     from pipelines.maintain.verify import damages
     from pipelines.store import dataset_file, versions
 
@@ -77,7 +78,7 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     try:
         return finish(dataset, root, specs, held, damaged, "refresh")
-    except versions.NothingArrived:
+    except NothingArrived:
         return None
 
 
@@ -95,9 +96,9 @@ def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Ver
 
 
 def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> Version:
-    from pipelines.store import versions
+    from pipelines.maintain.publish import publish
 
-    return versions.publish(root, dataset)
+    return publish(root, dataset)
 
 
 def described(changes: Changes, before: Version | None, after: Version) -> str:

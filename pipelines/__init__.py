@@ -1,3 +1,3 @@
 """How the data flow. A folder is a step, a file is one way of doing it; `FLOW` is the order."""
 
-FLOW = ("source", "fetch", "filter", "encode", "index", "lookup", "translate", "generate")
+FLOW = ("source", "fetch", "filter", "encode", "index", "lookup", "translate", "generate", "evaluate")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.shared.job import load
+from pipelines.maintain.publish import publish
 from pipelines.maintain.refresh import Asked, Changes, compare
 from pipelines.source.database import DEFAULT_SIZE
 from pipelines.source.plan import make_plan
@@ -108,7 +109,7 @@ class ByHand:
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.shards(root):
             self.through(dataset, root, shard)
-        return versions.publish(root, dataset, **how)
+        return publish(root, dataset, **how)
 
     def through(self, dataset: Dataset, root: Root, shard: Shard) -> None:
         """Commit what is not yet committed of a shard."""

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,29 @@ PACKAGES = ("schemas", "pipelines", "jobs")
 SOURCES = sorted(path for package in PACKAGES for path in (HOME / package).rglob("*.py"))
 TESTS = sorted((HOME / "tests").rglob("*.py"))
 
-# Which of our packages each may import.
-MAY_IMPORT = {"schemas": {"schemas"}, "pipelines": {"schemas", "pipelines"}, "jobs": set(PACKAGES)}
+# From low to high. What stands on a floor imports what is on lower floors, and what is in its own room.
+FLOORS = (
+    ("schemas",),
+    ("pipelines.errors",),
+    ("pipelines.models", "pipelines.metrics"),
+    ("pipelines.stage", "pipelines.compute", "pipelines.miniature"),
+    ("pipelines.store",),
+    ("pipelines.encode",),
+    ("pipelines.filter", "pipelines.fetch", "pipelines.index", "pipelines.translate", "pipelines.export"),
+    ("pipelines.run", "pipelines.source", "pipelines.lookup"),
+    ("pipelines.generate",),
+    ("pipelines.maintain", "pipelines.train", "pipelines.doctor"),
+    ("pipelines.evaluate", "pipelines.report"),
+    ("pipelines.serve",),
+    ("jobs",),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Folders that serve the steps of the flow and are none.
+BESIDE_THE_FLOW = {
+    *("models", "metrics", "compute", "miniature", "store", "export"),
+    *("run", "maintain", "train", "doctor", "report", "serve"),
+}
 
 # Where Ray may be imported: the engine, and what serves, trains and submits.
 RAY = (
@@ -41,13 +63,62 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=below_home)
-def test_imports_go_one_way(path):
-    """Schemas <- pipelines <- jobs, and nobody imports tests."""
-    package = path.relative_to(HOME).parts[0]
-    ours = {name.split(".")[0] for name in imported(path)} & {*PACKAGES, "tests"}
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file; a package is named by its folder."""
+    return ".".join(path.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
 
-    assert ours <= MAY_IMPORT[package]
+
+def room_of(name: str) -> str | None:
+    """Return the room that a dotted name lies in."""
+    return next((room for room in FLOOR if f"{name}.".startswith(f"{room}.")), None)
+
+
+def as_module(name: str) -> str | None:
+    """Return the module of ours that an imported name is, or is taken from."""
+    return next((each for each in (name, name.rpartition(".")[0]) if each in MODULES), None)
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def test_every_file_is_in_a_room():
+    """At the top of `pipelines/` lie the protocol of a step and the errors, and nothing else."""
+    loose = {path.name for path in (HOME / "pipelines").glob("*.py")}
+
+    assert {"__init__.py", "stage.py", "errors.py"} == loose
+    assert [name for name in MODULES if name != "pipelines" and room_of(name) is None] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=below_home)
+def test_imports_go_down(path):
+    """A file imports its own room and lower floors, in functions as at its top; nobody imports tests."""
+    own = room_of(module_of(path))
+    above = [
+        (own, name)
+        for name in imported(path)
+        if (room := room_of(name)) and own and room != own and FLOOR[room] >= FLOOR[own]
+    ]
+
+    assert above == []
+    assert not {name.split(".")[0] for name in imported(path)} & {"tests"}
+
+
+def test_no_files_import_each_other():
+    """Neither directly nor around a corner; nor do folders, but for one and the folder that it lies in."""
+    graph = {
+        name: {to for found in imported(path) if (to := as_module(found)) and to != name}
+        for name, path in MODULES.items()
+    }
+    folders: dict[Path, set[Path]] = {}
+    for name, others in graph.items():
+        here = MODULES[name].parent
+        there = {MODULES[other].parent for other in others}
+        folders.setdefault(here, set()).update(
+            other for other in there if here not in other.parents and other not in (here, *here.parents)
+        )
+
+    TopologicalSorter(graph).prepare()
+    TopologicalSorter(folders).prepare()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=below_home)
@@ -89,8 +160,7 @@ def test_names_say_what_is_inside(path):
 
 def test_flow_is_the_folders_of_the_steps():
     """FLOW, the folders and the first line of each step (`in -> out`) agree."""
-    beside = {"miniature", "models", "train", "report", "serve"}
-    folders = {path.parent.name for path in (HOME / "pipelines").glob("*/__init__.py")} - beside
+    folders = {path.parent.name for path in (HOME / "pipelines").glob("*/__init__.py")} - BESIDE_THE_FLOW
     firsts = [
         (HOME / "pipelines" / step / "__init__.py").read_text().splitlines()[0] for step in pipelines.FLOW
     ]

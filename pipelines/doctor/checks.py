@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.compute.child_process import Report, apart
-from pipelines.doctor.checks import machine
+from pipelines.doctor import machine
 from pipelines.doctor.machine import Finding, size
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.store.root import Root
@@ -66,7 +66,7 @@ def findings(dataset: Dataset | None) -> Iterator[Finding]:
 
 
 def _asks_youtube(dataset: Dataset) -> bool:
-    from pipelines.fetch.checks import on_youtube
+    from pipelines.fetch.video.youtube import on_youtube
 
     videos = [source for source in dataset.sources if source.kind in ("audiocaps", "vggsound")]
     asked = any(source.take == "media" and source.media is None for source in videos)

@@ -5,7 +5,6 @@ Shapes: N sounds, C classes, D dimensions.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pipelines.encode.encoder import EncoderSpec, Unusable, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError
-from pipelines.generate.output import sounds_of, table_rows
+from pipelines.generate.output import decoded, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.generate.stages import sound_file
 from pipelines.generate.step import folder_of
@@ -125,14 +124,6 @@ def class_of(classes: Sequence[str], label: str | None, caption: str) -> str | N
     said = f" {' '.join(''.join(c if c.isalnum() else ' ' for c in caption.lower()).split())} "
     named = [name for name in classes if f" {name.lower()} " in said]
     return named[0] if len(named) == 1 else None
-
-
-def decoded(data: bytes) -> tuple[np.ndarray, int]:
-    """Return a sound file as mono float32 [T], and its rate."""
-    import soundfile
-
-    wave_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    return wave_TC.mean(axis=1), int(rate_hz)
 
 
 def heard(classifier: Embedder, sounds: Sequence[Sound], rate_hz: int, classes: Sequence[str]) -> Heard:

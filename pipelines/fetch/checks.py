@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pipelines.errors import ConfigError
 from pipelines.fetch import files
 from pipelines.fetch.protocols import no_contact
+from pipelines.fetch.video.youtube import on_youtube
 from schemas.dataset import Dataset, Video
 
 # Lists of clips on YouTube, and lists of pictures on public hosts.
 _YOUTUBE = ("audiocaps", "vggsound")
 _PUBLIC = ("wit", "cc3m", "cc12m")
-_YOUTUBE_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
 
 
 def check_sources(dataset: Dataset) -> None:
@@ -58,12 +56,3 @@ def _check_video(video: Video) -> None:
     reader.cookies_of(video)
     reader.upstream_of(video)
     reader.check_runtime(video.site)
-
-
-def on_youtube(url: str) -> bool:
-    """Return whether a URL is that of a YouTube page."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return any(host == name or host.endswith(f".{name}") for name in _YOUTUBE_HOSTS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.fetch.checks import on_youtube
 from pipelines.fetch.http_client import Web
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.video.clip import ClipReader
 from pipelines.fetch.video.reader import VideoReader
+from pipelines.fetch.video.youtube import on_youtube
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch
 

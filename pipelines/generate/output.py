@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
@@ -120,3 +121,11 @@ def sounds_of(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]
             file = tar.extractfile(member)
             if kind != "json" and file is not None:
                 yield key, file.read()
+
+
+def decoded(data: bytes) -> tuple[np.ndarray, int]:
+    """Return a sound file as mono float32 [T], and its rate."""
+    import soundfile
+
+    wave_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    return wave_TC.mean(axis=1), int(rate_hz)

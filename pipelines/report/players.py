@@ -9,8 +9,7 @@ from html import escape
 
 import numpy as np
 
-from pipelines.evaluate.sounds import decoded
-from pipelines.generate.output import sounds_of, table_rows
+from pipelines.generate.output import decoded, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.generate.step import folder_of, pictures_folder
 from pipelines.report import media

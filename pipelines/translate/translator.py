@@ -136,8 +136,8 @@ class Translator:
 
 def empty(card: TranslatorCard) -> Translators:
     """Return the net that a card describes, with weights that are not yet its own."""
+    from pipelines.models.registry import build_net
     from pipelines.models.translators import Affine
-    from pipelines.train.translators.stacked import built
 
     dims = (card.source_space.dims, card.target_space.dims)
-    return Affine(*dims) if card.cell is None else built(card.cell, dims)
+    return Affine(*dims) if card.cell is None else build_net(card.cell, dims)

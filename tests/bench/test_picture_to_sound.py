@@ -16,14 +16,14 @@ import pytest
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import pocket_clap
-from pipelines.evaluate.sounds import ZeroShot, decoded
-from pipelines.generate.output import card_of, sounds_of, table_rows
+from pipelines.evaluate.sounds import ZeroShot
+from pipelines.generate.output import card_of, decoded, sounds_of, table_rows
 from pipelines.generate.prompts import Prompts
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
+from pipelines.models.registry import build_net as net_of
 from pipelines.report.players import page
 from pipelines.store.root import Root
-from pipelines.train.translators.stacked import built as net_of
 from pipelines.translate.translator import packed, read_card, save
 from schemas.training import Cell
 from tests.bench.classifier import BandLevels, at_16k

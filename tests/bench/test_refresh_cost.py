@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.shared.job import load
+from pipelines.maintain.publish import publish
 from pipelines.source.plan import make_plan
-from pipelines.store import dataset_file, plans, versions
+from pipelines.store import dataset_file, plans
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, media_marker, vectors_marker
 from schemas.candidate import key_of
@@ -165,7 +166,7 @@ def test_a_refresh_with_nothing_to_do_is_cheap(tmp_path):
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.shards(root):
             commit(root, shard)
-        versions.publish(root, dataset)
+        publish(root, dataset)
         files = written(tmp_path / str(rows) / "data")
         found.append((rows, *measured(tmp_path / str(rows) / "bench.yaml")))
         assert files == written(tmp_path / str(rows) / "data")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from pipelines.maintain.publish import NothingArrived
 from pipelines.maintain.refresh import Asked, plan_refresh
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
@@ -181,7 +182,7 @@ def test_nothing_arrived_can_be_tried_again(tmp_path):
     world = ByHand(tmp_path / "world")
     world.lists(pictures("a", "b", "c"))
     world.answers = dict.fromkeys(pictures("a", "b", "c"), "transient/timeout")
-    with pytest.raises(versions.NothingArrived, match="echolens refresh"):
+    with pytest.raises(NothingArrived, match="echolens refresh"):
         world.build()
     world.answers.clear()
     version, changes = world.refresh()

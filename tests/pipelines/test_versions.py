@@ -10,6 +10,7 @@ import pytest
 from jobs.clean import clean, purge
 from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
+from pipelines.maintain.publish import publish
 from pipelines.maintain.purge import find, put_in_place, write_again
 from pipelines.maintain.refresh import Asked
 from pipelines.maintain.verify import all_versions, damages, differ, set_aside
@@ -128,7 +129,7 @@ def test_media_that_come_back_other_make_a_next_version(world):
     for shard in plans.shards(root):
         world.through(world.dataset(), root, shard)
     must = differ(root, versions.read(root), again)
-    version = versions.publish(root, world.dataset(), again)
+    version = publish(root, world.dataset(), again)
 
     assert must
     assert [] == damages(root, [version], whole=True)

@@ -11,25 +11,23 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from yarl import URL
 
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.fetch.checks import on_youtube
 from pipelines.fetch.http_client import Web
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.protocols import Permits, user_agent
 from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, NoVideoError, Piece, Span
 from pipelines.fetch.video.proxy import Proxy
 from pipelines.fetch.video.session import Visit
+from pipelines.fetch.video.youtube import on_youtube, page_of
 from pipelines.fetch.worker import Media, Wanted
 from schemas.dataset import Fetch, Video
 from schemas.outcome import Outcome
 
 # A client whose connections were closed gives up within a socket's timeout; one that does not is left alone.
 _GRACE_S = 30.0
-_ID = re.compile(r"[\w-]{11}")
 
 Cut = Callable[[Path, Sequence[Wanted]], list[Media]]
 
@@ -146,16 +144,6 @@ def _media(error: NoVideoError, visit: Visit) -> Media:
     if visit.failure is not None and (visit.final or of_network):
         return Media(visit.failure)
     return Media(error.outcome, {"error_message": error.message} if error.message else {})
-
-
-def page_of(url: str, site: str) -> str | None:
-    """Return where the page of a YouTube video is, or None if the URL names none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    named = parse_qs(parts.query).get("v", [parts.path.rpartition("/")[2]])[0]
-    return site.replace("{youtube_id}", named) if _ID.fullmatch(named) else None
 
 
 def secret(value: str | None, key: str) -> str | None:

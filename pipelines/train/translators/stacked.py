@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper
-from pipelines.models.translators import Mlp, ResidualMlp, Translators
+from pipelines.models.registry import build_net, build_nets
+from pipelines.models.translators import Translators
 from pipelines.train.distributed import Gang
 from pipelines.train.losses import cosine, mse, nt_xent, symmetric_info_nce
 from schemas.training import Cell, Fit
@@ -136,7 +137,7 @@ class Together:
             weights = group.best if self.fit.select == "best" else group.net.state_dict()
             for at, cell in enumerate(group.cells):
                 epoch = group.best_epoch[at] if self.fit.select == "best" else self.fit.epochs
-                alone = built(cell, _dims(group.net, weights), self.device)
+                alone = build_net(cell, _dims(group.net, weights)).to(self.device)
                 of_cell = {
                     name: weight if isinstance(group.net, DiffusionMapper) else weight[at : at + 1]
                     for name, weight in weights.items()
@@ -186,22 +187,8 @@ class Together:
             mapper.generator.set_state(generator)
 
 
-def built(cell: Cell, dims: tuple[int, int], device: str = "cpu") -> Translators:
-    """Return one cell's net with its first weights, `dims` in and out."""
-    return _group((cell,), dims, device).net
-
-
 def _group(cells: Sequence[Cell], dims: tuple[int, int], device: str) -> Group:
-    cell = cells[0]
-    generators = [torch.Generator().manual_seed(each.seed) for each in cells]
-    net: Translators
-    if cell.net == "mlp":
-        net = Mlp(*dims, cell.hidden, generators, cell.p_drop)
-    elif cell.net == "residual_mlp":
-        net = ResidualMlp(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
-    else:
-        net = DiffusionMapper(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
-    net = net.to(device)
+    net = build_nets(cells, dims).to(device)
     weights, gradients = _flat(net)
     return Group(
         cells=tuple(cells),

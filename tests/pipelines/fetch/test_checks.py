@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.checks import check_lists, check_sources, on_youtube
+from pipelines.fetch.checks import check_lists, check_sources
 from pipelines.fetch.video.download import JS_RUNTIMES
+from pipelines.fetch.video.youtube import on_youtube
 from schemas.dataset import Dataset
 
 

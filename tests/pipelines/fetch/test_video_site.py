@@ -11,7 +11,8 @@ import soundfile
 from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video import download
-from pipelines.fetch.video.reader import check_runtime, cookies_of, page_of, secret, upstream_of
+from pipelines.fetch.video.reader import check_runtime, cookies_of, secret, upstream_of
+from pipelines.fetch.video.youtube import page_of
 from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluate.sounds import Sound, decoded, heard
+from pipelines.evaluate.sounds import Sound, heard
 from pipelines.evaluate.sounds import class_of as expected_class
+from pipelines.generate.output import decoded
 from pipelines.generate.stages import sound_file
 from pipelines.report.players import spectrogram
 

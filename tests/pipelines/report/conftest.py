@@ -14,8 +14,9 @@ import soundfile
 from PIL import Image
 
 from pipelines.encode.resolve import resolve
+from pipelines.maintain.publish import publish
 from pipelines.report.published import Published
-from pipelines.store import dataset_file, versions
+from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors
 from schemas.candidate import CANDIDATE, FILTERED, SHARD, key_of
@@ -136,7 +137,7 @@ def build(dataset: Dataset, shards, spaces=None) -> Root:
             commit_media(root, shard, batch, started=0.0)
         columns = {column: spaces[family_of(column)] for column in COLUMNS}
         commit_vectors(root, "main", shard, columns, [encoded(shard, batch, columns)])
-    versions.publish(root, dataset)
+    publish(root, dataset)
     return root
 
 

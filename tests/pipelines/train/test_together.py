@@ -8,9 +8,10 @@ import torch
 
 from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper, kept
+from pipelines.models.registry import build_net
 from pipelines.models.translators import Affine, Mlp, ResidualMlp
 from pipelines.train.distributed import Gang
-from pipelines.train.translators.stacked import Together, built
+from pipelines.train.translators.stacked import Together
 from schemas.training import Cell, Fit
 
 DIMS = (24, 20)
@@ -118,7 +119,7 @@ def test_a_checkpoint_of_other_nets_is_refused(toy, other):
 def test_gradients_are_those_of_pytorch(toy):
     """The products and the normalisation that bring their own gradients bring the right ones."""
     x, y = toy
-    net = built(GRID[0], DIMS)
+    net = build_net(GRID[0], DIMS)
     layers = [net.first, net.second, net.third]
     plain = [layer.weight.detach().clone().requires_grad_() for layer in layers]
     biases = [layer.bias.detach().clone().requires_grad_() for layer in layers]
@@ -145,7 +146,7 @@ def test_gradients_within_autocast_are_near(toy):
             made = net(x[:32])
             assert torch.float32 == made.dtype
         (made - y[:32]).square().sum().backward()
-        alone = built(GRID[0], DIMS)
+        alone = build_net(GRID[0], DIMS)
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             made = alone(x[:32])
         (made - y[:32]).square().sum().backward()
@@ -206,8 +207,8 @@ def test_the_noise_schedule_goes_from_signal_to_noise():
 
 def test_seeds_and_widths_make_other_weights():
     """Cells of one seed begin alike, of two seeds apart."""
-    first, again = (built(GRID[0], DIMS).state_dict()["first.weight"] for _ in range(2))
-    other = built(GRID[0].model_copy(update={"seed": 1}), DIMS).state_dict()["first.weight"]
+    first, again = (build_net(GRID[0], DIMS).state_dict()["first.weight"] for _ in range(2))
+    other = build_net(GRID[0].model_copy(update={"seed": 1}), DIMS).state_dict()["first.weight"]
 
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

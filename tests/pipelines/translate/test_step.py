@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.errors import SpaceError, StorageError
+from pipelines.models.registry import build_net
 from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
-from pipelines.train.translators.stacked import built
 from pipelines.translate.step import TranslateStep
 from pipelines.translate.translator import Translator, packed, read_card, save
 from schemas.translated import translator_of
@@ -92,7 +92,7 @@ def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
 def test_other_weights_have_another_folder(root, step):
     """A translator that was trained again is never taken for the old one, nor the other way round."""
     Runner(step).run(SHARD)
-    weights = packed(built(CELL.model_copy(update={"seed": 1}), (16, 12)))
+    weights = packed(build_net(CELL.model_copy(update={"seed": 1}), (16, 12)))
     card = step.card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     save(root, card, weights)
     again = TranslateStep(root, "main", card, "clip_image")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
-from pipelines.train.translators.stacked import built
+from pipelines.models.registry import build_net
 from pipelines.translate.translator import Translator, names, packed, save
 from schemas.translator_card import TranslatorCard
 from tests.fixtures.translators import CELL
@@ -55,7 +55,7 @@ def test_damaged_weights_are_not_used(saved):
 def test_weights_of_another_net_are_not_used(saved):
     """A checkpoint of another width under the card's name."""
     root, _ = saved
-    other = packed(built(CELL.model_copy(update={"hidden": 9}), (16, 12)))
+    other = packed(build_net(CELL.model_copy(update={"hidden": 9}), (16, 12)))
     card = TranslatorCard.model_validate_json(root.read("translators/toy/card.json"))
     save(root, card.model_copy(update={"weights_sha256": hashlib.sha256(other).hexdigest()}), other)
 

@@ -1,0 +1,28 @@
+"""What the address of a YouTube page says, without asking for it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
+_ID = re.compile(r"[\w-]{11}")
+
+
+def on_youtube(url: str) -> bool:
+    """Return whether a URL is that of a YouTube page."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return any(host == name or host.endswith(f".{name}") for name in _HOSTS)
+
+
+def page_of(url: str, site: str) -> str | None:
+    """Return where the page of a YouTube video is, or None if the URL names none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    named = parse_qs(parts.query).get("v", [parts.path.rpartition("/")[2]])[0]
+    return site.replace("{youtube_id}", named) if _ID.fullmatch(named) else None
