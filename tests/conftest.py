@@ -28,15 +28,15 @@ _GROUPS = {
         "serve/test_clip_client",
         "serve/test_fuzz",
         "serve/test_switch",
-        "serve/page/test_page",
+        "serve/page/test_app",
     ),
-    "page": ("page/test_page_asker", "page/test_page_search", "page/test_page_view", "page/test_page_doors"),
+    "page": ("page/test_search_handlers", "page/test_search_tab", "page/test_render", "page/test_allowlist"),
 }
 # The groups that take longest begin first, or one worker would end long before the other.
 _FIRST = (
     "world",
-    "tests/pipelines/train/test_pocket_audioldm.py",
-    *(f"tests/jobs/test_{name}.py" for name in ("train", "kills", "submit", "scale")),
+    "tests/pipelines/train/pocket/test_audioldm.py",
+    *(f"tests/jobs/{name}.py" for name in ("test_train", "test_kills", "shared/test_submit", "test_scale")),
     "served",
 )
 _open, _world = pytest.StashKey[ExitStack](), pytest.StashKey[str]()

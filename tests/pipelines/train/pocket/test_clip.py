@@ -16,7 +16,7 @@ from pipelines.miniature import captions, world
 from pipelines.train.pocket import clip
 from pipelines.train.pocket.clip_data import ClipSizes, Draws, fits
 
-WEIGHTS = Path(clip.__file__).parents[1] / "miniature" / "weights" / "clip"
+WEIGHTS = Path(clip.__file__).parents[2] / "miniature" / "weights" / "clip"
 SMALL = ClipSizes(batch=32, draws=256, checkpoint_every=5)
 
 

@@ -18,7 +18,7 @@ from pipelines.train.pocket import clap
 from pipelines.train.pocket.clap_data import FEATURES, ClapSizes, Draws, fits, heard, told, varied
 from pipelines.train.pocket.clap_eval import stored
 
-WEIGHTS = Path(clap.__file__).parents[1] / "miniature" / "weights" / "clap"
+WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
 SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
 
 
