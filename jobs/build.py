@@ -23,8 +23,8 @@ from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.encode.encoder import Specs
-    from pipelines.maintain.verify import Damage
+    from pipelines.encode.encoder import EncoderSpecs
+    from pipelines.maintain.verify import DamagedFile
     from pipelines.run.build_steps import MediaStep, VectorStep
     from pipelines.store.lease import Lease
     from schemas.version import Version
@@ -65,11 +65,11 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
     )
 
 
-def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
+def encode(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
     """media, or the captions of text candidates -> vectors."""
     from pipelines.encode.encoder import spaces_of_specs
     from pipelines.encode.segments import choosing
-    from pipelines.encode.stages import Prepare, Vectors
+    from pipelines.encode.stages import DecodeStage, EncodeStage
     from pipelines.filter.captions import DetectLanguage
     from pipelines.run.build_steps import VectorStep
 
@@ -78,12 +78,12 @@ def encode(dataset: Dataset, root: Root, specs: Specs) -> VectorStep:
         root,
         dataset.shard_rows,
         {
-            "image": (Prepare("image", specs), Vectors("image", specs)),
-            "clip": (*choosing(segment, specs), Prepare("clip", specs), Vectors("clip", specs)),
+            "image": (DecodeStage("image", specs), EncodeStage("image", specs)),
+            "clip": (*choosing(segment, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)),
             "text": (
                 DetectLanguage(dataset.filter.language),
-                Prepare("text", specs),
-                Vectors("text", specs),
+                DecodeStage("text", specs),
+                EncodeStage("text", specs),
             ),
         },
         dataset.encode.set,
@@ -122,7 +122,7 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         return finish(dataset, root, specs, held, damaged)
 
 
-def resolve(dataset: Dataset, root: Root) -> Specs:
+def resolve(dataset: Dataset, root: Root) -> EncoderSpecs:
     """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
     from pipelines.encode.resolve import resolve_apart
     from pipelines.store import dataset_file
@@ -135,9 +135,9 @@ def resolve(dataset: Dataset, root: Root) -> Specs:
 def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
     dataset: Dataset,
     root: Root,
-    specs: Specs,
+    specs: EncoderSpecs,
     held: Lease,
-    damaged: Sequence[Damage] = (),
+    damaged: Sequence[DamagedFile] = (),
     job: str = "build",
 ) -> Version:
     """Bring every shard of every plan through and publish what there is, unless it is published.
@@ -152,19 +152,19 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
     """
     from pipelines.maintain.publish import publish
     from pipelines.maintain.verify import differ, set_aside
-    from pipelines.run.ray_plan import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
     from pipelines.store import plans, versions
 
     again = set_aside(root, damaged)
     if damaged:
         print(f"{job}: {_mended(damaged, again)}", file=sys.stderr)
-    flow = Flow(
+    flow = PlanSteps(
         encode(dataset, root, specs), fetch(dataset, root), dataset.encode.workers, dataset.fetch.workers
     )
     left = remaining(flow, plans.shards(root))
     with Session() as session, RowProgress(job, left.rows) as progress:
 
-        def through(done: Done) -> None:
+        def through(done: ShardResult) -> None:
             held.check()
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
@@ -178,7 +178,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         return session.once(partial(publish, root, dataset, again, torn))
 
 
-def _mended(damaged: Sequence[Damage], again: Collection[int]) -> str:
+def _mended(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:
     names = ", ".join(damage.path for damage in damaged[:_NAMED]) + (", ..." if len(damaged) > _NAMED else "")
     shards = (
         f"; shards made again: {len(again):,}, and what was whole of them stays in runs/" if again else ""

@@ -20,15 +20,15 @@ from schemas.candidate import key_of, place_of
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.compute.child_process import Report
-    from pipelines.maintain.clean import Waste
-    from pipelines.maintain.purge import Purge
+    from pipelines.compute.child_process import ReportProgress
+    from pipelines.maintain.clean import GarbageFile
+    from pipelines.maintain.purge import PurgePlan
 
 KEEP = 3
 _SHOWN = 20
 
 
-def clean(root: Root, keep: int, yes: bool) -> list[Waste]:
+def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
     """Remove what the newest versions do not name; return it, removed only if `yes`.
 
     Args:
@@ -47,7 +47,7 @@ def clean(root: Root, keep: int, yes: bool) -> list[Waste]:
     return found
 
 
-def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list[int], list[Waste]]:
+def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, list[int], list[GarbageFile]]:
     """Take media out for good; return what goes, the versions that go, and the files that are removed.
 
     Args:
@@ -88,7 +88,7 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[Purge, list
         return found, dropped, shown + gone
 
 
-def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> None:
+def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> None:
     from pipelines.maintain.publish import publish
 
     publish(root, dataset)
@@ -98,7 +98,7 @@ def _with_set(dataset: Dataset, name: str) -> Dataset:
     return dataset.model_copy(update={"encode": dataset.encode.model_copy(update={"set": name})})
 
 
-def listed(files: Sequence[Waste], done: bool) -> str:
+def listed(files: Sequence[GarbageFile], done: bool) -> str:
     """Return files as lines, with what they take together."""
     lines = [f"{one.bytes:>14,}  {one.path}" for one in files]
     whole = sum(one.bytes for one in files)

@@ -28,7 +28,7 @@ from jobs.train import leaderboard, preset, train
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.generated import Making
+from schemas.generated import GenerationParams
 from schemas.query import Query
 from schemas.vectors import Column
 
@@ -121,8 +121,8 @@ def play(dataset: Dataset, picture: Path) -> Path:
         The sound, beside the picture.
     """
     from pipelines.generate.output import sounds_of
-    from pipelines.generate.prompts import Prompts
-    from pipelines.generate.request import Order
+    from pipelines.generate.prompts import PromptTables
+    from pipelines.generate.request import GenerationRequest
     from pipelines.generate.step import folder_of
 
     training = preset("shipped", _TRAINING)
@@ -132,11 +132,11 @@ def play(dataset: Dataset, picture: Path) -> Path:
     via = next(card.name for card in cards if card.cell)
     name = picture.stem
     print(f"\ngenerate --via {via} --column clip_image --images {picture.name}")
-    making = Making(length_s=_SOUND_S)
-    order = Order(name, via, "clip_image", pictures=(str(picture),), making=making)
+    making = GenerationParams(length_s=_SOUND_S)
+    order = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), making=making)
     made = generate(dataset, order)
     root = Root.at(dataset.root)
-    shards = Prompts(root, folder_of(name), order.making.shard_sounds).shards()
+    shards = PromptTables(root, folder_of(name), order.making.shard_sounds).shards()
     assert shards is not None
     ((_, sound),) = sounds_of(root, name, shards[0])
     heard = picture.with_name(f"{name}-generated.{made.wanted.making.format}")

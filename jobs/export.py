@@ -23,16 +23,16 @@ from schemas.dataset import Dataset
 from schemas.vectors import Family
 
 if TYPE_CHECKING:
-    from pipelines.export.clip_retrieval import Exported
+    from pipelines.export.clip_retrieval import ExportCounts
 
 
-def export(dataset: Dataset, into: Path, family: Family) -> Exported:
+def export(dataset: Dataset, into: Path, family: Family) -> ExportCounts:
     """Write the current version of a dataset's set of vectors and say what was written."""
-    from pipelines.export.clip_retrieval import Export
+    from pipelines.export.clip_retrieval import ClipRetrievalExport
     from pipelines.store import versions
 
     root = Root.at(dataset.root)
-    asked = Export(root, dataset.shard_rows, versions.of_set(root, dataset.encode.set), family)
+    asked = ClipRetrievalExport(root, dataset.shard_rows, versions.of_set(root, dataset.encode.set), family)
     with ReadProgress() as progress:
         return asked.write(into, lambda rows: progress.read("vectors", rows))
 

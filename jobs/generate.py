@@ -28,23 +28,23 @@ from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import in_set, spaces_of
 from pipelines.store.root import Root
-from schemas.dataset import Dataset, GeneratorOf
-from schemas.generated import Asked, GeneratedCard, Making, Wanted
+from schemas.dataset import Dataset, GeneratorEntry
+from schemas.generated import GeneratedCard, GenerationManifest, GenerationParams, PromptSource
 from schemas.vectors import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.encode.encoder import EncoderSpec
-    from pipelines.generate.prompts import Prompt, Prompts
-    from pipelines.generate.registry import Chosen
-    from pipelines.generate.request import Order, Route
+    from pipelines.generate.prompts import Prompt, PromptTables
+    from pipelines.generate.registry import GeneratorSpec
+    from pipelines.generate.request import ConditioningPath, GenerationRequest
     from pipelines.generate.step import GenerateStep
     from pipelines.store.shards import Shard
     from schemas.version import Version
 
 
-def generate(dataset: Dataset, order: Order, workers: int | None = None) -> GeneratedCard:
+def generate(dataset: Dataset, order: GenerationRequest, workers: int | None = None) -> GeneratedCard:
     """Make the sounds that are not there yet, and return the card of all of them.
 
     Args:
@@ -64,7 +64,7 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
 
     root = Root.at(dataset.root)
     version = versions.of_set(root, dataset.encode.set)
-    chosen: Chosen = apart(_chosen, dataset.generator)
+    chosen: GeneratorSpec = apart(_chosen, dataset.generator)
     route = route_of(root, version, order)
     wanted = _wanted(dataset, order, version, route, chosen)
     there = pinned(root, wanted)
@@ -82,16 +82,22 @@ def generate(dataset: Dataset, order: Order, workers: int | None = None) -> Gene
         return finish(step, shards, route.space, cosine)
 
 
-def _chosen(_: Path, __: object, asked: GeneratorOf) -> Chosen:
+def _chosen(_: Path, __: object, asked: GeneratorEntry) -> GeneratorSpec:
     from pipelines.generate.registry import choose
 
     return choose(asked)
 
 
-def _wanted(dataset: Dataset, order: Order, version: Version, route: Route, chosen: Chosen) -> Wanted:
+def _wanted(
+    dataset: Dataset,
+    order: GenerationRequest,
+    version: Version,
+    route: ConditioningPath,
+    chosen: GeneratorSpec,
+) -> GenerationManifest:
     names = [path.name for path in order.sounds]
     hashes = sound_files(order.sounds)[1]
-    asked = Asked(
+    asked = PromptSource(
         column=route.rows,
         keys=tuple(sorted(order.keys)),
         limit=order.limit,
@@ -104,11 +110,11 @@ def _wanted(dataset: Dataset, order: Order, version: Version, route: Route, chos
         "via": order.via or "none", "translator": route.translator, "generator": chosen.made_by,
         "making": order.making,
     }  # fmt: skip
-    return checked(Wanted, content, "generate")
+    return checked(GenerationManifest, content, "generate")
 
 
 def _judge(
-    dataset: Dataset, order: Order, chosen: Chosen, route: Route
+    dataset: Dataset, order: GenerationRequest, chosen: GeneratorSpec, route: ConditioningPath
 ) -> tuple[EncoderSpec | None, float | None]:
     """Return the CLAP that scores candidates and the cosine of the gate; None where there is none.
 
@@ -133,10 +139,10 @@ def _judge(
 
 def _write_prompts(  # noqa: PLR0913, PLR0917
     dataset: Dataset,
-    order: Order,
+    order: GenerationRequest,
     version: Version,
-    route: Route,
-    prompts: Prompts,
+    route: ConditioningPath,
+    prompts: PromptTables,
     clap: EncoderSpec | None,
 ) -> list[Shard]:
     from pipelines.generate.prompts import of_pictures, of_texts, of_vectors, of_version, space_of
@@ -165,13 +171,13 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:
-    from pipelines.run.ray_plan import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
 
-    flow = Flow(step, workers=workers)
+    flow = PlanSteps(step, workers=workers)
     left = remaining(flow, shards)
     with Session() as session, RowProgress("generate", left.rows) as progress:
 
-        def through(done: Done) -> None:
+        def through(done: ShardResult) -> None:
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 
@@ -192,7 +198,7 @@ def main(argv: Sequence[str]) -> None:
     }  # fmt: skip
     there = dataset.generator.model_dump() if asked.generator in (None, dataset.generator.weights) else {}
     content = there | {key: value for key, value in given.items() if value is not None}
-    dataset = dataset.model_copy(update={"generator": checked(GeneratorOf, content, "generate")})
+    dataset = dataset.model_copy(update={"generator": checked(GeneratorEntry, content, "generate")})
     card = generate(dataset, _order(asked), workers=asked.workers)
     scores = score(dataset, card, asked.score, asked.second_clap) if asked.score else None
     if asked.json:
@@ -215,11 +221,13 @@ def said(card: GeneratedCard) -> None:
         print(f"generate: {by.name} is under {by.licence}{bound}", file=sys.stderr)
 
 
-def _order(asked: argparse.Namespace) -> Order:
-    from pipelines.generate.request import Order
+def _order(asked: argparse.Namespace) -> GenerationRequest:
+    from pipelines.generate.request import GenerationRequest
 
-    making = {key: getattr(asked, key) for key in Making.model_fields if getattr(asked, key) is not None}
-    return Order(
+    making = {
+        key: getattr(asked, key) for key in GenerationParams.model_fields if getattr(asked, key) is not None
+    }
+    return GenerationRequest(
         name=asked.name,
         via=asked.via,
         column=asked.column,
@@ -228,7 +236,7 @@ def _order(asked: argparse.Namespace) -> Order:
         texts=tuple(asked.text),
         sounds=tuple(asked.audio),
         pictures=tuple(asked.images),
-        making=checked(Making, making, "generate"),
+        making=checked(GenerationParams, making, "generate"),
     )
 
 

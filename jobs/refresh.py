@@ -24,13 +24,13 @@ from schemas.dataset import RETRY_DAYS, Dataset
 from schemas.outcome import REASONS
 
 if TYPE_CHECKING:
-    from pipelines.compute.child_process import Report
-    from pipelines.maintain.refresh import Asked, Changes
+    from pipelines.compute.child_process import ReportProgress
+    from pipelines.maintain.refresh import Changes, RefreshOptions
     from pipelines.store.lease import Lease
     from schemas.version import Version
 
 
-def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
+def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes | None]:
     """Find out what is to be done, do it, and publish it; return the current version and what changed.
 
     A job that was killed is brought to its end first. A root without a dataset is built, and nothing changed.
@@ -66,7 +66,7 @@ def refresh(dataset: Dataset, asked: Asked) -> tuple[Version, Changes | None]:
 
 def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
-    from pipelines.maintain.publish import NothingArrived
+    from pipelines.errors import NoMediaError
     from pipelines.maintain.verify import damages
     from pipelines.store import dataset_file, versions
 
@@ -78,7 +78,7 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     try:
         return finish(dataset, root, specs, held, damaged, "refresh")
-    except NothingArrived:
+    except NoMediaError:
         return None
 
 
@@ -95,7 +95,7 @@ def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Ver
     return finish(dataset, root, specs, held, job="refresh")
 
 
-def _publish(_: Path, __: Report, root: Root, dataset: Dataset) -> Version:
+def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> Version:
     from pipelines.maintain.publish import publish
 
     return publish(root, dataset)
@@ -148,7 +148,7 @@ def main(argv: Sequence[str]) -> None:
     add_address(parser)
     asked = parser.parse_intermixed_args(argv)
 
-    from pipelines.maintain.refresh import Asked
+    from pipelines.maintain.refresh import RefreshOptions
     from pipelines.store import versions
 
     retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)
@@ -159,7 +159,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
     dataset = load(asked.file, overrides)
     before = versions.current(Root.at(dataset.root), dataset.encode.set)
-    version, changes = refresh(dataset, Asked(retry, asked.recheck, asked.publish))
+    version, changes = refresh(dataset, RefreshOptions(retry, asked.recheck, asked.publish))
     if changes:
         print(f"{described(changes, before, version)}; version {version.number}", file=sys.stderr)
     warn(dataset, version)

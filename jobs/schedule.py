@@ -19,12 +19,12 @@ from shutil import which
 
 from jobs.shared.cron import parse
 from jobs.shared.job import check_root, content_of, load, run
-from jobs.shared.scheduler_entries import Entry, crontab, kubernetes, systemd
+from jobs.shared.scheduler_entries import SchedulerEntry, crontab, kubernetes, systemd
 from jobs.shared.submit import add_address
 from pipelines.errors import ConfigError
 
 
-def entry_of(file: str, cron: str, timezone: str | None, address: str | None) -> Entry:
+def entry_of(file: str, cron: str, timezone: str | None, address: str | None) -> SchedulerEntry:
     """Check what is asked for and return it as an entry.
 
     Raises:
@@ -35,10 +35,10 @@ def entry_of(file: str, cron: str, timezone: str | None, address: str | None) ->
     dataset = load(file)
     if address:
         check_root(str(content["root"]))
-    return Entry(dataset.name, Path(file).resolve(), timetable, address)
+    return SchedulerEntry(dataset.name, Path(file).resolve(), timetable, address)
 
 
-def install_crontab(entry: Entry) -> None:
+def install_crontab(entry: SchedulerEntry) -> None:
     """Put an entry into this user's crontab, in the place of an older one for the same file.
 
     Raises:
@@ -61,7 +61,7 @@ def install_crontab(entry: Entry) -> None:
         raise ConfigError(f"crontab refused the entry ({' '.join(put.stderr.split())}); see `man 5 crontab`")
 
 
-def install_systemd(entry: Entry) -> None:
+def install_systemd(entry: SchedulerEntry) -> None:
     """Write a timer and its service for this user and start the timer.
 
     Raises:

@@ -26,11 +26,11 @@ from pipelines.run.ray_plan import Session
 from pipelines.store import versions
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root
-from schemas.dataset import Dataset, GeneratorOf
+from schemas.dataset import Dataset, GeneratorEntry
 
 if TYPE_CHECKING:
-    from pipelines.generate.registry import Chosen
-    from pipelines.serve.settings import Settings
+    from pipelines.generate.registry import GeneratorSpec
+    from pipelines.serve.settings import ServiceSettings
 
 
 def main(argv: Sequence[str]) -> None:
@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
-    from pipelines.serve.settings import Limits, Settings
+def _settings(asked: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
+    from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
     token = None
     if asked.token_env:
@@ -110,7 +110,7 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
     if asked.generator and asked.no_page:
         raise ConfigError("--generator is for the page, which --no-page leaves out; drop one of the two")
     generator = _generator(asked.generator, dataset) if asked.generator else None
-    return Settings.with_token(
+    return ServiceSettings.with_token(
         token,
         host=asked.host,
         port=asked.port,
@@ -120,25 +120,25 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> Settings:
         contact=dataset.contact,
         page=not asked.no_page,
         poll_s=asked.poll_s,
-        limits=Limits(requests_a_s=asked.rate),
+        limits=ServiceLimits(requests_a_s=asked.rate),
         generator=generator,
         steps=asked.steps,
     )
 
 
-def _generator(name: str, dataset: Dataset) -> Chosen:
+def _generator(name: str, dataset: Dataset) -> GeneratorSpec:
     """Return a generator; what else decides its sounds is as the dataset's file has it, where it names it."""
     from pipelines.compute.child_process import apart
 
     there = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
     # A page makes one sound at a time.
-    chosen: Chosen = apart(_chosen, checked(GeneratorOf, {**there, "batch_rows": 1}, "serve"))
+    chosen: GeneratorSpec = apart(_chosen, checked(GeneratorEntry, {**there, "batch_rows": 1}, "serve"))
     if chosen.made_by.licence:
         print(f"serve: {name} is under {chosen.made_by.licence}", file=sys.stderr)
     return chosen
 
 
-def _chosen(_: Path, __: object, asked: GeneratorOf) -> Chosen:
+def _chosen(_: Path, __: object, asked: GeneratorEntry) -> GeneratorSpec:
     from pipelines.generate.registry import choose
 
     return choose(asked, compiled=False)

@@ -26,14 +26,14 @@ from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.training import Training
+from schemas.training import TrainingPreset
 from schemas.translator_card import TranslatorCard
 
 _PRESETS = Path(__file__).parent / "presets"
 _YAML = (".yaml", ".yml")
 
 
-def preset(name: str, overrides: Sequence[str]) -> Training:
+def preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
     """Return a preset of ours by its name, or of a file.
 
     Raises:
@@ -43,7 +43,7 @@ def preset(name: str, overrides: Sequence[str]) -> Training:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
         raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {known}")
-    return checked(Training, content_of(str(file), overrides), str(file))
+    return checked(TrainingPreset, content_of(str(file), overrides), str(file))
 
 
 def leaderboard(cards: Sequence[TranslatorCard]) -> str:
@@ -80,7 +80,7 @@ def _told(data: str, epochs: int, done: int) -> None:
     print(f"train: {data}, epoch {done} of {epochs}", file=sys.stderr)
 
 
-def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[TranslatorCard]:
+def train(dataset: Dataset, training: TrainingPreset, chosen: Sequence[str]) -> list[TranslatorCard]:
     """Train the cells of some data sets of a preset, one after the other, and return their cards.
 
     Raises:
@@ -89,7 +89,7 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     from pipelines.run.ray_plan import Session
     from pipelines.store import lease, versions
     from pipelines.train.translators import ray_train
-    from pipelines.train.translators.job import Course
+    from pipelines.train.translators.job import TrainingJob
     from pipelines.translate import translator
 
     root = Root.at(dataset.root)
@@ -100,7 +100,7 @@ def train(dataset: Dataset, training: Training, chosen: Sequence[str]) -> list[T
     with lease.held(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
         session.start()
         for data in chosen:
-            course = Course(root, dataset.name, dataset.shard_rows, version.number, training, data)
+            course = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
             many = "1 cell" if len(course.cells) == 1 else f"{len(course.cells)} cells in one pass"
             print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
             cards += ray_train.train(course, partial(_told, data, training.fit.epochs))

@@ -25,14 +25,16 @@ from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import in_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.translated import Translated
+from schemas.translated import TranslationCard
 from schemas.vectors import COLUMNS, Column
 
 if TYPE_CHECKING:
     from pipelines.translate.step import TranslateStep
 
 
-def translate(dataset: Dataset, name: str, column: Column | None = None) -> tuple[TranslateStep, Translated]:
+def translate(
+    dataset: Dataset, name: str, column: Column | None = None
+) -> tuple[TranslateStep, TranslationCard]:
     """Translate a column of the current version, and return where the tables are and what they hold.
 
     Args:
@@ -40,7 +42,7 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
         name: of the translator.
         column: to translate; the one that the translator was trained on if None.
     """
-    from pipelines.run.ray_plan import Done, Flow, Session, remaining
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
     from pipelines.store import versions
     from pipelines.translate.step import TranslateStep
     from pipelines.translate.translated import finish, found, shards_with
@@ -52,13 +54,13 @@ def translate(dataset: Dataset, name: str, column: Column | None = None) -> tupl
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
     shards = shards_with(root, version, step.source)
     step.check(shards[0])
-    flow = Flow(step)
+    flow = PlanSteps(step)
     left = remaining(flow, shards)
     if not any(left) and (made := found(step, version)):
         return step, made
     with Session() as session, RowProgress("translate", left.rows) as progress:
 
-        def through(done: Done) -> None:
+        def through(done: ShardResult) -> None:
             progress.add(done.shard.rows, done.outcomes)
             progress.spent(done.seconds)
 

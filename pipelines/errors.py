@@ -1,16 +1,30 @@
-"""What can go wrong with a job, as opposed to a row. A bad row is an outcome, never an error.
+"""What can go wrong. An error ends a job, a query or a request; a `MediaError` is the outcome of one row.
 
     EcholensError
-    ├── ConfigError     the file or the command line asks for something that cannot be
-    ├── ListError       a list is missing, unreadable or in another format than its kind says
-    ├── StorageError    a root cannot be reached or written, or holds something else
-    ├── SpaceError      vectors of two spaces would be mixed
-    └── StopJob         going on would lose rows: disk full, a broken resolver
+    ├── ConfigError                    the file or the command line asks for something that cannot be
+    │   └── NoSuchRowError             a version has no row of this key
+    ├── ListError                      a list is missing, unreadable or in another format than its kind says
+    ├── StorageError                   a root cannot be reached or written, or holds something else
+    │   └── LeaseHeldError             another job is writing to the root
+    ├── DamagedArchiveError            an archive lacks its end, or is none
+    ├── SpaceError                     vectors of two spaces would be mixed
+    ├── StopJob                        going on would lose rows: disk full, a broken resolver
+    │   └── NoMediaError               no media arrived, and most were out of reach
+    ├── RequestRefusedError            an HTTP request is answered with a status of its own
+    ├── GenerationCancelledError       nobody waits for what is being generated any more
+    └── MediaError                     one row's media cannot be had or used
+        ├── HostUnavailableError       the host is down, or asks for a pause longer than rows wait
+        ├── UnreadableMediaError       a file is not there, not for us, empty or too large
+        ├── NoVideoError               a video site has no such video
+        ├── ClipCutError               no clip can be cut out of a file
+        └── UndecodableMediaError      an encoder can make nothing of the media
 
-Every message is one sentence: what was found, what was wanted, what to do.
+The message of an error that reaches a person is one sentence: what was found, what was wanted, what to do.
 """
 
 from __future__ import annotations
+
+from schemas.outcome import Outcome, outcome
 
 
 class EcholensError(Exception):
@@ -21,6 +35,10 @@ class ConfigError(EcholensError):
     """The file or the command line asks for something that cannot be."""
 
 
+class NoSuchRowError(ConfigError):
+    """No row of the version has this key, or it is not what was asked for."""
+
+
 class ListError(EcholensError):
     """A list is missing, unreadable or in another format than its kind says."""
 
@@ -29,9 +47,73 @@ class StorageError(EcholensError):
     """A root cannot be reached or written, or holds something else."""
 
 
+class LeaseHeldError(StorageError):
+    """Another job has the lease of the root."""
+
+
 class SpaceError(EcholensError):
     """Vectors of two spaces would be mixed."""
 
 
 class StopJob(EcholensError):
     """Going on would lose rows."""
+
+
+class NoMediaError(StopJob):
+    """Not one picture or clip arrived, and most were out of reach."""
+
+
+class RequestRefusedError(EcholensError):
+    """A request that is answered with a status of its own."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[RequestRefusedError], tuple[int, str]]:
+        """Pickle the status, too: an exception is otherwise made again from its text alone."""
+        return type(self), (self.status, str(self))
+
+
+class GenerationCancelledError(EcholensError):
+    """Raised by a progress callback to end a generation."""
+
+
+class MediaError(EcholensError):
+    """The media of one row cannot be had or used; `outcome` says why."""
+
+    def __init__(self, became: Outcome) -> None:
+        super().__init__(str(became))
+        self.outcome = became
+
+
+class HostUnavailableError(MediaError):
+    """A host is not asked: it is down, or asks for a longer pause than rows wait."""
+
+
+class UnreadableMediaError(MediaError):
+    """A file is not there, not for us, empty or too large."""
+
+
+class DamagedArchiveError(EcholensError):
+    """An archive that lacks its end, or is none."""
+
+
+class NoVideoError(MediaError):
+    """A video site has no video to cut; `message` is its own sentence where no table knows it."""
+
+    def __init__(self, became: Outcome, message: str | None = None) -> None:
+        super().__init__(became)
+        self.message = message
+
+
+class ClipCutError(MediaError):
+    """No clip can be cut out of a file."""
+
+
+class UndecodableMediaError(MediaError):
+    """Media that a tower can make nothing of; `reason` is one of `invalid` in schemas/outcome.py."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(outcome("invalid", reason))
+        self.reason = reason

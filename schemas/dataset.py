@@ -17,11 +17,20 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.fetch import STORED_BY, Fetch, Limit, Video, WikimediaWidth
-from schemas.strict import Strict
+from schemas.fetch import STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
+from schemas.strict import StrictModel
 
 # With the parts of the file that have a module of their own.
-__all__ = ["STORED_BY", "Dataset", "Fetch", "Limit", "Source", "Strict", "Video", "WikimediaWidth"]
+__all__ = [
+    "STORED_BY",
+    "Dataset",
+    "Fetch",
+    "HostLimit",
+    "Source",
+    "StrictModel",
+    "VideoSettings",
+    "WikimediaWidth",
+]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 SourceKind = Literal["wit", "cc3m", "cc12m", "audiocaps", "vggsound", "folder", "img2dataset"]
@@ -36,7 +45,7 @@ def _commit(revision: str) -> str:
 Commit = Annotated[str, AfterValidator(_commit)]
 
 
-class Source(Strict):
+class Source(StrictModel):
     """One list of rows to want."""
 
     kind: SourceKind
@@ -73,7 +82,7 @@ class Source(Strict):
         return self
 
 
-class Filter(Strict):
+class Filter(StrictModel):
     """What the dataset does not want. Limits are inclusive: media at a limit stay."""
 
     language: str | None = Field("en", description="drop captions surely in another; null keeps all")
@@ -89,7 +98,7 @@ class Filter(Strict):
     )
 
 
-class OpenClipEncoder(Strict):
+class OpenClipEncoder(StrictModel):
     """An image-text encoder of open_clip."""
 
     loader: Literal["open_clip"] = "open_clip"
@@ -98,7 +107,7 @@ class OpenClipEncoder(Strict):
     batch_rows: int = Field(32, ge=1)
 
 
-class TransformersClipEncoder(Strict):
+class TransformersClipEncoder(StrictModel):
     """An image-text encoder of transformers: CLIP, SigLIP and what has their shape."""
 
     loader: Literal["transformers"]
@@ -107,7 +116,7 @@ class TransformersClipEncoder(Strict):
     batch_rows: int = Field(32, ge=1)
 
 
-class TransformersClapEncoder(Strict):
+class TransformersClapEncoder(StrictModel):
     """A sound-text encoder of transformers: ClapModel."""
 
     loader: Literal["transformers"] = "transformers"
@@ -116,7 +125,7 @@ class TransformersClapEncoder(Strict):
     batch_rows: int = Field(8, ge=1)
 
 
-class LaionClapEncoder(Strict):
+class LaionClapEncoder(StrictModel):
     """A sound-text encoder in LAION's own checkpoint."""
 
     loader: Literal["laion_clap"]
@@ -126,7 +135,7 @@ class LaionClapEncoder(Strict):
     batch_rows: int = Field(8, ge=1)
 
 
-class AudioLdmEncoder(Strict):
+class AudioLdmEncoder(StrictModel):
     """The sound-text encoder that an AudioLDM was trained with: its vectors can become sounds."""
 
     loader: Literal["audioldm"]
@@ -136,7 +145,7 @@ class AudioLdmEncoder(Strict):
     batch_rows: int = Field(8, ge=1)
 
 
-class OwnEncoder(BaseModel):
+class ImportedEncoder(BaseModel):
     """An encoder of one's own: every other key is an argument of its class."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -164,7 +173,7 @@ def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
 
 # What `encode.clip` and `encode.clap` may be. A loader joins here and in pipelines/encode/registry.py.
 _Elsewhere = (
-    Annotated[OwnEncoder, Tag("OwnEncoder")]
+    Annotated[ImportedEncoder, Tag("OwnEncoder")]
     | Annotated[Literal["pocket"], Tag("Pocket")]
     | Annotated[None, Tag("Null")]
 )
@@ -189,7 +198,7 @@ ClapEncoder = Annotated[
 ]
 
 
-class Segment(Strict):
+class Segment(StrictModel):
     """Which part of a clip its vectors stand for: `clap_audio` for its sound, `clip_image` for its frames."""
 
     mode: Literal["whole", "middle", "best"] = Field(
@@ -209,7 +218,7 @@ class Segment(Strict):
 WHOLE = Segment()
 
 
-class Encode(Strict):
+class Encode(StrictModel):
     """Which encoders make the vectors of one set. Another choice needs another set name."""
 
     set: Name = "main"
@@ -220,7 +229,7 @@ class Encode(Strict):
     workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
 
 
-class GeneratorOf(Strict):
+class GeneratorEntry(StrictModel):
     """The generator that makes sounds of vectors: an AudioLDM that diffusers saved."""
 
     weights: str = Field("pocket", description="pocket, a folder, or a repository of the hub")
@@ -229,7 +238,7 @@ class GeneratorOf(Strict):
     batch_rows: int = Field(8, ge=1, le=256, description="sounds of every forward")
 
 
-class Index(Strict):
+class Index(StrictModel):
     """How the index may be built."""
 
     memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$")
@@ -248,7 +257,7 @@ RETRY_DAYS: Mapping[str, tuple[float, ...]] = {
 }
 
 
-class Refresh(Strict):
+class Refresh(StrictModel):
     """What a refresh tries again. A row is tried under a new key; the first wait is after the build."""
 
     retry_days: Mapping[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
@@ -276,7 +285,7 @@ class Refresh(Strict):
         return ()
 
 
-class Dataset(Strict):
+class Dataset(StrictModel):
     """A dataset: where it lies, what goes in, and how."""
 
     name: Name
@@ -293,7 +302,7 @@ class Dataset(Strict):
     encode: Encode = Encode()
     index: Index = Index()
     refresh: Refresh = Refresh()
-    generator: GeneratorOf = GeneratorOf()
+    generator: GeneratorEntry = GeneratorEntry()
 
     def pinned(self) -> dict[str, object]:
         """Return what can never change for a root, key by key."""

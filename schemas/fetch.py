@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
-from schemas.strict import Strict
+from schemas.strict import StrictModel
 
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 
 
-class Limit(Strict):
+class HostLimit(StrictModel):
     """How fast hosts may be asked, by all workers and jobs of a cluster together."""
 
     connections: int | None = Field(None, ge=1, description="requests at once")
@@ -23,7 +23,7 @@ class Limit(Strict):
     bytes_per_s: ByteSize | None = Field(None, ge=1, description="a number, or such as 3MB")
 
     @model_validator(mode="after")
-    def _limits_something(self) -> Limit:
+    def _limits_something(self) -> HostLimit:
         if not self.model_fields_set:
             keys = ", ".join(type(self).model_fields)
             raise ValueError(f"a limit needs one of {keys}; null in its place lifts one")
@@ -45,7 +45,7 @@ WikimediaWidth = Literal[20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840]
 YOUTUBE_PAGE = "https://www.youtube.com/watch?v={youtube_id}"
 
 
-class Video(Strict):
+class VideoSettings(StrictModel):
     """How videos are asked for. What says who asks is a secret: no dump of a dataset has it.
 
     `$NAME` in place of a secret is read from the environment of the machine that asks.
@@ -71,7 +71,7 @@ class Video(Strict):
     )
 
     @model_validator(mode="after")
-    def _site_has_the_id(self) -> Video:
+    def _site_has_the_id(self) -> VideoSettings:
         if not re.fullmatch(r"https?://[^\s{}@]*\{youtube_id\}[^\s{}@]*", self.site):
             raise ValueError("site is an http(s) URL with {youtube_id} in it and no credentials")
         return self
@@ -89,7 +89,7 @@ STORED_BY = (
 )
 
 
-class Fetch(Strict):
+class Fetch(StrictModel):
     """How media are asked for and stored. What decides how a picture is stored is pinned per root.
 
     `image_size` to `skip_reencode` are options of img2dataset, with its names and, but for `resize_mode`, its
@@ -110,11 +110,11 @@ class Fetch(Strict):
     max_bytes: int = Field(50_000_000, ge=1, description="of one picture or clip")
     max_pixels: int = Field(120_000_000, ge=1, description="read from the header before decoding")
     allow_private_hosts: bool = False
-    video: Video = Video()
+    video: VideoSettings = VideoSettings()
     wikimedia_width_px: WikimediaWidth | None = Field(
         330, description="of the thumbnails asked for in place of WIT's pictures; null asks for the pictures"
     )
-    limits: Mapping[HostPattern, Limit | None] = Field(
+    limits: Mapping[HostPattern, HostLimit | None] = Field(
         {},
         description="host -> its limit, or *.domain -> that of the domain and all its hosts together; "
         "null lifts a limit; Wikimedia's are there already",

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.dataset import Name
 from schemas.space import Precision, Space
-from schemas.strict import Strict
+from schemas.strict import StrictModel
 from schemas.vectors import Column, spaces_metadata
 
 SoundFormat = Literal["flac", "wav"]
@@ -65,7 +65,7 @@ def prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
     return pa.schema([*fields, *vectors], metadata=spaces_metadata(spaces) | {b"table": b"prompts/1"})
 
 
-class Making(Strict):
+class GenerationParams(StrictModel):
     """How sounds are made: all that decides their samples, beside the vectors and the weights."""
 
     length_s: float = Field(5.0, gt=0, le=600)
@@ -77,14 +77,14 @@ class Making(Strict):
     shard_sounds: int = Field(100, ge=1, le=10_000, description="sounds of a shard, the unit of retry")
 
 
-class By(Strict):
+class ModelRef(StrictModel):
     """What a sound was made with."""
 
     name: str
     weights_sha256: str
 
 
-class MadeBy(By):
+class GeneratorInfo(ModelRef):
     """A generator, with what decides the last digits of its sounds."""
 
     precision: Precision
@@ -93,7 +93,7 @@ class MadeBy(By):
     licence: str | None = Field(None, description="as its card says; null where it says none")
 
 
-class Asked(Strict):
+class PromptSource(StrictModel):
     """Of what sounds are made: rows of a version, or what came from outside."""
 
     column: Column | None = Field(None, description="whose vectors; null where captions are spoken")
@@ -104,17 +104,17 @@ class Asked(Strict):
     pictures: str | None = Field(None, description="sha256 of the list of them")
 
 
-class Wanted(Strict):
+class GenerationManifest(StrictModel):
     """wanted.json: what a NAME stands for, for good."""
 
     name: Name
     set: str
     version: int = Field(description="of the dataset when it was asked for first")
-    asked: Asked
+    asked: PromptSource
     via: str = Field(description="a translator's name, captions, or none")
-    translator: By | None
-    generator: MadeBy
-    making: Making
+    translator: ModelRef | None
+    generator: GeneratorInfo
+    making: GenerationParams
 
 
 class GeneratedCard(BaseModel):
@@ -122,7 +122,7 @@ class GeneratedCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    wanted: Wanted
+    wanted: GenerationManifest
     space: Space | None = Field(description="of the vectors; null where captions were spoken")
     gate_cosine: float | None = Field(
         description="mean cosine of 100 captions: the generator's text tower to the dataset's"
@@ -136,7 +136,7 @@ class GeneratedCard(BaseModel):
     sounds_sha256: str = Field(description="over the sha256 of all sounds, in the order of their keys")
 
 
-class Frechet(BaseModel):
+class FrechetDistance(BaseModel):
     """The Fréchet distance between the Gaussians of two sets of vectors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -160,13 +160,13 @@ class SoundScores(BaseModel):
     made: int = Field(description="generated sounds")
     real: int = Field(description="sounds that they are compared with")
     pairs: int = Field(description="of one name, for the KL divergences")
-    frechet: Frechet
+    frechet: FrechetDistance
     kl_softmax: float | None = Field(description="mean KL(real || made) of class probabilities, in nats")
     kl_sigmoid: float | None = Field(description="audioldm_eval's, of independent classes")
     inception_score: float = Field(description="1 to the number of classes, of the generated sounds alone")
 
 
-class Heard(BaseModel):
+class ClassifierScores(BaseModel):
     """What a classifier makes of generated sounds whose class is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -185,7 +185,7 @@ class GeneratedScores(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    heard: Heard
+    heard: ClassifierScores
     against_real: SoundScores | None = Field(description="null without two real sounds of the same rows")
     clap_score: float | None = Field(
         description="mean cosine of sound and caption, by a CLAP that had no part in choosing"

@@ -8,7 +8,7 @@ from schemas.space import Space
 from schemas.vectors import Column
 
 
-class Tried(BaseModel):
+class SearchTrial(BaseModel):
     """A setting that found less than was wanted, so that the next better one was tried."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class IndexCard(BaseModel):
     recall_queries: dict[Column, int]
     recall_wanted: float = Field(description="of recall@10, from the dataset's file")
     nprobe: int | None = Field(None, description="inverted lists searched a query; null for Flat")
-    tried: tuple[Tried, ...] = Field((), description="settings that were not enough, in their order")
+    tried: tuple[SearchTrial, ...] = Field((), description="settings that were not enough, in their order")
     trained_nprobe: int | None = Field(None, description="`nprobe` when the lists were trained")
     trained_imbalance: float | None = Field(
         None, description="sum of squared lengths of the lists, 1 if all are equal, when they were trained"

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Counts(BaseModel):
+class RowCounts(BaseModel):
     """What became of the rows of a list, or of all lists, before anything was fetched."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +31,7 @@ class Counts(BaseModel):
         return self
 
 
-class SourceCounts(Counts):
+class SourceCounts(RowCounts):
     """One list."""
 
     kind: str
@@ -74,7 +74,7 @@ class HostTable(BaseModel):
     largest: tuple[HostCounts, ...] = Field((), description="the ten with most rows, and all with a limit")
 
 
-class PlanCounts(Counts):
+class PlanCounts(RowCounts):
     """All lists together, list by list, and what is to be done."""
 
     sources: tuple[SourceCounts, ...]

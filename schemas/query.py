@@ -6,13 +6,13 @@ from typing import Annotated, Self
 
 from pydantic import Base64Bytes, Field, model_validator
 
-from schemas.strict import Strict
+from schemas.strict import StrictModel
 from schemas.vectors import Column
 
 MOST_HITS = 1_000
 
 
-class Only(Strict):
+class RowFilter(StrictModel):
     """Which rows may answer; what is not given lets all pass."""
 
     sources: tuple[str, ...] = Field((), description="the lists' kinds, as in wit or vggsound")
@@ -24,7 +24,7 @@ class Only(Strict):
         return bool(self.sources or self.languages or self.min_side_px)
 
 
-class Query(Strict):
+class Query(StrictModel):
     """One question: exactly one of text, image, sound, vector and key."""
 
     text: str | None = Field(None, max_length=5_000)
@@ -45,7 +45,7 @@ class Query(Strict):
         None, description="the translator that crosses from the query's space to the column's"
     )
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
-    only: Only = Only()
+    only: RowFilter = RowFilter()
     distinct: bool = Field(False, description="leave out near-duplicates of better hits")
     vectors: bool = Field(False, description="answer with the vector of every hit, too")
 
@@ -62,7 +62,7 @@ class Query(Strict):
         return self
 
 
-class Hit(Strict):
+class Hit(StrictModel):
     """A row that was found."""
 
     key: str
@@ -78,7 +78,7 @@ class Hit(Strict):
     vector: tuple[float, ...] | None = None
 
 
-class Answer(Strict):
+class Answer(StrictModel):
     """Hits, best first, and where they are from."""
 
     version: int

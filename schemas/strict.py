@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A model that people write: unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from schemas.dataset import SourceKind, Strict
+from schemas.dataset import SourceKind, StrictModel
 from schemas.vectors import Column
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
@@ -18,10 +18,10 @@ NetName = Literal["mlp", "residual_mlp", "diffusion"]
 _LISTED = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr")
 
 
-class Pairs(Strict):
+class PairSource(StrictModel):
     """Pairs of vectors of one version: a row gives one if it has both columns.
 
-    A list of `Pairs` is a mix. All members of a mix must end in the same space, and begin in the same.
+    A list of `PairSource` is a mix. All members of a mix must end in the same space, and begin in the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -31,13 +31,13 @@ class Pairs(Strict):
     sources: tuple[SourceKind, ...] = Field((), description="lists to take rows from; empty takes all")
 
     @model_validator(mode="after")
-    def _leads_somewhere(self) -> Pairs:
+    def _leads_somewhere(self) -> PairSource:
         if self.source == self.target:
             raise ValueError(f"pairs lead from {self.source} to itself; name two columns")
         return self
 
 
-class Cell(Strict):
+class Experiment(StrictModel):
     """One translator: a net, a loss, and how it is trained on one data set."""
 
     data: Name
@@ -53,7 +53,7 @@ class Cell(Strict):
     schedule: Literal["constant", "cosine"] = "constant"
 
     @model_validator(mode="after")
-    def _fits(self) -> Cell:
+    def _fits(self) -> Experiment:
         if (self.net == "diffusion") != (self.loss == "denoise"):
             raise ValueError(
                 f"net {self.net!r} and loss {self.loss!r} do not go together; the diffusion mapper has the "
@@ -72,7 +72,7 @@ class Cell(Strict):
         return "-".join(parts)
 
 
-class Fit(Strict):
+class FitSettings(StrictModel):
     """How long and on what cells are trained; the cells of one data set share it."""
 
     epochs: int = Field(50, ge=1)
@@ -90,13 +90,13 @@ class Fit(Strict):
     )
 
     @model_validator(mode="after")
-    def _divides(self) -> Fit:
+    def _divides(self) -> FitSettings:
         if self.batch % self.workers:
             raise ValueError(f"a batch of {self.batch} cannot be divided among {self.workers} workers")
         return self
 
 
-class Split(Strict):
+class SplitSettings(StrictModel):
     """Which pairs are held out: by the address of their media, so no video or picture is on both sides."""
 
     validation: float = Field(0.1, gt=0, lt=0.5)
@@ -109,17 +109,17 @@ class Split(Strict):
     )
 
 
-class Training(Strict):
+class TrainingPreset(StrictModel):
     """A preset: what `echolens train` reads."""
 
     name: Name
-    data: dict[Name, tuple[Pairs, ...]] = Field(min_length=1)
+    data: dict[Name, tuple[PairSource, ...]] = Field(min_length=1)
     cells: tuple[dict[str, Any], ...] = Field(min_length=1)
-    fit: Fit = Fit()
-    split: Split = Split()
+    fit: FitSettings = FitSettings()
+    split: SplitSettings = SplitSettings()
 
     @model_validator(mode="after")
-    def _whole(self) -> Training:
+    def _whole(self) -> TrainingPreset:
         seen: set[str] = set()
         for cell in self.expanded():
             if cell.data not in self.data:
@@ -129,13 +129,13 @@ class Training(Strict):
             seen.add(cell.name)
         return self
 
-    def expanded(self) -> Iterator[Cell]:
+    def expanded(self) -> Iterator[Experiment]:
         """Yield every cell: of values that are lists, one for each combination."""
         for cell in self.cells:
             keys = [key for key in _LISTED if isinstance(cell.get(key), list | tuple)]
             for values in itertools.product(*(cell[key] for key in keys)):
                 try:
-                    yield Cell.model_validate(cell | dict(zip(keys, values, strict=True)))
+                    yield Experiment.model_validate(cell | dict(zip(keys, values, strict=True)))
                 except ValidationError as error:
                     first = error.errors()[0]
                     key = ".".join(map(str, first["loc"])) or "a cell"

@@ -15,7 +15,7 @@ from schemas.vectors import Column, spaces_metadata
 _TRANSLATOR = b"translator"
 
 
-class Translated(BaseModel):
+class TranslationCard(BaseModel):
     """NNNN.json beside the shards: written last, it says that they are all of a version's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

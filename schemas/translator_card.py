@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.space import Space
-from schemas.training import Cell, Fit, Pairs, Split
+from schemas.training import Experiment, FitSettings, PairSource, SplitSettings
 from schemas.vectors import Column
 
 
-class Scores(BaseModel):
+class RetrievalScores(BaseModel):
     """What held-out pairs say of a translator; intervals are bootstrapped over pairs, 95 %."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class Scores(BaseModel):
     effective_rank: float = Field(description="exp of the entropy of the translated vectors' spectrum")
 
 
-class Counts(BaseModel):
+class PairCounts(BaseModel):
     """Where the pairs went."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,17 +56,17 @@ class TranslatorCard(BaseModel):
     dataset: str
     version: int
     set: str
-    data: tuple[Pairs, ...]
-    split: Split
-    counts: Counts
-    cell: Cell | None = Field(description="null for a baseline")
-    fit: Fit | None
+    data: tuple[PairSource, ...]
+    split: SplitSettings
+    counts: PairCounts
+    cell: Experiment | None = Field(description="null for a baseline")
+    fit: FitSettings | None
     method: str = Field(description="the net, or the closed form")
     epoch: int = Field(description="whose weights these are, from 1; 0 where nothing was iterated")
     parameters: int
     validation_cosine: float
     curve: tuple[float, ...] = Field((), description="validation cosine after each epoch")
-    scores: Scores
+    scores: RetrievalScores
     seconds: float = Field(description="of training, shared by the cells that were trained together")
     weights_sha256: str
     licence: str = Field(description="of the data's rows, as their lists say")

@@ -11,7 +11,7 @@ import numpy as np
 
 from jobs.shared.job import load
 from pipelines.maintain.publish import publish
-from pipelines.maintain.refresh import Asked, Changes, compare
+from pipelines.maintain.refresh import Changes, RefreshOptions, compare
 from pipelines.source.database import DEFAULT_SIZE
 from pipelines.source.plan import make_plan
 from pipelines.store import dataset_file, plans, versions
@@ -91,12 +91,12 @@ class ByHand:
         make_plan(dataset, root)
         return self.finish(dataset)
 
-    def refresh(self, *overrides: str, asked: Asked | None = None) -> tuple[Version, Changes]:
+    def refresh(self, *overrides: str, asked: RefreshOptions | None = None) -> tuple[Version, Changes]:
         """Do as the job of that name, in this process."""
         dataset = self.dataset(*overrides)
         root = Root.at(dataset.root)
         version = versions.current(root, dataset.encode.set)
-        asked = asked or Asked()
+        asked = asked or RefreshOptions()
         with tempfile.TemporaryDirectory() as scratch:
             changes = compare(Path(scratch), lambda *_: None, dataset, root, version, asked, DEFAULT_SIZE)
         if version and not (changes.any or asked.publish):

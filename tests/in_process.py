@@ -32,9 +32,9 @@ class SessionHere(ray_plan.Session):
 
     def run(
         self,
-        flow: ray_plan.Flow,
-        left: ray_plan.Left,
-        on_done: Callable[[ray_plan.Done], None],
+        flow: ray_plan.PlanSteps,
+        left: ray_plan.Remaining,
+        on_done: Callable[[ray_plan.ShardResult], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
         """See `Session`; shards that are fetched are begun side by side, so that slow pages are."""
@@ -46,7 +46,9 @@ class SessionHere(ray_plan.Session):
         runner = Runner(flow.then)
         for shard in (shard for lane in left for shard in lane):
             runner.run(shard, place)
-            on_done(ray_plan.Done(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.take()))))
+            on_done(
+                ray_plan.ShardResult(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.take())))
+            )
 
     def once(self, work: Callable[[], ray_plan.T]) -> ray_plan.T:
         """See `Session`."""

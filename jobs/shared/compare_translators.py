@@ -9,12 +9,15 @@ from jobs.generate import generate
 from pipelines.errors import EcholensError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.generated import Making
+from schemas.generated import GenerationParams
 from schemas.translator_card import TranslatorCard
 
 
 def side_by_side(
-    dataset: Dataset, cards: Sequence[TranslatorCard], pictures: Sequence[str], making: Making | None = None
+    dataset: Dataset,
+    cards: Sequence[TranslatorCard],
+    pictures: Sequence[str],
+    making: GenerationParams | None = None,
 ) -> str:
     """Generate a sound of every picture by every translator from pictures to sounds; return the page.
 
@@ -27,7 +30,7 @@ def side_by_side(
     Raises:
         EcholensError: there is no such translator, or a generator refuses all of them.
     """
-    from pipelines.generate.request import Order
+    from pipelines.generate.request import GenerationRequest
     from pipelines.report.players import page
     from pipelines.run.ray_plan import Session
 
@@ -41,7 +44,9 @@ def side_by_side(
     with Session():
         for card in ways:
             print(f"generate: {card.name}", file=sys.stderr)
-            order = Order(name_of(card), card.name, pictures=tuple(pictures), making=making or Making())
+            order = GenerationRequest(
+                name_of(card), card.name, pictures=tuple(pictures), making=making or GenerationParams()
+            )
             made.append(generate(dataset, order))
     root = Root.at(dataset.root)
     place = f"reports/side_by_side-{ways[0].weights_sha256[:8]}.html"

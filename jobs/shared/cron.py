@@ -33,7 +33,7 @@ _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
 @dataclass(frozen=True)
-class Timetable:
+class CronSchedule:
     """When a job is to run.
 
     Attributes:
@@ -92,7 +92,7 @@ class Timetable:
         return " ".join((minute, hour, day, month, weekday))
 
 
-def parse(expression: str, timezone: str | None = None) -> Timetable:
+def parse(expression: str, timezone: str | None = None) -> CronSchedule:
     """Return the timetable of an expression.
 
     Raises:
@@ -118,7 +118,7 @@ def parse(expression: str, timezone: str | None = None) -> Timetable:
         raise ConfigError(f"--cron {expression!r}: {str(error).lower()}; {wanted}") from error
     except StopIteration:
         raise ConfigError(f"--cron {expression!r} never comes; {wanted}") from None
-    return Timetable(cron, timezone)
+    return CronSchedule(cron, timezone)
 
 
 def _listed(values: Collection[int], every: int) -> str:

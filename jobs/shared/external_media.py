@@ -27,7 +27,7 @@ _UNNAMED = "picture"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ExternalPictures:
     """Pictures that were named on a command line, with captions: the text file beside one, else its name.
 
     Attributes:
@@ -41,7 +41,7 @@ class Pictures:
     sha256: str
 
 
-def pictures_at(places: Sequence[str]) -> Pictures:
+def pictures_at(places: Sequence[str]) -> ExternalPictures:
     """Return the pictures at files, folders and http(s) URLs.
 
     Raises:
@@ -60,7 +60,7 @@ def pictures_at(places: Sequence[str]) -> Pictures:
         digest.update(f"{caption}\t{url}\n".encode())
     for caption, file in files:
         digest.update(f"{caption}\t{file.name}\t{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return Pictures(tuple(urls), tuple(files), digest.hexdigest())
+    return ExternalPictures(tuple(urls), tuple(files), digest.hexdigest())
 
 
 def _files(place: str) -> list[Path]:
@@ -91,7 +91,7 @@ def _members(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
         yield f"{stem}.txt", caption.encode()
 
 
-def build_pictures(dataset: Dataset, pictures: Pictures, clip: Space) -> tuple[Dataset, Version]:
+def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) -> tuple[Dataset, Version]:
     """Build pictures into a root of their own below a dataset's, and return it and its version.
 
     Files of this machine go into a tar there first, which every worker can read.
@@ -147,13 +147,14 @@ def sound_vectors(spec: EncoderSpec, files: Sequence[bytes]) -> np.ndarray:
     """Return unit vectors of sounds, float32 [N, D]; NaN of what is no sound."""
     import numpy as np
 
-    from pipelines.encode.encoder import Unusable, encode
+    from pipelines.encode.encoder import encode
+    from pipelines.errors import UndecodableMediaError
 
     tower = spec.open()["audio"]
     vectors_ND = np.full((len(files), spec.space.dims), np.nan, np.float32)
     for number, data in enumerate(files):
         try:
             vectors_ND[number] = encode(tower, [tower.prepare(data)], spec.space.batch_rows)[0][0]
-        except Unusable:
+        except UndecodableMediaError:
             continue
     return vectors_ND

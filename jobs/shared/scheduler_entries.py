@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from jobs.shared.cron import Timetable
+from jobs.shared.cron import CronSchedule
 from jobs.shared.job import content_of
 from jobs.shared.submit import check_secrets
 from pipelines.errors import ConfigError
@@ -25,7 +25,7 @@ _NAME_MAX_CHARS = 52
 
 
 @dataclass(frozen=True)
-class Entry:
+class SchedulerEntry:
     """A refresh and when it is to run.
 
     Attributes:
@@ -37,7 +37,7 @@ class Entry:
 
     name: str
     file: Path
-    timetable: Timetable
+    timetable: CronSchedule
     address: str | None
 
     @property
@@ -69,7 +69,7 @@ class Entry:
         return Path(state) / "echolens" / f"{self.unit}.log"
 
 
-def crontab(entry: Entry) -> list[str]:
+def crontab(entry: SchedulerEntry) -> list[str]:
     """Return the lines of a crontab: a comment that finds the entry again, and the entry.
 
     Raises:
@@ -98,7 +98,7 @@ def crontab(entry: Entry) -> list[str]:
     return [f"# echolens refresh {entry.file}", line]
 
 
-def systemd(entry: Entry) -> dict[Path, str]:
+def systemd(entry: SchedulerEntry) -> dict[Path, str]:
     """Return the files of a timer and its service: path -> text."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
     calendars = "\n".join(f"OnCalendar={calendar}" for calendar in entry.timetable.calendars())
@@ -128,7 +128,7 @@ WantedBy=timers.target
     return {folder / f"{entry.unit}.service": service, folder / f"{entry.unit}.timer": timer}
 
 
-def kubernetes(entry: Entry, image: str | None) -> str:
+def kubernetes(entry: SchedulerEntry, image: str | None) -> str:
     """Return a ConfigMap that holds the dataset's file, and the CronJob that refreshes it.
 
     Raises:

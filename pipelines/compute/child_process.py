@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pipelines.errors import EcholensError, StopJob
 
 T = TypeVar("T")
-Report = Callable[[str, int], None]
+ReportProgress = Callable[[str, int], None]
 
 _inside = False
 
@@ -37,7 +37,7 @@ def inside() -> Iterator[None]:
         _inside = before
 
 
-def apart(work: Callable[..., T], *args: object, report: Report | None = None) -> T:
+def apart(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
     """Return `work(scratch, report, *args)`, run in another process.
 
     Args:

@@ -35,7 +35,7 @@ class _OneCoreEach(ThreadPoolExecutor):
         return super().submit(_alone_on_its_core, fn, *args, **kwargs)
 
 
-class Lanes:
+class ForwardPool:
     """Forwards that run side by side.
 
     On a CPU each has a core of its own and its nets use that one alone. Two forwards of one thread each do
@@ -58,12 +58,14 @@ class Lanes:
 
 
 @lru_cache(maxsize=1)
-def lanes() -> Lanes:
+def lanes() -> ForwardPool:
     """Return the lanes of this process: all its nets share them."""
     if _has_gpu():
-        return Lanes(ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU)
+        return ForwardPool(
+            ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU
+        )
     # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
-    return Lanes(decoders(), min(cpu.here(), _MOST))
+    return ForwardPool(decoders(), min(cpu.here(), _MOST))
 
 
 def decoders(threads: int | None = None) -> ThreadPoolExecutor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.errors import ConfigError, EcholensError
 
 if TYPE_CHECKING:
-    from schemas.fetch import Video
+    from schemas.fetch import VideoSettings
 
 State = Literal["ok", "warn", "missing"]
 
@@ -127,7 +127,7 @@ def javascript(*, needed: bool) -> Finding:
     return Finding("javascript", "ok", usable[0])
 
 
-def cookies(video: Video) -> Finding:
+def cookies(video: VideoSettings) -> Finding:
     """Where the file lies is a secret, as what is in it."""
     from pipelines.fetch.video.reader import secret
 

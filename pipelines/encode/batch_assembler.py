@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ForwardResult:
     """What a forward gave.
 
     Attributes:
@@ -33,10 +33,10 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VectorSlot:
     """Where the vector of a piece will be."""
 
-    made: Future[Made]
+    made: Future[ForwardResult]
     row: int
 
 
@@ -45,10 +45,10 @@ class _Filling:
     """A batch that has room."""
 
     pieces: list[np.ndarray] = field(default_factory=list)
-    made: Future[Made] = field(default_factory=Future)
+    made: Future[ForwardResult] = field(default_factory=Future)
 
 
-class Batches:
+class BatchAssembler:
     """Collects pieces until a batch is full, and runs it.
 
     Pieces of another shape, as of a longer text, fill another batch. A batch that nobody can fill any more
@@ -79,11 +79,11 @@ class Batches:
             for filling in last:
                 self._start(filling)
 
-    def add(self, piece: np.ndarray) -> Place:
+    def add(self, piece: np.ndarray) -> VectorSlot:
         """Put a piece into a batch; the last one to fit starts it, and waits while enough are under way."""
         with self._lock:
             filling = self._filling.setdefault(piece.shape, _Filling())
-            place = Place(filling.made, len(filling.pieces))
+            place = VectorSlot(filling.made, len(filling.pieces))
             filling.pieces.append(piece)
             full = len(filling.pieces) == self._rows
             if full:
@@ -101,13 +101,13 @@ class Batches:
 
         lanes().run(forward)
 
-    def _made(self, pieces: list[np.ndarray]) -> Made:
+    def _made(self, pieces: list[np.ndarray]) -> ForwardResult:
         batch = np.stack(pieces)
         again = True
         while True:
             rows = self._fits
             try:
-                return Made(self._raw(batch, rows), rows)
+                return ForwardResult(self._raw(batch, rows), rows)
             except RuntimeError as error:
                 if not out_of_memory(error) or (rows == 1 and not again):
                     raise
@@ -124,15 +124,15 @@ class Batches:
             return np.concatenate([self._tower.forward(filled_up(part, rows))[: len(part)] for part in parts])
 
 
-def batches_of(spec: EncoderSpec, modality: Modality) -> Batches:
+def batches_of(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
     """Return the batches of a net, which all shards of this process share."""
     tower = spec.open()[modality]
     settle()
     with _opening:
         if (spec, modality) not in _opened:
-            _opened[spec, modality] = Batches(tower, spec.space.batch_rows)
+            _opened[spec, modality] = BatchAssembler(tower, spec.space.batch_rows)
         return _opened[spec, modality]
 
 
 _opening = threading.Lock()
-_opened: dict[tuple[EncoderSpec, Modality], Batches] = {}
+_opened: dict[tuple[EncoderSpec, Modality], BatchAssembler] = {}

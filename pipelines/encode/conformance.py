@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encode.encoder import Loader, Tower, Towers, Unusable, encode
+from pipelines.encode.encoder import EncoderLoader, Tower, Towers, encode
 from pipelines.encode.registry import own_loader
-from pipelines.errors import EcholensError
+from pipelines.errors import EcholensError, UndecodableMediaError
 from schemas.space import Space
 from schemas.vectors import Modality
 
@@ -30,7 +30,7 @@ _ANY_TEXT = ("", " ", "dog " * 1250, "Vögel im Regen", "犬が吠える")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConformanceResult:
     """One property of an encoder; `wrong` says what was found instead, and is empty where it holds."""
 
     what: str
@@ -42,7 +42,7 @@ class Finding:
         return not self.wrong
 
 
-def check(encoder: str | Loader, keys: Mapping[str, Any] | None = None) -> list[Finding]:
+def check(encoder: str | EncoderLoader, keys: Mapping[str, Any] | None = None) -> list[ConformanceResult]:
     """Return what holds of an encoder and what does not; after a failure that hides the rest, no more.
 
     Args:
@@ -52,12 +52,12 @@ def check(encoder: str | Loader, keys: Mapping[str, Any] | None = None) -> list[
     return list(_findings(encoder, keys or {}))
 
 
-def _findings(encoder: str | Loader, keys: Mapping[str, Any]) -> Iterator[Finding]:
+def _findings(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> Iterator[ConformanceResult]:
     made: list[Any] = []
     yield (first := _finding("it can be made", lambda: made.append(_loader(encoder, keys))))
     if not first.ok:
         return
-    loader: Loader = made[0]
+    loader: EncoderLoader = made[0]
     yield _finding("it travels: hashable, and equal after a pickle", lambda: _travels(loader))
     yield (second := _finding("space() is stable and quick", lambda: _stable(loader, made)))
     if not second.ok:
@@ -76,27 +76,27 @@ def _findings(encoder: str | Loader, keys: Mapping[str, Any]) -> Iterator[Findin
             yield _finding(f"{modality}: {what}", holds)
 
 
-def _finding(what: str, holds: Callable[[], str | None]) -> Finding:
+def _finding(what: str, holds: Callable[[], str | None]) -> ConformanceResult:
     try:
-        return Finding(what, holds() or "")
+        return ConformanceResult(what, holds() or "")
     except EcholensError as error:
-        return Finding(what, str(error))
+        return ConformanceResult(what, str(error))
     except Exception as error:
-        return Finding(what, f"{type(error).__name__}: {error}")
+        return ConformanceResult(what, f"{type(error).__name__}: {error}")
 
 
-def _loader(encoder: str | Loader, keys: Mapping[str, Any]) -> Loader:
+def _loader(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> EncoderLoader:
     return own_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
 
 
-def _travels(loader: Loader) -> str | None:
+def _travels(loader: EncoderLoader) -> str | None:
     there = pickle.loads(pickle.dumps(loader))  # noqa: S301 - our own bytes
     if there != loader or hash(there) != hash(loader):
         return "after a pickle it is another one; make it a frozen dataclass"
     return None
 
 
-def _stable(loader: Loader, made: list[Any]) -> str | None:
+def _stable(loader: EncoderLoader, made: list[Any]) -> str | None:
     space = loader.space()
     if not isinstance(space, Space):
         return f"space() gives a {type(space).__name__}, not a Space"
@@ -111,7 +111,7 @@ def _stable(loader: Loader, made: list[Any]) -> str | None:
     return None
 
 
-def _loads(loader: Loader, made: list[Any]) -> str | None:
+def _loads(loader: EncoderLoader, made: list[Any]) -> str | None:
     towers = loader.load()
     there = set(towers)
     if "text" not in there or not there & {"image", "audio"} or not there <= {"text", "image", "audio"}:
@@ -202,7 +202,7 @@ def _refuses(tower: Tower, good: bytes) -> str | None:
     for data in (b"", b"<html>not found</html>", good[: len(good) // 3]):
         try:
             tower.prepare(data)
-        except Unusable:
+        except UndecodableMediaError:
             continue
         except Exception as error:
             return f"{data[:12]!r} raises {type(error).__name__}; raise Unusable('undecodable')"

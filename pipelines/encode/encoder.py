@@ -14,17 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.errors import SpaceError
-from schemas.outcome import outcome
 from schemas.space import Space
 from schemas.vectors import COLUMNS, Column, Family, Modality, family_of
-
-
-class Unusable(Exception):
-    """Media that a tower can make nothing of; `reason` is one of `invalid` in schemas/outcome.py."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(str(outcome("invalid", reason)))
-        self.reason = reason
 
 
 class Tower(Protocol):
@@ -49,7 +40,7 @@ class Tower(Protocol):
 Towers = Mapping[Modality, Tower]
 
 
-class Loader(Protocol):
+class EncoderLoader(Protocol):
     """Where an encoder comes from. Frozen, hashable and picklable, as a stage is."""
 
     def space(self) -> Space:
@@ -66,7 +57,7 @@ class EncoderSpec:
     """An encoder before its weights are loaded: the driver needs the space, a worker the rest."""
 
     space: Space
-    loader: Loader
+    loader: EncoderLoader
 
     def open(self) -> Towers:
         """Return the towers. The stages of a process share one copy of the weights.
@@ -86,13 +77,13 @@ class EncoderSpec:
             return _opened[self]
 
 
-Specs = Mapping[Family, EncoderSpec]
+EncoderSpecs = Mapping[Family, EncoderSpec]
 
 _opening = threading.Lock()
 _opened: dict[EncoderSpec, Towers] = {}
 
 
-def spaces_of_specs(specs: Specs) -> dict[Column, Space]:
+def spaces_of_specs(specs: EncoderSpecs) -> dict[Column, Space]:
     """Return the space of every column that these encoders fill."""
     return {column: specs[family_of(column)].space for column in COLUMNS if family_of(column) in specs}
 

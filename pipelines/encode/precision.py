@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encode.encoder import Loader, encode
+from pipelines.encode.encoder import EncoderLoader, encode
 from schemas.vectors import Modality
 
 _ITEMS = 16
@@ -21,7 +21,7 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def fp32_cosine(there: Loader, fp32: Loader) -> float:
+def fp32_cosine(there: EncoderLoader, fp32: EncoderLoader) -> float:
     """Return the lowest cosine between a loader's vectors and those of the same net in fp32.
 
     Args:
@@ -34,7 +34,7 @@ def fp32_cosine(there: Loader, fp32: Loader) -> float:
     return min(_lowest(_vectors(there), _vectors(fp32)))
 
 
-def _vectors(loader: Loader) -> dict[Modality, np.ndarray]:
+def _vectors(loader: EncoderLoader) -> dict[Modality, np.ndarray]:
     towers = loader.load()
     rows = loader.space().batch_rows
     return {

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.encode.encoder import Loader
+from pipelines.encode.encoder import EncoderLoader
 from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
 from pipelines.errors import ConfigError
 from schemas.dataset import ClapEncoder, ClipEncoder
@@ -25,7 +25,7 @@ LOADERS: Mapping[tuple[Family, str], str] = {
 }
 
 
-def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision) -> Loader | None:
+def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision) -> EncoderLoader | None:
     """Return the loader that a family asks for, or None if it is null.
 
     Raises:
@@ -39,7 +39,9 @@ def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Preci
     return own_loader(LOADERS.get((family, asked.loader), asked.loader), keys, precision, f"encode.{family}")
 
 
-def own_loader(place: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder") -> Loader:
+def own_loader(
+    place: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder"
+) -> EncoderLoader:
     """Return the loader that a class makes of its keys; `precision` is given to one that takes it.
 
     Args:
@@ -64,11 +66,11 @@ def own_loader(place: str, keys: Mapping[str, Any], precision: Precision, where:
         raise ConfigError(
             f"{where}: {place} cannot be made of what was given ({error}); it takes {wanted}"
         ) from error
-    loader: Loader = made(**given)
+    loader: EncoderLoader = made(**given)
     return loader
 
 
-def _found(place: str, where: str) -> Callable[..., Loader]:
+def _found(place: str, where: str) -> Callable[..., EncoderLoader]:
     module, colon, name = place.partition(":")
     if not colon:
         raise ConfigError(f"{where}: {place!r} names no class; write module:Class")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from pipelines.compute.child_process import Report, apart
+from pipelines.compute.child_process import ReportProgress, apart
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.precision import fp32_cosine
 from pipelines.encode.registry import loader_of
@@ -48,7 +48,7 @@ def resolve_apart(encode: Encode, pinned: Mapping[str, Space] | None = None) -> 
 
 
 def _resolved(
-    _: Path, __: Report, encode: Encode, pinned: Mapping[str, Space] | None
+    _: Path, __: ReportProgress, encode: Encode, pinned: Mapping[str, Space] | None
 ) -> dict[Family, EncoderSpec]:
     return resolve(encode, pinned)
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import decoders
-from pipelines.encode.batch_assembler import Batches
-from pipelines.encode.encoder import Specs, Towers, Unusable, pooled
+from pipelines.encode.batch_assembler import BatchAssembler
+from pipelines.encode.encoder import EncoderSpecs, Towers, pooled
+from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, Stage, Work, rows
 from schemas.dataset import Segment
 from schemas.outcome import Outcome, outcome
@@ -33,13 +34,13 @@ _log = logging.getLogger(__name__)
 _GROUP = 8
 
 
-def choosing(segment: Segment, specs: Specs) -> tuple[Stage, ...]:
+def choosing(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
     """Return what goes before `Prepare` in the chain of clips; nothing where whole clips are wanted."""
-    return () if segment.mode == "whole" else (Choose(segment, specs),)
+    return () if segment.mode == "whole" else (SelectSegmentStage(segment, specs),)
 
 
 @dataclass(frozen=True)
-class Choose:
+class SelectSegmentStage:
     """A whole clip -> its chosen part: `flac` becomes the segment, `frame` names the one frame of four.
 
     A sound no longer than a segment is taken whole; silence that fills a clip up is no part of it. Where
@@ -52,7 +53,7 @@ class Choose:
     """
 
     segment: Segment
-    specs: Specs = field(hash=False)
+    specs: EncoderSpecs = field(hash=False)
     name: str = "choose"
     reads: frozenset[str] = frozenset({"outcome", "reason", "caption", "width", "flac", *FRAMES})
     adds: frozenset[str] = frozenset({"outcome", "reason", "flac", *CHOICE.names})
@@ -63,7 +64,7 @@ class Choose:
         towers = {family: spec.open() for family, spec in compared.items()}
         nets = {
             family: {
-                modality: Batches(tower, compared[family].space.batch_rows)
+                modality: BatchAssembler(tower, compared[family].space.batch_rows)
                 for modality, tower in of_family.items()
             }
             for family, of_family in towers.items()
@@ -88,7 +89,7 @@ class _Work:
     families: frozenset[Family]
     towers: Mapping[Family, Towers]
     # Of its own: who waits for the nets of `Vectors` while `Vectors` waits for it would wait for ever.
-    nets: Mapping[Family, Mapping[Modality, Batches]]
+    nets: Mapping[Family, Mapping[Modality, BatchAssembler]]
     pool: ThreadPoolExecutor
 
     def __call__(self, batch: Batch) -> Batch:
@@ -129,7 +130,7 @@ class _Work:
                 return self._prepared(
                     _Clip(starts_s, segments, len(frames), {}, {}), frames, batch["caption"][row]
                 )
-        except Unusable as unusable:
+        except UndecodableMediaError as unusable:
             return outcome("invalid", unusable.reason)
         except Exception:
             _log.exception("nothing could be chosen from a clip")
@@ -183,7 +184,7 @@ class _Work:
         return np.split(fits_M, np.cumsum(counts)[:-1])
 
 
-def _vectors(net: Batches, items: Sequence[np.ndarray]) -> np.ndarray:
+def _vectors(net: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
     """Return the unit vectors of prepared items, float32 [N, D]."""
     with net.feeding():
         places = [[net.add(piece) for piece in item] for item in items]
@@ -198,7 +199,7 @@ def _decoded(flac: bytes) -> tuple[np.ndarray, int]:
     try:
         samples_T, rate_hz = soundfile.read(io.BytesIO(flac), dtype="int16")
     except soundfile.LibsndfileError as error:
-        raise Unusable("undecodable") from error
+        raise UndecodableMediaError("undecodable") from error
     sounding = np.flatnonzero(samples_T)
     return (samples_T[: sounding[-1] + 1] if len(sounding) else samples_T), rate_hz
 

@@ -34,7 +34,7 @@ def check_same_space(one: EncoderSpec, other: EncoderSpec) -> float:
 
 
 @dataclass(frozen=True)
-class Admitted(EncoderSpec):
+class VerifiedEncoder(EncoderSpec):
     """An encoder that passes for one of the space of stored vectors."""
 
     own: EncoderSpec
@@ -67,7 +67,7 @@ def admitted(
     if not captions:
         return spec
     check_against_vectors(spec, captions, unit_ND, f"the vectors of {stored} ({stored.library})")
-    return Admitted(stored, spec.loader, spec)
+    return VerifiedEncoder(stored, spec.loader, spec)
 
 
 def check_against_vectors(one: EncoderSpec, captions: Sequence[str], unit_ND: np.ndarray, of: str) -> float:

@@ -1,4 +1,4 @@
-"""Two stages for each kind of row: `Prepare` decodes in threads, `Vectors` runs the nets."""
+"""Two stages for each kind of row: `DecodeStage` decodes in threads, `EncodeStage` runs the nets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import decoders
-from pipelines.encode.batch_assembler import Batches, Place, batches_of
-from pipelines.encode.encoder import Specs, Tower, Unusable, pooled
+from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, batches_of
+from pipelines.encode.encoder import EncoderSpecs, Tower, pooled
 from pipelines.encode.loaders.decode_cache import shared
+from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, rows
 from schemas.candidate import Kind
 from schemas.outcome import OK, Outcome, outcome
@@ -39,7 +40,7 @@ _AT_ONCE = 4
 _UNDER_WAY = 2
 
 
-def _columns(kind: Kind, specs: Specs) -> tuple[Column, ...]:
+def _columns(kind: Kind, specs: EncoderSpecs) -> tuple[Column, ...]:
     return tuple(column for column in COLUMNS_OF[kind] if family_of(column) in specs)
 
 
@@ -48,7 +49,7 @@ def _prepared(column: Column) -> str:
 
 
 @dataclass(frozen=True)
-class Prepare:
+class DecodeStage:
     """Media and captions -> what the nets take, `COLUMN_prepared`; the media are let go.
 
     Attributes:
@@ -58,7 +59,7 @@ class Prepare:
     """
 
     kind: Kind
-    specs: Specs = field(hash=False)
+    specs: EncoderSpecs = field(hash=False)
     threads: int | None = None
 
     @property
@@ -103,7 +104,7 @@ class Prepare:
                 for column, tower in towers.items()
                 if (items := self._items(column, batch, row))
             }
-        except Unusable as unusable:
+        except UndecodableMediaError as unusable:
             return {}, outcome("invalid", unusable.reason)
         except Exception:
             _log.exception("a row of kind %s could not be prepared", self.kind)
@@ -129,9 +130,9 @@ _Row = tuple[dict[Column, np.ndarray], Outcome]
 
 @dataclass(frozen=True)
 class _Decoding:
-    """The work of `Prepare`: rows go to the threads while those of the batch before are still there."""
+    """The work of `DecodeStage`: rows go to the threads while those of the batch before are still there."""
 
-    stage: Prepare
+    stage: DecodeStage
     towers: Mapping[Column, Tower]
     threads: ThreadPoolExecutor
 
@@ -170,7 +171,7 @@ class _Decoding:
 
 
 @dataclass(frozen=True)
-class Vectors:
+class EncodeStage:
     """Prepared columns -> unit vectors, `COLUMN` (float16 [D] or None) and `COLUMN_norm`.
 
     Attributes:
@@ -179,7 +180,7 @@ class Vectors:
     """
 
     kind: Kind
-    specs: Specs = field(hash=False)
+    specs: EncoderSpecs = field(hash=False)
 
     @property
     def name(self) -> str:
@@ -188,7 +189,7 @@ class Vectors:
 
     @property
     def reads(self) -> frozenset[str]:
-        """What `Prepare` adds."""
+        """What `DecodeStage` adds."""
         prepared = map(_prepared, _columns(self.kind, self.specs))
         return frozenset({"outcome", "reason", *prepared})
 
@@ -215,7 +216,7 @@ class _UnderWay:
     """A read batch whose pieces are on their way through the nets; a row has places, or None."""
 
     batch: Batch
-    places: dict[Column, list[list[Place] | None]]
+    places: dict[Column, list[list[VectorSlot] | None]]
 
     def is_made(self) -> bool:
         """Return whether nothing is left to wait for."""
@@ -238,9 +239,9 @@ class _UnderWay:
 
 @dataclass(frozen=True)
 class _Encoding:
-    """The work of `Vectors`: the nets' batches are filled across rows, read batches and shards."""
+    """The work of `EncodeStage`: the nets' batches are filled across rows, read batches and shards."""
 
-    nets: Mapping[Column, Batches]
+    nets: Mapping[Column, BatchAssembler]
 
     def __call__(self, batch: Batch) -> Batch:
         return next(self.through(iter([batch])))
@@ -258,7 +259,7 @@ class _Encoding:
             yield waiting.popleft().result()
 
     def _begun(self, batch: Batch) -> _UnderWay:
-        places: dict[Column, list[list[Place] | None]] = {}
+        places: dict[Column, list[list[VectorSlot] | None]] = {}
         let_go = dict(batch)
         for column, net in self.nets.items():
             places[column] = [
@@ -269,7 +270,7 @@ class _Encoding:
         return _UnderWay(let_go, places)
 
 
-def _fill(batch: Batch, column: Column, of_rows: list[list[Place] | None]) -> set[int]:
+def _fill(batch: Batch, column: Column, of_rows: list[list[VectorSlot] | None]) -> set[int]:
     """Add a column, its norms and batch sizes; return the rows that got a vector without a direction."""
     vectors: list[np.ndarray | None] = [None] * len(of_rows)
     norms: list[float | None] = [None] * len(of_rows)

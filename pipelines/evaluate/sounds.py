@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UndecodableMediaError
 from pipelines.generate.output import decoded, sounds_of, table_rows
-from pipelines.generate.prompts import Prompts
+from pipelines.generate.prompts import PromptTables
 from pipelines.generate.stages import sound_file
 from pipelines.generate.step import folder_of
 from pipelines.metrics.sounds import Embedder, score
@@ -26,7 +26,7 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media
 from schemas.candidate import place_of
 from schemas.dataset import Encode
-from schemas.generated import GeneratedScores, Heard, SoundScores, Wanted
+from schemas.generated import ClassifierScores, GeneratedScores, GenerationManifest, SoundScores
 from schemas.space import Space
 
 # What every CLAP hears; `quantised` resamples with soxr's default, HQ.
@@ -41,7 +41,7 @@ _BATCH_ROWS = 16
 _MEDIA_ROWS = 64
 
 
-class ZeroShot(Embedder):
+class ZeroShotClassifier(Embedder):
     """A CLAP as a classifier: the class whose words are nearest to the sound."""
 
     def __init__(self, spec: EncoderSpec, classes: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ class ZeroShot(Embedder):
             for number, wave_T in enumerate(sounds[first : first + _BATCH_ROWS], first):
                 try:
                     pieces[number] = tower.prepare(sound_file(wave_T, sampling_rate_hz, "wav"))
-                except Unusable:
+                except UndecodableMediaError:
                     continue
             if pieces:
                 units_ND[[*pieces]] = encode(tower, [*pieces.values()], self._batch_rows)[0]
@@ -73,7 +73,7 @@ class ZeroShot(Embedder):
 
 
 @dataclass(frozen=True)
-class Sound:
+class DecodedSound:
     """One generated sound, decoded.
 
     Attributes:
@@ -87,7 +87,9 @@ class Sound:
     expected: str | None
 
 
-def generated(root: Root, wanted: Wanted, shard_rows: int, classes: Sequence[str]) -> list[Sound]:
+def generated(
+    root: Root, wanted: GenerationManifest, shard_rows: int, classes: Sequence[str]
+) -> list[DecodedSound]:
     """Return the sounds of a NAME, `MOST` at most, with their classes where rows or captions say one.
 
     Args:
@@ -96,13 +98,13 @@ def generated(root: Root, wanted: Wanted, shard_rows: int, classes: Sequence[str
         shard_rows: of the dataset.
         classes: words; a row is of the class that its list's label names, or else its caption alone.
     """
-    shards = Prompts(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
+    shards = PromptTables(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
     return list(islice(_sounds(root, wanted, shards, shard_rows, classes), MOST))
 
 
 def _sounds(
-    root: Root, wanted: Wanted, shards: Sequence[Shard], shard_rows: int, classes: Sequence[str]
-) -> Iterator[Sound]:
+    root: Root, wanted: GenerationManifest, shards: Sequence[Shard], shard_rows: int, classes: Sequence[str]
+) -> Iterator[DecodedSound]:
     labels: dict[int, list[str | None]] = {}
     for shard in shards:
         rows = {row["key"]: row for row in table_rows(root, wanted.name, [shard])}
@@ -114,7 +116,7 @@ def _sounds(
                     table = root.read_table(f"candidates/{number:05d}.parquet", columns=["label"])
                     labels[number] = table["label"].to_pylist()
                 label = labels[number][at]
-            yield Sound(row, decoded(data)[0], class_of(classes, label, row["caption"]))
+            yield DecodedSound(row, decoded(data)[0], class_of(classes, label, row["caption"]))
 
 
 def class_of(classes: Sequence[str], label: str | None, caption: str) -> str | None:
@@ -126,7 +128,9 @@ def class_of(classes: Sequence[str], label: str | None, caption: str) -> str | N
     return named[0] if len(named) == 1 else None
 
 
-def heard(classifier: Embedder, sounds: Sequence[Sound], rate_hz: int, classes: Sequence[str]) -> Heard:
+def heard(
+    classifier: Embedder, sounds: Sequence[DecodedSound], rate_hz: int, classes: Sequence[str]
+) -> ClassifierScores:
     """Return how often a classifier names the right class, of sounds whose class is known."""
     known = [sound for sound in sounds if sound.expected is not None]
     right: Counter[str] = Counter()
@@ -135,7 +139,7 @@ def heard(classifier: Embedder, sounds: Sequence[Sound], rate_hz: int, classes: 
         _, logits_NC = classifier.listen([sound.wave_T for sound in known], rate_hz)
         for sound, best in zip(known, logits_NC.argmax(1).tolist(), strict=True):
             right[str(sound.expected)] += classes[best] == sound.expected
-    return Heard(
+    return ClassifierScores(
         classifier=classifier.name,
         sampling_rate_hz=classifier.sampling_rate_hz,
         resampler=classifier.resampler,
@@ -153,7 +157,7 @@ def listened(  # noqa: PLR0913, PLR0917
     shard_rows: int,
     encoders: Encode,
     pinned: Mapping[str, Space],
-    wanted: Wanted,
+    wanted: GenerationManifest,
     classes: Sequence[str],
     second: str | None,
 ) -> GeneratedScores:
@@ -171,7 +175,7 @@ def listened(  # noqa: PLR0913, PLR0917
 def scored(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
-    wanted: Wanted,
+    wanted: GenerationManifest,
     judge: EncoderSpec,
     classes: Sequence[str],
     second: str | None = None,
@@ -188,17 +192,17 @@ def scored(  # noqa: PLR0913, PLR0917
     """
     rate_hz = wanted.generator.rate_hz
     sounds = generated(root, wanted, shard_rows, classes)
-    classifier = ZeroShot(judge, classes)
+    classifier = ZeroShotClassifier(judge, classes)
     other = _spec(second) if second else None
     return GeneratedScores(
         heard=heard(classifier, sounds, rate_hz, classes),
         against_real=_against_real(root, shard_rows, sounds, rate_hz, classifier),
-        clap_score=clap_score(ZeroShot(other, classes), sounds, rate_hz) if other else None,
+        clap_score=clap_score(ZeroShotClassifier(other, classes), sounds, rate_hz) if other else None,
         clap_score_by=other.space if other else None,
     )
 
 
-def clap_score(clap: ZeroShot, sounds: Sequence[Sound], rate_hz: int) -> float | None:
+def clap_score(clap: ZeroShotClassifier, sounds: Sequence[DecodedSound], rate_hz: int) -> float | None:
     """Return the mean cosine of sounds and their captions; None if none has a caption."""
     said = [sound for sound in sounds if sound.row["caption"]]
     if not said:
@@ -215,7 +219,7 @@ def _spec(folder: str) -> EncoderSpec:
 
 
 def _against_real(
-    root: Root, shard_rows: int, sounds: Sequence[Sound], rate_hz: int, embedder: Embedder
+    root: Root, shard_rows: int, sounds: Sequence[DecodedSound], rate_hz: int, embedder: Embedder
 ) -> SoundScores | None:
     wanted = {str(sound.row["source_key"]) for sound in sounds if sound.row["prompt"] == "row"}
     real: dict[str, np.ndarray] = {}

@@ -35,7 +35,7 @@ _OF_CANDIDATE = ("caption", "url", "source", "kind", "licence", "language", "id"
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportCounts:
     """What an export wrote.
 
     Attributes:
@@ -50,7 +50,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Export:
+class ClipRetrievalExport:
     """The vectors of one family in a version, as clip-retrieval's `inference` would have written them.
 
     Rows are in the order of their keys; row n of every file is one sample. A row that lacks a vector, or is
@@ -68,7 +68,7 @@ class Export:
     version: Version
     family: Family = "clip"
 
-    def write(self, into: Path, said: Callable[[int], None] = lambda _: None) -> Exported:
+    def write(self, into: Path, said: Callable[[int], None] = lambda _: None) -> ExportCounts:
         """Write a folder: all of it or nothing.
 
         Args:
@@ -100,7 +100,7 @@ class Export:
     def _columns(self) -> tuple[Column, ...]:
         return tuple(_FOLDERS[self.family])
 
-    def _written(self, into: Path, said: Callable[[int], None]) -> Exported:
+    def _written(self, into: Path, said: Callable[[int], None]) -> ExportCounts:
         removed = versions.removed(self.root, self.version.number)["key"].combine_chunks()
         seen = without = rows = parts = 0
 
@@ -126,7 +126,7 @@ class Export:
             raise ConfigError(
                 f"no row of {self.root.url} has both {' and '.join(self._columns)}; export another family"
             )
-        return Exported(rows, parts, without)
+        return ExportCounts(rows, parts, without)
 
     def _whole_rows(self, shard: Shard, removed: pa.Array) -> tuple[_Part, int]:
         """The rows of a shard that are not gone and have every vector, and how many lack one."""

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import fsspec
 
+from pipelines.errors import DamagedArchiveError
+
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 # From one mark to the next, unpacked: 10 ms of work. A mark is 40 kB, so a tar of 16 GB has 80 MB of them.
@@ -30,11 +32,7 @@ _KEPT = 64
 _listing = threading.Lock()
 
 
-class Damaged(Exception):
-    """An archive that lacks its end, or is none."""
-
-
-class Span(NamedTuple):
+class MemberSpan(NamedTuple):
     """Where a member begins in its archive (unpacked, for a packed tar), and how long it is."""
 
     start: int
@@ -46,7 +44,7 @@ def is_archive(file: str) -> bool:
     return file.lower().endswith(SUFFIXES)
 
 
-def members(file: str, state: str) -> dict[str, Span]:
+def members(file: str, state: str) -> dict[str, MemberSpan]:
     """Return the files in an archive by their names, without a leading `./`.
 
     Args:
@@ -79,18 +77,18 @@ def read(file: str, state: str, member: str) -> bytes:
             gzip.seek(span.start)
             data = gzip.read(span.size)
     if len(data) < span.size:
-        raise Damaged
+        raise DamagedArchiveError
     return data
 
 
-def _listed(file: str, state: str) -> tuple[dict[str, Span], Marks | None]:
+def _listed(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:
     # One thread lists and the others wait: twenty of them would each read the whole of a packed tar.
     with _listing:
         return _list(file, state)
 
 
 @lru_cache(maxsize=_KEPT)
-def _list(file: str, state: str) -> tuple[dict[str, Span], Marks | None]:  # noqa: ARG001 - of the cache's key
+def _list(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:  # noqa: ARG001 - of the cache's key
     fs, path = fsspec.core.url_to_fs(file)
     try:
         with fs.open(path, "rb") as opened:
@@ -98,19 +96,19 @@ def _list(file: str, state: str) -> tuple[dict[str, Span], Marks | None]:  # noq
                 with zipfile.ZipFile(opened) as archive:
                     infos = [info for info in archive.infolist() if not info.is_dir()]
                 return {
-                    _bare(info.filename): Span(info.header_offset, info.file_size) for info in infos
+                    _bare(info.filename): MemberSpan(info.header_offset, info.file_size) for info in infos
                 }, None
             if file.lower().endswith(".tar"):
                 return _tar_members(opened), None
-            gzip = SeekableGzip(opened, Marks())
+            gzip = SeekableGzip(opened, GzipCheckpoints())
             return _tar_members(gzip), gzip.marks
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise Damaged from error
+        raise DamagedArchiveError from error
 
 
-def _tar_members(opened: Any) -> dict[str, Span]:
+def _tar_members(opened: Any) -> dict[str, MemberSpan]:
     with tarfile.open(fileobj=opened, mode="r:") as tar:
-        return {_bare(info.name): Span(info.offset_data, info.size) for info in tar if info.isfile()}
+        return {_bare(info.name): MemberSpan(info.offset_data, info.size) for info in tar if info.isfile()}
 
 
 def _bare(name: str) -> str:
@@ -123,10 +121,10 @@ def _unzipped(fs: Any, path: str, member: str) -> bytes:
             name = member if member in archive.NameToInfo else f"./{member}"
             return archive.read(name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Damaged from error
+        raise DamagedArchiveError from error
 
 
-class Mark(NamedTuple):
+class GzipCheckpoint(NamedTuple):
     """A place in a packed file: what is unpacked and read before it, the unpacker there, what it left."""
 
     out: int
@@ -135,29 +133,29 @@ class Mark(NamedTuple):
     rest: bytes
 
 
-class Marks:
+class GzipCheckpoints:
     """The marks of a packed file, in order."""
 
     def __init__(self) -> None:
-        self._marks = [Mark(0, 0, zlib.decompressobj(_GZIP_BITS), b"")]
+        self._marks = [GzipCheckpoint(0, 0, zlib.decompressobj(_GZIP_BITS), b"")]
 
-    def before(self, out: int) -> Mark:
+    def before(self, out: int) -> GzipCheckpoint:
         """Return the last mark that is not behind a place; its unpacker is a copy."""
         mark = self._marks[bisect_right(self._marks, out, key=lambda each: each.out) - 1]
         return mark._replace(unpacker=mark.unpacker.copy())
 
-    def keep(self, mark: Mark) -> None:
+    def keep(self, mark: GzipCheckpoint) -> None:
         """Add a mark, if it is far enough behind the last one."""
         if mark.out >= self._marks[-1].out + _MARK_BYTES:
             # What was read and not yet unpacked is read again: it would be far larger than the rest.
             taken = mark.taken - len(mark.rest)
-            self._marks.append(Mark(mark.out, taken, mark.unpacker.copy(), b""))
+            self._marks.append(GzipCheckpoint(mark.out, taken, mark.unpacker.copy(), b""))
 
 
 class SeekableGzip:
     """A gzip file that is read from any place: from the nearest mark on. Marks are made on the way."""
 
-    def __init__(self, packed: Any, marks: Marks) -> None:
+    def __init__(self, packed: Any, marks: GzipCheckpoints) -> None:
         self.marks = marks
         self._packed = packed
         self._at = marks.before(0)
@@ -203,11 +201,11 @@ class SeekableGzip:
             # Zeros may follow, or another part that is packed by itself.
             rest = rest.lstrip(b"\0")
             if not rest:
-                self._at = Mark(out, taken, unpacker, rest)
+                self._at = GzipCheckpoint(out, taken, unpacker, rest)
                 return bool(self._packed.read(1))
             unpacker = zlib.decompressobj(_GZIP_BITS)
         self._ready = unpacker.decompress(rest, _BLOCK_BYTES)
         rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-        self._at = Mark(out + len(self._ready), taken, unpacker, rest)
+        self._at = GzipCheckpoint(out + len(self._ready), taken, unpacker, rest)
         self.marks.keep(self._at)
         return True

@@ -6,7 +6,7 @@ from pipelines.errors import ConfigError
 from pipelines.fetch import files
 from pipelines.fetch.protocols import no_contact
 from pipelines.fetch.video.youtube import on_youtube
-from schemas.dataset import Dataset, Video
+from schemas.dataset import Dataset, VideoSettings
 
 # Lists of clips on YouTube, and lists of pictures on public hosts.
 _YOUTUBE = ("audiocaps", "vggsound")
@@ -50,7 +50,7 @@ def check_lists(dataset: Dataset) -> None:
         raise no_contact()
 
 
-def _check_video(video: Video) -> None:
+def _check_video(video: VideoSettings) -> None:
     from pipelines.fetch.video import reader
 
     reader.cookies_of(video)

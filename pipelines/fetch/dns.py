@@ -27,7 +27,7 @@ _UNANSWERED_SHARE = 0.2
 _UNRESOLVED_SHARE = 0.5
 
 
-class Names(ThreadedResolver):
+class CachingResolver(ThreadedResolver):
     """The system's resolver, which remembers failures and never asks for `.invalid` (RFC 6761)."""
 
     def __init__(self) -> None:

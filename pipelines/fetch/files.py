@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import fsspec
 
+from pipelines.errors import DamagedArchiveError, UnreadableMediaError
 from pipelines.fetch import archives
 from schemas.outcome import Outcome, outcome
 
@@ -28,7 +29,7 @@ _NOT_THERE = frozenset(
 )
 
 
-class Place(NamedTuple):
+class MediaLocation(NamedTuple):
     """A file, by its absolute path or its fsspec URL, or a member of an archive."""
 
     file: str
@@ -45,15 +46,7 @@ class Place(NamedTuple):
         return None if self.member or self.remote else Path(self.file)
 
 
-class UnreadableError(Exception):
-    """There is no reading this file; `outcome` says why."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(str(outcome))
-        self.outcome = outcome
-
-
-def place_of(url: str) -> Place | None:
+def place_of(url: str) -> MediaLocation | None:
     """Return the place that a URL names, or None for a web address and for what is no URL.
 
     `..` is refused: a template's path is filled in with words of a list.
@@ -70,7 +63,7 @@ def place_of(url: str) -> Place | None:
         file, member = f"/{unquote(path)}", unquote(member)
     else:
         file = f"{scheme}://{file}"
-    return None if ".." in file.split("/") or "\0" in file else Place(file, member)
+    return None if ".." in file.split("/") or "\0" in file else MediaLocation(file, member)
 
 
 def in_web_archive(url: str) -> bool:
@@ -79,7 +72,7 @@ def in_web_archive(url: str) -> bool:
     return scheme.lower() in ("http", "https") and _MEMBER_OF.fullmatch(rest) is not None
 
 
-def read(place: Place, max_bytes: int) -> bytes:
+def read(place: MediaLocation, max_bytes: int) -> bytes:
     """Return the bytes of a place.
 
     Raises:
@@ -95,7 +88,7 @@ def read(place: Place, max_bytes: int) -> bytes:
         return archives.read(file, state_of(file), place.member)
 
 
-def check(place: Place, max_bytes: int) -> None:
+def check(place: MediaLocation, max_bytes: int) -> None:
     """Check that a place can be read.
 
     Raises:
@@ -104,17 +97,17 @@ def check(place: Place, max_bytes: int) -> None:
     with _told():
         size = _found(place)[1] if place.member else _info(place.file)["size"]
     if size > max_bytes:
-        raise UnreadableError(outcome("invalid", "too_many_bytes"))
+        raise UnreadableMediaError(outcome("invalid", "too_many_bytes"))
     if not size:
-        raise UnreadableError(outcome("invalid", "empty"))
+        raise UnreadableMediaError(outcome("invalid", "empty"))
 
 
-def beside(place: Place, suffix: str) -> bytes | None:
+def beside(place: MediaLocation, suffix: str) -> bytes | None:
     """Return the member of the same sample with another suffix, such as `KEY.json` of `KEY.jpg`."""
-    sibling = Place(place.file, f"{place.member.rpartition('.')[0]}.{suffix}")
+    sibling = MediaLocation(place.file, f"{place.member.rpartition('.')[0]}.{suffix}")
     try:
         return read(sibling, max_bytes=2**20)
-    except UnreadableError:
+    except UnreadableMediaError:
         return None
 
 
@@ -122,7 +115,7 @@ def _opened(file: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(file)
     except (ValueError, ImportError) as error:
-        raise UnreadableError(outcome("invalid", "bad_url")) from error
+        raise UnreadableMediaError(outcome("invalid", "bad_url")) from error
     return fs, path
 
 
@@ -140,7 +133,7 @@ def state_of(file: str) -> str:
     return str(info.get("mtime", info.get("ETag", info["size"])))
 
 
-def _found(place: Place) -> tuple[str, int]:
+def _found(place: MediaLocation) -> tuple[str, int]:
     """Return the archive that has a member, and the member's size."""
     for file in _named(place.file):
         if span := archives.members(file, state_of(file)).get(place.member):
@@ -161,16 +154,16 @@ def _named(file: str) -> list[str]:
 def _told() -> Iterator[None]:
     try:
         yield
-    except UnreadableError:
+    except UnreadableMediaError:
         raise
     except Exception as error:  # every file system has exceptions of its own for no route and no credentials
-        raise UnreadableError(_of_error(error)) from error
+        raise UnreadableMediaError(_of_error(error)) from error
 
 
 def _of_error(error: Exception) -> Outcome:
     if isinstance(error, PermissionError):
         return outcome("failed", "no_permission")
-    if isinstance(error, archives.Damaged):
+    if isinstance(error, DamagedArchiveError):
         return outcome("invalid", "truncated")
     if isinstance(error, OSError) and error.errno in _NOT_THERE:
         return outcome("dead", "no_such_file")

@@ -16,11 +16,11 @@ from typing import IO
 import aiohttp
 from yarl import URL
 
-from pipelines.errors import StopJob
+from pipelines.errors import HostUnavailableError, StopJob
 from pipelines.fetch.addresses import guard
-from pipelines.fetch.dns import Names
+from pipelines.fetch.dns import CachingResolver
 from pipelines.fetch.outcomes import AGAIN, of_error, of_status, retry_after_s
-from pipelines.fetch.protocols import NotNowError, Permits, Turn, unwanted, user_agent
+from pipelines.fetch.protocols import HostSlot, Permits, unwanted, user_agent
 from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
 from pipelines.fetch.ratelimit.governor import permits_of
 from schemas.dataset import Fetch
@@ -43,7 +43,7 @@ _BACKOFF_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What became of a GET; the body, if it is ok, is in the file that was given."""
 
     outcome: Outcome
@@ -51,13 +51,13 @@ class Answer:
     retry_after_s: float | None = None
 
 
-class Web:
+class HttpClient:
     """The client of one worker. Made, used and closed in one event loop."""
 
     def __init__(self, fetch: Fetch, contact: str | None, permits: Permits | None = None) -> None:
         self._fetch = fetch
         self._permits = permits or permits_of(fetch)
-        names = Names()
+        names = CachingResolver()
         public = contact is not None
         # Two pools: a connection to an inside address, once made, must not serve a redirect from elsewhere.
         connect_s = fetch.timeout_s * _CONNECT_SHARE
@@ -76,7 +76,7 @@ class Web:
         await self._elsewhere.close()
         await self._permits.close()
 
-    async def get(self, url: str, into: IO[bytes], since: datetime | None = None) -> Answer:
+    async def get(self, url: str, into: IO[bytes], since: datetime | None = None) -> HttpResponse:
         """Ask for a URL, again where that may help, until its deadline.
 
         Args:
@@ -91,7 +91,7 @@ class Web:
         """
         listed = checked(url)
         if listed is None:
-            return Answer(outcome("invalid", "bad_url"))
+            return HttpResponse(outcome("invalid", "bad_url"))
         now = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(self._fetch.timeout_s) as deadline:
@@ -109,20 +109,20 @@ class Web:
                         return answer
                     await asyncio.sleep(pause_s)
         except TimeoutError:
-            return Answer(outcome("transient", "timeout"))
-        except NotNowError as refused:
-            return Answer(refused.outcome)
+            return HttpResponse(outcome("transient", "timeout"))
+        except HostUnavailableError as refused:
+            return HttpResponse(refused.outcome)
 
     async def _follow(
         self, listed: URL, into: IO[bytes], deadline: asyncio.Timeout, since: datetime | None
-    ) -> Answer:
+    ) -> HttpResponse:
         url: URL = listed
         asking = {"If-Modified-Since": format_datetime(since, usegmt=True)} if since else {}
         for _ in range(MAX_REDIRECTS + 1):
             session = self._listed if url.host == listed.host else self._elsewhere
             origin = f"{url.host}:{url.port}"
             if down := self._permits.down(origin):
-                raise NotNowError(down)
+                raise HostUnavailableError(down)
             try:
                 async with (
                     self._permitted(url, deadline) as turn,
@@ -134,22 +134,22 @@ class Web:
                     wait_s = retry_after_s(response.headers.get("Retry-After"))
                     self._permits.heard(url.host or "", response.status, wait_s)
                     if since and response.status in _THERE:
-                        return Answer(OK)
+                        return HttpResponse(OK)
                     if response.status not in _REDIRECTS or location is None:
                         return await self._read(response, into, wait_s, turn)
             except (aiohttp.ClientError, UnicodeError) as error:
                 became = of_error(error)
                 if became in UNREACHED:
                     self._permits.failed(origin, became)
-                return Answer(became)
+                return HttpResponse(became)
             target = checked(location, url)
             if target is None:
-                return Answer(outcome("invalid", "bad_redirect"))
+                return HttpResponse(outcome("invalid", "bad_redirect"))
             url = target
-        return Answer(outcome("invalid", "redirect_loop"))
+        return HttpResponse(outcome("invalid", "redirect_loop"))
 
     @asynccontextmanager
-    async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[Turn]:
+    async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[HostSlot]:
         """Wait for the host's permit; the wait is no fault of the URL, so its clock stands still."""
         now = asyncio.get_running_loop().time
         left_s = (deadline.when() or 0) - now()
@@ -159,8 +159,8 @@ class Web:
             yield turn
 
     async def _read(
-        self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None, turn: Turn
-    ) -> Answer:
+        self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None, turn: HostSlot
+    ) -> HttpResponse:
         became = of_status(response.status)
         if became == OK and unwanted(response.headers.getall("X-Robots-Tag", ())):
             became = outcome("blocked", "robots_noai")
@@ -172,14 +172,14 @@ class Web:
                 became = outcome("invalid", "too_many_bytes")
             else:
                 became = await _copy(response.content, into, inflate, self._fetch.max_bytes, turn)
-        return Answer(became, response.content_type, wait_s)
+        return HttpResponse(became, response.content_type, wait_s)
 
 
 Inflate = Callable[[bytes, int], bytes]
 
 
 async def _copy(
-    body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, max_bytes: int, turn: Turn
+    body: aiohttp.StreamReader, into: IO[bytes], inflate: Inflate, max_bytes: int, turn: HostSlot
 ) -> Outcome:
     came = size = 0
     async for chunk in body.iter_any():
@@ -250,7 +250,7 @@ def disk_full() -> StopJob:
 
 
 def _session(
-    factory: Callable[..., object], names: Names, contact: str | None, connect_s: float
+    factory: Callable[..., object], names: CachingResolver, contact: str | None, connect_s: float
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=0,  # the worker counts its requests itself

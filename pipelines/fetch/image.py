@@ -13,12 +13,13 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from pipelines.compute import timing
+from pipelines.errors import UnreadableMediaError
 from pipelines.fetch import files
-from pipelines.fetch.http_client import Web
+from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.resizing import resizer
 from pipelines.fetch.truncation import is_cut_picture
-from pipelines.fetch.worker import Media, Wanted
+from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
 from schemas.outcome import OK, Outcome, outcome
 
@@ -30,17 +31,19 @@ _IN_MEMORY_BYTES = 2**22
 NO_THUMBNAIL = frozenset({outcome("transient", "http_4xx"), outcome("dead", "http_404")})
 
 
-class PictureReader:
+class ImageReader:
     """Reads pictures from the web, from files, and from the tars of img2dataset."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._max_bytes = fetch.max_bytes
-        self._pictures = Pictures(fetch)
+        self._pictures = ImageConverter(fetch)
 
     async def close(self) -> None:
         """Keep nothing open."""
 
-    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(
+        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         """Return the one picture of all rows that share a URL."""
         place = files.place_of(wanted[0].url) if wanted[0].local else None
         if place:
@@ -52,32 +55,32 @@ class PictureReader:
             if answer.outcome == OK:
                 media = await threads.run(self._from_web, body, answer.content_type)
             else:
-                media = Media(answer.outcome)
+                media = FetchResult(answer.outcome)
         return [media] * len(wanted)
 
-    def _from_web(self, body: IO[bytes], content_type: str) -> Media:
+    def _from_web(self, body: IO[bytes], content_type: str) -> FetchResult:
         with timing.spent("decode"):
             body.seek(0)
             return self._pictures.stored(body.read(), content_type)
 
-    async def _from_disk(self, threads: MediaThreads, place: files.Place) -> Media:
+    async def _from_disk(self, threads: MediaThreads, place: files.MediaLocation) -> FetchResult:
         if not place.remote:
             return await threads.run(lambda: self._made(place, self._read(place)))
         # A bucket takes 50 ms to answer: what waits for it must not keep others from being decoded.
         read = await asyncio.get_running_loop().run_in_executor(None, self._read, place)
         return await threads.run(self._made, place, read)
 
-    def _read(self, place: files.Place) -> tuple[bytes, bytes | None] | Outcome:
+    def _read(self, place: files.MediaLocation) -> tuple[bytes, bytes | None] | Outcome:
         """The bytes of a file and, where img2dataset has stored it, its record."""
         try:
             data = files.read(place, self._max_bytes)
-        except files.UnreadableError as error:
+        except UnreadableMediaError as error:
             return error.outcome
         return data, files.beside(place, "json") if is_stored(place.member) else None
 
-    def _made(self, place: files.Place, read: tuple[bytes, bytes | None] | Outcome) -> Media:
+    def _made(self, place: files.MediaLocation, read: tuple[bytes, bytes | None] | Outcome) -> FetchResult:
         if isinstance(read, Outcome):
-            return Media(read)
+            return FetchResult(read)
         with timing.spent("decode"):
             data, record = read
             if is_stored(place.member):
@@ -90,7 +93,7 @@ def is_stored(member: str) -> bool:
     return member.endswith((".jpg", ".jpeg"))
 
 
-class Pictures:
+class ImageConverter:
     """Checks, decodes, resizes and encodes pictures with img2dataset's own `Resizer`. Thread-safe."""
 
     def __init__(self, fetch: Fetch) -> None:
@@ -105,7 +108,7 @@ class Pictures:
         self._max_pixels = fetch.max_pixels
         self._resize = resizer(fetch)
 
-    def stored(self, data: bytes, content_type: str = "") -> Media:
+    def stored(self, data: bytes, content_type: str = "") -> FetchResult:
         """Return the picture as it is stored, or why it is not.
 
         Args:
@@ -113,12 +116,12 @@ class Pictures:
             content_type: as the server said; believed only where the bytes are no picture.
         """
         size = self._size(data)
-        if isinstance(size, Media):
+        if isinstance(size, FetchResult):
             return size if size.outcome.reason != "undecodable" else _no_picture(data, content_type)
         jpg, width, height, original_width, original_height, error = self._resize(io.BytesIO(data))
         if error is not None:
             return _no_picture(data, content_type)
-        return Media(
+        return FetchResult(
             OK,
             {
                 "jpg": jpg,
@@ -131,7 +134,7 @@ class Pictures:
             },
         )
 
-    def copied(self, data: bytes, record: bytes | None) -> Media:
+    def copied(self, data: bytes, record: bytes | None) -> FetchResult:
         """Return a JPEG that img2dataset has stored already, untouched.
 
         Args:
@@ -139,11 +142,11 @@ class Pictures:
             record: the member `KEY.json`, which knows what the original was like.
         """
         size = self._size(data)
-        if isinstance(size, Media):
+        if isinstance(size, FetchResult):
             return size
         width, height = size
         original_width, original_height, exif = _recorded(record)
-        return Media(
+        return FetchResult(
             OK,
             {
                 "jpg": data,
@@ -156,7 +159,7 @@ class Pictures:
             },
         )
 
-    def _size(self, data: bytes) -> tuple[int, int] | Media:
+    def _size(self, data: bytes) -> tuple[int, int] | FetchResult:
         """Width and height by the header alone: nothing is decoded before its size is known."""
         from PIL import Image
 
@@ -164,11 +167,11 @@ class Pictures:
             with Image.open(io.BytesIO(data)) as header:
                 width, height = header.size
         except Image.DecompressionBombError:
-            return Media(outcome("invalid", "too_many_pixels"))
+            return FetchResult(outcome("invalid", "too_many_pixels"))
         except Exception:  # parsers of pictures raise anything at all on bytes made to break them
-            return Media(outcome("invalid", "undecodable"))
+            return FetchResult(outcome("invalid", "undecodable"))
         if width * height > self._max_pixels:
-            return Media(outcome("invalid", "too_many_pixels"))
+            return FetchResult(outcome("invalid", "too_many_pixels"))
         return width, height
 
 
@@ -199,9 +202,9 @@ def exif_of(data: bytes) -> str | None:
         return None
 
 
-def _no_picture(data: bytes, content_type: str) -> Media:
+def _no_picture(data: bytes, content_type: str) -> FetchResult:
     """Say what bytes are that cannot be decoded."""
     start = data[:_SNIFFED_BYTES].lower()
     if b"<html" in start or b"<!doctype html" in start or content_type == "text/html":
-        return Media(outcome("invalid", "html"))
-    return Media(outcome("invalid", "truncated" if is_cut_picture(data) else "undecodable"))
+        return FetchResult(outcome("invalid", "html"))
+    return FetchResult(outcome("invalid", "truncated" if is_cut_picture(data) else "undecodable"))

@@ -45,15 +45,7 @@ def unwanted(tags: Iterable[str]) -> bool:
     return False
 
 
-class NotNowError(Exception):
-    """A host is not asked: it is down, or wants a longer pause than rows wait. They end as it answered."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(str(outcome))
-        self.outcome = outcome
-
-
-class Turn(Protocol):
+class HostSlot(Protocol):
     """One request that may be under way."""
 
     def started(self) -> None:
@@ -74,7 +66,7 @@ class Permits(Protocol):
         await turn.took(len(chunk))         # for each chunk of the body
     """
 
-    def permit(self, host: str) -> AbstractAsyncContextManager[Turn]:
+    def permit(self, host: str) -> AbstractAsyncContextManager[HostSlot]:
         """Return a context in which one request to the host may be under way.
 
         Raises:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.fetch.http_client import Web
+from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.video.clip import ClipReader
 from pipelines.fetch.video.reader import VideoReader
 from pipelines.fetch.video.youtube import on_youtube
-from pipelines.fetch.worker import Media, Wanted
+from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
 
 
-class Origins:
+class ClipReaders:
     """Reads clips from wherever they are. Thread-safe.
 
     Args:
@@ -25,7 +25,9 @@ class Origins:
         self._media = ClipReader(fetch)
         self._videos = VideoReader(fetch, contact, self._media.cut)
 
-    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(
+        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         """Return the clips of rows that share a URL, in their order."""
         reader = self._videos if on_youtube(wanted[0].url) else self._media
         return await reader.read(web, threads, wanted)

@@ -50,13 +50,13 @@ class FetchImages:
 
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.image import PictureReader
-        from pipelines.fetch.worker import Worker
+        from pipelines.fetch.image import ImageReader
+        from pipelines.fetch.worker import FetchWorker
 
-        return Worker(
+        return FetchWorker(
             self.fetch,
             self.contact,
-            PictureReader(self.fetch),
+            ImageReader(self.fetch),
             self.adds,
             in_flight=self.fetch.connections,
             threads=_DECODERS,
@@ -94,13 +94,13 @@ class FetchClips:
 
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.readers import Origins
-        from pipelines.fetch.worker import Worker, cores
+        from pipelines.fetch.readers import ClipReaders
+        from pipelines.fetch.worker import FetchWorker, cores
 
-        return Worker(
+        return FetchWorker(
             self.fetch,
             self.contact,
-            Origins(self.fetch, self.contact),
+            ClipReaders(self.fetch, self.contact),
             self.adds,
             in_flight=min(self.fetch.connections, _CLIPS_IN_FLIGHT),
             threads=cores(),

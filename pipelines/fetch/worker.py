@@ -16,10 +16,10 @@ from yarl import URL
 
 from pipelines.compute import timing
 from pipelines.fetch.dns import LOOKUP_THREADS, check_resolver
-from pipelines.fetch.http_client import Web
+from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.ratelimit.governor import permits_of
-from pipelines.fetch.ratelimit.semaphore import Slots
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from pipelines.stage import Batch
 from schemas.dataset import Fetch
 from schemas.outcome import Outcome, as_img2dataset
@@ -35,7 +35,7 @@ _OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchRequest:
     """What a row asks for. Rows with the same `url` and `local` share one request."""
 
     url: str
@@ -46,17 +46,19 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class FetchResult:
     """What became of a row: its outcome, and its columns where there are any."""
 
     outcome: Outcome
     columns: dict[str, Any] = field(default_factory=dict)
 
 
-class Reader(Protocol):
+class RequestReader(Protocol):
     """One way of turning a URL into media."""
 
-    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(
+        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         """Return the media of rows that share a URL, in their order."""
         ...
 
@@ -65,7 +67,7 @@ class Reader(Protocol):
         ...
 
 
-class Background:
+class LoopThread:
     """An event loop in a thread of its own, for as long as it is not closed."""
 
     def __init__(self) -> None:
@@ -95,7 +97,7 @@ class Background:
         self.loop.close()
 
 
-class Worker:
+class FetchWorker:
     """The opened stage. Thread-safe: batches of several threads share its loop and its connections.
 
     Args:
@@ -111,7 +113,7 @@ class Worker:
         self,
         fetch: Fetch,
         contact: str | None,
-        reader: Reader,
+        reader: RequestReader,
         adds: Iterable[str],
         *,
         in_flight: int,
@@ -120,7 +122,7 @@ class Worker:
         _allow_open_files()
         self._reader = reader
         self._adds = sorted(adds)
-        self._background = Background()
+        self._background = LoopThread()
         self._threads = MediaThreads(threads, self._background.loop)
         self._web, self._slots = self._background.run(_client(fetch, contact, in_flight))
         self.close = weakref.finalize(self, _close, self._background, reader, self._web, self._threads)
@@ -128,7 +130,7 @@ class Worker:
     def __call__(self, batch: Batch) -> Batch:
         """Fetch what the rows name; rows that are not ok are left as they are."""
         rows: dict[tuple[str, bool], list[int]] = {}
-        wanted: dict[int, Wanted] = {}
+        wanted: dict[int, FetchRequest] = {}
         for row, outcome in enumerate(batch["outcome"]):
             if outcome == "ok":
                 wanted[row] = _wanted(batch, row)
@@ -143,7 +145,7 @@ class Worker:
         )
         return self._filled(batch, dict(_flat(rows.values(), media)))
 
-    async def _all(self, shared: Sequence[Sequence[Wanted]]) -> list[list[Media]]:
+    async def _all(self, shared: Sequence[Sequence[FetchRequest]]) -> list[list[FetchResult]]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._one(wanted)) for wanted in shared]
@@ -151,12 +153,12 @@ class Worker:
             raise errors.exceptions[0] from errors
         return [task.result() for task in tasks]
 
-    async def _one(self, wanted: Sequence[Wanted]) -> list[Media]:
+    async def _one(self, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         # A slot is held until the media are made, so no more bodies than that ever wait for it.
         async with self._slots:
             return await self._reader.read(self._web, self._threads, wanted)
 
-    def _filled(self, batch: Batch, media: dict[int, Media]) -> Batch:
+    def _filled(self, batch: Batch, media: dict[int, FetchResult]) -> Batch:
         filled = {name: list(batch[name]) for name in ("outcome", "reason")}
         filled |= {name: [None] * len(batch["outcome"]) for name in self._adds if name not in filled}
         for row, made in media.items():
@@ -169,13 +171,13 @@ class Worker:
         return batch | filled
 
 
-def _wanted(batch: Batch, row: int) -> Wanted:
+def _wanted(batch: Batch, row: int) -> FetchRequest:
     if "stored_url" in batch and (stored := batch["stored_url"][row]):
-        return Wanted(stored, local=True)
+        return FetchRequest(stored, local=True)
     url, source = batch["media_url"][row], batch["source"][row]
     cut_already = source in TEMPLATE_SOURCES and url != batch["url"][row]
     start_s = batch["start_s"][row] if "start_s" in batch else None
-    return Wanted(
+    return FetchRequest(
         url=url or "",
         local=cut_already or source in LOCAL_SOURCES,
         original=batch["url"][row] if source == "wit" and url != batch["url"][row] else None,
@@ -185,7 +187,7 @@ def _wanted(batch: Batch, row: int) -> Wanted:
     )
 
 
-def _flat(rows: Iterable[list[int]], media: Iterable[list[Media]]) -> Iterable[tuple[int, Media]]:
+def _flat(rows: Iterable[list[int]], media: Iterable[list[FetchResult]]) -> Iterable[tuple[int, FetchResult]]:
     for same, made in zip(rows, media, strict=True):
         yield from zip(same, made, strict=True)
 
@@ -199,12 +201,12 @@ def host_of(url: str) -> str | None:
     return parsed.host if parsed.scheme in ("http", "https") else None
 
 
-async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[Web, Slots]:
-    slots = Slots(in_flight)
-    return Web(fetch, contact, permits_of(fetch, slots)), slots
+async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[HttpClient, PrioritySemaphore]:
+    slots = PrioritySemaphore(in_flight)
+    return HttpClient(fetch, contact, permits_of(fetch, slots)), slots
 
 
-def _close(background: Background, reader: Reader, web: Web, threads: MediaThreads) -> None:
+def _close(background: LoopThread, reader: RequestReader, web: HttpClient, threads: MediaThreads) -> None:
     if background.is_running_this():
         # The loop itself let go of the worker last, and cannot wait for its own end.
         threading.Thread(target=_close, args=(background, reader, web, threads)).start()

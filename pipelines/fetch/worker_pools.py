@@ -23,7 +23,7 @@ _LEFT_CPUS = 1.0
 
 
 @dataclass(frozen=True)
-class Pool:
+class WorkerPool:
     """Workers of their own for some shards."""
 
     shards: Sequence[Shard]
@@ -41,7 +41,7 @@ class Pool:
         return min(max(_FEWEST_IN_FLIGHT, min(_MOST_IN_FLIGHT, most)), fair)
 
 
-def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: int | None) -> list[Pool]:
+def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: int | None) -> list[WorkerPool]:
     """Return the pools that fetch: one of many workers for the web, one worker for each of the slowest hosts.
 
     Args:
@@ -58,11 +58,11 @@ def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: in
     own = min(_LIMITED_WORKERS, len(lanes), -(-len(limited) // _MOST_IN_FLIGHT))
     shared = [*_in_turn(most_first[max(0, own - 1) :])]
     limited_pools = [*most_first[: max(0, own - 1)], *([shared] if shared else [])]
-    found = [Pool(shards, 1, _LIMITED_CPUS) for shards in limited_pools]
+    found = [WorkerPool(shards, 1, _LIMITED_CPUS) for shards in limited_pools]
     if web:
         size = min(workers or max(1, cpus // 2), len(web))
         room = max(0.1, cpus - _LEFT_CPUS - _LIMITED_CPUS * len(found))
-        found.insert(0, Pool(web, size, min(_WEB_CPUS, int(100 * room / size) / 100)))
+        found.insert(0, WorkerPool(web, size, min(_WEB_CPUS, int(100 * room / size) / 100)))
     return found
 
 

@@ -14,15 +14,11 @@ import numpy as np
 from pipelines.errors import ConfigError
 
 # Called after each step of each batch: steps done and steps in all. What it raises ends the work.
-Progress = Callable[[int, int], None]
-
-
-class Cancelled(Exception):
-    """Raised by a `Progress` that wants no more of it."""
+StepProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplingParams:
     """How a sound is made.
 
     Attributes:
@@ -50,8 +46,8 @@ class Generator(Protocol):
         self,
         vectors_ND: np.ndarray,
         seeds: Sequence[int],
-        settings: Settings,
-        progress: Progress | None = None,
+        settings: SamplingParams,
+        progress: StepProgress | None = None,
     ) -> np.ndarray:
         """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
 
@@ -59,7 +55,7 @@ class Generator(Protocol):
             vectors_ND: of the generator's space; their lengths do not matter.
             seeds: one a sound.
             settings: of all of them.
-            progress: called after each step; raising `Cancelled` in it ends the work.
+            progress: called after each step; raising `GenerationCancelledError` in it ends the work.
 
         Raises:
             ConfigError: the length is too short, or what came out is no sound.

@@ -16,16 +16,16 @@ from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.step import GenerateStep, folder_of
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from schemas.generated import GeneratedCard, Wanted
+from schemas.generated import GeneratedCard, GenerationManifest
 from schemas.space import Space
 
 
-def pin(root: Root, wanted: Wanted) -> None:
+def pin(root: Root, wanted: GenerationManifest) -> None:
     """Write down what a NAME stands for."""
     root.write(_wanted(wanted.name), (wanted.model_dump_json(indent=2) + "\n").encode())
 
 
-def pinned(root: Root, wanted: Wanted) -> Wanted | None:
+def pinned(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
     """Return what was written down of a NAME, which names the version it is of; None if nothing was.
 
     Raises:
@@ -36,7 +36,7 @@ def pinned(root: Root, wanted: Wanted) -> Wanted | None:
     if not root.exists(name):
         return None
     try:
-        there = Wanted.model_validate_json(root.read(name))
+        there = GenerationManifest.model_validate_json(root.read(name))
     except ValidationError as error:
         raise StorageError(
             f"{root.url}/{name} is damaged; remove {folder_of(wanted.name)} and generate again"

@@ -180,7 +180,7 @@ def space_of(root: Root, version: Version, column: Column) -> Space:
 
 
 @dataclass(frozen=True)
-class Prompts:
+class PromptTables:
     """The prompts of one NAME.
 
     Attributes:

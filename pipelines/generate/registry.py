@@ -12,22 +12,22 @@ from pipelines.encode.loaders.audioldm_clap import audioldm_folder
 from pipelines.encode.loaders.licences import licence_of
 from pipelines.encode.loaders.weights import fingerprint
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.audioldm.pipeline import PARTS, AudioLdm
+from pipelines.generate.audioldm.pipeline import PARTS, AudioLdmLoader
 from pipelines.generate.audioldm.pocket import pocket_audioldm
 from pipelines.generate.generator import Generator, GeneratorLoader
-from schemas.dataset import GeneratorOf
-from schemas.generated import MadeBy
+from schemas.dataset import GeneratorEntry
+from schemas.generated import GeneratorInfo
 from schemas.space import Precision
 
 POCKET = "pocket"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class GeneratorSpec:
     """A generator before its weights are loaded: the driver needs what it is, a worker the rest."""
 
     loader: GeneratorLoader
-    made_by: MadeBy
+    made_by: GeneratorInfo
 
     def open(self) -> Generator:
         """Return the loaded generator; the stages of a process share one.
@@ -37,13 +37,13 @@ class Chosen:
         """
         with _opening:
             if self not in _opened:
-                if isinstance(self.loader, AudioLdm):
+                if isinstance(self.loader, AudioLdmLoader):
                     self._check(self.loader)
                     _quiet()
                 _opened[self] = self.loader.load()
             return _opened[self]
 
-    def _check(self, loader: AudioLdm) -> None:
+    def _check(self, loader: AudioLdmLoader) -> None:
         if (here := _fingerprint(_folder(loader))) != self.made_by.weights_sha256:
             raise StorageError(
                 f"this machine has other weights of {self.made_by.name} ({here[:12]}, not "
@@ -52,10 +52,10 @@ class Chosen:
 
 
 _opening = threading.Lock()
-_opened: dict[Chosen, Generator] = {}
+_opened: dict[GeneratorSpec, Generator] = {}
 
 
-def choose(asked: GeneratorOf, compiled: bool = True) -> Chosen:
+def choose(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
     """Return the generator that is asked for, with its weights hashed; those of a hub are fetched.
 
     Args:
@@ -73,13 +73,13 @@ def choose(asked: GeneratorOf, compiled: bool = True) -> Chosen:
                 f"generator {asked.weights!r} is no folder here; give {POCKET}, a folder that diffusers "
                 "saved, or OWNER/NAME of a hub"
             )
-        loader = AudioLdm(
+        loader = AudioLdmLoader(
             asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled, level=False
         )
     folder = _folder(loader)
     vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
     is_folder = Path(asked.weights).is_dir()
-    made_by = MadeBy(
+    made_by = GeneratorInfo(
         name=folder.name if is_folder else asked.weights,
         weights_sha256=_fingerprint(folder),
         precision=loader.precision,
@@ -87,17 +87,17 @@ def choose(asked: GeneratorOf, compiled: bool = True) -> Chosen:
         rate_hz=int(vocoder.get("sampling_rate", 16_000)),
         licence=licence_of(folder),
     )
-    return Chosen(loader, made_by)
+    return GeneratorSpec(loader, made_by)
 
 
-def text_tower_of(chosen: Chosen) -> str | None:
+def text_tower_of(chosen: GeneratorSpec) -> str | None:
     """Return the fingerprint of a generator's own text tower, None if it is no AudioLDM."""
-    if not isinstance(chosen.loader, AudioLdm):
+    if not isinstance(chosen.loader, AudioLdmLoader):
         return None
     return fingerprint(sorted((_folder(chosen.loader) / "text_encoder").glob("*.safetensors")))
 
 
-def _folder(loader: AudioLdm) -> Path:
+def _folder(loader: AudioLdmLoader) -> Path:
     return audioldm_folder(loader.weights, loader.revision, PARTS)
 
 
@@ -118,7 +118,7 @@ def _fingerprint(folder: Path) -> str:
     return fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
 
 
-def _precision(asked: GeneratorOf) -> Precision:
+def _precision(asked: GeneratorEntry) -> Precision:
     if asked.precision != "auto":
         return asked.precision
     import torch

@@ -10,7 +10,7 @@ from pipelines.generate.prompts import space_of
 from pipelines.store.dataset_file import spaces_of
 from pipelines.store.root import Root
 from pipelines.translate.translator import card_of
-from schemas.generated import By, Making
+from schemas.generated import GenerationParams, ModelRef
 from schemas.space import Space
 from schemas.vectors import Column, family_of
 from schemas.version import Version
@@ -19,7 +19,7 @@ CAPTIONS = "captions"
 
 
 @dataclass(frozen=True)
-class Order:
+class GenerationRequest:
     """What a person asks for.
 
     Attributes:
@@ -42,11 +42,11 @@ class Order:
     texts: tuple[str, ...] = ()
     sounds: tuple[Path, ...] = ()
     pictures: tuple[str, ...] = ()
-    making: Making = field(default_factory=Making)
+    making: GenerationParams = field(default_factory=GenerationParams)
 
 
 @dataclass(frozen=True)
-class Route:
+class ConditioningPath:
     """From what is given to a vector of the generator's space.
 
     Attributes:
@@ -62,11 +62,11 @@ class Route:
     source: Column | None
     target: Column | None
     space: Space | None
-    translator: By | None
+    translator: ModelRef | None
     what: str
 
 
-def route_of(root: Root, version: Version, order: Order) -> Route:
+def route_of(root: Root, version: Version, order: GenerationRequest) -> ConditioningPath:
     """Return the way that an order asks for.
 
     Raises:
@@ -76,9 +76,9 @@ def route_of(root: Root, version: Version, order: Order) -> Route:
     set_name = version.set
     if order.texts or order.via == CAPTIONS:
         rows = None if order.texts else order.column or "clip_image"
-        return Route(rows, None, None, None, None, "a caption")
+        return ConditioningPath(rows, None, None, None, None, "a caption")
     if order.sounds:
-        order = Order(column="clap_audio")
+        order = GenerationRequest(column="clap_audio")
     if order.via is None:
         column = order.column
         space = spaces_of(root, set_name).get("clap")
@@ -87,7 +87,7 @@ def route_of(root: Root, version: Version, order: Order) -> Route:
                 f"{column or 'pictures'} cannot become sounds by themselves; name the way with --via "
                 f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
             )
-        return Route(column, column, column, space, None, f"{column} of {root.url}")
+        return ConditioningPath(column, column, column, space, None, f"{column} of {root.url}")
     card = card_of(root, order.via)
     source = order.column or card.source
     found = space_of(root, version, source)
@@ -102,5 +102,5 @@ def route_of(root: Root, version: Version, order: Order) -> Route:
         raise ConfigError(
             f"translator {card.name!r} takes {source}, which a picture from outside does not have; {instead}"
         )
-    by = By(name=card.name, weights_sha256=card.weights_sha256)
-    return Route(source, source, card.target, card.target_space, by, f"translator {card.name!r}")
+    by = ModelRef(name=card.name, weights_sha256=card.weights_sha256)
+    return ConditioningPath(source, source, card.target, card.target_space, by, f"translator {card.name!r}")

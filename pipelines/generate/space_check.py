@@ -16,12 +16,12 @@ from pipelines.encode.loaders.weights import fingerprint
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, texts
 from pipelines.errors import SpaceError
-from pipelines.generate.registry import Chosen, text_tower_of
+from pipelines.generate.registry import GeneratorSpec, text_tower_of
 from schemas.dataset import Encode
 from schemas.space import Space
 
 
-def check_own_clap(chosen: Chosen, spec: EncoderSpec | None, target: Space, what: str) -> float:
+def check_own_clap(chosen: GeneratorSpec, spec: EncoderSpec | None, target: Space, what: str) -> float:
     """Return the mean cosine of `CAPTIONS` through a generator's text tower and an encoder's.
 
     Args:
@@ -53,7 +53,7 @@ def gated(
     __: object,
     asked: Encode,
     pinned: dict[str, Space],
-    chosen: Chosen,
+    chosen: GeneratorSpec,
     target: Space | None,
     what: str,
 ) -> tuple[EncoderSpec, float]:
@@ -76,7 +76,7 @@ def gated(
 
 
 def _refusal(  # noqa: PLR0913, PLR0917 - what was found
-    chosen: Chosen, target: Space, what: str, theirs_ND: np.ndarray, own_ND: np.ndarray, cosine: float
+    chosen: GeneratorSpec, target: Space, what: str, theirs_ND: np.ndarray, own_ND: np.ndarray, cosine: float
 ) -> str:
     name = chosen.made_by.name
     found = (
@@ -91,7 +91,7 @@ def _refusal(  # noqa: PLR0913, PLR0917 - what was found
     )
 
 
-def _is_its_own(chosen: Chosen, spec: EncoderSpec) -> bool:
+def _is_its_own(chosen: GeneratorSpec, spec: EncoderSpec) -> bool:
     """Whether the encoder is the generator's own text tower, byte by byte."""
     loader = spec.loader
     if not isinstance(loader, AudioLdmClap) or loader.precision != "fp32":

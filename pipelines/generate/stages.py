@@ -14,12 +14,13 @@ import numpy as np
 
 from pipelines.compute import cpu
 from pipelines.compute.device import device
-from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, Tower, encode
+from pipelines.errors import UndecodableMediaError
 from pipelines.generate.audioldm.loudness import levelled
-from pipelines.generate.generator import Generator, Progress, Settings
-from pipelines.generate.registry import Chosen
+from pipelines.generate.generator import Generator, SamplingParams, StepProgress
+from pipelines.generate.registry import GeneratorSpec
 from pipelines.stage import Batch, Stage, Work, rows
-from schemas.generated import Making, SoundFormat
+from schemas.generated import GenerationParams, SoundFormat
 from schemas.outcome import outcome
 from schemas.vectors import Column
 
@@ -37,7 +38,7 @@ def seed_of(seed: int, row_id: str, candidate: int) -> int:
 
 
 @dataclass(frozen=True)
-class Make(Stage):
+class GenerateStage(Stage):
     """One stage: a vector or a caption -> a sound. Rows without one stay without, and say why.
 
     Attributes:
@@ -48,11 +49,11 @@ class Make(Stage):
         progress: called after each step of each batch, in a thread of its own; what it raises ends the work.
     """
 
-    chosen: Chosen
+    chosen: GeneratorSpec
     column: Column | None
-    making: Making
+    making: GenerationParams
     judge: EncoderSpec | None
-    progress: Progress | None = None
+    progress: StepProgress | None = None
 
     @property
     def name(self) -> str:
@@ -112,7 +113,7 @@ class Make(Stage):
             generator,
             np.repeat(np.stack([*usable.values()]), count, axis=0),
             [seed for each in seeds.values() for seed in each],
-            Settings(making.length_s, making.steps, making.guidance),
+            SamplingParams(making.length_s, making.steps, making.guidance),
             self.chosen.made_by.batch_rows,
             self.progress,
         )
@@ -174,7 +175,7 @@ class _Ears:
             try:
                 if file is not None:
                     pieces[number] = self._tower.prepare(file)
-            except Unusable:
+            except UndecodableMediaError:
                 continue
         units_MD = np.full((len(files), self._dims), np.nan, np.float32)
         if pieces:
@@ -186,9 +187,9 @@ def in_lanes(  # noqa: PLR0913, PLR0917
     generator: Generator,
     vectors_MD: np.ndarray,
     seeds: list[int],
-    settings: Settings,
+    settings: SamplingParams,
     batch_rows: int,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> np.ndarray:
     """Return what `Generator.generate` does, with as many batches at a time as there are cores to spare.
 
@@ -218,7 +219,7 @@ def on_one_core() -> None:
 
 
 @dataclass(frozen=True)
-class OnOneCore(Stage):
+class SingleThreaded(Stage):
     """A stage whose sums are computed in one piece, whatever cores its worker was given."""
 
     stage: Stage

@@ -16,15 +16,15 @@ import pyarrow as pa
 
 from pipelines.compute import timing
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.generate.prompts import Prompts
-from pipelines.generate.registry import Chosen
-from pipelines.generate.stages import Make, OnOneCore, lanes
+from pipelines.generate.prompts import PromptTables
+from pipelines.generate.registry import GeneratorSpec
+from pipelines.generate.stages import GenerateStage, SingleThreaded, lanes
 from pipelines.stage import Batch, Stage, rows
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables
 from pipelines.store.tar import write_tar
-from pipelines.translate.step import Translate
-from schemas.generated import GENERATED, Wanted
+from pipelines.translate.step import TranslateStage
+from schemas.generated import GENERATED, GenerationManifest
 from schemas.vectors import Column
 
 # Batches of the generator, 8 sounds each, that are listened to together: CLAP's batches are of 8 to 32.
@@ -59,8 +59,8 @@ class GenerateStep:
     """
 
     root: Root
-    wanted: Wanted
-    chosen: Chosen
+    wanted: GenerationManifest
+    chosen: GeneratorSpec
     source: Column | None
     target: Column | None
     judge: EncoderSpec | None
@@ -72,9 +72,9 @@ class GenerateStep:
         return folder_of(self.wanted.name)
 
     @property
-    def prompts(self) -> Prompts:
+    def prompts(self) -> PromptTables:
         """What they are made of."""
-        return Prompts(self.root, self.folder, self.wanted.making.shard_sounds)
+        return PromptTables(self.root, self.folder, self.wanted.making.shard_sounds)
 
     def marker(self, shard: Shard) -> str:
         """Return the table of a shard, written after its tar."""
@@ -94,12 +94,12 @@ class GenerateStep:
 
     @cached_property
     def _stages(self) -> Sequence[Stage]:
-        make = Make(self.chosen, self.target, self.wanted.making, self.judge)
+        make = GenerateStage(self.chosen, self.target, self.wanted.making, self.judge)
         by = self.wanted.translator
         if by is None or self.source is None or self.target is None:
             return (make,)
-        translate = Translate(self.root, by.name, by.weights_sha256, self.source, self.target)
-        return (OnOneCore(translate), make)
+        translate = TranslateStage(self.root, by.name, by.weights_sha256, self.source, self.target)
+        return (SingleThreaded(translate), make)
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield as many prompts as fill a few batches of the generator, and one of the judge."""

@@ -17,17 +17,17 @@ import pyarrow as pa
 
 from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StorageError
-from pipelines.index.factory import Setting, choose
+from pipelines.index.factory import FactoryChoice, choose
 from pipelines.index.neighbours import Neighbours
 from pipelines.index.parts import filled
-from pipelines.index.recall import Questions, Truth, worst
+from pipelines.index.recall import ExactNeighbours, QuerySample, worst
 from pipelines.index.train import imbalance, trained
 from pipelines.store.atomic import TEMPORARY
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import Stored, keys_of
+from pipelines.store.vectors import VectorReader, keys_of
 from schemas.dataset import Index
-from schemas.index_card import IndexCard, Tried
+from schemas.index_card import IndexCard, SearchTrial
 from schemas.vectors import COLUMNS, Column, family_of
 
 # Of each column that asks: recall@10 is then known to about 0.01. Comparing them with all vectors takes an
@@ -69,7 +69,7 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         SpaceError: shards are in different spaces.
     """
     started = time.monotonic()
-    stored = Stored(root, set_name, shards, keys_of(tombstones))
+    stored = VectorReader(root, set_name, shards, keys_of(tombstones))
     space, ids = stored.keys(column)
     if space is None or not len(ids):
         raise ConfigError(
@@ -102,7 +102,11 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
 
 
 def _trained(
-    stored: Stored, column: Column, setting: Setting, dims: int, truths: Mapping[Column, Truth]
+    stored: VectorReader,
+    column: Column,
+    setting: FactoryChoice,
+    dims: int,
+    truths: Mapping[Column, ExactNeighbours],
 ) -> Any:
     """Return an empty index that has seen a sample; none of the questions is in it."""
     if not setting.training_rows:
@@ -130,13 +134,13 @@ def all_cores() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def truths_of(stored: Stored, column: Column) -> dict[Column, Truth]:
+def truths_of(stored: VectorReader, column: Column) -> dict[Column, ExactNeighbours]:
     """Return the questions of every column that can ask this one; they know no answers yet."""
-    return {asking: Truth(questions) for asking, questions in _questions(stored, column).items()}
+    return {asking: ExactNeighbours(questions) for asking, questions in _questions(stored, column).items()}
 
 
 def seen(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray]], truths: Mapping[Column, Truth]
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], truths: Mapping[Column, ExactNeighbours]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield keys and vectors on, once the questions have been compared with them."""
     for keys, vectors_ND in blocks:
@@ -155,19 +159,19 @@ def _refuse_repeated(ids: np.ndarray, column: Column) -> None:
         )
 
 
-def _questions(stored: Stored, column: Column) -> dict[Column, Questions]:
+def _questions(stored: VectorReader, column: Column) -> dict[Column, QuerySample]:
     """Draw questions from every column whose vectors lie in the same space."""
-    drawn: dict[Column, Questions] = {}
+    drawn: dict[Column, QuerySample] = {}
     for asking in COLUMNS:
         if family_of(asking) == family_of(column):
             ids, vectors_ND = stored.sample(asking, _QUESTIONS, _NONE, _SEED)
             if len(ids):
-                drawn[asking] = Questions(ids, vectors_ND, own=asking == column)
+                drawn[asking] = QuerySample(ids, vectors_ND, own=asking == column)
     return drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TunedSearch:
     """How an index is searched, and how well that finds what is there.
 
     Attributes:
@@ -178,14 +182,14 @@ class Tuned:
 
     recall_at: dict[Column, dict[int, float]]
     nprobe: int | None
-    tried: tuple[Tried, ...]
+    tried: tuple[SearchTrial, ...]
 
     @property
     def recall(self) -> float:
         """Recall@10 of the questions that do worst."""
         return worst(self.recall_at.values())
 
-    def said(self, truths: Mapping[Column, Truth]) -> dict[str, Any]:
+    def said(self, truths: Mapping[Column, ExactNeighbours]) -> dict[str, Any]:
         """Return what a card says of it."""
         asked = {asking: len(truth.questions.ids) for asking, truth in truths.items()}
         return {
@@ -199,11 +203,11 @@ class Tuned:
 def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
     built: Any,
     lists: int,
-    truths: Mapping[Column, Truth],
+    truths: Mapping[Column, ExactNeighbours],
     wanted: float,
     nprobe: int = _NPROBE,
     removed: np.ndarray = _NONE,
-) -> Tuned:
+) -> TunedSearch:
     """Return how many lists of an index are to be searched: doubled until the recall is enough.
 
     If it never is, the fewest that find as much as all.
@@ -217,12 +221,12 @@ def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
         removed: keys in the index that are gone, int64.
     """
     searched = min(nprobe, lists) if lists else None
-    found: list[Tuned] = []
+    found: list[TunedSearch] = []
     while True:
         neighbours = Neighbours(built, searched, removed)
         recall_at = {asking: truth.recall(neighbours) for asking, truth in truths.items()}
-        tried = tuple(Tried(nprobe=before.nprobe, recall=round(before.recall, 4)) for before in found)
-        found.append(Tuned(recall_at, searched, tried))
+        tried = tuple(SearchTrial(nprobe=before.nprobe, recall=round(before.recall, 4)) for before in found)
+        found.append(TunedSearch(recall_at, searched, tried))
         if searched is None or found[-1].recall >= wanted:
             return found[-1]
         if searched == lists:

@@ -17,7 +17,7 @@ from pipelines.index.train import imbalance, lists_of
 from pipelines.store.cache import cached
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import Stored, keys_of
+from pipelines.store.vectors import VectorReader, keys_of
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 from schemas.vectors import Column
@@ -65,7 +65,7 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         StorageError: a key has two vectors.
         SpaceError: shards are in different spaces.
     """
-    stored = Stored(root, set_name, shards, keys_of(tombstones))
+    stored = VectorReader(root, set_name, shards, keys_of(tombstones))
     if not len(stored.keys(column)[1]):
         return None
     path = index_path(set_name, number, column)
@@ -75,7 +75,7 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     return path
 
 
-def _brought_up(stored: Stored, column: Column, index: Index, before: str, path: str) -> str | None:
+def _brought_up(stored: VectorReader, column: Column, index: Index, before: str, path: str) -> str | None:
     """Return where the index lies that follows from the one before, or None if none is to follow from it."""
     started = time.monotonic()
     found = _read(stored.root, before)
@@ -113,7 +113,9 @@ class _Changed:
         return not len(self.new) and (card.falls_short or card.recall >= index.recall)
 
 
-def _changed(stored: Stored, column: Column, built: Any, card: IndexCard, index: Index) -> _Changed | None:
+def _changed(
+    stored: VectorReader, column: Column, built: Any, card: IndexCard, index: Index
+) -> _Changed | None:
     """Return what changed, or None if an index is no longer the kind that the rows want, or mostly gone."""
     space, ids = stored.keys(column)
     held = _held(built)
@@ -126,7 +128,7 @@ def _changed(stored: Stored, column: Column, built: Any, card: IndexCard, index:
 
 
 def _extended(  # noqa: PLR0913, PLR0917
-    stored: Stored, column: Column, built: Any, card: IndexCard, changed: _Changed, index: Index
+    stored: VectorReader, column: Column, built: Any, card: IndexCard, changed: _Changed, index: Index
 ) -> IndexCard | None:
     """Add the vectors of the new keys to an index; return its card, or None if its lists have drifted."""
     truths = truths_of(stored, column)

@@ -22,7 +22,7 @@ _UNITS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class FactoryChoice:
     """A kind of index.
 
     Attributes:
@@ -44,7 +44,7 @@ def memory_bytes(written: str) -> int:
     return int(float(number) * _UNITS[written[len(number) :].strip()])
 
 
-def choose(rows: int, dims: int, memory: str) -> Setting:
+def choose(rows: int, dims: int, memory: str) -> FactoryChoice:
     """Return the most exact kind of index that is quick enough and fits into memory.
 
     Flat is exact. SQfp16 loses nothing either, as vectors are stored in float16, but searches only some
@@ -59,7 +59,7 @@ def choose(rows: int, dims: int, memory: str) -> Setting:
         ConfigError: not even the smallest kind fits.
     """
     budget = memory_bytes(memory)
-    flat = Setting("Flat", 0, 0, rows * (4 * dims + 8))
+    flat = FactoryChoice("Flat", 0, 0, rows * (4 * dims + 8))
     if rows <= FLAT_ROWS and flat.bytes <= budget:
         return flat
     # About 4 * sqrt(rows) lists, a power of two, each with enough points to find its middle.
@@ -68,11 +68,11 @@ def choose(rows: int, dims: int, memory: str) -> Setting:
         lists //= 2
     training = min(rows, lists * _POINTS_A_LIST)
     middles = lists * dims * 4
-    settings = [Setting(f"IVF{lists},SQfp16", training, lists, rows * (2 * dims + 8) + middles)]
+    settings = [FactoryChoice(f"IVF{lists},SQfp16", training, lists, rows * (2 * dims + 8) + middles)]
     for bytes_a_vector in (dims // part for part in (4, 8, 16, 32) if dims % part == 0):
         rotation = dims * dims * 4
         settings.append(
-            Setting(
+            FactoryChoice(
                 # np: without polysemous codes, which nothing here uses; they take five times the training.
                 f"OPQ{bytes_a_vector},IVF{lists},PQ{bytes_a_vector}np",
                 min(rows, max(training, _PQ_TRAINING_ROWS)),

@@ -20,7 +20,7 @@ _FURTHER = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Passing:
+class KeyFilter:
     """Which keys may be found.
 
     Attributes:
@@ -32,15 +32,15 @@ class Passing:
     rows: int
 
     @classmethod
-    def of(cls, allowed: np.ndarray) -> Passing:
+    def of(cls, allowed: np.ndarray) -> KeyFilter:
         """Return it for the keys at which an array of bool is true."""
         return cls(np.packbits(allowed, bitorder="little"), int(np.count_nonzero(allowed)))
 
-    def without(self, keys: np.ndarray) -> Passing:
+    def without(self, keys: np.ndarray) -> KeyFilter:
         """Return it with some of its keys, int64, taken away."""
         bits = self.bits.copy()
         np.bitwise_and.at(bits, keys // 8, ~(1 << (keys % 8)).astype(np.uint8))
-        return Passing(bits, self.rows - len(keys))
+        return KeyFilter(bits, self.rows - len(keys))
 
 
 class Neighbours:
@@ -71,7 +71,7 @@ class Neighbours:
         return int(self._index.ntotal)
 
     def search(
-        self, queries_ND: np.ndarray, k: int, passing: Passing | None = None
+        self, queries_ND: np.ndarray, k: int, passing: KeyFilter | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return scores, float32 [N, K], and keys, int64 [N, K]: by score, then by key.
 
@@ -95,7 +95,7 @@ class Neighbours:
         return scores, keys
 
     def _search(
-        self, queries_ND: np.ndarray, wanted: int, nprobe: int | None, passing: Passing | None
+        self, queries_ND: np.ndarray, wanted: int, nprobe: int | None, passing: KeyFilter | None
     ) -> tuple[np.ndarray, np.ndarray]:
         queries_ND = np.ascontiguousarray(queries_ND, dtype=np.float32)
         scores, keys = self._index.search(
@@ -105,13 +105,13 @@ class Neighbours:
         order = np.lexsort((keys, -scores), axis=1)[:, :wanted]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(keys, order, axis=1)
 
-    def _enough(self, passing: Passing) -> int | None:
+    def _enough(self, passing: KeyFilter) -> int | None:
         """Return how many lists hold as many rows that pass as are looked at without a filter."""
         if self._nprobe is None or passing.rows <= _FEW_ROWS:
             return self._lists or None
         return min(self._lists, math.ceil(self._nprobe * self.rows / passing.rows))
 
-    def _with(self, nprobe: int | None, passing: Passing | None) -> Any:
+    def _with(self, nprobe: int | None, passing: KeyFilter | None) -> Any:
         # FAISS changes the parameters while it searches: every search has its own.
         import faiss
 

@@ -20,7 +20,7 @@ _EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
-class Questions:
+class QuerySample:
     """Vectors of one column that ask another column (or their own).
 
     Attributes:
@@ -34,10 +34,10 @@ class Questions:
     own: bool
 
 
-class Truth:
+class ExactNeighbours:
     """The true neighbours of questions, gathered from a stream of vectors."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: QuerySample) -> None:
         self.questions = questions
         count = len(questions.ids)
         self._scores = np.full((count, _KEPT), -np.inf, dtype=np.float32)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.index.factory import Setting
+from pipelines.index.factory import FactoryChoice
 
 _SEED = 1234
 
 
-def trained(sample_ND: np.ndarray, setting: Setting, dims: int) -> Any:
+def trained(sample_ND: np.ndarray, setting: FactoryChoice, dims: int) -> Any:
     """Return an empty index; the same sample and number of threads give the same one.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pipelines.index.neighbours import Neighbours, Passing
+from pipelines.index.neighbours import KeyFilter, Neighbours
 
 # A re-encoded or resized copy of a picture keeps a CLIP cosine above this; SemDeDup (arXiv 2303.09540)
 # removes pairs from 0.95 to 0.99 on, by how much shall go.
@@ -20,7 +20,7 @@ _MOST = 4096
 
 
 def further(
-    neighbours: Neighbours, vector_D: np.ndarray, count: int, left: Passing
+    neighbours: Neighbours, vector_D: np.ndarray, count: int, left: KeyFilter
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield scores and keys of ever further rows, a block at a time, until the index is exhausted.
 

@@ -9,18 +9,18 @@ from functools import partial
 import numpy as np
 
 from pipelines.compute.device import decoders
-from pipelines.encode.encoder import EncoderSpec, Tower, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, Tower, encode
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, admitted
-from pipelines.errors import ConfigError, EcholensError
-from pipelines.lookup.plan import Vector, unreadable
-from pipelines.lookup.rows import Rows
+from pipelines.errors import ConfigError, EcholensError, UndecodableMediaError
+from pipelines.lookup.plan import QueryVector, unreadable
+from pipelines.lookup.rows import VersionRows
 from schemas.dataset import Encode
 from schemas.space import Space
 from schemas.vectors import Column, Family, Modality
 
 
-class Encoders:
+class QueryEncoders:
     """The encoders that questions need; each is opened by the first. Safe to use from several threads.
 
     Args:
@@ -29,7 +29,7 @@ class Encoders:
         rows: of the version, to compare an encoder of another machine with.
     """
 
-    def __init__(self, asked: Encode, pinned: Mapping[str, Space], rows: Rows) -> None:
+    def __init__(self, asked: Encode, pinned: Mapping[str, Space], rows: VersionRows) -> None:
         self._asked = asked
         self._pinned = pinned
         self._rows = rows
@@ -91,7 +91,7 @@ class Encoders:
 
     def vectors(
         self, family: Family, modality: Modality, items: Sequence[str | bytes]
-    ) -> list[Vector | EcholensError]:
+    ) -> list[QueryVector | EcholensError]:
         """Return the vector of every item, or why it has none.
 
         Many go through the net together: as many as the next power of two, at most a batch of the stored
@@ -110,7 +110,7 @@ class Encoders:
         batch_rows = min(spec.space.batch_rows, _power_of_two(sum(len(piece) for piece in pieces)))
         unit_ND, norms_N = encode(tower, pieces, batch_rows)
         vectors = iter(
-            Vector(unit_D, spec.space)
+            QueryVector(unit_D, spec.space)
             if norm > 0 and np.isfinite(norm)
             else unreadable(modality, "no_vector")
             for unit_D, norm in zip(unit_ND, norms_N, strict=True)
@@ -121,7 +121,7 @@ class Encoders:
 def _prepared(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
     try:
         return tower.prepare(item)
-    except Unusable as unusable:
+    except UndecodableMediaError as unusable:
         return unreadable(modality, unusable.reason)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError
-from pipelines.index.neighbours import Passing
-from pipelines.lookup.rows import Rows
+from pipelines.index.neighbours import KeyFilter
+from pipelines.lookup.rows import VersionRows
 from pipelines.store.shards import Shard
-from schemas.query import Only
+from schemas.query import RowFilter
 
 # Files that are opened at once: small ones, so most of the time is the way to them.
 _READERS = 8
@@ -29,7 +29,7 @@ _NAMED = 20
 _Words = Literal["source", "language"]
 
 
-class Facts:
+class RowAttributes:
     """Source, language and size of every row: 2 bytes a row each, read once, when a filter first asks.
 
     Safe to use from several threads.
@@ -38,16 +38,16 @@ class Facts:
         rows: of the version.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: VersionRows) -> None:
         self._rows = rows
-        self.passing: Callable[[Only], Passing] = lru_cache(_KEPT)(self._passing)
+        self.passing: Callable[[RowFilter], KeyFilter] = lru_cache(_KEPT)(self._passing)
 
     @cached_property
-    def everything(self) -> Passing:
+    def everything(self) -> KeyFilter:
         """All rows that are left."""
-        return Passing.of(self._spread(np.ones(self._count, dtype=bool)))
+        return KeyFilter.of(self._spread(np.ones(self._count, dtype=bool)))
 
-    def _passing(self, only: Only) -> Passing:
+    def _passing(self, only: RowFilter) -> KeyFilter:
         """Return the rows that pass.
 
         Raises:
@@ -60,7 +60,7 @@ class Facts:
             passes &= self._has("language", only.languages)
         if only.min_side_px:
             passes &= self._sides >= min(only.min_side_px, np.iinfo(np.uint16).max)
-        return Passing.of(self._spread(passes))
+        return KeyFilter.of(self._spread(passes))
 
     def _has(self, name: _Words, wanted: Sequence[str]) -> np.ndarray:
         words, codes = self._sources if name == "source" else self._languages

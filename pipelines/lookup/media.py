@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import BinaryIO, Literal
 
-from pipelines.errors import StorageError
-from pipelines.lookup.rows import NoSuchRow, Rows
+from pipelines.errors import NoSuchRowError, StorageError
+from pipelines.lookup.rows import VersionRows
 from pipelines.store.io_errors import reported
 from pipelines.store.shards import Shard
 from schemas.candidate import Kind, key_of
@@ -31,14 +31,14 @@ _BLOCK = 512
 Places = dict[str, tuple[int, int]]
 
 
-class Media:
+class MediaReader:
     """The media of a version. Safe to use from several threads.
 
     Args:
         rows: of the version.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: VersionRows) -> None:
         self._rows = rows
         self._places: Callable[[Shard], Places] = lru_cache(_KEPT)(self._read_places)
 
@@ -55,7 +55,9 @@ class Media:
         member = _MEMBERS.get((medium, shard.kind))
         at = self._places(shard).get(f"{key_of(shard.number, row, self._rows.shard_rows)}.{member}")
         if at is None:
-            raise NoSuchRow(f"the row with the key {key!r} has no {medium}; it is of the kind {shard.kind}")
+            raise NoSuchRowError(
+                f"the row with the key {key!r} has no {medium}; it is of the kind {shard.kind}"
+            )
         start, size = at
         root, name = self._rows.root, f"media/{shard.name}.tar"
         with reported(root.url, "read"):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.index.neighbours import Passing
-from pipelines.lookup.rows import Rows
+from pipelines.index.neighbours import KeyFilter
+from pipelines.lookup.rows import VersionRows
 from schemas.index_card import IndexCard
 from schemas.query import Query
 from schemas.space import Space
@@ -24,7 +24,7 @@ _OWN: Mapping[Modality, Family] = {"image": "clip", "audio": "clap"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Vector:
+class QueryVector:
     """A vector of length 1, float32 [D], and the space that it is in."""
 
     unit_D: np.ndarray
@@ -32,7 +32,7 @@ class Vector:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class QueryPlan:
     """A query that can be answered, and all that was decided about it.
 
     Attributes:
@@ -47,10 +47,10 @@ class Asked:
 
     query: Query
     into: Column
-    passing: Passing | None
+    passing: KeyFilter | None
     modality: Modality | None
     family: Family
-    vector: Vector | None = None
+    vector: QueryVector | None = None
     via: TranslatorCard | None = None
 
 
@@ -70,10 +70,10 @@ def column_of(query: Query, via: TranslatorCard | None) -> Column:
 def asked(
     query: Query,
     cards: Mapping[Column, IndexCard],
-    rows: Rows,
+    rows: VersionRows,
     via: TranslatorCard | None,
-    passing: Passing | None,
-) -> Asked:
+    passing: KeyFilter | None,
+) -> QueryPlan:
     """Return what is decided about a query.
 
     Args:
@@ -93,7 +93,7 @@ def asked(
         _check_ends(via, into)
         space = via.source_space if via else cards[into].space
         family = family_of(via.source if via else into)
-        return Asked(query, into, passing, None, family, _unit(query.vector, space), via)
+        return QueryPlan(query, into, passing, None, family, _unit(query.vector, space), via)
     if query.key is not None:
         return _of_key(query, query.key, into, rows, via, passing)
     if query.text is not None and not query.text.strip():
@@ -101,7 +101,7 @@ def asked(
     modality: Modality = "text" if query.text is not None else "image" if query.image is not None else "audio"
     family = _OWN.get(modality, family_of(via.source if via else into))
     _check_reach(f"a {_WORDS[modality]}", family, into, via)
-    return Asked(query, into, passing, modality, family, via=via)
+    return QueryPlan(query, into, passing, modality, family, via=via)
 
 
 def media_of(query: Query) -> Any:
@@ -126,8 +126,13 @@ def check_space(space: Space, into: Column, card: IndexCard) -> None:
 
 
 def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
-    query: Query, key: str, into: Column, rows: Rows, via: TranslatorCard | None, passing: Passing | None
-) -> Asked:
+    query: Query,
+    key: str,
+    into: Column,
+    rows: VersionRows,
+    via: TranslatorCard | None,
+    passing: KeyFilter | None,
+) -> QueryPlan:
     """The first column that can ask and has a vector of the row: the named one, the searched one, others."""
     begins = via.source if via else into
     if query.of is not None:
@@ -137,7 +142,7 @@ def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
     others = [column for column in COLUMNS if family_of(column) == family_of(begins) and column != begins]
     for column in [query.of] if query.of else [begins, *others]:
         if found := rows.vector(key, column):
-            return Asked(query, into, passing, None, family_of(column), _unit(*found), via)
+            return QueryPlan(query, into, passing, None, family_of(column), _unit(*found), via)
     wanted = query.of or _COLUMNS_IN[family_of(begins)]
     raise ConfigError(f"key {key!r} has no vector in {wanted}; give the key of a row that was found")
 
@@ -164,7 +169,7 @@ def _check_reach(what: str, reach: Family, into: Column, via: TranslatorCard | N
         )
 
 
-def _unit(vector: Any, space: Space) -> Vector:
+def _unit(vector: Any, space: Space) -> QueryVector:
     numbers_D = np.asarray(vector, dtype=np.float64)
     with np.errstate(over="ignore"):
         norm = np.linalg.norm(numbers_D)
@@ -173,4 +178,4 @@ def _unit(vector: Any, space: Space) -> Vector:
             f"the query is a vector of shape {numbers_D.shape} and norm {norm:g}; "
             f"give {space.dims} finite numbers that are not all zero"
         )
-    return Vector((numbers_D / norm).astype(np.float32), space)
+    return QueryVector((numbers_D / norm).astype(np.float32), space)

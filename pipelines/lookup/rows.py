@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.errors import ConfigError
+from pipelines.errors import NoSuchRowError
 from pipelines.store import versions
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
@@ -30,11 +30,7 @@ _VECTORS_KEPT = 50_000
 _KEY = re.compile(r"[0-9]{1,18}")
 
 
-class NoSuchRow(ConfigError):
-    """No row of the version has this key, or it is not what was asked for."""
-
-
-class Rows:
+class VersionRows:
     """The rows of a version. Safe to use from several threads.
 
     Args:
@@ -75,7 +71,7 @@ class Rows:
             shard = self.shards.get(number)
             if shard and row < shard.rows and not self._is_gone(int(key)):
                 return shard, row
-        raise NoSuchRow(f"no row has the key {key[:40]!r}; give the key of a row that was found")
+        raise NoSuchRowError(f"no row has the key {key[:40]!r}; give the key of a row that was found")
 
     def said(self, keys: np.ndarray) -> list[dict[str, Any]]:
         """Return what the rows of some keys say: their key, and each of `SAID`."""

@@ -19,11 +19,11 @@ from pipelines.errors import ConfigError, EcholensError, StorageError
 from pipelines.index.cards import cards_of
 from pipelines.index.neighbours import Neighbours
 from pipelines.lookup.dedup import distinct, further
-from pipelines.lookup.encoders import Encoders
-from pipelines.lookup.filters import Facts
-from pipelines.lookup.media import Media, Medium
-from pipelines.lookup.plan import Asked, Vector, asked, check_column, check_space, media_of
-from pipelines.lookup.rows import Rows
+from pipelines.lookup.encoders import QueryEncoders
+from pipelines.lookup.filters import RowAttributes
+from pipelines.lookup.media import MediaReader, Medium
+from pipelines.lookup.plan import QueryPlan, QueryVector, asked, check_column, check_space, media_of
+from pipelines.lookup.rows import VersionRows
 from pipelines.store.cache import cached
 from pipelines.store.root import Root
 from pipelines.translate import translator
@@ -48,11 +48,11 @@ class Lookup:
         self.version = version.number
         self._root = root
         self._cards = cards
-        self._rows = Rows(root, version, dataset.shard_rows)
-        self._facts = Facts(self._rows)
-        self._media = Media(self._rows)
+        self._rows = VersionRows(root, version, dataset.shard_rows)
+        self._facts = RowAttributes(self._rows)
+        self._media = MediaReader(self._rows)
         pinned: dict[str, Space] = {family_of(column): card.space for column, card in self.cards.items()}
-        self._encoders = Encoders(dataset.encode, pinned, self._rows)
+        self._encoders = QueryEncoders(dataset.encode, pinned, self._rows)
         self._neighbours: dict[Column, Neighbours] = {}
         self._translators: dict[str, Translator] = {}
         self._turn = threading.RLock()
@@ -119,7 +119,7 @@ class Lookup:
     def answers(self, queries: Sequence[Query]) -> list[Answer | EcholensError]:
         """Return what `answer` does for many queries, each of which may have an error of its own."""
         results: dict[int, Answer | EcholensError] = {}
-        good: dict[int, Asked] = {}
+        good: dict[int, QueryPlan] = {}
         for place, query in enumerate(queries):
             try:
                 good[place] = self.checked(query)
@@ -135,7 +135,7 @@ class Lookup:
         results |= zip(vectors, found, strict=True)
         return [results[place] for place in range(len(queries))]
 
-    def checked(self, query: Query) -> Asked:
+    def checked(self, query: Query) -> QueryPlan:
         """Return what is to be searched for a query; loads neither an index nor a model.
 
         Raises:
@@ -151,13 +151,13 @@ class Lookup:
             self._encoders.check(ready.family)
         return ready
 
-    def encoded(self, queries: Sequence[Asked]) -> list[np.ndarray | EcholensError]:
+    def encoded(self, queries: Sequence[QueryPlan]) -> list[np.ndarray | EcholensError]:
         """Return a unit vector for every query, float32 [D], in the space of the column that it searches.
 
         Those of one modality go through their net together, and those of one translator through it. A query
         that has no vector has an error in its place.
         """
-        made: list[Vector | EcholensError | None] = [one.vector for one in queries]
+        made: list[QueryVector | EcholensError | None] = [one.vector for one in queries]
         for (family, modality), places in _groups((one.family, one.modality) for one in queries).items():
             if modality is not None:
                 items = [media_of(queries[place].query) for place in places]
@@ -172,7 +172,7 @@ class Lookup:
                     made[place] = over
         return [self._compared(vector, one.into) for vector, one in zip(made, queries, strict=True)]
 
-    def found(self, queries: Sequence[Asked], vectors: Sequence[np.ndarray]) -> list[Answer]:
+    def found(self, queries: Sequence[QueryPlan], vectors: Sequence[np.ndarray]) -> list[Answer]:
         """Return the answers to queries by their unit vectors; those that ask for the same are one search.
 
         Args:
@@ -195,7 +195,7 @@ class Lookup:
                 answers[place] = self._answer(queries[place], vectors[place], *found)
         return [answers[place] for place in range(len(queries))]
 
-    def _answer(self, asked: Asked, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray) -> Answer:
+    def _answer(self, asked: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray) -> Answer:
         """Return the answer to a query from its k + 1 nearest rows."""
         query, own = asked.query, int(asked.query.key) if asked.query.key is not None else -1
         if query.distinct:
@@ -216,7 +216,7 @@ class Lookup:
         return Answer(version=self.version, column=asked.into, hits=hits)
 
     def _ranked(
-        self, asked: Asked, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
+        self, asked: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield what was found, then further rows."""
         yield scores, keys
@@ -225,19 +225,21 @@ class Lookup:
             yield from further(self._opened(asked.into), vector_D, len(keys), left)
 
     def _crossed(
-        self, name: str, vectors: Sequence[Vector | EcholensError | None]
-    ) -> Sequence[Vector | EcholensError | None]:
+        self, name: str, vectors: Sequence[QueryVector | EcholensError | None]
+    ) -> Sequence[QueryVector | EcholensError | None]:
         """Return vectors taken through a translator."""
         crossed = list(vectors)
         try:
             via = self._translator(name)
         except EcholensError as error:
             return [error] * len(vectors)
-        spaces = (one.space if isinstance(one, Vector) else None for one in vectors)
+        spaces = (one.space if isinstance(one, QueryVector) else None for one in vectors)
         for space, places in _groups(spaces).items():
             if space is None:
                 continue
-            source = [one.unit_D for one in (vectors[place] for place in places) if isinstance(one, Vector)]
+            source = [
+                one.unit_D for one in (vectors[place] for place in places) if isinstance(one, QueryVector)
+            ]
             try:
                 made_ND = via.translate(np.stack(source), space)
             except EcholensError as error:
@@ -245,12 +247,12 @@ class Lookup:
                     crossed[place] = error
                 continue
             for place, made_D in zip(places, made_ND, strict=True):
-                crossed[place] = Vector(made_D, via.card.target_space)
+                crossed[place] = QueryVector(made_D, via.card.target_space)
         return crossed
 
-    def _compared(self, made: Vector | EcholensError | None, into: Column) -> np.ndarray | EcholensError:
+    def _compared(self, made: QueryVector | EcholensError | None, into: Column) -> np.ndarray | EcholensError:
         """Return a vector once it is sure that it may be compared with a column."""
-        if not isinstance(made, Vector):
+        if not isinstance(made, QueryVector):
             assert made is not None
             return made
         try:

@@ -13,7 +13,7 @@ from schemas.version import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Waste:
+class GarbageFile:
     """A file that may go.
 
     Attributes:
@@ -40,7 +40,7 @@ def kept_versions(root: Root, keep: int) -> list[Version]:
     return sorted((version for of_set in found.values() for version in of_set), key=lambda v: v.number)
 
 
-def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
+def waste(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
     """Return every file that no kept version and no plan names.
 
     Runs, reports, translators and what was generated are nobody's but a person's: they stay, all but files
@@ -52,27 +52,27 @@ def waste(root: Root, kept: Sequence[Version]) -> list[Waste]:
     for version in kept:
         numbers |= _shards(root, version)
     found = [
-        Waste(path, size)
+        GarbageFile(path, size)
         for path, size in _below(root, ("versions", *_folders(root, "indices")))
         if path not in wanted
     ]
     for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
         if shard_of(path.rpartition("/")[2]) not in numbers:
-            found.append(Waste(path, size))
+            found.append(GarbageFile(path, size))
     for path, size in _translated(root):
         if shard_of(path.rpartition("/")[2]) not in numbers:
-            found.append(Waste(path, size))
-    found += [Waste(path, size) for path, size in _below(root, _elsewhere(root)) if TEMPORARY in path]
+            found.append(GarbageFile(path, size))
+    found += [GarbageFile(path, size) for path, size in _below(root, _elsewhere(root)) if TEMPORARY in path]
     return sorted(set(found), key=lambda one: one.path)
 
 
-def remove(root: Root, files: Iterable[Waste]) -> None:
+def remove(root: Root, files: Iterable[GarbageFile]) -> None:
     """Remove files; a version's manifest goes first, so that none is ever there without its files."""
     for one in sorted(files, key=lambda one: (not _is_manifest(one.path), one.path)):
         root.remove(one.path)
 
 
-def traces(root: Root, shards: Collection[int]) -> list[Waste]:
+def traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
     """Return what else shows media of some shards: reports, translated vectors, files set aside."""
     found = _below(root, ["reports"])
     found += [(path, size) for path, size in _translated(root) if shard_of(path.rpartition("/")[2]) in shards]
@@ -81,7 +81,7 @@ def traces(root: Root, shards: Collection[int]) -> list[Waste]:
     for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
         if shard_of(path.rpartition("/")[2]) in shards:
             found.append((path, size))
-    return [Waste(path, size) for path, size in found]
+    return [GarbageFile(path, size) for path, size in found]
 
 
 def _translated(root: Root) -> list[tuple[str, int]]:

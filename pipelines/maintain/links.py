@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.compute.child_process import Report
+from pipelines.compute.child_process import ReportProgress
 from schemas.dataset import Dataset
 from schemas.outcome import Outcome
 from schemas.version import MISSING
@@ -22,7 +22,7 @@ _AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Links:
+class LinkCheck:
     """What is known of the links of samples.
 
     Attributes:
@@ -42,14 +42,14 @@ class Links:
     changed: bool = False
 
     @classmethod
-    def none(cls, missing: pa.Table, dead: pa.Table) -> Links:
+    def none(cls, missing: pa.Table, dead: pa.Table) -> LinkCheck:
         """Return what was known before."""
         return cls(missing, dead)
 
 
 def recheck(
-    live: Iterable[tuple[str, list[str], float]], dataset: Dataset, known: Links, report: Report
-) -> Links:
+    live: Iterable[tuple[str, list[str], float]], dataset: Dataset, known: LinkCheck, report: ReportProgress
+) -> LinkCheck:
     """Ask for the links of samples, by conditional requests, and return what is known then.
 
     A server that knows If-Modified-Since answers 304 to what it has not changed since it was fetched; the
@@ -66,11 +66,11 @@ def recheck(
 
 
 async def _recheck(
-    live: Iterator[tuple[str, list[str], float]], dataset: Dataset, known: Links, report: Report
-) -> Links:
-    from pipelines.fetch.http_client import Web
+    live: Iterator[tuple[str, list[str], float]], dataset: Dataset, known: LinkCheck, report: ReportProgress
+) -> LinkCheck:
+    from pipelines.fetch.http_client import HttpClient
 
-    web = Web(dataset.fetch, dataset.contact)
+    web = HttpClient(dataset.fetch, dataset.contact)
     now = datetime.now(UTC).replace(microsecond=0)
     old = timedelta(hours=dataset.refresh.gone_after_h)
     since = {row["key"]: row["since"] for row in known.missing.to_pylist()}
@@ -99,13 +99,13 @@ async def _recheck(
 
 
 def _judged(  # noqa: PLR0913, PLR0917 - what was known, and what was found
-    known: Links,
+    known: LinkCheck,
     found: Mapping[str, Outcome],
     back: Collection[str],
     now: datetime,
     old: timedelta,
     asked: int,
-) -> Links:
+) -> LinkCheck:
     before = {row["key"]: row for row in known.missing.to_pylist()}
     missing, dead = dict(before), {row["key"]: row for row in known.dead.to_pylist()}
     newly_dead = 0

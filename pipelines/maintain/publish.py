@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.errors import StopJob, StorageError
+from pipelines.errors import NoMediaError, StorageError
 from pipelines.filter.duplicates import duplicate_media
 from pipelines.index.extend import extend_index
 from pipelines.store import plans
-from pipelines.store.counts import Counts, as_integers, count, over
+from pipelines.store.counts import OutcomeCounts, as_integers, count, over
 from pipelines.store.manifest import Manifest, entry
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
@@ -23,10 +23,6 @@ from pipelines.store.versions import current, numbers, shards, unchanged
 from schemas.dataset import Dataset
 from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, FileEntry, Version
-
-
-class NothingArrived(StopJob):
-    """Not one picture or clip came, and most were out of reach."""
 
 
 def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: bool = False) -> Version:
@@ -101,7 +97,7 @@ def _hiding(root: Root, planned: Sequence[Shard]) -> _Hiding:
     )
 
 
-def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hiding) -> Counts:
+def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hiding) -> OutcomeCounts:
     """Return what became of every candidate, once it is sure that it is worth publishing."""
     laid = over(hiding.superseded, hiding.unlisted, hiding.tombstones)
     counts = count(root, dataset.encode.set, planned, plans.folders(root)[-1], laid)
@@ -112,7 +108,7 @@ def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hi
     return counts
 
 
-def _said(root: Root, counts: Counts, hiding: _Hiding) -> dict[str, Any]:
+def _said(root: Root, counts: OutcomeCounts, hiding: _Hiding) -> dict[str, Any]:
     """Return the numbers of a manifest."""
     plan = plans.folders(root)[-1]
     listed = plans.counts(root, plan)
@@ -156,7 +152,7 @@ def _indices(  # noqa: PLR0913, PLR0917
     root: Root,
     dataset: Dataset,
     planned: Sequence[Shard],
-    counts: Counts,
+    counts: OutcomeCounts,
     number: int,
     hiding: _Hiding,
     before: Version | None,
@@ -177,13 +173,13 @@ def _indices(  # noqa: PLR0913, PLR0917
     return entries
 
 
-def _check_arrived(root: Root, counts: Counts, shards: Sequence[Shard]) -> None:
+def _check_arrived(root: Root, counts: OutcomeCounts, shards: Sequence[Shard]) -> None:
     """Refuse a dataset of which nothing arrived, most of it out of reach: that is no fault of the rows."""
     wanted = sum(shard.rows for shard in shards if shard.kind != "text")
     arrived = counts.vectors["clip_image"] + counts.vectors["clap_audio"]
     beyond = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
     if not arrived and 2 * beyond > wanted:
-        raise NothingArrived(
+        raise NoMediaError(
             f"none of {wanted} pictures and clips arrived in {root.url} and {beyond} were out of reach, "
             "so nothing was published; mend the network, or see fetch.allow_private_hosts, then run "
             "`echolens refresh` on its file"

@@ -36,7 +36,7 @@ _OF_MEDIA = (
 
 
 @dataclass(frozen=True, slots=True)
-class Purge:
+class PurgePlan:
     """What is to go.
 
     Attributes:
@@ -51,7 +51,7 @@ class Purge:
 
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
+class RewrittenShards:
     """Shards that were written again and are in no plan yet.
 
     Attributes:
@@ -65,7 +65,7 @@ class Rewritten:
     dropped: tuple[int, ...]
 
 
-def find(root: Root, asked: Collection[str], shard_rows: int) -> Purge:
+def find(root: Root, asked: Collection[str], shard_rows: int) -> PurgePlan:
     """Return what it takes to take keys out for good.
 
     Raises:
@@ -96,10 +96,10 @@ def find(root: Root, asked: Collection[str], shard_rows: int) -> Purge:
         same = pc.is_in(table["sha256"], value_set=pa.array(sorted(hashes)))
         whole |= set(as_integers(table.filter(same)["key"]).tolist())
     places = sorted({place_of(key, shard_rows)[0] for key in whole})
-    return Purge(tuple(sorted(whole)), len(whole - numbers), tuple(there[place] for place in places))
+    return PurgePlan(tuple(sorted(whole)), len(whole - numbers), tuple(there[place] for place in places))
 
 
-def write_again(root: Root, purge: Purge, shard_rows: int) -> Rewritten:
+def write_again(root: Root, purge: PurgePlan, shard_rows: int) -> RewrittenShards:
     """Write the shards of a purge under other numbers; they are in no plan yet."""
     plans.tidy(root)
     first = plans.next_shard(root)
@@ -118,7 +118,7 @@ def write_again(root: Root, purge: Purge, shard_rows: int) -> Rewritten:
         for set_name in root.names("vectors"):
             _write_vectors(root, set_name, (old, new), names, gone)
         lines.append({"shard": number, "kind": old.kind, "lane": old.lane, "rows": old.rows})
-    return Rewritten(tuple(lines), renamed, tuple(shard.number for shard in purge.shards))
+    return RewrittenShards(tuple(lines), renamed, tuple(shard.number for shard in purge.shards))
 
 
 def _media(root: Root, old: Shard, names: dict[str, str], gone: Collection[int]) -> Batch:
@@ -181,7 +181,7 @@ def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collectio
             yield {name: [values[row] for row in stays] for name, values in batch.items()}
 
 
-def put_in_place(root: Root, rewritten: Rewritten) -> None:
+def put_in_place(root: Root, rewritten: RewrittenShards) -> None:
     """Write the plan that puts shards in the place of others; then it is done, whatever is left to remove."""
     lines, renamed = rewritten.lines, rewritten.renamed
     before, folder = plans.folders(root)[-1], plans.following(root)

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipelines.compute.child_process import Report, apart
+from pipelines.compute.child_process import ReportProgress, apart
 from pipelines.fetch.ratelimit.limits import limits_of
-from pipelines.maintain.links import Links, recheck
+from pipelines.maintain.links import LinkCheck, recheck
 from pipelines.maintain.snapshot import keys_a_shard, parquet, read_dataset
 from pipelines.source.counts import count
-from pipelines.source.database import DEFAULT_SIZE, Size
+from pipelines.source.database import DEFAULT_SIZE, DatabaseSize
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.plan import lists_read, write_candidates, write_ruled_out
 from pipelines.store import plans
@@ -110,7 +110,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RefreshOptions:
     """What a person asks of one refresh.
 
     Attributes:
@@ -128,9 +128,9 @@ def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset as it is and as it is 
     dataset: Dataset,
     root: Root,
     version: Version | None,
-    asked: Asked,
-    progress: Report | None = None,
-    size: Size = DEFAULT_SIZE,
+    asked: RefreshOptions,
+    progress: ReportProgress | None = None,
+    size: DatabaseSize = DEFAULT_SIZE,
 ) -> Changes:
     """Compare the lists with the dataset and write the plan of what is to be done, if there is anything.
 
@@ -153,12 +153,12 @@ def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset as it is and as it is 
 
 def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
     scratch: Path,
-    report: Report,
+    report: ReportProgress,
     dataset: Dataset,
     root: Root,
     version: Version | None,
-    asked: Asked,
-    size: Size,
+    asked: RefreshOptions,
+    size: DatabaseSize,
 ) -> Changes:
     """Do what `plan_refresh` says, in this process.
 
@@ -175,7 +175,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
     with lists_read(scratch, report, dataset, size) as rows:
         read_dataset(rows, root, dataset, plans.shards(root), version)
         rows.execute(_WANTED_NOW)
-        links = Links.none(plans.missing(root), plans.dead(root))
+        links = LinkCheck.none(plans.missing(root), plans.dead(root))
         if asked.recheck or dataset.refresh.recheck:
             links = recheck(_live(rows, dataset), dataset, links, report)
         _choose(rows, dataset, asked.retry)
@@ -222,7 +222,7 @@ def _wait_s(wanted: Wanted, outcome: str, reason: str, tries: int) -> float | No
 
 
 def _changes(
-    rows: DuckDBPyConnection, root: Root, counts: PlanCounts, unlisted: np.ndarray, links: Links
+    rows: DuckDBPyConnection, root: Root, counts: PlanCounts, unlisted: np.ndarray, links: LinkCheck
 ) -> Changes:
     folder = plans.folders(root)[-1]
     before = plans.counts(root, folder)
@@ -253,9 +253,9 @@ def _write(  # noqa: PLR0913, PLR0917
     dataset: Dataset,
     counts: PlanCounts,
     unlisted: np.ndarray,
-    links: Links,
+    links: LinkCheck,
     changes: Changes,
-    report: Report,
+    report: ReportProgress,
 ) -> Changes:
     """Write the plan, its counts last."""
     folder, first = plans.following(root), plans.next_shard(root)

@@ -24,7 +24,7 @@ Found = Literal["missing", "size", "sha256"]
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedFile:
     """A file that is not what versions say.
 
     Attributes:
@@ -59,7 +59,7 @@ def damages(
     of: Iterable[Version],
     whole: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Damage]:
+) -> list[DamagedFile]:
     """Return every file of some versions that is not what they say.
 
     Args:
@@ -69,7 +69,7 @@ def damages(
         progress: is told how many bytes have been read, of how many.
     """
     named = _named(root, of)
-    found: list[Damage] = []
+    found: list[DamagedFile] = []
     sizes: dict[str, dict[str, int]] = {}
     total, read = sum(file.bytes for file, _, _ in named.values()), 0
     for path, (file, numbers, shard) in sorted(named.items()):
@@ -78,12 +78,12 @@ def damages(
             sizes[folder] = root.sizes(folder)
         size = sizes[folder].get(name)
         if size is None:
-            found.append(Damage(path, "missing", tuple(numbers), shard))
+            found.append(DamagedFile(path, "missing", tuple(numbers), shard))
         elif size != file.bytes:
-            found.append(Damage(path, "size", tuple(numbers), shard))
+            found.append(DamagedFile(path, "size", tuple(numbers), shard))
         elif whole:
             if root.sha256(path) != file.sha256:
-                found.append(Damage(path, "sha256", tuple(numbers), shard))
+                found.append(DamagedFile(path, "sha256", tuple(numbers), shard))
             read += size
             if progress:
                 progress(read, total)
@@ -116,7 +116,7 @@ def _named(root: Root, of: Iterable[Version]) -> _Named:
     return named
 
 
-def set_aside(root: Root, found: Sequence[Damage]) -> frozenset[int]:
+def set_aside(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
     """Move the files of damaged shards out of the way, and return the shards that are to be made again.
 
     What a shard's candidates were is read back from the table of its media.

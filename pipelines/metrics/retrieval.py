@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.translator_card import Scores
+from schemas.translator_card import RetrievalScores
 
 GALLERY = 1000
 _NEAREST = 10
 _RESAMPLED = 1000
 
 
-def score(made_NO: np.ndarray, wanted_NO: np.ndarray, labels_N: np.ndarray, seed: int = 0) -> Scores:
+def score(made_NO: np.ndarray, wanted_NO: np.ndarray, labels_N: np.ndarray, seed: int = 0) -> RetrievalScores:
     """Return the scores of translated vectors against the vectors they should have become.
 
     Every translated vector looks for its own target among `GALLERY` targets of one gallery; pairs are
@@ -31,7 +31,7 @@ def score(made_NO: np.ndarray, wanted_NO: np.ndarray, labels_N: np.ndarray, seed
     ranks_N, alike_N, hubness = _ranked(made_NO, wanted_NO, labels_N, rng)
     firsts_N = (ranks_N == 0).astype(np.float64)
     labelled = len(np.unique(labels_N)) < len(labels_N)
-    return Scores(
+    return RetrievalScores(
         pairs=len(made_NO),
         gallery=min(GALLERY, len(made_NO)),
         cosine=float(cosines_N.mean()),

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from pipelines.errors import ConfigError
-from schemas.generated import Frechet, SoundScores
+from schemas.generated import FrechetDistance, SoundScores
 
 # audioldm_eval's: keeps the logarithm of a probability of nought finite.
 _EPSILON = 1e-6
@@ -74,7 +74,7 @@ def score(
         made=len(made),
         real=len(real),
         pairs=len(pairs),
-        frechet=Frechet(
+        frechet=FrechetDistance(
             distance=distance,
             interval=_interval(made_ND, real_MD, distance, seed),
             dims=made_ND.shape[1],

@@ -13,7 +13,7 @@ import re
 import sys
 from urllib.parse import quote, urlsplit
 
-from pipelines.miniature.rows import SOURCES, Row
+from pipelines.miniature.rows import SOURCES, WorldRow
 
 # Loopback addresses, by their last number. Linux has all of 127/8, other systems only 127.0.0.1.
 HOSTS = tuple(f"127.0.0.{last}" for last in range(1, 31)) if sys.platform == "linux" else ()
@@ -39,12 +39,12 @@ _THUMBNAIL_ENDS = {"svg": ".png", "webp": ".png", "tif": ".jpg"}
 _CLIP = re.compile(r"/clips/([\w-]{11})_(\d{6})\.mp4")
 
 
-def has_clip(row: Row) -> bool:
+def has_clip(row: WorldRow) -> bool:
     """Return whether a clip is behind a row, and no picture."""
     return row.source in ("audiocaps", "vggsound")
 
 
-def media_url(base_url: str, row: Row) -> str:
+def media_url(base_url: str, row: WorldRow) -> str:
     """Return the URL of the picture of a WIT, CC3M or CC12M row."""
     owner = row.owner
     parts = urlsplit(base_url)
@@ -65,12 +65,12 @@ def clip_template(base_url: str) -> str:
     return base_url + "/clips/{youtube_id}_{start_s:06d}.mp4"
 
 
-def clip_path(row: Row) -> str:
+def clip_path(row: WorldRow) -> str:
     """Return the path of the clip of a VGGSound or AudioCaps row."""
     return f"/clips/{youtube_id(row)}_{start_s(row):06d}.mp4"
 
 
-def youtube_id(row: Row) -> str:
+def youtube_id(row: WorldRow) -> str:
     """Return an id as YouTube's: 11 letters, digits, `-` and `_`, from which the row can be told."""
     owner = row.owner
     number = owner.number * len(SOURCES) + SOURCES.index(owner.source)
@@ -79,15 +79,15 @@ def youtube_id(row: Row) -> str:
     return base64.urlsafe_b64encode(hidden.to_bytes(4) + check).decode().rstrip("=")
 
 
-def start_s(row: Row) -> int:
+def start_s(row: WorldRow) -> int:
     """Return where in its video the clip of a row starts."""
     return row.owner.number * 37 % 300
 
 
-def row_behind(path: str) -> Row | None:
+def row_behind(path: str) -> WorldRow | None:
     """Return the row whose picture or clip lies under a path; None if there is none."""
     if found := _PICTURE.fullmatch(path):
-        row = Row(found[1] or "wit", int(found[2]))
+        row = WorldRow(found[1] or "wit", int(found[2]))
         return row if path.removeprefix("/moved") == _picture_path(row) else None
     if found := _CLIP.fullmatch(path):
         behind = row_of_video(found[1])
@@ -95,14 +95,14 @@ def row_behind(path: str) -> Row | None:
     return None
 
 
-def row_of_video(name: str) -> Row | None:
+def row_of_video(name: str) -> WorldRow | None:
     """Return the row that a YouTube id is of; None if it is not of this world."""
     try:
         raw = base64.urlsafe_b64decode(name + "=")
     except ValueError:
         return None
     number, source = divmod(int.from_bytes(raw[:4]) ^ int.from_bytes(raw[4:]), len(SOURCES))
-    row = Row(SOURCES[source], number)
+    row = WorldRow(SOURCES[source], number)
     return row if has_clip(row) and youtube_id(row) == name else None
 
 
@@ -116,7 +116,7 @@ def thumbnail_of(path: str) -> tuple[str, int] | None:
     return (home + original, int(width)) if proper else None
 
 
-def _picture_path(row: Row) -> str:
+def _picture_path(row: WorldRow) -> str:
     extension = _EXTENSIONS.get(row.oddity, "jpg")
     if row.source == "wit":
         name = f"World_{row.number:06d}.{extension}"
@@ -127,7 +127,7 @@ def _picture_path(row: Row) -> str:
     return f"/pictures/{row.source}/{folder}photo-{row.number:06d}.{extension}"
 
 
-def _host(base_host: str, row: Row) -> str:
+def _host(base_host: str, row: WorldRow) -> str:
     if base_host not in HOSTS or row.source == "wit":
         return base_host
     last = _STRICT_OR_BROKEN.get(row.oddity)

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol, TextIO, cast
 
 from pipelines.miniature import captions, wit
 from pipelines.miniature.addresses import media_url, start_s, youtube_id
-from pipelines.miniature.rows import SOURCES, Row, row_at
+from pipelines.miniature.rows import SOURCES, WorldRow, row_at
 from pipelines.miniature.world import Medium, Scene, draw
 
 NAMES = {
@@ -33,7 +33,7 @@ class _CsvWriter(Protocol):
     def writerow(self, row: Sequence[object], /) -> object: ...
 
 
-def scene_of(seed: int, row: Row) -> Scene:
+def scene_of(seed: int, row: WorldRow) -> Scene:
     """Return the scene of a row; scenes of the lists are never drawn in training."""
     drawn = row.drawn
     return draw(seed, "heldout", drawn.number * len(SOURCES) + SOURCES.index(drawn.source))
@@ -79,7 +79,7 @@ def _written(path: Path) -> Iterator[TextIO]:
         scratch.unlink(missing_ok=True)
 
 
-def _writers(files: dict[str, TextIO], base_url: str, seed: int) -> dict[str, Callable[[Row], object]]:
+def _writers(files: dict[str, TextIO], base_url: str, seed: int) -> dict[str, Callable[[WorldRow], object]]:
     wit_csv = csv.writer(files["wit"], delimiter="\t", lineterminator="\n")
     wit_csv.writerow(wit.COLUMNS)
     audiocaps_csv = csv.writer(files["audiocaps"], lineterminator="\n")
@@ -94,7 +94,7 @@ def _writers(files: dict[str, TextIO], base_url: str, seed: int) -> dict[str, Ca
     }
 
 
-def _caption(seed: int, row: Row, medium: Medium) -> str:
+def _caption(seed: int, row: WorldRow, medium: Medium) -> str:
     scene = scene_of(seed, row)
     told: set[str] = set()
     # Captions of one picture or clip must differ, or the later rows would be duplicates.
@@ -107,7 +107,7 @@ def _caption(seed: int, row: Row, medium: Medium) -> str:
     raise AssertionError
 
 
-def _write_wit(writer: _CsvWriter, base_url: str, seed: int, row: Row) -> None:
+def _write_wit(writer: _CsvWriter, base_url: str, seed: int, row: WorldRow) -> None:
     scene = scene_of(seed, row)
     fields = wit.fields(row, scene, media_url(base_url, row), _caption(seed, row, "picture"))
     if row.oddity == "few_columns":
@@ -121,7 +121,7 @@ def _write_wit(writer: _CsvWriter, base_url: str, seed: int, row: Row) -> None:
     writer.writerow(fields)
 
 
-def _write_cc(file: TextIO, base_url: str, seed: int, row: Row) -> None:
+def _write_cc(file: TextIO, base_url: str, seed: int, row: WorldRow) -> None:
     url, caption = media_url(base_url, row), _caption(seed, row, "picture")
     if row.source == "cc3m":
         # Lower-cased and cut into tokens, with a space before every mark.
@@ -145,7 +145,7 @@ def _write_cc(file: TextIO, base_url: str, seed: int, row: Row) -> None:
     file.write("\t".join(fields) + "\n")
 
 
-def _write_audiocaps(writer: _CsvWriter, seed: int, row: Row) -> None:
+def _write_audiocaps(writer: _CsvWriter, seed: int, row: WorldRow) -> None:
     caption = _caption(seed, row, "sound").removesuffix(".")
     fields = [str(row.number + 1), youtube_id(row), str(start_s(row)), caption.capitalize()]
     if row.oddity == "few_columns":
@@ -157,7 +157,7 @@ def _write_audiocaps(writer: _CsvWriter, seed: int, row: Row) -> None:
     writer.writerow(fields)
 
 
-def _write_vggsound(writer: _CsvWriter, file: TextIO, seed: int, row: Row) -> None:
+def _write_vggsound(writer: _CsvWriter, file: TextIO, seed: int, row: WorldRow) -> None:
     label = captions.label(scene_of(seed, row).kind)
     split = "test" if row.oddity == "test" else "train"
     fields = [youtube_id(row), str(start_s(row)), label, split]

@@ -13,7 +13,7 @@ from pipelines.miniature.addresses import has_clip
 from pipelines.miniature.clips import clip
 from pipelines.miniature.lists import scene_of
 from pipelines.miniature.pictures import picture
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 from pipelines.miniature.world import Scene
 from schemas.sample import SAMPLE_RATE_HZ
 
@@ -33,14 +33,14 @@ _TYPES = {
 _WITHOUT_THUMBNAIL = frozenset({"giant", "svg", "truncated"})
 
 
-def content_type(row: Row) -> str:
+def content_type(row: WorldRow) -> str:
     """Return the Content-Type under which a row's media are served."""
     if has_clip(row):
         return "video/mp4"
     return _TYPES.get(row.oddity, "image/jpeg")
 
 
-def media_bytes(seed: int, row: Row) -> bytes:
+def media_bytes(seed: int, row: WorldRow) -> bytes:
     """Return the picture or clip of a row, with those oddities that lie in the bytes.
 
     Args:
@@ -58,7 +58,7 @@ def media_bytes(seed: int, row: Row) -> bytes:
     return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
 
 
-def thumbnail_bytes(row: Row, data: bytes, width_px: int) -> bytes | None:
+def thumbnail_bytes(row: WorldRow, data: bytes, width_px: int) -> bytes | None:
     """Return the picture of a row at a width, or None if it has no thumbnail: broken, or no wider itself."""
     import cv2
 
@@ -89,7 +89,7 @@ def sound_file(scene: Scene, length_s: float = 10.0) -> bytes:
     return file.getvalue()
 
 
-def _clip(seed: int, row: Row) -> bytes:
+def _clip(seed: int, row: WorldRow) -> bytes:
     return clip(
         scene_of(seed, row),
         length_s=0.5 if row.oddity == "short" else 10.0,
@@ -98,7 +98,7 @@ def _clip(seed: int, row: Row) -> bytes:
     )
 
 
-def _picture(seed: int, row: Row) -> bytes:
+def _picture(seed: int, row: WorldRow) -> bytes:
     import cv2
 
     # Rows of this list alone differ in size, so that a twin is the same picture byte for byte.

@@ -174,7 +174,7 @@ _BEFORE = {source: [0, *accumulate(int(name == source) for name in _ORDER)] for 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WorldRow:
     """One row: number `number` (from 0) of the list of `source`."""
 
     source: str
@@ -192,40 +192,40 @@ class Row:
         return self.oddity if self.oddity in _LANGUAGES else "en"
 
     @property
-    def model(self) -> Row:
+    def model(self) -> WorldRow:
         """The nearest plain row before: what a repeated, shared or doubled row is taken from."""
         names, plain = _ODDITIES[self.source], _PLAIN[self.source]
         place = self.number % len(names)
-        return Row(self.source, self.number - place + plain[bisect_left(plain, place) - 1])
+        return WorldRow(self.source, self.number - place + plain[bisect_left(plain, place) - 1])
 
     @property
-    def owner(self) -> Row:
+    def owner(self) -> WorldRow:
         """The row whose URL this row has: itself, unless it shares another's."""
         if self.oddity == "overlap":
-            return Row("cc3m", self.number).model
+            return WorldRow("cc3m", self.number).model
         if self.oddity in ("repeated", "same_picture", "same_clip"):
             return self.model
         # One row in each language shares the picture of a plain row; the next has its own.
         shares = self.oddity in _LANGUAGES and self.turn_after(self.model) == 1
         return self.model if shares else self
 
-    def turn_after(self, earlier: Row) -> int:
+    def turn_after(self, earlier: WorldRow) -> int:
         """Return which row of its oddity this is among those after another row's number, from 1."""
         after = range(earlier.number + 1, self.number + 1)
-        return sum(Row(self.source, number).oddity == self.oddity for number in after)
+        return sum(WorldRow(self.source, number).oddity == self.oddity for number in after)
 
     @property
-    def drawn(self) -> Row:
+    def drawn(self) -> WorldRow:
         """The row whose scene is behind this row's URL."""
         owner = self.owner
         return owner.model if owner.oddity == "twin" else owner
 
 
-def row_at(index: int) -> Row:
+def row_at(index: int) -> WorldRow:
     """Return row `index` (from 0) of all rows, in the order in which the lists are written."""
     cycle, place = divmod(index, len(_ORDER))
     source = _ORDER[place]
-    return Row(source, cycle * _SHARES[source] + _BEFORE[source][place])
+    return WorldRow(source, cycle * _SHARES[source] + _BEFORE[source][place])
 
 
 def rows_of(source: str, rows: int) -> int:

@@ -31,7 +31,7 @@ from pipelines.errors import StopJob
 from pipelines.miniature.addresses import HOSTS, has_clip, row_behind, thumbnail_of
 from pipelines.miniature.faults import FAULTS, PASSING
 from pipelines.miniature.media import content_type, media_bytes, thumbnail_bytes
-from pipelines.miniature.rows import SOURCES, Row, rows_of
+from pipelines.miniature.rows import SOURCES, WorldRow, rows_of
 from pipelines.miniature.video_site import VideoSite
 from schemas.dataset import WikimediaWidth
 
@@ -48,7 +48,7 @@ _KINDS = ("pictures", "wikipedia", "clips", "moved")
 _WIDTHS_PX = get_args(WikimediaWidth)
 
 
-class World:
+class WorldApp:
     """What is served, and how often it was asked for.
 
     Args:
@@ -98,7 +98,7 @@ class World:
             return web.Response(status=304, headers=headers)
         return web.Response(body=await draw(), headers=headers)
 
-    async def _draw(self, row: Row, width_px: int | None) -> bytes:
+    async def _draw(self, row: WorldRow, width_px: int | None) -> bytes:
         threads, loop = self._clips if has_clip(row) else self._pictures, asyncio.get_running_loop()
         data = await loop.run_in_executor(threads, self._drawn, row)
         if width_px is None:
@@ -122,8 +122,8 @@ def serving(
         seed: of the scenes.
         rows: of the lists.
         port: 0 takes a free one.
-        healthy: see `World`.
-        cached: see `World`.
+        healthy: see `WorldApp`.
+        cached: see `WorldApp`.
 
     Raises:
         StopJob: the server did not start.
@@ -175,7 +175,7 @@ def _listening(port: int) -> list[socket.socket]:
     raise AssertionError
 
 
-async def _serve(world: World, port: int, parent: int | None) -> None:
+async def _serve(world: WorldApp, port: int, parent: int | None) -> None:
     runner = web.AppRunner(world.app(), access_log=None)
     await runner.setup()
     sockets = _listening(port)
@@ -209,7 +209,7 @@ def main() -> None:
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         tempfile.tempdir = scratch
-        world = World(options.seed, options.rows, healthy=options.healthy, cached=options.cached)
+        world = WorldApp(options.seed, options.rows, healthy=options.healthy, cached=options.cached)
         try:
             asyncio.run(_serve(world, options.port, options.parent))
         except OSError as error:

@@ -24,7 +24,7 @@ from pipelines.miniature.addresses import clip_path, row_of_video, start_s, yout
 from pipelines.miniature.clips import LENGTH_S, clip
 from pipelines.miniature.faults import FAULTS, PASSING
 from pipelines.miniature.lists import scene_of
-from pipelines.miniature.rows import Row, row_at
+from pipelines.miniature.rows import WorldRow, row_at
 
 _TAIL_S = 5
 _SHORT_S = 0.5
@@ -79,13 +79,13 @@ class VideoSite:
                 (await self._files.pop(next(iter(self._files)))).unlink()
         return web.FileResponse(await self._files[name], headers={"Content-Type": "video/mp4"})
 
-    def _row(self, name: str) -> Row:
+    def _row(self, name: str) -> WorldRow:
         row = row_of_video(name)
         if row is None or row.number >= self._rows[row.source]:
             raise web.HTTPNotFound
         return row
 
-    def _made(self, row: Row) -> Path:
+    def _made(self, row: WorldRow) -> Path:
         with tempfile.NamedTemporaryFile(suffix=".mp4", delete=False) as file:
             file.write(video(self._seed, row))
         return Path(file.name)
@@ -96,7 +96,7 @@ def watch_template(base_url: str) -> str:
     return base_url + "/watch?v={youtube_id}"
 
 
-def page(row: Row, origin: str) -> str:
+def page(row: WorldRow, origin: str) -> str:
     """Return the page of a row's video."""
     said: dict[str, object] = {
         "@context": "https://schema.org",
@@ -109,7 +109,7 @@ def page(row: Row, origin: str) -> str:
     return _PAGE.format(title=youtube_id(row), said=json.dumps(said))
 
 
-def video(seed: int, row: Row) -> bytes:
+def video(seed: int, row: WorldRow) -> bytes:
     """Return the whole video that a row's clip is a part of."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -127,7 +127,7 @@ def video(seed: int, row: Row) -> bytes:
     return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
 
 
-def lossless_clip(seed: int, row: Row) -> bytes:
+def lossless_clip(seed: int, row: WorldRow) -> bytes:
     """Return the clip of a row, its sound as FLAC whatever the row."""
     return clip(
         scene_of(seed, row),

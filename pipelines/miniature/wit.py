@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from pipelines.miniature import captions
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 from pipelines.miniature.translations import LANGUAGES
 from pipelines.miniature.world import Scene
 
@@ -38,7 +38,7 @@ _PREFIXES = {
 _UNLIKE_ENGLISH = ("de", "fr", "ja", "pl")
 
 
-def fields(row: Row, scene: Scene, image_url: str, caption: str) -> list[str]:
+def fields(row: WorldRow, scene: Scene, image_url: str, caption: str) -> list[str]:
     """Return the 17 columns of a row.
 
     Args:
@@ -76,7 +76,7 @@ def fields(row: Row, scene: Scene, image_url: str, caption: str) -> list[str]:
     ]
 
 
-def _captions(row: Row, scene: Scene, caption: str) -> tuple[str, str, str, bool]:
+def _captions(row: WorldRow, scene: Scene, caption: str) -> tuple[str, str, str, bool]:
     """Return reference, attribution and alt text, and whether the attribution is in the row's language."""
     english = f"English: {caption}"
     german = f"Deutsch: {captions.translated(scene, 'picture', 'de')}"

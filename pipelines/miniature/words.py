@@ -8,7 +8,7 @@ from pipelines.miniature.world import COLOURS
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class KindNames:
     """How a kind is named.
 
     Attributes:
@@ -24,146 +24,146 @@ class Names:
     label: str
 
 
-NAMES: dict[str, Names] = {
-    "bell": Names(
+NAMES: dict[str, KindNames] = {
+    "bell": KindNames(
         ("bell/bells", "church bell/church bells", "brass bell/brass bells"),
         ("a bell", "a church bell"),
         ("rings/ringing", "tolls/tolling", "chimes/chiming"),
         "church bell ringing",
     ),
-    "rain": Names(
+    "rain": KindNames(
         ("rain cloud/rain clouds", "rainy cloud/rainy clouds", "rain shower/rain showers"),
         ("rain", "heavy rain", "a rain shower"),
         ("falls/falling", "pours/pouring", "patters/pattering"),
         "raining",
     ),
-    "siren": Names(
+    "siren": KindNames(
         ("siren/sirens", "police siren/police sirens", "warning siren/warning sirens"),
         ("a siren", "a police siren", "an ambulance siren"),
         ("wails/wailing", "howls/howling", "blares/blaring"),
         "police car (siren)",
     ),
-    "bird": Names(
+    "bird": KindNames(
         ("bird/birds", "songbird/songbirds", "little bird/little birds"),
         ("a bird", "a songbird"),
         ("sings/singing", "chirps/chirping", "tweets/tweeting"),
         "bird chirping, tweeting",
     ),
-    "clock": Names(
+    "clock": KindNames(
         ("clock/clocks", "wall clock/wall clocks", "round clock/round clocks"),
         ("a clock", "a wall clock"),
         ("ticks/ticking", "ticks steadily/ticking steadily"),
         "clock ticking",
     ),
-    "drum": Names(
+    "drum": KindNames(
         ("drum/drums", "snare drum/snare drums", "wooden drum/wooden drums"),
         ("a drum", "a snare drum"),
         ("beats/beating", "thumps/thumping", "rolls/rolling"),
         "playing snare drum",
     ),
-    "dog": Names(
+    "dog": KindNames(
         ("dog/dogs", "puppy/puppies", "hound/hounds"),
         ("a dog", "a puppy", "a hound"),
         ("barks/barking", "yaps/yapping", "woofs/woofing"),
         "dog barking",
     ),
-    "cat": Names(
+    "cat": KindNames(
         ("cat/cats", "kitten/kittens", "house cat/house cats"),
         ("a cat", "a kitten"),
         ("meows/meowing", "mews/mewing"),
         "cat meowing",
     ),
-    "frog": Names(
+    "frog": KindNames(
         ("frog/frogs", "toad/toads", "tree frog/tree frogs"),
         ("a frog", "a toad"),
         ("croaks/croaking", "ribbits/ribbiting"),
         "frog croaking",
     ),
-    "cricket": Names(
+    "cricket": KindNames(
         ("cricket/crickets", "grasshopper/grasshoppers"),
         ("a cricket", "a grasshopper"),
         ("chirps/chirping", "trills/trilling"),
         "cricket chirping",
     ),
-    "bee": Names(
+    "bee": KindNames(
         ("bee/bees", "honey bee/honey bees", "bumblebee/bumblebees"),
         ("a bee", "a bumblebee"),
         ("buzzes/buzzing", "hums/humming"),
         "bee, wasp, etc. buzzing",
     ),
-    "train": Names(
+    "train": KindNames(
         ("train/trains", "steam train/steam trains", "locomotive/locomotives"),
         ("a train", "a steam train", "a locomotive"),
         ("rattles/rattling", "chugs/chugging"),
         "railroad car, train wagon",
     ),
-    "helicopter": Names(
+    "helicopter": KindNames(
         ("helicopter/helicopters", "chopper/choppers"),
         ("a helicopter", "a chopper"),
         ("flies/flying", "hovers/hovering", "whirs/whirring"),
         "helicopter",
     ),
-    "wave": Names(
+    "wave": KindNames(
         ("wave/waves", "ocean wave/ocean waves", "sea wave/sea waves"),
         ("a wave", "an ocean wave"),
         ("breaks/breaking", "crashes/crashing", "washes/washing"),
         "sea waves",
     ),
-    "fire": Names(
+    "fire": KindNames(
         ("fire/fires", "campfire/campfires", "burning fire/burning fires"),
         ("a fire", "a campfire"),
         ("crackles/crackling", "burns/burning"),
         "fire crackling",
     ),
-    "thunder": Names(
+    "thunder": KindNames(
         ("thunder bolt/thunder bolts", "lightning bolt/lightning bolts", "thunderstorm/thunderstorms"),
         ("thunder", "a thunderstorm"),
         ("rumbles/rumbling", "booms/booming", "rolls/rolling"),
         "thunder",
     ),
-    "phone": Names(
+    "phone": KindNames(
         ("phone/phones", "telephone/telephones", "old phone/old phones"),
         ("a phone", "a telephone"),
         ("rings/ringing", "is ringing/ringing"),
         "telephone bell ringing",
     ),
-    "whistle": Names(
+    "whistle": KindNames(
         ("whistle/whistles", "metal whistle/metal whistles", "referee whistle/referee whistles"),
         ("a whistle", "a referee whistle"),
         ("blows/blowing", "shrills/shrilling"),
         "people whistling",
     ),
-    "guitar": Names(
+    "guitar": KindNames(
         ("guitar/guitars", "acoustic guitar/acoustic guitars"),
         ("a guitar", "an acoustic guitar"),
         ("plays/playing", "is strummed/strummed", "is plucked/plucked"),
         "playing acoustic guitar",
     ),
-    "piano": Names(
+    "piano": KindNames(
         ("piano/pianos", "grand piano/grand pianos", "keyboard/keyboards"),
         ("a piano", "a grand piano"),
         ("plays/playing", "plays chords/playing chords"),
         "playing piano",
     ),
-    "flute": Names(
+    "flute": KindNames(
         ("flute/flutes", "wooden flute/wooden flutes", "silver flute/silver flutes"),
         ("a flute", "a wooden flute"),
         ("plays/playing", "plays softly/playing softly"),
         "playing flute",
     ),
-    "door": Names(
+    "door": KindNames(
         ("door/doors", "wooden door/wooden doors", "front door/front doors"),
         ("a door", "a wooden door"),
         ("slams/slamming", "creaks/creaking", "shuts/shutting"),
         "door slamming",
     ),
-    "typewriter": Names(
+    "typewriter": KindNames(
         ("typewriter/typewriters", "old typewriter/old typewriters", "writing machine/writing machines"),
         ("a typewriter", "an old typewriter"),
         ("clacks/clacking", "clatters/clattering", "types/typing"),
         "typing on typewriter",
     ),
-    "horn": Names(
+    "horn": KindNames(
         ("horn/horns", "car horn/car horns", "brass horn/brass horns"),
         ("a horn", "a car horn"),
         ("honks/honking", "toots/tooting"),

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pipelines.models.translators import Translators
+from pipelines.models.translators import StackedTranslators
 
 _TOKENS = 4  # condition, time, noisy vector, query
 STEPS = 1000  # of the cosine schedule that is learned
 SAMPLED = 16  # of them that are taken to draw a vector
 
 
-class DiffusionMapper(Translators):
+class DiffusionMapper(StackedTranslators):
     """One net (C = 1) that draws a CLAP vector given a CLIP vector.
 
     Vectors are scaled by sqrt(O), so that their coordinates have the variance 1 that the noise has.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from pipelines.models.diffusion_mapper import DiffusionMapper
-from pipelines.models.translators import Mlp, ResidualMlp, Translators
-from schemas.training import Cell
+from pipelines.models.translators import Mlp, ResidualMlp, StackedTranslators
+from schemas.training import Experiment
 
 
-def build_nets(cells: Sequence[Cell], dims: tuple[int, int]) -> Translators:
+def build_nets(cells: Sequence[Experiment], dims: tuple[int, int]) -> StackedTranslators:
     """Return the nets of cells of one shape as one stacked net, with the first weights of each cell's seed.
 
     Args:
@@ -27,6 +27,6 @@ def build_nets(cells: Sequence[Cell], dims: tuple[int, int]) -> Translators:
     return DiffusionMapper(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
 
 
-def build_net(cell: Cell, dims: tuple[int, int]) -> Translators:
+def build_net(cell: Experiment, dims: tuple[int, int]) -> StackedTranslators:
     """Return one cell's net with the first weights of its seed, `dims` in and out."""
     return build_nets((cell,), dims)

@@ -75,7 +75,7 @@ def unit(x: Tensor) -> Tensor:
     return made
 
 
-class Linears(nn.Module):
+class StackedLinear(nn.Module):
     """C linear layers side by side, each drawn as `nn.Linear` draws its own from its cell's seed."""
 
     def __init__(self, inner: int, outer: int, generators: Sequence[torch.Generator]) -> None:
@@ -95,7 +95,7 @@ class Linears(nn.Module):
         return made
 
 
-class Translators(nn.Module):
+class StackedTranslators(nn.Module):
     """C nets of one shape. `generators` hold one seeded generator a cell."""
 
     def translate(self, x_NI: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Translators(nn.Module):
         return made
 
 
-class Mlp(Translators):
+class Mlp(StackedTranslators):
     """Normalise, three linear layers with ReLU between, normalise: the net of the first seed.
 
     Source: Laurafdez/Audio-to-image-with--AudioLDM, traductorCL.py: h = 256 has 328,704 parameters, h = 512
@@ -116,9 +116,9 @@ class Mlp(Translators):
     ) -> None:
         super().__init__()
         self.p_drop = p_drop
-        self.first = Linears(inner, hidden, generators)
-        self.second = Linears(hidden, hidden, generators)
-        self.third = Linears(hidden, outer, generators)
+        self.first = StackedLinear(inner, hidden, generators)
+        self.second = StackedLinear(hidden, hidden, generators)
+        self.third = StackedLinear(hidden, outer, generators)
 
     def forward(self, x_NI: Tensor) -> Tensor:
         """Return unit vectors `[C, N, O]`."""
@@ -127,13 +127,13 @@ class Mlp(Translators):
         return unit(self.third(dropout(x, self.p_drop, self.training)))
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """C blocks `x + W2 gelu(W1 norm(x))`, each beginning as the identity."""
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
-        self.up = Linears(width, 2 * width, generators)
-        self.down = Linears(2 * width, width, generators)
+        self.up = StackedLinear(width, 2 * width, generators)
+        self.down = StackedLinear(2 * width, width, generators)
         nn.init.zeros_(self.down.weight)
         nn.init.zeros_(self.down.bias)
 
@@ -143,7 +143,7 @@ class Residual(nn.Module):
         return made
 
 
-class ResidualMlp(Translators):
+class ResidualMlp(StackedTranslators):
     """A linear map and `depth` residual blocks: it starts where least squares would, and bends from there."""
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -157,9 +157,9 @@ class ResidualMlp(Translators):
     ) -> None:
         super().__init__()
         self.p_drop = p_drop
-        self.enter = Linears(inner, hidden, generators)
-        self.blocks = nn.ModuleList(Residual(hidden, generators) for _ in range(depth))
-        self.leave = Linears(hidden, outer, generators)
+        self.enter = StackedLinear(inner, hidden, generators)
+        self.blocks = nn.ModuleList(ResidualBlock(hidden, generators) for _ in range(depth))
+        self.leave = StackedLinear(hidden, outer, generators)
 
     def forward(self, x_NI: Tensor) -> Tensor:
         """Return unit vectors `[C, N, O]`."""
@@ -170,7 +170,7 @@ class ResidualMlp(Translators):
         return unit(self.leave(x))
 
 
-class Affine(Translators):
+class Affine(StackedTranslators):
     """`normalize(x W + b)`: what every closed form is, once it is solved. C = 1."""
 
     def __init__(self, inner: int, outer: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from pipelines.report import formatting
-from pipelines.report.collect import Report
+from pipelines.report.collect import VersionReport
 from schemas.outcome import STATUSES
 
 # The hub's own steps: datasets below and above each.
@@ -21,7 +21,7 @@ _SIZES = (
 _LARGEST = "n>1B"
 
 
-def card(report: Report) -> str:
+def card(report: VersionReport) -> str:
     """Return the card of a version. What comes from a list stands in code spans, on one line each."""
     version = report.version
     parts = [
@@ -61,7 +61,7 @@ def card(report: Report) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front(report: Report) -> str:
+def _front(report: VersionReport) -> str:
     ok = report.version.outcomes.get("ok", 0)
     kinds = [kind for kind, rows in report.through.items() if rows]
     front = {

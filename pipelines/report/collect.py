@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from pipelines.lookup.search import Lookup
 from pipelines.report.counts import tally
-from pipelines.report.funnel import Fate, SourceLine, fates, source_lines
-from pipelines.report.history import Past, history
-from pipelines.report.hosts import Host, hosts
-from pipelines.report.near_duplicates import Alike, near_duplicates
-from pipelines.report.neighbours import Panel, panels
-from pipelines.report.norms import Norms, filled, norms
-from pipelines.report.published import Published
-from pipelines.report.runs import Took, took
+from pipelines.report.funnel import OutcomeCount, SourceFunnel, fates, source_lines
+from pipelines.report.history import VersionDiff, history
+from pipelines.report.hosts import HostSummary, hosts
+from pipelines.report.near_duplicates import DuplicateStats, near_duplicates
+from pipelines.report.neighbours import NeighbourPanel, panels
+from pipelines.report.norms import NormHistogram, filled, norms
+from pipelines.report.published import PublishedVersion
+from pipelines.report.runs import StageTimes, took
 from pipelines.store import plans
 from pipelines.store.root import Root
 from pipelines.translate.translator import cards
@@ -28,7 +28,7 @@ from schemas.version import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VersionReport:
     """A version, as a page shows it.
 
     Attributes:
@@ -58,23 +58,23 @@ class Report:
     pocket: bool
     lists: int
     through: dict[Kind, int]
-    fates: list[Fate]
-    sources: list[SourceLine]
-    hosts: Sequence[Host]
+    fates: list[OutcomeCount]
+    sources: list[SourceFunnel]
+    hosts: Sequence[HostSummary]
     licences: Counter[str | None]
     kept: Counter[str | None]
-    history: list[Past]
-    alike: list[Alike]
+    history: list[VersionDiff]
+    alike: list[DuplicateStats]
     translators: list[TranslatorCard]
     listed: Counter[str | None]
     detected: Counter[str | None]
-    norms: list[Norms]
+    norms: list[NormHistogram]
     indices: list[IndexCard]
-    panels: list[Panel]
-    took: Took | None
+    panels: list[NeighbourPanel]
+    took: StageTimes | None
 
 
-def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
+def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> VersionReport:
     """Return what there is to say about the current version of a dataset.
 
     Args:
@@ -87,12 +87,12 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Report:
         ConfigError: there are queries, and the weights of their encoder are missing.
         SpaceError: there are queries, and their encoder is not that of the vectors.
     """
-    published = Published.read(root, dataset.shard_rows, dataset.encode.set)
+    published = PublishedVersion.read(root, dataset.shard_rows, dataset.encode.set)
     plan = plans.counts(root, published.version.plan)
     counts = tally(published)
     places = filled(published)
     lookup = Lookup.open(root, dataset, published.version)
-    return Report(
+    return VersionReport(
         version=published.version,
         place=published.place,
         pocket=any(space.encoder.endswith(":pocket") for space in published.spaces.values()),

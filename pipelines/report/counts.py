@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from pipelines.store.counts import Overlay, overlaid
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, vectors_marker
@@ -18,7 +18,7 @@ _HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
 
 
 @dataclass
-class Tally:
+class VersionCounts:
     """What the rows say.
 
     Attributes:
@@ -40,10 +40,10 @@ class Tally:
     kept: Counter[str | None] = field(default_factory=Counter)
 
 
-def tally(published: Published) -> Tally:
+def tally(published: PublishedVersion) -> VersionCounts:
     """Return the counts of a version. A few columns of one shard are in memory at a time."""
     root = published.root
-    counts = Tally()
+    counts = VersionCounts()
     laid = published.overlay
     filtered = root.read_table(
         f"{published.version.plan}/filtered.parquet", columns=["source", "language", *_OUTCOME]
@@ -65,7 +65,9 @@ def tally(published: Published) -> Tally:
     return counts
 
 
-def _candidates(counts: Tally, root: Root, shard: Shard, vectors: pa.Table, laid: Overlay) -> pa.Table:
+def _candidates(
+    counts: VersionCounts, root: Root, shard: Shard, vectors: pa.Table, laid: Overlay
+) -> pa.Table:
     """Count the languages of a shard's candidates; return what became of their media, or of their texts."""
     if shard.kind == "text":
         said = root.read_table(f"candidates/{shard.name}.parquet", ["language", "licence"])

@@ -22,7 +22,7 @@ _MEANING: dict[Status, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReasonCount:
     """One reason of an outcome, and what it means."""
 
     name: str
@@ -31,17 +31,17 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class OutcomeCount:
     """One outcome other than ok, and its reasons, the most frequent first."""
 
     status: Status
     meaning: str
     rows: int
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ReasonCount, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLine:
+class SourceFunnel:
     """What became of the rows of all lists of one kind."""
 
     source: str
@@ -52,23 +52,23 @@ class SourceLine:
     outcomes: dict[str, int]
 
 
-def fates(version: Version) -> list[Fate]:
+def fates(version: Version) -> list[OutcomeCount]:
     """Return every outcome but ok that some row had, in the order of the closed list."""
     found = []
     for status in STATUSES[1:]:
         rows = {name: version.reasons.get(f"{status}/{name}", 0) for name in REASONS[status]}
         ordered = sorted(rows.items(), key=lambda item: (-item[1], item[0]))
         reasons = [
-            Reason(name, as_img2dataset(Outcome(status, name))[1] or "", count)
+            ReasonCount(name, as_img2dataset(Outcome(status, name))[1] or "", count)
             for name, count in ordered
             if count
         ]
         if reasons:
-            found.append(Fate(status, _MEANING[status], sum(rows.values()), tuple(reasons)))
+            found.append(OutcomeCount(status, _MEANING[status], sum(rows.values()), tuple(reasons)))
     return found
 
 
-def source_lines(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> list[SourceLine]:
+def source_lines(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> list[SourceFunnel]:
     """Return a line for every kind of list, in the order of the dataset's file."""
     lines = []
     for kind in dict.fromkeys(source.kind for source in plan.sources):
@@ -77,7 +77,7 @@ def source_lines(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> lis
         for reason, rows in by_source.get(kind, Counter()).items():
             outcomes[reason.split("/")[0]] += rows
         lines.append(
-            SourceLine(
+            SourceFunnel(
                 source=kind,
                 rows_read=sum(one.rows_read for one in lists),
                 rejects=sum(one.rejects for one in lists),

@@ -13,7 +13,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class VersionDiff:
     """One version beside the one before it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Past:
     missing: int
 
 
-def history(root: Root, set_name: str) -> list[Past]:
+def history(root: Root, set_name: str) -> list[VersionDiff]:
     """Return the versions of a set, the oldest first."""
     every = [versions.read(root, number) for number in versions.numbers(root)]
     of_set = [version for version in every if version.set == set_name][-_SHOWN - 1 :]
@@ -46,14 +46,14 @@ def history(root: Root, set_name: str) -> list[Past]:
     return found[-_SHOWN:]
 
 
-def _past(before: Version | None, version: Version) -> Past:
+def _past(before: Version | None, version: Version) -> VersionDiff:
     def ok(of: Version) -> int:
         return of.outcomes.get("ok", 0)
 
     def dead(of: Version) -> int:
         return of.outcomes.get("dead", 0)
 
-    return Past(
+    return VersionDiff(
         number=version.number,
         created=version.created,
         candidates=version.candidates,

@@ -10,7 +10,7 @@ _SHOWN = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostSummary:
     """One host, or several together.
 
     Attributes:
@@ -29,14 +29,14 @@ class Host:
         return sum(self.outcomes.values())
 
 
-def hosts(by_host: Mapping[str, Counter[str]]) -> Sequence[Host]:
+def hosts(by_host: Mapping[str, Counter[str]]) -> Sequence[HostSummary]:
     """Return the hosts with the most candidates, first the largest, and the others as one at the end."""
     ordered = sorted(by_host.items(), key=lambda item: (-item[1].total(), item[0]))
-    found = [Host(name, 1, outcomes) for name, outcomes in ordered[:_SHOWN]]
+    found = [HostSummary(name, 1, outcomes) for name, outcomes in ordered[:_SHOWN]]
     rest = ordered[_SHOWN:]
     if rest:
         together: Counter[str] = Counter()
         for _, outcomes in rest:
             together += outcomes
-        found.append(Host("", len(rest), together))
+        found.append(HostSummary("", len(rest), together))
     return found

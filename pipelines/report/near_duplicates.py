@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipelines.lookup.dedup import ALIKE
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from pipelines.report.samples import samples
 from schemas.candidate import Kind
 from schemas.query import Query
@@ -18,7 +18,7 @@ _COLUMNS: tuple[tuple[Column, Kind], ...] = (("clip_image", "image"), ("clap_aud
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class DuplicateStats:
     """What a sample of one column says.
 
     Attributes:
@@ -32,7 +32,7 @@ class Alike:
     alike: int
 
 
-def near_duplicates(published: Published, lookup: Lookup, places: Places) -> list[Alike]:
+def near_duplicates(published: PublishedVersion, lookup: Lookup, places: Places) -> list[DuplicateStats]:
     """Return the near-duplicates among a sample of pictures and among one of sounds."""
     found = []
     for column, kind in _COLUMNS:
@@ -41,5 +41,5 @@ def near_duplicates(published: Published, lookup: Lookup, places: Places) -> lis
             keys = samples(published, column, of_kind, _SAMPLED)
             nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]
             alike = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
-            found.append(Alike(column, len(keys), alike))
+            found.append(DuplicateStats(column, len(keys), alike))
     return [one for one in found if one.sampled]

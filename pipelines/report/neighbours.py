@@ -8,8 +8,8 @@ from typing import Literal
 
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
-from pipelines.report.published import Published
-from pipelines.report.rows import Row, rows_of
+from pipelines.report.published import PublishedVersion
+from pipelines.report.rows import DisplayRow, rows_of
 from pipelines.report.samples import samples
 from schemas.candidate import Kind
 from schemas.query import Query
@@ -20,15 +20,15 @@ HITS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class NeighbourRow:
     """A row that was found, and the cosine of its vector and the query's."""
 
-    row: Row
+    row: DisplayRow
     score: float
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SampleQuery:
     """A query and its hits, the nearest first.
 
     Attributes:
@@ -38,12 +38,12 @@ class Question:
     """
 
     text: str
-    row: Row | None
-    hits: tuple[Hit, ...]
+    row: DisplayRow | None
+    hits: tuple[NeighbourRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class QueryDirection:
     """One way across the dataset.
 
     Attributes:
@@ -60,22 +60,24 @@ class Way:
 
 
 WAYS = (
-    Way("text", "image", "clip_text", "clip_image"),
-    Way("text", "clip", "clap_text", "clap_audio"),
-    Way("picture", "image", "clip_image", "clip_text"),
-    Way("sound", "clip", "clap_audio", "clap_text"),
+    QueryDirection("text", "image", "clip_text", "clip_image"),
+    QueryDirection("text", "clip", "clap_text", "clap_audio"),
+    QueryDirection("picture", "image", "clip_image", "clip_text"),
+    QueryDirection("sound", "clip", "clap_audio", "clap_text"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class NeighbourPanel:
     """The queries of one way."""
 
-    way: Way
-    questions: tuple[Question, ...]
+    way: QueryDirection
+    questions: tuple[SampleQuery, ...]
 
 
-def panels(published: Published, lookup: Lookup, places: Places, texts: Sequence[str]) -> list[Panel]:
+def panels(
+    published: PublishedVersion, lookup: Lookup, places: Places, texts: Sequence[str]
+) -> list[NeighbourPanel]:
     """Return the queries of every way that the version has indices for.
 
     Args:
@@ -94,15 +96,21 @@ def panels(published: Published, lookup: Lookup, places: Places, texts: Sequence
 
 
 def _panel(
-    published: Published, lookup: Lookup, way: Way, texts: Sequence[str], keys: Sequence[str]
-) -> Panel:
+    published: PublishedVersion,
+    lookup: Lookup,
+    way: QueryDirection,
+    texts: Sequence[str],
+    keys: Sequence[str],
+) -> NeighbourPanel:
     queries = [Query(text=text, into=way.into, k=HITS) for text in texts]
     queries += [Query(key=key, of=way.column, into=way.into, k=HITS) for key in keys]
     asked = [(query.key, lookup.answer(query).hits) for query in queries]
     rows = rows_of(published, {*keys, *(hit.key for _, hits in asked for hit in hits)})
     words = [*texts, *(rows[key].caption for key in keys)]
     questions = [
-        Question(text, rows[key] if key else None, tuple(Hit(rows[hit.key], hit.score) for hit in hits))
+        SampleQuery(
+            text, rows[key] if key else None, tuple(NeighbourRow(rows[hit.key], hit.score) for hit in hits)
+        )
         for text, (key, hits) in zip(words, asked, strict=True)
     ]
-    return Panel(way, tuple(questions))
+    return NeighbourPanel(way, tuple(questions))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from pipelines.store.shards import Shard, vectors_marker
 from schemas.space import Space
 from schemas.vectors import COLUMNS, Column
@@ -20,7 +20,7 @@ _BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class ColumnFill:
     """The vectors of one column in one shard, from the footer of its table."""
 
     shard: Shard
@@ -30,7 +30,7 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
-class Norms:
+class NormHistogram:
     """How long the vectors of a column were when they left the net.
 
     Attributes:
@@ -65,12 +65,12 @@ class Norms:
         return BARS * (self.median - self.least) / wide if wide else BARS / 2
 
 
-Places = Mapping[Column, Sequence[Filled]]
+Places = Mapping[Column, Sequence[ColumnFill]]
 
 
-def filled(published: Published) -> Places:
+def filled(published: PublishedVersion) -> Places:
     """Return, for every column that has vectors, the shards that hold them; only footers are read."""
-    found: dict[Column, list[Filled]] = {column: [] for column in COLUMNS}
+    found: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
     for shard in published.shards:
         with published.root.parquet(vectors_marker(published.version.set, shard)) as file:
             footer = file.metadata
@@ -80,7 +80,7 @@ def filled(published: Published) -> Places:
     return {column: places for column, places in found.items() if places}
 
 
-def _filled(footer: pq.FileMetaData, shard: Shard, column: Column) -> Filled | None:
+def _filled(footer: pq.FileMetaData, shard: Shard, column: Column) -> ColumnFill | None:
     vectors, least, most = 0, np.inf, -np.inf
     for group in range(footer.num_row_groups):
         of = footer.row_group(group)
@@ -90,10 +90,10 @@ def _filled(footer: pq.FileMetaData, shard: Shard, column: Column) -> Filled | N
             if chunk.path_in_schema == f"{column}_norm" and about and about.has_min_max:
                 vectors += chunk.num_values - about.null_count
                 least, most = min(least, about.min), max(most, about.max)
-    return Filled(shard, vectors, least, most) if vectors else None
+    return ColumnFill(shard, vectors, least, most) if vectors else None
 
 
-def norms(published: Published, places: Places) -> list[Norms]:
+def norms(published: PublishedVersion, places: Places) -> list[NormHistogram]:
     """Return the histograms of every column that has vectors, in the order of the columns."""
     return [
         _norms(published, column, frames, group)
@@ -102,7 +102,7 @@ def norms(published: Published, places: Places) -> list[Norms]:
     ]
 
 
-def _alike(column: Column, places: Sequence[Filled]) -> Iterator[tuple[bool, list[Filled]]]:
+def _alike(column: Column, places: Sequence[ColumnFill]) -> Iterator[tuple[bool, list[ColumnFill]]]:
     """Part the pictures from the clips: a clip's norm is the length of the mean of its frames, at most 1."""
     for frames in (False, True):
         group = [
@@ -112,7 +112,9 @@ def _alike(column: Column, places: Sequence[Filled]) -> Iterator[tuple[bool, lis
             yield frames, group
 
 
-def _norms(published: Published, column: Column, frames: bool, places: Sequence[Filled]) -> Norms:
+def _norms(
+    published: PublishedVersion, column: Column, frames: bool, places: Sequence[ColumnFill]
+) -> NormHistogram:
     least, most = min(place.least for place in places), max(place.most for place in places)
     counts = np.zeros(BARS * _THIN, dtype=np.int64)
     for place in places:
@@ -120,7 +122,7 @@ def _norms(published: Published, column: Column, frames: bool, places: Sequence[
             for batch in file.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
                 values = batch.column(0).drop_null().to_numpy().astype(np.float64)
                 counts += np.histogram(values, bins=len(counts), range=(least, most))[0]
-    return Norms(
+    return NormHistogram(
         column=column,
         frames=frames,
         space=published.spaces[column],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.lookup.dedup import ALIKE
 from pipelines.report import formatting
-from pipelines.report.collect import Report
+from pipelines.report.collect import VersionReport
 from schemas.candidate import Kind
 from schemas.outcome import STATUSES
 from schemas.vectors import Column
@@ -47,7 +47,7 @@ _WAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedNoun:
     """The most frequent languages, and the rest together.
 
     Attributes:
@@ -72,7 +72,7 @@ class Counted:
         return any(language for language, _ in self.rows)
 
     @classmethod
-    def of(cls, counts: Counter[str | None], unknown: str) -> Counted:
+    def of(cls, counts: Counter[str | None], unknown: str) -> CountedNoun:
         """Return the counts as a page shows them."""
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
         shown, others = ordered[:_LANGUAGES], ordered[_LANGUAGES:]
@@ -81,7 +81,7 @@ class Counted:
         return cls(shown, len(others), rest, counts.total(), most, unknown)
 
 
-def render(report: Report) -> str:
+def render(report: VersionReport) -> str:
     """Return the page of a report."""
     import jinja2
 
@@ -114,9 +114,9 @@ def render(report: Report) -> str:
         flow_ok=_band([ok, ok, ok], version.rows_read),
         statuses=[status for status in STATUSES[1:] if version.outcomes.get(status)],
         most_lost=max((reason.rows for fate in report.fates for reason in fate.reasons), default=0),
-        listed=Counted.of(report.listed, "not said"),
-        detected=Counted.of(report.detected, "not sure"),
-        licences=Counted.of(report.licences, "not said"),
+        listed=CountedNoun.of(report.listed, "not said"),
+        detected=CountedNoun.of(report.detected, "not sure"),
+        licences=CountedNoun.of(report.licences, "not said"),
         alike_from=ALIKE,
         recall_at=_RECALL_AT,
         norms_of=_NORMS_OF,
@@ -134,7 +134,7 @@ def _curve(values: Sequence[float]) -> str:
     return "M" + "L".join(places if len(places) > 1 else places * 2)
 
 
-def _sentence(report: Report) -> str:
+def _sentence(report: VersionReport) -> str:
     """Say what the dataset is."""
     kinds = [_several(rows, _KINDS[kind]) for kind, rows in report.through.items() if rows]
     asked = [

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from pipelines.generate.output import decoded, sounds_of, table_rows
-from pipelines.generate.prompts import Prompts
+from pipelines.generate.prompts import PromptTables
 from pipelines.generate.step import folder_of, pictures_folder
 from pipelines.report import media
 from pipelines.store.root import Root
@@ -77,7 +77,7 @@ class _Set:
 
     def __init__(self, root: Root, card: GeneratedCard) -> None:
         wanted = card.wanted
-        shards = Prompts(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
+        shards = PromptTables(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
         self.rows = {row["id"]: row for row in table_rows(root, wanted.name, shards)}
         kept = {row["key"] for row in list(self.rows.values())[: 4 * _MOST_ROWS]}
         self._sounds = {

@@ -18,7 +18,7 @@ from schemas.version import Version
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedVersion:
     """The current version of a dataset.
 
     Attributes:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from pipelines.report.formatting import link
 from pipelines.report.media import members, sound, thumbnail
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from schemas.candidate import place_of, shard_name
 
 _COLUMNS = ["kind", "source", "caption", "url", "page_url", "attribution", "licence"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DisplayRow:
     """One row. Texts and addresses are as the list has them, so never to be trusted.
 
     Attributes:
@@ -38,18 +38,18 @@ class Row:
     sound: str | None
 
 
-def rows_of(published: Published, keys: Collection[str]) -> dict[str, Row]:
+def rows_of(published: PublishedVersion, keys: Collection[str]) -> dict[str, DisplayRow]:
     """Return the rows of these keys. Every shard that holds one is opened once."""
     by_shard: dict[int, list[str]] = {}
     for key in sorted(set(keys)):
         by_shard.setdefault(place_of(key, published.shard_rows)[0], []).append(key)
-    found: dict[str, Row] = {}
+    found: dict[str, DisplayRow] = {}
     for shard, there in by_shard.items():
         table = published.root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=_COLUMNS)
         records = table.take([place_of(key, published.shard_rows)[1] for key in there]).to_pylist()
         media = {} if records[0]["kind"] == "text" else members(published.root, shard, there)
         for key, record in zip(there, records, strict=True):
-            found[key] = Row(
+            found[key] = DisplayRow(
                 key=key,
                 caption=record["caption"],
                 source=record["source"],

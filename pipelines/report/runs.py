@@ -10,7 +10,7 @@ from pipelines.store.root import Root
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class StageTimes:
     """What all runs of a root took together.
 
     Attributes:
@@ -26,7 +26,7 @@ class Took:
     seconds: dict[str, float]
 
 
-def took(root: Root) -> Took | None:
+def took(root: Root) -> StageTimes | None:
     """Return the times of a root, or None if nothing was kept."""
     names = [f"runs/{run}/run.json" for run in root.names("runs")]
     records = [json.loads(root.read(name)) for name in names if root.exists(name)]
@@ -36,7 +36,7 @@ def took(root: Root) -> Took | None:
     seconds: Counter[str] = Counter()
     for record in records:
         seconds.update(record["seconds"])
-    return Took(
+    return StageTimes(
         runs=len(records),
         rows=sum(record["rows"] for record in records),
         wall_s=sum(record["wall_s"] for record in records),

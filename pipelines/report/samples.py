@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from pipelines.report.norms import Filled
-from pipelines.report.published import Published
+from pipelines.report.norms import ColumnFill
+from pipelines.report.published import PublishedVersion
 from pipelines.store.shards import Shard, vectors_marker
 from schemas.vectors import Column
 
 
-def samples(published: Published, column: Column, places: Sequence[Filled], count: int) -> list[str]:
+def samples(
+    published: PublishedVersion, column: Column, places: Sequence[ColumnFill], count: int
+) -> list[str]:
     """Return the keys of up to `count` rows that have a vector, at even distances over these shards.
 
     Args:
@@ -35,7 +37,7 @@ def samples(published: Published, column: Column, places: Sequence[Filled], coun
     return list(dict.fromkeys(found))
 
 
-def _keys(published: Published, shard: Shard, column: Column) -> list[str]:
+def _keys(published: PublishedVersion, shard: Shard, column: Column) -> list[str]:
     """Return the keys of the rows of a shard that have a vector and that a reader may see."""
     norm = f"{column}_norm"
     table = published.root.read_table(vectors_marker(published.version.set, shard), columns=["key", norm])

@@ -44,7 +44,7 @@ _ENDS_WITHIN_S = 5
 
 
 @dataclass(frozen=True)
-class Done:
+class ShardResult:
     """What the driver learns of one shard."""
 
     shard: Shard
@@ -53,7 +53,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Flow:
+class PlanSteps:
     """The steps of a plan, and how many workers each may have (None: what the cluster offers).
 
     Attributes:
@@ -97,9 +97,9 @@ class Session:
 
     def run(
         self,
-        flow: Flow,
-        left: Left,
-        on_done: Callable[[Done], None],
+        flow: PlanSteps,
+        left: Remaining,
+        on_done: Callable[[ShardResult], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
         """Bring what is left of a plan through the flow; if nothing is, Ray is not started.
@@ -120,7 +120,7 @@ class Session:
             for row in _plan(flow, left).iter_rows():
                 if row["stop"]:
                     raise StopJob(row["stop"])
-                on_done(Done(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
+                on_done(ShardResult(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
 
     def once(self, work: Callable[[], T]) -> T:
         """Run a piece of work as one task that has all cores of a node, and return what it returns."""
@@ -146,7 +146,7 @@ class Session:
             Session._runs = True
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """The shards of a plan that are not through: to encode, to fetch from the web, from limited hosts."""
 
     ready: list[Shard]
@@ -159,13 +159,13 @@ class Left(NamedTuple):
         return sum(shard.rows for shards in self for shard in shards)
 
 
-def remaining(flow: Flow, shards: Sequence[Shard]) -> Left:
+def remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
     """Return what is left to be done, from one listing of each step's output."""
     done = flow.then.committed([shard.number for shard in shards])
     # What has vectors has media: a run with nothing left to do opens no file of any shard.
     left = [shard for shard in shards if shard.number not in done]
     if flow.fetch is None:
-        return Left(left, [], [])
+        return Remaining(left, [], [])
     fetched = flow.fetch.committed([shard.number for shard in left])
     ready: list[Shard] = []
     web: list[Shard] = []
@@ -175,10 +175,10 @@ def remaining(flow: Flow, shards: Sequence[Shard]) -> Left:
             ready.append(shard)
         else:
             (web if shard.lane in ("web", "local") else limited).append(shard)
-    return Left(ready, web, limited)
+    return Remaining(ready, web, limited)
 
 
-def _plan(flow: Flow, left: Left) -> Dataset:
+def _plan(flow: PlanSteps, left: Remaining) -> Dataset:
     import ray
 
     ready, web, limited = left

@@ -60,7 +60,7 @@ def struck(text: str) -> str:
 
 
 @dataclass
-class Run:
+class JobRun:
     """A job under way, and what it has done so far.
 
     Attributes:
@@ -116,17 +116,17 @@ class Run:
         ).model_dump(mode="json")
 
 
-_current: Run | None = None
+_current: JobRun | None = None
 
 
-def begin(verb: str, arguments: Sequence[str]) -> Run:
+def begin(verb: str, arguments: Sequence[str]) -> JobRun:
     """Begin the record of this process's job."""
     global _current  # noqa: PLW0603 a process is one job
-    _current = Run(verb, list(arguments))
+    _current = JobRun(verb, list(arguments))
     return _current
 
 
-def current() -> Run | None:
+def current() -> JobRun | None:
     """Return the job of this process, if it is one."""
     return _current
 

@@ -55,7 +55,7 @@ class Step(Protocol):
 
 
 @runtime_checkable
-class Stream(Protocol):
+class ShardStream(Protocol):
     """Work that is quicker where it sees the batches of a shard one after the other."""
 
     def through(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -155,7 +155,7 @@ class _Pipe:
 
     def fill(self, work: Work, batches: Iterator[Batch]) -> None:
         try:
-            for made in work.through(batches) if isinstance(work, Stream) else map(work, batches):
+            for made in work.through(batches) if isinstance(work, ShardStream) else map(work, batches):
                 self._put(made)
                 if self._over.is_set():
                     return

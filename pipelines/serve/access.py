@@ -28,8 +28,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from pipelines.serve.http_errors import RefusedError
-from pipelines.serve.settings import Limits, Settings
+from pipelines.errors import RequestRefusedError
+from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,10 +51,10 @@ _RETRY_AFTER_S = 1.0
 _CLIENTS = 10_000
 
 
-class Bucket:
+class TokenBucket:
     """Tokens of every client: one a request, refilled at a rate."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: ServiceLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = limits.requests_a_s, limits.burst, clock
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -72,7 +72,7 @@ class Bucket:
         return wait_s
 
 
-class Gate:
+class AccessControl:
     """An ASGI application around another.
 
     Args:
@@ -85,12 +85,12 @@ class Gate:
     def __init__(
         self,
         app: ASGI,
-        settings: Settings,
+        settings: ServiceSettings,
         seen: Callable[[Scope, int, bool], None] = lambda *_: None,
         metered: Callable[[Scope], bool] = lambda _: True,
     ) -> None:
         self._app, self._settings, self._seen, self._metered = app, settings, seen, metered
-        self._bucket = Bucket(settings.limits)
+        self._bucket = TokenBucket(settings.limits)
         self._under_way = 0
         self._hosts = _HERE | {settings.host.lower()} if settings.is_loopback else None
 
@@ -118,7 +118,7 @@ class Gate:
         self._under_way += 1
         try:
             await self._app(scope, self._counted(receive), sent)
-        except RefusedError as refused:
+        except RequestRefusedError as refused:
             if not status:
                 await self._refuse(scope, send, refused.status, str(refused))
         else:
@@ -162,11 +162,13 @@ class Gate:
                 async with asyncio.timeout_at(ends):
                     message = await receive()
             except TimeoutError:
-                raise RefusedError(408, f"the request took over {limits.body_s:g} s to arrive") from None
+                raise RequestRefusedError(
+                    408, f"the request took over {limits.body_s:g} s to arrive"
+                ) from None
             more = message.get("more_body", False)
             left -= len(message.get("body", b""))
             if left < 0:
-                raise RefusedError(413, self._too_large())
+                raise RequestRefusedError(413, self._too_large())
             return message
 
         return received

@@ -1,4 +1,4 @@
-"""The service's paths, as a FastAPI application around a replica's `Search`."""
+"""The service's paths, as a FastAPI application around a replica's `SearchReplica`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from pipelines.errors import EcholensError
 from pipelines.lookup.media import Medium
 from pipelines.serve import clip_retrieval
-from pipelines.serve.access import ASGI, Gate, Receive, Scope, Send
+from pipelines.serve.access import ASGI, AccessControl, Receive, Scope, Send
 from pipelines.serve.http_errors import refusal
-from pipelines.serve.media import Pictures, part
+from pipelines.serve.media import ImageFetcher, part
 from pipelines.serve.openapi import body_of, document, refusals
-from pipelines.serve.replica import Search
-from pipelines.serve.requests import Question, read
-from pipelines.serve.reverse_proxy import Forward
+from pipelines.serve.replica import SearchReplica
+from pipelines.serve.requests import LookupRequest, read
+from pipelines.serve.reverse_proxy import ReverseProxy
 from schemas.about import About
 from schemas.query import Answer
 
@@ -57,7 +57,7 @@ class Ready(BaseModel):
     version: int = Field(description="of the dataset")
 
 
-def api(search: Search, inner: str | None = None) -> ASGI:
+def api(search: SearchReplica, inner: str | None = None) -> ASGI:
     """Return the application of a replica, behind its gate.
 
     Args:
@@ -76,7 +76,7 @@ def api(search: Search, inner: str | None = None) -> ASGI:
     _add_state(app, search)
     clip_retrieval.add(app, search)
     _add_errors(app)
-    document(app, (Question, *clip_retrieval.BODIES))
+    document(app, (LookupRequest, *clip_retrieval.BODIES))
 
     def seen(scope: Scope, status: int, refused: bool) -> None:
         route = scope.get("route")
@@ -85,14 +85,14 @@ def api(search: Search, inner: str | None = None) -> ASGI:
             search.metrics.refused.labels(status).inc()
 
     if inner is None:
-        return Gate(app, search.settings, seen)
-    page = Forward(inner)
+        return AccessControl(app, search.settings, seen)
+    page = ReverseProxy(inner)
 
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope.get("path", "").startswith("/page/")
         await (page if is_page else app)(scope, receive, send)
 
-    return Gate(both, search.settings, seen, _metered)
+    return AccessControl(both, search.settings, seen, _metered)
 
 
 def _metered(scope: Scope) -> bool:
@@ -100,8 +100,8 @@ def _metered(scope: Scope) -> bool:
     return scope.get("method") != "GET" or not scope["path"].startswith("/page/")
 
 
-def _add_lookup(app: FastAPI, search: Search) -> None:
-    pictures = Pictures(search.settings)
+def _add_lookup(app: FastAPI, search: SearchReplica) -> None:
+    pictures = ImageFetcher(search.settings)
 
     @app.post(
         "/v1/lookup",
@@ -110,11 +110,11 @@ def _add_lookup(app: FastAPI, search: Search) -> None:
             200: {"content": {"application/json": {"example": _ANSWERED}}},
             **refusals(400, 404, 422),
         },
-        openapi_extra=body_of(Question, _ASKED),
+        openapi_extra=body_of(LookupRequest, _ASKED),
     )
     async def lookup(request: Request) -> Response:
         """Return the rows nearest to a text, picture, sound, vector or row."""
-        asked = read(Question, await request.body())
+        asked = read(LookupRequest, await request.body())
         image = await pictures.get(asked.image_url) if asked.image_url is not None else None
         answer = await search.answer(asked.query(image))
         return Response(answer.model_dump_json(), media_type="application/json")
@@ -148,7 +148,7 @@ def _add_lookup(app: FastAPI, search: Search) -> None:
         return await search.about()
 
 
-def _add_state(app: FastAPI, search: Search) -> None:
+def _add_state(app: FastAPI, search: SearchReplica) -> None:
     @app.get("/healthz", responses=refusals())
     async def healthz() -> Ready:
         """Answer as long as the replica is alive."""

@@ -12,7 +12,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-class Batches(Generic[Q, A]):
+class MicroBatcher(Generic[Q, A]):
     """Gives questions to a function that takes many: as many as came while it was at the ones before.
 
     Serve's own batches wait in the event loop that Serve gave them, and cost each question five of its

@@ -13,21 +13,21 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import Base64Bytes, BaseModel, Field
 
-from pipelines.serve.http_errors import RefusedError
-from pipelines.serve.media import Pictures
+from pipelines.errors import RequestRefusedError
+from pipelines.serve.media import ImageFetcher
 from pipelines.serve.openapi import body_of, refusals
 from pipelines.serve.requests import read
 from schemas.query import MOST_HITS, Hit, Query
 from schemas.vectors import COLUMNS, Column
 
 if TYPE_CHECKING:
-    from pipelines.serve.replica import Search
+    from pipelines.serve.replica import SearchReplica
 
 _TAGS: list[str | Enum] = ["clip-retrieval"]
 _COLUMNS: dict[str, Column] = {"image": "clip_image", "text": "clip_text"}
 
 
-class Knn(BaseModel):
+class KnnRequest(BaseModel):
     """What clip-retrieval asks. Its models of safety and taste are not here: those keys change nothing."""
 
     text: str | None = Field(None, max_length=5_000)
@@ -43,17 +43,17 @@ class Knn(BaseModel):
     deduplicate: bool = False
 
 
-class Ids(BaseModel):
+class MetadataRequest(BaseModel):
     """Rows that clip-retrieval wants to know more of."""
 
     ids: list[int] = Field(max_length=MOST_HITS)
     indice_name: str | None = None
 
 
-BODIES = (Knn, Ids)
+BODIES = (KnnRequest, MetadataRequest)
 
 
-def add(app: FastAPI, search: Search) -> None:
+def add(app: FastAPI, search: SearchReplica) -> None:
     """Add clip-retrieval's paths to an application."""
 
     @app.get("/indices-list", responses=refusals(), tags=_TAGS)
@@ -65,12 +65,12 @@ def add(app: FastAPI, search: Search) -> None:
         "/metadata",
         response_model=list[dict[str, Any]],
         responses=refusals(400, 404, 422),
-        openapi_extra=body_of(Ids, {"two rows": {"value": {"ids": [12, 2007]}}}),
+        openapi_extra=body_of(MetadataRequest, {"two rows": {"value": {"ids": [12, 2007]}}}),
         tags=_TAGS,
     )
     async def metadata(request: Request) -> JSONResponse:
         """Return what rows say."""
-        asked = read(Ids, await request.body())
+        asked = read(MetadataRequest, await request.body())
         _column(search, asked.indice_name, "image")
         said = await search.rows(asked.ids)
         return JSONResponse([{"id": id_, "metadata": row} for id_, row in zip(asked.ids, said, strict=True)])
@@ -78,19 +78,19 @@ def add(app: FastAPI, search: Search) -> None:
     _add_knn(app, search)
 
 
-def _add_knn(app: FastAPI, search: Search) -> None:
-    pictures = Pictures(search.settings)
+def _add_knn(app: FastAPI, search: SearchReplica) -> None:
+    pictures = ImageFetcher(search.settings)
 
     @app.post(
         "/knn-service",
         response_model=list[dict[str, Any]],
         responses=refusals(400, 404, 422),
-        openapi_extra=body_of(Knn, {"text": {"value": {"text": "a dog", "num_images": 5}}}),
+        openapi_extra=body_of(KnnRequest, {"text": {"value": {"text": "a dog", "num_images": 5}}}),
         tags=_TAGS,
     )
     async def knn(request: Request) -> JSONResponse:
         """Return the rows nearest to a text, picture or vector, as clip-retrieval's client wants them."""
-        asked = read(Knn, await request.body())
+        asked = read(KnnRequest, await request.body())
         into = _column(search, asked.indice_name, asked.modality)
         # As there: of several that are given, the first of these counts.
         what: dict[str, Any]
@@ -101,19 +101,19 @@ def _add_knn(app: FastAPI, search: Search) -> None:
         elif asked.embedding_input:
             what = {"vector": asked.embedding_input}
         else:
-            raise RefusedError(422, "give one of text, image, image_url and embedding_input")
+            raise RequestRefusedError(422, "give one of text, image, image_url and embedding_input")
         wanted = min(asked.num_result_ids or asked.num_images, MOST_HITS)
         query = Query.model_construct(**what, into=into, k=wanted, distinct=asked.deduplicate)
         answer = await search.answer(query)
         return JSONResponse([_result(hit, n < asked.num_images) for n, hit in enumerate(answer.hits)])
 
 
-def _column(search: Search, name: str | None, modality: str) -> Column:
+def _column(search: SearchReplica, name: str | None, modality: str) -> Column:
     if name in (None, "", search.name):
         return _COLUMNS[modality]
     found = next((column for column in COLUMNS if column == name), None)
     if found is None:
-        raise RefusedError(422, "there is no such indice_name; /indices-list has them")
+        raise RequestRefusedError(422, "there is no such indice_name; /indices-list has them")
     return found
 
 

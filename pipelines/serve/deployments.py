@@ -25,7 +25,7 @@ from ray import serve
 
 from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StopJob
-from pipelines.serve.settings import Settings
+from pipelines.serve.settings import ServiceSettings
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pipelines.lookup.media import Medium
     from pipelines.serve.access import ASGI
-    from pipelines.serve.generation_messages import Offer, SoundOrder, Told
+    from pipelines.serve.generation_messages import Capabilities, GenerationEvent, PageRequest
     from schemas.about import About
     from schemas.query import Answer, Query
 
@@ -47,7 +47,7 @@ _GRACE_S = 10.0
 _LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
-class Service:
+class LookupDeployment:
     """A replica: answers over HTTP, and to the page by its handle.
 
     Args:
@@ -59,16 +59,16 @@ class Service:
     """
 
     async def __init__(  # type: ignore[misc]
-        self, dataset: Dataset, settings: Settings, folder: Path, inner: str | None, threads: int
+        self, dataset: Dataset, settings: ServiceSettings, folder: Path, inner: str | None, threads: int
     ) -> None:
         from pipelines.serve.api import api
-        from pipelines.serve.http_server import Door
-        from pipelines.serve.replica import Search
+        from pipelines.serve.http_server import HttpServer
+        from pipelines.serve.replica import SearchReplica
 
         cpu.give(threads)
-        self._search = await asyncio.to_thread(Search, dataset, settings, folder)
+        self._search = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
         self._search.watch()
-        self._door = Door(settings)
+        self._door = HttpServer(settings)
         self._door.open(api(self._search, inner))
 
     async def answer(self, query: Query) -> Answer:
@@ -98,7 +98,7 @@ class Service:
             await self._door.close()
 
 
-class Sounds:
+class GenerationDeployment:
     """The replica with the generator: a process of its own, so that nobody else waits for a sound.
 
     Args:
@@ -106,23 +106,23 @@ class Sounds:
         settings: of the service.
     """
 
-    async def __init__(self, dataset: Dataset, settings: Settings) -> None:  # type: ignore[misc]
-        from pipelines.serve.generation import SoundMaker
-        from pipelines.serve.page.client import Handled
+    async def __init__(self, dataset: Dataset, settings: ServiceSettings) -> None:  # type: ignore[misc]
+        from pipelines.serve.generation import GenerationQueue
+        from pipelines.serve.page.client import ServiceClient
 
         assert settings.generator is not None
         # A sound has one core, so that its last bits do not depend on how many there are.
         cpu.give(1)
-        encoded = Handled(serve.get_app_handle(NAME)).vector
+        encoded = ServiceClient(serve.get_app_handle(NAME)).vector
         waiting = settings.limits.sounds_waiting
-        self._maker = SoundMaker(dataset, settings.generator, settings.steps, waiting, encoded)
+        self._maker = GenerationQueue(dataset, settings.generator, settings.steps, waiting, encoded)
         await asyncio.to_thread(self._maker.open)
 
-    async def offer(self) -> Offer:
+    async def offer(self) -> Capabilities:
         """Return what sounds can be made of."""
         return await self._maker.offer()
 
-    async def make(self, order: SoundOrder) -> AsyncIterator[Told]:
+    async def make(self, order: PageRequest) -> AsyncIterator[GenerationEvent]:
         """Yield how far a sound is, and at last the sound."""
         async with aclosing(self._maker.make(order)) as making:
             async for told in making:
@@ -134,24 +134,24 @@ class Sounds:
 
 
 @serve.ingress()
-class Page:
+class PageDeployment:
     """The page's replica."""
 
-    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+    async def __init__(self, settings: ServiceSettings) -> None:  # type: ignore[misc]
         self._settings = settings
 
     async def __serve_build_asgi_app__(self) -> ASGI:
-        from pipelines.serve.access import Gate
+        from pipelines.serve.access import AccessControl
         from pipelines.serve.page.app import mounted
 
         sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
         app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
         # Requests were counted where they came in; here all of them come from the replicas.
-        return Gate(app, self._settings, metered=lambda _: False)
+        return AccessControl(app, self._settings, metered=lambda _: False)
 
 
 @contextmanager
-def serving(dataset: Dataset, settings: Settings) -> Iterator[str]:
+def serving(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     """Serve a dataset for as long as the block lasts; its address. Ray must be up, and the address free.
 
     Raises:
@@ -185,10 +185,10 @@ def serving(dataset: Dataset, settings: Settings) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _service(dataset: Dataset, settings: Settings, folder: Path, inner: int | None) -> Any:
+def _service(dataset: Dataset, settings: ServiceSettings, folder: Path, inner: int | None) -> Any:
     cpus = float(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
-        Service,
+        LookupDeployment,
         name="Service",
         num_replicas=settings.replicas,
         ray_actor_options={"num_cpus": min(1.0, int(100 * cpus / settings.replicas) / 100)},
@@ -200,10 +200,10 @@ def _service(dataset: Dataset, settings: Settings, folder: Path, inner: int | No
     return deployment.bind(dataset, settings, folder, to, max(1, int(cpus / settings.replicas)))
 
 
-def _sounds(dataset: Dataset, settings: Settings) -> Any:
+def _sounds(dataset: Dataset, settings: ServiceSettings) -> Any:
     gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
-        Sounds,
+        GenerationDeployment,
         name="Sounds",
         num_replicas=1,
         ray_actor_options={"num_cpus": 0, "num_gpus": min(1.0, gpus)},
@@ -215,9 +215,9 @@ def _sounds(dataset: Dataset, settings: Settings) -> Any:
     return deployment.bind(dataset, settings)
 
 
-def _page(settings: Settings) -> Any:
+def _page(settings: ServiceSettings) -> Any:
     deployment: Any = serve.deployment(
-        Page,
+        PageDeployment,
         name="Page",
         num_replicas=1,
         ray_actor_options={"num_cpus": 0},
@@ -239,7 +239,7 @@ def _run(name: str, prefix: str | None, application: Any) -> None:
         raise StopJob(f"the service did not start: {why}") from error
 
 
-def _check_answers(settings: Settings) -> None:
+def _check_answers(settings: ServiceSettings) -> None:
     """On a cluster the replicas may run on other nodes than this one."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     try:

@@ -18,24 +18,35 @@ import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.resolve import resolve_family
-from pipelines.errors import ConfigError, EcholensError, SpaceError
-from pipelines.fetch.image import Pictures, is_stored
-from pipelines.generate.generator import Cancelled
+from pipelines.errors import (
+    ConfigError,
+    EcholensError,
+    GenerationCancelledError,
+    RequestRefusedError,
+    SpaceError,
+)
+from pipelines.fetch.image import ImageConverter, is_stored
 from pipelines.generate.prompts import of_texts, picture_id
-from pipelines.generate.registry import Chosen
-from pipelines.generate.request import Order, Route, route_of
+from pipelines.generate.registry import GeneratorSpec
+from pipelines.generate.request import ConditioningPath, GenerationRequest, route_of
 from pipelines.generate.space_check import check_own_clap
-from pipelines.generate.stages import Make, OnOneCore
-from pipelines.serve.generation_messages import Offer, Sound, SoundOrder, Steps, Told, Waits
-from pipelines.serve.http_errors import RefusedError
+from pipelines.generate.stages import GenerateStage, SingleThreaded
+from pipelines.serve.generation_messages import (
+    Capabilities,
+    GeneratedSound,
+    GenerationEvent,
+    PageRequest,
+    QueuePosition,
+    StepCount,
+)
 from pipelines.stage import Batch, Work
 from pipelines.store import versions
 from pipelines.store.dataset_file import spaces_of
 from pipelines.store.root import Root
 from pipelines.translate import translator
-from pipelines.translate.step import Translate
+from pipelines.translate.step import TranslateStage
 from schemas.dataset import Dataset
-from schemas.generated import Making
+from schemas.generated import GenerationParams
 from schemas.outcome import OK
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
@@ -48,7 +59,7 @@ _KEPT = 8
 Encoded = Callable[[bytes], Awaitable[np.ndarray]]
 
 
-class SoundMaker:
+class GenerationQueue:
     """Makes the sounds of a page, one at a time; the others wait in a line that has an end.
 
     Args:
@@ -59,7 +70,9 @@ class SoundMaker:
         encoded: gives pictures their vectors.
     """
 
-    def __init__(self, dataset: Dataset, chosen: Chosen, steps: int, waiting: int, encoded: Encoded) -> None:
+    def __init__(
+        self, dataset: Dataset, chosen: GeneratorSpec, steps: int, waiting: int, encoded: Encoded
+    ) -> None:
         self._dataset, self._root = dataset, Root.at(dataset.root)
         self._chosen, self._steps, self._waiting, self._encoded = chosen, steps, waiting, encoded
         self._line: dict[str, _Job] = {}
@@ -78,7 +91,7 @@ class SoundMaker:
         _ = self._pictures
         self._offer()
 
-    async def offer(self) -> Offer:
+    async def offer(self) -> Capabilities:
         """Return what sounds can be made of; translators that came meanwhile are among it."""
         return await asyncio.to_thread(self._offer)
 
@@ -87,7 +100,7 @@ class SoundMaker:
         if one := self._line.get(job):
             one.stop()
 
-    async def make(self, order: SoundOrder) -> AsyncGenerator[Told]:
+    async def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
         """Yield how far a sound is, and at last the sound; without one if it was stopped.
 
         Whoever no longer listens (`aclose`) has stopped it.
@@ -99,7 +112,7 @@ class SoundMaker:
         job = self._entered(order.job)
         try:
             while before := self._before(job):
-                yield Waits(before)
+                yield QueuePosition(before)
                 await job.news()
             if not job.stopped:
                 async with aclosing(self._made(order, job)) as made:
@@ -113,7 +126,7 @@ class SoundMaker:
 
     def _entered(self, name: str) -> _Job:
         if len(self._line) > self._waiting:
-            raise RefusedError(
+            raise RequestRefusedError(
                 503,
                 f"as many sounds are waiting as may ({self._waiting}); ask again when some of them are made",
             )
@@ -125,9 +138,9 @@ class SoundMaker:
     def _before(self, job: _Job) -> int:
         return 0 if job.stopped else list(self._line.values()).index(job)
 
-    async def _made(self, order: SoundOrder, job: _Job) -> AsyncGenerator[Told]:
+    async def _made(self, order: PageRequest, job: _Job) -> AsyncGenerator[GenerationEvent]:
         asked = await self._asked(order)
-        making = Making(length_s=order.length_s, steps=self._steps, seed=order.seed)
+        making = GenerationParams(length_s=order.length_s, steps=self._steps, seed=order.seed)
         work = asyncio.get_running_loop().run_in_executor(
             self._thread, self._generated, asked, making, job.progress
         )
@@ -138,15 +151,15 @@ class SoundMaker:
                 yield job.steps
         try:
             data, length_s = work.result()
-        except Cancelled:
+        except GenerationCancelledError:
             return
         if job.stopped:  # after the last step
             return
         by = asked.route.translator if asked.route else None
         command = self._command(order, asked)
-        yield Sound(data, length_s, self._chosen.made_by, by, making, command)
+        yield GeneratedSound(data, length_s, self._chosen.made_by, by, making, command)
 
-    async def _asked(self, order: SoundOrder) -> _Asked:
+    async def _asked(self, order: PageRequest) -> _Asked:
         """Return the row that a sound is made of, as `echolens generate` would write it down."""
         if order.picture is None:
             prompt = next(iter(of_texts([order.text or ""])))
@@ -168,32 +181,34 @@ class SoundMaker:
         return media.columns
 
     def _generated(
-        self, asked: _Asked, making: Making, progress: Callable[[int, int], None]
+        self, asked: _Asked, making: GenerationParams, progress: Callable[[int, int], None]
     ) -> tuple[bytes, float]:
         """Return a sound file and its length; runs in the thread that makes sounds."""
         progress(0, making.steps)
         batch, column = asked.row, None
         if asked.route:
             batch, column = self._opened(asked.route)(batch), asked.route.target
-        made = Make(self._chosen, column, making, None, progress).open()(batch)
+        made = GenerateStage(self._chosen, column, making, None, progress).open()(batch)
         if (data := made["sound"][0]) is None:
             raise ConfigError(f"no sound came of it ({made['reason'][0]}); ask with something else")
         return data, made["length_s"][0]
 
-    def _open(self, route: Route) -> Work:
+    def _open(self, route: ConditioningPath) -> Work:
         by = route.translator
         assert by is not None
         assert route.source is not None
         assert route.target is not None
-        return OnOneCore(Translate(self._root, by.name, by.weights_sha256, route.source, route.target)).open()
+        return SingleThreaded(
+            TranslateStage(self._root, by.name, by.weights_sha256, route.source, route.target)
+        ).open()
 
-    def _offer(self) -> Offer:
+    def _offer(self) -> Capabilities:
         # The first is taken unless a person chooses: what was trained, the best on what was held out first.
         best_first = sorted(
             translator.cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
         )
         names = tuple(card.name for card in best_first if self._leads_there(card))
-        return Offer(self._chosen.made_by, names, "" if names else self._why_not())
+        return Capabilities(self._chosen.made_by, names, "" if names else self._why_not())
 
     def _leads_there(self, card: TranslatorCard) -> bool:
         which = card.name, card.weights_sha256
@@ -206,21 +221,21 @@ class SoundMaker:
                 self._leads[which] = True
         return self._leads[which]
 
-    def _route_of(self, via: str | None) -> Route:
+    def _route_of(self, via: str | None) -> ConditioningPath:
         offer = self._offer()
         if via not in offer.translators:
             known = ", ".join(offer.translators)
             raise ConfigError(offer.why_not or f"no such translator leads to sounds; take one of: {known}")
         return self._route(via)
 
-    def _route(self, via: str) -> Route:
+    def _route(self, via: str) -> ConditioningPath:
         """Return the way of pictures by a translator.
 
         Raises:
             SpaceError: it does not lead to the generator's own CLAP.
         """
         version = versions.of_set(self._root, self._dataset.encode.set)
-        order = Order(via=via, column=_PICTURES, pictures=("picture",))
+        order = GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))
         route = route_of(self._root, version, order)
         assert route.space is not None
         if error := self._gate(route.space):
@@ -258,10 +273,10 @@ class SoundMaker:
         return resolve_family(encode, "clap", spaces_of(self._root, encode.set))
 
     @cached_property
-    def _pictures(self) -> Pictures:
-        return Pictures(self._dataset.fetch)
+    def _pictures(self) -> ImageConverter:
+        return ImageConverter(self._dataset.fetch)
 
-    def _command(self, order: SoundOrder, asked: _Asked) -> str:
+    def _command(self, order: PageRequest, asked: _Asked) -> str:
         by = self._chosen.made_by
         of = ["--text", shlex.quote(order.text)] if order.text else ["--images", "FILE"]
         if asked.route and asked.route.translator:
@@ -278,7 +293,7 @@ class _Asked(NamedTuple):
     """A row that a sound is made of, and the way of its vector; None of words."""
 
     row: Batch
-    route: Route | None
+    route: ConditioningPath | None
 
 
 class _Job:
@@ -286,7 +301,7 @@ class _Job:
 
     def __init__(self) -> None:
         self.stopped = False
-        self.steps: Steps | None = None
+        self.steps: StepCount | None = None
         self._loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
 
@@ -317,9 +332,9 @@ class _Job:
             Cancelled: it is to be the last one.
         """
         if self.stopped:
-            raise Cancelled
-        self._loop.call_soon_threadsafe(self._stepped, Steps(done, total))
+            raise GenerationCancelledError
+        self._loop.call_soon_threadsafe(self._stepped, StepCount(done, total))
 
-    def _stepped(self, steps: Steps) -> None:
+    def _stepped(self, steps: StepCount) -> None:
         self.steps = steps
         self._told.set()

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from pydantic import Field, model_validator
 
-from schemas.generated import By, MadeBy, Making
-from schemas.strict import Strict
+from schemas.generated import GenerationParams, GeneratorInfo, ModelRef
+from schemas.strict import StrictModel
 
 SHORTEST_S, LONGEST_S = 2.5, 10.0
 MOST_CHARS = 1_000
@@ -17,7 +17,7 @@ MOST_CHARS = 1_000
 MOST_SEED = 2**53 - 1
 
 
-class SoundOrder(Strict):
+class PageRequest(StrictModel):
     """One sound: of a picture or of words."""
 
     picture: bytes | None = None
@@ -36,7 +36,7 @@ class SoundOrder(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Capabilities:
     """What sounds can be made of, and by what.
 
     Attributes:
@@ -45,20 +45,20 @@ class Offer:
         why_not: one sentence of which translator to train, where there is none; else empty.
     """
 
-    generator: MadeBy
+    generator: GeneratorInfo
     translators: tuple[str, ...]
     why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class QueuePosition:
     """How many sounds are made before this one."""
 
     before: int
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class StepCount:
     """How far the diffusion is."""
 
     done: int
@@ -66,7 +66,7 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class GeneratedSound:
     """A sound and all that decided it.
 
     Attributes:
@@ -80,10 +80,10 @@ class Sound:
 
     data: bytes = field(repr=False)
     length_s: float
-    generator: MadeBy
-    translator: By | None
-    making: Making
+    generator: GeneratorInfo
+    translator: ModelRef | None
+    making: GenerationParams
     command: str
 
 
-Told = Waits | Steps | Sound
+GenerationEvent = QueuePosition | StepCount | GeneratedSound

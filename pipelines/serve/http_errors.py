@@ -6,22 +6,9 @@ import logging
 
 from pydantic import ValidationError
 
-from pipelines.errors import ConfigError, EcholensError, SpaceError
-from pipelines.lookup.rows import NoSuchRow
+from pipelines.errors import ConfigError, EcholensError, NoSuchRowError, RequestRefusedError, SpaceError
 
 _log = logging.getLogger("ray.serve")
-
-
-class RefusedError(EcholensError):
-    """A request that is answered with a status of its own."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-
-    def __reduce__(self) -> tuple[type[RefusedError], tuple[int, str]]:
-        """Travel whole from one process to another: an exception is made again of its text alone."""
-        return type(self), (self.status, str(self))
 
 
 def refusal(error: EcholensError) -> tuple[int, str]:
@@ -30,9 +17,9 @@ def refusal(error: EcholensError) -> tuple[int, str]:
     What the reader could have asked otherwise is said as it is. What is wrong here names paths: it goes to
     the log, and the reader learns only that it is not their fault.
     """
-    if isinstance(error, RefusedError):
+    if isinstance(error, RequestRefusedError):
         return error.status, str(error)
-    if isinstance(error, NoSuchRow):
+    if isinstance(error, NoSuchRowError):
         return 404, str(error)
     if isinstance(error, ConfigError | SpaceError):
         return 422, str(error)

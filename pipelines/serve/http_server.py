@@ -19,7 +19,7 @@ from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.serve.access import ASGI
-    from pipelines.serve.settings import Settings
+    from pipelines.serve.settings import ServiceSettings
 
 _BACKLOG = 1024
 # What is under way may end within this when a replica is stopped.
@@ -33,14 +33,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Door:
+class HttpServer:
     """Listens from its making on; answers once it is opened.
 
     Args:
         settings: say where.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self._socket = socket.socket(_family(settings), socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -75,11 +75,11 @@ class Door:
             await asyncio.wait([self._serving], timeout=_GRACE_S + 1)
 
 
-def _family(settings: Settings) -> socket.AddressFamily:
+def _family(settings: ServiceSettings) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 
 
-def check_free(settings: Settings) -> None:
+def check_free(settings: ServiceSettings) -> None:
     """Refuse an address that another has: replicas share theirs, so they would not notice.
 
     Raises:

@@ -8,12 +8,12 @@ import tempfile
 
 from starlette.responses import Response
 
-from pipelines.fetch.http_client import Web
-from pipelines.fetch.ratelimit.broker import Desk
+from pipelines.errors import RequestRefusedError
+from pipelines.fetch.http_client import HttpClient
+from pipelines.fetch.ratelimit.broker import PermitBroker
 from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.fetch.ratelimit.permits import HostPermits
-from pipelines.serve.http_errors import RefusedError
-from pipelines.serve.settings import Limits, Settings
+from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from schemas.dataset import Fetch
 from schemas.outcome import OK
 from schemas.query import Query
@@ -24,7 +24,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,12})-([0-9]{0,12})")
 _SAMPLES_A_S = 192_000
 
 
-def check(query: Query, limits: Limits) -> None:
+def check(query: Query, limits: ServiceLimits) -> None:
     """Refuse a query whose picture or sound would take too much to decode.
 
     Raises:
@@ -49,13 +49,13 @@ def check_picture(data: bytes, most_pixels: int) -> None:
         with Image.open(io.BytesIO(data), formats=_PICTURES) as picture:
             width, height = picture.size
     except Image.DecompressionBombError:
-        raise RefusedError(
+        raise RequestRefusedError(
             413, f"the picture has more than {most_pixels:,} pixels; send a smaller one"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError):
-        raise RefusedError(422, "the picture cannot be read; give a JPEG, PNG or WebP") from None
+        raise RequestRefusedError(422, "the picture cannot be read; give a JPEG, PNG or WebP") from None
     if width * height > most_pixels:
-        raise RefusedError(
+        raise RequestRefusedError(
             413,
             f"the picture has {width} x {height} pixels and {most_pixels:,} are the most; send a smaller one",
         )
@@ -67,9 +67,9 @@ def _check_sound(data: bytes, most_s: float) -> None:
     try:
         said = soundfile.info(io.BytesIO(data))
     except (soundfile.LibsndfileError, ValueError, TypeError):
-        raise RefusedError(422, "the sound cannot be read; give a WAV, FLAC, OGG or MP3") from None
+        raise RequestRefusedError(422, "the sound cannot be read; give a WAV, FLAC, OGG or MP3") from None
     if said.duration > most_s or said.frames * said.channels > most_s * _SAMPLES_A_S:
-        raise RefusedError(413, f"the sound is longer than {most_s:g} s; send a part of it")
+        raise RequestRefusedError(413, f"the sound is longer than {most_s:g} s; send a part of it")
 
 
 def part(data: bytes, content_type: str, range_: str | None) -> Response:
@@ -88,20 +88,20 @@ def part(data: bytes, content_type: str, range_: str | None) -> Response:
     start = int(first) if first else max(0, len(data) - int(last))
     end = min(int(last), len(data) - 1) if first and last else len(data) - 1
     if start > end:
-        raise RefusedError(416, f"there are {len(data)} bytes; ask for some of them")
+        raise RequestRefusedError(416, f"there are {len(data)} bytes; ask for some of them")
     headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
     return Response(data[start : end + 1], 206, headers, content_type)
 
 
-class Pictures:
+class ImageFetcher:
     """Fetches the pictures that queries name, as the crawl does: guarded, with a deadline and a cap.
 
     Made and used in one event loop.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._web: Web | None = None
+        self._web: HttpClient | None = None
 
     async def get(self, url: str) -> bytes:
         """Return the bytes that a URL leads to.
@@ -110,7 +110,9 @@ class Pictures:
             RefusedError: such queries are off, or the URL leads to nothing that may be had.
         """
         if not self._settings.allow_image_urls:
-            raise RefusedError(403, "image_url is off at this service; send the picture itself as image")
+            raise RequestRefusedError(
+                403, "image_url is off at this service; send the picture itself as image"
+            )
         limits = self._settings.limits
         if self._web is None:
             fetch = Fetch(
@@ -120,13 +122,13 @@ class Pictures:
                 allow_private_hosts=self._settings.allow_private_image_urls,
             )
             # Of this replica alone: a governor of the cluster would be an actor that outlives the service.
-            desk = Desk(lease_s=float("inf"))
+            desk = PermitBroker(lease_s=float("inf"))
             permits = HostPermits(desk, limits_of(fetch), fetch.timeout_s, regularly=False)
-            self._web = Web(fetch, self._settings.contact, permits)
+            self._web = HttpClient(fetch, self._settings.contact, permits)
         with tempfile.SpooledTemporaryFile(max_size=limits.body_bytes + 1) as file:
             answer = await self._web.get(url, file)
             if answer.outcome != OK:
-                raise RefusedError(
+                raise RequestRefusedError(
                     422, f"image_url leads to no picture that may be had ({answer.outcome.reason})"
                 )
             file.seek(0)

@@ -13,7 +13,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Metrics:
+class ServiceMetrics:
     """The counters of one replica. They lie in files of a folder, so that one that died still counts."""
 
     folder: Path

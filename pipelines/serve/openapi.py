@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Refusal(BaseModel):
+class ErrorBody(BaseModel):
     """Why a request was not answered."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,7 +36,7 @@ _ALWAYS = (401, 403, 408, 413, 421, 429, 503)
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of the refusals of a path: those of the gate, and these."""
     return {
-        status: {"model": Refusal, "description": _REFUSALS[status]}
+        status: {"model": ErrorBody, "description": _REFUSALS[status]}
         for status in sorted({*_ALWAYS, *statuses})
     }
 

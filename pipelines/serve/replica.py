@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipelines.errors import EcholensError
-from pipelines.serve.batcher import Batches
-from pipelines.serve.http_errors import RefusedError
+from pipelines.errors import EcholensError, RequestRefusedError
+from pipelines.serve.batcher import MicroBatcher
 from pipelines.serve.media import check
-from pipelines.serve.metrics import Metrics
-from pipelines.serve.settings import Settings
+from pipelines.serve.metrics import ServiceMetrics
+from pipelines.serve.settings import ServiceSettings
 from pipelines.store import versions
 from pipelines.store.root import Root
 from schemas.about import About, AboutVersion
@@ -27,7 +26,7 @@ from schemas.vectors import Column
 
 if TYPE_CHECKING:
     from pipelines.lookup.media import Medium
-    from pipelines.lookup.rows import Rows
+    from pipelines.lookup.rows import VersionRows
     from pipelines.lookup.search import Lookup
 
 _REPORT = "reports/{:04d}.html"
@@ -45,10 +44,10 @@ class _Opened(NamedTuple):
     """A version that answers."""
 
     lookup: Lookup
-    rows: Rows
+    rows: VersionRows
 
 
-class Search:
+class SearchReplica:
     """Answers queries from the current version of a dataset, and moves on to the next one by itself.
 
     Args:
@@ -60,15 +59,15 @@ class Search:
         StorageError: the root has no version of the set, or an index cannot be read.
     """
 
-    def __init__(self, dataset: Dataset, settings: Settings, folder: Path) -> None:
+    def __init__(self, dataset: Dataset, settings: ServiceSettings, folder: Path) -> None:
         self.settings = settings
-        self.metrics = Metrics.open(folder)
+        self.metrics = ServiceMetrics.open(folder)
         self._root = Root.at(dataset.root)
         self._dataset = dataset
         self._opened = self._open(versions.of_set(self._root, dataset.encode.set).number)
         self.metrics.version.set(self.version)
-        self._vectors = Batches(self._answers, _VECTORS_AT_ONCE)
-        self._media = Batches(self._answers, _MEDIA_AT_ONCE)
+        self._vectors = MicroBatcher(self._answers, _VECTORS_AT_ONCE)
+        self._media = MicroBatcher(self._answers, _MEDIA_AT_ONCE)
         self._said: About | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -157,7 +156,7 @@ class Search:
         """
         name = _REPORT.format(self.version)
         if not await asyncio.to_thread(self._root.exists, name):
-            raise RefusedError(404, "this version has no report; `echolens report` writes one")
+            raise RequestRefusedError(404, "this version has no report; `echolens report` writes one")
         return await asyncio.to_thread(self._root.read, name)
 
     def _rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
@@ -173,14 +172,14 @@ class Search:
         return self._opened.lookup.answers(queries)
 
     def _open(self, number: int) -> _Opened:
-        from pipelines.lookup.rows import Rows
+        from pipelines.lookup.rows import VersionRows
         from pipelines.lookup.search import Lookup
 
         version = versions.read(self._root, number)
         lookup = Lookup.open(self._root, self._dataset, version)
         # Indices are mapped before the first query comes, not by it.
         lookup.warm(encoders=False)
-        return _Opened(lookup, Rows(self._root, version, self._dataset.shard_rows))
+        return _Opened(lookup, VersionRows(self._root, version, self._dataset.shard_rows))
 
     async def _watch(self) -> None:
         try:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
-from pipelines.serve.http_errors import RefusedError, sentence
+from pipelines.errors import RequestRefusedError
+from pipelines.serve.http_errors import sentence
 from schemas.query import Query
 
 M = TypeVar("M", bound=BaseModel)
@@ -43,7 +44,7 @@ Vector = Annotated[
 ]
 
 
-class Question(Query):
+class LookupRequest(Query):
     """One question: exactly one of text, image, image_url, sound, vector and key."""
 
     vector: Vector = Field(
@@ -83,4 +84,4 @@ def read(model: type[M], body: bytes) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         status = 400 if error.errors(include_input=False)[0]["type"] == "json_invalid" else 422
-        raise RefusedError(status, sentence(error)) from None
+        raise RequestRefusedError(status, sentence(error)) from None

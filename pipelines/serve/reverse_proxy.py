@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serve.http_errors import RefusedError
+from pipelines.errors import RequestRefusedError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,7 +20,7 @@ _OF_THE_LINE = frozenset(
 _CONNECT_S = 10
 
 
-class Forward:
+class ReverseProxy:
     """An ASGI application that answers as another server does, chunk by chunk. For one event loop.
 
     Args:
@@ -123,7 +123,7 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.is_read = False
-        self.error: RefusedError | None = None
+        self.error: RequestRefusedError | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes."""
@@ -131,7 +131,7 @@ class _Body:
         while more:
             try:
                 message = await self._receive()
-            except RefusedError as error:
+            except RequestRefusedError as error:
                 self.error = error
                 raise
             if message["type"] == "http.disconnect":

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.generate.registry import Chosen
+    from pipelines.generate.registry import GeneratorSpec
 
 # A token that can be guessed is none.
 _TOKEN_MIN_CHARS = 16
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServiceLimits:
     """How much one client may ask for, and how much of it is taken.
 
     Attributes:
@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """How a dataset is served. Holds no secret: of the token only its hash travels.
 
     Attributes:
@@ -71,8 +71,8 @@ class Settings:
     contact: str | None = None
     page: bool = True
     poll_s: float = 5.0
-    limits: Limits = Limits()
-    generator: Chosen | None = None
+    limits: ServiceLimits = ServiceLimits()
+    generator: GeneratorSpec | None = None
     steps: int = 50
 
     def __post_init__(self) -> None:

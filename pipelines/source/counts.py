@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import ConfigError
 from pipelines.source import wit
 from schemas.dataset import Source
-from schemas.plan import Counts, HostCounts, HostTable, LaneCounts, PlanCounts, SourceCounts
+from schemas.plan import HostCounts, HostTable, LaneCounts, PlanCounts, RowCounts, SourceCounts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -79,12 +79,12 @@ def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostT
     )
 
 
-def _counts(fates: Mapping[tuple[str, str], int]) -> Counts:
+def _counts(fates: Mapping[tuple[str, str], int]) -> RowCounts:
     def of(fate: str) -> dict[str, int]:
         return {reason: rows for (name, reason), rows in sorted(fates.items()) if name == fate}
 
     candidates = sum(of("wanted").values()) + sum(of("filtered").values())
-    return Counts(
+    return RowCounts(
         rows_read=sum(fates.values()),
         rejects=sum(of("reject").values()),
         duplicates=sum(of("duplicate").values()),

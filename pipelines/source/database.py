@@ -94,7 +94,7 @@ FROM listed WHERE fault IS NULL GROUP BY same
 
 
 @dataclass(frozen=True)
-class Size:
+class DatabaseSize:
     """What the database may use of a machine.
 
     Attributes:
@@ -106,10 +106,10 @@ class Size:
     threads: int = 4
 
 
-DEFAULT_SIZE = Size()
+DEFAULT_SIZE = DatabaseSize()
 
 
-def connect(scratch: Path, size: Size) -> DuckDBPyConnection:
+def connect(scratch: Path, size: DatabaseSize) -> DuckDBPyConnection:
     """Return a new database in a scratch folder, which has room for what the plan keeps of the lists."""
     import duckdb
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import fsspec
 import pyarrow as pa
 
-from pipelines.errors import ListError
+from pipelines.errors import DamagedArchiveError, ListError
 from pipelines.fetch import archives, files
 from pipelines.source.listing import Listing
 from schemas.dataset import Source
@@ -82,7 +82,7 @@ def _in_archive(source: Source) -> _Found:
         names = sorted(archives.members(file, state))
     except (OSError, ImportError, ValueError) as error:
         raise ListError(f"archive {source.list} cannot be read ({error}); check path and access") from error
-    except archives.Damaged as error:
+    except DamagedArchiveError as error:
         raise _damaged(source.list) from error
     base = _url(fs, path)
     # Names in files' URLs are quoted, those in other URLs are not.
@@ -98,7 +98,7 @@ def _in_archive(source: Source) -> _Found:
 def _member(file: str, state: str, name: str) -> bytes:
     try:
         return archives.read(file, state, name)
-    except archives.Damaged as error:
+    except DamagedArchiveError as error:
         raise _damaged(file) from error
 
 

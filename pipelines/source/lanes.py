@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.ratelimit.limits import Limits
+from pipelines.fetch.ratelimit.limits import HostLimits
 from schemas.candidate import KINDS, SHARD_DIGITS
 from schemas.plan import LaneCounts
 
@@ -91,7 +91,7 @@ ORDER BY lane_number, groups.turn, first, seq
 
 
 def plan_shards(
-    database: DuckDBPyConnection, shard_rows: int, seed: int, limits: Limits
+    database: DuckDBPyConnection, shard_rows: int, seed: int, limits: HostLimits
 ) -> list[tuple[LaneCounts, list[int]]]:
     """Return every lane of every kind, in the order of the shards, with the rows of each of its shards.
 
@@ -130,7 +130,7 @@ def plan_shards(
     return planned
 
 
-def _share_lanes(database: DuckDBPyConnection, limits: Limits) -> frozenset[str]:
+def _share_lanes(database: DuckDBPyConnection, limits: HostLimits) -> frozenset[str]:
     """Make one host of all hosts that share a limit; return the lanes of limited hosts."""
     patterns = [pattern for pattern, _ in limits.of]
     values = {

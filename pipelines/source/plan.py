@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.compute.child_process import Report, apart
+from pipelines.compute.child_process import ReportProgress, apart
 from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count, count_hosts
-from pipelines.source.database import DEFAULT_SIZE, Size, add, connect, keep, room_checked
+from pipelines.source.database import DEFAULT_SIZE, DatabaseSize, add, connect, keep, room_checked
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.listing import Listing
 from pipelines.store.root import Root
@@ -66,7 +66,7 @@ _REJECTS = _Query(
 
 
 def make_plan(
-    dataset: Dataset, root: Root, progress: Report | None = None, size: Size = DEFAULT_SIZE
+    dataset: Dataset, root: Root, progress: ReportProgress | None = None, size: DatabaseSize = DEFAULT_SIZE
 ) -> PlanCounts:
     """Read the lists of a dataset and write its plan, unless it is there; return what the lists held.
 
@@ -89,13 +89,17 @@ def make_plan(
     return apart(_plan, dataset, root, size, report=progress)
 
 
-def preview(dataset: Dataset, progress: Report | None = None, size: Size = DEFAULT_SIZE) -> PlanCounts:
+def preview(
+    dataset: Dataset, progress: ReportProgress | None = None, size: DatabaseSize = DEFAULT_SIZE
+) -> PlanCounts:
     """Return what `make_plan` would, and write nothing."""
     return apart(_plan, dataset, None, size, report=progress)
 
 
 @contextmanager
-def lists_read(scratch: Path, report: Report, dataset: Dataset, size: Size) -> Iterator[DuckDBPyConnection]:
+def lists_read(
+    scratch: Path, report: ReportProgress, dataset: Dataset, size: DatabaseSize
+) -> Iterator[DuckDBPyConnection]:
     """Give a database with all rows of all lists, and which of them are candidates."""
     sources, width_px = dataset.sources, dataset.fetch.wikimedia_width_px
     listings = [OPEN[source.kind](source) for source in sources]
@@ -110,7 +114,9 @@ def lists_read(scratch: Path, report: Report, dataset: Dataset, size: Size) -> I
         yield rows
 
 
-def _plan(scratch: Path, report: Report, dataset: Dataset, root: Root | None, size: Size) -> PlanCounts:
+def _plan(
+    scratch: Path, report: ReportProgress, dataset: Dataset, root: Root | None, size: DatabaseSize
+) -> PlanCounts:
     with lists_read(scratch, report, dataset, size) as rows:
         lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, limits_of(dataset.fetch))
         limits = [pattern for pattern, limit in limits_of(dataset.fetch).of if limit is not None]
@@ -129,7 +135,7 @@ def write_candidates(  # noqa: PLR0913, PLR0917 - a plan's rows and their place
     rows: DuckDBPyConnection,
     root: Root,
     lanes: Sequence[tuple[LaneCounts, list[int]]],
-    report: Report,
+    report: ReportProgress,
     folder: str = PLAN,
     first: int = 0,
 ) -> None:

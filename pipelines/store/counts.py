@@ -25,7 +25,7 @@ _ROW = ("key", "outcome", "reason")
 
 
 @dataclass
-class Counts:
+class OutcomeCounts:
     """Counts over the shards that are committed so far."""
 
     reasons: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ def as_integers(keys: pa.ChunkedArray) -> np.ndarray:
 
 def count(
     root: Root, set_name: str, shards: Sequence[Shard], plan: str = "plan", overlay: Overlay | None = None
-) -> Counts:
+) -> OutcomeCounts:
     """Return the outcome of every candidate, and the vectors of every column.
 
     A candidate's outcome is that of its media, then of its encoding, then of its tombstone.
@@ -102,7 +102,7 @@ def count(
         plan: the folder with what the lists ruled out.
         overlay: of the version.
     """
-    counts = Counts()
+    counts = OutcomeCounts()
     laid = overlay or over(SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table())
     media = {name.removesuffix("_stats.json") for name in root.names("media", "_stats.json")}
     vectors = {name.removesuffix(".parquet") for name in root.names(f"vectors/{set_name}", ".parquet")}

@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import EcholensError, StopJob, StorageError
+from pipelines.errors import EcholensError, LeaseHeldError, StopJob
 from pipelines.store import atomic
 from pipelines.store.root import Root
 
@@ -40,12 +40,8 @@ _WATCH_S = 2.5 * RENEW_S
 _ATTEMPTS = 20
 
 
-class Held(StorageError):
-    """Another job has the lease."""
-
-
 @dataclass(frozen=True)
-class Holder:
+class LeaseHolder:
     """What lease.json says.
 
     Attributes:
@@ -75,7 +71,7 @@ class Holder:
     released: bool = False
 
     @classmethod
-    def here(cls, job: str) -> Holder:
+    def here(cls, job: str) -> LeaseHolder:
         """Return a lease of this process."""
         return cls(
             job=job,
@@ -90,7 +86,7 @@ class Holder:
             ticked_s=time.monotonic(),
         )
 
-    def renewed(self) -> Holder:
+    def renewed(self) -> LeaseHolder:
         """Return the lease, renewed."""
         return replace(self, renewed_s=time.time(), ticked_s=time.monotonic())
 
@@ -115,7 +111,7 @@ class Holder:
 class Lease:
     """A lease that this process holds, renewed by a thread."""
 
-    def __init__(self, root: Root, holder: Holder, every_s: float = RENEW_S) -> None:
+    def __init__(self, root: Root, holder: LeaseHolder, every_s: float = RENEW_S) -> None:
         self._root = root
         self._holder = holder
         self._every_s = every_s
@@ -194,7 +190,7 @@ def held(root: Root, job: str) -> Iterator[Lease]:
                 Path(root.path("")).rmdir()
 
 
-def take(root: Root, job: str, watch_s: float = _WATCH_S) -> Holder:
+def take(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
     """Take the lease of a root.
 
     Args:
@@ -206,7 +202,7 @@ def take(root: Root, job: str, watch_s: float = _WATCH_S) -> Holder:
         Held: another job has it.
     """
     for _ in range(_ATTEMPTS):
-        mine = Holder.here(job)
+        mine = LeaseHolder.here(job)
         if root.create(FILE, mine.written()):
             return mine
         found = _found(root)
@@ -214,35 +210,35 @@ def take(root: Root, job: str, watch_s: float = _WATCH_S) -> Holder:
             continue
         data, holder = found
         if holder is not None and not _is_void(root, data, holder, watch_s):
-            raise Held(
+            raise LeaseHeldError(
                 f"{root.url} is held by {holder}, so this job wrote nothing; "
                 "wait until that one is done, then run the command again"
             )
-        mine = Holder.here(job)
+        mine = LeaseHolder.here(job)
         if root.replace_if(FILE, mine.written(), data):
             return mine
-    raise Held(f"{root.url} is wanted by several jobs at once; run the command again")
+    raise LeaseHeldError(f"{root.url} is wanted by several jobs at once; run the command again")
 
 
-def read(root: Root) -> Holder | None:
+def read(root: Root) -> LeaseHolder | None:
     """Return who holds a root, void or not; None if nobody does."""
     found = _found(root)
     return found[1] if found and found[1] and not found[1].released else None
 
 
-def _found(root: Root) -> tuple[bytes, Holder | None] | None:
+def _found(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
     try:
         data = root.read(FILE)
     except FileNotFoundError:
         return None
     try:
         fields: dict[str, Any] = json.loads(data)
-        return data, Holder(**fields)
+        return data, LeaseHolder(**fields)
     except (ValueError, TypeError):
         return data, None  # half a file of a machine that lost power
 
 
-def _is_void(root: Root, data: bytes, holder: Holder, watch_s: float) -> bool:
+def _is_void(root: Root, data: bytes, holder: LeaseHolder, watch_s: float) -> bool:
     if holder.released or holder.is_dead():
         return True
     age_s = holder.age_s()

@@ -60,7 +60,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class Stored:
+class VectorReader:
     """The committed vectors of some shards, without the keys that are gone.
 
     Attributes:

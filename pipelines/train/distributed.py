@@ -13,14 +13,14 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Gang:
+class WorkerGroup:
     """How many workers there are, and which one this is. A gang of one never waits."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def joined(cls) -> Gang:
+    def joined(cls) -> WorkerGroup:
         """Return the gang that torch.distributed has set up, or a gang of one."""
         if not distributed.is_initialized():
             return cls()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, float], None]
 # Makes the loss of a step; what it draws depends on the seed and the step alone.
-Lesson = Callable[[int], "Tensor"]
+StepLoss = Callable[[int], "Tensor"]
 
 # The average forgets what lies further back than about 200 steps; at first, all but the last few.
 _AVERAGE = 0.995
@@ -63,7 +63,7 @@ class Recipe:
     progress: Progress | None = None
 
 
-class Part:
+class Trainer:
     """A net under training.
 
     Attributes:
@@ -100,7 +100,7 @@ class Part:
         share = min(_AVERAGE, (1 + self.step) / (10 + self.step))
         return kept + (1 - share) * (fresh - kept)
 
-    def train(self, lesson: Lesson) -> None:
+    def train(self, lesson: StepLoss) -> None:
         """Train to the end."""
         import torch
 

@@ -35,7 +35,7 @@ _NO_VECTOR = outcome("failed", "no_vector")
 
 
 @dataclass(frozen=True)
-class Translate:
+class TranslateStage:
     """One stage: a column's vectors -> those of the translator's target. Rows without one stay without.
 
     Attributes:
@@ -136,7 +136,9 @@ class TranslateStep:
 
     @cached_property
     def _stage(self) -> Stage:
-        return Translate(self.root, self.card.name, self.card.weights_sha256, self.source, self.card.target)
+        return TranslateStage(
+            self.root, self.card.name, self.card.weights_sha256, self.source, self.card.target
+        )
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield the rows of a shard with their vectors.

@@ -23,7 +23,7 @@ from pipelines.store.shards import Shard
 from pipelines.store.vectors import keys_of
 from pipelines.translate.step import TranslateStep, folder_of
 from pipelines.translate.translator import card_of
-from schemas.translated import Translated
+from schemas.translated import TranslationCard
 from schemas.vectors import COLUMNS_OF, Column
 from schemas.version import Version
 
@@ -43,7 +43,7 @@ def shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
     return [shard for shard in versions.shards(root, version) if column in COLUMNS_OF[shard.kind]]
 
 
-def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Translated:
+def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> TranslationCard:
     """Count what the tables of all shards of a version hold, write it down beside them, and return it."""
     removed = versions.removed(step.root, version.number)["key"]
     outcomes: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Tr
         for line in kept.group_by(["outcome", "reason"]).aggregate([([], "count_all")]).to_pylist():
             outcomes[f"{line['outcome']}/{line['reason']}".rstrip("/")] += line["count_all"]
     card = step.card
-    made = Translated(
+    made = TranslationCard(
         translator=card.name,
         weights_sha256=card.weights_sha256,
         trained_on=card.version,
@@ -69,13 +69,13 @@ def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Tr
     return made
 
 
-def found(step: TranslateStep, version: Version) -> Translated | None:
+def found(step: TranslateStep, version: Version) -> TranslationCard | None:
     """Return what was written down for a version, or None if it is not translated to its end."""
     name = _manifest(step.folder, version.number)
     if not step.root.exists(name):
         return None
     try:
-        return Translated.model_validate_json(step.root.read(name))
+        return TranslationCard.model_validate_json(step.root.read(name))
     except ValidationError:
         return None  # written again
 
@@ -97,7 +97,7 @@ class TranslatedVectors:
     """
 
     root: Root
-    about: Translated
+    about: TranslationCard
     folder: str
     shards: Sequence[Shard]
     removed: np.ndarray

@@ -15,7 +15,7 @@ from schemas.space import Space
 from schemas.translator_card import TranslatorCard
 
 if TYPE_CHECKING:
-    from pipelines.models.translators import Translators
+    from pipelines.models.translators import StackedTranslators
 
 _CHUNK = 8192
 
@@ -61,7 +61,7 @@ def _weights(name: str) -> str:
     return f"translators/{name}/weights.safetensors"
 
 
-def packed(net: Translators) -> bytes:
+def packed(net: StackedTranslators) -> bytes:
     """Return the weights of a net as safetensors; the same weights give the same bytes."""
     from safetensors.torch import save
 
@@ -79,7 +79,7 @@ class Translator:
     """Takes vectors of one space and no other, and returns unit vectors of another."""
 
     card: TranslatorCard
-    net: Translators
+    net: StackedTranslators
     device: str = "cpu"
 
     @classmethod
@@ -134,7 +134,7 @@ class Translator:
         return made
 
 
-def empty(card: TranslatorCard) -> Translators:
+def empty(card: TranslatorCard) -> StackedTranslators:
     """Return the net that a card describes, with weights that are not yet its own."""
     from pipelines.models.registry import build_net
     from pipelines.models.translators import Affine

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobs.build import fetch
 from jobs.shared.job import load
-from pipelines.run.ray_plan import Done, Flow, Session, remaining
+from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage
 from pipelines.store.root import Root
@@ -50,10 +50,10 @@ def main(file: str, seconds: str) -> None:
     make_plan(dataset, root)
     spent: Counter[str] = Counter()
 
-    def through(done: Done) -> None:
+    def through(done: ShardResult) -> None:
         spent.update(done.seconds)
 
-    flow = Flow(Nothing(), fetch(dataset, root), fetch_workers=dataset.fetch.workers)
+    flow = PlanSteps(Nothing(), fetch(dataset, root), fetch_workers=dataset.fetch.workers)
     with Session() as session:
         session.run(flow, remaining(flow, planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))

@@ -20,15 +20,15 @@ from typing import Any
 import aiohttp
 import pyarrow as pa
 
-from pipelines.fetch.http_client import Web
-from pipelines.fetch.image import Pictures, exif_of
+from pipelines.fetch.http_client import HttpClient
+from pipelines.fetch.image import ImageConverter, exif_of
 from pipelines.fetch.resizing import resizer
 from pipelines.fetch.stages import FetchImages
 from pipelines.store import shards
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.tar import write_tar
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 from schemas.sample import SAMPLE
 
 FETCH = Fetch(allow_private_hosts=True, retries=0)
@@ -70,7 +70,7 @@ async def bare(urls: list[str]) -> None:
 
 async def guarded(urls: list[str], fetch: Fetch) -> None:
     """Our client: addresses, redirects, deadline, caps, and whatever limits there are."""
-    web = Web(fetch, None)
+    web = HttpClient(fetch, None)
     await through(urls, lambda url: web.get(url, io.BytesIO()))
     await web.close()
 
@@ -115,7 +115,7 @@ def parts(port: int, rows: int) -> dict[str, float]:
     """Return every part and its cost."""
     urls = [f"http://127.1.0.{1 + row % 64}:{port}/{row}" for row in range(rows)]
     # Limits that nobody reaches: what remains is asking for permits and giving them back.
-    limits = {f"127.1.0.{1 + host}": Limit(connections=10_000) for host in range(64)}
+    limits = {f"127.1.0.{1 + host}": HostLimit(connections=10_000) for host in range(64)}
     cost = {"sockets: aiohttp alone": cost_ms(lambda: asyncio.run(bare(urls)), rows)}
     whole = cost_ms(lambda: asyncio.run(guarded(urls, FETCH)), rows)
     cost["guards: addresses, redirects, deadline, caps"] = whole - sum(cost.values())
@@ -129,7 +129,7 @@ def parts(port: int, rows: int) -> dict[str, float]:
     work.close()
     data = done["jpg"]
     bodies = [_body(url) for url in urls[:40]]
-    resize, pictures = resizer(FETCH), Pictures(FETCH)
+    resize, pictures = resizer(FETCH), ImageConverter(FETCH)
     n = range(rows)
     resized = cost_ms(lambda: [resize(io.BytesIO(bodies[row % 40])) for row in n], rows)
     stored = cost_ms(lambda: [pictures.stored(bodies[row % 40]) for row in n], rows)

@@ -16,16 +16,16 @@ import pytest
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import pocket_clap
-from pipelines.evaluate.sounds import ZeroShot
+from pipelines.evaluate.sounds import ZeroShotClassifier
 from pipelines.generate.output import card_of, decoded, sounds_of, table_rows
-from pipelines.generate.prompts import Prompts
+from pipelines.generate.prompts import PromptTables
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
 from pipelines.models.registry import build_net as net_of
 from pipelines.report.players import page
 from pipelines.store.root import Root
 from pipelines.translate.translator import packed, read_card, save
-from schemas.training import Cell
+from schemas.training import Experiment
 from tests.bench.classifier import BandLevels, at_16k
 from tests.commands import SEED, build, command
 
@@ -71,7 +71,7 @@ def best_of(root: Path, data: str) -> str:
 def save_random(root: Path, like: str) -> None:
     """Write a translator that was never trained."""
     there = Root.at(str(root))
-    card, cell = read_card(there, like), Cell(data="random", hidden=512)
+    card, cell = read_card(there, like), Experiment(data="random", hidden=512)
     weights = packed(net_of(cell, (card.source_space.dims, card.target_space.dims)))
     changes = {"name": "random", "cell": cell, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     save(there, card.model_copy(update=changes), weights)
@@ -80,7 +80,7 @@ def save_random(root: Path, like: str) -> None:
 def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     """Return number of the scene -> its sound."""
     there = Root.at(str(root))
-    shards = Prompts(there, f"generated/{name}", 100).shards()
+    shards = PromptTables(there, f"generated/{name}", 100).shards()
     numbers = {}
     for at, row in enumerate(table_rows(there, name, shards)):
         numbers[row["key"]] = int(Path(row["url"]).stem) if row["url"] else at
@@ -109,7 +109,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
         "random": ("--via", "random", *of_pictures),
     }
     clap = pocket_clap("fp32")
-    judges = [ZeroShot(EncoderSpec(clap.space(), clap), LABELS), BandLevels(2_400)]
+    judges = [ZeroShotClassifier(EncoderSpec(clap.space(), clap), LABELS), BandLevels(2_400)]
     real = {number: at_16k(scene) for number, scene in enumerate(scenes)}
     print(
         f"\nbest translators {best} and {of_sounds}, {len(scenes)} pictures; 95 % of a share is within 0.07"

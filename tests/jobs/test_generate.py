@@ -184,14 +184,14 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     from jobs.shared.job import load
     from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
-    from schemas.dataset import GeneratorOf
-    from schemas.generated import Making
+    from schemas.dataset import GeneratorEntry
+    from schemas.generated import GenerationParams
 
     (tmp_path / "bell.jpg").write_bytes(picture_file(draw(12, "heldout", 0)))
-    dataset = load(str(root)).model_copy(update={"generator": GeneratorOf(weights=str(tiny))})
+    dataset = load(str(root)).model_copy(update={"generator": GeneratorEntry(weights=str(tiny))})
     card = read_card(Root.at(str(root)), "toy")
     with here():
-        place = side_by_side(dataset, [card], [str(tmp_path)], Making(length_s=0.5, steps=2))
+        place = side_by_side(dataset, [card], [str(tmp_path)], GenerationParams(length_s=0.5, steps=2))
     page = Path(place).read_text()
 
     assert 1 == page.count("<audio")

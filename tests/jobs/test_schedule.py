@@ -14,7 +14,7 @@ import yaml
 from cronsim import CronSim
 
 from jobs.shared.cron import parse
-from jobs.shared.scheduler_entries import Entry, crontab, kubernetes, systemd
+from jobs.shared.scheduler_entries import SchedulerEntry, crontab, kubernetes, systemd
 from pipelines.errors import ConfigError
 from tests.commands import echolens, status, write_captions
 from tests.in_process import job_here
@@ -49,7 +49,7 @@ def file(tmp_path):
 
 
 def entry(file, cron="30 4 * * 1", timezone=None, address=None):
-    return Entry("animals", file, parse(cron, timezone), address)
+    return SchedulerEntry("animals", file, parse(cron, timezone), address)
 
 
 @pytest.mark.parametrize("cron", EXPRESSIONS)

@@ -18,8 +18,8 @@ from pipelines.encode.encoder import Tower, Towers
 from pipelines.encode.loaders import laion_clap
 from pipelines.encode.loaders.laion_clap import LaionClap
 from pipelines.encode.loaders.licences import say_licence
-from pipelines.encode.loaders.pretrained import Pretrained, check_commit
-from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.pretrained import PretrainedModel, check_commit
+from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS, TransformersClap
 from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
@@ -95,9 +95,9 @@ class AudioLdmClap:
     def _audio_files(self) -> list[Path]:
         if Path(self.audio).is_file():
             return [Path(self.audio)]
-        return Pretrained.find("clap", self.audio, None).weights
+        return PretrainedModel.find("clap", self.audio, None).weights
 
-    def _check_one_clap(self, folder: Path, text: Pretrained) -> None:
+    def _check_one_clap(self, folder: Path, text: PretrainedModel) -> None:
         """Refuse an audio tower of another CLAP: its vectors would be noise to the generator."""
         import torch
 
@@ -129,14 +129,14 @@ def text_tower(folder: Path, dtype: torch.dtype) -> Tower:
     # RoBERTa counts its positions from pad_token_id + 1.
     positions = config.max_position_embeddings - config.pad_token_id - 1
     length = int(min(MAX_TOKENS, tokenizer.model_max_length, positions))
-    tokens = Tokens("clap", tokenizer, length, config.vocab_size, str(folder / "tokenizer"))
+    tokens = TextTokenizer("clap", tokenizer, length, config.vocab_size, str(folder / "tokenizer"))
     model = text.filled(transformers.ClapTextModelWithProjection, dtype)
 
     def net(given: Mapping[str, Any]) -> torch.Tensor:
         raw_BD: torch.Tensor = model(**given).text_embeds
         return raw_BD
 
-    return Texts(tokens, net)
+    return TextTower(tokens, net)
 
 
 def audioldm_folder(weights: str, revision: str | None, parts: tuple[str, ...]) -> Path:
@@ -178,8 +178,8 @@ def _fetched(repository: str, revision: str | None, parts: tuple[str, ...]) -> P
     return folder
 
 
-def _text(folder: Path) -> Pretrained:
-    return Pretrained("clap", folder / "text_encoder", folder.name)
+def _text(folder: Path) -> PretrainedModel:
+    return PretrainedModel("clap", folder / "text_encoder", folder.name)
 
 
 def _tensor(files: list[Path], name: str) -> torch.Tensor:

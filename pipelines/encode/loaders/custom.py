@@ -37,14 +37,14 @@ from schemas.space import Precision, Space
 
 
 @dataclass(frozen=True)
-class Part:
+class CustomTower:
     """A tower of two functions: see `Tower`."""
 
     prepare: Callable[[Any], np.ndarray]
     forward: Callable[[np.ndarray], np.ndarray]
 
 
-class Own(ABC):
+class CustomEncoder(ABC):
     """An encoder of one's own: a frozen dataclass whose fields are the keys of the dataset's file.
 
     A field named `weights` is a file, or a folder of files, and is hashed into the space; without one, the

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from pipelines.encode.encoder import Unusable
 from pipelines.encode.loaders.decode_cache import once
+from pipelines.errors import UndecodableMediaError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,8 +28,8 @@ def _decoded(item: bytes) -> Image.Image:
         made = Image.open(io.BytesIO(item))
         made.load()
     except Image.DecompressionBombError as error:
-        raise Unusable("too_many_pixels") from error
+        raise UndecodableMediaError("too_many_pixels") from error
     # What Pillow's decoders raise for bytes they cannot read; SyntaxError is a broken PNG.
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise Unusable("undecodable") from error
+        raise UndecodableMediaError("undecodable") from error
     return made

@@ -22,7 +22,7 @@ import numpy as np
 from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.pretrained import check_commit
-from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS
 from pipelines.encode.loaders.waveform import FULL_SCALE, quantised, repeated, window_starts
 from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
@@ -109,10 +109,10 @@ class LaionClap:
         return {
             "audio": _Sounds(model, audio["sample_rate"], audio["clip_samples"]),
             # What get_text_embedding does before it normalises.
-            "text": Texts(self._tokens(tensors), lambda given: model.encode_text(given, device=device())),
+            "text": TextTower(self._tokens(tensors), lambda given: model.encode_text(given, device=device())),
         }
 
-    def _tokens(self, tensors: Mapping[str, Any]) -> Tokens:
+    def _tokens(self, tensors: Mapping[str, Any]) -> TextTokenizer:
         from transformers import AutoTokenizer
 
         try:
@@ -125,7 +125,7 @@ class LaionClap:
             ) from error
         # RoBERTa counts its positions from 2.
         length = min(MAX_TOKENS, len(tensors[_POSITIONS]) - 2)
-        return Tokens("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
+        return TextTokenizer("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
 
 
 def _name(weights: str, file: Path) -> str:
@@ -261,7 +261,7 @@ def _no_download(nets: ModuleType, text: Any) -> Iterator[None]:
         nets.RobertaModel = fetching  # type: ignore[attr-defined]
 
 
-def _digest(tokens: Tokens) -> str:
+def _digest(tokens: TextTokenizer) -> str:
     """Name a tokenizer by what it does, wherever it lies."""
     return hashlib.sha256(tokens.written.encode()).hexdigest()[:12]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.compute.device import device, dtype_of
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.tokenizer import Tokens
+from pipelines.encode.loaders.tokenizer import TextTokenizer
 from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OfTransformers(ABC):
+class TransformersLoader(ABC):
     """A loader of models that transformers saved; a subclass knows one family of them.
 
     Attributes:
@@ -75,12 +75,12 @@ class OfTransformers(ABC):
         of = getattr(transformers, self.classes[config.model_type])
         return self._towers(found.filled(of, dtype_of(self.precision)), processor, tokens)
 
-    def _read(self) -> tuple[Pretrained, Any, Any, Tokens]:
-        found = Pretrained.find(self.family, self.weights, self.revision)
+    def _read(self) -> tuple[PretrainedModel, Any, Any, TextTokenizer]:
+        found = PretrainedModel.find(self.family, self.weights, self.revision)
         config, processor = found.config(*self.classes), found.processor()
         longest = min(self._positions(config), processor.tokenizer.model_max_length)
         vocabulary = config.text_config.vocab_size
-        tokens = Tokens(self.family, processor.tokenizer, int(longest), vocabulary, str(found.folder))
+        tokens = TextTokenizer(self.family, processor.tokenizer, int(longest), vocabulary, str(found.folder))
         return found, config, processor, tokens
 
     @abstractmethod
@@ -96,12 +96,12 @@ class OfTransformers(ABC):
         """What pictures or sounds go through, in one line."""
 
     @abstractmethod
-    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
         """The towers of a filled net."""
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainedModel:
     """Where a model of transformers is, on this machine.
 
     Attributes:
@@ -115,7 +115,7 @@ class Pretrained:
     name: str
 
     @classmethod
-    def find(cls, family: Family, weights: str, revision: str | None) -> Pretrained:
+    def find(cls, family: Family, weights: str, revision: str | None) -> PretrainedModel:
         """Return a model, fetched if it must be, with weights in it.
 
         Args:

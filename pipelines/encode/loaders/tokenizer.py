@@ -23,7 +23,7 @@ _LEAST_VOCABULARY = 100
 _TOKENIZER_FILES = "tokenizer.json or vocab.json"
 
 
-class Tokens:
+class TextTokenizer:
     """A text -> one piece, its token ids and, if the model was trained with it, their mask [1 or 2, L]."""
 
     def __init__(self, family: Family, tokenizer: Any, length: int, vocabulary: int, where: str) -> None:
@@ -76,7 +76,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextTower:
     """A text -> one piece, its token ids and perhaps their mask [1 or 2, L].
 
     Attributes:
@@ -85,7 +85,7 @@ class Texts:
             vectors [B, D].
     """
 
-    tokens: Tokens
+    tokens: TextTokenizer
     net: Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
     def prepare(self, item: str) -> np.ndarray:

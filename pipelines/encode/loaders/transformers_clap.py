@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.compute.device import device, dtype_of, moved
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.pretrained import OfTransformers
+from pipelines.encode.loaders.pretrained import TransformersLoader
 from pipelines.encode.loaders.spectrogram import features
-from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.waveform import mono, window_starts
 from schemas.vectors import Family
 
@@ -24,7 +24,7 @@ MAX_TOKENS = 77
 
 
 @dataclass(frozen=True)
-class TransformersClap(OfTransformers):
+class TransformersClap(TransformersLoader):
     """An audio-text model of transformers."""
 
     family: ClassVar[Family] = "clap"
@@ -41,14 +41,14 @@ class TransformersClap(OfTransformers):
     def _steps(self, processor: Any) -> str:
         return f"audio: {_steps(processor.feature_extractor)}"
 
-    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
         def net(given: dict[str, torch.Tensor]) -> torch.Tensor:
             # What get_text_features does before it normalises.
             raw_BD: torch.Tensor = model.text_projection(model.text_model(**given).pooler_output)
             return raw_BD
 
         sounds = _Sounds(model, processor.feature_extractor, dtype_of(self.precision))
-        return {"audio": sounds, "text": Texts(tokens, net)}
+        return {"audio": sounds, "text": TextTower(tokens, net)}
 
 
 def _steps(of: Any) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from pipelines.compute.device import dtype_of, moved
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.image import picture
-from pipelines.encode.loaders.pretrained import OfTransformers
-from pipelines.encode.loaders.tokenizer import Texts, Tokens
+from pipelines.encode.loaders.pretrained import TransformersLoader
+from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from schemas.vectors import Family
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TransformersClip(OfTransformers):
+class TransformersClip(TransformersLoader):
     """An image-text model of transformers."""
 
     family: ClassVar[Family] = "clip"
@@ -42,10 +42,10 @@ class TransformersClip(OfTransformers):
     def _steps(self, processor: Any) -> str:
         return f"image: {_steps(processor.image_processor)}"
 
-    def _towers(self, model: Any, processor: Any, tokens: Tokens) -> Towers:
+    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
         return {
             "image": _Pictures(model, processor.image_processor, dtype_of(self.precision)),
-            "text": Texts(tokens, lambda given: _raw(model.get_text_features(**given))),
+            "text": TextTower(tokens, lambda given: _raw(model.get_text_features(**given))),
         }
 
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.encode.encoder import Unusable
 from pipelines.encode.loaders.decode_cache import once
+from pipelines.errors import UndecodableMediaError
 
 # Of the model's window. A cut to 10 s leaves up to one codec frame over (AAC: 21 ms, MP3: 26 ms), and a
 # whole window for those few milliseconds would count as much as the first.
@@ -59,14 +59,14 @@ def _quantised(item: bytes, rate_hz: int) -> np.ndarray:
     try:
         samples_TC, given_hz = soundfile.read(io.BytesIO(item), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-        raise Unusable("undecodable") from error
+        raise UndecodableMediaError("undecodable") from error
     samples_T = samples_TC.mean(axis=1)
     if given_hz != rate_hz:
         samples_T = soxr.resample(samples_T, given_hz, rate_hz)
     if not len(samples_T):
-        raise Unusable("no_audio")
+        raise UndecodableMediaError("no_audio")
     if not np.isfinite(samples_T).all():
-        raise Unusable("undecodable")
+        raise UndecodableMediaError("undecodable")
     quantised_T: np.ndarray = (np.clip(samples_T, -1, 1) * FULL_SCALE).astype(np.int16)
     return quantised_T
 

@@ -10,15 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipelines.fetch.ratelimit.leases import LEASE_S, Closed, Grant, News, Rules
-from pipelines.fetch.ratelimit.limits import Limits
+from pipelines.fetch.ratelimit.leases import LEASE_S, HostHold, LeaseTable, Permit, StateDelta
+from pipelines.fetch.ratelimit.limits import HostLimits
 
 # A call is no longer under way than this: a worker that died waits no longer.
 POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueueStats:
     """Who waits for a host's permits: how many requests, and the longest for how long."""
 
     requests: int
@@ -26,7 +26,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PermitReport:
     """What a worker says of itself since its last report.
 
     Attributes:
@@ -46,47 +46,47 @@ class Report:
     """
 
     worker: str
-    limits: Limits
+    limits: HostLimits
     since: int = 0
     started: Sequence[int] = ()
     ended: Sequence[int] = ()
     held: Mapping[int, str] = field(default_factory=dict)
-    closed: Mapping[str, Closed] = field(default_factory=dict)
+    closed: Mapping[str, HostHold] = field(default_factory=dict)
     opened: Sequence[str] = ()
     requests: int = 0
     read_bytes: int = 0
     in_flight: int = 0
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    waiting: Mapping[str, QueueStats] = field(default_factory=dict)
     waited_s: Mapping[str, float] = field(default_factory=dict)
 
 
-class Asked(Protocol):
+class PermitClient(Protocol):
     """A desk, here or elsewhere."""
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: Limits) -> list[Grant]:
+    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
         """Return permits for a host as soon as there are some, or none after a while."""
         ...
 
-    async def sync(self, report: Report) -> News:
+    async def sync(self, report: PermitReport) -> StateDelta:
         """Take a worker's report and return what is new."""
         ...
 
 
-class Desk:
+class PermitBroker:
     """Gives permits in the order in which workers asked. Lives in one event loop.
 
     Args:
-        lease_s: see `Rules`.
-        shut_s: see `Rules`.
-        first: see `Rules`.
+        lease_s: see `LeaseTable`.
+        shut_s: see `LeaseTable`.
+        first: see `LeaseTable`.
     """
 
     def __init__(self, lease_s: float = LEASE_S, shut_s: float = 0.0, first: int = 1) -> None:
-        self.rules = Rules(time.monotonic, lease_s=lease_s, shut_s=shut_s, first=first)
+        self.rules = LeaseTable(time.monotonic, lease_s=lease_s, shut_s=shut_s, first=first)
         self._changed = asyncio.Condition()
         self._asking: Counter[str] = Counter()
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: Limits) -> list[Grant]:
+    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
         """Return permits for a host as soon as there are some, or none after `POLL_S`."""
         end_s = time.monotonic() + POLL_S
         self._asking[host] += 1
@@ -102,7 +102,7 @@ class Desk:
         finally:
             self._asking -= Counter({host: 1})
 
-    async def sync(self, report: Report) -> News:
+    async def sync(self, report: PermitReport) -> StateDelta:
         """Take a worker's report and return what is new."""
         self.rules.started(report.started)
         self.rules.ended(report.ended)

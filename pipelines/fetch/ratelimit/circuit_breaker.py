@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipelines.fetch.ratelimit.leases import Closed
+from pipelines.fetch.ratelimit.leases import HostHold
 from schemas.outcome import Outcome, outcome
 
 # Connections that fail in a row until the rest are not tried.
@@ -39,7 +39,7 @@ class _Place:
     cool_s: float
 
 
-class Circuits:
+class CircuitBreakers:
     """What a worker knows, and what it has not yet told the others.
 
     Args:
@@ -50,10 +50,10 @@ class Circuits:
         self._now_s = now_s
         self._failures: dict[str, int] = {}
         self._places: dict[str, _Place] = {}
-        self._closed: dict[str, Closed] = {}
+        self._closed: dict[str, HostHold] = {}
         self._opened: set[str] = set()
 
-    def close(self, host: str, closed: Closed) -> None:
+    def close(self, host: str, closed: HostHold) -> None:
         """Learn that a host is closed for a while."""
         self._set(host, closed)
         self._closed[host] = closed
@@ -105,13 +105,13 @@ class Circuits:
         if len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
 
-    def take_reports(self) -> tuple[dict[str, Closed], list[str]]:
+    def take_reports(self) -> tuple[dict[str, HostHold], list[str]]:
         """Return what closed and what opened since the last call."""
         closed, opened = self._closed, sorted(self._opened)
         self._closed, self._opened = {}, set()
         return closed, opened
 
-    def hear(self, news: Mapping[str, Closed | None]) -> None:
+    def hear(self, news: Mapping[str, HostHold | None]) -> None:
         """Learn what other workers found."""
         for place, closed in news.items():
             if closed is not None:
@@ -122,10 +122,10 @@ class Circuits:
 
     def _open(self, origin: str, became: Outcome, cool_s: float) -> None:
         self._places.pop(origin, None)
-        self.close(origin, Closed(cool_s, became, down=True))
+        self.close(origin, HostHold(cool_s, became, down=True))
         self._places[origin].cool_s = cool_s
 
-    def _set(self, place: str, closed: Closed) -> None:
+    def _set(self, place: str, closed: HostHold) -> None:
         until_s = self._now_s() + closed.left_s
         known = self._places.get(place)
         if known and known.until_s >= until_s:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.fetch.ratelimit.limits import limits_of
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 from schemas.plan import HostTable
 
 # From a request to the end of its answer: the order of a thumbnail of Wikimedia's, or of a small picture.
@@ -23,7 +23,7 @@ _DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class HostForecast:
     """What one host will take, or all hosts without a limit.
 
     Attributes:
@@ -44,7 +44,7 @@ class Forecast:
         return self.urls / self.per_s / _DAY_S
 
 
-def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[Forecast]:
+def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast]:
     """Return what the hosts with a limit will take, the longest first, then the rest of the web.
 
     Args:
@@ -53,27 +53,27 @@ def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[Forecast]:
         workers: that fetch.
     """
     limits = limits_of(fetch)
-    limited: list[Forecast] = []
+    limited: list[HostForecast] = []
     for host in asked.largest:
         pattern = host.host if host.host.startswith("*.") else limits.pattern(host.host)
         limit = dict(limits.of).get(pattern) if pattern else None
         if limit is not None:
             per_s, bound_by = _slowest(limit)
-            limited.append(Forecast(host.host, host.urls, per_s, bound_by))
+            limited.append(HostForecast(host.host, host.urls, per_s, bound_by))
     rest = asked.urls - sum(each.urls for each in limited)
     found = sorted(limited, key=lambda each: -each.days)
     if rest:
         per_s = workers * min(WORKER_PER_S, fetch.connections / ANSWER_S)
-        found.append(Forecast("", rest, per_s, f"{workers} workers on this machine"))
+        found.append(HostForecast("", rest, per_s, f"{workers} workers on this machine"))
     return found
 
 
-def binding(found: Sequence[Forecast]) -> Forecast | None:
+def binding(found: Sequence[HostForecast]) -> HostForecast | None:
     """Return what the build will wait for; lanes run beside each other, so it is the longest."""
     return max(found, key=lambda each: each.days, default=None)
 
 
-def _slowest(limit: Limit) -> tuple[float, str]:
+def _slowest(limit: HostLimit) -> tuple[float, str]:
     rates: list[tuple[float, str]] = []
     if limit.connections is not None:
         rates.append((limit.connections / ANSWER_S, f"{limit.connections} requests at once"))

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipelines.fetch.ratelimit.broker import Desk, Report
-from pipelines.fetch.ratelimit.leases import LEASE_S, Grant, News
-from pipelines.fetch.ratelimit.limits import Limits, limits_of
+from pipelines.fetch.ratelimit.broker import PermitBroker, PermitReport
+from pipelines.fetch.ratelimit.leases import LEASE_S, Permit, StateDelta
+from pipelines.fetch.ratelimit.limits import HostLimits, limits_of
 from pipelines.fetch.ratelimit.permits import HostPermits
-from pipelines.fetch.ratelimit.semaphore import Slots
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.dataset import Fetch
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Traffic:
     longest_s: float
 
 
-class Governor(Desk):
+class Governor(PermitBroker):
     """The actor: a desk that counts."""
 
     def __init__(self) -> None:
@@ -70,11 +70,11 @@ class Governor(Desk):
         # A first start has no leases to fear; a later one must not repeat the numbers of an earlier life.
         again = ray.get_runtime_context().was_current_actor_reconstructed
         super().__init__(shut_s=LEASE_S if again else 0.0, first=time.time_ns())
-        self._last: dict[str, tuple[float, Report]] = {}
+        self._last: dict[str, tuple[float, PermitReport]] = {}
         self._requests = self._read_bytes = 0
         self._meters = _Meters()
 
-    async def sync(self, report: Report) -> News:
+    async def sync(self, report: PermitReport) -> StateDelta:
         """Take a worker's report and return what is new."""
         now_s = time.monotonic()
         self._requests += report.requests
@@ -122,7 +122,7 @@ class _Meters:
         self._in_flight = Gauge("echolens_in_flight", "Requests under way")
         self._waited = Counter("echolens_host_wait_s", "Seconds waited for a permit", ("host",))
 
-    def count(self, report: Report, traffic: Traffic) -> None:
+    def count(self, report: PermitReport, traffic: Traffic) -> None:
         if report.requests:
             self._requests.inc(report.requests)
         if report.read_bytes:
@@ -174,20 +174,20 @@ def _rows_meter() -> Any:
     return Counter("echolens_rows", "Rows through a step, by what became of them", ("step", "outcome"))
 
 
-class Remote:
+class RemoteGovernor:
     """The governor of this cluster, asked from an event loop of a worker."""
 
     def __init__(self) -> None:
         self._actor = governor()
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: Limits) -> list[Grant]:
-        """See `Desk`."""
-        grants: list[Grant] = await self._call("lease", worker, host, wanted, limits)
+    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
+        """See `PermitBroker`."""
+        grants: list[Permit] = await self._call("lease", worker, host, wanted, limits)
         return grants
 
-    async def sync(self, report: Report) -> News:
-        """See `Desk`."""
-        news: News = await self._call("sync", report)
+    async def sync(self, report: PermitReport) -> StateDelta:
+        """See `PermitBroker`."""
+        news: StateDelta = await self._call("sync", report)
         return news
 
     async def _call(self, method: str, *arguments: Any) -> Any:
@@ -222,7 +222,7 @@ def governor() -> ActorHandle[Any]:
     return handle
 
 
-def permits_of(fetch: Fetch, slots: Slots | None = None) -> HostPermits:
+def permits_of(fetch: Fetch, slots: PrioritySemaphore | None = None) -> HostPermits:
     """Return the permits of a worker: the cluster's where there is one, else those of this process alone.
 
     Args:
@@ -233,6 +233,6 @@ def permits_of(fetch: Fetch, slots: Slots | None = None) -> HostPermits:
     ray = sys.modules.get("ray")
     limits, patience_s = limits_of(fetch), fetch.timeout_s
     if ray is not None and ray.is_initialized():
-        return HostPermits(Remote(), limits, patience_s, regularly=True, slots=slots)
+        return HostPermits(RemoteGovernor(), limits, patience_s, regularly=True, slots=slots)
     # Leases of one process need no renewal: they end with it.
-    return HostPermits(Desk(lease_s=float("inf")), limits, patience_s, regularly=False, slots=slots)
+    return HostPermits(PermitBroker(lease_s=float("inf")), limits, patience_s, regularly=False, slots=slots)

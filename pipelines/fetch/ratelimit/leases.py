@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from pipelines.fetch.ratelimit.limits import Limits, strictest
-from pipelines.fetch.ratelimit.windows import Bucket
-from schemas.dataset import Limit
+from pipelines.fetch.ratelimit.limits import HostLimits, strictest
+from pipelines.fetch.ratelimit.windows import RateWindow
+from schemas.dataset import HostLimit
 from schemas.outcome import Outcome
 
 # A lease that nobody renewed for so long is void. Workers renew five times as often.
@@ -33,7 +33,7 @@ _REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Permit:
     """A permit: its lease, and how fast its connection may read (None: as it can)."""
 
     lease: int
@@ -41,7 +41,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class HostHold:
     """A host that is not to be asked.
 
     Attributes:
@@ -56,12 +56,12 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class StateDelta:
     """What a worker is told: `serial` is what it has heard up to, the rest what is new since."""
 
     serial: int
-    closed: Mapping[str, Closed | None]  # None: is open again
-    limits: tuple[Limits, ...]
+    closed: Mapping[str, HostHold | None]  # None: is open again
+    limits: tuple[HostLimits, ...]
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class _Lease:
     until_s: float
 
 
-class Rules:
+class LeaseTable:
     """Leases, holds and circuits.
 
     Args:
@@ -89,12 +89,12 @@ class Rules:
         self._shut_until_s = now_s() + shut_s
         self._numbers = count(first)
         self._leases: dict[int, _Lease] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._jobs: dict[Limits, float] = {}
+        self._buckets: dict[str, RateWindow] = {}
+        self._jobs: dict[HostLimits, float] = {}
         self._serial = first
-        self._closed: dict[str, tuple[int, float, Closed]] = {}  # serial, until, what
+        self._closed: dict[str, tuple[int, float, HostHold]] = {}  # serial, until, what
 
-    def lease(self, worker: str, host: str, wanted: int, limits: Limits, among: int = 1) -> list[Grant]:
+    def lease(self, worker: str, host: str, wanted: int, limits: HostLimits, among: int = 1) -> list[Permit]:
         """Return permits for a host: at most `wanted`, and a fair part of what is free, maybe none.
 
         Args:
@@ -117,7 +117,7 @@ class Rules:
         for _ in range(min(-(-free // among), wanted)):
             number = next(self._numbers)
             self._take(number, _Lease(worker, host, names, now_s + self._lease_s))
-            grants.append(Grant(number, min(shares, default=None)))
+            grants.append(Permit(number, min(shares, default=None)))
         return grants
 
     def next_s(self, host: str) -> float:
@@ -129,7 +129,7 @@ class Rules:
         later = max(self._shut_until_s - now_s, self._held_s(host, now_s))
         return max(0.0, later) or max(0.0, min(waits, default=float("inf")))
 
-    def renew(self, worker: str, held: Mapping[int, str], limits: Limits) -> None:
+    def renew(self, worker: str, held: Mapping[int, str], limits: HostLimits) -> None:
         """Keep the leases of a worker (lease -> host), also those of a governor's earlier life."""
         now_s = self._now_s()
         self._hear(limits, now_s)
@@ -161,7 +161,7 @@ class Rules:
         now_s = self._now_s()
         self.ended([number for number, lease in self._leases.items() if lease.until_s <= now_s])
 
-    def close(self, place: str, closed: Closed) -> None:
+    def close(self, place: str, closed: HostHold) -> None:
         """Learn that a host is held, or that an origin is down; the longer of two holds stays."""
         now_s = self._now_s()
         until_s = now_s + min(closed.left_s, MAX_HOLD_S)
@@ -181,17 +181,17 @@ class Rules:
             _, _, closed = self._closed[place]
             self._closed[place] = (self._serial, self._now_s(), closed)
 
-    def news(self, since: int) -> News:
+    def news(self, since: int) -> StateDelta:
         """Return what has changed after a serial."""
         now_s = self._now_s()
-        told: dict[str, Closed | None] = {}
+        told: dict[str, HostHold | None] = {}
         for place, (serial, until_s, closed) in [*self._closed.items()]:
             if until_s <= now_s - _SILENT_S:
                 del self._closed[place]
             elif serial > since:
                 left_s = until_s - now_s
-                told[place] = Closed(left_s, closed.outcome, closed.down) if left_s > 0 else None
-        return News(self._serial, told, tuple(self._jobs))
+                told[place] = HostHold(left_s, closed.outcome, closed.down) if left_s > 0 else None
+        return StateDelta(self._serial, told, tuple(self._jobs))
 
     def held(self) -> dict[str, int]:
         """Return how many leases are out, by pattern."""
@@ -213,7 +213,7 @@ class Rules:
     def _names(self, host: str) -> tuple[str, ...]:
         return tuple(sorted({name for limits in self._jobs if (name := limits.pattern(host))}))
 
-    def _hear(self, limits: Limits, now_s: float) -> None:
+    def _hear(self, limits: HostLimits, now_s: float) -> None:
         new = limits not in self._jobs
         self._jobs[limits] = now_s
         over = [job for job, heard_s in self._jobs.items() if heard_s < now_s - _SILENT_S]
@@ -223,7 +223,7 @@ class Rules:
             self._set_buckets()
 
     def _set_buckets(self) -> None:
-        wanted: dict[str, list[Limit]] = {}
+        wanted: dict[str, list[HostLimit]] = {}
         for job in self._jobs:
             for name, limit in job.of:
                 if limit is not None:
@@ -232,4 +232,4 @@ class Rules:
             if name in self._buckets:
                 self._buckets[name].set(strictest(limits))
             else:
-                self._buckets[name] = Bucket(strictest(limits))
+                self._buckets[name] = RateWindow(strictest(limits))

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 
 # Wikitech's robot policy of 2025: "total concurrency of at most 2" and 25 Mbit/s for upload.wikimedia.org.
-PUBLISHED: Mapping[str, Limit] = {
-    "upload.wikimedia.org": Limit(connections=2, bytes_per_s=25_000_000 // 8),
-    "*.wikimedia.org": Limit(connections=2),
-    "*.wikipedia.org": Limit(connections=2),
+PUBLISHED: Mapping[str, HostLimit] = {
+    "upload.wikimedia.org": HostLimit(connections=2, bytes_per_s=25_000_000 // 8),
+    "*.wikimedia.org": HostLimit(connections=2),
+    "*.wikipedia.org": HostLimit(connections=2),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HostLimits:
     """The limits of one job: patterns with what they allow, None for none. Small, hashable, picklable."""
 
-    of: tuple[tuple[str, Limit | None], ...]
+    of: tuple[tuple[str, HostLimit | None], ...]
 
     def pattern(self, host: str) -> str | None:
         """Return the pattern that limits a host, the longest that fits; None if nothing does.
@@ -41,12 +41,12 @@ def _patterns(host: str) -> Iterable[str]:
         host = host.partition(".")[2]
 
 
-def limits_of(fetch: Fetch) -> Limits:
+def limits_of(fetch: Fetch) -> HostLimits:
     """Return the limits of a dataset: the published ones, each unless the file says otherwise."""
-    return Limits(tuple(sorted(({**PUBLISHED, **fetch.limits}).items())))
+    return HostLimits(tuple(sorted(({**PUBLISHED, **fetch.limits}).items())))
 
 
-def strictest(limits: Iterable[Limit]) -> Limit:
+def strictest(limits: Iterable[HostLimit]) -> HostLimit:
     """Return the limit that keeps all of the given ones."""
     asked = [limit.model_dump(exclude_none=True) for limit in limits]
     keys = {key for each in asked for key in each}
@@ -54,4 +54,4 @@ def strictest(limits: Iterable[Limit]) -> Limit:
     found = {
         key: (max if key == "delay_s" else min)(each[key] for each in asked if key in each) for key in keys
     }
-    return Limit.model_validate(found)
+    return HostLimit.model_validate(found)

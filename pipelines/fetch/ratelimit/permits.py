@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
-from pipelines.fetch.protocols import NotNowError
-from pipelines.fetch.ratelimit.broker import Asked, Report, Waiting
-from pipelines.fetch.ratelimit.circuit_breaker import Circuits
-from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, Closed, Grant, News
-from pipelines.fetch.ratelimit.limits import Limits
-from pipelines.fetch.ratelimit.semaphore import Slots
+from pipelines.errors import HostUnavailableError
+from pipelines.fetch.ratelimit.broker import PermitClient, PermitReport, QueueStats
+from pipelines.fetch.ratelimit.circuit_breaker import CircuitBreakers
+from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, HostHold, Permit, StateDelta
+from pipelines.fetch.ratelimit.limits import HostLimits
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.outcome import Outcome, outcome
 
 # Between two reports of a worker with nothing urgent to say; leases live five times as long.
@@ -49,26 +49,26 @@ class HostPermits:
 
     def __init__(
         self,
-        desk: Asked,
-        limits: Limits,
+        desk: PermitClient,
+        limits: HostLimits,
         patience_s: float,
         *,
         regularly: bool,
-        slots: Slots | None = None,
+        slots: PrioritySemaphore | None = None,
     ) -> None:
         self._desk, self._limits, self._patience_s = desk, limits, patience_s
         self._slots = slots
         self._regularly = regularly
         self._me = uuid.uuid4().hex
         self._loop = asyncio.get_running_loop()
-        self._news = News(0, {}, (limits,))
+        self._news = StateDelta(0, {}, (limits,))
         self._queues: dict[str, deque[_Place]] = {}
         self._held: dict[int, str] = {}
         self._started: list[int] = []
         self._ended: list[int] = []
-        self._told = Circuits(self._loop.time)
+        self._told = CircuitBreakers(self._loop.time)
         self._requests = self._read_bytes = self._in_flight = 0
-        self._waits: dict[str, dict[Turn, float]] = {}
+        self._waits: dict[str, dict[LeasedSlot, float]] = {}
         self._waited_s: defaultdict[str, float] = defaultdict(float)
         self._tasks: set[asyncio.Task[None]] = set()
         self._soon = asyncio.Event()
@@ -76,13 +76,13 @@ class HostPermits:
         self._reporting: asyncio.Task[None] | None = None
         self._limited = lru_cache(_KNOWN_HOSTS)(self._is_limited)
 
-    def permit(self, host: str) -> Turn:
+    def permit(self, host: str) -> LeasedSlot:
         """Return a context in which one request to the host may be under way; entering it may wait.
 
         Raises:
             NotNowError: on entering; the host asked for a pause that is longer than anyone waits.
         """
-        return Turn(self, host)
+        return LeasedSlot(self, host)
 
     def heard(self, host: str, status: int, retry_after_s: float | None) -> None:
         """Learn what a host answered: it may have asked for a pause."""
@@ -90,7 +90,7 @@ class HostPermits:
         if status == 429 or (status == 503 and retry_after_s):
             left_s = min(_PAUSE_S if retry_after_s is None else retry_after_s, MAX_HOLD_S)
             became = outcome("blocked", "http_429") if status == 429 else outcome("transient", "http_5xx")
-            self._told.close(host, Closed(left_s, became, down=False))
+            self._told.close(host, HostHold(left_s, became, down=False))
             self._refuse_the_oldest(host)
             self._soon.set()
 
@@ -119,7 +119,7 @@ class HostPermits:
             with suppress(Exception):
                 await asyncio.wait_for(self._sync(), 1)
 
-    async def enter(self, turn: Turn) -> Grant | None:
+    async def enter(self, turn: LeasedSlot) -> Permit | None:
         """Wait until a host may be asked; return the lease if it has a limit."""
         if self._reporting is None or self._reporting.done():
             await self._begun()
@@ -147,13 +147,13 @@ class HostPermits:
         self._in_flight += 1
         return grant
 
-    def leave(self, grant: Grant | None) -> None:
+    def leave(self, grant: Permit | None) -> None:
         """End a request."""
         self._in_flight -= 1
         if grant is not None:
             self._give_back(grant)
 
-    def start(self, grant: Grant) -> None:
+    def start(self, grant: Permit) -> None:
         """Learn that the request of a lease has reached its server."""
         self._started.append(grant.lease)
         self._loop.call_later(_STARTS_WAIT_S, self._soon.set)
@@ -177,12 +177,12 @@ class HostPermits:
         began_s = self._loop.time()
         while (left_s := self._told.held_s(host)) > 0:
             if self._loop.time() + left_s > began_s + patience_s:
-                raise NotNowError(self._told.outcome(host))
+                raise HostUnavailableError(self._told.outcome(host))
             # Not all at the same moment.
             await asyncio.sleep(left_s + random.uniform(0, 0.25))
 
-    async def _leased(self, host: str) -> Grant:
-        given: asyncio.Future[Grant] = self._loop.create_future()
+    async def _leased(self, host: str) -> Permit:
+        given: asyncio.Future[Permit] = self._loop.create_future()
         if host not in self._queues:
             self._queues[host] = deque()
             self._run(self._ask(host))
@@ -217,11 +217,11 @@ class HostPermits:
         # A host that asks for one pause after the other answers nobody; its rows come back at refresh.
         queue = self._queues.get(host, deque())
         while (place := _first_alive(queue)) and self._loop.time() - place.began_s > MAX_HOLD_S:
-            place.given.set_exception(NotNowError(self._told.outcome(host)))
+            place.given.set_exception(HostUnavailableError(self._told.outcome(host)))
         if place:
             queue.appendleft(place)
 
-    def _give_back(self, grant: Grant) -> None:
+    def _give_back(self, grant: Permit) -> None:
         self._held.pop(grant.lease, None)
         self._ended.append(grant.lease)
         self._soon.set()
@@ -249,7 +249,7 @@ class HostPermits:
         self._soon.clear()
         now_s = self._loop.time()
         closed, opened = self._told.take_reports()
-        report = Report(
+        report = PermitReport(
             self._me,
             self._limits,
             self._news.serial,
@@ -262,7 +262,7 @@ class HostPermits:
             read_bytes=self._read_bytes,
             in_flight=self._in_flight,
             waiting={
-                host: Waiting(len(waits), now_s - next(iter(waits.values())))
+                host: QueueStats(len(waits), now_s - next(iter(waits.values())))
                 for host, waits in self._waits.items()
             },
             waited_s=dict(self._waited_s),
@@ -291,7 +291,7 @@ class _Place:
     """In the queue for a host: since when, and what is waited for."""
 
     began_s: float
-    given: asyncio.Future[Grant]
+    given: asyncio.Future[Permit]
 
 
 def _drop_dead(queue: deque[_Place]) -> None:
@@ -304,14 +304,14 @@ def _first_alive(queue: deque[_Place]) -> _Place | None:
     return queue.popleft() if queue else None
 
 
-class Turn:
+class LeasedSlot:
     """One request to a host, from its permit to its end."""
 
     __slots__ = ("_allowed_bytes", "_at_s", "_grant", "_permits", "host")
 
     def __init__(self, permits: HostPermits, host: str) -> None:
         self._permits, self.host = permits, host
-        self._grant: Grant | None = None
+        self._grant: Permit | None = None
         self._allowed_bytes = self._at_s = 0.0
 
     async def __aenter__(self) -> Self:

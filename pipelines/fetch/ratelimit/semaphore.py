@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 
 
-class Slots:
+class PrioritySemaphore:
     """So many at once, in the order of asking; whoever has had one before goes before those who have not.
 
     A row that waited for its host comes back while thousands have not begun. Behind them it would keep its

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.dataset import Limit
+from schemas.dataset import HostLimit
 
 # A limit of bytes alone is shared out among so many connections.
 _CONNECTIONS_OF_BYTES = 4
@@ -34,16 +34,16 @@ class _Window:
         return max(0.0, self.begun_s[0] + self.length_s - now_s) if self.begun_s else float("inf")
 
 
-class Bucket:
+class RateWindow:
     """The permits under one limit. Times are seconds of whatever clock the caller has."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: HostLimit) -> None:
         self._held: set[int] = set()
         self._unknown: set[int] = set()
         self._windows: list[_Window] = []
         self.set(limit)
 
-    def set(self, limit: Limit) -> None:
+    def set(self, limit: HostLimit) -> None:
         """Change the limit; what is known of past requests stays."""
         self.limit = limit
         begun_s = max((window.begun_s for window in self._windows), key=len, default=deque())
@@ -88,7 +88,7 @@ class Bucket:
         self._held.discard(lease)
 
 
-def _windows(limit: Limit) -> Iterator[tuple[int, float]]:
+def _windows(limit: HostLimit) -> Iterator[tuple[int, float]]:
     if limit.requests_per_s:
         # 5 a second are 5 within a second; 0.2 a second are 1 within 5 seconds.
         most = max(1, int(limit.requests_per_s))

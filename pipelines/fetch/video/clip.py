@@ -13,13 +13,14 @@ from typing import IO, Any
 import numpy as np
 
 from pipelines.compute import timing
+from pipelines.errors import ClipCutError, UnreadableMediaError
 from pipelines.fetch import files
-from pipelines.fetch.http_client import Web, disk_full
-from pipelines.fetch.image import Pictures
+from pipelines.fetch.http_client import HttpClient, disk_full
+from pipelines.fetch.image import ImageConverter
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_file
 from pipelines.fetch.video import ffmpeg
-from pipelines.fetch.worker import Media, Wanted
+from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
 from schemas.outcome import OK, outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
@@ -35,10 +36,12 @@ class ClipReader:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._pictures = Pictures(fetch)
+        self._pictures = ImageConverter(fetch)
         self._blank = _blank_jpg(fetch.image_size)
 
-    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(
+        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         """Return the clips that rows cut out of one medium, asked for once."""
         url = wanted[0].url
         place = files.place_of(url) if wanted[0].local else None
@@ -49,60 +52,66 @@ class ClipReader:
                 return await threads.run(self._cut_copy, place, file, wanted)
             answer = await web.get(url, file)
             if answer.outcome != OK:
-                return [Media(answer.outcome)] * len(wanted)
+                return [FetchResult(answer.outcome)] * len(wanted)
             _flush(file)
             media = await threads.run(self.cut, Path(file.name), wanted)
         if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
-            return [Media(outcome("invalid", "html"))] * len(wanted)
+            return [FetchResult(outcome("invalid", "html"))] * len(wanted)
         return media
 
-    def _cut_file(self, place: files.Place, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+    def _cut_file(
+        self, place: files.MediaLocation, path: Path, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         try:
             files.check(place, self._fetch.max_bytes)
-        except files.UnreadableError as error:
-            return [Media(error.outcome)] * len(wanted)
+        except UnreadableMediaError as error:
+            return [FetchResult(error.outcome)] * len(wanted)
         return self.cut(path, wanted)
 
-    def _cut_copy(self, place: files.Place, file: IO[bytes], wanted: Sequence[Wanted]) -> list[Media]:
+    def _cut_copy(
+        self, place: files.MediaLocation, file: IO[bytes], wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         try:
             data = files.read(place, self._fetch.max_bytes)
-        except files.UnreadableError as error:
-            return [Media(error.outcome)] * len(wanted)
+        except UnreadableMediaError as error:
+            return [FetchResult(error.outcome)] * len(wanted)
         _flush(file, data)
         return self.cut(Path(file.name), wanted)
 
     async def close(self) -> None:
         """Keep nothing open."""
 
-    def cut(self, path: Path, wanted: Sequence[Wanted]) -> list[Media]:
+    def cut(self, path: Path, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         """Return the clips that rows cut out of a file."""
         with timing.spent("decode"):
             if is_cut_file(path):
-                return [Media(outcome("invalid", "truncated"))] * len(wanted)
+                return [FetchResult(outcome("invalid", "truncated"))] * len(wanted)
             try:
                 streams = ffmpeg.streams_of(path, self._fetch.max_pixels)
-            except ffmpeg.UncuttableError as error:
-                return [Media(error.outcome)] * len(wanted)
+            except ClipCutError as error:
+                return [FetchResult(error.outcome)] * len(wanted)
             cuts = {(each.start_s, each.length_s) for each in wanted}
             made = {cut: self._clip(path, streams, *cut) for cut in cuts}
         return [made[each.start_s, each.length_s] for each in wanted]
 
-    def _clip(self, path: Path, streams: ffmpeg.Streams, start_s: float, length_s: float | None) -> Media:
+    def _clip(
+        self, path: Path, streams: ffmpeg.MediaStreams, start_s: float, length_s: float | None
+    ) -> FetchResult:
         if not streams.audio:
-            return Media(outcome("invalid", "no_audio"))
+            return FetchResult(outcome("invalid", "no_audio"))
         try:
             sound_T = ffmpeg.sound(path, start_s, length_s)
             if not len(sound_T):
-                return Media(outcome("invalid", "past_the_end" if start_s else "no_audio"))
+                return FetchResult(outcome("invalid", "past_the_end" if start_s else "no_audio"))
             sound_s = len(sound_T) / SAMPLE_RATE_HZ
             bitmaps = ffmpeg.frames(path, start_s, length_s or sound_s) if streams.video else []
             flac = ffmpeg.flac(sound_T, length_s)
-        except ffmpeg.UncuttableError as error:
-            return Media(error.outcome)
+        except ClipCutError as error:
+            return FetchResult(error.outcome)
         frames = self._stored(bitmaps)
         if frames.outcome != OK:
             return frames
-        return Media(
+        return FetchResult(
             OK,
             frames.columns
             | {
@@ -114,19 +123,19 @@ class ClipReader:
             },
         )
 
-    def _stored(self, bitmaps: list[bytes]) -> Media:
+    def _stored(self, bitmaps: list[bytes]) -> FetchResult:
         """The four frames, stored as pictures are; blank ones, and no width, where there is only sound.
 
         Every sample of a tar must have the same members.
         """
         if not bitmaps:
-            return Media(OK, dict.fromkeys(FRAMES, self._blank))
+            return FetchResult(OK, dict.fromkeys(FRAMES, self._blank))
         stored = [self._pictures.stored(bitmap) for bitmap in bitmaps]
         if bad := [each for each in stored if each.outcome != OK]:
             return bad[0]
         sizes = {name: stored[0].columns[name] for name in _SIZES}
         jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, stored, strict=True)}
-        return Media(OK, jpgs | sizes | {"frame_change": frame_change(bitmaps)})
+        return FetchResult(OK, jpgs | sizes | {"frame_change": frame_change(bitmaps)})
 
 
 def _flush(file: IO[bytes], data: bytes = b"") -> None:

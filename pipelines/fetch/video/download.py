@@ -25,14 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import EcholensError
+from pipelines.errors import EcholensError, NoVideoError
 from pipelines.fetch.http_client import disk_full
 from pipelines.fetch.outcomes import of_status, retry_after_s
 from pipelines.fetch.protocols import unwanted
 from pipelines.fetch.video import extractor_errors
 from pipelines.fetch.video.ffmpeg import LONGEST_S, ffmpeg_binary
-from schemas.dataset import Video
-from schemas.outcome import Outcome, outcome
+from schemas.dataset import VideoSettings
+from schemas.outcome import outcome
 
 if TYPE_CHECKING:
     from yt_dlp import YoutubeDL
@@ -54,20 +54,12 @@ _START = re.compile(r"Duration: [^,]*, start: (-?\d+\.\d+)")
 _SOCKET_S = 20.0
 
 # Seconds of the video from and to which a clip goes; None: to its end, or for the first minute.
-Span = tuple[float, float | None]
-Heard = Callable[[str, int, float | None], None]
-
-
-class NoVideoError(Exception):
-    """There is no video to cut; `outcome` says why, `message` in words where no table knows."""
-
-    def __init__(self, outcome: Outcome, message: str | None = None) -> None:
-        super().__init__(str(outcome))
-        self.outcome, self.message = outcome, message
+TimeSpan = tuple[float, float | None]
+ReportAnswer = Callable[[str, int, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class VideoSection:
     """A file, and which second of the video its beginning is."""
 
     path: Path
@@ -86,13 +78,15 @@ class Downloader:
         heard: told of every answer: host, status, Retry-After.
     """
 
-    video: Video
+    video: VideoSettings
     side_px: int
     user_agent: str
     cookies: str | None
-    heard: Heard
+    heard: ReportAnswer
 
-    def download(self, page: str, spans: Sequence[Span], folder: Path, proxy_url: str) -> list[Piece]:
+    def download(
+        self, page: str, spans: Sequence[TimeSpan], folder: Path, proxy_url: str
+    ) -> list[VideoSection]:
         """Fetch a video as far as the clips of it need; return the file of each clip.
 
         Args:
@@ -112,8 +106,8 @@ class Downloader:
             raise _known(error, page) from error
 
     def _pieces(
-        self, client: YoutubeDL, page: str, spans: Sequence[Span], folder: Path, proxy_url: str
-    ) -> list[Piece]:
+        self, client: YoutubeDL, page: str, spans: Sequence[TimeSpan], folder: Path, proxy_url: str
+    ) -> list[VideoSection]:
         info = _one(client.extract_info(page, download=False))
         formats = [_addressed(each) for each in info.get("requested_formats") or [info]]
         if all(each.get("acodec") == "none" for each in formats):
@@ -169,7 +163,7 @@ class Downloader:
         client: YoutubeDL,
         formats: Sequence[Mapping[str, Any]],
         length_s: float | None,
-        spans: Sequence[Span],
+        spans: Sequence[TimeSpan],
     ) -> bool:
         plain = all(each.get("protocol") in _PLAIN for each in formats)
         secret = any(client.cookiejar.get_cookie_header(each["url"]) for each in formats)
@@ -180,7 +174,9 @@ class Downloader:
             return False
         return needed_s <= _SHARE_OF_SECTIONS * length_s
 
-    def _section(self, formats: Sequence[Mapping[str, Any]], span: Span, path: Path, proxy_url: str) -> Piece:
+    def _section(
+        self, formats: Sequence[Mapping[str, Any]], span: TimeSpan, path: Path, proxy_url: str
+    ) -> VideoSection:
         """Copy a stretch of the video; its keyframe may lie before."""
         start_s = max(0.0, span[0] - _BEFORE_S)
         inputs: list[str] = []
@@ -193,9 +189,9 @@ class Downloader:
             inputs += ["-headers", headers] if headers else []
             inputs += ["-ss", f"{start_s:.6f}", "-t", f"{_needed_s(span):.6f}", "-i", str(each["url"])]
         _copy(inputs, len(formats), path, self.video.timeout_s, {"http_proxy": proxy_url})
-        return Piece(path, _starts_s(path))
+        return VideoSection(path, _starts_s(path))
 
-    def _whole(self, client: YoutubeDL, formats: Sequence[Mapping[str, Any]], folder: Path) -> Piece:
+    def _whole(self, client: YoutubeDL, formats: Sequence[Mapping[str, Any]], folder: Path) -> VideoSection:
         paths = [folder / f"whole{number}" for number in range(len(formats))]
         for path, each in zip(paths, formats, strict=True):
             done, _ = client.dl(str(path), dict(each))
@@ -204,10 +200,10 @@ class Downloader:
             if not path.stat().st_size:
                 raise NoVideoError(outcome("invalid", "empty"))
         if len(paths) == 1:
-            return Piece(paths[0])
+            return VideoSection(paths[0])
         both = folder / "both.nut"
         _copy([part for path in paths for part in ("-i", f"file:{path}")], 2, both, self.video.timeout_s, {})
-        return Piece(both, _starts_s(both))
+        return VideoSection(both, _starts_s(both))
 
 
 def _known(error: Exception, page: str) -> NoVideoError | EcholensError:
@@ -241,7 +237,7 @@ def _addressed(media: Mapping[str, Any]) -> dict[str, Any]:
     return {**media, "url": str(media["url"]).partition("#")[0]}
 
 
-def _needed_s(span: Span) -> float:
+def _needed_s(span: TimeSpan) -> float:
     start_s, length_s = span
     return min(start_s, _BEFORE_S) + (LONGEST_S if length_s is None else length_s) + _AFTER_S
 
@@ -320,7 +316,7 @@ class _Silence:
     info = warning = error = debug
 
 
-def _client(options: dict[str, Any], heard: Heard) -> YoutubeDL:
+def _client(options: dict[str, Any], heard: ReportAnswer) -> YoutubeDL:
     """Return yt-dlp, telling of every answer, and keeping away from what is not for datasets."""
     from yt_dlp import YoutubeDL
     from yt_dlp.networking.exceptions import HTTPError

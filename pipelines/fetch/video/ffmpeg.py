@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.outcome import Outcome, outcome
+from pipelines.errors import ClipCutError
+from schemas.outcome import outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -43,16 +44,8 @@ _MEDIA_TYPE = re.compile(r"^#media_type (\d+): (audio|video)$", re.MULTILINE)
 _DIMENSIONS = re.compile(r"^#dimensions \d+: (\d+)x(\d+)$", re.MULTILINE)
 
 
-class UncuttableError(Exception):
-    """No clip comes out of this file; `outcome` says why."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(str(outcome))
-        self.outcome = outcome
-
-
 @dataclass(frozen=True, slots=True)
-class Streams:
+class MediaStreams:
     """What a media file holds."""
 
     audio: bool
@@ -67,7 +60,7 @@ def ffmpeg_binary() -> str:
     return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def streams_of(path: Path, max_pixels: int) -> Streams:
+def streams_of(path: Path, max_pixels: int) -> MediaStreams:
     """Return which streams a media file has. Cover art is no video.
 
     Raises:
@@ -81,9 +74,9 @@ def streams_of(path: Path, max_pixels: int) -> Streams:
     header = _run(listed).decode(errors="replace")
     for width, height in _DIMENSIONS.findall(header):
         if int(width) * int(height) > min(max_pixels, MOST_FRAME_PIXELS):
-            raise UncuttableError(outcome("invalid", "too_many_pixels"))
+            raise ClipCutError(outcome("invalid", "too_many_pixels"))
     kinds = {kind for _, kind in _MEDIA_TYPE.findall(header)}
-    return Streams(audio="audio" in kinds, video="video" in kinds)
+    return MediaStreams(audio="audio" in kinds, video="video" in kinds)
 
 
 def sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[Any, np.dtype[np.int16]]:
@@ -146,7 +139,7 @@ def flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -
     file.seek(0)
     written = soundfile.info(file)
     if (written.frames, written.samplerate, written.channels) != (exact, SAMPLE_RATE_HZ, 1):
-        raise UncuttableError(outcome("failed", "bug"))
+        raise ClipCutError(outcome("failed", "bug"))
     return file.getvalue()
 
 
@@ -174,9 +167,9 @@ def _run(output: Any) -> bytes:
             command, check=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL, capture_output=True
         )
     except subprocess.TimeoutExpired as error:
-        raise UncuttableError(outcome("transient", "timeout")) from error
+        raise ClipCutError(outcome("transient", "timeout")) from error
     except subprocess.CalledProcessError as error:
-        raise UncuttableError(outcome("invalid", "undecodable")) from error
+        raise ClipCutError(outcome("invalid", "undecodable")) from error
     return done.stdout
 
 

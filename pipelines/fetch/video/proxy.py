@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 from yarl import URL
 
-from pipelines.errors import EcholensError
+from pipelines.errors import EcholensError, HostUnavailableError
 from pipelines.fetch.addresses import AddrInfo, guard
-from pipelines.fetch.dns import Names
+from pipelines.fetch.dns import CachingResolver
 from pipelines.fetch.outcomes import of_connect
-from pipelines.fetch.protocols import NotNowError, Permits, Turn
+from pipelines.fetch.protocols import HostSlot, Permits
 from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
-from pipelines.fetch.video.session import Visit
+from pipelines.fetch.video.session import ProxySession
 from schemas.dataset import Fetch
 from schemas.outcome import outcome
 
@@ -76,8 +76,8 @@ class Proxy:
         self._inside = fetch.allow_private_hosts
         self._permits = permits
         self._upstream = upstream
-        self._names = Names()
-        self._visits: dict[str, Visit] = {}
+        self._names = CachingResolver()
+        self._visits: dict[str, ProxySession] = {}
         self._server: asyncio.Server | None = None
         self._free_at_s = 0.0
 
@@ -93,7 +93,7 @@ class Proxy:
             self._server.close()
 
     @asynccontextmanager
-    async def visit(self, url: str) -> AsyncIterator[Visit]:
+    async def visit(self, url: str) -> AsyncIterator[ProxySession]:
         """Open the proxy for one video, until the block ends.
 
         Args:
@@ -102,7 +102,7 @@ class Proxy:
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         word = secrets.token_urlsafe(32)
-        visit = Visit(
+        visit = ProxySession(
             proxy_url=f"http://{word}:@127.0.0.1:{port}",
             host=URL(url).host or "",
             max_bytes=self._video.max_bytes,
@@ -130,7 +130,7 @@ class Proxy:
             with suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    def _admitted(self, head: bytes) -> tuple[Visit, _Request]:
+    def _admitted(self, head: bytes) -> tuple[ProxySession, _Request]:
         line, *lines = head[:-4].split(b"\r\n")
         named = [(line.partition(b":")[0].strip().lower(), line) for line in lines]
         given = {name: line.partition(b":")[2].strip() for name, line in named}
@@ -145,7 +145,11 @@ class Proxy:
         return visit, request
 
     async def _pass(
-        self, visit: Visit, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        visit: ProxySession,
+        request: _Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         origin = f"{request.host}:{request.port}"
         if down := self._permits.down(origin):
@@ -165,19 +169,19 @@ class Proxy:
                 host_writer.close()
 
     @asynccontextmanager
-    async def _permitted(self, visit: Visit, host: str) -> AsyncIterator[Turn]:
+    async def _permitted(self, visit: ProxySession, host: str) -> AsyncIterator[HostSlot]:
         """Wait for the host's permit; the wait is no fault of the video, so its clock stands still."""
         async with AsyncExitStack() as stack:
             with visit.waiting():
                 try:
                     turn = await stack.enter_async_context(self._permits.permit(host))
-                except NotNowError as refused:
+                except HostUnavailableError as refused:
                     visit.fail(refused.outcome)
                     raise _RefusedError(503, "Service Unavailable") from refused
             yield turn
 
     async def _connected(
-        self, visit: Visit, request: _Request
+        self, visit: ProxySession, request: _Request
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
             async with asyncio.timeout(_CONNECT_S):
@@ -202,7 +206,7 @@ class Proxy:
         visit.reached()
         return await asyncio.open_connection(sock=sock, limit=_CHUNK_BYTES)
 
-    def _failed(self, visit: Visit, request: _Request, error: OSError) -> None:
+    def _failed(self, visit: ProxySession, request: _Request, error: OSError) -> None:
         try:
             became = of_connect(error)
         except EcholensError as ours:
@@ -237,8 +241,8 @@ class Proxy:
 
     async def _relay(
         self,
-        visit: Visit,
-        turn: Turn,
+        visit: ProxySession,
+        turn: HostSlot,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         host: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:

@@ -14,22 +14,22 @@ from typing import Any
 
 from yarl import URL
 
-from pipelines.errors import ConfigError, EcholensError
-from pipelines.fetch.http_client import Web
+from pipelines.errors import ConfigError, EcholensError, NoVideoError
+from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.protocols import Permits, user_agent
-from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, NoVideoError, Piece, Span
+from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, TimeSpan, VideoSection
 from pipelines.fetch.video.proxy import Proxy
-from pipelines.fetch.video.session import Visit
+from pipelines.fetch.video.session import ProxySession
 from pipelines.fetch.video.youtube import on_youtube, page_of
-from pipelines.fetch.worker import Media, Wanted
-from schemas.dataset import Fetch, Video
+from pipelines.fetch.worker import FetchRequest, FetchResult
+from schemas.dataset import Fetch, VideoSettings
 from schemas.outcome import Outcome
 
 # A client whose connections were closed gives up within a socket's timeout; one that does not is left alone.
 _GRACE_S = 30.0
 
-Cut = Callable[[Path, Sequence[Wanted]], list[Media]]
+CutClips = Callable[[Path, Sequence[FetchRequest]], list[FetchResult]]
 
 
 class VideoReader:
@@ -41,7 +41,7 @@ class VideoReader:
         cut: makes clips out of a file.
     """
 
-    def __init__(self, fetch: Fetch, contact: str | None, cut: Cut) -> None:
+    def __init__(self, fetch: Fetch, contact: str | None, cut: CutClips) -> None:
         self._fetch, self._contact, self._cut = fetch, contact, cut
         self._threads = ThreadPoolExecutor(fetch.video.connections, "video")
         # A video's clock starts when it has a thread.
@@ -50,7 +50,9 @@ class VideoReader:
         self._opening = asyncio.Lock()
         self._cookies: str | None = None
 
-    async def read(self, web: Web, threads: MediaThreads, wanted: Sequence[Wanted]) -> list[Media]:
+    async def read(
+        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
         """Return the clips of rows that name one video, in their order.
 
         Raises:
@@ -60,7 +62,7 @@ class VideoReader:
         """
         page = page_of(wanted[0].url, self._fetch.video.site)
         if page is None:
-            return [Media(Outcome("invalid", "bad_url"))] * len(wanted)
+            return [FetchResult(Outcome("invalid", "bad_url"))] * len(wanted)
         proxy = await self._opened(web, page)
         loop = asyncio.get_running_loop()
         downloader = Downloader(
@@ -83,19 +85,21 @@ class VideoReader:
             cuts = dict(zip(spans, pieces, strict=True))
             return await threads.run(self._clips, cuts, wanted)
 
-    def _clips(self, cuts: dict[Span, Piece], wanted: Sequence[Wanted]) -> list[Media]:
+    def _clips(self, cuts: dict[TimeSpan, VideoSection], wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         """Cut what rows want out of the files that hold it."""
-        made: dict[Span, Media] = {}
+        made: dict[TimeSpan, FetchResult] = {}
         for path in dict.fromkeys(piece.path for piece in cuts.values()):
             spans = [span for span, piece in cuts.items() if piece.path == path]
             shifted = [
-                Wanted("", local=True, start_s=start_s - cuts[start_s, length_s].starts_s, length_s=length_s)
+                FetchRequest(
+                    "", local=True, start_s=start_s - cuts[start_s, length_s].starts_s, length_s=length_s
+                )
                 for start_s, length_s in spans
             ]
             made |= dict(zip(spans, self._cut(path, shifted), strict=True))
         return [made[each.start_s, each.length_s] for each in wanted]
 
-    async def _opened(self, web: Web, page: str) -> Proxy:
+    async def _opened(self, web: HttpClient, page: str) -> Proxy:
         async with self._opening:
             if self._proxy is None:
                 # Loads yt-dlp, which takes a second.
@@ -120,7 +124,7 @@ def _told(
     loop.call_soon_threadsafe(permits.heard, host, status, wait_s)
 
 
-async def _ended(work: asyncio.Future[list[Piece]], visit: Visit) -> list[Piece]:
+async def _ended(work: asyncio.Future[list[VideoSection]], visit: ProxySession) -> list[VideoSection]:
     """Wait for a download; once its visit is over it has little time left."""
     try:
         both: set[asyncio.Future[Any]] = {work, visit.over}
@@ -136,14 +140,14 @@ async def _ended(work: asyncio.Future[list[Piece]], visit: Visit) -> list[Piece]
     return work.result()
 
 
-def _media(error: NoVideoError, visit: Visit) -> Media:
+def _media(error: NoVideoError, visit: ProxySession) -> FetchResult:
     """Return what became of a video: what the proxy saw where it closed the way, else what was said."""
     if isinstance(visit.failure, EcholensError):
         raise visit.failure
     of_network = error.outcome.status == "transient" or error.outcome.reason.startswith(("http_", "undecod"))
     if visit.failure is not None and (visit.final or of_network):
-        return Media(visit.failure)
-    return Media(error.outcome, {"error_message": error.message} if error.message else {})
+        return FetchResult(visit.failure)
+    return FetchResult(error.outcome, {"error_message": error.message} if error.message else {})
 
 
 def secret(value: str | None, key: str) -> str | None:
@@ -162,7 +166,7 @@ def secret(value: str | None, key: str) -> str | None:
     return os.environ[value[1:]]
 
 
-def cookies_of(video: Video) -> str | None:
+def cookies_of(video: VideoSettings) -> str | None:
     """Return the text of the cookies file.
 
     Raises:
@@ -186,7 +190,7 @@ def cookies_of(video: Video) -> str | None:
     return text
 
 
-def upstream_of(video: Video) -> URL | None:
+def upstream_of(video: VideoSettings) -> URL | None:
     """Return the person's own proxy.
 
     Raises:

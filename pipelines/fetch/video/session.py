@@ -19,7 +19,7 @@ _FINAL = frozenset(
 )
 
 
-class Visit:
+class ProxySession:
     """Made, used and closed in the proxy's event loop.
 
     Args:

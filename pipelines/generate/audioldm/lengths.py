@@ -13,7 +13,7 @@ from pipelines.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Frames:
+class SoundLengths:
     """The sizes of one sound.
 
     Attributes:
@@ -27,7 +27,7 @@ class Frames:
     samples: int
 
 
-def frames_of(length_s: float, rate_hz: int, hop: int, frames_a_latent: int) -> Frames:
+def frames_of(length_s: float, rate_hz: int, hop: int, frames_a_latent: int) -> SoundLengths:
     """Return the sizes of a sound.
 
     Args:
@@ -44,4 +44,4 @@ def frames_of(length_s: float, rate_hz: int, hop: int, frames_a_latent: int) -> 
     if not length_s >= least_s:
         raise ConfigError(f"a sound of {length_s:g} s is too short for this generator; ask for {least_s:g} s")
     latents = math.ceil(int(length_s / frame_s) / frames_a_latent)
-    return Frames(latents * frames_a_latent, latents, int(length_s * rate_hz))
+    return SoundLengths(latents * frames_a_latent, latents, int(length_s * rate_hz))

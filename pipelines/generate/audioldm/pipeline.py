@@ -17,8 +17,8 @@ from pipelines.encode.loaders.weights import loading
 from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.lengths import frames_of
 from pipelines.generate.audioldm.loudness import levelled
-from pipelines.generate.audioldm.sampling import Nets, Start, sampled
-from pipelines.generate.generator import Progress, Settings
+from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sampled
+from pipelines.generate.generator import SamplingParams, StepProgress
 from schemas.space import Precision
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TEXT_ROWS = 32
 
 
 @dataclass(frozen=True)
-class AudioLdm:
+class AudioLdmLoader:
     """An AudioLDM that diffusers saved.
 
     Attributes:
@@ -50,7 +50,7 @@ class AudioLdm:
     compiled: bool = False
     level: bool = True
 
-    def load(self) -> AudioLdmSounds:
+    def load(self) -> AudioLdmGenerator:
         """Load the weights, onto the GPU if there is one.
 
         Raises:
@@ -62,13 +62,13 @@ class AudioLdm:
         nets = _nets(folder, dtype_of(self.precision))
         if self.compiled and device().type == "cuda":
             nets.unet.compile(dynamic=False)
-        return AudioLdmSounds(nets, text_tower(folder, torch.float32), self.batch_rows, self.level)
+        return AudioLdmGenerator(nets, text_tower(folder, torch.float32), self.batch_rows, self.level)
 
 
-class AudioLdmSounds:
+class AudioLdmGenerator:
     """A loaded AudioLDM; `nets` and `texts` are its parts."""
 
-    def __init__(self, nets: Nets, texts: Tower, batch_rows: int, level: bool) -> None:
+    def __init__(self, nets: AudioLdmModules, texts: Tower, batch_rows: int, level: bool) -> None:
         """Take the loaded parts; what it is guided away from is its own vector of "".
 
         Args:
@@ -89,8 +89,8 @@ class AudioLdmSounds:
         self,
         vectors_ND: np.ndarray,
         seeds: Sequence[int],
-        settings: Settings,
-        progress: Progress | None = None,
+        settings: SamplingParams,
+        progress: StepProgress | None = None,
     ) -> np.ndarray:
         """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
 
@@ -116,7 +116,7 @@ class AudioLdmSounds:
             for rows in _batches(len(seeds), self._batch_rows):
                 noise = torch.cat([_noise(seeds[row], shape) for row in rows])
                 unwished_ND = np.broadcast_to(self._unwished_D, units_ND[rows].shape)
-                start = Start(
+                start = DiffusionInputs(
                     self._there(torch.from_numpy(units_ND[rows])),
                     self._there(torch.from_numpy(np.array(unwished_ND))),
                     noise.to(device()),
@@ -161,7 +161,7 @@ def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
 
 
-def _counting(total: int, progress: Progress | None) -> Any:
+def _counting(total: int, progress: StepProgress | None) -> Any:
     done = 0
 
     def after_step() -> None:
@@ -173,7 +173,7 @@ def _counting(total: int, progress: Progress | None) -> Any:
     return after_step
 
 
-def _nets(folder: Path, dtype: torch.dtype) -> Nets:
+def _nets(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
     import diffusers
     import transformers
 
@@ -181,7 +181,7 @@ def _nets(folder: Path, dtype: torch.dtype) -> Nets:
     steps = getattr(diffusers, name, None)
     if steps is None:
         raise ConfigError(f"{folder} wants the scheduler {name!r}, which diffusers does not have")
-    return Nets(
+    return AudioLdmModules(
         unet=_filled(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
         vae=_filled(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype),
         vocoder=_filled(transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype),

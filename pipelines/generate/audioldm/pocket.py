@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pipeline import AudioLdm
+from pipelines.generate.audioldm.pipeline import AudioLdmLoader
 
 
-def pocket_audioldm(batch_rows: int = 8) -> AudioLdm:
+def pocket_audioldm(batch_rows: int = 8) -> AudioLdmLoader:
     """Return the loader of pocket AudioLDM; like the other pocket models it is always in fp32.
 
     Raises:
@@ -18,4 +18,4 @@ def pocket_audioldm(batch_rows: int = 8) -> AudioLdm:
         raise ConfigError(
             f"there is no model_index.json in {folder}; train it with `echolens pocket audioldm`"
         )
-    return AudioLdm(str(folder), batch_rows=batch_rows)
+    return AudioLdmLoader(str(folder), batch_rows=batch_rows)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.generate.generator import Settings
+from pipelines.generate.generator import SamplingParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Nets:
+class AudioLdmModules:
     """What AudioLDM is made of.
 
     Attributes:
@@ -54,7 +54,7 @@ class Nets:
 
 
 @dataclass(frozen=True)
-class Start:
+class DiffusionInputs:
     """What the sounds of a batch begin with, on the device of the nets.
 
     Attributes:
@@ -68,7 +68,9 @@ class Start:
     noise: Tensor
 
 
-def sampled(nets: Nets, start: Start, settings: Settings, after_step: Callable[[], None]) -> Tensor:
+def sampled(
+    nets: AudioLdmModules, start: DiffusionInputs, settings: SamplingParams, after_step: Callable[[], None]
+) -> Tensor:
     """Return waveforms, float32 `[N, T]` on the CPU, with what the last latent is filled up with.
 
     Args:

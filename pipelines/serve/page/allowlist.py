@@ -56,7 +56,7 @@ def is_open(path: str) -> bool:
     return place in _PLACES or place in _CALLS or path.startswith(_FOLDERS)
 
 
-class Doors:
+class PathAllowlist:
     """An ASGI app in front of Gradio's: shuts what the page does not use, and sets the headers of the rest.
 
     Args:

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.serve.page.allowlist import Doors
-from pipelines.serve.page.client import Handled, HandledSounds, Service, Sounds
-from pipelines.serve.settings import Limits
+from pipelines.serve.page.allowlist import PathAllowlist
+from pipelines.serve.page.client import GenerationClient, GenerationService, LookupService, ServiceClient
+from pipelines.serve.settings import ServiceLimits
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -30,20 +30,22 @@ _ICON = (
 _STYLE = Path(__file__).parent / "page.css"
 
 
-def mounted(handle: Any, root_path: str, limits: Limits | None = None, sounds: Any = None) -> ASGI:
+def mounted(handle: Any, root_path: str, limits: ServiceLimits | None = None, sounds: Any = None) -> ASGI:
     """Return the page as an ASGI app.
 
     Args:
-        handle: of the deployment that searches; see `pipelines.serve.page.client.Handled`.
+        handle: of the deployment that searches; see `pipelines.serve.page.client.ServiceClient`.
         root_path: where the page will lie, as in `/page`; the service's own paths lie beside it.
         limits: of uploads.
         sounds: handle of the deployment that makes sounds; None leaves them out.
     """
-    made_by = HandledSounds(sounds) if sounds is not None else None
-    return page(Handled(handle), root_path, limits or Limits(), made_by)
+    made_by = GenerationClient(sounds) if sounds is not None else None
+    return page(ServiceClient(handle), root_path, limits or ServiceLimits(), made_by)
 
 
-def page(service: Service, root_path: str, limits: Limits, sounds: Sounds | None = None) -> ASGI:
+def page(
+    service: LookupService, root_path: str, limits: ServiceLimits, sounds: GenerationService | None = None
+) -> ASGI:
     """Return the page of a service as an ASGI app; arguments as of `mounted`."""
     _keep_to_itself()
     import gradio as gr
@@ -68,20 +70,20 @@ def page(service: Service, root_path: str, limits: Limits, sounds: Sounds | None
         pwa=False,
         show_error=False,
     )
-    return Doors(app)
+    return PathAllowlist(app)
 
 
-def build(service: Service, limits: Limits, sounds: Sounds | None = None) -> Blocks:
+def build(service: LookupService, limits: ServiceLimits, sounds: GenerationService | None = None) -> Blocks:
     """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
     import gradio as gr
 
     from pipelines.serve.page import render
-    from pipelines.serve.page.generate_handlers import Sounder
+    from pipelines.serve.page.generate_handlers import GenerateHandlers
     from pipelines.serve.page.generate_tab import making
-    from pipelines.serve.page.search_handlers import Asker
+    from pipelines.serve.page.search_handlers import SearchHandlers
     from pipelines.serve.page.search_tab import search
 
-    asker = Asker(service, limits)
+    asker = SearchHandlers(service, limits)
 
     async def opened() -> list[Any]:
         about = await service.about()
@@ -93,7 +95,7 @@ def build(service: Service, limits: Limits, sounds: Sounds | None = None) -> Blo
         if sounds is None:
             choices = search(asker)
         else:
-            sounder = Sounder(sounds, limits)
+            sounder = GenerateHandlers(sounds, limits)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Search", id="search"):
                     choices = search(asker)

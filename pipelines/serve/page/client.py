@@ -8,16 +8,15 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from pipelines.errors import EcholensError
-from pipelines.serve.generation_messages import Offer, SoundOrder, Told
-from pipelines.serve.http_errors import RefusedError
+from pipelines.errors import EcholensError, RequestRefusedError
+from pipelines.serve.generation_messages import Capabilities, GenerationEvent, PageRequest
 from schemas.about import About
 from schemas.query import Answer, Query
 
 T = TypeVar("T")
 
 
-class Service(Protocol):
+class LookupService(Protocol):
     """Answers queries, and says what can be asked. Bad queries raise an `EcholensError` of one sentence."""
 
     async def answer(self, query: Query) -> Answer:
@@ -29,14 +28,14 @@ class Service(Protocol):
         ...
 
 
-class Sounds(Protocol):
+class GenerationService(Protocol):
     """Makes sounds of pictures and words. What cannot be made raises an `EcholensError` of one sentence."""
 
-    async def offer(self) -> Offer:
+    async def offer(self) -> Capabilities:
         """Return what sounds can be made of."""
         ...
 
-    def make(self, order: SoundOrder) -> AsyncGenerator[Told]:
+    def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
         """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
         ...
 
@@ -45,11 +44,11 @@ class Sounds(Protocol):
         ...
 
 
-class Handled:
+class ServiceClient:
     """A service behind the handle of its deployment.
 
     Args:
-        handle: a `ray.serve.handle.DeploymentHandle`, whose methods are those of `Service`.
+        handle: a `ray.serve.handle.DeploymentHandle`, whose methods are those of `LookupService`.
     """
 
     def __init__(self, handle: Any) -> None:
@@ -68,7 +67,7 @@ class Handled:
         return await _unwrapped(self._handle.vector.remote(picture))
 
 
-class HandledSounds:
+class GenerationClient:
     """A maker of sounds behind the handle of its deployment.
 
     Args:
@@ -78,11 +77,11 @@ class HandledSounds:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    async def offer(self) -> Offer:
+    async def offer(self) -> Capabilities:
         """Return what sounds can be made of."""
         return await _unwrapped(self._handle.offer.remote())
 
-    async def make(self, order: SoundOrder) -> AsyncGenerator[Told]:
+    async def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
         """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
         try:
             with _ours():
@@ -116,6 +115,6 @@ def _ours() -> Iterator[None]:
             raise error.cause from None
         raise
     except BackPressureError:
-        raise RefusedError(
+        raise RequestRefusedError(
             503, "more questions are waiting than can be answered; ask again in a moment"
         ) from None

@@ -11,17 +11,17 @@ from typing import Any
 import gradio as gr
 
 from pipelines.errors import ConfigError
-from pipelines.serve.generation_messages import Sound, SoundOrder, Waits
+from pipelines.serve.generation_messages import GeneratedSound, PageRequest, QueuePosition
 from pipelines.serve.media import check_picture
 from pipelines.serve.page import render
-from pipelines.serve.page.client import Sounds
+from pipelines.serve.page.client import GenerationService
 from pipelines.serve.page.search_handlers import uploaded, went_wrong
-from pipelines.serve.settings import Limits
+from pipelines.serve.settings import ServiceLimits
 
 _NAME_CHARS = 40
 
 
-class Sounder:
+class GenerateHandlers:
     """Orders the sounds that a person asks for on the page.
 
     Args:
@@ -29,7 +29,7 @@ class Sounder:
         limits: of the pictures that are taken.
     """
 
-    def __init__(self, sounds: Sounds, limits: Limits) -> None:
+    def __init__(self, sounds: GenerationService, limits: ServiceLimits) -> None:
         self._sounds = sounds
         self._limits = limits
 
@@ -55,11 +55,11 @@ class Sounder:
         html = render.stopped()
         try:
             order = self._order(picture, words, via, length_s, seed)
-            yield [render.told(Waits(0), ""), gr.Button(interactive=True), order.job]
+            yield [render.told(QueuePosition(0), ""), gr.Button(interactive=True), order.job]
             async with aclosing(self._sounds.make(order)) as making:
                 async for told in making:
                     html = render.told(told, _file_name(order))
-                    if not isinstance(told, Sound):
+                    if not isinstance(told, GeneratedSound):
                         yield [html, gr.skip(), gr.skip()]
                         html = render.stopped()
         except Exception as error:
@@ -73,7 +73,7 @@ class Sounder:
 
     def _order(
         self, picture: Mapping[str, Any] | None, words: str | None, via: str | None, length_s: Any, seed: Any
-    ) -> SoundOrder:
+    ) -> PageRequest:
         how = {"length_s": length_s, "seed": seed or 0}
         if picture:
             data = uploaded(picture, "picture")
@@ -81,16 +81,16 @@ class Sounder:
                 raise ConfigError("the picture is an empty file; give a JPEG, PNG or WebP")
             check_picture(data, self._limits.picture_pixels)
             file = str(picture.get("orig_name") or PurePath(picture["path"]).name)[-_NAME_CHARS:]
-            return SoundOrder.model_validate({"picture": data, "file": file, "via": via, **how})
+            return PageRequest.model_validate({"picture": data, "file": file, "via": via, **how})
         text = (words or "").strip()
         if not text:
             raise ConfigError(
                 "there is no picture and nothing is written; drop a picture, or say it in words"
             )
-        return SoundOrder.model_validate({"text": text, **how})
+        return PageRequest.model_validate({"text": text, **how})
 
 
-def _file_name(order: SoundOrder) -> str:
+def _file_name(order: PageRequest) -> str:
     """Return a name that is safe in every file system."""
     of = order.text if order.text is not None else PurePath(order.file).stem
     said = re.sub(r"[^\w-]+", "-", of)[:_NAME_CHARS].strip("-") or "sound"

@@ -8,7 +8,7 @@ import gradio as gr
 
 from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S
 from pipelines.serve.page import inputs, render
-from pipelines.serve.page.generate_handlers import Sounder
+from pipelines.serve.page.generate_handlers import GenerateHandlers
 
 _LENGTH_S, _STEP_S = 5.0, 0.5
 
@@ -21,14 +21,14 @@ watch('value', () => {
 """
 
 
-def making(sounder: Sounder) -> list[Any]:
+def making(sounder: GenerateHandlers) -> list[Any]:
     """Lay the making of sounds out in the page that is being made.
 
     Args:
         sounder: answers its events.
 
     Returns:
-        The components that `Sounder.opened` fills when someone opens the page, in its order.
+        The components that `GenerateHandlers.opened` fills when someone opens the page, in its order.
     """
     job = gr.State(None)
     said = gr.HTML("", elem_id="sounds", apply_default_css=False)

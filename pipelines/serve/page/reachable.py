@@ -26,7 +26,7 @@ _A: Mapping[Asks, str] = {"picture": "A picture", "sound": "A sound"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Reachability:
     """The ways of one kind of question into a dataset.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ways:
         return wanted if wanted in names else next(iter(names), None)
 
 
-def ways(about: About, asks: Asks) -> Ways:
+def ways(about: About, asks: Asks) -> Reachability:
     """Return where a kind of question can lead.
 
     Args:
@@ -67,7 +67,7 @@ def ways(about: About, asks: Asks) -> Ways:
     }
     columns = tuple(column for column in there if _directly(asks, column) or column in crossings)
     beyond = [column for column in there if column not in columns]
-    return Ways(columns, crossings, _why_not(asks, beyond) or _missing(about))
+    return Reachability(columns, crossings, _why_not(asks, beyond) or _missing(about))
 
 
 def _directly(asks: Asks, column: Column) -> bool:

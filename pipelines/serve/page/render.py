@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.report import formatting
-from pipelines.serve.generation_messages import Offer, Steps, Told, Waits
+from pipelines.serve.generation_messages import Capabilities, GenerationEvent, QueuePosition, StepCount
 from pipelines.serve.page.reachable import COLUMN_WORDS, Asks
 from schemas.about import About
 from schemas.query import Answer, Hit, Query
@@ -21,7 +21,7 @@ _ASKED_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ShownQuery:
     """What the hits on the page are an answer to.
 
     Attributes:
@@ -47,7 +47,7 @@ def foot(about: About) -> str:
     return _rendered("foot", about=about, column_words=COLUMN_WORDS)
 
 
-def hits(answer: Answer, question: Question, query: Query) -> str:
+def hits(answer: Answer, question: ShownQuery, query: Query) -> str:
     """Return the rows that were found, best first."""
     return _rendered(
         "hits",
@@ -75,7 +75,7 @@ def nothing() -> str:
     return _rendered("nothing")
 
 
-def sounds(offer: Offer) -> str:
+def sounds(offer: Capabilities) -> str:
     """Return what stands above the making of sounds: by which generator, and what is missing."""
     return _rendered("sounds", by=offer.generator, why_not=offer.why_not)
 
@@ -90,16 +90,16 @@ def stopped() -> str:
     return _rendered("stopped")
 
 
-def told(of: Told, name: str) -> str:
+def told(of: GenerationEvent, name: str) -> str:
     """Return how far a sound is, or its player.
 
     Args:
         of: the sound.
         name: of the file that a person keeps it in.
     """
-    if isinstance(of, Waits):
+    if isinstance(of, QueuePosition):
         return _rendered("waits", before=of.before)
-    if isinstance(of, Steps):
+    if isinstance(of, StepCount):
         return _rendered("steps", done=of.done, total=of.total)
     data = base64.b64encode(of.data).decode()
     return _rendered("sound", sound=of, data=data, kilobytes=max(1, round(len(of.data) / 1000)), name=name)

@@ -17,11 +17,11 @@ from pipelines.serve.http_errors import refusal
 from pipelines.serve.http_errors import sentence as refused
 from pipelines.serve.media import check
 from pipelines.serve.page import render
-from pipelines.serve.page.client import Service
+from pipelines.serve.page.client import LookupService
 from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, ways
-from pipelines.serve.page.render import Question
-from pipelines.serve.settings import Limits
-from schemas.query import Only, Query
+from pipelines.serve.page.render import ShownQuery
+from pipelines.serve.settings import ServiceLimits
+from schemas.query import Query, RowFilter
 from schemas.vectors import Column
 
 _NOTHING: Mapping[Asks, str] = {
@@ -36,7 +36,7 @@ _log = logging.getLogger("ray.serve")
 Event = Callable[..., Coroutine[Any, Any, list[Any]]]
 
 
-class Fields(NamedTuple):
+class SearchForm(NamedTuple):
     """What a person has entered, or the components where it is entered."""
 
     question: Any
@@ -52,7 +52,7 @@ class Fields(NamedTuple):
     distinct: Any
 
 
-class Asker:
+class SearchHandlers:
     """Asks a service what a person asks on the page.
 
     Args:
@@ -60,7 +60,7 @@ class Asker:
         limits: of the pictures and sounds that are taken.
     """
 
-    def __init__(self, service: Service, limits: Limits) -> None:
+    def __init__(self, service: LookupService, limits: ServiceLimits) -> None:
         self._service = service
         self._limits = limits
 
@@ -74,7 +74,7 @@ class Asker:
         """Return the event that asks what is entered, as a kind of question."""
 
         async def ask(*entered: Any) -> list[Any]:
-            return await self._asked(Fields(*entered)._replace(question=Question(kind)))
+            return await self._asked(SearchForm(*entered)._replace(question=ShownQuery(kind)))
 
         return ask
 
@@ -88,7 +88,7 @@ class Asker:
 
     async def again(self, *entered: Any) -> list[Any]:
         """Ask the same question in another place, or under other filters."""
-        fields = Fields(*entered)
+        fields = SearchForm(*entered)
         kind = fields.question.asks
         there = {"text": (fields.words or "").strip(), "picture": fields.picture, "sound": fields.sound}
         if not there.get(kind, fields.question.key):
@@ -98,8 +98,8 @@ class Asker:
     async def more(self, event: gr.EventData, *entered: Any) -> list[Any]:
         """Ask for rows like one that was found."""
         key, caption, kind = (str(getattr(event, name, "")) for name in ("key", "caption", "kind"))
-        question = Question("key", key, caption, pictured=kind in ("image", "clip"))
-        return await self._asked(Fields(*entered)._replace(question=question))
+        question = ShownQuery("key", key, caption, pictured=kind in ("image", "clip"))
+        return await self._asked(SearchForm(*entered)._replace(question=question))
 
     async def _choices(self, kind: Asks, wanted: Column | None, via: str | None) -> list[Any]:
         """Return the columns and translators to choose from, and why not the rest."""
@@ -112,7 +112,7 @@ class Asker:
             render.why_not(possible.why_not),
         ]
 
-    async def _asked(self, fields: Fields) -> list[Any]:
+    async def _asked(self, fields: SearchForm) -> list[Any]:
         kind = fields.question.asks
         choices = await self._choices(kind, fields.into, fields.via)
         try:
@@ -121,7 +121,7 @@ class Asker:
             html = went_wrong(error)
         return [html, fields.question, *choices]
 
-    async def _answered(self, fields: Fields) -> str:
+    async def _answered(self, fields: SearchForm) -> str:
         possible = ways(await self._service.about(), fields.question.asks)
         into = possible.best(fields.question.asks, fields.into)
         if into is None:
@@ -164,7 +164,7 @@ def uploaded(file: Mapping[str, Any], kind: str) -> bytes:
         raise ConfigError(f"the {kind} is no longer here; drop it again") from None
 
 
-def _entered(fields: Fields) -> dict[str, Any]:
+def _entered(fields: SearchForm) -> dict[str, Any]:
     """Return the one thing that is asked, as a query names it; empty if it is not there."""
     kind = fields.question.asks
     if kind == "key":
@@ -177,6 +177,8 @@ def _entered(fields: Fields) -> dict[str, Any]:
     return {"image" if kind == "picture" else "sound": base64.b64encode(uploaded(file, kind))}
 
 
-def _only(fields: Fields) -> Only:
+def _only(fields: SearchForm) -> RowFilter:
     languages = tuple(part for part in re.split(r"[\s,;]+", fields.languages or "") if part)
-    return Only(sources=tuple(fields.sources or ()), languages=languages, min_side_px=fields.side_px or None)
+    return RowFilter(
+        sources=tuple(fields.sources or ()), languages=languages, min_side_px=fields.side_px or None
+    )

@@ -9,8 +9,8 @@ import gradio as gr
 
 from pipelines.serve.page import inputs, render
 from pipelines.serve.page.reachable import Asks
-from pipelines.serve.page.render import Question
-from pipelines.serve.page.search_handlers import Asker, Fields
+from pipelines.serve.page.render import ShownQuery
+from pipelines.serve.page.search_handlers import SearchForm, SearchHandlers
 from schemas.query import MOST_HITS
 
 _TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture"), ("sound", "Sound"))
@@ -52,16 +52,16 @@ watch('value', () => {
 """
 
 
-def search(asker: Asker) -> list[Any]:
+def search(asker: SearchHandlers) -> list[Any]:
     """Lay the search out in the page that is being made.
 
     Args:
         asker: answers its events.
 
     Returns:
-        The components that `Asker.opened` fills when someone opens the page, in its order.
+        The components that `SearchHandlers.opened` fills when someone opens the page, in its order.
     """
-    question = gr.State(Question())
+    question = gr.State(ShownQuery())
     tabs, (words, go, picture, sound) = _questions()
     with gr.Row(elem_classes="where"):
         into = gr.Radio([], label="Search in", elem_id="into", scale=3)
@@ -74,7 +74,7 @@ def search(asker: Asker) -> list[Any]:
         render.nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
     )
 
-    fields = Fields(question, words, picture, sound, into, via, *narrowed)
+    fields = SearchForm(question, words, picture, sound, into, via, *narrowed)
     asking: dict[Asks, list[Any]] = {
         "text": [words.submit, go.click],
         "picture": [picture.upload],
@@ -93,7 +93,9 @@ def search(asker: Asker) -> list[Any]:
     return [into, via, why_not, fields.sources]
 
 
-def _ask(asker: Asker, asking: Mapping[Asks, list[Any]], fields: Fields, shown: list[Any]) -> None:
+def _ask(
+    asker: SearchHandlers, asking: Mapping[Asks, list[Any]], fields: SearchForm, shown: list[Any]
+) -> None:
     """Say which events ask, with what is entered, and what the answers fill."""
     found = shown[0]
     how: dict[str, Any] = {
@@ -150,7 +152,7 @@ def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
 
 
 def _filters() -> tuple[Any, Any, Any, Any, Any]:
-    """Lay out what narrows a search; in the order of `Fields`."""
+    """Lay out what narrows a search; in the order of `SearchForm`."""
     with gr.Accordion("Filters", open=False, elem_id="filters"):
         sources = gr.CheckboxGroup([], label="Lists (all, if none is ticked)")
         with gr.Row():

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.train.pocket.audioldm_data import Sounds
+from pipelines.train.pocket.audioldm_data import SoundSampler
 from pipelines.train.pocket.audioldm_eval import clap_folder, evaluate
 from pipelines.train.pocket.unet import SCHEDULER, train_unet
 from pipelines.train.pocket.unet import STEPS as UNET_STEPS
@@ -77,7 +77,7 @@ def train(
     clap = clap_folder(out)
     shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
     recipe = Recipe(folder, seed, _steps(steps), sizes, shown)
-    sounds = Sounds(folder / f"sounds-{seed}", seed, clap, sizes)
+    sounds = SoundSampler(folder / f"sounds-{seed}", seed, clap, sizes)
     vae = train_vae(sounds, recipe)
     vocoder = train_vocoder(sounds, recipe)
     unet = train_unet(sounds, vae, recipe)

@@ -69,7 +69,7 @@ def heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     return full, np.asarray(resample_poly(full, SAMPLE_RATE, sounds.SAMPLE_RATE), np.float32)
 
 
-class Sounds:
+class SoundSampler:
     """The training split's first sounds, with the vectors that pocket CLAP has for them and their captions.
 
     Made once, in blocks, and kept in a folder: 3,000 take 4 minutes on one core, and 0.9 GB.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.generate.audioldm.pipeline import AudioLdm, AudioLdmSounds
-from pipelines.generate.generator import Settings
+from pipelines.generate.audioldm.pipeline import AudioLdmGenerator, AudioLdmLoader
+from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import captions, sounds, world
 from pipelines.train.pocket.audioldm_data import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SETTINGS = Settings(length_s=SAMPLES / SAMPLE_RATE, steps=25, guidance=2.5)
+SETTINGS = SamplingParams(length_s=SAMPLES / SAMPLE_RATE, steps=25, guidance=2.5)
 _MOST_ROWS = 240  # 25 steps of so many take a minute on one core
 _BATCH_ROWS = 8  # of a forward; fewer sounds than that would be filled up to it
 
@@ -44,7 +44,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
 
     scenes = [world.draw(seed, "heldout", index) for index in range(min(rows, _MOST_ROWS))]
     ears = _Ears(clap_folder(weights), scenes)
-    generator = AudioLdm(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), level=False).load()
+    generator = AudioLdmLoader(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), level=False).load()
     full, waves = zip(*(heard(scene) for scene in scenes), strict=True)
     scores = {"real": ears.right(full, sounds.SAMPLE_RATE), "real_16k": ears.right(waves, SAMPLE_RATE)}
     with torch.inference_mode():
@@ -64,7 +64,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     return scores
 
 
-def made(generator: AudioLdmSounds, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+def made(generator: AudioLdmGenerator, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a sound of each vector, `[N, T]`, its number for its seed."""
     return generator.generate(vectors_ND, range(len(vectors_ND)), SETTINGS)
 

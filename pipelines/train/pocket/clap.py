@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clap_data import FEATURES, HEARD, MELS, UNKNOWN, Batch, ClapSizes, Draws
+from pipelines.train.pocket.clap_data import FEATURES, HEARD, MELS, UNKNOWN, ClapBatch, ClapSampler, ClapSizes
 from pipelines.train.pocket.clap_eval import evaluate
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def model_config() -> Any:
     )
 
 
-class Training:
+class ClapTraining:
     """A model under training: its weights, its optimizer and the step it has come to."""
 
     def __init__(self, folder: Path, seed: int, steps: int) -> None:
@@ -193,7 +193,7 @@ class Training:
         torch.save(state, scratch)
         scratch.replace(self.folder / "checkpoint.pt")
 
-    def learn(self, batch: Batch) -> float:
+    def learn(self, batch: ClapBatch) -> float:
         """Take one step and return the loss before it."""
         import torch
 
@@ -285,8 +285,8 @@ def train(
         ConfigError: the checkpoint is of another seed or number of steps.
     """
     started = time.monotonic()
-    training = Training(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = Draws(seed, sizes)
+    training = ClapTraining(out.with_name(f"{out.name}.partial"), seed, steps)
+    draws = ClapSampler(seed, sizes)
     first, loss = training.step, float("nan")
     while training.step < steps:
         loss = training.learn(draws.batch(training.step))

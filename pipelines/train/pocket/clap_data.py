@@ -62,7 +62,7 @@ class ClapSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ClapBatch:
     """What one step learns from.
 
     Attributes:
@@ -80,7 +80,7 @@ class Batch:
     fits: NDArray[np.float32]
 
 
-class Draws:
+class ClapSampler:
     """The training split's first `sizes.draws` scenes, and the batches made of them."""
 
     def __init__(self, seed: int, sizes: ClapSizes) -> None:
@@ -88,7 +88,7 @@ class Draws:
         self._scenes = [world.draw(seed, "train", index) for index in range(sizes.draws)]
         self._mels: dict[int, NDArray[np.float16]] = {}
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> ClapBatch:
         """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         rng = np.random.default_rng([self._seed, step])
         chosen = rng.choice(world.KINDS, self._sizes.kinds_a_batch, replace=False)
@@ -98,7 +98,7 @@ class Draws:
         texts, telling = zip(*(_text(scene, rng) for scene in scenes), strict=True)
         windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]
         values_N4, told_N4 = heard(scenes), np.array(telling)
-        return Batch(windows, list(texts), values_N4, told_N4, fits(values_N4, told_N4))
+        return ClapBatch(windows, list(texts), values_N4, told_N4, fits(values_N4, told_N4))
 
     def _mel(self, index: int) -> NDArray[np.float16]:
         """Return the log-mel spectrogram of a whole clip, `[F, MELS]` in dB."""

@@ -17,7 +17,7 @@ from typing import Any
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, Batch, ClipSizes, Draws, varied
+from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, ClipBatch, ClipSampler, ClipSizes, varied
 from pipelines.train.pocket.clip_eval import evaluate
 
 __all__ = ["STEPS", "evaluate", "train"]
@@ -105,7 +105,7 @@ def write_config(folder: Path) -> None:
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-class Training:
+class ClipTraining:
     """A model under training: its weights, its optimizer and the step it has come to."""
 
     def __init__(self, folder: Path, seed: int, steps: int) -> None:
@@ -163,7 +163,7 @@ class Training:
         torch.save(state, scratch)
         scratch.replace(self.folder / "checkpoint.pt")
 
-    def learn(self, batch: Batch) -> None:
+    def learn(self, batch: ClipBatch) -> None:
         """Take one step; `loss` is the batch's before it."""
         import torch
 
@@ -255,8 +255,8 @@ def train(
         ConfigError: the checkpoint is of another seed or number of steps.
     """
     started = time.monotonic()
-    training = Training(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = Draws(seed, sizes)
+    training = ClipTraining(out.with_name(f"{out.name}.partial"), seed, steps)
+    draws = ClipSampler(seed, sizes)
     first = training.step
     while training.step < steps:
         training.learn(draws.batch(training.step))

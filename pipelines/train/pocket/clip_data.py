@@ -36,7 +36,7 @@ class ClipSizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ClipBatch:
     """What one step learns from.
 
     Attributes:
@@ -52,14 +52,14 @@ class Batch:
     rng: np.random.Generator
 
 
-class Draws:
+class ClipSampler:
     """The training split's first `sizes.draws` scenes, and the batches made of them."""
 
     def __init__(self, seed: int, sizes: ClipSizes) -> None:
         self._seed, self._sizes = seed, sizes
         self._pictures: dict[int, NDArray[np.uint8]] = {}
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> ClipBatch:
         """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         size, draws = self._sizes.batch, self._sizes.draws
         epoch, place = divmod(step * size, draws // size * size)
@@ -68,7 +68,7 @@ class Draws:
         indices = [int(i) for i in order[place : place + size]]
         scenes = [world.draw(self._seed, "train", i) for i in indices]
         told = [_text(scene, rng) for scene in scenes]
-        return Batch(
+        return ClipBatch(
             np.stack([self._picture(*pair) for pair in zip(indices, scenes, strict=True)]),
             [text for text, _ in told],
             fits(scenes, np.array([attributes for _, attributes in told])),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.train.pocket.audioldm_data import FRAMES, Sounds
+from pipelines.train.pocket.audioldm_data import FRAMES, SoundSampler
 from pipelines.train.pocket.vae import CONFIG as VAE
 from pipelines.train.pocket.vae import mels_of
-from pipelines.train.trainer import Part, Recipe, device, fast
+from pipelines.train.trainer import Recipe, Trainer, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ _TOLD = 0.5  # share of samples that are given the vector of a caption, not of t
 _ASTRAY = 0.7
 
 
-def train_unet(sounds: Sounds, vae: Any, recipe: Recipe) -> Any:
+def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
     """Return the trained UNet.
 
     Args:
@@ -72,7 +72,7 @@ def train_unet(sounds: Sounds, vae: Any, recipe: Recipe) -> Any:
     net = made(**CONFIG)
     # Its entry expects numbers of spread 1; those of a unit vector have 0.04.
     torch.nn.init.normal_(net.class_embedding.weight)
-    part = Part("unet", net.to(device()), RATE, recipe)
+    part = Trainer("unet", net.to(device()), RATE, recipe)
     batch = recipe.sizes.unet_batch
     clean_N = torch.from_numpy(latents(sounds, vae, recipe.folder / "latents.npy", batch))
     steps: Any = diffusers.DDIMScheduler
@@ -101,7 +101,7 @@ def train_unet(sounds: Sounds, vae: Any, recipe: Recipe) -> Any:
     return part.finished()
 
 
-def wishes(sounds: Sounds, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
+def wishes(sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return what the UNet is told about sounds, unit vectors `[N, D]`."""
     count = len(indices)
     spoken_ND = sounds.text_NCD[indices, rng.integers(sounds.text_NCD.shape[1], size=count)]
@@ -113,7 +113,7 @@ def wishes(sounds: Sounds, indices: NDArray[np.int64], rng: np.random.Generator)
     return np.asarray(np.where(wishless, sounds.silent_D, told_ND), np.float32)
 
 
-def latents(sounds: Sounds, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
+def latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
     """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`; kept in a file.
 
     Args:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, Sounds, log_mels
+from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, SoundSampler, log_mels
 from pipelines.train.pocket.vae_init import tune
-from pipelines.train.trainer import Part, Recipe, device, fast
+from pipelines.train.trainer import Recipe, Trainer, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ _BEGINS_WITH = 100  # sounds, whose components are taken
 _DIVERGENCE = 1e-3
 
 
-def train_vae(sounds: Sounds, recipe: Recipe) -> Any:
+def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
     """Return the trained VAE, its `scaling_factor` such that latents have a spread of 1.
 
     Args:
@@ -50,7 +50,7 @@ def train_vae(sounds: Sounds, recipe: Recipe) -> Any:
     made_of: Any = diffusers.AutoencoderKL
     net = made_of(**CONFIG)
     tune(net, mels_of(sounds, range(min(_BEGINS_WITH, len(sounds)))))
-    part = Part("vae", net.to(device()), RATE, recipe)
+    part = Trainer("vae", net.to(device()), RATE, recipe)
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
@@ -72,14 +72,14 @@ def train_vae(sounds: Sounds, recipe: Recipe) -> Any:
     return vae
 
 
-def mels_of(sounds: Sounds, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
+def mels_of(sounds: SoundSampler, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
     """Return the spectrograms of sounds, or of parts of them, `[N, F, M]`."""
     import torch
 
     return log_mels(torch.from_numpy(np.stack([sounds.wave(int(i), first, samples) for i in indices])))
 
 
-def _spread(vae: Any, sounds: Sounds) -> float:
+def _spread(vae: Any, sounds: SoundSampler) -> float:
     """Return the standard deviation of the latents of some sounds."""
     import torch
 

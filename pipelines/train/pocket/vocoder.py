@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.train.pocket.audioldm_data import FRAMES, HOP, MELS, SAMPLE_RATE, Sounds, log_mels, mel_filters
+from pipelines.train.pocket.audioldm_data import (
+    FRAMES,
+    HOP,
+    MELS,
+    SAMPLE_RATE,
+    SoundSampler,
+    log_mels,
+    mel_filters,
+)
 from pipelines.train.pocket.vocoder_init import tune
-from pipelines.train.trainer import Part, Recipe, device, fast
+from pipelines.train.trainer import Recipe, Trainer, device, fast
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +46,7 @@ _SCALES = ((128, 16), (256, 24), (512, 40), (1024, 64))
 _FLOOR = 1e-5
 
 
-def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
+def train_vocoder(sounds: SoundSampler, recipe: Recipe) -> Any:
     """Return the trained vocoder.
 
     Args:
@@ -52,7 +60,7 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
     tune(net)
     net = net.to(device())
-    part = Part("vocoder", net, RATE, recipe)
+    part = Trainer("vocoder", net, RATE, recipe)
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
@@ -66,7 +74,7 @@ def train_vocoder(sounds: Sounds, recipe: Recipe) -> Any:
     return part.finished()
 
 
-def _crops(sounds: Sounds, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _crops(sounds: SoundSampler, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return spectrograms `[N, F, M]`, and the waves that belong to all but their edges `[N, T]`."""
     import torch
 

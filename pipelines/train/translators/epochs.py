@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pipelines.errors import ConfigError
-from pipelines.train.distributed import Gang
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable, batches
-from pipelines.train.translators.stacked import Together
-from schemas.training import Cell
+from pipelines.train.translators.stacked import StackedNets
+from schemas.training import Experiment
 
 _CHUNK = 4096
 # Held-out pairs beyond this say nothing new: the standard error of a mean cosine is below 0.002.
@@ -24,7 +24,7 @@ _VALIDATED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class EpochResult:
     """What an epoch brought. `cosines` is cell -> mean cosine of the validation pairs."""
 
     number: int
@@ -33,14 +33,14 @@ class Epoch:
     loading_s: float
 
 
-def parted(cells: Sequence[Cell], lanes: int) -> list[list[Cell]]:
+def parted(cells: Sequence[Experiment], lanes: int) -> list[list[Experiment]]:
     """Part cells into lanes that take about as long as each other; no lane is empty.
 
     Lanes run side by side, a thread each: cells have nothing to say to each other, and two threads that
     share every product wait for each other 400 times a step. Cells with dropout draw from PyTorch's one
     stream of random numbers, so they share a lane.
     """
-    parts: list[list[Cell]] = [[] for _ in range(min(lanes, len(cells)))]
+    parts: list[list[Experiment]] = [[] for _ in range(min(lanes, len(cells)))]
     costs = [0] * len(parts)
     for cell in sorted(cells, key=lambda cell: (not cell.p_drop, -_cost(cell))):
         at = 0 if cell.p_drop else costs.index(min(costs))
@@ -49,13 +49,15 @@ def parted(cells: Sequence[Cell], lanes: int) -> list[list[Cell]]:
     return [part for part in parts if part]
 
 
-def _cost(cell: Cell) -> int:
+def _cost(cell: Experiment) -> int:
     # Of 512 dimensions: products of three layers, of two a block, of a transformer's layers over four tokens.
     between = {"mlp": cell.hidden, "residual_mlp": 4 * cell.depth * cell.hidden}
     return cell.hidden * (1024 + between.get(cell.net, 48 * cell.depth * cell.hidden))
 
 
-def epochs(lanes: Sequence[Together], table: PairTable, gang: Gang, done: int = 0) -> Iterator[Epoch]:
+def epochs(
+    lanes: Sequence[StackedNets], table: PairTable, gang: WorkerGroup, done: int = 0
+) -> Iterator[EpochResult]:
     """Train epoch by epoch, from the one after `done`, and yield what each brought.
 
     Args:
@@ -76,7 +78,7 @@ def epochs(lanes: Sequence[Together], table: PairTable, gang: Gang, done: int = 
         )
     chunks = [_tensors(table, held[start : start + _CHUNK], device) for start in range(0, len(held), _CHUNK)]
 
-    def through(lane: Together, epoch: int) -> tuple[float, dict[str, float]]:
+    def through(lane: StackedNets, epoch: int) -> tuple[float, dict[str, float]]:
         return _pass(lane, table, train, gang, epoch), lane.keep_best(epoch + 1, chunks)
 
     with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
@@ -89,10 +91,10 @@ def epochs(lanes: Sequence[Together], table: PairTable, gang: Gang, done: int = 
                     passes = [*pool.map(through, lanes, [epoch] * len(lanes))]
             seconds = time.perf_counter() - began
             cosines = {name: value for _, found in passes for name, value in found.items()}
-            yield Epoch(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in passes))
+            yield EpochResult(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in passes))
 
 
-def _pass(lane: Together, table: PairTable, train: np.ndarray, gang: Gang, epoch: int) -> float:
+def _pass(lane: StackedNets, table: PairTable, train: np.ndarray, gang: WorkerGroup, epoch: int) -> float:
     """Take one lane through all batches of an epoch; return the seconds that went into loading pairs."""
     fit, loading_s = lane.fit, 0.0
     steps = len(train) // fit.batch

@@ -14,32 +14,32 @@ import numpy as np
 from pipelines.errors import ConfigError
 from pipelines.store import versions
 from pipelines.store.root import Root
-from pipelines.store.vectors import Stored, keys_of
+from pipelines.store.vectors import VectorReader, keys_of
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
 from pipelines.translate.translator import packed, save
-from schemas.training import Cell, Training
-from schemas.translator_card import Counts, Scores, TranslatorCard
+from schemas.training import Experiment, TrainingPreset
+from schemas.translator_card import PairCounts, RetrievalScores, TranslatorCard
 
 if TYPE_CHECKING:
-    from pipelines.models.translators import Translators
+    from pipelines.models.translators import StackedTranslators
 
 # Held-out pairs that are scored at most: the bootstrap interval of R@1 is then below 1.5 points.
 _SCORED = 10_000
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingJob:
     """What a gang of workers is told. Picklable."""
 
     root: Root
     dataset: str
     shard_rows: int
     version: int
-    training: Training
+    training: TrainingPreset
     data: str
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Experiment]:
         """The cells over this data set, in the order of the preset."""
         return [cell for cell in self.training.expanded() if cell.data == self.data]
 
@@ -47,7 +47,9 @@ class Course:
         """Return the pairs of the version; more than `fit.memory_pairs` lie in `scratch`."""
         version = versions.read(self.root, self.version)
         shards = versions.shards(self.root, version)
-        stored = Stored(self.root, version.set, shards, keys_of(versions.removed(self.root, self.version)))
+        stored = VectorReader(
+            self.root, version.set, shards, keys_of(versions.removed(self.root, self.version))
+        )
         most = sum(shard.rows for shard in shards)
         mapped = scratch if most > self.training.fit.memory_pairs else None
         return read_pairs(stored, self.shard_rows, self.training.data[self.data], self.training.split, mapped)
@@ -55,7 +57,7 @@ class Course:
     def finish(
         self,
         table: PairTable,
-        made: Iterator[tuple[Cell | None, str, Translators, int, float]],
+        made: Iterator[tuple[Experiment | None, str, StackedTranslators, int, float]],
         seconds: float,
         curves: Mapping[str, Sequence[float]],
     ) -> list[TranslatorCard]:
@@ -96,7 +98,9 @@ class Course:
             cards.append(card)
         return cards
 
-    def _card(self, table: PairTable, cell: Cell | None, name: str, scores: Scores) -> TranslatorCard:
+    def _card(
+        self, table: PairTable, cell: Experiment | None, name: str, scores: RetrievalScores
+    ) -> TranslatorCard:
         mix = self.training.data[self.data]
         return TranslatorCard(
             name=name,
@@ -109,7 +113,7 @@ class Course:
             set=versions.read(self.root, self.version).set,
             data=mix,
             split=self.training.split,
-            counts=Counts(
+            counts=PairCounts(
                 train=len(table.rows(TRAIN)),
                 validation=len(table.rows(VALIDATION)),
                 test=len(table.rows(TEST)),
@@ -129,7 +133,9 @@ class Course:
         )
 
 
-def _scored(net: Translators, source_NI: np.ndarray, target_NO: np.ndarray, labels_N: np.ndarray) -> Scores:
+def _scored(
+    net: StackedTranslators, source_NI: np.ndarray, target_NO: np.ndarray, labels_N: np.ndarray
+) -> RetrievalScores:
     import torch
 
     from pipelines.metrics.retrieval import score

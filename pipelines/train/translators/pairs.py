@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.shards import Shard, vectors_marker
-from pipelines.store.vectors import Stored, keys_of
+from pipelines.store.vectors import VectorReader, keys_of
 from schemas.candidate import place_of
 from schemas.space import Space
-from schemas.training import Pairs, Split
+from schemas.training import PairSource, SplitSettings
 from schemas.vectors import COLUMNS_OF, spaces_of
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -65,7 +65,11 @@ class PairTable:
 
 
 def read_pairs(
-    stored: Stored, shard_rows: int, mix: Sequence[Pairs], split: Split, scratch: Path | None = None
+    stored: VectorReader,
+    shard_rows: int,
+    mix: Sequence[PairSource],
+    split: SplitSettings,
+    scratch: Path | None = None,
 ) -> PairTable:
     """Return the pairs of a mix, split and checked for leaks.
 
@@ -97,7 +101,7 @@ def read_pairs(
 
 
 def _read_shard(  # noqa: PLR0913, PLR0917
-    stored: Stored, shard_rows: int, pairs: Pairs, split: Split, shard: Shard, sink: _Sink
+    stored: VectorReader, shard_rows: int, pairs: PairSource, split: SplitSettings, shard: Shard, sink: _Sink
 ) -> None:
     with stored.root.parquet(vectors_marker(stored.set_name, shard)) as file:
         spaces = spaces_of(file.schema_arrow)
@@ -144,7 +148,7 @@ def _has_direction(vectors_ND: np.ndarray) -> np.ndarray:
     return fit
 
 
-def _part(url: str, split: Split) -> int:
+def _part(url: str, split: SplitSettings) -> int:
     """A hash of the address decides: all rows of a video or picture fall on one side, in every version."""
     place = _hash(url) / 2**64
     if place < split.test:
@@ -173,7 +177,7 @@ class _Sink:
         self._parts: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
 
-    def agree(self, pairs: Pairs, source: Space, target: Space) -> None:
+    def agree(self, pairs: PairSource, source: Space, target: Space) -> None:
         """Check that all shards and all members of a mix are in the same two spaces."""
         self._spaces = self._spaces or (source, target)
         for column, space, first in zip(

@@ -19,12 +19,12 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ConfigError, EcholensError, StopJob, StorageError
-from pipelines.train.translators.job import Course
+from pipelines.train.translators.job import TrainingJob
 from pipelines.translate.translator import read_card
 from schemas.translator_card import TranslatorCard
 
 if TYPE_CHECKING:
-    from pipelines.train.translators.stacked import Together
+    from pipelines.train.translators.stacked import StackedNets
 
 # How a training ended: {"translators": names}, or {"stop": sentence}.
 _ENDED = "ended.json"
@@ -35,7 +35,7 @@ _WATCHED_EVERY_S = 5.0
 _KILLS = 5
 
 
-def train(course: Course, on_epoch: Callable[[int], None]) -> list[TranslatorCard]:
+def train(course: TrainingJob, on_epoch: Callable[[int], None]) -> list[TranslatorCard]:
     """Train a course on the Ray that is running, and return the cards of its cells and baselines.
 
     Args:
@@ -85,7 +85,7 @@ def train(course: Course, on_epoch: Callable[[int], None]) -> list[TranslatorCar
 
 
 @contextmanager
-def _watched(course: Course, on_epoch: Callable[[int], None]) -> Iterator[None]:
+def _watched(course: TrainingJob, on_epoch: Callable[[int], None]) -> Iterator[None]:
     """Tell of epochs while the block lasts; workers may be anywhere, and their file is where all can read."""
     over = threading.Event()
 
@@ -111,7 +111,7 @@ def _reason(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _name(course: Course) -> str:
+def _name(course: TrainingJob) -> str:
     """The same preset over the same data goes on where it was; anything else begins anew."""
     preset = course.training.model_dump(mode="json", by_alias=True)
     said = json.dumps([preset, course.data, course.version], sort_keys=True).encode()
@@ -119,7 +119,7 @@ def _name(course: Course) -> str:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    course: Course = config["course"]
+    course: TrainingJob = config["course"]
     try:
         for epoch, state in _epochs(course):
             _report(epoch, state)
@@ -128,23 +128,23 @@ def _worker(config: dict[str, Any]) -> None:
         course.root.write_json(f"runs/{_name(course)}/{_ENDED}", {"stop": str(error)})
 
 
-def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
+def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
     """Train, yielding every epoch and the state after it; then score and save."""
     import torch
     from ray.train.torch import get_device
 
-    from pipelines.train.distributed import Gang
+    from pipelines.train.distributed import WorkerGroup
     from pipelines.train.translators.epochs import epochs, parted
-    from pipelines.train.translators.stacked import Together
+    from pipelines.train.translators.stacked import StackedNets
 
-    gang, fit, device = Gang.joined(), course.training.fit, str(get_device())
+    gang, fit, device = WorkerGroup.joined(), course.training.fit, str(get_device())
     alone = gang.size == 1 and device == "cpu"
     parts = parted(course.cells, fit.cpus_per_worker if alone else 1)
     torch.set_num_threads(max(1, fit.cpus_per_worker // len(parts)))
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
         table = course.read(Path(scratch))
         dims = (table.source_space.dims, table.target_space.dims)
-        lanes = [Together(cells, dims, fit, device) for cells in parts]
+        lanes = [StackedNets(cells, dims, fit, device) for cells in parts]
         curves, done = _resumed(lanes, torch)
         began = time.monotonic()
         for epoch in epochs(lanes, table, gang, done):
@@ -161,7 +161,7 @@ def _epochs(course: Course) -> Iterator[tuple[int, dict[str, Any]]]:
             course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
 
 
-def _resumed(lanes: Sequence[Together], torch: Any) -> tuple[list[dict[str, Any]], int]:
+def _resumed(lanes: Sequence[StackedNets], torch: Any) -> tuple[list[dict[str, Any]], int]:
     import ray.train
 
     if (checkpoint := ray.train.get_checkpoint()) is None:
@@ -184,7 +184,7 @@ def _resumed(lanes: Sequence[Together], torch: Any) -> tuple[list[dict[str, Any]
     return state["curves"], state["epoch"]
 
 
-def _chosen(lanes: Sequence[Together]) -> Iterator[Any]:
+def _chosen(lanes: Sequence[StackedNets]) -> Iterator[Any]:
     for lane in lanes:
         for cell, net, epoch, cosine in lane.chosen():
             yield cell, cell.name, net.cpu(), epoch, cosine

@@ -1,6 +1,6 @@
 """Trains the cells that share a data set in one pass over it: one net of C cells in place of C nets.
 
-Cells of one shape and one optimiser are a `Group`; what they cost is a few larger products. Cells never
+Cells of one shape and one optimiser are a `NetGroup`; what they cost is a few larger products. Cells never
 touch each other: each has weights, a loss and a gradient of its own.
 """
 
@@ -18,24 +18,24 @@ from torch import Tensor, nn
 from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper
 from pipelines.models.registry import build_net, build_nets
-from pipelines.models.translators import Translators
-from pipelines.train.distributed import Gang
+from pipelines.models.translators import StackedTranslators
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import cosine, mse, nt_xent, symmetric_info_nce
-from schemas.training import Cell, Fit
+from schemas.training import Experiment, FitSettings
 
 State = dict[str, Any]
 
 
 @dataclass
-class Group:
+class NetGroup:
     """Cells of one shape: their net, and the best weights of each cell so far.
 
     All weights lie in one buffer, and all gradients in another: the optimiser and the workers then have one
     long vector to go through in place of many short ones.
     """
 
-    cells: tuple[Cell, ...]
-    net: Translators
+    cells: tuple[Experiment, ...]
+    net: StackedTranslators
     weights: nn.Parameter
     gradients: Tensor
     best: dict[str, Tensor]
@@ -51,15 +51,17 @@ class Group:
                     self.best[name][_cell(at, self.net)] = weight[_cell(at, self.net)]
 
 
-def _cell(at: int, net: Translators) -> Any:
+def _cell(at: int, net: StackedTranslators) -> Any:
     # Stacked nets have cells along the first dimension of every weight; the diffusion mapper is one cell.
     return ... if isinstance(net, DiffusionMapper) else at
 
 
-class Together:
+class StackedNets:
     """Cells over one data set, while they are trained."""
 
-    def __init__(self, cells: Sequence[Cell], dims: tuple[int, int], fit: Fit, device: str = "cpu") -> None:
+    def __init__(
+        self, cells: Sequence[Experiment], dims: tuple[int, int], fit: FitSettings, device: str = "cpu"
+    ) -> None:
         self.fit, self.device = fit, device
         self.groups = [
             _group(alike, dims, device)
@@ -79,7 +81,7 @@ class Together:
             fused=True,
         )
 
-    def step(self, x_NI: Tensor, y_NO: Tensor, progress: float, gang: Gang) -> None:
+    def step(self, x_NI: Tensor, y_NO: Tensor, progress: float, gang: WorkerGroup) -> None:
         """Learn from this worker's rows of one batch. `progress` is the share of all steps behind it."""
         for group, options in zip(self.groups, self._optimizer.param_groups, strict=True):
             cell = group.cells[0]
@@ -97,9 +99,9 @@ class Together:
             gang.add(group.gradients)
         self._optimizer.step()
 
-    def _loss(self, x_NI: Tensor, y_NO: Tensor, gang: Gang) -> Tensor:
+    def _loss(self, x_NI: Tensor, y_NO: Tensor, gang: WorkerGroup) -> Tensor:
         """Return the sum of the losses of all cells; those of one loss are computed side by side."""
-        cells: list[Cell] = []
+        cells: list[Experiment] = []
         made: list[Tensor] = []
         losses: list[Tensor] = []
         for group in self.groups:
@@ -131,7 +133,7 @@ class Together:
             found |= {cell.name: value for cell, value in zip(group.cells, cosines, strict=True)}
         return found
 
-    def chosen(self) -> Iterator[tuple[Cell, Translators, int, float]]:
+    def chosen(self) -> Iterator[tuple[Experiment, StackedTranslators, int, float]]:
         """Yield every cell alone, with the weights that are kept, their epoch, and the best cosine."""
         for group in self.groups:
             weights = group.best if self.fit.select == "best" else group.net.state_dict()
@@ -187,10 +189,10 @@ class Together:
             mapper.generator.set_state(generator)
 
 
-def _group(cells: Sequence[Cell], dims: tuple[int, int], device: str) -> Group:
+def _group(cells: Sequence[Experiment], dims: tuple[int, int], device: str) -> NetGroup:
     net = build_nets(cells, dims).to(device)
     weights, gradients = _flat(net)
-    return Group(
+    return NetGroup(
         cells=tuple(cells),
         net=net,
         weights=weights,
@@ -201,7 +203,7 @@ def _group(cells: Sequence[Cell], dims: tuple[int, int], device: str) -> Group:
     )
 
 
-def _flat(net: Translators) -> tuple[nn.Parameter, Tensor]:
+def _flat(net: StackedTranslators) -> tuple[nn.Parameter, Tensor]:
     """Move the weights of a net into one buffer and their gradients into another; return both."""
     parameters = [*net.parameters()]
     weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
@@ -217,14 +219,14 @@ def _flat(net: Translators) -> tuple[nn.Parameter, Tensor]:
     return flat, gradients
 
 
-def _dims(net: Translators, weights: dict[str, Tensor]) -> tuple[int, int]:
+def _dims(net: StackedTranslators, weights: dict[str, Tensor]) -> tuple[int, int]:
     if isinstance(net, DiffusionMapper):
         return net.inner, net.outer
     first, *_, last = (weight for name, weight in weights.items() if name.endswith("weight"))
     return first.shape[-2], last.shape[-1]
 
 
-def _alike(cells: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[list[int], list[Cell]]]:
+def _alike(cells: Sequence[Experiment], keys: Sequence[str]) -> Iterator[tuple[list[int], list[Experiment]]]:
     """Part cells by what they have in common: their places and the cells, in order."""
     places: dict[tuple[Any, ...], list[int]] = {}
     for at, cell in enumerate(cells):
@@ -235,7 +237,7 @@ def _alike(cells: Sequence[Cell], keys: Sequence[str]) -> Iterator[tuple[list[in
         yield found, [cells[at] for at in found]
 
 
-def loss_of(cell: Cell, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
+def loss_of(cell: Experiment, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
     """Return the losses, `[C]`, of cells that have one loss in common."""
     if cell.loss == "mse":
         return mse(made_CNO, wanted_NO)

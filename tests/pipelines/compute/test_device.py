@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pipelines.compute.device import Lanes, decoders
+from pipelines.compute.device import ForwardPool, decoders
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_no_more_threads_compute_than_there_are_cores():
             now.discard(threading.get_ident())
             done.append(1)
 
-    lanes = Lanes(decoders(3), 3)
+    lanes = ForwardPool(decoders(3), 3)
     decoding = [decoders(3).submit(busy) for _ in range(20)]
     forwards = [lanes.run(busy) for _ in range(20)]
     for task in (*decoding, *forwards):

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from pipelines.doctor.checks import machine
-from schemas.fetch import Video
+from schemas.fetch import VideoSettings
 
 HOUR_S = 3600
 NETSCAPE = "# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tTRUE\t{expires}\tSID\tsecret\n"
@@ -25,7 +25,7 @@ def test_cookies(tmp_path, content, mode, state, says):
     if content is not None:
         file.write_text(content)
         file.chmod(mode)
-    finding = machine.cookies(Video(cookies_file=str(file)))
+    finding = machine.cookies(VideoSettings(cookies_file=str(file)))
 
     assert state == finding.state
     assert says in f"{finding.found}: {finding.advice}"

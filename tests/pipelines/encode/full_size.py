@@ -13,7 +13,7 @@ from pipelines.encode.encoder import EncoderSpec, spaces_of_specs
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.transformers_clap import TransformersClap
-from pipelines.encode.stages import Prepare, Vectors
+from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.run.build_steps import VectorStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root
@@ -138,7 +138,7 @@ def clap_spec(weights: Path, precision: str, batch_rows: int = 8) -> EncoderSpec
 
 def vector_step(root: Root, kind: str, specs: dict[str, EncoderSpec], set_name: str) -> VectorStep:
     """Return the step of a build that encodes, for one kind of shards."""
-    chain = (Prepare(kind, specs), Vectors(kind, specs))
+    chain = (DecodeStage(kind, specs), EncodeStage(kind, specs))
     return VectorStep(root, SHARD_ROWS, {kind: chain}, set_name, spaces_of_specs(specs), 16)
 
 

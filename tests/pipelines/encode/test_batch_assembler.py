@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.encode.batch_assembler import Batches
+from pipelines.encode.batch_assembler import BatchAssembler
 
 
 class Doubling:
@@ -32,7 +32,7 @@ def vectors(places):
 def test_a_batch_fills_and_the_last_is_filled_up():
     """Ten pieces in batches of four: three forwards of one shape, and everyone gets their own."""
     net = Doubling()
-    batches = Batches(net, 4)
+    batches = BatchAssembler(net, 4)
     with batches.feeding():
         places = [batches.add(np.array([n, 1.0])) for n in range(10)]
         vectors(places[:8])
@@ -45,7 +45,7 @@ def test_a_batch_fills_and_the_last_is_filled_up():
 def test_shapes_do_not_mix():
     """A longer text waits for others of its width."""
     net = Doubling()
-    batches = Batches(net, 2)
+    batches = BatchAssembler(net, 2)
     with batches.feeding():
         places = [batches.add(np.ones(width)) for width in (2, 3, 2, 3, 2)]
 
@@ -56,7 +56,7 @@ def test_shapes_do_not_mix():
 def test_shards_share_a_batch():
     """What one shard leaves half empty another fills: three and five pieces are two batches of four."""
     net = Doubling()
-    batches = Batches(net, 4)
+    batches = BatchAssembler(net, 4)
     with batches.feeding():
         with batches.feeding():
             few = [batches.add(np.array([float(n)])) for n in range(3)]
@@ -70,7 +70,7 @@ def test_shards_share_a_batch():
 
 def test_whoever_feeds_waits_for_the_net():
     """No more batches are under way than the lanes and one beside them, however many pieces there are."""
-    batches = Batches(Doubling(seconds=0.02), 1)
+    batches = BatchAssembler(Doubling(seconds=0.02), 1)
     with batches.feeding():
         places = [batches.add(np.ones(1)) for _ in range(50)]
         waiting = sum(not place.made.done() for place in places)
@@ -82,7 +82,7 @@ def test_whoever_feeds_waits_for_the_net():
 def test_no_room_halves_the_batch(room, caplog):
     """The vectors come, and say the size of the batch that made them; later batches begin with it."""
     net = Doubling(room)
-    batches = Batches(net, 8)
+    batches = BatchAssembler(net, 8)
     with batches.feeding():
         places = [batches.add(np.array([float(n)])) for n in range(16)]
 
@@ -97,7 +97,7 @@ def test_no_room_for_one_is_an_error():
     """There is nothing left to halve."""
     import torch
 
-    batches = Batches(Doubling(room=0), 4)
+    batches = BatchAssembler(Doubling(room=0), 4)
     with batches.feeding():
         place = batches.add(np.ones(1))
 
@@ -107,7 +107,7 @@ def test_no_room_for_one_is_an_error():
 
 def test_an_error_reaches_those_who_wait():
     """A net that fails fails the rows it was given, and no thread is stuck."""
-    batches = Batches(Doubling(fails=True), 2)
+    batches = BatchAssembler(Doubling(fails=True), 2)
     with batches.feeding():
         places = [batches.add(np.ones(1)) for _ in range(3)]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipelines.encode.conformance import check
-from pipelines.encode.encoder import Unusable
-from pipelines.encode.loaders.custom import Own, Part
+from pipelines.encode.loaders.custom import CustomEncoder, CustomTower
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.loaders.transformers_clip import TransformersClip
+from pipelines.errors import UndecodableMediaError
 
 
 def picture(data):
@@ -21,7 +21,7 @@ def picture(data):
         with Image.open(io.BytesIO(data)) as opened:
             return np.asarray(opened.convert("RGB").resize((4, 4)), np.float32).reshape(1, 48) / 255
     except OSError as error:
-        raise Unusable("undecodable") from error
+        raise UndecodableMediaError("undecodable") from error
 
 
 def letters(text):
@@ -34,7 +34,7 @@ def net(pieces_B):
 
 
 @dataclass(frozen=True)
-class Mine(Own):
+class Mine(CustomEncoder):
     """Ten lines: what a person adds."""
 
     bias: float = 0.0
@@ -42,7 +42,7 @@ class Mine(Own):
     preprocessing = "image: RGB, 4x4; text: hashed"
 
     def load(self):
-        return {"image": Part(picture, net), "text": Part(letters, net)}
+        return {"image": CustomTower(picture, net), "text": CustomTower(letters, net)}
 
 
 def test_ten_lines_are_an_encoder():
@@ -102,7 +102,7 @@ class Faulty(Mine):
         part, functions, _ = FAULTS[self.fault]
         towers = super().load()
         whole = {"prepare": towers[part].prepare, "forward": towers[part].forward} | functions
-        return towers | {part: Part(**whole)}
+        return towers | {part: CustomTower(**whole)}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -133,7 +133,7 @@ class Restless(Mine):
 @dataclass(frozen=True)
 class Deaf(Mine):
     def load(self):
-        return {"text": Part(letters, net)}
+        return {"text": CustomTower(letters, net)}
 
 
 @pytest.mark.parametrize(

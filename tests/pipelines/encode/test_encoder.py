@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
-from pipelines.errors import SpaceError
+from pipelines.encode.encoder import EncoderSpec, encode
+from pipelines.errors import SpaceError, UndecodableMediaError
 from schemas.space import Space
 
 SPACE = Space(
@@ -104,4 +104,4 @@ def test_other_weights_on_a_worker_are_refused():
 def test_a_reason_outside_the_closed_list_is_a_mistake():
     """Towers cannot invent outcomes."""
     with pytest.raises(ValueError, match="not an outcome"):
-        Unusable("ugly")
+        UndecodableMediaError("ugly")

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from pipelines.encode.loaders import pocket
-from pipelines.encode.loaders.custom import Own
+from pipelines.encode.loaders.custom import CustomEncoder
 from pipelines.encode.registry import LOADERS
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
@@ -91,7 +91,7 @@ def test_pocket_is_found_by_name_not_by_path(monkeypatch, tiny_clip, tiny_clap, 
 
 
 @dataclass(frozen=True)
-class Mine(Own):
+class Mine(CustomEncoder):
     """An encoder of one's own."""
 
     weights: str

@@ -7,8 +7,8 @@ import soundfile
 
 from pipelines.encode.encoder import encode, spaces_of_specs
 from pipelines.encode.resolve import resolve
-from pipelines.encode.segments import Choose, choosing
-from pipelines.encode.stages import Prepare, Vectors
+from pipelines.encode.segments import SelectSegmentStage, choosing
+from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.errors import ConfigError
 from pipelines.miniature.captions import label
 from pipelines.miniature.pictures import picture
@@ -72,7 +72,7 @@ def share_of_hits(specs, count):
         batch = clips(
             [label(scene.kind) for scene in few], [flac(wave_T) for wave_T, _, _ in heard], width=None
         )
-        starts_s = Choose(BEST, specs).open()(batch)["segment_start_s"]
+        starts_s = SelectSegmentStage(BEST, specs).open()(batch)["segment_start_s"]
         hits += sum(
             start_s < event_end_s and event_start_s < start_s + BEST.segment_s
             for start_s, (_, event_start_s, event_end_s) in zip(starts_s, heard, strict=True)
@@ -99,7 +99,9 @@ def test_the_frame_shows_what_the_caption_says(specs):
     things = ["bell", "train", "piano", "cat"]
     frames = [jpg(kind, number) for number, kind in enumerate(things)]
     sound = flac(once(draw(SEED, "train", 0), 4.0)[0])
-    done = Choose(BEST, specs).open()(clips([f"a photo of a {kind}" for kind in things], [sound] * 4, frames))
+    done = SelectSegmentStage(BEST, specs).open()(
+        clips([f"a photo of a {kind}" for kind in things], [sound] * 4, frames)
+    )
 
     assert [0, 1, 2, 3] == done["frame"]
     assert all(0 < score <= 1 for score in done["frame_score"])
@@ -108,7 +110,7 @@ def test_the_frame_shows_what_the_caption_says(specs):
 def test_middle_asks_no_encoder(specs):
     """The three seconds and the frame in the middle, without a score."""
     wave_T = np.linspace(0.1, 0.9, 8 * SAMPLE_RATE_HZ)
-    done = Choose(Segment(mode="middle"), specs).open()(clips(["a bell"], [flac(wave_T)]))
+    done = SelectSegmentStage(Segment(mode="middle"), specs).open()(clips(["a bell"], [flac(wave_T)]))
     chosen_T, rate_hz = soundfile.read(io.BytesIO(done["flac"][0]))
 
     assert ([2.5], [None], [1], [None]) == tuple(done[name] for name in CHOICE.names)
@@ -127,7 +129,7 @@ def test_where_nothing_is_compared(specs, caption, length_s, start_s, kept_s):
     """No score; the silence that fills a clip up to ten seconds is no part of what is chosen from."""
     wave_T = np.zeros(10 * SAMPLE_RATE_HZ)
     wave_T[: round(length_s * SAMPLE_RATE_HZ)] = 0.1
-    done = Choose(BEST, specs).open()(clips([caption], [flac(wave_T)], width=None))
+    done = SelectSegmentStage(BEST, specs).open()(clips([caption], [flac(wave_T)], width=None))
 
     assert ([start_s], [None], [None], [None]) == tuple(done[name] for name in CHOICE.names)
     assert kept_s == pytest.approx(soundfile.info(io.BytesIO(done["flac"][0])).duration)
@@ -139,7 +141,7 @@ def test_silence_at_the_end_is_not_chosen(specs):
     wave_T = np.zeros(10 * SAMPLE_RATE_HZ)
     wave_T[: 4 * SAMPLE_RATE_HZ] = once(draw(SEED, "train", 3), 4.0)[0]
     captions = [label(kind) for kind in KINDS[:8]]
-    done = Choose(BEST, specs).open()(clips(captions, [flac(wave_T)] * 8, width=None))
+    done = SelectSegmentStage(BEST, specs).open()(clips(captions, [flac(wave_T)] * 8, width=None))
 
     assert set(done["segment_start_s"]) <= {0.0, 1.0}
 
@@ -150,7 +152,7 @@ def test_vectors_are_of_what_was_chosen(specs):
     frames = [jpg(kind, number) for number, kind in enumerate(("bell", "train", "piano", "cat"))]
     wave_T, _, _ = once(scene)
     batch = clips([label(scene.kind)], [flac(wave_T)], frames)
-    stages = (*choosing(BEST, specs), Prepare("clip", specs), Vectors("clip", specs))
+    stages = (*choosing(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs))
     check_chain(stages, batch)
     for stage in stages:
         batch = stage.open()(batch)
@@ -173,7 +175,7 @@ def test_a_sound_that_cannot_be_read(specs):
     good = flac(once(draw(SEED, "train", 0), 5.0)[0])
     batch = clips(["a bell"] * 3, [good, b"no flac", good], width=None)
     batch["outcome"][2], batch["reason"][2] = "invalid", "no_audio"
-    done = Choose(BEST, specs).open()(batch)
+    done = SelectSegmentStage(BEST, specs).open()(batch)
 
     assert ["ok", "invalid", "invalid"] == done["outcome"]
     assert ["", "undecodable", "no_audio"] == done["reason"]
@@ -184,7 +186,7 @@ def test_columns_are_stored_with_what_chose_them(specs, tmp_path):
     """A table of a set that chooses has four columns more; of one that does not, it is as it ever was."""
     root = Root.at(str(tmp_path))
     batch = clips(["a bell"], [flac(once(draw(SEED, "train", 0), 5.0)[0])], width=None)
-    for stage in (*choosing(BEST, specs), Prepare("clip", specs), Vectors("clip", specs)):
+    for stage in (*choosing(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)):
         batch = stage.open()(batch)
     commit_vectors(root, "best", Shard(0, "clip", "web", 1), spaces_of_specs(specs), [batch], BEST)
     table = root.read_table("vectors/best/00000.parquet")

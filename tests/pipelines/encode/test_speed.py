@@ -21,7 +21,7 @@ from pipelines.compute.cpu import here
 from pipelines.compute.device import decoders, lanes
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
-from pipelines.encode.stages import Prepare
+from pipelines.encode.stages import DecodeStage
 from pipelines.stage import rows
 from schemas.vectors import family_of
 from tests.pipelines.encode import full_size
@@ -119,7 +119,7 @@ def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tup
     Each on the wall and of the cores. The nets run as they do in a build, one batch on each core; pieces of
     each shape in full batches.
     """
-    prepare = Prepare(kind, specs)
+    prepare = DecodeStage(kind, specs)
     work, batch = prepare.open(), next(step.read(shards[0]))
     made = [prepare.row(work.towers, batch, row)[0] for row in range(rows(batch))]
     count = 8 * rows(batch)

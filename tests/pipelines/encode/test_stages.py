@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode, spaces_of_specs
+from pipelines.encode.encoder import EncoderSpec, encode, spaces_of_specs
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.transformers_clap import TransformersClap
-from pipelines.encode.stages import Prepare, Vectors
+from pipelines.encode.stages import DecodeStage, EncodeStage
+from pipelines.errors import UndecodableMediaError
 from pipelines.stage import check_chain
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
@@ -55,7 +56,7 @@ def samples(jpeg, flac):
 
 
 def run(kind, specs, batch):
-    for stage in (Prepare(kind, specs), Vectors(kind, specs)):
+    for stage in (DecodeStage(kind, specs), EncodeStage(kind, specs)):
         batch = stage.open()(batch)
     return batch
 
@@ -222,7 +223,9 @@ class BrokenLoader:
     ("tower", "found"),
     [
         pytest.param(Broken(KeyError("oops")), ("failed", "bug"), id="a-bug"),
-        pytest.param(Broken(Unusable("too_many_pixels")), ("invalid", "too_many_pixels"), id="unusable"),
+        pytest.param(
+            Broken(UndecodableMediaError("too_many_pixels")), ("invalid", "too_many_pixels"), id="unusable"
+        ),
         pytest.param(Broken(raw=np.nan), ("failed", "no_vector"), id="nan"),
         pytest.param(Broken(raw=0.0), ("failed", "no_vector"), id="zeros"),
         pytest.param(Broken(raw=np.inf), ("failed", "no_vector"), id="infinity"),
@@ -262,7 +265,7 @@ def test_a_family_that_is_not_wanted_leaves_no_column(specs, samples):
 @pytest.mark.parametrize("kind", ["image", "clip", "text"])
 def test_stages_chain_and_travel(specs, samples, kind):
     """Both fit behind what a shard gives, are hashable, and come out of a pickle equal."""
-    chain = (Prepare(kind, specs), Vectors(kind, specs))
+    chain = (DecodeStage(kind, specs), EncodeStage(kind, specs))
 
     have = check_chain(chain, set(samples(kind, 1)))
 
@@ -280,7 +283,7 @@ def test_a_vector_depends_on_its_row_alone(specs, samples, kind):
     order = np.random.default_rng(0).permutation(rows)
     shuffled = {name: [values[row] for row in order] for name, values in whole.items()}
     halves = [{name: values[part] for name, values in shuffled.items()} for part in (slice(4), slice(4, 11))]
-    prepare, vectors = Prepare(kind, specs).open(), Vectors(kind, specs).open()
+    prepare, vectors = DecodeStage(kind, specs).open(), EncodeStage(kind, specs).open()
 
     with ThreadPoolExecutor(2) as shards:
         made = list(shards.map(lambda half: vectors(prepare(half)), halves))
@@ -305,8 +308,8 @@ def test_batches_are_filled_across_read_batches(specs, samples):
     counting["clip"].open()["text"] = tower
     batch = {"outcome": ["ok"], "reason": [""], "caption": [" "], "jpg": [b"one"]}
 
-    given = Prepare("image", counting).open().through(iter([batch] * 9))
-    made = list(Vectors("image", counting).open().through(given))
+    given = DecodeStage("image", counting).open().through(iter([batch] * 9))
+    made = list(EncodeStage("image", counting).open().through(given))
 
     assert (9, [4, 4, 4]) == (len(made), seen)
 
@@ -331,7 +334,7 @@ def test_vector_tables_are_the_same_bytes_every_time(specs, samples, tmp_path):
     spaces = spaces_of_specs(specs)
     written = []
     for number, (step, threads) in enumerate(((9, 1), (9, 4), (4, 2))):
-        prepare, vectors = Prepare("clip", specs, threads).open(), Vectors("clip", specs).open()
+        prepare, vectors = DecodeStage("clip", specs, threads).open(), EncodeStage("clip", specs).open()
         batches = [
             vectors(prepare({name: values[start : start + step] for name, values in whole.items()}))
             for start in range(0, 9, step)

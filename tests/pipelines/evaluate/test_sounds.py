@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluate.sounds import Sound, heard
+from pipelines.evaluate.sounds import DecodedSound, heard
 from pipelines.evaluate.sounds import class_of as expected_class
 from pipelines.generate.output import decoded
 from pipelines.generate.stages import sound_file
@@ -46,7 +46,7 @@ class FirstSample:
 def test_accuracy_is_of_sounds_whose_class_is_known():
     """Two of three right; a fourth does not count, and every class says how many it had."""
     given = [("dog", 0), ("dog", 1), ("bell", 2), (None, 0)]
-    sounds = [Sound({}, np.array([number]), name) for name, number in given]
+    sounds = [DecodedSound({}, np.array([number]), name) for name, number in given]
     found = heard(FirstSample(), sounds, 16_000, CLASSES)
 
     assert (3, pytest.approx(2 / 3)) == (found.sounds, found.accuracy)

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.export import clip_retrieval
-from pipelines.export.clip_retrieval import Export
+from pipelines.export.clip_retrieval import ClipRetrievalExport
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import CANDIDATE, key_of
@@ -93,7 +93,7 @@ def test_rows_of_every_file_are_one_sample(
     monkeypatch.setattr(clip_retrieval, "PART_ROWS", part_rows)
     into = tmp_path / "out"
 
-    made = Export(root, 10, version, family).write(into)
+    made = ClipRetrievalExport(root, 10, version, family).write(into)
 
     assert (rows, without) == (made.rows, made.without)
     metadata = [pq.read_table(file) for file in sorted((into / "metadata").iterdir())]
@@ -117,7 +117,7 @@ def test_rows_of_every_file_are_one_sample(
 
 def test_the_space_goes_along(root, version, tmp_path):
     """Which encoder made the vectors is in the metadata of every part."""
-    Export(root, 10, version).write(tmp_path / "out")
+    ClipRetrievalExport(root, 10, version).write(tmp_path / "out")
 
     written = pq.read_schema(tmp_path / "out/metadata/metadata_0.parquet").metadata
     assert str(SPACE).encode() == written[b"clip_image"]
@@ -133,7 +133,7 @@ def test_nothing_is_overwritten(root, version, tmp_path, there):
     kept.write_text("mine")
 
     with pytest.raises(ConfigError, match="out is there already and nothing is overwritten"):
-        Export(root, 10, version).write(into)
+        ClipRetrievalExport(root, 10, version).write(into)
 
     assert "mine" == kept.read_text()
 
@@ -142,7 +142,7 @@ def test_an_empty_folder_will_do(root, version, tmp_path):
     """What a person made for it is used."""
     (tmp_path / "out").mkdir()
 
-    assert 11 == Export(root, 10, version).write(tmp_path / "out").rows
+    assert 11 == ClipRetrievalExport(root, 10, version).write(tmp_path / "out").rows
 
 
 def test_nothing_is_left_half_written(root, version, tmp_path):
@@ -150,7 +150,7 @@ def test_nothing_is_left_half_written(root, version, tmp_path):
     root.write("vectors/main/00001.parquet", b"damaged")
 
     with pytest.raises(Exception, match="damaged"):
-        Export(root, 10, version).write(tmp_path / "out")
+        ClipRetrievalExport(root, 10, version).write(tmp_path / "out")
 
     assert ["root"] == [path.name for path in tmp_path.iterdir()]
 
@@ -160,7 +160,7 @@ def test_a_family_that_is_not_there(root, version, tmp_path):
     silent = version.model_copy(update={"vectors": {"clip_image": 13, "clip_text": 14}})
 
     with pytest.raises(ConfigError, match=r"no vectors in clap_audio and clap_text; choose another family"):
-        Export(root, 10, silent, "clap").write(tmp_path / "out")
+        ClipRetrievalExport(root, 10, silent, "clap").write(tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_clip_retrievals_own_reader_takes_it(root, version, tmp_path):
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "theirs"], check=True)
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "embedding-reader"], check=True)
     into = tmp_path / "out"
-    Export(root, 10, version).write(into)
+    ClipRetrievalExport(root, 10, version).write(into)
     code = (
         "import json, sys\n"
         "from embedding_reader import EmbeddingReader\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UnreadableMediaError
 from pipelines.fetch import archives, files
 from pipelines.fetch.checks import check_sources
 from pipelines.fetch.stages import FetchClips
@@ -98,7 +98,7 @@ def test_a_packed_tar_is_read_from_the_middle():
     """Once it is listed, a member costs what lies between it and the mark before it, not the whole."""
     whole = np.random.default_rng(0).bytes(40 << 20)
     file = Counting(gzip.compress(whole[: 20 << 20], 1) + bytes(512) + gzip.compress(whole[20 << 20 :], 1))
-    listed = archives.SeekableGzip(file, archives.Marks())
+    listed = archives.SeekableGzip(file, archives.GzipCheckpoints())
     while listed.read(1 << 20):
         pass
     assert len(whole) == listed.tell()
@@ -130,13 +130,13 @@ def test_an_archive_without_its_end(tmp_path, suffix):
     archive = packed(tmp_path / f"m{suffix}", {"a.flac": sound(0), "b.flac": sound(1)})
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
 
-    with pytest.raises(files.UnreadableError, match="invalid/truncated"):
+    with pytest.raises(UnreadableMediaError, match="invalid/truncated"):
         files.read(files.place_of(f"file://{archive}#b.flac"), 10**6)
 
 
 def test_the_byte_limit_holds_for_members(mirror):
     """A member past it is not unpacked."""
-    with pytest.raises(files.UnreadableError, match="invalid/too_many_bytes"):
+    with pytest.raises(UnreadableMediaError, match="invalid/too_many_bytes"):
         files.read(files.place_of(f"zip://{mirror}/m.zip#a b.flac"), 1000)
 
 

@@ -56,7 +56,7 @@ def work():
 )
 def test_urls_name_places(url, file, member):
     """Percent signs of file URLs are undone; what follows `.tar#` is a member."""
-    assert files.place_of(url) == files.Place(file, member)
+    assert files.place_of(url) == files.MediaLocation(file, member)
 
 
 @pytest.mark.parametrize(

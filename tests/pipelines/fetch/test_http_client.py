@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from pipelines.fetch.http_client import Web, checked
-from pipelines.fetch.ratelimit.semaphore import Slots
-from schemas.dataset import Fetch, Limit
+from pipelines.fetch.http_client import HttpClient, checked
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
+from schemas.dataset import Fetch, HostLimit
 
 FETCH = Fetch(timeout_s=1, retries=0, allow_private_hosts=True)
 
@@ -54,7 +54,7 @@ def got(url, permits=None, fetch=FETCH):
     """Return the answer to a GET and the body."""
 
     async def get():
-        web = Web(fetch, None, permits)
+        web = HttpClient(fetch, None, permits)
         body = io.BytesIO()
         try:
             return await web.get(url, body), body.getvalue()
@@ -166,8 +166,8 @@ def all_got(urls, fetch, at_once=4):
     """Return the outcomes of GETs by one client, a few at once."""
 
     async def get():
-        web = Web(fetch, None)
-        slots = Slots(at_once)
+        web = HttpClient(fetch, None)
+        slots = PrioritySemaphore(at_once)
 
         async def one(url):
             async with slots:
@@ -221,7 +221,7 @@ def test_a_short_pause_is_waited_out(server):
 
 def test_the_limits_of_the_file_hold(server):
     """For hosts as the file names them."""
-    limited = FETCH.model_copy(update={"limits": {"127.0.0.1": Limit(connections=3)}})
+    limited = FETCH.model_copy(update={"limits": {"127.0.0.1": HostLimit(connections=3)}})
     outcomes = all_got([server.url(f"slow/{n}?s=0.05") for n in range(30)], limited, at_once=30)
 
     assert ["ok"] * 30 == outcomes

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.fetch.image import Pictures, exif_of
+from pipelines.fetch.image import ImageConverter, exif_of
 from pipelines.fetch.truncation import is_cut_picture
 from schemas.dataset import STORED_BY, Fetch
 
@@ -31,7 +31,7 @@ def theirs(data, mode):
 def test_stored_as_img2dataset_stores_it(server, name, mode):
     """The same bytes and settings give the same JPEG, byte for byte, in every mode and format."""
     data = server.files[name][0]
-    made = Pictures(Fetch(resize_mode=mode)).stored(data)
+    made = ImageConverter(Fetch(resize_mode=mode)).stored(data)
     jpg, width, height, original_width, original_height, error = theirs(data, mode)
 
     assert error is None
@@ -61,7 +61,7 @@ def test_options_mean_what_they_mean_to_img2dataset(server, options):
     from img2dataset.resizer import Resizer
 
     fetch = Fetch(**options)
-    pictures, resize = Pictures(fetch), Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
+    pictures, resize = ImageConverter(fetch), Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
     for name in ("plain.jpg", "small.jpg", "cmyk.jpg", "rgb.png", "alpha.png", "lossy.webp"):
         data = server.files[name][0]
 
@@ -72,7 +72,7 @@ def test_options_mean_what_they_mean_to_img2dataset(server, options):
 def test_a_picture_without_its_end_is_cut(server, name):
     """Whatever is stored has decoded whole; bytes that stop early never are."""
     data = server.files[name][0]
-    made = Pictures(Fetch()).stored(data[: len(data) * 9 // 10])
+    made = ImageConverter(Fetch()).stored(data[: len(data) * 9 // 10])
 
     assert made.outcome.status == "invalid"
     assert not is_cut_picture(data)
@@ -80,7 +80,7 @@ def test_a_picture_without_its_end_is_cut(server, name):
 
 def test_threads_keep_the_output_of_the_process(server, capfd):
     """img2dataset swaps stdout and stderr around each picture; with several threads that would lose them."""
-    pictures = Pictures(Fetch())
+    pictures = ImageConverter(Fetch())
     data = [server.files[name][0] for name in WHOLE] * 8
     with ThreadPoolExecutor(4) as threads:
         made = list(threads.map(pictures.stored, data))
@@ -96,7 +96,7 @@ def test_threads_keep_the_output_of_the_process(server, capfd):
 
 def test_exif_is_kept_as_img2dataset_keeps_it(server):
     """Tags become a JSON object of strings; the picture itself is not turned."""
-    made = Pictures(Fetch(resize_mode="no")).stored(server.files["rotated.jpg"][0])
+    made = ImageConverter(Fetch(resize_mode="no")).stored(server.files["rotated.jpg"][0])
     tags = json.loads(made.columns["exif"])
 
     assert (tags["Image Make"], tags["Image Orientation"]) == ("Echo", "Rotated 90 CW")
@@ -108,7 +108,7 @@ def test_a_foreign_jpeg_is_copied_untouched(server):
     """What img2dataset stored is not encoded again; its record says what the original was like."""
     data = server.files["small.jpg"][0]
     record = json.dumps({"original_width": 1000, "original_height": 800, "exif": "{}"}).encode()
-    made = Pictures(Fetch()).copied(data, record)
+    made = ImageConverter(Fetch()).copied(data, record)
 
     assert made.columns["jpg"] == data
     assert [made.columns[name] for name in ("width", "original_width", "original_height", "exif")] == [
@@ -122,14 +122,14 @@ def test_a_foreign_jpeg_is_copied_untouched(server):
 @pytest.mark.parametrize("record", [None, b"", b"{", b"[1]", b"{}", b'{"original_width": "wide", "exif": 3}'])
 def test_a_foreign_jpeg_needs_no_record(server, record):
     """Without a record the copy is its own original."""
-    made = Pictures(Fetch()).copied(server.files["small.jpg"][0], record)
+    made = ImageConverter(Fetch()).copied(server.files["small.jpg"][0], record)
 
     assert [made.columns[name] for name in ("original_width", "original_height")] == [100, 80]
 
 
 def test_pixels_are_counted_before_decoding(server, monkeypatch):
     """A header that claims too much is refused without a decoder seeing it."""
-    pictures = Pictures(Fetch(max_pixels=400 * 300))
+    pictures = ImageConverter(Fetch(max_pixels=400 * 300))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
 
     assert pictures.stored(server.files["giant.png"][0]).outcome == ("invalid", "too_many_pixels")
@@ -140,13 +140,16 @@ def test_the_pixel_limit_is_inclusive(server):
     """A picture at the limit stays, one pixel past it goes."""
     data = server.files["plain.jpg"][0]
 
-    assert Pictures(Fetch(max_pixels=400 * 300)).stored(data).outcome == ("ok", "")
-    assert Pictures(Fetch(max_pixels=400 * 300 - 1)).stored(data).outcome == ("invalid", "too_many_pixels")
+    assert ImageConverter(Fetch(max_pixels=400 * 300)).stored(data).outcome == ("ok", "")
+    assert ImageConverter(Fetch(max_pixels=400 * 300 - 1)).stored(data).outcome == (
+        "invalid",
+        "too_many_pixels",
+    )
 
 
 def test_bytes_made_to_break_parsers_are_outcomes(server):
     """Flipped bytes anywhere in a picture never raise."""
-    pictures = Pictures(Fetch(max_pixels=1_000_000))
+    pictures = ImageConverter(Fetch(max_pixels=1_000_000))
     rng = np.random.default_rng(0)
     for name in WHOLE:
         data = np.frombuffer(server.files[name][0], np.uint8)

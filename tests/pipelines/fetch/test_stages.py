@@ -6,7 +6,7 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchImages
 from pipelines.stage import rows
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 
 FAST = Fetch(timeout_s=2, retries=0, allow_private_hosts=True, max_bytes=2_000_000, max_pixels=2_000_000)
 
@@ -151,7 +151,7 @@ def test_no_more_requests_than_connections(server, asking):
 
 def test_who_waits_for_a_host_leaves_its_slot_to_others(server, asking):
     """However many rows of a limited host there are before them, others are asked at once."""
-    limited = FAST.model_copy(update={"connections": 4, "limits": {"localhost": Limit(connections=1)}})
+    limited = FAST.model_copy(update={"connections": 4, "limits": {"localhost": HostLimit(connections=1)}})
     work = FetchImages(limited).open()
     slow = [server.url(f"slow/{n}?s=0.1", host="localhost") for n in range(30)]
     with ThreadPoolExecutor(2) as threads:

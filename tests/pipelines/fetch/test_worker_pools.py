@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.worker_pools import Pool, pools
+from pipelines.fetch.worker_pools import WorkerPool, pools
 from pipelines.store.shards import Shard
 
 
@@ -67,7 +67,8 @@ def test_no_shard_is_lost():
 def test_shards_in_flight(kind, count, rows, workers, expected):
     """As many as memory allows, and no worker takes what another could begin."""
     assert (
-        expected == Pool([Shard(number, kind, "web", rows) for number in range(count)], workers, 1).in_flight
+        expected
+        == WorkerPool([Shard(number, kind, "web", rows) for number in range(count)], workers, 1).in_flight
     )
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import pocket_clap
 from pipelines.generate.prompts import of_texts
-from pipelines.generate.registry import Chosen, choose
+from pipelines.generate.registry import GeneratorSpec, choose
 from pipelines.generate.step import GenerateStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root
-from schemas.dataset import GeneratorOf
-from schemas.generated import Asked, MadeBy, Making, Wanted
+from schemas.dataset import GeneratorEntry
+from schemas.generated import GenerationManifest, GenerationParams, GeneratorInfo, PromptSource
 
 TINY = {"length_s": 0.5, "steps": 2, "shard_sounds": 4}
 
@@ -44,9 +44,9 @@ def rows(count: int) -> list[dict]:
     ]
 
 
-def tiny_choice(tiny: Path, **more: object) -> Chosen:
+def tiny_choice(tiny: Path, **more: object) -> GeneratorSpec:
     """Return the tiny generator as a person would name it."""
-    return choose(GeneratorOf(weights=str(tiny), **more))
+    return choose(GeneratorEntry(weights=str(tiny), **more))
 
 
 class Speaking:
@@ -61,25 +61,31 @@ class Speaking:
         return self
 
 
-def speaking(speak) -> Chosen:
+def speaking(speak) -> GeneratorSpec:
     """Return a generator that speaks like that."""
-    made_by = MadeBy(name="other", weights_sha256="0" * 64, precision="fp32", batch_rows=4, rate_hz=16_000)
-    return Chosen(Speaking(speak), made_by)
+    made_by = GeneratorInfo(
+        name="other", weights_sha256="0" * 64, precision="fp32", batch_rows=4, rate_hz=16_000
+    )
+    return GeneratorSpec(Speaking(speak), made_by)
 
 
 def step(
-    folder: Path, chosen: Chosen, prompts: list[dict] | None = None, judged: bool = True, **making: object
+    folder: Path,
+    chosen: GeneratorSpec,
+    prompts: list[dict] | None = None,
+    judged: bool = True,
+    **making: object,
 ) -> GenerateStep:
     """Return a step whose prompts are written: rows with vectors, or two texts if none are given."""
-    wanted = Wanted(
+    wanted = GenerationManifest(
         name="toy",
         set="main",
         version=1,
-        asked=Asked(),
+        asked=PromptSource(),
         via="none",
         translator=None,
         generator=chosen.made_by,
-        making=Making.model_validate(TINY | making),
+        making=GenerationParams.model_validate(TINY | making),
     )
     column = "clap_audio" if prompts is not None else None
     ears = judge() if judged else None

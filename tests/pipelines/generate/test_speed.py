@@ -9,13 +9,13 @@ import pytest
 
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.generate.audioldm.pocket import pocket_audioldm
-from pipelines.generate.generator import Settings
+from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import captions, world
 
 pytestmark = pytest.mark.bench
 
 SOUNDS = 32
-SETTINGS = Settings(length_s=5.0, steps=25)
+SETTINGS = SamplingParams(length_s=5.0, steps=25)
 
 
 def seconds_a_second(make):

@@ -12,10 +12,10 @@ import soundfile
 
 from pipelines.errors import StorageError
 from pipelines.generate.output import sounds_of
-from pipelines.generate.registry import Chosen
+from pipelines.generate.registry import GeneratorSpec
 from pipelines.generate.stages import seed_of
 from pipelines.run.runner import Runner
-from schemas.generated import GENERATED, MadeBy
+from schemas.generated import GENERATED, GeneratorInfo
 from tests.pipelines.generate.making_sounds import files, judge, rows, step, through, tiny_choice
 
 
@@ -174,8 +174,10 @@ class Broken:
 
 
 def broken(every):
-    made_by = MadeBy(name="broken", weights_sha256="0" * 64, precision="fp16", batch_rows=4, rate_hz=16_000)
-    return Chosen(Broken(every), made_by)
+    made_by = GeneratorInfo(
+        name="broken", weights_sha256="0" * 64, precision="fp16", batch_rows=4, rate_hz=16_000
+    )
+    return GeneratorSpec(Broken(every), made_by)
 
 
 def test_a_sound_that_is_no_numbers_is_not_kept(tmp_path):
@@ -198,10 +200,12 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     table = through(made)
     ((key, sound), _) = sounds_of(made.root, "toy", made.prompts.shards()[0])
     from pipelines.generate.audioldm.loudness import levelled
-    from pipelines.generate.generator import Settings
+    from pipelines.generate.generator import SamplingParams
 
     wished_ND = generator.text_vectors(["a dog barks"])
-    expected_T = levelled(generator.generate(wished_ND, [table[0]["candidate_seed"]], Settings(0.5, 2)))[0]
+    expected_T = levelled(
+        generator.generate(wished_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
+    )[0]
 
     assert ("000000", "a dog barks", "text", None) == (
         key,
@@ -214,6 +218,6 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
 
 def test_a_worker_with_other_weights_says_so(chosen, tmp_path):
     """Sounds of two generators are never mixed."""
-    other = Chosen(chosen.loader, chosen.made_by.model_copy(update={"weights_sha256": "f" * 64}))
+    other = GeneratorSpec(chosen.loader, chosen.made_by.model_copy(update={"weights_sha256": "f" * 64}))
     with pytest.raises(StorageError, match=r"other weights of tiny .* not ffffffffffff"):
         through(step(tmp_path, other, rows(1)))

@@ -182,7 +182,7 @@ def opened(root, rows):
 
 def start(root, rows):
     """Open the version and answer one query by its vector; then look at what a search takes."""
-    from schemas.query import Only, Query
+    from schemas.query import Query, RowFilter
 
     process_s = time.time() - psutil.Process().create_time()
     questions_ND = World(rows).shard(rows, 220)[0].astype(float)
@@ -194,8 +194,8 @@ def start(root, rows):
     said = {"started_s": time.perf_counter() - began + process_s}
     for word, more in {
         "plain": {},
-        "a third": {"only": Only(languages=("de",))},
-        "rare": {"only": Only(languages=("fr",))},
+        "a third": {"only": RowFilter(languages=("de",))},
+        "rare": {"only": RowFilter(languages=("fr",))},
         "distinct": {"distinct": True},
     }.items():
         asked = [query.model_copy(update=more) for query in queries]

@@ -10,7 +10,7 @@ from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.index import build, factory
 from pipelines.index.build import build_index
 from pipelines.index.neighbours import Neighbours
-from pipelines.store.vectors import Stored
+from pipelines.store.vectors import VectorReader
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 
@@ -231,7 +231,7 @@ def test_no_question_is_trained_on(stored, gone, drawn, monkeypatch):
     )
     vectors_ND = drawn(6000)
     root, shards = stored(clip_image=vectors_ND)
-    questions = build.truths_of(Stored(root, "main", shards, np.empty(0, np.int64)), "clip_image")
+    questions = build.truths_of(VectorReader(root, "main", shards, np.empty(0, np.int64)), "clip_image")
 
     build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
 

@@ -5,7 +5,7 @@ import pytest
 from pipelines.errors import StorageError
 from pipelines.index import build, factory, parts
 from pipelines.index.build import build_index
-from pipelines.index.factory import Setting
+from pipelines.index.factory import FactoryChoice
 from pipelines.index.parts import filled, merged
 from pipelines.index.train import trained
 from schemas.dataset import Index
@@ -24,7 +24,7 @@ def blocks(vectors_ND, rows=700):
 def test_parts_become_the_index_that_they_are_parts_of(drawn, monkeypatch, tmp_path, kind, count):
     """The same keys and scores, bit by bit, as when all rows are added in memory; and it can be extended."""
     sample_ND, vectors_ND = drawn(5000, DIMS, seed=2), drawn(count, DIMS)
-    setting = Setting(kind, 5000, 16, 0)
+    setting = FactoryChoice(kind, 5000, 16, 0)
     whole = filled(trained(sample_ND, setting, DIMS), blocks(vectors_ND), count, lambda: tmp_path)
     monkeypatch.setattr(parts, "PART_ROWS", count // 4)
 
@@ -77,7 +77,7 @@ def test_a_failed_build_leaves_nothing(stored, gone, drawn, monkeypatch):
 
 def test_another_format_of_files_is_refused(drawn, tmp_path, monkeypatch):
     """An index that FAISS would read as something else is never written."""
-    empty = trained(drawn(500, DIMS), Setting("IVF4,SQfp16", 500, 4, 0), DIMS)
+    empty = trained(drawn(500, DIMS), FactoryChoice("IVF4,SQfp16", 500, 4, 0), DIMS)
     faiss.write_index(empty, str(tmp_path / "part"))
     monkeypatch.setattr(faiss, "serialize_index", lambda _: np.frombuffer(b"another", dtype=np.uint8))
 

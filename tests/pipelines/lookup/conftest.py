@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.encode.encoder import spaces_of_specs
 from pipelines.encode.resolve import resolve
-from pipelines.encode.stages import Prepare, Vectors
+from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.index.build import build_index
 from pipelines.lookup.search import Lookup
 from pipelines.store.root import Root
@@ -65,7 +65,7 @@ def root(dataset, jpeg, flac):
             batch[member] = [made(100 * shard.number + 10 * row + number) for row in range(shard.rows)]
         if shard.kind != "text":
             commit_media(root, shard, batch, 0.0)
-        for stage in (Prepare(shard.kind, specs), Vectors(shard.kind, specs)):
+        for stage in (DecodeStage(shard.kind, specs), EncodeStage(shard.kind, specs)):
             batch = stage.open()(batch)
         commit_vectors(root, "main", shard, spaces_of_specs(specs), [batch])
     for column in COLUMNS:

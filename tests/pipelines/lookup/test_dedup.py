@@ -2,7 +2,7 @@ import faiss
 import numpy as np
 import pytest
 
-from pipelines.index.neighbours import Neighbours, Passing
+from pipelines.index.neighbours import KeyFilter, Neighbours
 from pipelines.lookup.dedup import ALIKE, distinct, further
 
 DIMS = 32
@@ -38,7 +38,7 @@ def test_one_of_each_crowd(factory, k):
     index.add_with_ids(vectors_ND, np.arange(len(vectors_ND)))
     neighbours = Neighbours(index, None if "Flat" in factory else 16, np.empty(0, dtype=np.int64))
     query_D = unit(vectors_ND[0] + vectors_ND[5000])
-    every = Passing.of(np.ones(len(vectors_ND), dtype=bool))
+    every = KeyFilter.of(np.ones(len(vectors_ND), dtype=bool))
 
     scores, keys = distinct(further(neighbours, query_D, 1, every), lambda of: vectors_ND[of], k)
 

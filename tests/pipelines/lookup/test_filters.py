@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipelines.lookup.filters import Facts
-from pipelines.lookup.rows import Rows
-from schemas.query import Only
+from pipelines.lookup.filters import RowAttributes
+from pipelines.lookup.rows import VersionRows
+from schemas.query import RowFilter
 
 GONE = "000013"
 
@@ -14,7 +14,7 @@ EVERY = [*range(9), *range(10, 19), *range(20, 25), *range(30, 35)]
 @pytest.fixture(scope="session")
 def facts(root, version, dataset):
     """The facts of the version."""
-    return Facts(Rows(root, version, dataset.shard_rows))
+    return RowAttributes(VersionRows(root, version, dataset.shard_rows))
 
 
 def keys(passing):
@@ -24,15 +24,17 @@ def keys(passing):
 @pytest.mark.parametrize(
     ("only", "expected"),
     [
-        pytest.param(Only(), EVERY, id="all"),
-        pytest.param(Only(sources=("vggsound",)), [20, 21, 22, 23, 24], id="source"),
-        pytest.param(Only(sources=("vggsound", "cc3m")), EVERY, id="sources"),
-        pytest.param(Only(languages=("en",)), [1, 4, 7, 11, 14, 17, 21, 24, 31, 34], id="language"),
-        pytest.param(Only(languages=("en", "de"), sources=("vggsound",)), [21, 22, 24], id="both"),
-        pytest.param(Only(min_side_px=64), [*range(9), *range(10, 19), *range(20, 25)], id="has-a-picture"),
-        pytest.param(Only(min_side_px=90), [*range(9), *range(10, 19)], id="shorter-side"),
-        pytest.param(Only(min_side_px=91), [], id="none"),
-        pytest.param(Only(min_side_px=10**9), [], id="beyond-any"),
+        pytest.param(RowFilter(), EVERY, id="all"),
+        pytest.param(RowFilter(sources=("vggsound",)), [20, 21, 22, 23, 24], id="source"),
+        pytest.param(RowFilter(sources=("vggsound", "cc3m")), EVERY, id="sources"),
+        pytest.param(RowFilter(languages=("en",)), [1, 4, 7, 11, 14, 17, 21, 24, 31, 34], id="language"),
+        pytest.param(RowFilter(languages=("en", "de"), sources=("vggsound",)), [21, 22, 24], id="both"),
+        pytest.param(
+            RowFilter(min_side_px=64), [*range(9), *range(10, 19), *range(20, 25)], id="has-a-picture"
+        ),
+        pytest.param(RowFilter(min_side_px=90), [*range(9), *range(10, 19)], id="shorter-side"),
+        pytest.param(RowFilter(min_side_px=91), [], id="none"),
+        pytest.param(RowFilter(min_side_px=10**9), [], id="beyond-any"),
     ],
 )
 def test_what_passes(facts, only, expected):
@@ -59,8 +61,8 @@ def test_hits_are_exactly_the_nearest_that_pass(ask, vectors):
 
 def test_filters_are_answered_from_memory(root, version, dataset, monkeypatch):
     """The files of the rows are read once, whatever is asked then."""
-    facts = Facts(Rows(root, version, dataset.shard_rows))
-    facts.passing(Only(sources=("cc3m",), languages=("en",), min_side_px=1))
+    facts = RowAttributes(VersionRows(root, version, dataset.shard_rows))
+    facts.passing(RowFilter(sources=("cc3m",), languages=("en",), min_side_px=1))
     monkeypatch.setattr(type(root), "read_table", lambda *_, **__: pytest.fail("read"))
 
-    assert facts.passing(Only(sources=("vggsound",), languages=("de",), min_side_px=64)).rows == 1
+    assert facts.passing(RowFilter(sources=("vggsound",), languages=("de",), min_side_px=64)).rows == 1

@@ -2,15 +2,15 @@ import tarfile
 
 import pytest
 
-from pipelines.errors import StorageError
-from pipelines.lookup.media import Media
-from pipelines.lookup.rows import NoSuchRow, Rows
+from pipelines.errors import NoSuchRowError, StorageError
+from pipelines.lookup.media import MediaReader
+from pipelines.lookup.rows import VersionRows
 
 
 @pytest.fixture(scope="session")
 def rows(root, version, dataset):
     """The rows of the version."""
-    return Rows(root, version, dataset.shard_rows)
+    return VersionRows(root, version, dataset.shard_rows)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_media_are_those_of_the_tar(root, rows, key, medium, shard, member, cont
     with tarfile.open(root.path(f"media/{shard}.tar")) as tar:
         expected = tar.extractfile(f"{int(key):06d}.{member}").read()
 
-    assert (expected, content_type) == Media(rows).read(key, medium)
+    assert (expected, content_type) == MediaReader(rows).read(key, medium)
 
 
 def test_only_the_media_itself_are_read(root, rows, monkeypatch):
     """Once the places are known, a read takes as many bytes as the picture has."""
-    media = Media(rows)
+    media = MediaReader(rows)
     media.read("000000", "picture")
     taken = []
     local = type(root.fs)
@@ -60,8 +60,8 @@ def test_only_the_media_itself_are_read(root, rows, monkeypatch):
 )
 def test_what_is_not_there(rows, key, medium, said):
     """A row without such media, and a row that nobody may see, are both named."""
-    with pytest.raises(NoSuchRow, match=said):
-        Media(rows).read(key, medium)
+    with pytest.raises(NoSuchRowError, match=said):
+        MediaReader(rows).read(key, medium)
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "garbage"])
@@ -75,6 +75,6 @@ def test_a_damaged_tar_is_named(root, rows, harm):
         root.write(name, changed)
     try:
         with pytest.raises(StorageError, match=r"media/00001\.tar"):
-            Media(rows).read("000010", "picture")
+            MediaReader(rows).read("000010", "picture")
     finally:
         root.write(name, whole)

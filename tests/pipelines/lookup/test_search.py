@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.custom import Part
+from pipelines.encode.loaders.custom import CustomTower
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.resolve import resolve
-from pipelines.errors import ConfigError, SpaceError, StorageError
-from pipelines.lookup.rows import NoSuchRow
+from pipelines.errors import ConfigError, NoSuchRowError, SpaceError, StorageError
 from pipelines.lookup.search import Lookup
 from schemas.dataset import Dataset
 from schemas.query import Hit, Query
@@ -139,7 +138,7 @@ def test_bad_questions(ask, asked, said):
 )
 def test_unknown_keys(ask, key):
     """A row that cannot ask is named."""
-    with pytest.raises(NoSuchRow, match=f"no row has the key '{key[:40]}'"):
+    with pytest.raises(NoSuchRowError, match=f"no row has the key '{key[:40]}'"):
         ask(key=key)
 
 
@@ -258,7 +257,7 @@ class Upgraded(OpenClip):
     def load(self):
         towers = super().load()
         forward = towers["text"].forward
-        turned = Part(towers["text"].prepare, lambda pieces_B: np.roll(forward(pieces_B), 1, axis=1))
+        turned = CustomTower(towers["text"].prepare, lambda pieces_B: np.roll(forward(pieces_B), 1, axis=1))
         return towers | ({"text": turned} if self.turned else {})
 
 

@@ -12,8 +12,8 @@ from pipelines.lookup.search import Lookup
 from pipelines.models.translators import Affine
 from pipelines.translate.translator import Translator, packed, save
 from schemas.query import Query
-from schemas.training import Pairs, Split
-from schemas.translator_card import Counts, TranslatorCard
+from schemas.training import PairSource, SplitSettings
+from schemas.translator_card import PairCounts, TranslatorCard
 from tests.fixtures.translators import SCORES
 
 
@@ -27,9 +27,9 @@ def card_of(name, source, target, source_space, target_space, weights):
         dataset="tiny",
         version=1,
         set="main",
-        data=(Pairs.model_validate({"from": source, "to": target}),),
-        split=Split(),
-        counts=Counts(train=1, validation=1, test=1, dropped={}),
+        data=(PairSource.model_validate({"from": source, "to": target}),),
+        split=SplitSettings(),
+        counts=PairCounts(train=1, validation=1, test=1, dropped={}),
         cell=None,
         fit=None,
         method="affine",

@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines.maintain.refresh import Asked
+from pipelines.maintain.refresh import RefreshOptions
 from pipelines.store import versions
 from tests.by_hand import ByHand, outcomes
 
 NAMES = "abcdef"
-TOGETHER = Asked(recheck=True)
+TOGETHER = RefreshOptions(recheck=True)
 
 
 class Server(ThreadingHTTPServer):
@@ -127,7 +127,7 @@ def test_a_tombstone_stays_until_the_row_is_tried_again(world, server):
     server.answers["/b.jpg"] = 404
     world.refresh(asked=TOGETHER)
     world.refresh("refresh.gone_after_h=0", asked=TOGETHER)
-    carried, _ = world.refresh(asked=Asked(publish=True))
+    carried, _ = world.refresh(asked=RefreshOptions(publish=True))
     server.answers.clear()
     back, changes = world.refresh("refresh.retry_days.dead=[0]")
 

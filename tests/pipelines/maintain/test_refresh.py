@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from pipelines.maintain.publish import NothingArrived
-from pipelines.maintain.refresh import Asked, plan_refresh
+from pipelines.errors import NoMediaError
+from pipelines.maintain.refresh import RefreshOptions, plan_refresh
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
 from tests.by_hand import ByHand, outcomes
@@ -96,7 +96,7 @@ def test_the_second_wait_is_for_the_second_try(world):
 
 def test_rows_that_are_asked_for_by_name_are_tried(world):
     """`--retry dead` does not wait."""
-    assert 2 == world.refresh(asked=Asked(retry=("dead",)))[1].retried
+    assert 2 == world.refresh(asked=RefreshOptions(retry=("dead",)))[1].retried
 
 
 def test_new_rows_get_new_shards(world):
@@ -141,7 +141,7 @@ def test_a_refresh_is_the_build_of_the_lists_as_they_are(world, tmp_path):
     rows = pictures("b", "c", "d", "e", "f", "x", "y")
     world.answers = {f"{HOST}x.jpg": "blocked/http_403"}
     world.lists(rows, texts=4)
-    version, _ = world.refresh(asked=Asked(retry=("dead",)))
+    version, _ = world.refresh(asked=RefreshOptions(retry=("dead",)))
     fresh = ByHand(tmp_path / "fresh", answers=world.answers)
     fresh.lists(rows, texts=4)
     built = fresh.build()
@@ -182,7 +182,7 @@ def test_nothing_arrived_can_be_tried_again(tmp_path):
     world = ByHand(tmp_path / "world")
     world.lists(pictures("a", "b", "c"))
     world.answers = dict.fromkeys(pictures("a", "b", "c"), "transient/timeout")
-    with pytest.raises(NothingArrived, match="echolens refresh"):
+    with pytest.raises(NoMediaError, match="echolens refresh"):
         world.build()
     world.answers.clear()
     version, changes = world.refresh()
@@ -200,7 +200,7 @@ def test_killed_refreshes_end_in_the_same_bytes(world, tmp_path):
         each.answers.clear()
     calm.refresh()
     dataset, root = world.dataset(), world.at()
-    plan_refresh(dataset, root, versions.current(root, "main"), Asked())
+    plan_refresh(dataset, root, versions.current(root, "main"), RefreshOptions())
     for shard in plans.shards(root)[2:4]:
         world.through(dataset, root, shard)
     world.finish(dataset)

@@ -12,7 +12,7 @@ from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.maintain.publish import publish
 from pipelines.maintain.purge import find, put_in_place, write_again
-from pipelines.maintain.refresh import Asked
+from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import all_versions, damages, differ, set_aside
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
@@ -261,7 +261,7 @@ def test_what_is_purged_is_not_fetched_again(world):
     root, dataset = world.at(), world.dataset()
     key = root.read_table("media/00000.parquet")["key"][0].as_py()
     purge(dataset, [key], yes=True)
-    _, changes = world.refresh(asked=Asked(retry=("filtered", "dead", "invalid")))
+    _, changes = world.refresh(asked=RefreshOptions(retry=("filtered", "dead", "invalid")))
 
     assert not changes.any
     assert [] == world.asked

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from pipelines.miniature.addresses import clip_path, has_clip, media_url
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 from pipelines.miniature.server import serving
 
 
@@ -18,11 +18,11 @@ class Asking:
     def __init__(self, base: str) -> None:
         self.base = base
 
-    def row(self, oddity: str, source: str, nth: int = 0) -> Row:
+    def row(self, oddity: str, source: str, nth: int = 0) -> WorldRow:
         """Return the nth row of a list that has an oddity."""
-        return [row for n in range(270) if (row := Row(source, n)).oddity == oddity][nth]
+        return [row for n in range(270) if (row := WorldRow(source, n)).oddity == oddity][nth]
 
-    def url(self, row: Row) -> str:
+    def url(self, row: WorldRow) -> str:
         """Return the URL of a row's picture or clip."""
         return self.base + clip_path(row) if has_clip(row) else media_url(self.base, row)
 

@@ -13,7 +13,7 @@ from pipelines.miniature.addresses import (
     start_s,
     youtube_id,
 )
-from pipelines.miniature.rows import Row, row_at
+from pipelines.miniature.rows import WorldRow, row_at
 
 BASE = "http://127.0.0.1:8123"
 PICTURES = ("wit", "cc3m", "cc12m")
@@ -49,8 +49,8 @@ def test_other_paths_lead_nowhere(path):
 
 def test_an_id_is_like_youtubes():
     """11 characters, and another for every clip."""
-    ids = {youtube_id(Row(source, n)) for source in ("audiocaps", "vggsound") for n in range(42)}
-    own = {Row(s, n).owner for s in ("audiocaps", "vggsound") for n in range(42)}
+    ids = {youtube_id(WorldRow(source, n)) for source in ("audiocaps", "vggsound") for n in range(42)}
+    own = {WorldRow(s, n).owner for s in ("audiocaps", "vggsound") for n in range(42)}
 
     assert len(own) == len(ids)
     assert all(re.fullmatch(r"[\w-]{11}", name) for name in ids)
@@ -58,7 +58,7 @@ def test_an_id_is_like_youtubes():
 
 def test_the_template_gives_the_clips_path():
     """Filling in the dataset file's media template gives the URL that the server knows."""
-    row = Row("vggsound", 4)
+    row = WorldRow("vggsound", 4)
     url = clip_template(BASE).format(youtube_id=youtube_id(row), start_s=start_s(row))
 
     assert BASE + clip_path(row) == url
@@ -68,9 +68,11 @@ def test_the_template_gives_the_clips_path():
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
 def test_pictures_are_spread_over_hosts():
     """WIT has a host of its own, the CC lists have many, one of them large."""
-    wit = {urlsplit(media_url(BASE, Row("wit", n))).hostname for n in range(270)}
+    wit = {urlsplit(media_url(BASE, WorldRow("wit", n))).hostname for n in range(270)}
     hosts = Counter(
-        urlsplit(media_url(BASE, Row(source, n))).hostname for source in ("cc3m", "cc12m") for n in range(600)
+        urlsplit(media_url(BASE, WorldRow(source, n))).hostname
+        for source in ("cc3m", "cc12m")
+        for n in range(600)
     )
 
     assert {"127.0.0.1"} == wit
@@ -84,7 +86,7 @@ def test_a_strict_host_has_nothing_but_strict_urls():
     by_host: dict[str, set[str]] = {}
     for source in ("cc3m", "cc12m"):
         for n in range(600):
-            row = Row(source, n)
+            row = WorldRow(source, n)
             host = urlsplit(media_url(BASE, row)).hostname or ""
             by_host.setdefault(host, set()).add(row.owner.oddity)
 
@@ -106,7 +108,7 @@ def test_a_strict_host_has_nothing_but_strict_urls():
 )
 def test_faults_that_lie_in_the_url(oddity, url):
     """Some URLs fail before any server is asked."""
-    row = next(row for n in range(120) if (row := Row("cc12m", n)).oddity == oddity)
+    row = next(row for n in range(120) if (row := WorldRow("cc12m", n)).oddity == oddity)
 
     assert re.fullmatch(url, media_url(BASE, row))
 
@@ -114,9 +116,9 @@ def test_faults_that_lie_in_the_url(oddity, url):
 def test_another_server_has_all_media_itself():
     """Only the loopback server has thirty addresses."""
     hosts = {
-        urlsplit(media_url("http://world.example", Row("cc3m", n))).netloc
+        urlsplit(media_url("http://world.example", WorldRow("cc3m", n))).netloc
         for n in range(120)
-        if Row("cc3m", n).oddity in ("plain", "wait_date", "slow")
+        if WorldRow("cc3m", n).oddity in ("plain", "wait_date", "slow")
     }
 
     assert {"world.example"} == hosts

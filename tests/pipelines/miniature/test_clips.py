@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.miniature.lists import scene_of
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 from pipelines.miniature.sounds import sound
 
 
@@ -24,7 +24,7 @@ def heard(data: bytes, folder: Path) -> tuple[str, np.ndarray]:
 
 def test_a_clip_is_ten_seconds_of_its_scene(web, tmp_path):
     """Video and, without loss in most clips, the sound of the scene."""
-    row = next(r for n in range(40) if (r := Row("vggsound", n)).oddity == "plain" and n % 4)
+    row = next(r for n in range(40) if (r := WorldRow("vggsound", n)).oddity == "plain" and n % 4)
     said, wave = heard(web.get(web.url(row))[2], tmp_path)
     expected = (sound(scene_of(0, row), 10.0) * 32767).astype("<i2")
 
@@ -35,7 +35,7 @@ def test_a_clip_is_ten_seconds_of_its_scene(web, tmp_path):
 
 def test_some_clips_are_aac(web, tmp_path):
     """As on the web: stereo, 44.1 kHz and lossy."""
-    row = next(r for n in range(40) if (r := Row("vggsound", n)).oddity == "plain" and n % 4 == 0)
+    row = next(r for n in range(40) if (r := WorldRow("vggsound", n)).oddity == "plain" and n % 4 == 0)
     said, _ = heard(web.get(web.url(row))[2], tmp_path)
 
     assert re.search(r"Audio: aac.*44100 Hz, stereo", said)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 
 
 def decoded(data: bytes) -> np.ndarray | None:
@@ -11,7 +11,7 @@ def decoded(data: bytes) -> np.ndarray | None:
 
 def test_every_row_without_a_planted_fault_is_there(web):
     """Pictures of 60 rows in a list decode, and so do the odd formats."""
-    plain = [Row(source, n) for source in ("wit", "cc3m", "cc12m") for n in range(60)]
+    plain = [WorldRow(source, n) for source in ("wit", "cc3m", "cc12m") for n in range(60)]
     good = {"plain", "attribution", "alt", "png", "webp", "gif", "tiff", "query", "quotes", "person"}
     shapes = {}
     for row in plain:

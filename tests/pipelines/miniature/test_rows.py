@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.miniature.rows import SOURCES, Row, row_at, rows_of
+from pipelines.miniature.rows import SOURCES, WorldRow, row_at, rows_of
 
 SIZES = [
     pytest.param(1, id="one-row"),
@@ -48,7 +48,7 @@ def test_about_a_third_of_the_cc_urls_fail():
         "reset", "refused", "tls", "html", "truncated", "empty", "endless", "lying_length", "giant",
         "ftp", "loop",
     }  # fmt: skip
-    oddities = Counter(Row(source, n).oddity for source in ("cc3m", "cc12m") for n in range(120))
+    oddities = Counter(WorldRow(source, n).oddity for source in ("cc3m", "cc12m") for n in range(120))
 
     assert sum(oddities[name] for name in failing) == 71
     assert failing <= set(oddities)
@@ -56,7 +56,7 @@ def test_about_a_third_of_the_cc_urls_fail():
 
 def test_the_language_of_wit_rows():
     """English is the largest share and under 40 in 100; ten other languages make up the rest."""
-    languages = Counter(Row("wit", n).language for n in range(270))
+    languages = Counter(WorldRow("wit", n).language for n in range(270))
 
     assert languages["en"] == 102
     assert languages["uk"] == 14

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import StopJob
-from pipelines.miniature.rows import Row
+from pipelines.miniature.rows import WorldRow
 from pipelines.miniature.server import serving
 
 ROWS = 600
@@ -27,7 +27,7 @@ def test_unchanged_media_are_not_sent_again(web):
 
 def test_what_no_list_has_is_not_found(web):
     """Neither other paths nor rows past the world's end."""
-    inside, past = Row("cc3m", 0), Row("cc3m", 120)
+    inside, past = WorldRow("cc3m", 0), WorldRow("cc3m", 120)
     urls = [web.base, web.base + "/pictures/cc3m/photo-1.jpg", web.url(past)]
 
     assert web.get(web.url(inside))[0] == 200
@@ -82,7 +82,7 @@ def test_only_loopback_is_served(web):
 
 def test_another_server_answers_alike(web, asking):
     """Bytes depend on seed and URL, not on the server, the order of requests or the time of asking."""
-    rows = [Row("cc3m", 0), Row("wit", 2), Row("vggsound", 0), Row("vggsound", 2)]
+    rows = [WorldRow("cc3m", 0), WorldRow("wit", 2), WorldRow("vggsound", 0), WorldRow("vggsound", 2)]
     first = [web.get(web.url(row))[2] for row in rows]
     with serving(seed=0, rows=ROWS) as base:
         other = asking(base)

@@ -7,7 +7,7 @@ import av
 import pytest
 
 from pipelines.miniature.addresses import clip_path, has_clip, start_s, youtube_id
-from pipelines.miniature.rows import Row, row_at
+from pipelines.miniature.rows import WorldRow, row_at
 from pipelines.miniature.video_site import lossless_clip, page, video, watch_template, write_mirror
 
 
@@ -35,7 +35,7 @@ def test_a_video_holds_its_clip(web):
 
 def test_a_page_names_its_video(web):
     """Where extractors of pages look; two pages in three say how long it is."""
-    rows = [Row("audiocaps", number) for number in (1, 2, 3)]
+    rows = [WorldRow("audiocaps", number) for number in (1, 2, 3)]
     pages = [page(row, web.base) for row in rows]
 
     assert [True, True, False] == ["duration" in text for text in pages]
@@ -51,7 +51,7 @@ def test_videos_come_in_ranges(web):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "short", "...........", "AAAAAAAAAAA", youtube_id(Row("audiocaps", 9999))]
+    "name", ["", "short", "...........", "AAAAAAAAAAA", youtube_id(WorldRow("audiocaps", 9999))]
 )
 def test_what_is_no_video(web, name):
     """Ids of another world, and of rows past the end of the lists."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.encode.resolve import resolve
 from pipelines.maintain.publish import publish
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors
@@ -73,8 +73,8 @@ def root(dataset) -> Root:
 
 
 @pytest.fixture(scope="session")
-def published(root) -> Published:
-    return Published.read(root, SHARD_ROWS)
+def published(root) -> PublishedVersion:
+    return PublishedVersion.read(root, SHARD_ROWS)
 
 
 @pytest.fixture

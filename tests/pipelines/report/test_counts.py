@@ -2,11 +2,11 @@ from collections import Counter
 
 import pytest
 
-from pipelines.report.counts import Tally, tally
+from pipelines.report.counts import VersionCounts, tally
 
 
 @pytest.fixture
-def counts(published) -> Tally:
+def counts(published) -> VersionCounts:
     return tally(published)
 
 

@@ -3,7 +3,7 @@ import pytest
 from pipelines.lookup.search import Lookup
 from pipelines.report.neighbours import HITS, QUERIES, panels
 from pipelines.report.norms import filled
-from pipelines.report.published import Published
+from pipelines.report.published import PublishedVersion
 from pipelines.store.root import Root
 
 
@@ -68,7 +68,7 @@ def test_rows_show_what_they_have(found):
 def test_what_is_missing_is_not_asked(part):
     """A version of pictures alone has no sounds to find and none to ask with."""
     dataset = part(0, 1)
-    published = Published.read(Root.at(dataset.root), dataset.shard_rows)
+    published = PublishedVersion.read(Root.at(dataset.root), dataset.shard_rows)
     lookup = Lookup.open(published.root, dataset, published.version)
 
     assert [panel.way.asks for panel in panels(published, lookup, filled(published), [])] == [

@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.stages import Prepare
+from pipelines.encode.stages import DecodeStage
 from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
 from pipelines.run.build_steps import MediaStep, VectorStep
-from pipelines.run.ray_plan import Flow, remaining
+from pipelines.run.ray_plan import PlanSteps, remaining
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, media_marker, vectors_marker
 
@@ -21,7 +21,7 @@ def test_a_chain_in_the_wrong_order_is_refused_where_it_is_made(tmp_path):
 def test_a_chain_of_another_kind_is_refused(tmp_path):
     """A caption has no width: the chain of clips is nothing for texts."""
     with pytest.raises(ConfigError, match=r"reads .*'width'"):
-        VectorStep(Root.at(str(tmp_path)), 100, {"text": (Prepare("clip", {}),)}, "main", {}, 8)
+        VectorStep(Root.at(str(tmp_path)), 100, {"text": (DecodeStage("clip", {}),)}, "main", {}, 8)
 
 
 def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
@@ -32,7 +32,7 @@ def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
         root.write(media_marker(shard), b"{}")
         root.write(f"media/{shard.name}.parquet", b"no table")
         root.write(vectors_marker("main", shard), b"")
-    flow = Flow(VectorStep(root, 8, {}, "main", {}, 8), MediaStep(root, 8, {}))
+    flow = PlanSteps(VectorStep(root, 8, {}, "main", {}, 8), MediaStep(root, 8, {}))
 
     assert not any(remaining(flow, shards))
     root.remove(vectors_marker("main", shards[1]))

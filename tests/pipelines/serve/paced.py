@@ -4,9 +4,9 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pipelines.generate.audioldm.pipeline import AudioLdm
-from pipelines.generate.registry import Chosen, choose
-from schemas.dataset import GeneratorOf
+from pipelines.generate.audioldm.pipeline import AudioLdmLoader
+from pipelines.generate.registry import GeneratorSpec, choose
+from schemas.dataset import GeneratorEntry
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class Paced:
 
     def load(self):
         """Load it."""
-        return _Sounds(AudioLdm(self.folder, batch_rows=1, level=False).load(), self.pace)
+        return _Sounds(AudioLdmLoader(self.folder, batch_rows=1, level=False).load(), self.pace)
 
 
 class _Sounds:
@@ -55,7 +55,7 @@ class _Sounds:
 
 def paced(folder, pace):
     """Return a generator of a folder as `echolens serve` chooses it, at a pace."""
-    return Chosen(
+    return GeneratorSpec(
         Paced(str(folder), pace),
-        choose(GeneratorOf(weights=str(folder), batch_rows=1), compiled=False).made_by,
+        choose(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).made_by,
     )

@@ -9,11 +9,11 @@ import httpx
 from jobs.shared.job import load
 from pipelines.run.ray_plan import Session
 from pipelines.serve.http_server import check_free
-from pipelines.serve.settings import Settings
+from pipelines.serve.settings import ServiceSettings
 
 if __name__ == "__main__":
     dataset = load(sys.argv[1])
-    settings = Settings(port=int(sys.argv[2]), page=False)
+    settings = ServiceSettings(port=int(sys.argv[2]), page=False)
     took_s = {}
     # Ray's own words go to stderr.
     told = sys.stdout

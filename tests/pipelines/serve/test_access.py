@@ -9,8 +9,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from pipelines.errors import ConfigError
-from pipelines.serve.access import Bucket, Gate
-from pipelines.serve.settings import Limits, Settings
+from pipelines.serve.access import AccessControl, TokenBucket
+from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def behind(scope, receive, send):
 
 async def ask(settings, method="GET", path="/v1/lookup", host="localhost:8000", **more):
     """Send one request through a gate."""
-    transport = httpx.ASGITransport(Gate(behind, settings))
+    transport = httpx.ASGITransport(AccessControl(behind, settings))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
         return await client.request(method, path, **more)
 
@@ -49,7 +49,7 @@ async def ask(settings, method="GET", path="/v1/lookup", host="localhost:8000", 
 )
 async def test_on_loopback_only_this_machine_is_a_host(expected, host, listens):
     """A name that its owner points at 127.0.0.1 does not make a browser's page one of ours."""
-    assert expected == (await ask(Settings(host=listens), host=host)).status_code
+    assert expected == (await ask(ServiceSettings(host=listens), host=host)).status_code
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ async def test_on_loopback_only_this_machine_is_a_host(expected, host, listens):
 )
 async def test_scripts_of_other_sites_are_refused(expected, origin):
     """Only what this service's own page sends is answered to a browser."""
-    told = await ask(Settings(), headers={"Origin": origin})
+    told = await ask(ServiceSettings(), headers={"Origin": origin})
 
     assert expected == told.status_code
     assert "access-control-allow-origin" not in told.headers
@@ -85,7 +85,7 @@ async def test_scripts_of_other_sites_are_refused(expected, origin):
 )
 async def test_a_token_opens_the_gate(expected, headers):
     """Scripts bring it as Bearer, browsers as the password of Basic."""
-    told = await ask(Settings(token_sha256=SHA256), headers=headers)
+    told = await ask(ServiceSettings(token_sha256=SHA256), headers=headers)
 
     assert expected == told.status_code
     assert (expected == 401) == ("www-authenticate" in told.headers)
@@ -93,13 +93,13 @@ async def test_a_token_opens_the_gate(expected, headers):
 
 async def test_health_needs_no_token():
     """A load balancer has none."""
-    assert 200 == (await ask(Settings(token_sha256=SHA256), path="/healthz")).status_code
+    assert 200 == (await ask(ServiceSettings(token_sha256=SHA256), path="/healthz")).status_code
 
 
 def test_a_token_that_can_be_guessed_is_refused():
     """And the sentence says how to make one."""
     with pytest.raises(ConfigError, match="openssl"):
-        Settings.with_token("secret")
+        ServiceSettings.with_token("secret")
 
 
 async def chunks(count):
@@ -115,7 +115,7 @@ async def chunks(count):
 )
 async def test_a_body_over_the_limit_is_refused(expected, content):
     """Whether it says so or only turns out to be."""
-    told = await ask(Settings(limits=Limits(body_bytes=1000)), "POST", content=content)
+    told = await ask(ServiceSettings(limits=ServiceLimits(body_bytes=1000)), "POST", content=content)
 
     assert expected == told.status_code
 
@@ -128,14 +128,14 @@ async def test_a_body_that_drips_is_given_up():
         await asyncio.sleep(5)
         yield b"b"
 
-    told = await ask(Settings(limits=Limits(body_s=0.1)), "POST", content=drops())
+    told = await ask(ServiceSettings(limits=ServiceLimits(body_s=0.1)), "POST", content=drops())
 
     assert 408 == told.status_code
 
 
 async def test_headers_of_the_page_stay():
     """What is behind the gate knows better which frames it is shown in."""
-    told = await ask(Settings())
+    told = await ask(ServiceSettings())
 
     assert "DENY" == told.headers["x-frame-options"]
     assert "nosniff" == told.headers["x-content-type-options"]
@@ -144,7 +144,7 @@ async def test_headers_of_the_page_stay():
 def test_a_client_has_a_burst_and_then_a_rate():
     """Tokens come back with time, at most a burst of them, and others have their own."""
     now = [0.0]
-    bucket = Bucket(Limits(requests_a_s=2, burst=3), clock=lambda: now[0])
+    bucket = TokenBucket(ServiceLimits(requests_a_s=2, burst=3), clock=lambda: now[0])
 
     assert [0, 0, 0, 0.5] == [bucket.wait_s("one") for _ in range(4)]
     assert 0 == bucket.wait_s("two")
@@ -154,8 +154,8 @@ def test_a_client_has_a_burst_and_then_a_rate():
 
 async def test_too_many_requests_are_told_when_to_come_again():
     """With Retry-After, in whole seconds."""
-    settings = Settings(limits=Limits(requests_a_s=0.1, burst=1))
-    transport = httpx.ASGITransport(Gate(behind, settings))
+    settings = ServiceSettings(limits=ServiceLimits(requests_a_s=0.1, burst=1))
+    transport = httpx.ASGITransport(AccessControl(behind, settings))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         first, second = [await client.get("/v1/about") for _ in range(2)]
 
@@ -172,7 +172,7 @@ async def test_what_would_have_to_wait_is_sent_away():
             await free.wait()
         await behind(scope, receive, send)
 
-    transport = httpx.ASGITransport(Gate(slow, Settings(limits=Limits(waiting=2))))
+    transport = httpx.ASGITransport(AccessControl(slow, ServiceSettings(limits=ServiceLimits(waiting=2))))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         under_way = [asyncio.create_task(client.get("/v1/lookup")) for _ in range(2)]
         await asyncio.sleep(0.05)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines.serve.batcher import Batches
+from pipelines.serve.batcher import MicroBatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def test_what_waits_goes_together():
         free.wait(5)
         return [10 * question for question in questions]
 
-    batches = Batches(work, 3)
+    batches = MicroBatcher(work, 3)
     asked = [asyncio.create_task(batches.ask(number)) for number in range(6)]
     await asyncio.to_thread(begun.wait, 5)
     asked.append(asyncio.create_task(batches.ask(6)))
@@ -36,7 +36,7 @@ async def test_what_waits_goes_together():
 
 async def test_a_lone_question_does_not_wait():
     """No timer runs before it is answered."""
-    batches = Batches(lambda questions: questions, 8)
+    batches = MicroBatcher(lambda questions: questions, 8)
     await batches.ask(0)
     began = time.perf_counter()
     for number in range(50):
@@ -53,7 +53,7 @@ async def test_an_error_belongs_to_its_batch_alone():
             raise ValueError("bad")
         return questions
 
-    batches = Batches(work, 8)
+    batches = MicroBatcher(work, 8)
     with pytest.raises(ValueError, match="bad"):
         await batches.ask("bad")
     assert "good" == await batches.ask("good")
@@ -69,7 +69,7 @@ async def test_who_has_gone_is_not_worked_for():
         free.wait(5)
         return questions
 
-    batches = Batches(work, 8)
+    batches = MicroBatcher(work, 8)
     first = asyncio.create_task(batches.ask("first"))
     await asyncio.to_thread(begun.wait, 5)
     gone, stays = (asyncio.create_task(batches.ask(name)) for name in ("gone", "stays"))

@@ -12,14 +12,13 @@ import soundfile
 from PIL import Image
 
 from jobs.shared.job import load
-from pipelines.errors import EcholensError
+from pipelines.errors import EcholensError, RequestRefusedError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
-from pipelines.serve.generation import SoundMaker
-from pipelines.serve.generation_messages import Sound, SoundOrder, Steps, Waits
-from pipelines.serve.http_errors import RefusedError
-from pipelines.serve.replica import Search
-from pipelines.serve.settings import Settings
+from pipelines.serve.generation import GenerationQueue
+from pipelines.serve.generation_messages import GeneratedSound, PageRequest, QueuePosition, StepCount
+from pipelines.serve.replica import SearchReplica
+from pipelines.serve.settings import ServiceSettings
 from pipelines.store import versions
 from pipelines.store.root import Root
 from pipelines.translate import translator
@@ -47,13 +46,13 @@ def root(root_with_translator, tmp_path_factory):
 @pytest.fixture(scope="module")
 def search(root, tmp_path_factory):
     """What gives pictures their vectors."""
-    return Search(load(str(root)), Settings(), tmp_path_factory.mktemp("metrics"))
+    return SearchReplica(load(str(root)), ServiceSettings(), tmp_path_factory.mktemp("metrics"))
 
 
 @pytest.fixture
 def maker(root, search, tiny, pace):
     """A maker of sounds with room for one that waits."""
-    return SoundMaker(load(str(root)), paced(tiny, pace), STEPS, 1, search.vector)
+    return GenerationQueue(load(str(root)), paced(tiny, pace), STEPS, 1, search.vector)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +76,10 @@ async def until(what):
 @pytest.mark.anyio
 async def test_a_picture_becomes_a_sound_step_by_step(maker, picture):
     """The steps come in their order, and then a sound of the length that was asked for, again and again."""
-    order = SoundOrder(picture=picture, file="a.jpg", via="toy", length_s=2.5, seed=7)
+    order = PageRequest(picture=picture, file="a.jpg", via="toy", length_s=2.5, seed=7)
     first, again = await told(maker, order), await told(maker, order)
     other = await told(maker, order.model_copy(update={"seed": 8}))
-    steps = [one.done for one in first[:-1] if isinstance(one, Steps)]
+    steps = [one.done for one in first[:-1] if isinstance(one, StepCount)]
     wave_T, rate_hz = soundfile.read(io.BytesIO(first[-1].data))
 
     assert sorted(set(steps)) == steps
@@ -93,7 +92,7 @@ async def test_a_picture_becomes_a_sound_step_by_step(maker, picture):
 @pytest.mark.anyio
 async def test_words_become_a_sound(maker):
     """They need no translator: the generator has a text tower of its own."""
-    sound = (await told(maker, SoundOrder(text="a dog's bark", length_s=2.5)))[-1]
+    sound = (await told(maker, PageRequest(text="a dog's bark", length_s=2.5)))[-1]
 
     assert sound.translator is None
     assert sound.command.startswith(
@@ -105,20 +104,20 @@ async def test_words_become_a_sound(maker):
 async def test_one_at_a_time(maker, pace):
     """The second waits for the first and is told so; a third is one too many and is told that, at once."""
     pace.free.clear()
-    first = asyncio.create_task(told(maker, SoundOrder(text="a bell", length_s=2.5)))
+    first = asyncio.create_task(told(maker, PageRequest(text="a bell", length_s=2.5)))
     await until(lambda: pace.made)
-    second = asyncio.create_task(told(maker, SoundOrder(text="a bell", length_s=2.5)))
+    second = asyncio.create_task(told(maker, PageRequest(text="a bell", length_s=2.5)))
     await asyncio.sleep(0)
-    with pytest.raises(RefusedError, match=r"as many sounds are waiting as may \(1\)") as refused:
-        await told(maker, SoundOrder(text="a bell", length_s=2.5))
+    with pytest.raises(RequestRefusedError, match=r"as many sounds are waiting as may \(1\)") as refused:
+        await told(maker, PageRequest(text="a bell", length_s=2.5))
     pace.free.set()
     one, two = await first, await second
 
-    assert not any(isinstance(each, Waits) for each in one)
-    assert Waits(1) == two[0]
+    assert not any(isinstance(each, QueuePosition) for each in one)
+    assert QueuePosition(1) == two[0]
     assert one[-1].data == two[-1].data
     assert (503, str(refused.value)) == (pickle.loads(pickle.dumps(refused.value)).status, str(refused.value))
-    assert isinstance((await told(maker, SoundOrder(text="a bell", length_s=2.5)))[-1], Sound)
+    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSound)
 
 
 @pytest.mark.anyio
@@ -126,35 +125,35 @@ async def test_one_at_a_time(maker, pace):
 async def test_a_sound_is_stopped_between_two_steps(maker, pace, how):
     """By its name or by no longer listening: no further step is made, and the next sound begins at once."""
     pace.free.clear()
-    order = SoundOrder(text="a bell", length_s=2.5)
+    order = PageRequest(text="a bell", length_s=2.5)
     async with aclosing(maker.make(order)) as making:
-        assert Steps(0, STEPS) == await anext(making)
+        assert StepCount(0, STEPS) == await anext(making)
         await until(lambda: pace.made)
         if how == "stop":
             await maker.stop(order.job)
             pace.free.set()
-            assert [] == [one async for one in making if isinstance(one, Sound)]
+            assert [] == [one async for one in making if isinstance(one, GeneratedSound)]
     pace.free.set()
-    after = await told(maker, SoundOrder(text="a dog", length_s=2.5))
+    after = await told(maker, PageRequest(text="a dog", length_s=2.5))
 
     assert [1, *range(1, STEPS + 1)] == pace.made
-    assert isinstance(after[-1], Sound)
+    assert isinstance(after[-1], GeneratedSound)
 
 
 @pytest.mark.anyio
 async def test_one_that_waits_can_be_stopped(maker, pace):
     """It leaves the line without a step."""
     pace.free.clear()
-    first = asyncio.create_task(told(maker, SoundOrder(text="a bell", length_s=2.5)))
+    first = asyncio.create_task(told(maker, PageRequest(text="a bell", length_s=2.5)))
     await until(lambda: pace.made)
-    order = SoundOrder(text="a dog", length_s=2.5)
+    order = PageRequest(text="a dog", length_s=2.5)
     second = asyncio.create_task(told(maker, order))
     await asyncio.sleep(0)
     await maker.stop(order.job)
 
-    assert [Waits(1)] == await second
+    assert [QueuePosition(1)] == await second
     pace.free.set()
-    assert isinstance((await first)[-1], Sound)
+    assert isinstance((await first)[-1], GeneratedSound)
     assert [*range(1, STEPS + 1)] == pace.made
 
 
@@ -172,10 +171,10 @@ async def test_one_that_waits_can_be_stopped(maker, pace):
 async def test_what_cannot_be_made_is_a_sentence(maker, pace, given, sentence):
     """And whoever comes next is served."""
     with pytest.raises(EcholensError, match=sentence):
-        await told(maker, SoundOrder(**given))
+        await told(maker, PageRequest(**given))
 
     assert [] == pace.made
-    assert isinstance((await told(maker, SoundOrder(text="a bell", length_s=2.5)))[-1], Sound)
+    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSound)
 
 
 @pytest.mark.anyio
@@ -183,10 +182,10 @@ async def test_only_translators_to_the_generators_own_clap_are_offered(root, sea
     """One that leads elsewhere is not; where none leads there, a sentence says which one to train."""
     none = tmp_path / "none"
     shutil.copytree(root, none, ignore=shutil.ignore_patterns("translators"))
-    bare = await SoundMaker(load(str(none)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    bare = await GenerationQueue(load(str(none)), paced(tiny, Pace()), 1, 1, search.vector).offer()
     other = speaking(lambda texts: np.eye(len(texts), 512, dtype=np.float32))
-    stranger = await SoundMaker(load(str(root)), other, 1, 1, search.vector).offer()
-    own = await SoundMaker(load(str(root)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    stranger = await GenerationQueue(load(str(root)), other, 1, 1, search.vector).offer()
+    own = await GenerationQueue(load(str(root)), paced(tiny, Pace()), 1, 1, search.vector).offer()
 
     assert (("toy",), "") == (own.translators, own.why_not)
     assert () == bare.translators == stranger.translators
@@ -208,7 +207,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
         translator.save(
             there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
         )
-    offer = await SoundMaker(load(str(several)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    offer = await GenerationQueue(load(str(several)), paced(tiny, Pace()), 1, 1, search.vector).offer()
 
     assert ("better", "toy", "worse", "ridge") == offer.translators
 
@@ -249,9 +248,9 @@ async def test_the_command_makes_the_same_bytes(maker, picture, root, tiny, tmp_
     words = there.read_table("generated/words/00000.parquet").to_pylist()
     expected = {row["url"].rpartition(".")[2]: row["sha256"] for row in made} | {"words": words[0]["sha256"]}
     orders = {
-        file.suffix[1:]: SoundOrder(picture=file.read_bytes(), file=file.name, via="toy", length_s=3, seed=9)
+        file.suffix[1:]: PageRequest(picture=file.read_bytes(), file=file.name, via="toy", length_s=3, seed=9)
         for file in images
-    } | {"words": SoundOrder(text="a bell", length_s=3, seed=9)}
+    } | {"words": PageRequest(text="a bell", length_s=3, seed=9)}
     found = {name: (await told(maker, order))[-1] for name, order in orders.items()}
 
     assert expected == {name: sha256(sound.data) for name, sound in found.items()}

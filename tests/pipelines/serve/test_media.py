@@ -9,13 +9,12 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pipelines.errors import ConfigError
-from pipelines.serve.http_errors import RefusedError
-from pipelines.serve.media import Pictures, check, part
-from pipelines.serve.settings import Limits, Settings
+from pipelines.errors import ConfigError, RequestRefusedError
+from pipelines.serve.media import ImageFetcher, check, part
+from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from schemas.query import Query
 
-LIMITS = Limits(picture_pixels=1000, sound_s=1.0)
+LIMITS = ServiceLimits(picture_pixels=1000, sound_s=1.0)
 
 
 def picture(width, height, kind="PNG"):
@@ -60,7 +59,7 @@ def test_too_large_is_refused_undecoded(status, query):
     if status is None:
         check(asked, LIMITS)
         return
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         check(asked, LIMITS)
     assert status == refused.value.status
 
@@ -89,7 +88,7 @@ def test_a_player_gets_the_range_that_it_asks_for(expected, range_):
 @pytest.mark.parametrize("range_", ["bytes=10-", "bytes=5-4"], ids=["behind", "backwards"])
 def test_a_range_that_is_not_there_is_refused(range_):
     """416, as the standard says."""
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         part(b"0123456789", "audio/flac", range_)
     assert 416 == refused.value.status
 
@@ -120,7 +119,7 @@ def web():
 
 
 async def fetched(url, **settings):
-    pictures = Pictures(Settings(limits=Limits(body_bytes=5000), **settings))
+    pictures = ImageFetcher(ServiceSettings(limits=ServiceLimits(body_bytes=5000), **settings))
     try:
         return await pictures.get(url)
     finally:
@@ -141,7 +140,7 @@ async def fetched(url, **settings):
 )
 async def test_a_named_picture_is_had_through_the_guard(web, status, said, path, settings):
     """Off unless enabled, and then no way to the machines behind the service."""
-    with pytest.raises(RefusedError, match=said) as refused:
+    with pytest.raises(RequestRefusedError, match=said) as refused:
         await fetched(web + path, **settings)
     assert status == refused.value.status
 

@@ -1,15 +1,15 @@
 import pytest
 
-from pipelines.serve.requests import Question
-from schemas.query import Only, Query
+from pipelines.serve.requests import LookupRequest
+from schemas.query import Query, RowFilter
 
 URL = "http://127.0.0.1/a.jpg"
 
 
 def test_a_picture_on_the_web_is_asked_as_the_picture():
     """All else that the question says is asked with it."""
-    only = Only(sources=("wit",), min_side_px=64)
-    question = Question(image_url=URL, only=only, k=3, into="clip_text", distinct=True)
+    only = RowFilter(sources=("wit",), min_side_px=64)
+    question = LookupRequest(image_url=URL, only=only, k=3, into="clip_text", distinct=True)
 
     assert Query(image=b"aGVsbG8=", only=only, k=3, into="clip_text", distinct=True) == question.query(
         b"hello"
@@ -18,7 +18,7 @@ def test_a_picture_on_the_web_is_asked_as_the_picture():
 
 def test_a_question_without_an_address_is_a_query_already():
     """Nothing is copied."""
-    question = Question(text="a bell")
+    question = LookupRequest(text="a bell")
 
     assert question is question.query(None)
 
@@ -33,4 +33,4 @@ def test_a_question_without_an_address_is_a_query_already():
 def test_a_question_is_one_thing(asked):
     """Said with what was given."""
     with pytest.raises(ValueError, match="a question is one of"):
-        Question(**asked)
+        LookupRequest(**asked)

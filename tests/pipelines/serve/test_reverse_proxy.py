@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from pipelines.serve.access import Gate
-from pipelines.serve.reverse_proxy import Forward
-from pipelines.serve.settings import Limits, Settings
+from pipelines.serve.access import AccessControl
+from pipelines.serve.reverse_proxy import ReverseProxy
+from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +60,7 @@ def inner():
 
 async def through(to, method, path, **more):
     """Send a request through; return the answer."""
-    forward = Forward(to)
+    forward = ReverseProxy(to)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(forward), base_url="http://page.example"
     ) as client:
@@ -95,7 +95,7 @@ async def test_events_come_as_they_happen(inner):
         return {"type": "http.request", "body": b""}
 
     scope = {"type": "http", "method": "GET", "raw_path": b"/page/events", "query_string": b"", "headers": []}
-    forward = Forward(inner)
+    forward = ReverseProxy(inner)
     await forward(scope, receive, send)
     await forward.close()
     times = [at for at, body in came if body]
@@ -122,7 +122,7 @@ async def test_who_goes_away_ends_the_stream(inner):
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "raw_path": b"/page/events", "query_string": b"", "headers": []}
-    forward = Forward(inner)
+    forward = ReverseProxy(inner)
     await forward(scope, receive, send)
     await forward.close()
 
@@ -144,8 +144,8 @@ async def test_a_refusal_of_the_gate_is_not_mistaken_for_a_missing_page(inner):
         for _ in range(20):
             yield bytes(100)
 
-    forward = Forward(inner)
-    gate = Gate(forward, Settings(host="0.0.0.0", limits=Limits(body_bytes=1000)))
+    forward = ReverseProxy(inner)
+    gate = AccessControl(forward, ServiceSettings(host="0.0.0.0", limits=ServiceLimits(body_bytes=1000)))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(gate), base_url="http://page.example"
     ) as client:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.source.database import Size
+from pipelines.source.database import DatabaseSize
 from pipelines.source.plan import _plan
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
@@ -51,7 +51,7 @@ def plan(tmp_path):
         scratch = tmp_path / f"scratch-{number}"
         scratch.mkdir()
         dataset = Dataset(name="test", root=root.url, sources=sources, **keys)
-        counts = _plan(scratch, lambda *said: None, dataset, root, Size(memory, threads))
+        counts = _plan(scratch, lambda *said: None, dataset, root, DatabaseSize(memory, threads))
         return Planned(root, counts)
 
     return make

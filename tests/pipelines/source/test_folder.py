@@ -59,7 +59,9 @@ def test_an_archive_is_a_folder(plan, album, kind):
     places = [files.place_of(url) for url in done.column("media_url")]
 
     assert loose.column("caption") == done.column("caption")
-    assert [files.Place(archive, name) for name in ("b/red bell.JPG", "dog_barking.wav", "z#1.mp4")] == places
+    assert [
+        files.MediaLocation(archive, name) for name in ("b/red bell.JPG", "dog_barking.wav", "z#1.mp4")
+    ] == places
     assert {"local"} == set(done.column("lane"))
 
 

@@ -189,7 +189,7 @@ def test_the_miniature_world(plan, tmp_path):
 
 def test_on_an_object_store(written, cc):
     """A root may be any URL; here one in the memory of the process."""
-    from pipelines.source.database import Size
+    from pipelines.source.database import DatabaseSize
     from pipelines.source.plan import _plan
 
     wanted = dataset(
@@ -197,7 +197,7 @@ def test_on_an_object_store(written, cc):
     )
     root = Root.at(wanted.root)
     scratch = Path(written("scratch/x", b"")).parent
-    counts = _plan(scratch, lambda *said: None, wanted, root, Size())
+    counts = _plan(scratch, lambda *said: None, wanted, root, DatabaseSize())
 
     assert counts.shards == len(root.names("candidates", ".parquet"))
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.errors import StopJob
+from pipelines.errors import LeaseHeldError, StopJob
 from pipelines.store import lease
-from pipelines.store.lease import Held, Holder, Lease, held, read, take
+from pipelines.store.lease import Lease, LeaseHolder, held, read, take
 from pipelines.store.root import Root
 
 
@@ -26,7 +26,7 @@ def root(tmp_path):
 def left_behind(root, **changed):
     """Write the lease of a job on another machine that stopped long ago."""
     holder = replace(
-        Holder.here("build"), boot="another boot", host="elsewhere", renewed_s=time.time() - 3600
+        LeaseHolder.here("build"), boot="another boot", host="elsewhere", renewed_s=time.time() - 3600
     )
     holder = replace(holder, **changed)
     root.write(lease.FILE, holder.written())
@@ -38,7 +38,7 @@ def test_the_second_one_is_told_who_holds_it(root):
     with held(root, "refresh"):
         mine = read(root)
         with pytest.raises(
-            Held, match=rf"held by `refresh` on .* \(pid {os.getpid()}\) since .*T"
+            LeaseHeldError, match=rf"held by `refresh` on .* \(pid {os.getpid()}\) since .*T"
         ) as refused:
             take(root, "build")
         assert mine == read(root)
@@ -55,7 +55,7 @@ def test_of_many_at_once_one_gets_it(root):
         def contend(won=won, lost=lost):
             try:
                 won.append(take(root, "build"))
-            except Held:
+            except LeaseHeldError:
                 lost.append(1)
 
         threads = [threading.Thread(target=contend) for _ in range(12)]
@@ -85,9 +85,9 @@ def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
 
 def test_a_live_process_that_does_not_renew_is_void_after_a_minute(root):
     """By the monotonic clock: a wall clock that jumped an hour says nothing."""
-    mine = Holder.here("build")
+    mine = LeaseHolder.here("build")
     root.write(lease.FILE, replace(mine, renewed_s=mine.renewed_s - 3600).written())
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeldError):
         take(root, "refresh")
     root.write(lease.FILE, replace(mine, ticked_s=mine.ticked_s - 61).written())
 
@@ -107,7 +107,7 @@ def test_a_lease_of_another_machine_that_is_renewed_is_alive(root):
     holder = left_behind(root)
     renewing = threading.Timer(0.1, root.write, (lease.FILE, replace(holder, ticked_s=1.0).written()))
     renewing.start()
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeldError):
         take(root, "refresh", watch_s=0.5)
 
 
@@ -115,7 +115,7 @@ def test_a_young_lease_of_another_machine_is_refused_at_once(root):
     """Nobody waits for a job that is at work."""
     left_behind(root, renewed_s=time.time())
     began = time.monotonic()
-    with pytest.raises(Held, match="elsewhere"):
+    with pytest.raises(LeaseHeldError, match="elsewhere"):
         take(root, "refresh", watch_s=30)
 
     assert time.monotonic() - began < 2
@@ -172,8 +172,8 @@ def test_it_says_what_it_is(root):
 
 def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(root):
     """A job in another container of this boot has a process id that means nothing here."""
-    root.write(lease.FILE, replace(Holder.here("build"), namespace="another", pid=2**22 - 1).written())
-    with pytest.raises(Held):
+    root.write(lease.FILE, replace(LeaseHolder.here("build"), namespace="another", pid=2**22 - 1).written())
+    with pytest.raises(LeaseHeldError):
         take(root, "refresh")
 
 
@@ -181,11 +181,11 @@ def test_a_process_of_another_user_is_alive(root, monkeypatch):
     """That it may not be asked does not mean that it is gone."""
     parent = os.getppid()
     started = lease._state(parent)[1]
-    root.write(lease.FILE, replace(Holder.here("build"), pid=parent, started=started).written())
+    root.write(lease.FILE, replace(LeaseHolder.here("build"), pid=parent, started=started).written())
 
     def kill(pid, signal):
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", kill)
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeldError):
         take(root, "refresh")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import pyarrow as pa
 
 from jobs.build import encode
-from pipelines.encode.encoder import Specs
+from pipelines.encode.encoder import EncoderSpecs
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
 from pipelines.miniature.media import picture_file, sound_file
@@ -65,7 +65,7 @@ def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
         "encode": {"clip": "pocket", "clap": "pocket"},
     }
     dataset = Dataset.model_validate(content)
-    specs: Specs = resolve(dataset.encode)
+    specs: EncoderSpecs = resolve(dataset.encode)
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     shards = []
     for kind, count in (("image", pictures), ("text", captions), ("clip", clips)):

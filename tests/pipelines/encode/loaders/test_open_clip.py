@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.open_clip import OpenClip
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UndecodableMediaError
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_preparing_is_safe_in_threads(spec, pictures):
 )
 def test_bad_pictures(spec, pictures, spoil, reason):
     """What cannot be decoded is an outcome, with its reason."""
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(UndecodableMediaError) as caught:
         spec.open()["image"].prepare(spoil(pictures[0]))
 
     assert caught.value.reason == reason

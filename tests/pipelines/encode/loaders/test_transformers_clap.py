@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.loaders.waveform import mono, window_starts
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UndecodableMediaError
 
 WINDOW = 48_000
 
@@ -136,7 +136,7 @@ def test_waveform():
 )
 def test_bad_sounds(spec, sound, reason):
     """What cannot be heard is an outcome, with its reason."""
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(UndecodableMediaError) as caught:
         spec.open()["audio"].prepare(sound())
 
     assert caught.value.reason == reason

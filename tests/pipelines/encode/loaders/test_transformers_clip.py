@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.encode.encoder import EncoderSpec, Unusable, encode
+from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clip import TransformersClip
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, UndecodableMediaError
 
 DIMS = {"clip": 24, "siglip": 64}
 
@@ -117,7 +117,7 @@ def test_pictures_of_every_mode(spec):
 @pytest.mark.parametrize("data", [b"<html>", b""], ids=["html", "empty"])
 def test_bad_pictures(spec, data):
     """What cannot be decoded is an outcome, with its reason."""
-    with pytest.raises(Unusable, match="undecodable"):
+    with pytest.raises(UndecodableMediaError, match="undecodable"):
         spec.open()["image"].prepare(data)
 
 

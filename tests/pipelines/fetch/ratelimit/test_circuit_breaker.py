@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.fetch.ratelimit.circuit_breaker import FAILURES, Circuits
-from pipelines.fetch.ratelimit.leases import Closed
+from pipelines.fetch.ratelimit.circuit_breaker import FAILURES, CircuitBreakers
+from pipelines.fetch.ratelimit.leases import HostHold
 from schemas.outcome import outcome
 
 ORIGIN = "down.example:80"
@@ -21,7 +21,7 @@ def clock():
 
 
 def opened(clock):
-    circuits = Circuits(clock)
+    circuits = CircuitBreakers(clock)
     for _ in range(FAILURES):
         assert circuits.down(ORIGIN) is None
         circuits.failed(ORIGIN, REFUSED)
@@ -34,13 +34,13 @@ def test_a_circuit_opens_after_many_failures_in_a_row(clock):
 
     assert REFUSED == circuits.down(ORIGIN)
     assert circuits.down("down.example:81") is None
-    assert ({ORIGIN: Closed(30, REFUSED, down=True)}, []) == circuits.take_reports()
+    assert ({ORIGIN: HostHold(30, REFUSED, down=True)}, []) == circuits.take_reports()
     assert ({}, []) == circuits.take_reports()
 
 
 def test_one_connection_starts_the_count_anew(clock):
     """A host that sometimes answers is never taken for dead."""
-    circuits = Circuits(clock)
+    circuits = CircuitBreakers(clock)
     for _ in range(10):
         for _ in range(FAILURES - 1):
             circuits.failed(ORIGIN, REFUSED)
@@ -80,8 +80,8 @@ def test_a_try_that_is_never_heard_of_is_made_again(clock):
 
 def test_what_others_found(clock):
     """A circuit that another worker opened is open here, until one says that it is closed again."""
-    circuits = Circuits(clock)
-    circuits.hear({ORIGIN: Closed(30, REFUSED, down=True)})
+    circuits = CircuitBreakers(clock)
+    circuits.hear({ORIGIN: HostHold(30, REFUSED, down=True)})
     assert REFUSED == circuits.down(ORIGIN)
     circuits.hear({ORIGIN: None})
 
@@ -91,10 +91,10 @@ def test_what_others_found(clock):
 
 def test_the_longer_hold_stays(clock):
     """A second answer with a shorter pause opens nothing."""
-    circuits = Circuits(clock)
+    circuits = CircuitBreakers(clock)
     busy = outcome("blocked", "http_429")
-    circuits.close("a.example", Closed(20, busy, down=False))
-    circuits.close("a.example", Closed(5, busy, down=False))
+    circuits.close("a.example", HostHold(20, busy, down=False))
+    circuits.close("a.example", HostHold(5, busy, down=False))
     clock.now_s = 15
 
     assert 5 == circuits.held_s("a.example")
@@ -104,7 +104,7 @@ def test_the_longer_hold_stays(clock):
 
 def test_memory_is_bounded(clock):
     """Of hundreds of thousands of dead hosts only the last are remembered."""
-    circuits = Circuits(clock)
+    circuits = CircuitBreakers(clock)
     for number in range(200_000):
         circuits.failed(f"{number}.example:80", REFUSED)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 from schemas.plan import HostCounts, HostTable
 
 DAY_S = 86_400
@@ -25,7 +25,7 @@ def asked(**urls):
 )
 def test_the_slowest_limit_binds(limit, per_s, word):
     """Whatever else a host allows."""
-    fetch = Fetch(limits={"a.example": Limit(**limit)})
+    fetch = Fetch(limits={"a.example": HostLimit(**limit)})
     found = forecasts(fetch, asked(a_example=DAY_S, b_example=1), workers=1)
 
     assert ["a.example", ""] == [each.host for each in found]

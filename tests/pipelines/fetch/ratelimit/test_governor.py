@@ -13,7 +13,7 @@ from ray import cloudpickle
 
 from pipelines.fetch.ratelimit.governor import count_rows, governor, permits_of, watched
 from pipelines.fetch.ratelimit.leases import LEASE_S
-from pipelines.fetch.worker import Background
+from pipelines.fetch.worker import LoopThread
 from pipelines.run.ray_plan import Session
 from schemas.dataset import Fetch
 
@@ -53,7 +53,7 @@ class Asker:
     """An actor as Ray Data makes them: its calls are threads, and its event loop is in one beside them."""
 
     def __init__(self, fetch):
-        self.background = Background()
+        self.background = LoopThread()
         self.permits = self.background.run(made(fetch))
 
     def process(self):

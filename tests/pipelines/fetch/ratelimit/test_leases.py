@@ -1,14 +1,14 @@
 import pytest
 
-from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, Closed, Rules
-from pipelines.fetch.ratelimit.limits import Limits
-from schemas.dataset import Limit
+from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, HostHold, LeaseTable
+from pipelines.fetch.ratelimit.limits import HostLimits
+from schemas.dataset import HostLimit
 from schemas.outcome import outcome
 
 HOST = "a.example"
-TWO = Limits(((HOST, Limit(connections=2)),))
-FIVE = Limits((("*.example", Limit(connections=5)),))
-NONE: Limits = Limits(())
+TWO = HostLimits(((HOST, HostLimit(connections=2)),))
+FIVE = HostLimits((("*.example", HostLimit(connections=5)),))
+NONE: HostLimits = HostLimits(())
 BUSY = outcome("blocked", "http_429")
 REFUSED = outcome("transient", "connection_refused")
 
@@ -27,7 +27,7 @@ def clock():
 
 def test_permits_come_in_batches_and_come_back(clock):
     """As many as are free, and never more than are wanted."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     (one,) = rules.lease("w", HOST, 1, TWO)
     (two,) = rules.lease("w", HOST, 9, TWO)
     assert rules.lease("v", HOST, 9, TWO) == []
@@ -39,7 +39,7 @@ def test_permits_come_in_batches_and_come_back(clock):
 
 def test_what_is_free_is_shared_among_those_who_wait(clock):
     """One worker with a long queue leaves some to the next."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
 
     assert [3, 2] == [
         len(rules.lease(worker, HOST, 9, FIVE, among)) for worker, among in (("w", 2), ("v", 1))
@@ -49,7 +49,7 @@ def test_what_is_free_is_shared_among_those_who_wait(clock):
 @pytest.mark.parametrize("order", [(TWO, FIVE), (FIVE, TWO), (TWO, NONE), (NONE, TWO)])
 def test_the_stricter_of_two_jobs_holds_for_both(clock, order):
     """Whoever came first, and also for a job that has no limit for the host."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     for limits in order:
         rules.renew("somebody", {}, limits)
     given = [len(rules.lease("w", HOST, 9, limits)) for limits in order]
@@ -60,7 +60,7 @@ def test_the_stricter_of_two_jobs_holds_for_both(clock, order):
 
 def test_a_job_that_is_over_limits_nobody(clock):
     """After a minute of silence its limit is gone."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     rules.renew("w", {}, TWO)
     clock.now_s += 61
 
@@ -69,7 +69,7 @@ def test_a_job_that_is_over_limits_nobody(clock):
 
 def test_a_lease_ends_unless_it_is_renewed(clock):
     """A dead worker's permits go to others, a living one's do not."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     (kept,) = rules.lease("living", HOST, 1, TWO)
     rules.lease("dead", HOST, 1, TWO)
     for _ in range(5):
@@ -82,7 +82,7 @@ def test_a_lease_ends_unless_it_is_renewed(clock):
 
 def test_next_s_counts_leases_that_may_end_by_themselves(clock):
     """Who waits looks again when the first lease would be void."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     rules.lease("w", HOST, 2, TWO)
     clock.now_s += 5
 
@@ -91,7 +91,7 @@ def test_next_s_counts_leases_that_may_end_by_themselves(clock):
 
 def test_after_a_restart_nothing_is_leased_until_old_leases_are_over(clock):
     """And those that workers still hold count on, under their old numbers."""
-    rules = Rules(clock, shut_s=LEASE_S, first=1000)
+    rules = LeaseTable(clock, shut_s=LEASE_S, first=1000)
     rules.renew("w", {7: HOST}, TWO)
     assert rules.lease("v", HOST, 2, TWO) == []
     assert rules.next_s(HOST) == LEASE_S
@@ -107,30 +107,30 @@ def test_after_a_restart_nothing_is_leased_until_old_leases_are_over(clock):
 
 def test_a_host_that_asked_for_a_pause_is_leased_to_nobody(clock):
     """For as long as it said, but not for ever."""
-    rules = Rules(clock)
-    rules.close(HOST, Closed(30, BUSY, down=False))
+    rules = LeaseTable(clock)
+    rules.close(HOST, HostHold(30, BUSY, down=False))
     assert rules.lease("w", HOST, 1, TWO) == []
     assert rules.next_s(HOST) == 30
     clock.now_s += 30
     assert len(rules.lease("w", HOST, 1, TWO)) == 1
-    rules.close(HOST, Closed(1e9, BUSY, down=False))
+    rules.close(HOST, HostHold(1e9, BUSY, down=False))
 
     assert rules.next_s(HOST) == MAX_HOLD_S
 
 
 def test_news_are_told_once(clock):
     """Who has heard the last serial hears only what came later, as times left."""
-    rules = Rules(clock)
-    rules.close("down.example:80", Closed(40, REFUSED, down=True))
+    rules = LeaseTable(clock)
+    rules.close("down.example:80", HostHold(40, REFUSED, down=True))
     first = rules.news(0)
     clock.now_s += 10
-    rules.close(HOST, Closed(30, BUSY, down=False))
+    rules.close(HOST, HostHold(30, BUSY, down=False))
     second = rules.news(first.serial)
     rules.open("down.example:80")
     third = rules.news(second.serial)
 
-    assert {"down.example:80": Closed(40, REFUSED, down=True)} == first.closed
-    assert {HOST: Closed(30, BUSY, down=False)} == second.closed
+    assert {"down.example:80": HostHold(40, REFUSED, down=True)} == first.closed
+    assert {HOST: HostHold(30, BUSY, down=False)} == second.closed
     assert {"down.example:80": None} == third.closed
     assert {} == rules.news(third.serial).closed
     assert 30 == rules.news(0).closed[HOST].left_s
@@ -138,9 +138,9 @@ def test_news_are_told_once(clock):
 
 def test_memory_is_bounded(clock):
     """A hundred thousand dead hosts leave the latest twenty thousand."""
-    rules = Rules(clock)
+    rules = LeaseTable(clock)
     for number in range(20_100):
-        rules.close(f"{number}.example:80", Closed(30 + number / 1e4, REFUSED, down=True))
+        rules.close(f"{number}.example:80", HostHold(30 + number / 1e4, REFUSED, down=True))
 
     assert len(rules.news(0).closed) == 20_000
     assert "20099.example:80" in rules.news(0).closed

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.fetch.ratelimit.limits import limits_of, strictest
-from schemas.dataset import Fetch, Limit
+from schemas.dataset import Fetch, HostLimit
 
 OURS = Fetch(
     limits={
@@ -43,16 +43,18 @@ def test_published_limits_are_there_unless_the_file_says_otherwise():
     """Wikimedia's two connections and 25 Mbit/s; a file's limit takes the place of the published one."""
     published, ours = dict(limits_of(Fetch()).of), dict(limits_of(OURS).of)
 
-    assert Limit(connections=2, bytes_per_s=3_125_000) == published["upload.wikimedia.org"]
+    assert HostLimit(connections=2, bytes_per_s=3_125_000) == published["upload.wikimedia.org"]
     assert published["upload.wikimedia.org"] == ours["upload.wikimedia.org"]
-    assert Limit(requests_per_s=1, bytes_per_s=3_000_000) == ours["*.wikipedia.org"]
+    assert HostLimit(requests_per_s=1, bytes_per_s=3_000_000) == ours["*.wikipedia.org"]
 
 
 def test_the_strictest_of_several():
     """Of every key the one that allows least."""
-    found = strictest([Limit(connections=2, delay_s=1), Limit(connections=5, delay_s=3, requests_per_s=9)])
+    found = strictest(
+        [HostLimit(connections=2, delay_s=1), HostLimit(connections=5, delay_s=3, requests_per_s=9)]
+    )
 
-    assert Limit(connections=2, delay_s=3, requests_per_s=9) == found
+    assert HostLimit(connections=2, delay_s=3, requests_per_s=9) == found
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from pipelines.fetch.protocols import NotNowError
-from pipelines.fetch.ratelimit.broker import Desk
+from pipelines.errors import HostUnavailableError
+from pipelines.fetch.ratelimit.broker import PermitBroker
 from pipelines.fetch.ratelimit.governor import permits_of
 from pipelines.fetch.ratelimit.limits import limits_of
 from pipelines.fetch.ratelimit.permits import HostPermits
-from pipelines.fetch.ratelimit.semaphore import Slots
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.dataset import Fetch
 from schemas.outcome import outcome
 
@@ -22,7 +22,7 @@ LIMITS = {
 FETCH = Fetch(timeout_s=1, limits=LIMITS)
 
 
-class Counting(Desk):
+class Counting(PermitBroker):
     """A desk that counts its calls."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ def test_a_long_pause_is_not_waited_for():
     async def work(permits):
         permits.heard("other.example", 429, 60.0)
         began_s = time.monotonic()
-        with pytest.raises(NotNowError) as refused:
+        with pytest.raises(HostUnavailableError) as refused:
             async with permits.permit("other.example"):
                 pass
         assert time.monotonic() - began_s < 0.3
@@ -198,7 +198,7 @@ def test_a_host_that_always_wants_another_pause_is_given_up(monkeypatch):
         return await asyncio.gather(*(one() for _ in range(12)), return_exceptions=True)
 
     ended = run(work)
-    assert {None, NotNowError} == {type(each) if each else None for each in ended}
+    assert {None, HostUnavailableError} == {type(each) if each else None for each in ended}
     assert ended.count(None) <= 6
 
 
@@ -226,7 +226,7 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
     """Its permit is free as well."""
 
     async def work():
-        slots = Slots(1)
+        slots = PrioritySemaphore(1)
         permits = permits_of(FETCH, slots)
 
         async def hold(seconds):
@@ -250,7 +250,7 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
 def test_a_desk_that_breaks_is_an_error_and_no_wait():
     """Nobody waits for ever for permits that will not come."""
 
-    class Broken(Desk):
+    class Broken(PermitBroker):
         async def lease(self, *arguments):
             raise RuntimeError("broken")
 

@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from pipelines.fetch.ratelimit.semaphore import Slots
+from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 
 
-async def turns(slots: Slots, names: str, begun: list[str]) -> list[asyncio.Task[None]]:
+async def turns(slots: PrioritySemaphore, names: str, begun: list[str]) -> list[asyncio.Task[None]]:
     """Start rows that want a slot, take note of their turns, and keep the slot for a moment."""
 
     async def row(name: str) -> None:
@@ -22,7 +22,7 @@ async def turns(slots: Slots, names: str, begun: list[str]) -> list[asyncio.Task
 async def test_in_the_order_of_asking():
     """Never more than there are slots, and nobody is passed over."""
     begun: list[str] = []
-    tasks = await turns(Slots(2), "abcdef", begun)
+    tasks = await turns(PrioritySemaphore(2), "abcdef", begun)
     at_first = [*begun]
     await asyncio.gather(*tasks)
 
@@ -33,7 +33,7 @@ async def test_in_the_order_of_asking():
 @pytest.mark.anyio
 async def test_who_comes_back_goes_first():
     """A row that left its slot to others has it again before those who have not begun."""
-    slots, begun = Slots(1), list[str]()
+    slots, begun = PrioritySemaphore(1), list[str]()
 
     async def waiting() -> None:
         async with slots:
@@ -54,7 +54,7 @@ async def test_who_comes_back_goes_first():
 @pytest.mark.parametrize("when", ["waiting", "given", "coming back"])
 async def test_no_slot_is_lost_or_made_by_a_cancelled_row(when):
     """Before it has one, in the moment of getting it, and while it wants it again."""
-    slots, begun = Slots(1), list[str]()
+    slots, begun = PrioritySemaphore(1), list[str]()
 
     async def row() -> None:
         async with slots:

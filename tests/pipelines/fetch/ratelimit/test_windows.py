@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.fetch.ratelimit.windows import Bucket
-from schemas.dataset import Limit
+from pipelines.fetch.ratelimit.windows import RateWindow
+from schemas.dataset import HostLimit
 
 
 def most_within(times, length_s):
@@ -24,8 +24,8 @@ def most_within(times, length_s):
 def test_the_server_never_counts_more(seed, connections, rate, delay_s):
     """However late a permit is used and reported, connections, rate and delay are kept."""
     asked = {"connections": connections, "requests_per_s": rate, "delay_s": delay_s}
-    limit = Limit(**({name: value for name, value in asked.items() if value} or {"connections": 1}))
-    bucket, rng = Bucket(limit), random.Random(seed)
+    limit = HostLimit(**({name: value for name, value in asked.items() if value} or {"connections": 1}))
+    bucket, rng = RateWindow(limit), random.Random(seed)
     now_s, lease, arrived, under_way, most = 0.0, 0, [], [], 0
     while len(arrived) < 40:
         for _ in range(bucket.free(now_s)):
@@ -58,7 +58,7 @@ def test_the_server_never_counts_more(seed, connections, rate, delay_s):
 
 def test_the_rate_is_reached():
     """A host that answers at once is asked as often as it allows."""
-    bucket, asked = Bucket(Limit(requests_per_s=5)), 0
+    bucket, asked = RateWindow(HostLimit(requests_per_s=5)), 0
     for tick in range(1000):
         now_s = tick / 100
         for _ in range(bucket.free(now_s)):
@@ -71,7 +71,7 @@ def test_the_rate_is_reached():
 
 def test_next_s_is_when_a_permit_is_free_by_itself():
     """With nothing out, it is the window that has to pass."""
-    bucket = Bucket(Limit(delay_s=2))
+    bucket = RateWindow(HostLimit(delay_s=2))
     bucket.take(1)
     assert bucket.next_s(0) == float("inf")
 
@@ -83,23 +83,23 @@ def test_next_s_is_when_a_permit_is_free_by_itself():
 @pytest.mark.parametrize(
     ("limit", "share"),
     [
-        (Limit(connections=2, bytes_per_s=3_000_000), 1_500_000),
-        (Limit(bytes_per_s=1_000_000), 250_000),
-        (Limit(connections=2), None),
+        (HostLimit(connections=2, bytes_per_s=3_000_000), 1_500_000),
+        (HostLimit(bytes_per_s=1_000_000), 250_000),
+        (HostLimit(connections=2), None),
     ],
 )
 def test_connections_share_the_bytes(limit, share):
     """All together they keep the limit, whoever reads."""
-    assert share == Bucket(limit).share_bytes_per_s
+    assert share == RateWindow(limit).share_bytes_per_s
 
 
 def test_a_limit_may_change_while_permits_are_out():
     """A stricter one holds at once, and requests of before count under it."""
-    bucket = Bucket(Limit(requests_per_s=10))
+    bucket = RateWindow(HostLimit(requests_per_s=10))
     for lease in range(6):
         bucket.take(lease)
         bucket.ended(lease, 0)
-    bucket.set(Limit(requests_per_s=5))
+    bucket.set(HostLimit(requests_per_s=5))
 
     assert bucket.free(0.5) == 0
     assert bucket.free(1.0) == 5

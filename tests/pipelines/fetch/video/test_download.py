@@ -8,11 +8,12 @@ import pytest
 from yt_dlp import YoutubeDL
 from yt_dlp.networking import Request
 
+from pipelines.errors import NoVideoError
 from pipelines.fetch.video import ffmpeg
-from pipelines.fetch.video.download import Downloader, NoVideoError
+from pipelines.fetch.video.download import Downloader
 from pipelines.fetch.video.extractor_errors import UNKNOWN
 from pipelines.fetch.video.ffmpeg import ffmpeg_binary
-from schemas.dataset import Video
+from schemas.dataset import VideoSettings
 
 VIDEO_ID = "dQw4w9WgXcQ"
 PAGE = f"https://www.youtube.com/watch?v={VIDEO_ID}"
@@ -90,7 +91,7 @@ def youtube(server, monkeypatch):
 
 def visited(folder, page=PAGE, spans=((0.0, 10.0),), **video):
     """Download without a proxy; return the pieces."""
-    downloader = Downloader(Video(**video), 256, "Echolens", None, lambda *_: None)
+    downloader = Downloader(VideoSettings(**video), 256, "Echolens", None, lambda *_: None)
     return downloader.download(page, spans, folder, "")
 
 
@@ -146,7 +147,7 @@ def test_a_live_stream_is_not_waited_for(youtube, tmp_path, server):
 def test_pages_that_answer_with_a_status(server, tmp_path, status, expected):
     """As for pictures; the site's permits hear of it."""
     heard = []
-    downloader = Downloader(Video(), 256, "Echolens", None, lambda *answer: heard.append(answer))
+    downloader = Downloader(VideoSettings(), 256, "Echolens", None, lambda *answer: heard.append(answer))
     with pytest.raises(NoVideoError) as raised:
         downloader.download(server.url(f"status/{status}?after=7"), [(0.0, 10.0)], tmp_path, "")
 

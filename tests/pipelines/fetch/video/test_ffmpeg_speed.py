@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.video.clip import ClipReader
-from pipelines.fetch.worker import Wanted
+from pipelines.fetch.worker import FetchRequest
 from schemas.dataset import Fetch
 
 CLIPS = int(os.environ.get("ECHOLENS_BENCH_CLIPS", "40"))
@@ -86,7 +86,7 @@ def spent_s(work, times):
 def test_cutting_is_as_fast_as_ffmpeg(videos, tmp_path, name):
     """Clips a second of one core: at least 0.8 of what ffmpeg alone makes."""
     reader = ClipReader(Fetch())
-    wanted = [Wanted("", local=True, start_s=START_S, length_s=LENGTH_S)]
+    wanted = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
 
     def ours():
         assert reader.cut(videos / name, wanted)[0].outcome.status == "ok"
@@ -110,7 +110,7 @@ def test_cutting_is_as_fast_as_ffmpeg(videos, tmp_path, name):
 def test_memory_is_flat(videos):
     """A hundred clips later, the process is as large as after ten."""
     reader = ClipReader(Fetch())
-    wanted = [Wanted("", local=True, start_s=START_S, length_s=LENGTH_S)]
+    wanted = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
 
     def grown_to_mb(clips):
         for _ in range(clips):

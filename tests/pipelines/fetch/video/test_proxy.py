@@ -15,10 +15,10 @@ from yt_dlp.networking import Request
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import addresses
-from pipelines.fetch.http_client import Web
+from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.video.ffmpeg import ffmpeg_binary
 from pipelines.fetch.video.proxy import Proxy
-from schemas.dataset import Fetch, Limit, Video
+from schemas.dataset import Fetch, HostLimit, VideoSettings
 
 METADATA = "http://169.254.169.254/latest/meta-data/"
 OPEN = Fetch(allow_private_hosts=True)
@@ -26,10 +26,10 @@ OPEN = Fetch(allow_private_hosts=True)
 
 def through(client, page, fetch=OPEN, contact=None, upstream=None, **video):
     """Run a client in a thread, with a proxy for one visit; return what it returned, and the visit."""
-    fetch = fetch.model_copy(update={"video": Video(**video)})
+    fetch = fetch.model_copy(update={"video": VideoSettings(**video)})
 
     async def run():
-        web = Web(fetch, contact)
+        web = HttpClient(fetch, contact)
         proxy = Proxy(fetch, contact, web.permits, upstream)
         await proxy.start()
         try:
@@ -275,7 +275,7 @@ def test_a_proxy_of_ones_own(server):
 def test_a_hosts_limit_holds(server):
     """Two requests to a host that allows one at a time follow each other; waiting costs no time."""
     url = server.url("slow?s=1")
-    fetch = OPEN.model_copy(update={"limits": {"127.0.0.1": Limit(connections=1)}})
+    fetch = OPEN.model_copy(update={"limits": {"127.0.0.1": HostLimit(connections=1)}})
 
     def twice(proxy_url):
         with ThreadPoolExecutor(2) as threads:

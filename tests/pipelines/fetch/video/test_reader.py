@@ -19,7 +19,7 @@ from pipelines.miniature.server import serving
 from pipelines.miniature.video_site import lossless_clip, video, watch_template
 from pipelines.store.dataset_file import pin
 from pipelines.store.root import Root
-from schemas.dataset import Dataset, Fetch, Video
+from schemas.dataset import Dataset, Fetch, VideoSettings
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 ROWS = 600
@@ -58,7 +58,7 @@ def fetched(site, rows, *, starts=None, length_s=10.0, **video):
         "outcome": ["ok"] * len(rows),
         "reason": [""] * len(rows),
     }
-    work = FetchClips(Fetch(allow_private_hosts=True, video=Video(site=site, **video))).open()
+    work = FetchClips(Fetch(allow_private_hosts=True, video=VideoSettings(site=site, **video))).open()
     try:
         return work(batch)
     finally:
@@ -223,7 +223,7 @@ def test_no_page_is_no_request(site):
     """A URL that names no video is a bad one."""
     row = WORLD[0]
     urls = ["https://www.youtube.com/watch?v=bad"]
-    work = FetchClips(Fetch(allow_private_hosts=True, video=Video(site=site))).open()
+    work = FetchClips(Fetch(allow_private_hosts=True, video=VideoSettings(site=site))).open()
     batch = {"media_url": urls, "url": urls, "source": [row.source], "start_s": [0.0], "length_s": [1.0]}
     done = work(batch | {"outcome": ["ok"], "reason": [""]})
     work.close()
@@ -251,19 +251,19 @@ def test_secrets_are_in_no_dump(tmp_path):
 def test_a_secret_may_be_in_the_environment(monkeypatch):
     """`$NAME` in the file, the secret on the machines that fetch."""
     monkeypatch.setenv("OUR_PROXY", "http://me:word@proxy.example:3128")
-    assert "proxy.example" == upstream_of(Video(proxy="$OUR_PROXY")).host
+    assert "proxy.example" == upstream_of(VideoSettings(proxy="$OUR_PROXY")).host
     assert secret(None, "proxy") is None
 
     monkeypatch.delenv("OUR_PROXY")
     with pytest.raises(ConfigError, match="the environment does not have"):
-        upstream_of(Video(proxy="$OUR_PROXY"))
+        upstream_of(VideoSettings(proxy="$OUR_PROXY"))
 
 
 @pytest.mark.parametrize("proxy", ["socks5://secret:1", "secret", "http://", "http://secret:99999"])
 def test_a_proxy_that_is_none(proxy):
     """It is said so without saying it."""
     with pytest.raises(ConfigError, match=r"fetch\.video\.proxy is no http proxy") as raised:
-        upstream_of(Video(proxy=proxy))
+        upstream_of(VideoSettings(proxy=proxy))
 
     assert "secret" not in str(raised.value)
 
@@ -277,7 +277,7 @@ def test_cookies_that_are_none(tmp_path, content):
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConfigError, match=r"fetch\.video\.cookies_file") as raised:
-        cookies_of(Video(cookies_file=str(file)))
+        cookies_of(VideoSettings(cookies_file=str(file)))
 
     assert "secret" not in str(raised.value)
 
@@ -301,4 +301,4 @@ def test_youtube_wants_a_script_engine(monkeypatch):
 def test_a_site_that_is_none(site):
     """A page's URL has the id in it, and no secrets."""
     with pytest.raises(ValueError, match="site is an http"):
-        Video(site=site)
+        VideoSettings(site=site)

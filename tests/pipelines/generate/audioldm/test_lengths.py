@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.generate.audioldm.lengths import Frames, frames_of
+from pipelines.generate.audioldm.lengths import SoundLengths, frames_of
 
 AUDIOLDM = {"rate_hz": 16_000, "hop": 160, "frames_a_latent": 4}
 POCKET = {"rate_hz": 16_000, "hop": 320, "frames_a_latent": 8}
@@ -10,15 +10,15 @@ POCKET = {"rate_hz": 16_000, "hop": 320, "frames_a_latent": 8}
 @pytest.mark.parametrize(
     ("length_s", "of", "expected"),
     [
-        (2.5, AUDIOLDM, Frames(252, 63, 40_000)),
-        (5.0, AUDIOLDM, Frames(500, 125, 80_000)),
-        (5.12, AUDIOLDM, Frames(512, 128, 81_920)),
-        (10.0, AUDIOLDM, Frames(1000, 250, 160_000)),
-        (10.24, AUDIOLDM, Frames(1024, 256, 163_840)),
-        (0.04, AUDIOLDM, Frames(4, 1, 640)),
-        (2.5, POCKET, Frames(128, 16, 40_000)),
-        (5.12, POCKET, Frames(256, 32, 81_920)),
-        (10.0, POCKET, Frames(504, 63, 160_000)),
+        (2.5, AUDIOLDM, SoundLengths(252, 63, 40_000)),
+        (5.0, AUDIOLDM, SoundLengths(500, 125, 80_000)),
+        (5.12, AUDIOLDM, SoundLengths(512, 128, 81_920)),
+        (10.0, AUDIOLDM, SoundLengths(1000, 250, 160_000)),
+        (10.24, AUDIOLDM, SoundLengths(1024, 256, 163_840)),
+        (0.04, AUDIOLDM, SoundLengths(4, 1, 640)),
+        (2.5, POCKET, SoundLengths(128, 16, 40_000)),
+        (5.12, POCKET, SoundLengths(256, 32, 81_920)),
+        (10.0, POCKET, SoundLengths(504, 63, 160_000)),
     ],
     ids=lambda value: f"{value}" if isinstance(value, float) else "",
 )

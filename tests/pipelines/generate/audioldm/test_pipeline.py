@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pipeline import AudioLdm
-from pipelines.generate.generator import Cancelled, Settings
+from pipelines.errors import ConfigError, GenerationCancelledError
+from pipelines.generate.audioldm.pipeline import AudioLdmLoader
+from pipelines.generate.generator import SamplingParams
 
-SHORT = Settings(length_s=0.5, steps=4)
+SHORT = SamplingParams(length_s=0.5, steps=4)
 
 
 def units(count, seed=0):
@@ -51,7 +51,7 @@ def test_the_same_sounds_as_the_pipeline(generator, pipeline, length_s, steps, g
         generator=[torch.Generator().manual_seed(seed) for seed in range(8)],
     ).audios
 
-    made_NT = generator.generate(vectors_ND, range(8), Settings(length_s, steps, guidance))
+    made_NT = generator.generate(vectors_ND, range(8), SamplingParams(length_s, steps, guidance))
 
     assert (8, int(length_s * generator.rate_hz)) == made_NT.shape
     np.testing.assert_array_equal(expected_NT, made_NT)
@@ -78,7 +78,7 @@ def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     """Odd counts of latents, which its blocks would lose, are made one longer, and the sound is cut."""
     import diffusers
 
-    from pipelines.generate.audioldm.pipeline import AudioLdmSounds
+    from pipelines.generate.audioldm.pipeline import AudioLdmGenerator
     from pipelines.train.pocket.unet import CONFIG
 
     channels = generator.nets.unet.config.in_channels
@@ -86,9 +86,11 @@ def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     unet = diffusers.UNet2DConditionModel(
         **CONFIG | blocks | {"in_channels": channels, "out_channels": channels}
     ).eval()
-    pocket = AudioLdmSounds(replace(generator.nets, unet=unet), generator.texts, 1, level=False)
+    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1, level=False)
 
-    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(units(1), [0], Settings(length_s, 2)).shape
+    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(
+        units(1), [0], SamplingParams(length_s, 2)
+    ).shape
 
 
 def test_neither_batch_nor_place_changes_a_sound(generator):
@@ -107,7 +109,7 @@ def test_neither_batch_nor_place_changes_a_sound(generator):
 def test_another_batch_size_changes_no_more_than_the_last_digits(tiny, generator, batch_rows):
     """A batch is filled up to one size; another size rounds otherwise, and that is all."""
     vectors_ND = units(4)
-    other = AudioLdm(str(tiny), batch_rows=batch_rows, level=False).load()
+    other = AudioLdmLoader(str(tiny), batch_rows=batch_rows, level=False).load()
 
     np.testing.assert_allclose(
         generator.generate(vectors_ND, range(4), SHORT),
@@ -123,7 +125,7 @@ def test_vector_seed_and_guidance_change_a_sound(generator):
 
     assert not np.allclose(first_T, generator.generate(vectors_ND[1:], [0], SHORT)[0], atol=1e-4)
     assert not np.allclose(first_T, generator.generate(vectors_ND[:1], [1], SHORT)[0], atol=1e-4)
-    stronger = Settings(SHORT.length_s, SHORT.steps, 7.0)
+    stronger = SamplingParams(SHORT.length_s, SHORT.steps, 7.0)
     assert not np.allclose(first_T, generator.generate(vectors_ND[:1], [0], stronger)[0], atol=1e-4)
     np.testing.assert_allclose(first_T, generator.generate(9 * vectors_ND[:1], [0], SHORT)[0], atol=1e-5)
 
@@ -144,9 +146,9 @@ def test_progress_can_cancel(generator):
     def enough(done, total):
         told.append(done)
         if done == 2:
-            raise Cancelled
+            raise GenerationCancelledError
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(GenerationCancelledError):
         generator.generate(units(2), range(2), SHORT, enough)
     assert [1, 2] == told
 
@@ -158,21 +160,21 @@ def test_no_vectors_are_no_sounds(generator):
 
 def test_levelled_sounds_peak_alike(tiny):
     """By default all sounds have their peak at -1 dBFS."""
-    made_NT = AudioLdm(str(tiny)).load().generate(units(2), range(2), SHORT)
+    made_NT = AudioLdmLoader(str(tiny)).load().generate(units(2), range(2), SHORT)
 
     np.testing.assert_allclose([10 ** (-1 / 20)] * 2, np.abs(made_NT).max(axis=1), rtol=1e-5)
 
 
 def test_a_loader_travels(tiny):
     """It goes to workers by pickle and is equal there."""
-    loader = AudioLdm(str(tiny), precision="bf16")
+    loader = AudioLdmLoader(str(tiny), precision="bf16")
     assert loader == pickle.loads(pickle.dumps(loader))
     assert hash(loader) == hash(pickle.loads(pickle.dumps(loader)))
 
 
 def test_half_precision_makes_sounds_too(tiny):
     """In bf16 a sound is finite and as long."""
-    made_NT = AudioLdm(str(tiny), precision="bf16").load().generate(units(2), range(2), SHORT)
+    made_NT = AudioLdmLoader(str(tiny), precision="bf16").load().generate(units(2), range(2), SHORT)
     assert (2, 800) == made_NT.shape
     assert np.isfinite(made_NT).all()
 
@@ -184,8 +186,8 @@ def test_half_precision_makes_sounds_too(tiny):
         (units(2), SHORT, r"\[2, 512\] and 1 seeds"),
         (np.zeros((1, 512), np.float32), SHORT, "without a direction"),
         (np.full((1, 512), np.nan, np.float32), SHORT, "without a direction"),
-        (units(1), Settings(0.03, 4), r"0\.03 s is too short.*0\.04 s"),
-        (units(1), Settings(float("nan"), 4), "nan s is too short"),
+        (units(1), SamplingParams(0.03, 4), r"0\.03 s is too short.*0\.04 s"),
+        (units(1), SamplingParams(float("nan"), 4), "nan s is too short"),
     ],
     ids=["dims", "seeds", "zero", "nan", "short", "no-length"],
 )
@@ -198,7 +200,7 @@ def test_what_cannot_be_made_is_said(generator, vectors_ND, settings, said):
 def test_no_steps_are_refused():
     """A diffusion of no steps is noise."""
     with pytest.raises(ConfigError, match=r"steps is 0.*10"):
-        Settings(steps=0)
+        SamplingParams(steps=0)
 
 
 def dropped(file):
@@ -232,10 +234,10 @@ def test_a_damaged_folder_is_said(tiny, tmp_path, harm, said):
     shutil.copytree(tiny, folder)
     harm(folder)
     with pytest.raises(ConfigError, match=said):
-        AudioLdm(str(folder)).load()
+        AudioLdmLoader(str(folder)).load()
 
 
 def test_no_folder_at_all():
     """A name that is neither a folder nor a repository is not asked of a hub."""
     with pytest.raises(ConfigError, match="there is no folder nowhere"):
-        AudioLdm("nowhere").load()
+        AudioLdmLoader("nowhere").load()

@@ -103,11 +103,11 @@ def serving(root, metrics, sounds=None):
     from jobs.shared.job import load
     from pipelines.serve.api import api
     from pipelines.serve.page.app import page
-    from pipelines.serve.replica import Search
-    from pipelines.serve.settings import Limits, Settings
+    from pipelines.serve.replica import SearchReplica
+    from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
-    search = Search(load(str(root)), Settings(), metrics)
-    limits = Limits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
+    search = SearchReplica(load(str(root)), ServiceSettings(), metrics)
+    limits = ServiceLimits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
     made_by = sounds(search) if sounds else None
     with listening(together(page(search, "/page", limits, made_by), api(search))) as address:
         yield address

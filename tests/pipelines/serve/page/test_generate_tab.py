@@ -8,7 +8,7 @@ import pytest
 from jobs.shared.job import load
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
-from pipelines.serve.generation import SoundMaker
+from pipelines.serve.generation import GenerationQueue
 from tests.fixtures.generators import AUDIBLE_RATE_HZ
 from tests.pipelines.serve.paced import Pace, paced
 from tests.pipelines.serve.page.browser import CONTRAST, NARROW, WIDE, drop, keep, opened, serving
@@ -30,7 +30,7 @@ def address(root_with_translator, audible, pace, tmp_path_factory):
     """Where the page with a generator is; one sound may wait."""
 
     def sounds(search):
-        return SoundMaker(load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.vector)
+        return GenerationQueue(load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.vector)
 
     with serving(root_with_translator, tmp_path_factory.mktemp("metrics"), sounds) as address:
         yield address

@@ -63,9 +63,12 @@ def test_the_dataset_and_its_report(page, address):
 def test_hostile_rows_are_text(browser):
     """Markup, scripts and templates in what a list says are shown as they are; links are http(s)."""
     from pipelines.serve.page.app import page
-    from pipelines.serve.settings import Limits
+    from pipelines.serve.settings import ServiceLimits
 
-    with listening(together(page(Rows(), "/page", Limits()))) as address, opened(browser, address) as shown:
+    with (
+        listening(together(page(Rows(), "/page", ServiceLimits()))) as address,
+        opened(browser, address) as shown,
+    ):
         ask(shown, HOSTILE)
         links = shown.locator(".hit a").evaluate_all("all => all.map(a => [a.protocol, a.host, a.rel])")
         inside = shown.evaluate(

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.pocket import pocket_audioldm as pocket
-from pipelines.generate.generator import Settings
+from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import world
 from pipelines.train.pocket import audioldm, vae, vae_init, vocoder
-from pipelines.train.pocket.audioldm_data import HOP, SAMPLE_RATE, SAMPLES, Sounds, heard, log_mels
+from pipelines.train.pocket.audioldm_data import HOP, SAMPLE_RATE, SAMPLES, SoundSampler, heard, log_mels
 from pipelines.train.pocket.unet import wishes
 from pipelines.train.pocket.vocoder import spectral_distance
 from pipelines.train.pocket.vocoder_init import tune
@@ -58,7 +58,7 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
     own = type(generator)(generator.nets, generator.texts, 2, level=False)
 
     np.testing.assert_allclose(
-        expected_NT, own.generate(vectors_ND, [0, 1], Settings(2.5, 3)), rtol=0, atol=1e-5
+        expected_NT, own.generate(vectors_ND, [0, 1], SamplingParams(2.5, 3)), rtol=0, atol=1e-5
     )
 
 
@@ -153,7 +153,7 @@ def test_the_vae_begins_with_principal_components() -> None:
 @pytest.mark.usefixtures("on_one_thread")
 def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
     """Told are captions, sounds or nothing; strayed ones still point where they should."""
-    sounds = Sounds(tmp_path, 0, WEIGHTS / "clap", SMALL)
+    sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", SMALL)
     indices = np.repeat(np.arange(12), 50)
     made_ND = wishes(sounds, indices, np.random.default_rng(0))
 

@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
 from pipelines.train.pocket import clap
-from pipelines.train.pocket.clap_data import FEATURES, ClapSizes, Draws, fits, heard, told, varied
+from pipelines.train.pocket.clap_data import FEATURES, ClapSampler, ClapSizes, fits, heard, told, varied
 from pipelines.train.pocket.clap_eval import stored
 
 WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
@@ -115,7 +115,7 @@ def test_aac_keeps_the_sound() -> None:
 
 def test_batches_are_of_the_training_split_and_of_their_step() -> None:
     """The same step gives the same batch, and another step another one."""
-    batch, again, other = (Draws(0, SMALL).batch(step) for step in (3, 3, 2))
+    batch, again, other = (ClapSampler(0, SMALL).batch(step) for step in (3, 3, 2))
     assert batch.texts == again.texts
     assert batch.windows.tobytes() == again.windows.tobytes()
     assert batch.texts != other.texts

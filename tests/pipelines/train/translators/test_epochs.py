@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError
-from pipelines.train.distributed import Gang
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.epochs import epochs, parted
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.train.translators.stacked import Together
-from schemas.training import Cell, Fit
+from pipelines.train.translators.stacked import StackedNets
+from schemas.training import Experiment, FitSettings
 from tests.pipelines.train.spaces import space
 
 DIMS = (24, 20)
 CELLS = [
-    Cell(data="toy", loss="cosine", hidden=32),
-    Cell(data="toy", loss="nt_xent", hidden=32),
-    Cell(data="toy", net="residual_mlp", loss="mse", hidden=32),
-    Cell(data="toy", net="diffusion", loss="denoise", hidden=64, depth=1),
+    Experiment(data="toy", loss="cosine", hidden=32),
+    Experiment(data="toy", loss="nt_xent", hidden=32),
+    Experiment(data="toy", net="residual_mlp", loss="mse", hidden=32),
+    Experiment(data="toy", net="diffusion", loss="denoise", hidden=64, depth=1),
 ]
 
 
@@ -38,11 +38,11 @@ def table_of(train, validation, test=0):
 @pytest.mark.parametrize(("train", "validation"), [(31, 8), (64, 0)], ids=["a batch", "validation"])
 def test_too_few_pairs_are_an_error(train, validation):
     """Fewer than a batch, or none to choose the best epoch by: both counts are named."""
-    together = Together(CELLS[:1], DIMS, Fit(batch=32))
+    together = StackedNets(CELLS[:1], DIMS, FitSettings(batch=32))
     said = f"{train} pairs to train on and {validation} to validate on are too few for batches of 32"
 
     with pytest.raises(ConfigError, match=said):
-        next(epochs([together], table_of(train, validation), Gang()))
+        next(epochs([together], table_of(train, validation), WorkerGroup()))
 
 
 def test_bf16_products_train_the_same_translators():
@@ -50,8 +50,8 @@ def test_bf16_products_train_the_same_translators():
     table = table_of(1024, 256)
     found = {}
     for precision in ("fp32", "bf16"):
-        together = Together(CELLS, DIMS, Fit(epochs=6, batch=32, precision=precision))
-        *_, last = epochs([together], table, Gang())
+        together = StackedNets(CELLS, DIMS, FitSettings(epochs=6, batch=32, precision=precision))
+        *_, last = epochs([together], table, WorkerGroup())
         found[precision] = last.cosines
         assert {torch.float32} == {group.weights.dtype for group in together.groups}
 
@@ -64,12 +64,12 @@ def test_bf16_products_train_the_same_translators():
 
 def test_bf16_cells_together_are_the_cells_alone():
     """In the same precision a lone run ends where it ends beside others."""
-    table, fit = table_of(512, 128), Fit(epochs=3, batch=32, precision="bf16")
+    table, fit = table_of(512, 128), FitSettings(epochs=3, batch=32, precision="bf16")
     grid = CELLS[:2] + [cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]]
-    *_, together = epochs([Together(grid, DIMS, fit)], table, Gang())
+    *_, together = epochs([StackedNets(grid, DIMS, fit)], table, WorkerGroup())
     alone = {}
     for cell in grid:
-        *_, last = epochs([Together([cell], DIMS, fit)], table, Gang())
+        *_, last = epochs([StackedNets([cell], DIMS, fit)], table, WorkerGroup())
         alone |= last.cosines
 
     assert alone == pytest.approx(together.cosines, abs=1e-3)
@@ -77,14 +77,14 @@ def test_bf16_cells_together_are_the_cells_alone():
 
 def test_lanes_train_what_one_pass_trains():
     """Cells in threads of their own end where they end together; what draws from one stream shares a lane."""
-    table, fit = table_of(512, 128), Fit(epochs=3, batch=32)
+    table, fit = table_of(512, 128), FitSettings(epochs=3, batch=32)
     dropped = [cell.model_copy(update={"p_drop": 0.5}) for cell in CELLS[:2]]
     grid = [*CELLS, *(cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]), *dropped]
     found = []
     for count in (1, 3):
         torch.manual_seed(0)
         parts = parted(grid, count)
-        *_, last = epochs([Together(part, DIMS, fit) for part in parts], table, Gang())
+        *_, last = epochs([StackedNets(part, DIMS, fit) for part in parts], table, WorkerGroup())
         found.append(last.cosines)
 
     assert 3 == len(parts)
@@ -95,7 +95,9 @@ def test_lanes_train_what_one_pass_trains():
 def test_lanes_are_as_long_as_each_other():
     """Three nets of 512 and three of 256, in two lanes: neither has more than 6 in 10 of the work."""
     grid = [
-        Cell(data="toy", loss=loss, hidden=h) for loss in ("mse", "cosine", "nt_xent") for h in (256, 512)
+        Experiment(data="toy", loss=loss, hidden=h)
+        for loss in ("mse", "cosine", "nt_xent")
+        for h in (256, 512)
     ]
     first, second = parted(grid, 2)
     work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in (first, second)]

@@ -14,11 +14,11 @@ import torch
 
 from jobs.train import leaderboard, preset
 from pipelines.metrics.retrieval import score
-from pipelines.train.distributed import Gang
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.epochs import epochs
-from pipelines.train.translators.job import Course
+from pipelines.train.translators.job import TrainingJob
 from pipelines.train.translators.pairs import TEST
-from pipelines.train.translators.stacked import Together
+from pipelines.train.translators.stacked import StackedNets
 from schemas.translator_card import TranslatorCard
 from tests.commands import command
 from tests.pipelines.train.drawn import SHARD_ROWS, write_world
@@ -54,8 +54,8 @@ def test_leaderboard(root, name, capsys):
 
 def scored(cells, dims, fit, table):
     """Train cells; return cell -> (validation cosine, R@1 on the pairs that are for the test)."""
-    together = Together(cells, dims, fit)
-    *_, last = epochs([together], table, Gang())
+    together = StackedNets(cells, dims, fit)
+    *_, last = epochs([together], table, WorkerGroup())
     source, target = table.pairs(rows := table.rows(TEST))
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     with torch.inference_mode():
@@ -73,7 +73,7 @@ def scored(cells, dims, fit, table):
 def test_cells_together_are_the_cells_alone(root, data, capsys):
     """Within 1e-3 of the validation cosine and half a point of R@1, every cell of the grid."""
     training = preset("seed18", ["fit.epochs=15"])
-    course = Course(root, "drawn", SHARD_ROWS, 1, training, data)
+    course = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
     table = course.read(Path())
     dims = (table.source_space.dims, table.target_space.dims)
     together = scored(course.cells, dims, training.fit, table)

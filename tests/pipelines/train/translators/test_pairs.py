@@ -7,14 +7,14 @@ import pytest
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from pipelines.store.vectors import Stored
+from pipelines.store.vectors import VectorReader
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
 from schemas.candidate import CANDIDATE, key_of
-from schemas.training import Pairs, Split
+from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space
 
 DIMS = {"clip_image": 16, "clip_text": 16, "clap_text": 12, "clap_audio": 12}
-MIX = (Pairs.model_validate({"from": "clip_image", "to": "clap_text"}),)
+MIX = (PairSource.model_validate({"from": "clip_image", "to": "clap_text"}),)
 
 
 @pytest.fixture
@@ -46,12 +46,12 @@ def stored(tmp_path):
         ]
         root.write_table(f"candidates/{shard.name}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
         shards.append(shard)
-    return Stored(root, "main", shards, np.empty(0, dtype=np.int64))
+    return VectorReader(root, "main", shards, np.empty(0, dtype=np.int64))
 
 
 def test_no_address_is_on_both_sides(stored):
     """Ten rows share an address; they are all trained on or all held out."""
-    table = read_pairs(stored, 1000, MIX, Split(validation=0.2, test=0.2))
+    table = read_pairs(stored, 1000, MIX, SplitSettings(validation=0.2, test=0.2))
     blocks = np.array(
         [number * 10 + row // 10 for number in range(3) for row in range(100) if row not in (7, 8)]
     )
@@ -62,7 +62,7 @@ def test_no_address_is_on_both_sides(stored):
 
 def test_what_cannot_be_used_is_counted(stored):
     """A null and a vector of NaNs in each of three shards."""
-    table = read_pairs(stored, 1000, MIX, Split())
+    table = read_pairs(stored, 1000, MIX, SplitSettings())
 
     assert 3 * 98 == len(table.part_N)
     assert {"null": 3, "not_finite": 3, "leaked": 0} == dict(table.dropped)
@@ -70,14 +70,14 @@ def test_what_cannot_be_used_is_counted(stored):
 
 def test_lists_can_be_chosen(stored):
     """Every other row is of CC3M; row 7 of each shard is one of them, and null."""
-    pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_text", "sources": ["cc3m"]}),)
+    pairs = (PairSource.model_validate({"from": "clip_image", "to": "clap_text", "sources": ["cc3m"]}),)
 
-    assert 3 * 49 == len(read_pairs(stored, 1000, pairs, Split()).part_N)
+    assert 3 * 49 == len(read_pairs(stored, 1000, pairs, SplitSettings()).part_N)
 
 
 def test_the_same_picture_under_another_address_is_no_test(stored):
     """A held-out pair whose source is trained on is dropped and counted."""
-    table = read_pairs(stored, 1000, MIX, Split(validation=0.2, test=0.2, leak_cosine=1e-9))
+    table = read_pairs(stored, 1000, MIX, SplitSettings(validation=0.2, test=0.2, leak_cosine=1e-9))
 
     assert 0 < table.dropped["leaked"] == int((table.part_N == 255).sum())
     assert table.dropped["leaked"] + sum(len(table.rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
@@ -91,23 +91,23 @@ def test_spaces_are_never_mixed(stored):
     commit_vectors(stored.root, "main", shard, other, [table])
 
     with pytest.raises(SpaceError, match="mix pairs of the same two spaces"):
-        read_pairs(stored, 1000, MIX, Split())
+        read_pairs(stored, 1000, MIX, SplitSettings())
 
 
 def test_a_column_that_nobody_has_is_an_error(stored):
     """Pictures have no sound."""
-    pairs = (Pairs.model_validate({"from": "clip_image", "to": "clap_audio"}),)
+    pairs = (PairSource.model_validate({"from": "clip_image", "to": "clap_audio"}),)
 
     with pytest.raises(ConfigError, match="no pair clip_image -> clap_audio"):
-        read_pairs(stored, 1000, pairs, Split())
+        read_pairs(stored, 1000, pairs, SplitSettings())
 
 
 def test_pairs_in_a_file_are_the_pairs_in_memory(stored, tmp_path):
     """Streaming changes where they lie and nothing else."""
     (tmp_path / "scratch").mkdir()
     here, there = (
-        read_pairs(stored, 1000, MIX, Split()),
-        read_pairs(stored, 1000, MIX, Split(), tmp_path / "scratch"),
+        read_pairs(stored, 1000, MIX, SplitSettings()),
+        read_pairs(stored, 1000, MIX, SplitSettings(), tmp_path / "scratch"),
     )
 
     assert isinstance(there.source_NI, np.memmap)

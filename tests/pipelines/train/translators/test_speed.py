@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize, relu
 
-from pipelines.train.distributed import Gang
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.epochs import epochs, parted
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.train.translators.stacked import Together
-from schemas.training import Cell, Fit
+from pipelines.train.translators.stacked import StackedNets
+from schemas.training import Experiment, FitSettings
 from tests.pipelines.train.spaces import space
 
 PAIRS = int(os.environ.get("ECHOLENS_BENCH_PAIRS", "57000"))
@@ -28,7 +28,9 @@ OF_THE_SEED = 50
 THREADS = min(2, os.cpu_count() or 1)
 DIMS = 512
 BATCH = 64
-GRID = [Cell(data="bench", loss=loss, hidden=h) for loss in ("mse", "cosine", "nt_xent") for h in (256, 512)]
+GRID = [
+    Experiment(data="bench", loss=loss, hidden=h) for loss in ("mse", "cosine", "nt_xent") for h in (256, 512)
+]
 
 pytestmark = pytest.mark.bench
 
@@ -86,9 +88,9 @@ def plain(table, hidden, loading):
 
 def together(table, cells, shares, precision="fp32"):
     """Yield the seconds of epoch after epoch of cells in one pass, validation and all; a lane a thread."""
-    fit = Fit(epochs=EPOCHS, batch=BATCH, precision=precision)
-    lanes = [Together(part, (DIMS, DIMS), fit) for part in parted(cells, THREADS)]
-    passes = epochs(lanes, table, Gang())
+    fit = FitSettings(epochs=EPOCHS, batch=BATCH, precision=precision)
+    lanes = [StackedNets(part, (DIMS, DIMS), fit) for part in parted(cells, THREADS)]
+    passes = epochs(lanes, table, WorkerGroup())
     while True:
         torch.set_num_threads(THREADS // len(lanes))
         began = time.perf_counter()

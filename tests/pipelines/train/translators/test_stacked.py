@@ -10,17 +10,21 @@ from pipelines.errors import ConfigError
 from pipelines.models.diffusion_mapper import DiffusionMapper, kept
 from pipelines.models.registry import build_net
 from pipelines.models.translators import Affine, Mlp, ResidualMlp
-from pipelines.train.distributed import Gang
-from pipelines.train.translators.stacked import Together
-from schemas.training import Cell, Fit
+from pipelines.train.distributed import WorkerGroup
+from pipelines.train.translators.stacked import StackedNets
+from schemas.training import Experiment, FitSettings
 
 DIMS = (24, 20)
 GRID = [
-    Cell(data="toy", loss=loss, hidden=hidden) for loss in ("mse", "cosine", "nt_xent") for hidden in (16, 32)
+    Experiment(data="toy", loss=loss, hidden=hidden)
+    for loss in ("mse", "cosine", "nt_xent")
+    for hidden in (16, 32)
 ]
 MORE = [
-    Cell(data="toy", loss="info_nce_cosine", temperature=0.07),
-    Cell(data="toy", net="residual_mlp", loss="cosine", hidden=32, schedule="cosine", weight_decay=0.01),
+    Experiment(data="toy", loss="info_nce_cosine", temperature=0.07),
+    Experiment(
+        data="toy", net="residual_mlp", loss="cosine", hidden=32, schedule="cosine", weight_decay=0.01
+    ),
 ]
 
 
@@ -39,14 +43,14 @@ def toy():
 
 def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
     x, y = toy
-    together = Together(cells, DIMS, fit or Fit(epochs=epochs, batch=32))
+    together = StackedNets(cells, DIMS, fit or FitSettings(epochs=epochs, batch=32))
     if state:
         together.restore(state)
     found = {}
     for epoch in range(since, epochs):
         for step, start in enumerate(range(0, 512, 32)):
             progress = (epoch + step / 16) / epochs
-            together.step(x[start : start + 32], y[start : start + 32], progress, Gang())
+            together.step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
         found = together.keep_best(epoch + 1, [(x[512:], y[512:])])
     return together, found
 
@@ -88,11 +92,11 @@ def test_every_net_returns_unit_vectors(toy):
 
 def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
     """Weights, moments, best and dropout's random numbers come back."""
-    cells = [*GRID, Cell(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
+    cells = [*GRID, Experiment(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
     torch.manual_seed(7)
     _, whole = trained(cells, toy)
     torch.manual_seed(7)
-    half, _ = trained(cells, toy, epochs=2, fit=Fit(epochs=4, batch=32))
+    half, _ = trained(cells, toy, epochs=2, fit=FitSettings(epochs=4, batch=32))
     state = half.state()
     torch.manual_seed(8)
     _, resumed = trained(cells, toy, state=state, since=2)
@@ -108,7 +112,7 @@ def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
 def test_a_checkpoint_of_other_nets_is_refused(toy, other):
     """One sentence with both, and nothing of it is taken over."""
     there, _ = trained(other, toy, epochs=1)
-    together = Together(GRID[:1], DIMS, Fit(epochs=1, batch=32))
+    together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
     before = [group.weights.clone() for group in together.groups]
 
     with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
@@ -140,7 +144,7 @@ def test_gradients_within_autocast_are_near(toy):
     x, y = toy
     found = []
     for narrow in (False, True):
-        together = Together(GRID[:1], DIMS, Fit(epochs=1, batch=32))
+        together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
         net = together.groups[0].net
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             made = net(x[:32])
@@ -162,11 +166,11 @@ def test_the_best_epoch_is_kept(toy):
     """A cell that gets worse keeps the weights of its best epoch; `last` keeps the last."""
     x, y = toy
     for select, expected in (("best", 1), ("last", 2)):
-        together = Together(GRID[:1], DIMS, Fit(epochs=2, batch=32, select=select))
-        together.step(x[:32], y[:32], 0.0, Gang())
+        together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
+        together.step(x[:32], y[:32], 0.0, WorkerGroup())
         together.keep_best(1, [(x, y)])
         for _ in range(40):
-            together.step(x[:32], -y[:32], 0.0, Gang())
+            together.step(x[:32], -y[:32], 0.0, WorkerGroup())
         together.keep_best(2, [(x, y)])
         ((_, _, epoch, _),) = together.chosen()
         assert expected == epoch
@@ -174,7 +178,7 @@ def test_the_best_epoch_is_kept(toy):
 
 def test_chosen_cells_stand_alone(toy):
     """A cell taken out of its stack gives the vectors that it gave within."""
-    together, _ = trained(GRID, toy, fit=Fit(epochs=4, batch=32, select="last"))
+    together, _ = trained(GRID, toy, fit=FitSettings(epochs=4, batch=32, select="last"))
     inside = {
         cell.name: made
         for group in together.groups
@@ -187,7 +191,7 @@ def test_chosen_cells_stand_alone(toy):
 
 def test_a_diffusion_mapper_learns_a_map(toy):
     """Its draws come near the targets, and are the same whatever lies beside them."""
-    cell = Cell(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
+    cell = Experiment(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
     together, found = trained([cell], toy, epochs=12)
     net = together.groups[0].net.eval()
 

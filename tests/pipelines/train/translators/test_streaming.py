@@ -17,14 +17,14 @@ import pytest
 
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import Stored
-from pipelines.train.distributed import Gang
+from pipelines.store.vectors import VectorReader
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.epochs import _tensors
 from pipelines.train.translators.pairs import TRAIN, batches, read_pairs
-from pipelines.train.translators.stacked import Together
+from pipelines.train.translators.stacked import StackedNets
 from schemas.candidate import CANDIDATE, key_of
 from schemas.space import Space
-from schemas.training import Cell, Fit, Pairs, Split
+from schemas.training import Experiment, FitSettings, PairSource, SplitSettings
 from schemas.vectors import vectors_schema
 
 DIMS = 512
@@ -96,25 +96,31 @@ def own_mb():
 
 def measured(root, shards, scratch):
     """Print a line of the table; runs in a process of its own."""
-    stored = Stored(
+    stored = VectorReader(
         root, "main", [Shard(n, "text", "local", ROWS) for n in range(shards)], np.empty(0, np.int64)
     )
-    mix = (Pairs.model_validate({"from": "clip_text", "to": "clap_text"}),)
-    Together([Cell(data="bench")], (DIMS, DIMS), Fit())  # what torch takes is no matter of pairs
+    mix = (PairSource.model_validate({"from": "clip_text", "to": "clap_text"}),)
+    StackedNets(
+        [Experiment(data="bench")], (DIMS, DIMS), FitSettings()
+    )  # what torch takes is no matter of pairs
     before = own_mb()
     began = time.perf_counter()
-    table = read_pairs(stored, ROWS, mix, Split(), scratch)
+    table = read_pairs(stored, ROWS, mix, SplitSettings(), scratch)
     read_s = time.perf_counter() - began
     most = own_mb()
     rows = table.rows(TRAIN)
     rates = []
     for batch, cells in ((64, 0), (64, 1), (1024, 1)):
-        together = Together([Cell(data="bench")] * cells, (DIMS, DIMS), Fit(batch=batch)) if cells else None
+        together = (
+            StackedNets([Experiment(data="bench")] * cells, (DIMS, DIMS), FitSettings(batch=batch))
+            if cells
+            else None
+        )
         began, drawn = time.perf_counter(), 0
         for chosen in batches(rows, batch, 0, 0, mapped=scratch is not None):
             x, y = _tensors(table, chosen, "cpu")
             if together:
-                together.step(x, y, 0.0, Gang())
+                together.step(x, y, 0.0, WorkerGroup())
             drawn += batch
             most = max(most, own_mb()) if drawn % (64 * batch) == 0 else most
             if time.perf_counter() - began > SECONDS:
