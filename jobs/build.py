@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress, RowProgress
 from jobs.shared.submit import add_address, submit
-from jobs.status import funnel, state
+from jobs.status import format_funnel, read_state
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
@@ -67,8 +67,8 @@ def fetch(dataset: Dataset, root: Root) -> MediaStep:
 
 def encode(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
     """media, or the captions of text candidates -> vectors."""
-    from pipelines.encode.encoder import spaces_of_specs
-    from pipelines.encode.segments import choosing
+    from pipelines.encode.encoder import get_spaces
+    from pipelines.encode.segments import add_segment_stages
     from pipelines.encode.stages import DecodeStage, EncodeStage
     from pipelines.filter.captions import DetectLanguage
     from pipelines.run.build_steps import VectorStep
@@ -79,7 +79,11 @@ def encode(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
         dataset.shard_rows,
         {
             "image": (DecodeStage("image", specs), EncodeStage("image", specs)),
-            "clip": (*choosing(segment, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)),
+            "clip": (
+                *add_segment_stages(segment, specs),
+                DecodeStage("clip", specs),
+                EncodeStage("clip", specs),
+            ),
             "text": (
                 DetectLanguage(dataset.filter.language),
                 DecodeStage("text", specs),
@@ -87,7 +91,7 @@ def encode(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
             ),
         },
         dataset.encode.set,
-        spaces_of_specs(specs),
+        get_spaces(specs),
         _BATCH_ROWS,
         segment,
     )
@@ -101,7 +105,7 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         verify: whether the bytes of all files are compared with what the version says, not only their sizes.
     """
     from pipelines.fetch.checks import check_sources
-    from pipelines.maintain.verify import damages
+    from pipelines.maintain.verify import find_damage
     from pipelines.source.plan import make_plan
     from pipelines.store import dataset_file, lease, versions
 
@@ -109,13 +113,13 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
     root.check()
     check_sources(dataset)
     dataset_file.check(root, dataset)
-    version = versions.unchanged(root, dataset.encode.set)
-    damaged = damages(root, [version], verify) if version else []
+    version = versions.find_unchanged(root, dataset.encode.set)
+    damaged = find_damage(root, [version], verify) if version else []
     if version and not damaged and dataset_file.is_same(root, dataset):
         return version
     dataset_file.check_planned(root, dataset)
     specs = resolve(dataset, root)
-    with lease.held(root, "build") as held:
+    with lease.hold_lease(root, "build") as held:
         with ReadProgress() as reading:
             make_plan(dataset, root, reading.read)
         dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
@@ -127,7 +131,7 @@ def resolve(dataset: Dataset, root: Root) -> EncoderSpecs:
     from pipelines.encode.resolve import resolve_apart
     from pipelines.store import dataset_file
 
-    specs = resolve_apart(dataset.encode, dataset_file.spaces_of(root, dataset.encode.set))
+    specs = resolve_apart(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
     dataset_file.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
     return specs
 
@@ -151,17 +155,17 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         job: the verb, for progress.
     """
     from pipelines.maintain.publish import publish
-    from pipelines.maintain.verify import differ, set_aside
-    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
+    from pipelines.maintain.verify import find_rewritten, quarantine
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
     from pipelines.store import plans, versions
 
-    again = set_aside(root, damaged)
+    again = quarantine(root, damaged)
     if damaged:
         print(f"{job}: {_mended(damaged, again)}", file=sys.stderr)
     flow = PlanSteps(
         encode(dataset, root, specs), fetch(dataset, root), dataset.encode.workers, dataset.fetch.workers
     )
-    left = remaining(flow, plans.shards(root))
+    left = find_remaining(flow, plans.list_shards(root))
     with Session() as session, RowProgress(job, left.rows) as progress:
 
         def through(done: ShardResult) -> None:
@@ -171,9 +175,9 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
 
         session.run(flow, left, through, progress.traffic)
         held.check()
-        version = versions.unchanged(root, dataset.encode.set)
+        version = versions.find_unchanged(root, dataset.encode.set)
         torn = any(damage.shard is None for damage in damaged)
-        if version and not torn and not differ(root, version, again):
+        if version and not torn and not find_rewritten(root, version, again):
             return version
         return session.once(partial(publish, root, dataset, again, torn))
 
@@ -188,9 +192,9 @@ def _mended(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:
 
 def warn(dataset: Dataset, version: Version) -> None:
     """Say which indices find less than was wanted."""
-    from pipelines.index.cards import shortfalls
+    from pipelines.index.cards import find_shortfalls
 
-    for said in shortfalls(Root.at(dataset.root), version):
+    for said in find_shortfalls(Root.at(dataset.root), version):
         print(f"echolens: {said}", file=sys.stderr)
 
 
@@ -209,7 +213,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(submit(asked.address, "build", asked.file, asked.overrides, flags))
     dataset = load(asked.file, asked.overrides)
     warn(dataset, build(dataset, asked.verify))
-    print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
+    print(format_funnel(read_state(Root.at(dataset.root), dataset.encode.set)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jobs.shared.job import load, run
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
-from schemas.candidate import key_of, place_of
+from schemas.candidate import format_key, parse_key
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
         keep: how many versions of each set of vectors.
         yes: whether to do it.
     """
-    from pipelines.maintain.clean import kept_versions, remove, waste
+    from pipelines.maintain.clean import find_garbage, list_kept_versions, remove
     from pipelines.store import lease
 
     if not yes:
-        return waste(root, kept_versions(root, keep))
-    with lease.held(root, "clean"):
-        found = waste(root, kept_versions(root, keep))
+        return find_garbage(root, list_kept_versions(root, keep))
+    with lease.hold_lease(root, "clean"):
+        found = find_garbage(root, list_kept_versions(root, keep))
         remove(root, found)
     return found
 
@@ -55,19 +55,21 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
         keys: of the samples.
         yes: whether to do it; else nothing is written.
     """
-    from pipelines.compute.child_process import apart
-    from pipelines.maintain.clean import kept_versions, remove, traces, waste
+    from pipelines.compute.child_process import run_in_subprocess
+    from pipelines.maintain.clean import find_garbage, find_traces, list_kept_versions, remove
     from pipelines.maintain.purge import find, put_in_place, write_again
     from pipelines.store import lease, versions
 
     root = Root.at(dataset.root)
-    there = versions.numbers(root)
+    there = versions.list_numbers(root)
     if not yes:
         return find(root, keys, dataset.shard_rows), there, []
-    with lease.held(root, "clean") as held:
-        of_sets = {version.set: version for version in (versions.read(root, number) for number in there)}
+    with lease.hold_lease(root, "clean") as held:
+        of_sets = {
+            version.set: version for version in (versions.read_version(root, number) for number in there)
+        }
         for name in of_sets:
-            if versions.unchanged(root, name) is None:
+            if versions.find_unchanged(root, name) is None:
                 raise StorageError(
                     f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
                 )
@@ -75,14 +77,14 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
         rewritten = write_again(root, found, dataset.shard_rows)
         held.check()
         # Before the plan: what is left after it `clean` finds, whenever this is cut off.
-        shown = traces(root, {shard.number for shard in found.shards})
+        shown = find_traces(root, {shard.number for shard in found.shards})
         remove(root, shown)
         put_in_place(root, rewritten)
         # The set that was current stays current: its version is the last.
         for name, _ in sorted(of_sets.items(), key=lambda item: item[1].number):
-            apart(_publish, root, _with_set(dataset, name))
-        kept = kept_versions(root, len(there) + len(of_sets))
-        gone = waste(root, kept)
+            run_in_subprocess(_publish, root, _with_set(dataset, name))
+        kept = list_kept_versions(root, len(there) + len(of_sets))
+        gone = find_garbage(root, kept)
         remove(root, gone)
         dropped = sorted(set(there) - {version.number for version in kept})
         return found, dropped, shown + gone
@@ -98,7 +100,7 @@ def _with_set(dataset: Dataset, name: str) -> Dataset:
     return dataset.model_copy(update={"encode": dataset.encode.model_copy(update={"set": name})})
 
 
-def listed(files: Sequence[GarbageFile], done: bool) -> str:
+def format_files(files: Sequence[GarbageFile], done: bool) -> str:
     """Return files as lines, with what they take together."""
     lines = [f"{one.bytes:>14,}  {one.path}" for one in files]
     whole = sum(one.bytes for one in files)
@@ -118,7 +120,9 @@ def _keys(named: Sequence[str]) -> list[str]:
 
 def _purged(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
     found, dropped, gone = purge(dataset, keys, yes)
-    shown = [key_of(*place_of(key, dataset.shard_rows), dataset.shard_rows) for key in found.keys[:_SHOWN]]
+    shown = [
+        format_key(*parse_key(key, dataset.shard_rows), dataset.shard_rows) for key in found.keys[:_SHOWN]
+    ]
     names = ", ".join(shown) + (", ..." if len(found.keys) > _SHOWN else "")
     lines = [
         f"{len(found.keys):,} samples, {found.same:,} of them because their media are the same: {names}",
@@ -129,7 +133,7 @@ def _purged(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
     ]
     if not yes:
         return "\n".join([*lines, "nothing was written; add --yes to do it"])
-    return "\n".join([*lines, listed(gone, done=True)])
+    return "\n".join([*lines, format_files(gone, done=True)])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -151,7 +155,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.purge:
         print(_purged(dataset, _keys(asked.purge), asked.yes))
     else:
-        print(listed(clean(root, asked.keep, asked.yes), asked.yes))
+        print(format_files(clean(root, asked.keep, asked.yes), asked.yes))
 
 
 if __name__ == "__main__":

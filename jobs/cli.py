@@ -25,7 +25,7 @@ VERBS = {
 }
 
 
-def usage() -> str:
+def format_usage() -> str:
     """Return the help text."""
     lines = [f"  {verb:<9} {does}" for verb, does in VERBS.items()]
     return "\n".join(
@@ -45,7 +45,7 @@ def main() -> None:
     """Hand over to the job that the first argument names."""
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb in ("-h", "--help", "help"):
-        print(usage())
+        print(format_usage())
         return
     if verb == "--version":
         from importlib.metadata import version

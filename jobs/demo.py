@@ -21,10 +21,10 @@ import yaml
 
 from jobs.build import build
 from jobs.generate import generate
-from jobs.lookup import current, shown
+from jobs.lookup import format_hits, open_current
 from jobs.shared.job import load, run
-from jobs.status import funnel, state
-from jobs.train import leaderboard, preset, train
+from jobs.status import format_funnel, read_state
+from jobs.train import format_leaderboard, read_preset, train
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
@@ -46,7 +46,7 @@ _TRAINING = ("fit.batch=16", "fit.epochs=20")
 _SOUND_S = 5.12  # what the pocket models know
 
 
-def world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
+def read_world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
     """Return rows, seed and port of the world in a folder; one that is there is gone on with."""
     file = folder / "world.json"
     if not file.exists():
@@ -97,20 +97,20 @@ def ask(dataset: Dataset, folder: Path, seed: int) -> Path:
     from pipelines.miniature.media import picture_file, sound_file
     from pipelines.miniature.world import draw
 
-    lookup = current(dataset)
+    lookup = open_current(dataset)
     for text, column in QUESTIONS:
         print(f"\nlookup --text {text!r} --in {column}")
-        print(shown(lookup.answer(Query(text=text, into=column, k=_SHOWN)).hits))
+        print(format_hits(lookup.answer(Query(text=text, into=column, k=_SHOWN)).hits))
     scene = draw(seed + 1, "heldout", 0)
     drawn, played = folder / f"{scene.kind}.jpg", folder / f"{scene.kind}.wav"
     drawn.write_bytes(picture_file(scene))
     played.write_bytes(sound_file(scene))
     print(f"\nlookup --image {drawn.name} --in clip_text")
     picture = Query(image=base64.b64encode(drawn.read_bytes()), into="clip_text", k=_SHOWN)
-    print(shown(lookup.answer(picture).hits))
+    print(format_hits(lookup.answer(picture).hits))
     print(f"\nlookup --audio {played.name} --in clap_audio")
     sound = Query(sound=base64.b64encode(played.read_bytes()), into="clap_audio", k=_SHOWN)
-    print(shown(lookup.answer(sound).hits))
+    print(format_hits(lookup.answer(sound).hits))
     return drawn
 
 
@@ -120,15 +120,15 @@ def play(dataset: Dataset, picture: Path) -> Path:
     Returns:
         The sound, beside the picture.
     """
-    from pipelines.generate.output import sounds_of
+    from pipelines.generate.output import read_sounds
     from pipelines.generate.prompts import PromptTables
     from pipelines.generate.request import GenerationRequest
-    from pipelines.generate.step import folder_of
+    from pipelines.generate.step import get_folder
 
-    training = preset("shipped", _TRAINING)
+    training = read_preset("shipped", _TRAINING)
     print(f"\ntrain --preset {training.name}")
     cards = train(dataset, training, [*training.data])
-    print(leaderboard(cards))
+    print(format_leaderboard(cards))
     via = next(card.name for card in cards if card.cell)
     name = picture.stem
     print(f"\ngenerate --via {via} --column clip_image --images {picture.name}")
@@ -136,18 +136,18 @@ def play(dataset: Dataset, picture: Path) -> Path:
     order = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), making=making)
     made = generate(dataset, order)
     root = Root.at(dataset.root)
-    shards = PromptTables(root, folder_of(name), order.making.shard_sounds).shards()
+    shards = PromptTables(root, get_folder(name), order.making.shard_sounds).shards()
     assert shards is not None
-    ((_, sound),) = sounds_of(root, name, shards[0])
+    ((_, sound),) = read_sounds(root, name, shards[0])
     heard = picture.with_name(f"{name}-generated.{made.wanted.making.format}")
     heard.write_bytes(sound)
     print(f"\nlookup --audio {heard.name} --in clap_text")
     query = Query(sound=base64.b64encode(sound), into="clap_text", k=_SHOWN)
-    print(shown(current(dataset).answer(query).hits))
+    print(format_hits(open_current(dataset).answer(query).hits))
     return heard
 
 
-def demo(folder: Path, here: dict[str, Any]) -> None:
+def run_demo(folder: Path, here: dict[str, Any]) -> None:
     """Do what the demo shows with a world in a folder."""
     from jobs.report import write_report
     from pipelines.miniature.server import serving
@@ -161,7 +161,7 @@ def demo(folder: Path, here: dict[str, Any]) -> None:
         dataset = load(str(file))
         build(dataset)
     root = Root.at(dataset.root)
-    print(funnel(state(root, dataset.encode.set)))
+    print(format_funnel(read_state(root, dataset.encode.set)))
     picture = ask(dataset, folder, here["seed"])
     heard = play(dataset, picture)
     report = write_report(dataset)
@@ -189,7 +189,7 @@ def main(argv: Sequence[str]) -> None:
 
     # One Ray for all that needs it.
     with Session():
-        demo(folder, world(folder, asked.rows, asked.seed))
+        run_demo(folder, read_world(folder, asked.rows, asked.seed))
 
 
 if __name__ == "__main__":

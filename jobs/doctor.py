@@ -20,12 +20,12 @@ from pathlib import Path
 import yaml
 
 from jobs.shared.job import load, run
-from pipelines.doctor.checks import encoder_findings, findings
+from pipelines.doctor.checks import check_dataset, check_encoders
 from pipelines.doctor.machine import Finding
 from pipelines.errors import ConfigError
 
 
-def line(finding: Finding) -> str:
+def format_line(finding: Finding) -> str:
     """Return a finding as one line."""
     advice = f": {finding.advice}" if finding.advice else ""
     return f"{finding.state:<8}{finding.name:<12}{finding.found}{advice}"
@@ -33,14 +33,14 @@ def line(finding: Finding) -> str:
 
 def _looking(asked: argparse.Namespace) -> Iterator[Finding]:
     if not asked.encoder:
-        return findings(load(asked.file, asked.overrides) if asked.file else None)
+        return check_dataset(load(asked.file, asked.overrides) if asked.file else None)
     # The class may lie in the folder that a person works in.
     sys.path.insert(0, str(Path.cwd()))
     pairs = [*([asked.file] if asked.file else []), *asked.overrides]
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise ConfigError(f"{wrong[0]!r} is no key of an encoder; write key=value after --encoder")
     keys = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
-    return encoder_findings(asked.encoder, keys)
+    return check_encoders(asked.encoder, keys)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     for finding in looking:
         made.append(finding)
         if not asked.json:
-            print(line(finding), flush=True)
+            print(format_line(finding), flush=True)
     if asked.json:
         print(json.dumps([asdict(finding) for finding in made], indent=2))
     if any(finding.state == "missing" for finding in made):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.vectors import Family
@@ -32,7 +32,9 @@ def export(dataset: Dataset, into: Path, family: Family) -> ExportCounts:
     from pipelines.store import versions
 
     root = Root.at(dataset.root)
-    asked = ClipRetrievalExport(root, dataset.shard_rows, versions.of_set(root, dataset.encode.set), family)
+    asked = ClipRetrievalExport(
+        root, dataset.shard_rows, versions.read_current(root, dataset.encode.set), family
+    )
     with ReadProgress() as progress:
         return asked.write(into, lambda rows: progress.read("vectors", rows))
 
@@ -49,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     asked = parser.parse_args(argv)
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
     made = export(dataset, asked.into, asked.family)
     left = f"; {made.without} rows lack a vector and were left out" if made.without else ""
     print(f"{made.rows} rows in {made.parts} parts in {asked.into}{left}")

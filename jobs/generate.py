@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.evaluate_generated import said_scores, score
-from jobs.shared.external_media import build_pictures, pictures_at, sound_files, sound_vectors
-from jobs.shared.job import checked, load, run
+from jobs.shared.evaluate_generated import format_scores, score_generated
+from jobs.shared.external_media import build_pictures, encode_sounds, find_pictures, read_sound_files
+from jobs.shared.job import check_content, load, run
 from jobs.shared.progress import RowProgress
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.store.dataset_file import in_set, spaces_of
+from pipelines.store.dataset_file import read_spaces, with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorEntry
 from schemas.generated import GeneratedCard, GenerationManifest, GenerationParams, PromptSource
@@ -56,36 +56,36 @@ def generate(dataset: Dataset, order: GenerationRequest, workers: int | None = N
         ConfigError: what is asked for cannot be, or the name stands for something else.
         SpaceError: the vectors are not of the generator's own CLAP.
     """
-    from pipelines.compute.child_process import apart
-    from pipelines.generate.output import card_of, finish, pin, pinned
-    from pipelines.generate.request import route_of
-    from pipelines.generate.step import GenerateStep, folder_of
+    from pipelines.compute.child_process import run_in_subprocess
+    from pipelines.generate.output import find_card, finish, read_manifest, write_manifest
+    from pipelines.generate.request import find_path
+    from pipelines.generate.step import GenerateStep, get_folder
     from pipelines.store import lease, versions
 
     root = Root.at(dataset.root)
-    version = versions.of_set(root, dataset.encode.set)
-    chosen: GeneratorSpec = apart(_chosen, dataset.generator)
-    route = route_of(root, version, order)
+    version = versions.read_current(root, dataset.encode.set)
+    chosen: GeneratorSpec = run_in_subprocess(_chosen, dataset.generator)
+    route = find_path(root, version, order)
     wanted = _wanted(dataset, order, version, route, chosen)
-    there = pinned(root, wanted)
-    if there and (card := card_of(root, order.name)):
+    there = read_manifest(root, wanted)
+    if there and (card := find_card(root, order.name)):
         return card
-    with lease.held(Root.at(f"{root.url}/{folder_of(order.name)}"), "generate") as held:
+    with lease.hold_lease(Root.at(f"{root.url}/{get_folder(order.name)}"), "generate") as held:
         judge, cosine = _judge(dataset, order, chosen, route)
         step = GenerateStep(root, there or wanted, chosen, route.source, route.target, judge)
         shards = step.prompts.shards() if there else None
         if shards is None:
             shards = _write_prompts(dataset, order, version, route, step.prompts, judge)
-            pin(root, wanted)
+            write_manifest(root, wanted)
         _run(step, shards, workers)
         held.check()
         return finish(step, shards, route.space, cosine)
 
 
 def _chosen(_: Path, __: object, asked: GeneratorEntry) -> GeneratorSpec:
-    from pipelines.generate.registry import choose
+    from pipelines.generate.registry import choose_generator
 
-    return choose(asked)
+    return choose_generator(asked)
 
 
 def _wanted(
@@ -96,21 +96,21 @@ def _wanted(
     chosen: GeneratorSpec,
 ) -> GenerationManifest:
     names = [path.name for path in order.sounds]
-    hashes = sound_files(order.sounds)[1]
+    hashes = read_sound_files(order.sounds)[1]
     asked = PromptSource(
         column=route.rows,
         keys=tuple(sorted(order.keys)),
         limit=order.limit,
         texts=order.texts,
         sounds=tuple(f"{name} {sha256}" for name, sha256 in zip(names, hashes, strict=True)),
-        pictures=pictures_at(order.pictures).sha256 if order.pictures else None,
+        pictures=find_pictures(order.pictures).sha256 if order.pictures else None,
     )
     content = {
         "name": order.name, "set": dataset.encode.set, "version": version.number, "asked": asked,
         "via": order.via or "none", "translator": route.translator, "generator": chosen.made_by,
         "making": order.making,
     }  # fmt: skip
-    return checked(GenerationManifest, content, "generate")
+    return check_content(GenerationManifest, content, "generate")
 
 
 def _judge(
@@ -121,12 +121,12 @@ def _judge(
     Raises:
         SpaceError: vectors would be given to a generator of another CLAP, or candidates cannot be scored.
     """
-    from pipelines.compute.child_process import apart
-    from pipelines.generate.space_check import gated
+    from pipelines.compute.child_process import run_in_subprocess
+    from pipelines.generate.space_check import verify_generator
 
-    pinned = spaces_of(Root.at(dataset.root), dataset.encode.set)
+    pinned = read_spaces(Root.at(dataset.root), dataset.encode.set)
     try:
-        return apart(gated, dataset.encode, pinned, chosen, route.space, route.what)
+        return run_in_subprocess(verify_generator, dataset.encode, pinned, chosen, route.space, route.what)
     except SpaceError as error:
         if route.space is not None:
             raise
@@ -145,36 +145,47 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
     prompts: PromptTables,
     clap: EncoderSpec | None,
 ) -> list[Shard]:
-    from pipelines.generate.prompts import of_pictures, of_texts, of_vectors, of_version, space_of
+    from pipelines.generate.prompts import (
+        make_picture_prompts,
+        make_text_prompts,
+        make_vector_prompts,
+        make_version_prompts,
+        read_space,
+    )
 
     root = Root.at(dataset.root)
-    space = space_of(root, version, route.source) if route.source else None
+    space = read_space(root, version, route.source) if route.source else None
     given: Iterable[Prompt]
     if order.texts:
-        given = of_texts(order.texts)
+        given = make_text_prompts(order.texts)
     elif order.sounds:
         assert clap is not None
-        files, hashes = sound_files(order.sounds)
+        files, hashes = read_sound_files(order.sounds)
         names = [path.name for path in order.sounds]
-        given, space = of_vectors(names, hashes, sound_vectors(clap, files), "clap_audio"), clap.space
+        given, space = (
+            make_vector_prompts(names, hashes, encode_sounds(clap, files), "clap_audio"),
+            clap.space,
+        )
     elif order.pictures:
-        clip = spaces_of(root, dataset.encode.set).get("clip")
+        clip = read_spaces(root, dataset.encode.set).get("clip")
         if clip is None:
             raise ConfigError(f"{root.url} has no CLIP, so pictures get no vectors; build a set with one")
-        pictures, of = build_pictures(dataset, pictures_at(order.pictures), clip)
-        given = of_pictures(Root.at(pictures.root), pictures.shard_rows, of, route.source)
+        pictures, of = build_pictures(dataset, find_pictures(order.pictures), clip)
+        given = make_picture_prompts(Root.at(pictures.root), pictures.shard_rows, of, route.source)
     else:
         assert route.rows is not None
         spoken = route.source is None
-        given = of_version(root, dataset.shard_rows, version, route.rows, order.keys, order.limit, spoken)
+        given = make_version_prompts(
+            root, dataset.shard_rows, version, route.rows, order.keys, order.limit, spoken
+        )
     return prompts.write(given, route.source, space)
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:
-    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
 
     flow = PlanSteps(step, workers=workers)
-    left = remaining(flow, shards)
+    left = find_remaining(flow, shards)
     with Session() as session, RowProgress("generate", left.rows) as progress:
 
         def through(done: ShardResult) -> None:
@@ -191,29 +202,29 @@ def main(argv: Sequence[str]) -> None:
     if asked.address:
         sys.exit(_submitted(asked, argv))
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
     given = {
         "weights": asked.generator, "revision": asked.revision, "precision": asked.precision,
         "batch_rows": asked.batch_rows,
     }  # fmt: skip
     there = dataset.generator.model_dump() if asked.generator in (None, dataset.generator.weights) else {}
     content = there | {key: value for key, value in given.items() if value is not None}
-    dataset = dataset.model_copy(update={"generator": checked(GeneratorEntry, content, "generate")})
+    dataset = dataset.model_copy(update={"generator": check_content(GeneratorEntry, content, "generate")})
     card = generate(dataset, _order(asked), workers=asked.workers)
-    scores = score(dataset, card, asked.score, asked.second_clap) if asked.score else None
+    scores = score_generated(dataset, card, asked.score, asked.second_clap) if asked.score else None
     if asked.json:
         print(card.model_dump_json(indent=2))
         return
-    said(card)
+    print_card(card)
     rows, place = sum(card.outcomes.values()), f"{Root.at(dataset.root).url}/generated/{asked.name}"
     if scores:
-        print(said_scores(scores))
+        print(format_scores(scores))
     near = "" if card.mean_score is None else f", mean cosine to their vectors {card.mean_score:.3f}"
     many, asked_for = "sound" + "s" * (card.sounds != 1), "prompt" + "s" * (rows != 1)
     print(f"{card.sounds} {many} of {rows} {asked_for}, {card.sounds_s:,.1f} s{near}, in {place}")
 
 
-def said(card: GeneratedCard) -> None:
+def print_card(card: GeneratedCard) -> None:
     """Print under which licence the sounds are, where the weights say one."""
     by = card.wanted.generator
     if by.licence:
@@ -236,7 +247,7 @@ def _order(asked: argparse.Namespace) -> GenerationRequest:
         texts=tuple(asked.text),
         sounds=tuple(asked.audio),
         pictures=tuple(asked.images),
-        making=checked(GenerationParams, making, "generate"),
+        making=check_content(GenerationParams, making, "generate"),
     )
 
 

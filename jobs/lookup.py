@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.shared.job import checked, load, run
+from jobs.shared.job import check_content, load, run
 from pipelines.errors import ConfigError
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.query import Hit, Query
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _CAPTION_SHOWN = 60
 
 
-def shown(hits: Sequence[Hit]) -> str:
+def format_hits(hits: Sequence[Hit]) -> str:
     """Return hits as lines: score, key, caption, source and link."""
     return "\n".join(
         f"  {hit.score:.3f}  {hit.key}  {hit.caption[:_CAPTION_SHOWN]:<{_CAPTION_SHOWN}}  {hit.source:<10}"
@@ -41,16 +41,16 @@ def shown(hits: Sequence[Hit]) -> str:
     )
 
 
-def current(dataset: Dataset) -> Lookup:
+def open_current(dataset: Dataset) -> Lookup:
     """Return the lookup of the current version of a dataset's set of vectors."""
     from pipelines.lookup.search import Lookup
     from pipelines.store import versions
 
     root = Root.at(dataset.root)
-    return Lookup.open(root, dataset, versions.of_set(root, dataset.encode.set))
+    return Lookup.open(root, dataset, versions.read_current(root, dataset.encode.set))
 
 
-def query(asked: argparse.Namespace) -> Query:
+def make_query(asked: argparse.Namespace) -> Query:
     """Return what the command line asks.
 
     Raises:
@@ -70,7 +70,7 @@ def query(asked: argparse.Namespace) -> Query:
         content["sound"] = base64.b64encode(_read(asked.audio, "a sound"))
     if asked.vector:
         content["vector"] = _numbers(asked.vector)
-    return checked(Query, content, "lookup")
+    return check_content(Query, content, "lookup")
 
 
 def _read(path: Path, what: str) -> bytes:
@@ -100,15 +100,15 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError("--vectors prints hundreds of numbers a row, for programs; add --json")
     if asked.of and asked.key is None:
         raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
-    wanted = query(asked)
+    wanted = make_query(asked)
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
-    hits = current(dataset).answer(wanted).hits
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    hits = open_current(dataset).answer(wanted).hits
     if asked.json:
         left_out = set() if asked.vectors else {"vector"}
         print(json.dumps([hit.model_dump(exclude=left_out) for hit in hits], indent=2))
     else:
-        print(shown(hits) or "  no row passes the filters")
+        print(format_hits(hits) or "  no row passes the filters")
 
 
 def _parser() -> argparse.ArgumentParser:

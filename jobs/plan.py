@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SHOWN = {"languages": 12, "labels": 40}
 
 
-def described(counts: PlanCounts) -> str:
+def describe(counts: PlanCounts) -> str:
     """Return the plan as text: every list, what it holds, and the shards it comes to."""
     lines = []
     for source in counts.sources:
@@ -60,12 +60,12 @@ def _hosts(counts: PlanCounts) -> list[str]:
     return lines
 
 
-def forecast(fetch: Fetch, counts: PlanCounts) -> str:
+def print_forecast(fetch: Fetch, counts: PlanCounts) -> str:
     """Return how long the hosts will take at the rates that they allow."""
-    from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
+    from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, find_binding_limit, make_forecasts
 
-    found = forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
-    slowest = binding(found)
+    found = make_forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
+    slowest = find_binding_limit(found)
     if slowest is None:
         return "nothing is asked for from the web"
     lines = [f"fetching takes about {_length(slowest.days)}, bound by {slowest.host or 'the web'}:"]
@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.json:
         print(counts.model_dump_json(indent=2))
     else:
-        print(described(counts), forecast(dataset.fetch, counts), sep="\n")
+        print(describe(counts), print_forecast(dataset.fetch, counts), sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from jobs.shared.job import run
 _SCORED_ROWS = 1000
 
 
-def models() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
+def train_models() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
     """Return model -> how it is trained, how it is scored."""
     from pipelines.train.pocket import audioldm, clap, clap_eval, clip, clip_eval
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
 
     from pipelines.encode.loaders.pocket import WEIGHTS
 
-    for model, (train, score) in models().items():
+    for model, (train, score) in train_models().items():
         if asked.model not in (None, model):
             continue
         folder = (asked.out or WEIGHTS) / model

@@ -17,7 +17,7 @@ from jobs.build import build, finish, resolve, warn
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
 from jobs.shared.submit import add_address, submit
-from jobs.status import funnel, state
+from jobs.status import format_funnel, read_state
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset
@@ -45,11 +45,11 @@ def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes |
 
     root = Root.at(dataset.root)
     root.check()
-    if not plans.folders(root):
+    if not plans.list_folders(root):
         return build(dataset), None
     check_sources(dataset)
     dataset_file.check(root, dataset)
-    with lease.held(root, "refresh") as held:
+    with lease.hold_lease(root, "refresh") as held:
         version = _whole(dataset, root, held)
         same = dataset_file.is_same(root, dataset)
         if not same:
@@ -67,11 +67,11 @@ def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes |
 def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
     from pipelines.errors import NoMediaError
-    from pipelines.maintain.verify import damages
+    from pipelines.maintain.verify import find_damage
     from pipelines.store import dataset_file, versions
 
-    version = versions.unchanged(root, dataset.encode.set)
-    damaged = damages(root, [version]) if version else []
+    version = versions.find_unchanged(root, dataset.encode.set)
+    damaged = find_damage(root, [version]) if version else []
     if version and not damaged:
         return version
     specs = resolve(dataset, root)
@@ -84,12 +84,12 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
 
 def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Version:
     """Do what was planned, and publish it. Without shards there is nothing for Ray to do."""
-    from pipelines.compute.child_process import apart
+    from pipelines.compute.child_process import run_in_subprocess
     from pipelines.store import dataset_file
 
     if not changes.shards:
         dataset_file.pin(root, dataset)
-        return apart(_publish, root, dataset)
+        return run_in_subprocess(_publish, root, dataset)
     specs = resolve(dataset, root)
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     return finish(dataset, root, specs, held, job="refresh")
@@ -101,7 +101,7 @@ def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> Versi
     return publish(root, dataset)
 
 
-def described(changes: Changes, before: Version | None, after: Version) -> str:
+def describe(changes: Changes, before: Version | None, after: Version) -> str:
     """Return what changed from one version to the next, as a line."""
     words = {
         "new": changes.new,
@@ -158,12 +158,12 @@ def main(argv: Sequence[str]) -> None:
         flags += [f"--{name}" for name in ("recheck", "publish") if getattr(asked, name)]
         sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
     dataset = load(asked.file, overrides)
-    before = versions.current(Root.at(dataset.root), dataset.encode.set)
+    before = versions.find_current(Root.at(dataset.root), dataset.encode.set)
     version, changes = refresh(dataset, RefreshOptions(retry, asked.recheck, asked.publish))
     if changes:
-        print(f"{described(changes, before, version)}; version {version.number}", file=sys.stderr)
+        print(f"{describe(changes, before, version)}; version {version.number}", file=sys.stderr)
     warn(dataset, version)
-    print(funnel(state(Root.at(dataset.root), dataset.encode.set)))
+    print(format_funnel(read_state(Root.at(dataset.root), dataset.encode.set)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jobs.shared.job import load, run
 from pipelines.errors import ConfigError
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
@@ -33,7 +33,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
     Raises:
         EcholensError: there is no version, a query cannot be asked, or nothing can be written there.
     """
-    from pipelines.report.card import card
+    from pipelines.report.card import render_card
     from pipelines.report.collect import gather
     from pipelines.report.page import render
 
@@ -45,7 +45,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
     if out is not None:
         place, name = Root.at(str(out.parent)), out.name
     place.write(name, render(report).encode())
-    place.write(f"{name.removesuffix('.html')}.md", card(report).encode())
+    place.write(f"{name.removesuffix('.html')}.md", render_card(report).encode())
     return f"{place.url}/{name}"
 
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
     asked = parser.parse_args(argv)
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
     print(write_report(dataset, asked.query, asked.out))
 
 

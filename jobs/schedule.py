@@ -18,20 +18,20 @@ from pathlib import Path
 from shutil import which
 
 from jobs.shared.cron import parse
-from jobs.shared.job import check_root, content_of, load, run
-from jobs.shared.scheduler_entries import SchedulerEntry, crontab, kubernetes, systemd
+from jobs.shared.job import check_root, load, read_content, run
+from jobs.shared.scheduler_entries import SchedulerEntry, write_crontab, write_kubernetes, write_systemd
 from jobs.shared.submit import add_address
 from pipelines.errors import ConfigError
 
 
-def entry_of(file: str, cron: str, timezone: str | None, address: str | None) -> SchedulerEntry:
+def make_entry(file: str, cron: str, timezone: str | None, address: str | None) -> SchedulerEntry:
     """Check what is asked for and return it as an entry.
 
     Raises:
         ConfigError: the file or the expression is wrong, or the cluster's nodes would not see the root.
     """
     timetable = parse(cron, timezone)
-    content = content_of(file)
+    content = read_content(file)
     dataset = load(file)
     if address:
         check_root(str(content["root"]))
@@ -51,7 +51,7 @@ def install_crontab(entry: SchedulerEntry) -> None:
         )
     listed = subprocess.run([program, "-l"], capture_output=True, text=True, check=False)
     before = listed.stdout.splitlines() if listed.returncode == 0 else []
-    lines = crontab(entry)
+    lines = write_crontab(entry)
     if lines[0] in before:
         at = before.index(lines[0])
         del before[at : at + len(lines)]
@@ -67,7 +67,7 @@ def install_systemd(entry: SchedulerEntry) -> None:
     Raises:
         ConfigError: there is no systemd for this user.
     """
-    for path, text in systemd(entry).items():
+    for path, text in write_systemd(entry).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     unit = f"{entry.unit}.timer"
@@ -100,11 +100,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--image", default=None, help="kubernetes: the image built from jobs/kube/Dockerfile")
     add_address(parser)
     asked = parser.parse_args(argv)
-    entry = entry_of(asked.file, asked.cron, asked.timezone, asked.address)
+    entry = make_entry(asked.file, asked.cron, asked.timezone, asked.address)
     if asked.to == "kubernetes":
         if asked.install:
             raise ConfigError("--install is for this machine; pipe what is printed to `kubectl apply -f -`")
-        print(kubernetes(entry, asked.image), end="")
+        print(write_kubernetes(entry, asked.image), end="")
         return
     if asked.install:
         (install_crontab if asked.to == "crontab" else install_systemd)(entry)
@@ -112,9 +112,9 @@ def main(argv: Sequence[str]) -> None:
         print(f"schedule: {entry.name} is refreshed next at {next_time}", file=sys.stderr)
         return
     if asked.to == "crontab":
-        print("\n".join(crontab(entry)))
+        print("\n".join(write_crontab(entry)))
         return
-    print("\n".join(f"# {path}\n{text}" for path, text in systemd(entry).items()), end="")
+    print("\n".join(f"# {path}\n{text}" for path, text in write_systemd(entry).items()), end="")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.job import checked, load, run
+from jobs.shared.job import check_content, load, run
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
 from pipelines.store import versions
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorEntry
 
@@ -40,9 +40,9 @@ def main(argv: Sequence[str]) -> None:
 
     dataset = load(asked.target)
     root = Root.at(dataset.root)
-    dataset = in_set(root, dataset, asked.set)
+    dataset = with_vector_set(root, dataset, asked.set)
     # Before Ray is started: what is not there cannot be served.
-    version = versions.of_set(root, dataset.encode.set)
+    version = versions.read_current(root, dataset.encode.set)
     settings = _settings(asked, dataset)
     check_free(settings)
     stop = threading.Event()
@@ -53,9 +53,9 @@ def main(argv: Sequence[str]) -> None:
         # Ray has handlers of its own, which end the process as if it had crashed.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        from pipelines.serve.deployments import serving
+        from pipelines.serve.deployments import run_service
 
-        with serving(dataset, settings) as address:
+        with run_service(dataset, settings) as address:
             what = "the page and the API" if settings.page else "the API"
             print(f"{dataset.name}, version {version.number}: {what} at {address}", file=told, flush=True)
             stop.wait()
@@ -128,20 +128,22 @@ def _settings(asked: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
 
 def _generator(name: str, dataset: Dataset) -> GeneratorSpec:
     """Return a generator; what else decides its sounds is as the dataset's file has it, where it names it."""
-    from pipelines.compute.child_process import apart
+    from pipelines.compute.child_process import run_in_subprocess
 
     there = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
     # A page makes one sound at a time.
-    chosen: GeneratorSpec = apart(_chosen, checked(GeneratorEntry, {**there, "batch_rows": 1}, "serve"))
+    chosen: GeneratorSpec = run_in_subprocess(
+        _chosen, check_content(GeneratorEntry, {**there, "batch_rows": 1}, "serve")
+    )
     if chosen.made_by.licence:
         print(f"serve: {name} is under {chosen.made_by.licence}", file=sys.stderr)
     return chosen
 
 
 def _chosen(_: Path, __: object, asked: GeneratorEntry) -> GeneratorSpec:
-    from pipelines.generate.registry import choose
+    from pipelines.generate.registry import choose_generator
 
-    return choose(asked, compiled=False)
+    return choose_generator(asked, compiled=False)
 
 
 if __name__ == "__main__":

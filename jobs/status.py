@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
 from pipelines.errors import StorageError
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.outcome import STATUSES
 
@@ -31,20 +31,20 @@ _SAID = (
 )  # fmt: skip
 
 
-def state(root: Root, set_name: str) -> dict[str, Any]:
+def read_state(root: Root, set_name: str) -> dict[str, Any]:
     """Return the numbers of a root: those of its current version, or of a build under way."""
     from pipelines.store import plans, versions
-    from pipelines.store.counts import count, over
+    from pipelines.store.counts import build_overlay, count
     from schemas.version import TOMBSTONE
 
-    if version := versions.current(root, set_name):
+    if version := versions.find_current(root, set_name):
         return _published(root, version)
-    if not plans.folders(root):
+    if not plans.list_folders(root):
         raise StorageError(f"{root.url} has no plan yet; run `echolens build` on its file first")
-    plan = plans.folders(root)[-1]
-    listed = plans.counts(root, plan)
-    laid = over(plans.superseded(root), plans.unlisted(root), TOMBSTONE.empty_table())
-    counts = count(root, set_name, plans.shards(root), plan, laid)
+    plan = plans.list_folders(root)[-1]
+    listed = plans.read_counts(root, plan)
+    laid = build_overlay(plans.read_superseded(root), plans.read_unlisted(root), TOMBSTONE.empty_table())
+    counts = count(root, set_name, plans.list_shards(root), plan, laid)
     return {
         "name": None,
         "root": root.url,
@@ -65,7 +65,7 @@ def _published(root: Root, version: Version) -> dict[str, Any]:
     return {"name": version.name, "root": root.url, "version": version.number, "pending": 0, **said}
 
 
-def funnel(numbers: dict[str, Any]) -> str:
+def format_funnel(numbers: dict[str, Any]) -> str:
     """Return the numbers as a table: candidates -> ok, with every other outcome by reason."""
     candidates = max(numbers["candidates"], 1)
     version = f"version {numbers['version']}" if numbers["version"] else "not published yet"
@@ -92,13 +92,13 @@ def funnel(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def history(root: Root) -> str:
+def format_history(root: Root) -> str:
     """Return a line for every version."""
     from pipelines.store import versions
 
     lines = []
-    for number in versions.numbers(root):
-        version = versions.read(root, number)
+    for number in versions.list_numbers(root):
+        version = versions.read_version(root, number)
         lines.append(
             f"   version {number:>4}  {version.created}  set {version.set}  {version.shards:,} shards"
             f"  {version.outcomes.get('ok', 0):,} ok of {version.candidates:,}"
@@ -106,7 +106,7 @@ def history(root: Root) -> str:
     return "\n".join(lines)
 
 
-def changes(before: Version, after: Version) -> dict[str, Any]:
+def format_changes(before: Version, after: Version) -> dict[str, Any]:
     """Return what is other in one version than in another: number -> (before, after)."""
     numbers = ("shards", "rows_read", "rejects", "duplicates", "candidates", "unlisted", "superseded",
                "tombstones", "missing")  # fmt: skip
@@ -122,15 +122,15 @@ def changes(before: Version, after: Version) -> dict[str, Any]:
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
-def verified(root: Root, as_json: bool) -> None:
+def verify_files(root: Root, as_json: bool) -> None:
     """Read every file of every version; print those that are damaged, and end with exit code 1 if any is."""
-    from pipelines.maintain.verify import all_versions, damages
+    from pipelines.maintain.verify import find_damage, read_all_versions
 
-    there = all_versions(root)
+    there = read_all_versions(root)
     if not there:
         raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
     with ReadProgress() as progress:
-        found = damages(root, there, whole=True, progress=progress.verified)
+        found = find_damage(root, there, whole=True, progress=progress.verified)
     if as_json:
         print(json.dumps([asdict(damage) for damage in found], indent=2))
     else:
@@ -142,7 +142,7 @@ def verified(root: Root, as_json: bool) -> None:
 def _changed(root: Root, numbers: Sequence[int], as_json: bool) -> str:
     from pipelines.store import versions
 
-    found = changes(*(versions.read(root, number) for number in numbers))
+    found = format_changes(*(versions.read_version(root, number) for number in numbers))
     if as_json:
         return json.dumps(found, indent=2)
     lines = [f"{was:>12,} -> {now:>12,}  {now - was:>+10,}  {name}" for name, (was, now) in found.items()]
@@ -176,17 +176,17 @@ def main(argv: Sequence[str]) -> None:
     root = Root.at(dataset.root)
     if asked.digest:
         from pipelines.store.counts import digest
-        from pipelines.store.dataset_file import sets
+        from pipelines.store.dataset_file import list_sets
 
-        print(digest(root, sets(root)))
+        print(digest(root, list_sets(root)))
     elif asked.verify:
-        verified(root, asked.json)
+        verify_files(root, asked.json)
     elif asked.changes:
         print(_changed(root, asked.changes, asked.json))
     else:
-        numbers = state(root, in_set(root, dataset, asked.set).encode.set)
-        said = json.dumps(numbers, indent=2, sort_keys=True) if asked.json else funnel(numbers)
-        print(said if asked.json or not numbers["version"] else f"{said}\n{history(root)}")
+        numbers = read_state(root, with_vector_set(root, dataset, asked.set).encode.set)
+        said = json.dumps(numbers, indent=2, sort_keys=True) if asked.json else format_funnel(numbers)
+        print(said if asked.json or not numbers["version"] else f"{said}\n{format_history(root)}")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from jobs.shared.job import checked, content_of, load, run
+from jobs.shared.job import check_content, load, read_content, run
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.training import TrainingPreset
@@ -33,7 +33,7 @@ _PRESETS = Path(__file__).parent / "presets"
 _YAML = (".yaml", ".yml")
 
 
-def preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
+def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
     """Return a preset of ours by its name, or of a file.
 
     Raises:
@@ -43,10 +43,10 @@ def preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
         raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {known}")
-    return checked(TrainingPreset, content_of(str(file), overrides), str(file))
+    return check_content(TrainingPreset, read_content(str(file), overrides), str(file))
 
 
-def leaderboard(cards: Sequence[TranslatorCard]) -> str:
+def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
     """Return cards as lines: the best cosine of each data set first."""
     lines = []
     for data in dict.fromkeys(_data_of(card) for card in cards):
@@ -93,11 +93,11 @@ def train(dataset: Dataset, training: TrainingPreset, chosen: Sequence[str]) -> 
     from pipelines.translate import translator
 
     root = Root.at(dataset.root)
-    version = versions.of_set(root, dataset.encode.set)
+    version = versions.read_current(root, dataset.encode.set)
     cards: list[TranslatorCard] = []
-    before = {card.name: card for card in translator.cards(root)}
+    before = {card.name: card for card in translator.read_cards(root)}
     # Two trainings may make translators of one name, or go on from one checkpoint. Builds write elsewhere.
-    with lease.held(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
+    with lease.hold_lease(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
         session.start()
         for data in chosen:
             course = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
@@ -152,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     add_address(parser)
     asked = parser.parse_intermixed_args(argv)
-    training = preset(asked.preset, asked.overrides)
+    training = read_preset(asked.preset, asked.overrides)
     chosen = [data for data in training.data if asked.only in (None, data)]
     if not chosen:
         raise ConfigError(
@@ -161,17 +161,18 @@ def main(argv: Sequence[str]) -> None:
     if asked.address:
         sys.exit(_submitted(asked))
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
     cards = train(dataset, training, chosen)
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
     else:
-        print(leaderboard(cards))
+        print(format_leaderboard(cards))
     if asked.then_generate:
-        from jobs.shared.compare_translators import side_by_side
+        from jobs.shared.compare_translators import compare_translators
 
         print(
-            side_by_side(dataset, cards, asked.then_generate), file=sys.stderr if asked.json else sys.stdout
+            compare_translators(dataset, cards, asked.then_generate),
+            file=sys.stderr if asked.json else sys.stdout,
         )
 
 

@@ -22,7 +22,7 @@ from jobs.shared.job import load, run
 from jobs.shared.progress import RowProgress
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
-from pipelines.store.dataset_file import in_set
+from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.translated import TranslationCard
@@ -42,21 +42,21 @@ def translate(
         name: of the translator.
         column: to translate; the one that the translator was trained on if None.
     """
-    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
     from pipelines.store import versions
     from pipelines.translate.step import TranslateStep
-    from pipelines.translate.translated import finish, found, shards_with
+    from pipelines.translate.translated import find_shards_with, find_translated, finish
     from pipelines.translate.translator import Translator
 
     root = Root.at(dataset.root)
-    version = versions.of_set(root, dataset.encode.set)
+    version = versions.read_current(root, dataset.encode.set)
     card = Translator.open(root, name).card
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
-    shards = shards_with(root, version, step.source)
+    shards = find_shards_with(root, version, step.source)
     step.check(shards[0])
     flow = PlanSteps(step)
-    left = remaining(flow, shards)
-    if not any(left) and (made := found(step, version)):
+    left = find_remaining(flow, shards)
+    if not any(left) and (made := find_translated(step, version)):
         return step, made
     with Session() as session, RowProgress("translate", left.rows) as progress:
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
         flags += ["--json"] if asked.json else []
         sys.exit(submit(asked.address, "translate", asked.target, flags=flags))
     dataset = load(asked.target)
-    dataset = in_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
     if asked.npy and asked.npy.exists():
         raise ConfigError(f"{asked.npy} is there already and nothing is overwritten; name another folder")
     step, made = translate(dataset, asked.name, asked.column)
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
         from pipelines.store import versions
         from pipelines.translate.translated import TranslatedVectors
 
-        version = versions.read(step.root, made.version)
+        version = versions.read_version(step.root, made.version)
         TranslatedVectors.open(step.root, asked.name, version, step.source).write_npy(asked.npy)
     if asked.json:
         print(made.model_dump_json(indent=2))

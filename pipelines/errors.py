@@ -24,7 +24,7 @@ The message of an error that reaches a person is one sentence: what was found, w
 
 from __future__ import annotations
 
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 
 
 class EcholensError(Exception):
@@ -115,5 +115,5 @@ class UndecodableMediaError(MediaError):
     """Media that a tower can make nothing of; `reason` is one of `invalid` in schemas/outcome.py."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(outcome("invalid", reason))
+        super().__init__(make_outcome("invalid", reason))
         self.reason = reason

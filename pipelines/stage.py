@@ -57,6 +57,6 @@ def check_chain(stages: Sequence[Stage], given: Collection[str]) -> frozenset[st
     return have
 
 
-def rows(batch: Batch) -> int:
+def count_rows(batch: Batch) -> int:
     """Return how many rows a batch has."""
     return len(next(iter(batch.values()), []))

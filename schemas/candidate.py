@@ -1,7 +1,7 @@
 """A row that a list asks for: candidates/NNNNN.parquet, plan/filtered.parquet, plan/rejects.parquet.
 
 A candidate file has one row a key in the order of the keys, and no key column: the key is the file's
-number and the row's position (`key_of`). That, and the absence of img2dataset's reserved column names,
+number and the row's position (`format_key`). That, and the absence of img2dataset's reserved column names,
 lets img2dataset itself read the folder (`--url_list ROOT/candidates --input_format parquet`).
 """
 
@@ -72,7 +72,7 @@ SHARD = pa.schema(
 SHARD_DIGITS = 5
 
 
-def candidate_id(source: str, url: str, start_s: float | None, caption: str) -> str:
+def make_candidate_id(source: str, url: str, start_s: float | None, caption: str) -> str:
     """Return what joins a row over refreshes: 32 hex digits of what it is, wherever it stands in its list."""
     start_ms = "" if start_s is None else str(math.floor(start_s * 1000 + 0.5))
     return hashlib.sha256("\0".join((source, url, start_ms, caption)).encode()).hexdigest()[:32]
@@ -82,25 +82,25 @@ def _row_digits(shard_rows: int) -> int:
     return len(str(shard_rows - 1)) if shard_rows > 1 else 0
 
 
-def shard_name(shard: int) -> str:
+def format_shard(shard: int) -> str:
     """Return the five-digit name of a shard, as in `media/00007.tar`."""
     return f"{shard:0{SHARD_DIGITS}d}"
 
 
-def shard_of(name: str) -> int | None:
+def parse_shard(name: str) -> int | None:
     """Return the shard of a file, by its name as in `00007.tar` or `00007_stats.json`; None of no shard."""
     digits = name.partition(".")[0].partition("_")[0]
     return int(digits) if digits.isdecimal() else None
 
 
-def key_of(shard: int, row: int, shard_rows: int) -> str:
+def format_key(shard: int, row: int, shard_rows: int) -> str:
     """Return img2dataset's key: `shard * 10**ceil(log10(shard_rows)) + row`, zero-padded."""
     digits = _row_digits(shard_rows)
     return f"{shard * 10**digits + row:0{digits + SHARD_DIGITS}d}"
 
 
-def place_of(key: int | str, shard_rows: int) -> tuple[int, int]:
-    """Return `(shard, row)` of a key: the inverse of `key_of`."""
+def parse_key(key: int | str, shard_rows: int) -> tuple[int, int]:
+    """Return `(shard, row)` of a key: the inverse of `format_key`."""
     digits: int = _row_digits(shard_rows)
     shard, row = divmod(int(key), 10**digits)
     return shard, row

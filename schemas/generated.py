@@ -1,7 +1,7 @@
 """generated/NAME/: sounds that were made of vectors, what they were made with, and what they are worth.
 
 wanted.json             what was asked for; another wish needs another NAME
-prompts/NNNNN.parquet   what each sound of a shard is made of (`prompts_schema`)
+prompts/NNNNN.parquet   what each sound of a shard is made of (`make_prompts_schema`)
 NNNNN.tar               KEY.flac or KEY.wav, and KEY.json: the row of the table
 NNNNN.parquet           GENERATED, every prompt of the shard
 card.json               written last
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.dataset import Name
 from schemas.space import Precision, Space
 from schemas.strict import StrictModel
-from schemas.vectors import Column, spaces_metadata
+from schemas.vectors import Column, encode_spaces
 
 SoundFormat = Literal["flac", "wav"]
 # row: of the dataset; picture and sound: from outside; text: of the command line.
@@ -53,7 +53,7 @@ GENERATED = pa.schema(
 )
 
 
-def prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
+def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
     """Return the table of what sounds are made of: captions, or the vectors of one column.
 
     Args:
@@ -62,7 +62,7 @@ def prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
     vectors = [pa.field(column, pa.list_(pa.float16(), space.dims)) for column, space in spaces.items()]
     fields = [GENERATED.field(name) for name in ("key", "id", "source_key", "prompt", "caption", "url")]
     fields += [GENERATED.field(name) for name in ("outcome", "reason")]
-    return pa.schema([*fields, *vectors], metadata=spaces_metadata(spaces) | {b"table": b"prompts/1"})
+    return pa.schema([*fields, *vectors], metadata=encode_spaces(spaces) | {b"table": b"prompts/1"})
 
 
 class GenerationParams(StrictModel):

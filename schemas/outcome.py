@@ -125,7 +125,7 @@ class Outcome(NamedTuple):
 OK = Outcome("ok")
 
 
-def outcome(status: Status, reason: str) -> Outcome:
+def make_outcome(status: Status, reason: str) -> Outcome:
     """Return the outcome, or raise ValueError if the closed list does not have it."""
     if reason not in REASONS[status]:
         known = ", ".join(sorted(REASONS[status]))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column, spaces_metadata
+from schemas.vectors import Column, encode_spaces
 
 _TRANSLATOR = b"translator"
 
@@ -32,7 +32,7 @@ class TranslationCard(BaseModel):
     outcomes: dict[str, int] = Field(description="rows by outcome, without what the version hides")
 
 
-def translated_schema(card: TranslatorCard, set_name: str, source: Column) -> pa.Schema:
+def make_translated_schema(card: TranslatorCard, set_name: str, source: Column) -> pa.Schema:
     """Return the table for what a translator made of a column: float16 unit vectors, null where none came.
 
     Args:
@@ -55,14 +55,14 @@ def translated_schema(card: TranslatorCard, set_name: str, source: Column) -> pa
         "source": source,
         "source_space": card.source_space.model_dump(),
     }
-    metadata = spaces_metadata({card.target: card.target_space}) | {
+    metadata = encode_spaces({card.target: card.target_space}) | {
         b"table": b"translated/1",
         _TRANSLATOR: json.dumps(made_by, sort_keys=True).encode(),
     }
     return pa.schema(fields, metadata=metadata)
 
 
-def translator_of(schema: pa.Schema) -> dict[str, Any]:
+def read_translator(schema: pa.Schema) -> dict[str, Any]:
     """Return what made a table of translated vectors; empty if it is not one."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     made_by: dict[str, Any] = json.loads(metadata.get(_TRANSLATOR, b"{}"))

@@ -51,7 +51,7 @@ def modality_of(column: Column) -> Modality:
     return modalities.get(column, "text")
 
 
-def vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> pa.Schema:
+def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> pa.Schema:
     """Return the table for these columns: float16 unit vectors, and a norm beside each.
 
     The norm is the raw vector's length as it left the net. Where a vector stands for several pieces (the
@@ -74,33 +74,33 @@ def vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> 
         if column in spaces:
             fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
             fields.append(pa.field(f"{column}_norm", pa.float32()))
-    metadata = spaces_metadata(spaces) | {b"table": b"vectors/1"}
+    metadata = encode_spaces(spaces) | {b"table": b"vectors/1"}
     if decided := segment.decides():
         fields += list(CHOICE)
         metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)
 
 
-def spaces_metadata(spaces: Mapping[Column, Space]) -> dict[bytes, bytes]:
+def encode_spaces(spaces: Mapping[Column, Space]) -> dict[bytes, bytes]:
     """Return what a table's metadata says of the space of every vector column."""
     written = {column: spaces[column].model_dump() for column in COLUMNS if column in spaces}
     return {_SPACES: json.dumps(written, sort_keys=True).encode()}
 
 
-def spaces_of(schema: pa.Schema) -> dict[Column, Space]:
+def decode_spaces(schema: pa.Schema) -> dict[Column, Space]:
     """Return the space of every vector column; empty if the table is not one of vectors."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SPACES, b"{}"))
     return {column: Space.model_validate(written[column]) for column in COLUMNS if column in written}
 
 
-def segment_of(schema: pa.Schema) -> Segment:
+def decode_segment(schema: pa.Schema) -> Segment:
     """Return which part of a clip the vectors of a table stand for."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     return Segment(**json.loads(metadata.get(_SEGMENT, b"{}")))
 
 
-def made_in_smaller_batches(schema: pa.Schema, smaller: Mapping[Column, int]) -> pa.Schema:
+def mark_smaller_batches(schema: pa.Schema, smaller: Mapping[Column, int]) -> pa.Schema:
     """Return a table's schema that says which columns hold vectors of smaller batches than their space's.
 
     A GPU had no room for more. Their last float16 digit may differ from what a full batch would have given;
@@ -116,7 +116,7 @@ def made_in_smaller_batches(schema: pa.Schema, smaller: Mapping[Column, int]) ->
     return schema.with_metadata(metadata | {_SMALLER: json.dumps(smaller, sort_keys=True).encode()})
 
 
-def smaller_batches_of(schema: pa.Schema) -> dict[Column, int]:
+def decode_smaller_batches(schema: pa.Schema) -> dict[Column, int]:
     """Return column -> the smallest batch that made its vectors, where a GPU had no room for its space's."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SMALLER, b"{}"))

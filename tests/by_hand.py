@@ -20,9 +20,9 @@ from pipelines.store.shards import (
     Shard,
     commit_media,
     commit_vectors,
-    media_marker,
+    get_media_marker,
+    get_vectors_marker,
     read_candidates,
-    vectors_marker,
 )
 from schemas.dataset import Dataset
 from schemas.outcome import Outcome, as_img2dataset
@@ -95,7 +95,7 @@ class ByHand:
         """Do as the job of that name, in this process."""
         dataset = self.dataset(*overrides)
         root = Root.at(dataset.root)
-        version = versions.current(root, dataset.encode.set)
+        version = versions.find_current(root, dataset.encode.set)
         asked = asked or RefreshOptions()
         with tempfile.TemporaryDirectory() as scratch:
             changes = compare(Path(scratch), lambda *_: None, dataset, root, version, asked, DEFAULT_SIZE)
@@ -107,15 +107,15 @@ class ByHand:
         """Bring every shard of every plan through, and publish."""
         root = Root.at(dataset.root)
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
-        for shard in plans.shards(root):
+        for shard in plans.list_shards(root):
             self.through(dataset, root, shard)
         return publish(root, dataset, **how)
 
     def through(self, dataset: Dataset, root: Root, shard: Shard) -> None:
         """Commit what is not yet committed of a shard."""
-        if shard.kind != "text" and not root.exists(media_marker(shard)):
+        if shard.kind != "text" and not root.exists(get_media_marker(shard)):
             commit_media(root, shard, self._fetched(root, shard), time.time())
-        if not root.exists(vectors_marker(dataset.encode.set, shard)):
+        if not root.exists(get_vectors_marker(dataset.encode.set, shard)):
             commit(dataset, root, shard)
 
     def _fetched(self, root: Root, shard: Shard) -> dict:
@@ -178,10 +178,10 @@ def space(family: str) -> Space:
 
 def outcomes(root: Root, set_name: str = "main") -> dict[str, str]:
     """Return caption -> `outcome/reason` of every candidate that has a key in the current version."""
-    version = versions.current(root, set_name)
-    laid = versions.overlay(root, version.number)
+    version = versions.find_current(root, set_name)
+    laid = versions.read_overlay(root, version.number)
     found = {}
-    for shard in versions.shards(root, version):
+    for shard in versions.read_shards(root, version):
         name = f"vectors/{set_name}" if shard.kind == "text" else "media"
         rows = laid.seen(root.read_table(f"{name}/{shard.name}.parquet"))
         gone = {row["key"]: row for row in laid.of(rows).to_pylist()}

@@ -38,7 +38,7 @@ def echolens(verb: str, *arguments: object, check: bool = True) -> subprocess.Co
     job = importlib.import_module(f"jobs.{verb}")
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with redirect_stdout(out), redirect_stderr(err), child_process.inside():
+    with redirect_stdout(out), redirect_stderr(err), child_process.use_this_process():
         try:
             run(job.main, [str(argument) for argument in arguments])
         except SystemExit as ended:

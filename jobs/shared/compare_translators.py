@@ -13,7 +13,7 @@ from schemas.generated import GenerationParams
 from schemas.translator_card import TranslatorCard
 
 
-def side_by_side(
+def compare_translators(
     dataset: Dataset,
     cards: Sequence[TranslatorCard],
     pictures: Sequence[str],
@@ -31,7 +31,7 @@ def side_by_side(
         EcholensError: there is no such translator, or a generator refuses all of them.
     """
     from pipelines.generate.request import GenerationRequest
-    from pipelines.report.players import page
+    from pipelines.report.players import render_players
     from pipelines.run.ray_plan import Session
 
     ways = [card for card in cards if card.source == "clip_image" and card.target.startswith("clap")]
@@ -45,16 +45,16 @@ def side_by_side(
         for card in ways:
             print(f"generate: {card.name}", file=sys.stderr)
             order = GenerationRequest(
-                name_of(card), card.name, pictures=tuple(pictures), making=making or GenerationParams()
+                make_name(card), card.name, pictures=tuple(pictures), making=making or GenerationParams()
             )
             made.append(generate(dataset, order))
     root = Root.at(dataset.root)
     place = f"reports/side_by_side-{ways[0].weights_sha256[:8]}.html"
     title = f"{dataset.name}: {len(made)} translators, the same pictures"
-    root.write(place, page(root, dataset.shard_rows, made, title).encode())
+    root.write(place, render_players(root, dataset.shard_rows, made, title).encode())
     return f"{root.url}/{place}"
 
 
-def name_of(card: TranslatorCard) -> str:
+def make_name(card: TranslatorCard) -> str:
     """Return the NAME of a translator's sounds; one that is trained again has another."""
     return f"{card.name.lower().replace('.', '_')}-{card.weights_sha256[:8]}"

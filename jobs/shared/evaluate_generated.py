@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.store.dataset_file import spaces_of
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.generated import GeneratedCard, GeneratedScores
 
 
-def score(
+def score_generated(
     dataset: Dataset, card: GeneratedCard, classes: Sequence[str], second: str | None = None
 ) -> GeneratedScores:
     """Listen to the sounds of a card with the dataset's CLAP, write scores.json, and return it.
@@ -21,13 +21,13 @@ def score(
         classes: words; a sound is of the class that its row's label, or else its caption alone, names.
         second: the folder of another CLAP, for the CLAP score.
     """
-    from pipelines.compute.child_process import apart
-    from pipelines.evaluate.sounds import listened
+    from pipelines.compute.child_process import run_in_subprocess
+    from pipelines.evaluate.sounds import evaluate_sounds
 
     root = Root.at(dataset.root)
-    pinned = spaces_of(root, card.wanted.set)
-    scores: GeneratedScores = apart(
-        listened, root, dataset.shard_rows, dataset.encode, pinned, card.wanted, tuple(classes), second
+    pinned = read_spaces(root, card.wanted.set)
+    scores: GeneratedScores = run_in_subprocess(
+        evaluate_sounds, root, dataset.shard_rows, dataset.encode, pinned, card.wanted, tuple(classes), second
     )
     root.write(
         f"generated/{card.wanted.name}/scores.json", (scores.model_dump_json(indent=2) + "\n").encode()
@@ -35,7 +35,7 @@ def score(
     return scores
 
 
-def said_scores(scores: GeneratedScores) -> str:
+def format_scores(scores: GeneratedScores) -> str:
     """Return scores as lines, each with how many sounds it is of."""
     of = scores.heard
     share = "no sound has a class that is known" if of.accuracy is None else f"{of.accuracy:.3f} heard right"

@@ -41,18 +41,18 @@ class ExternalPictures:
     sha256: str
 
 
-def pictures_at(places: Sequence[str]) -> ExternalPictures:
+def find_pictures(places: Sequence[str]) -> ExternalPictures:
     """Return the pictures at files, folders and http(s) URLs.
 
     Raises:
         ConfigError: there is no such file, or a folder without pictures.
     """
-    from pipelines.source.folder import words
+    from pipelines.source.folder import split_words
 
     urls, files = [], []
     for place in places:
         if place.startswith(("http://", "https://")):
-            urls.append((words(place.partition("?")[0]) or _UNNAMED, place))
+            urls.append((split_words(place.partition("?")[0]) or _UNNAMED, place))
         else:
             files += [(_caption(file), file) for file in _files(place)]
     digest = hashlib.sha256()
@@ -76,10 +76,12 @@ def _files(place: str) -> list[Path]:
 
 
 def _caption(file: Path) -> str:
-    from pipelines.source.folder import words
+    from pipelines.source.folder import split_words
 
     beside = file.with_suffix(".txt")
-    said = beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else words(file.name)
+    said = (
+        beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else split_words(file.name)
+    )
     return " ".join(said.split()) or _UNNAMED
 
 
@@ -101,11 +103,11 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
         pictures: from outside.
         clip: the space that the vectors shall be in.
     """
-    from pipelines.generate.step import pictures_folder
+    from pipelines.generate.step import get_pictures_folder
     from pipelines.store.tar import write_tar
 
     root = Root.at(dataset.root)
-    folder = pictures_folder(pictures.sha256)
+    folder = get_pictures_folder(pictures.sha256)
     sources = []
     if pictures.urls:
         listed = "".join(f"{caption}\t{url}\n" for caption, url in pictures.urls)
@@ -130,7 +132,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
     return outside, build(outside)
 
 
-def sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
+def read_sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
     """Return the bytes of sound files, and the sha256 of each.
 
     Raises:
@@ -143,7 +145,7 @@ def sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
     return files, [hashlib.sha256(data).hexdigest() for data in files]
 
 
-def sound_vectors(spec: EncoderSpec, files: Sequence[bytes]) -> np.ndarray:
+def encode_sounds(spec: EncoderSpec, files: Sequence[bytes]) -> np.ndarray:
     """Return unit vectors of sounds, float32 [N, D]; NaN of what is no sound."""
     import numpy as np
 

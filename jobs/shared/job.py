@@ -65,7 +65,7 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
         ConfigError: neither is there, or a key or value is not one that we know.
     """
     dataset = _loaded(target, overrides)
-    if (job := records.current()) and job.verb in _RECORDED:
+    if (job := records.get_current()) and job.verb in _RECORDED:
         job.root = Root.at(dataset.root)
     return dataset
 
@@ -80,14 +80,14 @@ def _loaded(target: str, overrides: Sequence[str]) -> Dataset:
             raise ConfigError(
                 f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
             ) from error
-        return _validated(overridden(content, overrides), target)
-    content = content_of(target, overrides)
+        return _validated(apply_overrides(content, overrides), target)
+    content = read_content(target, overrides)
     if os.environ.get(_IN_RAY_JOB):
         check_root(str(content.get("root", "")))
     return _placed(_validated(content, target), Path(target).resolve().parent)
 
 
-def content_of(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a dataset's file says, with overrides, as it stands.
 
     Raises:
@@ -105,7 +105,7 @@ def content_of(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())}); mend that line") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no keys; begin with `name:`, as the README's example does")
-    return overridden(content, overrides)
+    return apply_overrides(content, overrides)
 
 
 def check_root(root: str) -> None:
@@ -129,7 +129,7 @@ def _placed(dataset: Dataset, folder: Path) -> Dataset:
     return dataset.model_copy(update={"root": Root.at(place(dataset.root)).url, "sources": sources})
 
 
-def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Return content with `key.path=value` set in it.
 
     Raises:
@@ -151,10 +151,10 @@ def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, A
 
 
 def _validated(content: dict[str, Any], target: str) -> Dataset:
-    return checked(Dataset, content, target)
+    return check_content(Dataset, content, target)
 
 
-def checked(model: type[M], content: dict[str, Any], target: str) -> M:
+def check_content(model: type[M], content: dict[str, Any], target: str) -> M:
     """Return what a person wrote as a model.
 
     Raises:

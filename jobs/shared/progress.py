@@ -66,7 +66,7 @@ class RowProgress:
         self._done += rows
         for reason, count in outcomes.items():
             self._outcomes[reason.split("/")[0]] += count
-        if job := records.current():
+        if job := records.get_current():
             job.did(rows, outcomes, {})
         self._show()
 
@@ -86,7 +86,7 @@ class RowProgress:
 
     def spent(self, seconds: dict[str, float]) -> None:
         """Add seconds of work, by word, to the record of the job."""
-        if job := records.current():
+        if job := records.get_current():
             job.did(0, {}, seconds)
 
     def _line(self) -> str:

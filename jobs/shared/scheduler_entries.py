@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from jobs.shared.cron import CronSchedule
-from jobs.shared.job import content_of
+from jobs.shared.job import read_content
 from jobs.shared.submit import check_secrets
 from pipelines.errors import ConfigError
 
@@ -69,7 +69,7 @@ class SchedulerEntry:
         return Path(state) / "echolens" / f"{self.unit}.log"
 
 
-def crontab(entry: SchedulerEntry) -> list[str]:
+def write_crontab(entry: SchedulerEntry) -> list[str]:
     """Return the lines of a crontab: a comment that finds the entry again, and the entry.
 
     Raises:
@@ -98,7 +98,7 @@ def crontab(entry: SchedulerEntry) -> list[str]:
     return [f"# echolens refresh {entry.file}", line]
 
 
-def systemd(entry: SchedulerEntry) -> dict[Path, str]:
+def write_systemd(entry: SchedulerEntry) -> dict[Path, str]:
     """Return the files of a timer and its service: path -> text."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
     calendars = "\n".join(f"OnCalendar={calendar}" for calendar in entry.timetable.calendars())
@@ -128,13 +128,13 @@ WantedBy=timers.target
     return {folder / f"{entry.unit}.service": service, folder / f"{entry.unit}.timer": timer}
 
 
-def kubernetes(entry: SchedulerEntry, image: str | None) -> str:
+def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
     """Return a ConfigMap that holds the dataset's file, and the CronJob that refreshes it.
 
     Raises:
         ConfigError: the file names what a pod has not got.
     """
-    content = content_of(str(entry.file))
+    content = read_content(str(entry.file))
     check_secrets(content)
     for what, place in [("root", content["root"])] + [("list", each["list"]) for each in content["sources"]]:
         if "://" not in place or place.startswith("file://"):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from jobs.shared.job import check_root, content_of, load
+from jobs.shared.job import check_root, load, read_content
 from pipelines.errors import ConfigError, StopJob
 from pipelines.run import records
 
@@ -78,7 +78,7 @@ def submit(  # noqa: PLR0913, PLR0917
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
         client = _client(address)
-        if job := records.current():
+        if job := records.get_current():
             job.root = None  # the job on the cluster keeps the record
         command = shlex.join([*_START, f"jobs.{verb}", *staged, *flags])
         submitted = _submitted(client, address, command, folder)
@@ -100,7 +100,7 @@ def stage(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
         check_root(target)
         check_secrets(list(overrides))
         return [target, *overrides]
-    content = content_of(target, overrides)
+    content = read_content(target, overrides)
     check_root(content["root"])
     check_secrets(content)
     place = folder / "dataset"
@@ -126,9 +126,9 @@ def check_secrets(content: Any, where: str = "") -> None:
     elif isinstance(content, list):
         for number, value in enumerate(content):
             check_secrets(value, f"{where}.{number}" if where else f"override {number + 1}")
-    elif isinstance(content, str) and records.struck(content) != content:
+    elif isinstance(content, str) and records.redact(content) != content:
         raise ConfigError(
-            f"{where} holds a password or signature ({records.struck(content)}), which everybody on the "
+            f"{where} holds a password or signature ({records.redact(content)}), which everybody on the "
             "cluster could read; name it by $NAME where that may be, or give the nodes a role"
         )
 

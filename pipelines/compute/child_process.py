@@ -24,8 +24,8 @@ _inside = False
 
 
 @contextmanager
-def inside() -> Iterator[None]:
-    """Let `apart` do its work in this process for as long as the block lasts.
+def use_this_process() -> Iterator[None]:
+    """Let `run_in_subprocess` do its work in this process for as long as the block lasts.
 
     For a process that has loaded the libraries already and keeps them: a new one takes 6 s to load them.
     """
@@ -37,7 +37,7 @@ def inside() -> Iterator[None]:
         _inside = before
 
 
-def apart(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
+def run_in_subprocess(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
     """Return `work(scratch, report, *args)`, run in another process.
 
     Args:

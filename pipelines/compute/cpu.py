@@ -7,12 +7,12 @@ import os
 _given: list[int] = []
 
 
-def give(count: int) -> None:
+def limit_cpus(count: int) -> None:
     """Bound the threads of this process, which is a worker."""
     _given[:] = [count]
 
 
-def here() -> int:
+def available_cpus() -> int:
     """Return how many threads may compute at once."""
     if _given:
         return _given[0]

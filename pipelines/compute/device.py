@@ -58,19 +58,19 @@ class ForwardPool:
 
 
 @lru_cache(maxsize=1)
-def lanes() -> ForwardPool:
+def get_forward_pool() -> ForwardPool:
     """Return the lanes of this process: all its nets share them."""
     if _has_gpu():
         return ForwardPool(
             ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU
         )
     # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
-    return ForwardPool(decoders(), min(cpu.here(), _MOST))
+    return ForwardPool(get_decode_pool(), min(cpu.available_cpus(), _MOST))
 
 
-def decoders(threads: int | None = None) -> ThreadPoolExecutor:
+def get_decode_pool(threads: int | None = None) -> ThreadPoolExecutor:
     """Return the threads of this process that decode, as many as it has cores if not told."""
-    return _decoders(threads or cpu.here())
+    return _decoders(threads or cpu.available_cpus())
 
 
 @lru_cache
@@ -78,14 +78,14 @@ def _decoders(threads: int) -> ThreadPoolExecutor:
     return _OneCoreEach(threads, thread_name_prefix="compute")
 
 
-def device() -> torch.device:
+def choose_device() -> torch.device:
     """Return where the nets are: the GPU if there is one, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def dtype_of(precision: Precision) -> torch.dtype:
+def get_dtype(precision: Precision) -> torch.dtype:
     """Return torch's word for a precision."""
     import torch
 
@@ -93,7 +93,7 @@ def dtype_of(precision: Precision) -> torch.dtype:
     return dtypes[precision]
 
 
-def moved(pieces_B: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
+def move_to_device(pieces_B: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
     """Return a batch where the nets are, in the dtype of its net.
 
     To a GPU it goes through pinned memory, so that the copy runs beside the forward of another stream; the
@@ -102,7 +102,7 @@ def moved(pieces_B: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tenso
     import torch
 
     batch = torch.from_numpy(pieces_B)
-    there = device()
+    there = choose_device()
     if there.type == "cuda":
         return batch.pin_memory().to(there, non_blocking=True).to(dtype=dtype or batch.dtype)
     return batch.to(there, dtype)
@@ -116,7 +116,7 @@ def settle() -> None:
         torch.cuda.synchronize()
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether a GPU had no room for a batch; what is kept for later batches is given back."""
     if "torch" not in sys.modules:
         return False

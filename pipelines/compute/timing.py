@@ -13,7 +13,7 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 
 
 @contextmanager
-def spent(word: str) -> Iterator[None]:
+def timed(word: str) -> Iterator[None]:
     """Add the time of the block to a word, whichever thread it runs in."""
     begun = time.perf_counter()
     try:
@@ -28,7 +28,7 @@ def add(word: str, seconds: float) -> None:
         _seconds[word] += seconds
 
 
-def take() -> dict[str, float]:
+def drain() -> dict[str, float]:
     """Return the seconds since the last call, and start again from nothing."""
     with _lock:
         taken = dict(_seconds)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.compute.child_process import ReportProgress, apart
+from pipelines.compute.child_process import ReportProgress, run_in_subprocess
 from pipelines.doctor import machine
-from pipelines.doctor.machine import Finding, size
+from pipelines.doctor.machine import Finding, format_size
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
@@ -29,7 +29,7 @@ _CLIP_S = 10.0
 _VECTORS_BYTES = 12_000
 
 
-def encoder_findings(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]:
+def check_encoders(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what the test kit found of an encoder of one's own.
 
     Args:
@@ -42,19 +42,19 @@ def encoder_findings(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("encoder", "ok" if found.ok else "missing", found.what, found.wrong)
 
 
-def findings(dataset: Dataset | None) -> Iterator[Finding]:
+def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
     """Yield what was found, one thing after the other.
 
     Args:
         dataset: whose needs decide what is missing; None looks at what any dataset may need.
     """
-    yield machine.ffmpeg()
-    yield machine.yt_dlp_version()
-    yield machine.javascript(needed=dataset is not None and _asks_youtube(dataset))
+    yield machine.check_ffmpeg()
+    yield machine.check_yt_dlp()
+    yield machine.check_javascript(needed=dataset is not None and _asks_youtube(dataset))
     if dataset is not None and dataset.fetch.video.cookies_file is not None:
-        yield machine.cookies(dataset.fetch.video)
-    yield machine.gpu()
-    hub = machine.hub()
+        yield machine.check_cookies(dataset.fetch.video)
+    yield machine.check_gpu()
+    hub = machine.check_hub()
     yield hub
     if dataset is None:
         yield _scratch()
@@ -62,20 +62,20 @@ def findings(dataset: Dataset | None) -> Iterator[Finding]:
         yield _weights(dataset.encode, hub_answers=hub.state == "ok")
         yield _contact(dataset)
         yield from _lists_and_disk(dataset)
-    yield machine.ray_starts()
+    yield machine.check_ray()
 
 
 def _asks_youtube(dataset: Dataset) -> bool:
-    from pipelines.fetch.video.youtube import on_youtube
+    from pipelines.fetch.video.youtube import is_youtube
 
     videos = [source for source in dataset.sources if source.kind in ("audiocaps", "vggsound")]
     asked = any(source.take == "media" and source.media is None for source in videos)
-    return asked and on_youtube(dataset.fetch.video.site)
+    return asked and is_youtube(dataset.fetch.video.site)
 
 
 def _weights(encode: Encode, *, hub_answers: bool) -> Finding:
     try:
-        spaces = apart(_spaces_here, encode)
+        spaces = run_in_subprocess(_spaces_here, encode)
     except EcholensError as error:
         if hub_answers:
             return Finding(
@@ -108,7 +108,7 @@ def _contact(dataset: Dataset) -> Finding:
 
 def _scratch() -> Finding:
     folder = Path(tempfile.gettempdir())
-    return Finding("disk", "ok", f"{size(shutil.disk_usage(folder).free)} free in {folder}")
+    return Finding("disk", "ok", f"{format_size(shutil.disk_usage(folder).free)} free in {folder}")
 
 
 def _lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
@@ -123,10 +123,10 @@ def _lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("lists", "missing", str(error))
         return
     yield Finding("lists", "ok", f"{plan.rows_read:,} rows, {plan.keys:,} to bring through")
-    yield _disk(root, needed_bytes(dataset, plan))
+    yield _disk(root, estimate_bytes(dataset, plan))
 
 
-def needed_bytes(dataset: Dataset, plan: PlanCounts) -> int:
+def estimate_bytes(dataset: Dataset, plan: PlanCounts) -> int:
     """Return how much a plan comes to if every row arrives: media, vectors and index."""
     of_kind: dict[str, int] = {
         "image": round(_PICTURE_BYTES_256 * (dataset.fetch.image_size / 256) ** 2),
@@ -141,7 +141,7 @@ def needed_bytes(dataset: Dataset, plan: PlanCounts) -> int:
 
 
 def _disk(root: Root, needed: int) -> Finding:
-    wanted = f"up to {size(needed)} wanted"
+    wanted = f"up to {format_size(needed)} wanted"
     try:
         root.check()
     except EcholensError as error:
@@ -156,7 +156,7 @@ def _disk(root: Root, needed: int) -> Finding:
         return Finding(
             "disk",
             "warn",
-            f"{wanted}, {size(free)} free in {place}",
+            f"{wanted}, {format_size(free)} free in {place}",
             "make room, choose another root, or count on rows that do not arrive",
         )
-    return Finding("disk", "ok", f"{wanted}, {size(free)} free in {place}")
+    return Finding("disk", "ok", f"{wanted}, {format_size(free)} free in {place}")

@@ -43,12 +43,12 @@ class Finding:
     advice: str = ""
 
 
-def ffmpeg() -> Finding:
+def check_ffmpeg() -> Finding:
     """Whether an ffmpeg runs, and decodes what clips of the web are made of."""
-    from pipelines.fetch.video.ffmpeg import ffmpeg_binary
+    from pipelines.fetch.video.ffmpeg import find_ffmpeg
 
     try:
-        binary = ffmpeg_binary()
+        binary = find_ffmpeg()
         version = _said(binary, "-version").split()[2]
         listed = _said(binary, "-decoders").split()
     except (OSError, RuntimeError, IndexError, subprocess.SubprocessError) as error:
@@ -81,7 +81,7 @@ def _said(*command: str) -> str:
     ).stdout
 
 
-def yt_dlp_version() -> Finding:
+def check_yt_dlp() -> Finding:
     """How old yt-dlp is."""
     from importlib.metadata import version
 
@@ -98,7 +98,7 @@ def yt_dlp_version() -> Finding:
     return Finding("yt-dlp", "ok", f"{found}, {days} days old")
 
 
-def javascript(*, needed: bool) -> Finding:
+def check_javascript(*, needed: bool) -> Finding:
     """YouTube's player is a script; yt-dlp runs it in deno, node, bun or quickjs, with its package `ejs`."""
     import yt_dlp  # noqa: F401 - fills the table of runtimes
     from yt_dlp.globals import supported_js_runtimes
@@ -127,12 +127,12 @@ def javascript(*, needed: bool) -> Finding:
     return Finding("javascript", "ok", usable[0])
 
 
-def cookies(video: VideoSettings) -> Finding:
+def check_cookies(video: VideoSettings) -> Finding:
     """Where the file lies is a secret, as what is in it."""
-    from pipelines.fetch.video.reader import secret
+    from pipelines.fetch.video.reader import read_secret
 
     try:
-        file = Path(secret(video.cookies_file, "cookies_file") or "")
+        file = Path(read_secret(video.cookies_file, "cookies_file") or "")
         jar = MozillaCookieJar(file)
         jar.load(ignore_discard=True, ignore_expires=True)
     except ConfigError as error:
@@ -155,14 +155,14 @@ def cookies(video: VideoSettings) -> Finding:
     return Finding("cookies", "ok", f"{len(alive)} cookies")
 
 
-def gpu() -> Finding:
+def check_gpu() -> Finding:
     """Whether there is a GPU, and torch sees it."""
     import torch
 
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         memory = torch.cuda.get_device_properties(0).total_memory
-        return Finding("gpu", "ok", f"{count} x {torch.cuda.get_device_name(0)}, {size(memory)}")
+        return Finding("gpu", "ok", f"{count} x {torch.cuda.get_device_name(0)}, {format_size(memory)}")
     if shutil.which("nvidia-smi"):
         return Finding(
             "gpu",
@@ -173,7 +173,7 @@ def gpu() -> Finding:
     return Finding("gpu", "ok", "none; vectors are made on the CPU")
 
 
-def hub() -> Finding:
+def check_hub() -> Finding:
     """Whether the hub of weights answers."""
     from huggingface_hub import constants, get_session
 
@@ -193,7 +193,7 @@ def hub() -> Finding:
     return Finding("hub", "ok", f"{constants.ENDPOINT} answers")
 
 
-def ray_starts() -> Finding:
+def check_ray() -> Finding:
     """Whether the cluster that RAY_ADDRESS names does a task, or one of this machine's own does."""
     from pipelines.run.ray_plan import Session
 
@@ -221,7 +221,7 @@ def _version_and_cores() -> tuple[str, int]:
     return version("ray"), os.cpu_count() or 1
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Return a number of bytes as a person reads it."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.compute import timing
-from pipelines.compute.device import lanes, out_of_memory, settle
-from pipelines.encode.encoder import EncoderSpec, Tower, filled_up
+from pipelines.compute.device import get_forward_pool, is_out_of_memory, settle
+from pipelines.encode.encoder import EncoderSpec, Tower, pad_batch
 from schemas.vectors import Modality
 
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class BatchAssembler:
             except BaseException as error:  # raised again by whoever wants the vectors
                 filling.made.set_exception(error)
 
-        lanes().run(forward)
+        get_forward_pool().run(forward)
 
     def _made(self, pieces: list[np.ndarray]) -> ForwardResult:
         batch = np.stack(pieces)
@@ -109,7 +109,7 @@ class BatchAssembler:
             try:
                 return ForwardResult(self._raw(batch, rows), rows)
             except RuntimeError as error:
-                if not out_of_memory(error) or (rows == 1 and not again):
+                if not is_out_of_memory(error) or (rows == 1 and not again):
                     raise
             # Once more before halving: what other batches held is free by now.
             if again:
@@ -119,12 +119,12 @@ class BatchAssembler:
                 _log.warning("no memory on the GPU for batches of %d: going on with %d", rows, rows // 2)
 
     def _raw(self, batch: np.ndarray, rows: int) -> np.ndarray:
-        with timing.spent("encode"):
+        with timing.timed("encode"):
             parts = [batch[start : start + rows] for start in range(0, len(batch), rows)]
-            return np.concatenate([self._tower.forward(filled_up(part, rows))[: len(part)] for part in parts])
+            return np.concatenate([self._tower.forward(pad_batch(part, rows))[: len(part)] for part in parts])
 
 
-def batches_of(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
+def get_batches(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
     """Return the batches of a net, which all shards of this process share."""
     tower = spec.open()[modality]
     settle()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import EncoderLoader, Tower, Towers, encode
-from pipelines.encode.registry import own_loader
+from pipelines.encode.registry import import_loader
 from pipelines.errors import EcholensError, UndecodableMediaError
 from schemas.space import Space
 from schemas.vectors import Modality
@@ -86,7 +86,7 @@ def _finding(what: str, holds: Callable[[], str | None]) -> ConformanceResult:
 
 
 def _loader(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> EncoderLoader:
-    return own_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
+    return import_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
 
 
 def _travels(loader: EncoderLoader) -> str | None:
@@ -123,7 +123,7 @@ def _loads(loader: EncoderLoader, made: list[Any]) -> str | None:
 def _properties(
     tower: Tower, modality: Modality, space: Space
 ) -> Iterator[tuple[str, Callable[[], str | None]]]:
-    items = probes(modality)
+    items = make_probes(modality)
     yield (
         "pieces have a first axis, vectors are float32 and as long as the space says",
         lambda: _shapes(tower, items, space),
@@ -212,7 +212,7 @@ def _refuses(tower: Tower, good: bytes) -> str | None:
     return None
 
 
-def probes(modality: Modality) -> Sequence[Any]:
+def make_probes(modality: Modality) -> Sequence[Any]:
     """Return five different items: texts, or the bytes of pictures (JPEG) or sounds (FLAC)."""
     if modality == "text":
         return _TEXTS

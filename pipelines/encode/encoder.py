@@ -83,7 +83,7 @@ _opening = threading.Lock()
 _opened: dict[EncoderSpec, Towers] = {}
 
 
-def spaces_of_specs(specs: EncoderSpecs) -> dict[Column, Space]:
+def get_spaces(specs: EncoderSpecs) -> dict[Column, Space]:
     """Return the space of every column that these encoders fill."""
     return {column: specs[family_of(column)].space for column in COLUMNS if family_of(column) in specs}
 
@@ -99,7 +99,7 @@ def encode(tower: Tower, pieces: Sequence[np.ndarray], batch_rows: int) -> tuple
         batch_rows: the size of a batch; the last one of each shape is filled up.
 
     Returns:
-        What `pooled` does.
+        What `pool_pieces` does.
     """
     every = [piece for item in pieces for piece in item]
     raw: list[np.ndarray] = [np.empty(0)] * len(every)
@@ -107,13 +107,13 @@ def encode(tower: Tower, pieces: Sequence[np.ndarray], batch_rows: int) -> tuple
         where = [place for place, piece in enumerate(every) if piece.shape == shape]
         for start in range(0, len(where), batch_rows):
             of = where[start : start + batch_rows]
-            made_BD = tower.forward(filled_up(np.stack([every[place] for place in of]), batch_rows))
+            made_BD = tower.forward(pad_batch(np.stack([every[place] for place in of]), batch_rows))
             for place, raw_D in zip(of, made_BD, strict=False):
                 raw[place] = raw_D
-    return pooled(np.stack(raw), [len(item) for item in pieces])
+    return pool_pieces(np.stack(raw), [len(item) for item in pieces])
 
 
-def filled_up(pieces_M: np.ndarray, batch_rows: int) -> np.ndarray:
+def pad_batch(pieces_M: np.ndarray, batch_rows: int) -> np.ndarray:
     """Return a batch of exactly `batch_rows` pieces.
 
     Filled up with a real piece: zeros would be a text without a token, which is a NaN.
@@ -122,7 +122,7 @@ def filled_up(pieces_M: np.ndarray, batch_rows: int) -> np.ndarray:
     return np.concatenate([pieces_M, np.repeat(pieces_M[-1:], short, axis=0)]) if short else pieces_M
 
 
-def pooled(raw_MD: np.ndarray, pieces: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def pool_pieces(raw_MD: np.ndarray, pieces: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return one vector for each item.
 
     Args:

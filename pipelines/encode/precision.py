@@ -21,7 +21,7 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def fp32_cosine(there: EncoderLoader, fp32: EncoderLoader) -> float:
+def compare_with_fp32(there: EncoderLoader, fp32: EncoderLoader) -> float:
     """Return the lowest cosine between a loader's vectors and those of the same net in fp32.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.encode.encoder import EncoderLoader
-from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
+from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.errors import ConfigError
 from schemas.dataset import ClapEncoder, ClipEncoder
 from schemas.space import Precision
@@ -25,7 +25,9 @@ LOADERS: Mapping[tuple[Family, str], str] = {
 }
 
 
-def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision) -> EncoderLoader | None:
+def make_loader(
+    asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision
+) -> EncoderLoader | None:
     """Return the loader that a family asks for, or None if it is null.
 
     Raises:
@@ -34,12 +36,14 @@ def loader_of(asked: ClipEncoder | ClapEncoder, family: Family, precision: Preci
     if asked is None:
         return None
     if asked == "pocket":
-        return pocket_clip(precision) if family == "clip" else pocket_clap(precision)
+        return make_pocket_clip(precision) if family == "clip" else make_pocket_clap(precision)
     keys = asked.model_dump(exclude={"loader"})
-    return own_loader(LOADERS.get((family, asked.loader), asked.loader), keys, precision, f"encode.{family}")
+    return import_loader(
+        LOADERS.get((family, asked.loader), asked.loader), keys, precision, f"encode.{family}"
+    )
 
 
-def own_loader(
+def import_loader(
     place: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder"
 ) -> EncoderLoader:
     """Return the loader that a class makes of its keys; `precision` is given to one that takes it.

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
-from pipelines.compute.child_process import ReportProgress, apart
+from pipelines.compute.child_process import ReportProgress, run_in_subprocess
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.precision import fp32_cosine
-from pipelines.encode.registry import loader_of
+from pipelines.encode.precision import compare_with_fp32
+from pipelines.encode.registry import make_loader
 from schemas.dataset import (
     AudioLdmEncoder,
     Encode,
@@ -44,7 +44,7 @@ def resolve_apart(encode: Encode, pinned: Mapping[str, Space] | None = None) -> 
 
     The driver only needs the answer; the libraries behind it would stay with it, at a gigabyte.
     """
-    return apart(_resolved, encode, pinned)
+    return run_in_subprocess(_resolved, encode, pinned)
 
 
 def _resolved(
@@ -66,16 +66,16 @@ def resolve_family(
         precision = there.precision
     else:
         precision = _fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
-    loader = loader_of(asked, family, precision)
+    loader = make_loader(asked, family, precision)
     if loader is None:
         return None
     space = loader.space()
     if there == space:
         return EncoderSpec(there, loader)  # what was measured of it when it was pinned stays with it
-    full = loader_of(asked, family, "fp32") if isinstance(asked, _MEASURED) else None
+    full = make_loader(asked, family, "fp32") if isinstance(asked, _MEASURED) else None
     if full is None or precision == "fp32":
         return EncoderSpec(space, loader)
-    cosine = fp32_cosine(loader, full)
+    cosine = compare_with_fp32(loader, full)
     if encode.precision == "auto" and cosine < _LEAST_COSINE:
         return EncoderSpec(full.space(), full)
     return EncoderSpec(space.model_copy(update={"fp32_cosine": cosine}), loader)

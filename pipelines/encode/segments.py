@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.compute import timing
-from pipelines.compute.device import decoders
+from pipelines.compute.device import get_decode_pool
 from pipelines.encode.batch_assembler import BatchAssembler
-from pipelines.encode.encoder import EncoderSpecs, Towers, pooled
+from pipelines.encode.encoder import EncoderSpecs, Towers, pool_pieces
 from pipelines.errors import UndecodableMediaError
-from pipelines.stage import Batch, Stage, Work, rows
+from pipelines.stage import Batch, Stage, Work, count_rows
 from schemas.dataset import Segment
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 from schemas.sample import FRAMES
 from schemas.vectors import CHOICE, Family, Modality
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 _GROUP = 8
 
 
-def choosing(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
+def add_segment_stages(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
     """Return what goes before `Prepare` in the chain of clips; nothing where whole clips are wanted."""
     return () if segment.mode == "whole" else (SelectSegmentStage(segment, specs),)
 
@@ -69,7 +69,7 @@ class SelectSegmentStage:
             }
             for family, of_family in towers.items()
         }
-        return _Work(self.segment, frozenset(self.specs), towers, nets, decoders())
+        return _Work(self.segment, frozenset(self.specs), towers, nets, get_decode_pool())
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class _Work:
     pool: ThreadPoolExecutor
 
     def __call__(self, batch: Batch) -> Batch:
-        result = batch | {name: [None] * rows(batch) for name in CHOICE.names}
+        result = batch | {name: [None] * count_rows(batch) for name in CHOICE.names}
         result |= {name: list(batch[name]) for name in ("outcome", "reason", "flac")}
-        there = [row for row in range(rows(batch)) if batch["outcome"][row] == "ok"]
+        there = [row for row in range(count_rows(batch)) if batch["outcome"][row] == "ok"]
         for group in self._groups(batch, there):
             clips = {row: clip for row, clip in group.items() if isinstance(clip, _Clip)}
             chosen = {family: self._chosen(family, list(clips.values())) for family in self.families}
@@ -124,17 +124,17 @@ class _Work:
 
     def _read(self, batch: Batch, row: int) -> _Clip | Outcome:
         try:
-            with timing.spent("decode"):
+            with timing.timed("decode"):
                 starts_s, segments = self._segments(batch["flac"][row])
                 frames = [] if batch["width"][row] is None else [batch[name][row] for name in FRAMES]
                 return self._prepared(
                     _Clip(starts_s, segments, len(frames), {}, {}), frames, batch["caption"][row]
                 )
         except UndecodableMediaError as unusable:
-            return outcome("invalid", unusable.reason)
+            return make_outcome("invalid", unusable.reason)
         except Exception:
             _log.exception("nothing could be chosen from a clip")
-            return outcome("failed", "bug")
+            return make_outcome("failed", "bug")
 
     def _segments(self, flac: bytes) -> tuple[list[float], list[bytes]]:
         """Return where the segments begin, and each as a WAV file."""
@@ -189,7 +189,7 @@ def _vectors(net: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
     with net.feeding():
         places = [[net.add(piece) for piece in item] for item in items]
     raw_MD = np.stack([place.made.result().raw_BD[place.row] for pieces in places for place in pieces])
-    return pooled(raw_MD, [len(item) for item in items])[0]
+    return pool_pieces(raw_MD, [len(item) for item in items])[0]
 
 
 def _decoded(flac: bytes) -> tuple[np.ndarray, int]:

@@ -30,7 +30,7 @@ def check_same_space(one: EncoderSpec, other: EncoderSpec) -> float:
         SpaceError: it is below `LEAST_COSINE`, or their vectors differ in length.
     """
     _check_dims(one, other.space.dims, str(other.space))
-    return _passed(one, texts(one, CAPTIONS), texts(other, CAPTIONS), str(other.space))
+    return _passed(one, encode_captions(one, CAPTIONS), encode_captions(other, CAPTIONS), str(other.space))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class VerifiedEncoder(EncoderSpec):
         return self.own.open()
 
 
-def admitted(
+def verify_space(
     spec: EncoderSpec, stored: Space, rows: Callable[[], tuple[Sequence[str], np.ndarray]]
 ) -> EncoderSpec:
     """Return an encoder as one of the space of stored vectors, if it claims that space and passes.
@@ -83,10 +83,10 @@ def check_against_vectors(one: EncoderSpec, captions: Sequence[str], unit_ND: np
         SpaceError: it is below `LEAST_COSINE`, or the encoder's vectors have another length.
     """
     _check_dims(one, unit_ND.shape[1], of)
-    return _passed(one, texts(one, captions), unit_ND, of)
+    return _passed(one, encode_captions(one, captions), unit_ND, of)
 
 
-def texts(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
+def encode_captions(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
     """Return the unit vectors of captions, float32 [N, D]."""
     tower = spec.open()["text"]
     pieces = [tower.prepare(caption) for caption in captions]

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.compute import timing
-from pipelines.compute.device import decoders
-from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, batches_of
-from pipelines.encode.encoder import EncoderSpecs, Tower, pooled
-from pipelines.encode.loaders.decode_cache import shared
+from pipelines.compute.device import get_decode_pool
+from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, get_batches
+from pipelines.encode.encoder import EncoderSpecs, Tower, pool_pieces
+from pipelines.encode.loaders.decode_cache import share_decoded
 from pipelines.errors import UndecodableMediaError
-from pipelines.stage import Batch, rows
+from pipelines.stage import Batch, count_rows
 from schemas.candidate import Kind
-from schemas.outcome import OK, Outcome, outcome
+from schemas.outcome import OK, Outcome, make_outcome
 from schemas.sample import FRAMES
 from schemas.vectors import COLUMNS_OF, Column, family_of, modality_of
 
@@ -89,7 +89,7 @@ class DecodeStage:
         """Load the encoders and start the threads."""
         columns = _columns(self.kind, self.specs)
         towers = {column: self.specs[family_of(column)].open()[modality_of(column)] for column in columns}
-        return _Decoding(self, towers, decoders(self.threads))
+        return _Decoding(self, towers, get_decode_pool(self.threads))
 
     def row(
         self, towers: Mapping[Column, Tower], batch: Batch, row: int
@@ -105,10 +105,10 @@ class DecodeStage:
                 if (items := self._items(column, batch, row))
             }
         except UndecodableMediaError as unusable:
-            return {}, outcome("invalid", unusable.reason)
+            return {}, make_outcome("invalid", unusable.reason)
         except Exception:
             _log.exception("a row of kind %s could not be prepared", self.kind)
-            return {}, outcome("failed", "bug")
+            return {}, make_outcome("failed", "bug")
         return pieces, OK
 
     def _items(self, column: Column, batch: Batch, row: int) -> list[bytes] | list[str]:
@@ -149,20 +149,20 @@ class _Decoding:
             yield self._done(*under_way.popleft())
 
     def _begun(self, batch: Batch) -> list[Future[list[_Row]]]:
-        starts = range(0, rows(batch), _AT_ONCE)
+        starts = range(0, count_rows(batch), _AT_ONCE)
         return [self.threads.submit(self._decoded, batch, start) for start in starts]
 
     def _decoded(self, batch: Batch, start: int) -> list[_Row]:
-        with timing.spent("decode"):
+        with timing.timed("decode"):
             made = []
-            for row in range(start, min(start + _AT_ONCE, rows(batch))):
-                with shared():
+            for row in range(start, min(start + _AT_ONCE, count_rows(batch))):
+                with share_decoded():
                     made.append(self.stage.row(self.towers, batch, row))
             return made
 
     def _done(self, batch: Batch, begun: list[Future[list[_Row]]]) -> Batch:
         made = [row for few in begun for row in few.result()]
-        result = batch | {name: [None] * rows(batch) for name in self.stage.members}
+        result = batch | {name: [None] * count_rows(batch) for name in self.stage.members}
         for column in self.towers:
             result[_prepared(column)] = [pieces.get(column) for pieces, _ in made]
         result["outcome"] = [became.status for _, became in made]
@@ -203,7 +203,7 @@ class EncodeStage:
         """Load the encoders."""
         columns = _columns(self.kind, self.specs)
         return _Encoding(
-            {column: batches_of(self.specs[family_of(column)], modality_of(column)) for column in columns}
+            {column: get_batches(self.specs[family_of(column)], modality_of(column)) for column in columns}
         )
 
 
@@ -266,7 +266,7 @@ class _Encoding:
                 None if pieces is None else [net.add(piece) for piece in pieces]
                 for pieces in batch[_prepared(column)]
             ]
-            let_go[_prepared(column)] = [None] * rows(batch)
+            let_go[_prepared(column)] = [None] * count_rows(batch)
         return _UnderWay(let_go, places)
 
 
@@ -281,7 +281,7 @@ def _fill(batch: Batch, column: Column, of_rows: list[list[VectorSlot] | None]) 
         raw_MD = np.stack(
             [place.made.result().raw_BD[place.row] for places in there.values() for place in places]
         )
-        unit_ND, norms_N = pooled(raw_MD, [len(places) for places in there.values()])
+        unit_ND, norms_N = pool_pieces(raw_MD, [len(places) for places in there.values()])
         for row, vector_D, norm in zip(there, unit_ND.astype(np.float16), norms_N, strict=True):
             vectors[row], norms[row] = vector_D, float(norm)
             sizes[row] = min(place.made.result().batch_rows for place in there[row])
@@ -295,7 +295,7 @@ def _without(batch: Batch, lost: set[int], columns: tuple[Column, ...]) -> Batch
     """Take the vectors of rows out of a batch and say why: one of zeros or NaN would spoil any search."""
     if not lost:
         return batch
-    instead = outcome("failed", "no_vector")
+    instead = make_outcome("failed", "no_vector")
     changed = dict.fromkeys(name for column in columns for name in _made_of(column)) | {
         "outcome": instead.status,
         "reason": instead.reason,

@@ -17,14 +17,14 @@ from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_family
 from pipelines.errors import ConfigError, UndecodableMediaError
-from pipelines.generate.output import decoded, sounds_of, table_rows
+from pipelines.generate.output import decode_sound, read_rows, read_sounds
 from pipelines.generate.prompts import PromptTables
-from pipelines.generate.stages import sound_file
-from pipelines.generate.step import folder_of
+from pipelines.generate.stages import encode_sound
+from pipelines.generate.step import get_folder
 from pipelines.metrics.sounds import Embedder, score
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media
-from schemas.candidate import place_of
+from schemas.candidate import parse_key
 from schemas.dataset import Encode
 from schemas.generated import ClassifierScores, GeneratedScores, GenerationManifest, SoundScores
 from schemas.space import Space
@@ -64,7 +64,7 @@ class ZeroShotClassifier(Embedder):
             pieces = {}
             for number, wave_T in enumerate(sounds[first : first + _BATCH_ROWS], first):
                 try:
-                    pieces[number] = tower.prepare(sound_file(wave_T, sampling_rate_hz, "wav"))
+                    pieces[number] = tower.prepare(encode_sound(wave_T, sampling_rate_hz, "wav"))
                 except UndecodableMediaError:
                     continue
             if pieces:
@@ -87,7 +87,7 @@ class DecodedSound:
     expected: str | None
 
 
-def generated(
+def read_generated(
     root: Root, wanted: GenerationManifest, shard_rows: int, classes: Sequence[str]
 ) -> list[DecodedSound]:
     """Return the sounds of a NAME, `MOST` at most, with their classes where rows or captions say one.
@@ -98,7 +98,7 @@ def generated(
         shard_rows: of the dataset.
         classes: words; a row is of the class that its list's label names, or else its caption alone.
     """
-    shards = PromptTables(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
+    shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).shards() or []
     return list(islice(_sounds(root, wanted, shards, shard_rows, classes), MOST))
 
 
@@ -107,19 +107,19 @@ def _sounds(
 ) -> Iterator[DecodedSound]:
     labels: dict[int, list[str | None]] = {}
     for shard in shards:
-        rows = {row["key"]: row for row in table_rows(root, wanted.name, [shard])}
-        for key, data in sounds_of(root, wanted.name, shard):
+        rows = {row["key"]: row for row in read_rows(root, wanted.name, [shard])}
+        for key, data in read_sounds(root, wanted.name, shard):
             row, label = rows[key], None
             if row["prompt"] == "row":
-                number, at = place_of(row["source_key"], shard_rows)
+                number, at = parse_key(row["source_key"], shard_rows)
                 if number not in labels:
                     table = root.read_table(f"candidates/{number:05d}.parquet", columns=["label"])
                     labels[number] = table["label"].to_pylist()
                 label = labels[number][at]
-            yield DecodedSound(row, decoded(data)[0], class_of(classes, label, row["caption"]))
+            yield DecodedSound(row, decode_sound(data)[0], find_class(classes, label, row["caption"]))
 
 
-def class_of(classes: Sequence[str], label: str | None, caption: str) -> str | None:
+def find_class(classes: Sequence[str], label: str | None, caption: str) -> str | None:
     """Return the class that a label is, or the only one that a caption names; None if there is no such."""
     if label in classes:
         return label
@@ -128,7 +128,7 @@ def class_of(classes: Sequence[str], label: str | None, caption: str) -> str | N
     return named[0] if len(named) == 1 else None
 
 
-def heard(
+def classify(
     classifier: Embedder, sounds: Sequence[DecodedSound], rate_hz: int, classes: Sequence[str]
 ) -> ClassifierScores:
     """Return how often a classifier names the right class, of sounds whose class is known."""
@@ -150,7 +150,7 @@ def heard(
     )
 
 
-def listened(  # noqa: PLR0913, PLR0917
+def evaluate_sounds(  # noqa: PLR0913, PLR0917
     _: Path,
     __: object,
     root: Root,
@@ -161,7 +161,7 @@ def listened(  # noqa: PLR0913, PLR0917
     classes: Sequence[str],
     second: str | None,
 ) -> GeneratedScores:
-    """Return what `scored` does, with the CLAP of a dataset; for `apart`.
+    """Return what `write_scores` does, with the CLAP of a dataset; for `apart`.
 
     Raises:
         ConfigError: the dataset has none.
@@ -169,10 +169,10 @@ def listened(  # noqa: PLR0913, PLR0917
     spec = resolve_family(encoders, "clap", pinned)
     if spec is None:
         raise ConfigError("the dataset's set has no CLAP, so nothing can listen; build a set with one")
-    return scored(root, shard_rows, wanted, spec, classes, second)
+    return write_scores(root, shard_rows, wanted, spec, classes, second)
 
 
-def scored(  # noqa: PLR0913, PLR0917
+def write_scores(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     wanted: GenerationManifest,
@@ -191,18 +191,20 @@ def scored(  # noqa: PLR0913, PLR0917
         second: the folder of a CLAP that had no part in choosing, for the CLAP score; None for no such score.
     """
     rate_hz = wanted.generator.rate_hz
-    sounds = generated(root, wanted, shard_rows, classes)
+    sounds = read_generated(root, wanted, shard_rows, classes)
     classifier = ZeroShotClassifier(judge, classes)
     other = _spec(second) if second else None
     return GeneratedScores(
-        heard=heard(classifier, sounds, rate_hz, classes),
+        heard=classify(classifier, sounds, rate_hz, classes),
         against_real=_against_real(root, shard_rows, sounds, rate_hz, classifier),
-        clap_score=clap_score(ZeroShotClassifier(other, classes), sounds, rate_hz) if other else None,
+        clap_score=compute_clap_score(ZeroShotClassifier(other, classes), sounds, rate_hz) if other else None,
         clap_score_by=other.space if other else None,
     )
 
 
-def clap_score(clap: ZeroShotClassifier, sounds: Sequence[DecodedSound], rate_hz: int) -> float | None:
+def compute_clap_score(
+    clap: ZeroShotClassifier, sounds: Sequence[DecodedSound], rate_hz: int
+) -> float | None:
     """Return the mean cosine of sounds and their captions; None if none has a caption."""
     said = [sound for sound in sounds if sound.row["caption"]]
     if not said:
@@ -223,7 +225,7 @@ def _against_real(
 ) -> SoundScores | None:
     wanted = {str(sound.row["source_key"]) for sound in sounds if sound.row["prompt"] == "row"}
     real: dict[str, np.ndarray] = {}
-    for number in sorted({place_of(key, shard_rows)[0] for key in wanted}):
+    for number in sorted({parse_key(key, shard_rows)[0] for key in wanted}):
         shard = Shard(number, "clip", "local", 0)
         kinds = set(root.read_table(f"candidates/{shard.name}.parquet", columns=["kind"])["kind"].to_pylist())
         if kinds != {"clip"}:
@@ -231,7 +233,7 @@ def _against_real(
         for batch in read_media(root, shard, _MEDIA_ROWS):
             for key, data in zip(batch["key"], batch["flac"], strict=True):
                 if key in wanted:
-                    real[key] = _at(*decoded(data), rate_hz)
+                    real[key] = _at(*decode_sound(data), rate_hz)
     made = {str(sound.row["source_key"]): sound.wave_T for sound in sounds}
     if min(len(made), len(real)) <= 1:
         return None

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store import versions
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vectors_marker
-from schemas.candidate import place_of
-from schemas.vectors import Column, Family, spaces_of
+from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.candidate import parse_key
+from schemas.vectors import Column, Family, decode_spaces
 from schemas.version import Version
 
 # Rows of a file: 100 MB of 512 numbers in float16, and one more of these in memory.
@@ -101,12 +101,12 @@ class ClipRetrievalExport:
         return tuple(_FOLDERS[self.family])
 
     def _written(self, into: Path, said: Callable[[int], None]) -> ExportCounts:
-        removed = versions.removed(self.root, self.version.number)["key"].combine_chunks()
+        removed = versions.read_removed(self.root, self.version.number)["key"].combine_chunks()
         seen = without = rows = parts = 0
 
         def shards() -> Iterator[_Part]:
             nonlocal seen, without
-            for shard in versions.shards(self.root, self.version):
+            for shard in versions.read_shards(self.root, self.version):
                 part, lacking = self._whole_rows(shard, removed)
                 seen, without = seen + shard.rows, without + lacking
                 said(seen)
@@ -130,18 +130,18 @@ class ClipRetrievalExport:
 
     def _whole_rows(self, shard: Shard, removed: pa.Array) -> tuple[_Part, int]:
         """The rows of a shard that are not gone and have every vector, and how many lack one."""
-        name = vectors_marker(self.version.set, shard)
+        name = get_vectors_marker(self.version.set, shard)
         table = self.root.read_table(name, columns=["key", *self._columns])
         table = table.filter(pc.invert(pc.is_in(table["key"], value_set=removed)))
         there = table.num_rows
         for column in self._columns:
             table = table.filter(table[column].is_valid())
         keys = table["key"].to_pylist()
-        rows = [place_of(key, self.shard_rows)[1] for key in keys]
+        rows = [parse_key(key, self.shard_rows)[1] for key in keys]
         candidates = self.root.read_table(f"candidates/{shard.name}.parquet", columns=list(_OF_CANDIDATE))
         metadata = candidates.take(pa.array(rows, type=pa.int64()))
         metadata = metadata.add_column(0, "image_path", pa.array(keys, type=pa.string()))
-        spaces = spaces_of(table.schema)
+        spaces = decode_spaces(table.schema)
         vectors = {}
         for column in self._columns:
             of = table[column].combine_chunks()

@@ -50,7 +50,7 @@ class NoContactError(OSError):
     """A public address would be asked, and nobody could tell by whom."""
 
 
-def plain(address: str) -> IPAddress:
+def unwrap_address(address: str) -> IPAddress:
     """Return the address that packets end at: IPv4 in its IPv6 disguises becomes IPv4."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
@@ -81,7 +81,7 @@ def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
 
     def make(info: AddrInfo) -> socket.socket:
         family, kind, protocol, _, where = info
-        address = plain(str(where[0]))
+        address = unwrap_address(str(where[0]))
         if is_public(address):
             if not public:
                 raise NoContactError("no contact")

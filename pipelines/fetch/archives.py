@@ -44,7 +44,7 @@ def is_archive(file: str) -> bool:
     return file.lower().endswith(SUFFIXES)
 
 
-def members(file: str, state: str) -> dict[str, MemberSpan]:
+def list_members(file: str, state: str) -> dict[str, MemberSpan]:
     """Return the files in an archive by their names, without a leading `./`.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import files
-from pipelines.fetch.protocols import no_contact
-from pipelines.fetch.video.youtube import on_youtube
+from pipelines.fetch.protocols import make_no_contact_error
+from pipelines.fetch.video.youtube import is_youtube
 from schemas.dataset import Dataset, VideoSettings
 
 # Lists of clips on YouTube, and lists of pictures on public hosts.
@@ -26,13 +26,13 @@ def check_sources(dataset: Dataset) -> None:
             continue
         video = source.kind in _YOUTUBE and source.media is None
         # A mirror of YouTube's pages is the person's own affair, as any template is.
-        youtube = video and on_youtube(dataset.fetch.video.site)
+        youtube = video and is_youtube(dataset.fetch.video.site)
         web = source.kind in _PUBLIC or video or (source.media or "").startswith(("http://", "https://"))
         if web and dataset.contact is None and (youtube or not private):
-            raise no_contact()
+            raise make_no_contact_error()
         if video:
             _check_video(dataset.fetch.video)
-        if source.media is not None and files.in_web_archive(source.media):
+        if source.media is not None and files.is_in_web_archive(source.media):
             raise ConfigError(
                 f"media template {source.media!r} names members of an archive on the web, which would be "
                 "downloaded for every clip; download it once and name it with file:///"
@@ -47,12 +47,12 @@ def check_lists(dataset: Dataset) -> None:
     """
     remote = any(source.list.startswith(("http://", "https://")) for source in dataset.sources)
     if remote and dataset.contact is None and not dataset.fetch.allow_private_hosts:
-        raise no_contact()
+        raise make_no_contact_error()
 
 
 def _check_video(video: VideoSettings) -> None:
     from pipelines.fetch.video import reader
 
-    reader.cookies_of(video)
-    reader.upstream_of(video)
+    reader.read_cookies(video)
+    reader.read_upstream(video)
     reader.check_runtime(video.site)

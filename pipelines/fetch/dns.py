@@ -38,7 +38,7 @@ class CachingResolver(ThreadedResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[Any]:
         """Return the addresses of a host; raise socket.gaierror where there are none."""
-        if reserved_invalid(host):
+        if is_reserved_invalid(host):
             raise socket.gaierror(socket.EAI_NONAME, "reserved name")
         now = asyncio.get_running_loop().time()
         if host in self._failed:
@@ -55,7 +55,7 @@ class CachingResolver(ThreadedResolver):
             raise
 
 
-def reserved_invalid(host: str) -> bool:
+def is_reserved_invalid(host: str) -> bool:
     """Return whether a host is below `.invalid`, which never exists."""
     return host.rstrip(".").lower().rpartition(".")[2] == "invalid"
 
@@ -74,7 +74,7 @@ def check_resolver(asked: Iterable[tuple[str, Outcome]]) -> None:
     missing: set[str] = set()
     hosts: set[str] = set()
     for host, outcome in asked:
-        if reserved_invalid(host) or _is_address(host):
+        if is_reserved_invalid(host) or _is_address(host):
             continue
         hosts.add(host)
         if outcome == ("transient", "dns"):

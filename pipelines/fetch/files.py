@@ -19,7 +19,7 @@ import fsspec
 
 from pipelines.errors import DamagedArchiveError, UnreadableMediaError
 from pipelines.fetch import archives
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 
 _MEMBER_OF = re.compile(r"(.*?(?:\.tar|\.tar\.gz|\.tgz|\.zip))#(.+)", re.IGNORECASE | re.DOTALL)
 _OF_THIS_MACHINE = ("file", "tar", "zip")
@@ -46,7 +46,7 @@ class MediaLocation(NamedTuple):
         return None if self.member or self.remote else Path(self.file)
 
 
-def place_of(url: str) -> MediaLocation | None:
+def parse_location(url: str) -> MediaLocation | None:
     """Return the place that a URL names, or None for a web address and for what is no URL.
 
     `..` is refused: a template's path is filled in with words of a list.
@@ -66,7 +66,7 @@ def place_of(url: str) -> MediaLocation | None:
     return None if ".." in file.split("/") or "\0" in file else MediaLocation(file, member)
 
 
-def in_web_archive(url: str) -> bool:
+def is_in_web_archive(url: str) -> bool:
     """Return whether a URL names a member of an archive on the web."""
     scheme, _, rest = url.partition("://")
     return scheme.lower() in ("http", "https") and _MEMBER_OF.fullmatch(rest) is not None
@@ -85,7 +85,7 @@ def read(place: MediaLocation, max_bytes: int) -> bytes:
             data: bytes = fs.cat_file(path)
             return data
         file, _ = _found(place)
-        return archives.read(file, state_of(file), place.member)
+        return archives.read(file, read_state(file), place.member)
 
 
 def check(place: MediaLocation, max_bytes: int) -> None:
@@ -97,12 +97,12 @@ def check(place: MediaLocation, max_bytes: int) -> None:
     with _told():
         size = _found(place)[1] if place.member else _info(place.file)["size"]
     if size > max_bytes:
-        raise UnreadableMediaError(outcome("invalid", "too_many_bytes"))
+        raise UnreadableMediaError(make_outcome("invalid", "too_many_bytes"))
     if not size:
-        raise UnreadableMediaError(outcome("invalid", "empty"))
+        raise UnreadableMediaError(make_outcome("invalid", "empty"))
 
 
-def beside(place: MediaLocation, suffix: str) -> bytes | None:
+def find_sibling(place: MediaLocation, suffix: str) -> bytes | None:
     """Return the member of the same sample with another suffix, such as `KEY.json` of `KEY.jpg`."""
     sibling = MediaLocation(place.file, f"{place.member.rpartition('.')[0]}.{suffix}")
     try:
@@ -115,7 +115,7 @@ def _opened(file: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(file)
     except (ValueError, ImportError) as error:
-        raise UnreadableMediaError(outcome("invalid", "bad_url")) from error
+        raise UnreadableMediaError(make_outcome("invalid", "bad_url")) from error
     return fs, path
 
 
@@ -127,7 +127,7 @@ def _info(file: str) -> dict[str, Any]:
     return info
 
 
-def state_of(file: str) -> str:
+def read_state(file: str) -> str:
     """Return what changes when a file is written anew."""
     info = _info(file)
     return str(info.get("mtime", info.get("ETag", info["size"])))
@@ -136,7 +136,7 @@ def state_of(file: str) -> str:
 def _found(place: MediaLocation) -> tuple[str, int]:
     """Return the archive that has a member, and the member's size."""
     for file in _named(place.file):
-        if span := archives.members(file, state_of(file)).get(place.member):
+        if span := archives.list_members(file, read_state(file)).get(place.member):
             return file, span.size
     raise FileNotFoundError(errno.ENOENT, "no such member")
 
@@ -162,11 +162,11 @@ def _told() -> Iterator[None]:
 
 def _of_error(error: Exception) -> Outcome:
     if isinstance(error, PermissionError):
-        return outcome("failed", "no_permission")
+        return make_outcome("failed", "no_permission")
     if isinstance(error, DamagedArchiveError):
-        return outcome("invalid", "truncated")
+        return make_outcome("invalid", "truncated")
     if isinstance(error, OSError) and error.errno in _NOT_THERE:
-        return outcome("dead", "no_such_file")
+        return make_outcome("dead", "no_such_file")
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
-        return outcome("dead", "no_such_file")  # as file systems of buckets raise them, without a number
-    return outcome("transient", "timeout" if isinstance(error, TimeoutError) else "unreachable")
+        return make_outcome("dead", "no_such_file")  # as file systems of buckets raise them, without a number
+    return make_outcome("transient", "timeout" if isinstance(error, TimeoutError) else "unreachable")

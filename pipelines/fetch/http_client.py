@@ -19,12 +19,12 @@ from yarl import URL
 from pipelines.errors import HostUnavailableError, StopJob
 from pipelines.fetch.addresses import guard
 from pipelines.fetch.dns import CachingResolver
-from pipelines.fetch.outcomes import AGAIN, of_error, of_status, retry_after_s
-from pipelines.fetch.protocols import HostSlot, Permits, unwanted, user_agent
+from pipelines.fetch.outcomes import AGAIN, classify_error, classify_status, parse_retry_after
+from pipelines.fetch.protocols import HostSlot, Permits, find_unwanted_directive, make_user_agent
 from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
-from pipelines.fetch.ratelimit.governor import permits_of
+from pipelines.fetch.ratelimit.governor import make_permits
 from schemas.dataset import Fetch
-from schemas.outcome import OK, Outcome, outcome
+from schemas.outcome import OK, Outcome, make_outcome
 
 MAX_REDIRECTS = 10  # as most clients; 20 is the fetch standard's
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -56,7 +56,7 @@ class HttpClient:
 
     def __init__(self, fetch: Fetch, contact: str | None, permits: Permits | None = None) -> None:
         self._fetch = fetch
-        self._permits = permits or permits_of(fetch)
+        self._permits = permits or make_permits(fetch)
         names = CachingResolver()
         public = contact is not None
         # Two pools: a connection to an inside address, once made, must not serve a redirect from elsewhere.
@@ -89,9 +89,9 @@ class HttpClient:
             ConfigError: a public host would have been asked without a contact.
             StopJob: this machine has no more open files or disk to give.
         """
-        listed = checked(url)
+        listed = check_url(url)
         if listed is None:
-            return HttpResponse(outcome("invalid", "bad_url"))
+            return HttpResponse(make_outcome("invalid", "bad_url"))
         now = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(self._fetch.timeout_s) as deadline:
@@ -109,7 +109,7 @@ class HttpClient:
                         return answer
                     await asyncio.sleep(pause_s)
         except TimeoutError:
-            return HttpResponse(outcome("transient", "timeout"))
+            return HttpResponse(make_outcome("transient", "timeout"))
         except HostUnavailableError as refused:
             return HttpResponse(refused.outcome)
 
@@ -131,22 +131,22 @@ class HttpClient:
                     turn.started()
                     self._permits.reached(origin)
                     location = response.headers.get("Location")
-                    wait_s = retry_after_s(response.headers.get("Retry-After"))
+                    wait_s = parse_retry_after(response.headers.get("Retry-After"))
                     self._permits.heard(url.host or "", response.status, wait_s)
                     if since and response.status in _THERE:
                         return HttpResponse(OK)
                     if response.status not in _REDIRECTS or location is None:
                         return await self._read(response, into, wait_s, turn)
             except (aiohttp.ClientError, UnicodeError) as error:
-                became = of_error(error)
+                became = classify_error(error)
                 if became in UNREACHED:
                     self._permits.failed(origin, became)
                 return HttpResponse(became)
-            target = checked(location, url)
+            target = check_url(location, url)
             if target is None:
-                return HttpResponse(outcome("invalid", "bad_redirect"))
+                return HttpResponse(make_outcome("invalid", "bad_redirect"))
             url = target
-        return HttpResponse(outcome("invalid", "redirect_loop"))
+        return HttpResponse(make_outcome("invalid", "redirect_loop"))
 
     @asynccontextmanager
     async def _permitted(self, url: URL, deadline: asyncio.Timeout) -> AsyncIterator[HostSlot]:
@@ -161,15 +161,15 @@ class HttpClient:
     async def _read(
         self, response: aiohttp.ClientResponse, into: IO[bytes], wait_s: float | None, turn: HostSlot
     ) -> HttpResponse:
-        became = of_status(response.status)
-        if became == OK and unwanted(response.headers.getall("X-Robots-Tag", ())):
-            became = outcome("blocked", "robots_noai")
+        became = classify_status(response.status)
+        if became == OK and find_unwanted_directive(response.headers.getall("X-Robots-Tag", ())):
+            became = make_outcome("blocked", "robots_noai")
         if became == OK:
             inflate = _inflater(response.headers.get("Content-Encoding", ""))
             if inflate is None:
-                became = outcome("invalid", "undecodable")
+                became = make_outcome("invalid", "undecodable")
             elif (response.content_length or 0) > self._fetch.max_bytes:
-                became = outcome("invalid", "too_many_bytes")
+                became = make_outcome("invalid", "too_many_bytes")
             else:
                 became = await _copy(response.content, into, inflate, self._fetch.max_bytes, turn)
         return HttpResponse(became, response.content_type, wait_s)
@@ -189,15 +189,15 @@ async def _copy(
         try:
             data = inflate(chunk, most - size + 1)
         except zlib.error:
-            return outcome("invalid", "undecodable")
+            return make_outcome("invalid", "undecodable")
         size += len(data)
         if size > most:
-            return outcome("invalid", "too_many_bytes")
+            return make_outcome("invalid", "too_many_bytes")
         try:
             into.write(data)
         except OSError as error:
-            raise unwritable(error) from error
-    return OK if size else outcome("invalid", "empty")
+            raise is_unwritable(error) from error
+    return OK if size else make_outcome("invalid", "empty")
 
 
 def _inflater(encoding: str) -> Inflate | None:
@@ -218,7 +218,7 @@ def _backoff_s(tries: int) -> float:
     return backoff_s
 
 
-def checked(url: str, base: URL | None = None) -> URL | None:
+def check_url(url: str, base: URL | None = None) -> URL | None:
     """Return a URL that may be asked for, or None: http(s), with a host, without credentials."""
     try:
         parsed = URL(url)
@@ -231,17 +231,17 @@ def checked(url: str, base: URL | None = None) -> URL | None:
     return parsed if proper and parsed.user is None and parsed.password is None else None
 
 
-def unwritable(error: OSError) -> StopJob:
+def is_unwritable(error: OSError) -> StopJob:
     """Return the error of temporary files that cannot be written: no room, no permission, no folder."""
     if error.errno in _FULL:
-        return disk_full()
+        return make_disk_full_error()
     return StopJob(
         f"failed/no_permission: temporary files cannot be written ({error.strerror}); "
         "set TMPDIR to a folder where they can, then start the job again"
     )
 
 
-def disk_full() -> StopJob:
+def make_disk_full_error() -> StopJob:
     """Return the error of a disk without room."""
     return StopJob(
         "failed/disk_full: the disk of temporary files is full; make room there or set TMPDIR to another "
@@ -262,7 +262,7 @@ def _session(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        headers={"User-Agent": user_agent(contact), "Accept-Encoding": "identity"},
+        headers={"User-Agent": make_user_agent(contact), "Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
         read_bufsize=_CHUNK_BYTES,
         trust_env=False,

@@ -17,18 +17,18 @@ from pipelines.errors import UnreadableMediaError
 from pipelines.fetch import files
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
-from pipelines.fetch.resizing import resizer
+from pipelines.fetch.resizing import make_resizer
 from pipelines.fetch.truncation import is_cut_picture
 from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
-from schemas.outcome import OK, Outcome, outcome
+from schemas.outcome import OK, Outcome, make_outcome
 
 _SNIFFED_BYTES = 1024
 # A larger body waits for its decoder on disk, so that `connections` bodies in flight stay in memory.
 _IN_MEMORY_BYTES = 2**22
 # What Wikimedia answers for a thumbnail that a picture does not have: 400 if it is no wider than that, 404 if
 # its name is made otherwise. The picture itself is asked for then, unless it was too much already (429, 5xx).
-NO_THUMBNAIL = frozenset({outcome("transient", "http_4xx"), outcome("dead", "http_404")})
+NO_THUMBNAIL = frozenset({make_outcome("transient", "http_4xx"), make_outcome("dead", "http_404")})
 
 
 class ImageReader:
@@ -45,7 +45,7 @@ class ImageReader:
         self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         """Return the one picture of all rows that share a URL."""
-        place = files.place_of(wanted[0].url) if wanted[0].local else None
+        place = files.parse_location(wanted[0].url) if wanted[0].local else None
         if place:
             return [await self._from_disk(threads, place)] * len(wanted)
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
@@ -59,7 +59,7 @@ class ImageReader:
         return [media] * len(wanted)
 
     def _from_web(self, body: IO[bytes], content_type: str) -> FetchResult:
-        with timing.spent("decode"):
+        with timing.timed("decode"):
             body.seek(0)
             return self._pictures.stored(body.read(), content_type)
 
@@ -76,12 +76,12 @@ class ImageReader:
             data = files.read(place, self._max_bytes)
         except UnreadableMediaError as error:
             return error.outcome
-        return data, files.beside(place, "json") if is_stored(place.member) else None
+        return data, files.find_sibling(place, "json") if is_stored(place.member) else None
 
     def _made(self, place: files.MediaLocation, read: tuple[bytes, bytes | None] | Outcome) -> FetchResult:
         if isinstance(read, Outcome):
             return FetchResult(read)
-        with timing.spent("decode"):
+        with timing.timed("decode"):
             data, record = read
             if is_stored(place.member):
                 return self._pictures.copied(data, record)
@@ -106,7 +106,7 @@ class ImageConverter:
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._max_pixels = fetch.max_pixels
-        self._resize = resizer(fetch)
+        self._resize = make_resizer(fetch)
 
     def stored(self, data: bytes, content_type: str = "") -> FetchResult:
         """Return the picture as it is stored, or why it is not.
@@ -129,7 +129,7 @@ class ImageConverter:
                 "height": height,
                 "original_width": original_width,
                 "original_height": original_height,
-                "exif": exif_of(data),
+                "exif": read_exif(data),
                 "sha256": hashlib.sha256(jpg).hexdigest(),
             },
         )
@@ -167,11 +167,11 @@ class ImageConverter:
             with Image.open(io.BytesIO(data)) as header:
                 width, height = header.size
         except Image.DecompressionBombError:
-            return FetchResult(outcome("invalid", "too_many_pixels"))
+            return FetchResult(make_outcome("invalid", "too_many_pixels"))
         except Exception:  # parsers of pictures raise anything at all on bytes made to break them
-            return FetchResult(outcome("invalid", "undecodable"))
+            return FetchResult(make_outcome("invalid", "undecodable"))
         if width * height > self._max_pixels:
-            return FetchResult(outcome("invalid", "too_many_pixels"))
+            return FetchResult(make_outcome("invalid", "too_many_pixels"))
         return width, height
 
 
@@ -191,7 +191,7 @@ def _recorded(record: bytes | None) -> tuple[int | None, int | None, str | None]
     )
 
 
-def exif_of(data: bytes) -> str | None:
+def read_exif(data: bytes) -> str | None:
     """Return the EXIF tags as img2dataset writes them: a JSON object of strings; None if unreadable."""
     import exifread  # type: ignore[import-untyped]
 
@@ -206,5 +206,5 @@ def _no_picture(data: bytes, content_type: str) -> FetchResult:
     """Say what bytes are that cannot be decoded."""
     start = data[:_SNIFFED_BYTES].lower()
     if b"<html" in start or b"<!doctype html" in start or content_type == "text/html":
-        return FetchResult(outcome("invalid", "html"))
-    return FetchResult(outcome("invalid", "truncated" if is_cut_picture(data) else "undecodable"))
+        return FetchResult(make_outcome("invalid", "html"))
+    return FetchResult(make_outcome("invalid", "truncated" if is_cut_picture(data) else "undecodable"))

@@ -11,8 +11,8 @@ import aiohttp
 
 from pipelines.errors import StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
-from pipelines.fetch.protocols import no_contact
-from schemas.outcome import OK, REASONS, Outcome, outcome
+from pipelines.fetch.protocols import make_no_contact_error
+from schemas.outcome import OK, REASONS, Outcome, make_outcome
 
 _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _RESET = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
@@ -21,29 +21,29 @@ _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 # Worth asking once more within the run: the very same request may do.
 AGAIN = frozenset(
     {
-        outcome("blocked", "http_429"),
-        outcome("transient", "connection_refused"),
-        outcome("transient", "connection_reset"),
-        outcome("transient", "http_5xx"),
+        make_outcome("blocked", "http_429"),
+        make_outcome("transient", "connection_refused"),
+        make_outcome("transient", "connection_reset"),
+        make_outcome("transient", "http_5xx"),
     }
 )
 
 
-def of_status(status: int) -> Outcome:
+def classify_status(status: int) -> Outcome:
     """Return the outcome of an HTTP status: ok for 2xx, and a 3xx that names no target is none."""
     if 200 <= status < 300:
         return OK
     if 300 <= status < 400:
-        return outcome("invalid", "bad_redirect")
+        return make_outcome("invalid", "bad_redirect")
     reason = f"http_{status}"
     if reason in REASONS["dead"]:
-        return outcome("dead", reason)
+        return make_outcome("dead", reason)
     if reason in REASONS["blocked"]:
-        return outcome("blocked", reason)
-    return outcome("transient", "http_4xx" if 400 <= status < 500 else "http_5xx")
+        return make_outcome("blocked", reason)
+    return make_outcome("transient", "http_4xx" if 400 <= status < 500 else "http_5xx")
 
 
-def of_error(error: Exception) -> Outcome:
+def classify_error(error: Exception) -> Outcome:
     """Return the outcome of an exception that aiohttp raised.
 
     Raises:
@@ -52,41 +52,41 @@ def of_error(error: Exception) -> Outcome:
     """
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         known = error.os_error.errno in _NO_SUCH_HOST
-        return outcome("dead", "no_such_host") if known else outcome("transient", "dns")
+        return make_outcome("dead", "no_such_host") if known else make_outcome("transient", "dns")
     if isinstance(error, aiohttp.ClientSSLError):
-        return outcome("transient", "tls")
+        return make_outcome("transient", "tls")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return of_connect(error.os_error)
+        return classify_connect_error(error.os_error)
     if isinstance(error, (aiohttp.InvalidURL, UnicodeError)):
-        return outcome("invalid", "bad_url")
+        return make_outcome("invalid", "bad_url")
     if isinstance(error, aiohttp.ClientResponseError):
-        return outcome("invalid", "not_http")
+        return make_outcome("invalid", "not_http")
     # Else: reset, closed without an answer, or closed before the body was as long as announced.
     late = isinstance(error, aiohttp.ServerTimeoutError)
-    return outcome("transient", "timeout" if late else "connection_reset")
+    return make_outcome("transient", "timeout" if late else "connection_reset")
 
 
-def of_connect(error: OSError) -> Outcome:
+def classify_connect_error(error: OSError) -> Outcome:
     """Return the outcome of a connection that could not be made."""
     if isinstance(error, AddressRefusedError):
-        return outcome("blocked", "private_address")
+        return make_outcome("blocked", "private_address")
     if isinstance(error, NoContactError):
-        raise no_contact() from error
+        raise make_no_contact_error() from error
     if error.errno in _OUT_OF_FILES:
         raise StopJob(
             "this machine allows no more open files and a request needed one; "
             "raise the limit (ulimit -n) or lower fetch.connections, then start the job again"
         ) from error
     if error.errno in _RESET:
-        return outcome("transient", "connection_reset")
+        return make_outcome("transient", "connection_reset")
     if error.errno == errno.ECONNREFUSED:
-        return outcome("transient", "connection_refused")
+        return make_outcome("transient", "connection_refused")
     if error.errno == errno.ETIMEDOUT:
-        return outcome("transient", "timeout")
-    return outcome("transient", "unreachable")
+        return make_outcome("transient", "timeout")
+    return make_outcome("transient", "unreachable")
 
 
-def retry_after_s(header: str | None) -> float | None:
+def parse_retry_after(header: str | None) -> float | None:
     """Return the seconds that a `Retry-After` header asks for, be it a number or a date."""
     if header is None:
         return None

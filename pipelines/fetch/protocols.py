@@ -15,7 +15,7 @@ UNWANTED = frozenset({"noai", "noimageai", "noindex", "noimageindex"})
 _OUR_NAME = "echolens"
 
 
-def user_agent(contact: str | None) -> str:
+def make_user_agent(contact: str | None) -> str:
     """Return `Echolens/VERSION (CONTACT) aiohttp/VERSION`, the form that Wikimedia's policy asks for."""
     import aiohttp
 
@@ -23,7 +23,7 @@ def user_agent(contact: str | None) -> str:
     return f"Echolens/{metadata.version('echolens')}{who} aiohttp/{aiohttp.__version__}"
 
 
-def no_contact() -> ConfigError:
+def make_no_contact_error() -> ConfigError:
     """Return the error of asking a public host without saying who asks."""
     return ConfigError(
         "the lists name public hosts and the dataset file has no contact for their owners; "
@@ -31,7 +31,7 @@ def no_contact() -> ConfigError:
     )
 
 
-def unwanted(tags: Iterable[str]) -> bool:
+def find_unwanted_directive(tags: Iterable[str]) -> bool:
     """Return whether `X-Robots-Tag` headers forbid the use of a picture, to all or to us by name."""
     for tag in tags:
         name, colon, rest = tag.partition(":")

@@ -8,7 +8,7 @@ from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.video.clip import ClipReader
 from pipelines.fetch.video.reader import VideoReader
-from pipelines.fetch.video.youtube import on_youtube
+from pipelines.fetch.video.youtube import is_youtube
 from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
 
@@ -29,7 +29,7 @@ class ClipReaders:
         self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         """Return the clips of rows that share a URL, in their order."""
-        reader = self._videos if on_youtube(wanted[0].url) else self._media
+        reader = self._videos if is_youtube(wanted[0].url) else self._media
         return await reader.read(web, threads, wanted)
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ _TRANSFORMS = ("SmallestMaxSize", "LongestMaxSize", "CenterCrop", "PadIfNeeded")
 Resize = Callable[[IO[bytes]], tuple[bytes, int, int, int, int, str | None]]
 
 
-def resizer(fetch: Fetch) -> Resize:
+def make_resizer(fetch: Fetch) -> Resize:
     """Return what resizes pictures as img2dataset does with the same options. Thread-safe."""
     made: Any = _module().Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
     resize: Resize = made

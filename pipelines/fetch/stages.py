@@ -95,7 +95,7 @@ class FetchClips:
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
         from pipelines.fetch.readers import ClipReaders
-        from pipelines.fetch.worker import FetchWorker, cores
+        from pipelines.fetch.worker import FetchWorker, count_cores
 
         return FetchWorker(
             self.fetch,
@@ -103,5 +103,5 @@ class FetchClips:
             ClipReaders(self.fetch, self.contact),
             self.adds,
             in_flight=min(self.fetch.connections, _CLIPS_IN_FLIGHT),
-            threads=cores(),
+            threads=count_cores(),
         )

@@ -18,7 +18,7 @@ from pipelines.compute import timing
 from pipelines.fetch.dns import LOOKUP_THREADS, check_resolver
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
-from pipelines.fetch.ratelimit.governor import permits_of
+from pipelines.fetch.ratelimit.governor import make_permits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from pipelines.stage import Batch
 from schemas.dataset import Fetch
@@ -136,12 +136,12 @@ class FetchWorker:
                 wanted[row] = _wanted(batch, row)
                 rows.setdefault((wanted[row].url, wanted[row].local), []).append(row)
         shared = [[wanted[row] for row in same] for same in rows.values()]
-        with timing.spent("fetch"):
+        with timing.timed("fetch"):
             media = self._background.run(self._all(shared))
         check_resolver(
             (host, each[0].outcome)
             for (url, _), each in zip(rows, media, strict=True)
-            if (host := host_of(url))
+            if (host := get_host(url))
         )
         return self._filled(batch, dict(_flat(rows.values(), media)))
 
@@ -192,7 +192,7 @@ def _flat(rows: Iterable[list[int]], media: Iterable[list[FetchResult]]) -> Iter
         yield from zip(same, made, strict=True)
 
 
-def host_of(url: str) -> str | None:
+def get_host(url: str) -> str | None:
     """Return the host of an http(s) URL; None where there is none."""
     try:
         parsed = URL(url)
@@ -203,7 +203,7 @@ def host_of(url: str) -> str | None:
 
 async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[HttpClient, PrioritySemaphore]:
     slots = PrioritySemaphore(in_flight)
-    return HttpClient(fetch, contact, permits_of(fetch, slots)), slots
+    return HttpClient(fetch, contact, make_permits(fetch, slots)), slots
 
 
 def _close(background: LoopThread, reader: RequestReader, web: HttpClient, threads: MediaThreads) -> None:
@@ -224,6 +224,6 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

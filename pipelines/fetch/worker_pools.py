@@ -41,7 +41,9 @@ class WorkerPool:
         return min(max(_FEWEST_IN_FLIGHT, min(_MOST_IN_FLIGHT, most)), fair)
 
 
-def pools(web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: int | None) -> list[WorkerPool]:
+def make_pools(
+    web: Sequence[Shard], limited: Sequence[Shard], cpus: int, workers: int | None
+) -> list[WorkerPool]:
     """Return the pools that fetch: one of many workers for the web, one worker for each of the slowest hosts.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError
-from pipelines.filter.marking import MARKS, marked
+from pipelines.filter.marking import MARKS, mark_filtered
 from pipelines.stage import Batch, Work
 
 if TYPE_CHECKING:
@@ -64,4 +64,4 @@ class DetectLanguage:
             likely.append(None if language is None else round(float(chances[language]), 3))
             unwanted.append(bool(chances) and chances.get(self.language, 1.0) < UNLIKELY)
         columns: Batch = {"language_detected": languages, "language_confidence": likely}
-        return marked(batch | columns, lambda row: "language_detected" if unwanted[row] else None)
+        return mark_filtered(batch | columns, lambda row: "language_detected" if unwanted[row] else None)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.store.root import Root
-from schemas.candidate import shard_name
+from schemas.candidate import format_shard
 from schemas.version import TOMBSTONE
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ order by ok.key::ubigint
 """
 
 
-def duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | None = None) -> pa.Table:
+def find_duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | None = None) -> pa.Table:
     """Return a tombstone for every sample whose media an earlier sample has under another URL.
 
     Media are equal if their stored bytes are (sha256) and their kind is; of equal ones, the lowest key
@@ -57,7 +57,7 @@ def duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | None =
     """
     if not shards:
         return TOMBSTONE.empty_table()
-    paths = [f"media/{shard_name(shard)}.parquet" for shard in shards]
+    paths = [f"media/{format_shard(shard)}.parquet" for shard in shards]
     keys = np.empty(0, np.int64) if gone is None else gone
     with _connected(root) as connection:
         connection.register("gone", pa.table({"key": keys}))

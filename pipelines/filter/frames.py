@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.filter.marking import MARKS, marked
+from pipelines.filter.marking import MARKS, mark_filtered
 from pipelines.stage import Batch, Work
 
 
@@ -33,4 +33,4 @@ class FilterFrames:
             change = batch["frame_change"][row]
             return "still" if change is not None and change < self.min_frame_change else None
 
-        return marked(batch, reason_of)
+        return mark_filtered(batch, reason_of)

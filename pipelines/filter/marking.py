@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipelines.stage import Batch
-from schemas.outcome import as_img2dataset, outcome
+from schemas.outcome import as_img2dataset, make_outcome
 
 MARKS = frozenset({"outcome", "reason", "status", "error_message"})
 
 
-def marked(batch: Batch, reason_of: Callable[[int], str | None]) -> Batch:
+def mark_filtered(batch: Batch, reason_of: Callable[[int], str | None]) -> Batch:
     """Return the batch with the rows marked that a filter does not want.
 
     Args:
@@ -22,7 +22,7 @@ def marked(batch: Batch, reason_of: Callable[[int], str | None]) -> Batch:
     for row, status in enumerate(batch["outcome"]):
         reason = reason_of(row) if status == "ok" else None
         if reason:
-            became = outcome("filtered", reason)
+            became = make_outcome("filtered", reason)
             columns["outcome"][row], columns["reason"][row] = became
             columns["status"][row], columns["error_message"][row] = as_img2dataset(became)
     return batch | columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.filter.marking import MARKS, marked
+from pipelines.filter.marking import MARKS, mark_filtered
 from pipelines.stage import Batch, Work
 
 
@@ -35,4 +35,4 @@ class FilterPictures:
                 return "too_small"
             return "too_stretched" if long_px > self.max_aspect * short_px else None
 
-        return marked(batch, reason_of)
+        return mark_filtered(batch, reason_of)

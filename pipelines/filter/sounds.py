@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.filter.marking import MARKS, marked
+from pipelines.filter.marking import MARKS, mark_filtered
 from pipelines.stage import Batch, Work
 
 
@@ -41,4 +41,4 @@ class FilterSounds:
                 return "silent"
             return "clipped" if batch["full_scale_share"][row] > self.max_full_scale_share else None
 
-        return marked(batch, reason_of)
+        return mark_filtered(batch, reason_of)

@@ -13,19 +13,19 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.step import GenerateStep, folder_of
+from pipelines.generate.step import GenerateStep, get_folder
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.generated import GeneratedCard, GenerationManifest
 from schemas.space import Space
 
 
-def pin(root: Root, wanted: GenerationManifest) -> None:
+def write_manifest(root: Root, wanted: GenerationManifest) -> None:
     """Write down what a NAME stands for."""
     root.write(_wanted(wanted.name), (wanted.model_dump_json(indent=2) + "\n").encode())
 
 
-def pinned(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
+def read_manifest(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
     """Return what was written down of a NAME, which names the version it is of; None if nothing was.
 
     Raises:
@@ -39,7 +39,7 @@ def pinned(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
         there = GenerationManifest.model_validate_json(root.read(name))
     except ValidationError as error:
         raise StorageError(
-            f"{root.url}/{name} is damaged; remove {folder_of(wanted.name)} and generate again"
+            f"{root.url}/{name} is damaged; remove {get_folder(wanted.name)} and generate again"
         ) from error
     was, now = _flat(there.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
     for key in sorted(was.keys() | now.keys()):
@@ -52,7 +52,7 @@ def pinned(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
 
 
 def _wanted(name: str) -> str:
-    return f"{folder_of(name)}/wanted.json"
+    return f"{get_folder(name)}/wanted.json"
 
 
 # Sounds of a version are those of that version, whatever came after.
@@ -66,9 +66,9 @@ def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
-def card_of(root: Root, name: str) -> GeneratedCard | None:
+def find_card(root: Root, name: str) -> GeneratedCard | None:
     """Return the card of a NAME, None if its sounds are not all there."""
-    place = f"{folder_of(name)}/card.json"
+    place = f"{get_folder(name)}/card.json"
     if not root.exists(place):
         return None
     try:
@@ -84,7 +84,7 @@ def finish(
     outcomes: Counter[str] = Counter()
     scores: list[float] = []
     sounds, sounds_s, digest = 0, 0.0, hashlib.sha256()
-    for row in table_rows(step.root, step.wanted.name, shards):
+    for row in read_rows(step.root, step.wanted.name, shards):
         outcomes[f"{row['outcome']}/{row['reason']}".rstrip("/")] += 1
         if row["sha256"] is not None:
             sounds, sounds_s = sounds + 1, sounds_s + row["length_s"]
@@ -106,15 +106,15 @@ def finish(
     return card
 
 
-def table_rows(root: Root, name: str, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
+def read_rows(root: Root, name: str, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
     """Yield the rows of all shards of a NAME, in the order of their keys."""
     for shard in shards:
-        yield from root.read_table(f"{folder_of(name)}/{shard.name}.parquet").to_pylist()
+        yield from root.read_table(f"{get_folder(name)}/{shard.name}.parquet").to_pylist()
 
 
-def sounds_of(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
+def read_sounds(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
     """Yield the key and the file of every sound of a shard."""
-    data = root.read(f"{folder_of(name)}/{shard.name}.tar")
+    data = root.read(f"{get_folder(name)}/{shard.name}.tar")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:
             key, _, kind = member.name.partition(".")
@@ -123,7 +123,7 @@ def sounds_of(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]
                 yield key, file.read()
 
 
-def decoded(data: bytes) -> tuple[np.ndarray, int]:
+def decode_sound(data: bytes) -> tuple[np.ndarray, int]:
     """Return a sound file as mono float32 [T], and its rate."""
     import soundfile
 

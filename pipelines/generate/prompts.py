@@ -17,24 +17,24 @@ import pyarrow as pa
 from pipelines.errors import ConfigError
 from pipelines.store import versions
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vector_array, vectors_marker
-from pipelines.translate.translated import shards_with
-from schemas.candidate import candidate_id, key_of, place_of
-from schemas.generated import PromptKind, prompts_schema
-from schemas.outcome import outcome
+from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array
+from pipelines.translate.translated import find_shards_with
+from schemas.candidate import format_key, make_candidate_id, parse_key
+from schemas.generated import PromptKind, make_prompts_schema
+from schemas.outcome import make_outcome
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, spaces_of
+from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 from schemas.version import Version
 
 # Of unknown keys, that a sentence names.
 _NAMED = 3
-_TWICE = outcome("filtered", "duplicate_media")
+_TWICE = make_outcome("filtered", "duplicate_media")
 
 # One prompt: GENERATED's columns of the same names, and a float16 vector under its column's.
 Prompt = dict[str, Any]
 
 
-def of_version(  # noqa: PLR0913, PLR0917
+def make_version_prompts(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     version: Version,
@@ -57,11 +57,11 @@ def of_version(  # noqa: PLR0913, PLR0917
     Raises:
         ConfigError: a key is none of a row that has media, or no row has the column.
     """
-    every = shards_with(root, version, column)
-    gone = frozenset(versions.removed(root, version.number)["key"].to_pylist())
+    every = find_shards_with(root, version, column)
+    gone = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
     wanted, found = frozenset(keys), 0
     for shard in every:
-        if wanted and shard.number not in {place_of(key, shard_rows)[0] for key in wanted}:
+        if wanted and shard.number not in {parse_key(key, shard_rows)[0] for key in wanted}:
             continue
         for prompt in _rows(root, version.set, shard, shard_rows, None if spoken else column):
             if prompt["source_key"] in gone or (wanted and prompt["source_key"] not in wanted):
@@ -79,7 +79,9 @@ def of_version(  # noqa: PLR0913, PLR0917
         raise ConfigError(f"version {version.number} of {root.url} has no rows to make sounds of")
 
 
-def of_pictures(root: Root, shard_rows: int, version: Version, column: Column | None) -> Iterator[Prompt]:
+def make_picture_prompts(
+    root: Root, shard_rows: int, version: Version, column: Column | None
+) -> Iterator[Prompt]:
     """Yield every picture of a root that was built of pictures from outside, whatever became of it.
 
     Args:
@@ -88,8 +90,8 @@ def of_pictures(root: Root, shard_rows: int, version: Version, column: Column | 
         version: of it.
         column: whose vectors; None for captions alone.
     """
-    gone = frozenset(versions.removed(root, version.number)["key"].to_pylist())
-    for shard in versions.shards(root, version):
+    gone = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
+    for shard in versions.read_shards(root, version):
         with_vectors = {
             prompt["source_key"]: prompt
             for prompt in _rows(root, version.set, shard, shard_rows, column, "picture")
@@ -102,29 +104,29 @@ def of_pictures(root: Root, shard_rows: int, version: Version, column: Column | 
             if row["key"] in gone:
                 prompt |= {"outcome": _TWICE.status, "reason": _TWICE.reason}
             elif prompt["outcome"] == "ok":
-                prompt["id"] = picture_id(sha256)
+                prompt["id"] = make_picture_id(sha256)
             yield prompt
 
 
-def picture_id(sha256: str) -> str:
+def make_picture_id(sha256: str) -> str:
     """Return the id of a picture from outside: its seeds depend on what it is, not on where it lay.
 
     Args:
         sha256: of the picture as it is stored.
     """
-    return candidate_id("prompt", f"picture {sha256}", None, "")
+    return make_candidate_id("prompt", f"picture {sha256}", None, "")
 
 
-def of_texts(texts: Sequence[str]) -> Iterator[Prompt]:
+def make_text_prompts(texts: Sequence[str]) -> Iterator[Prompt]:
     """Yield texts; one that is said again is another prompt, with other seeds."""
     said: dict[str, int] = {}
     for text in texts:
         said[text] = again = said.get(text, -1) + 1
-        row = {"id": candidate_id("prompt", f"text {again}", None, text), "caption": text}
+        row = {"id": make_candidate_id("prompt", f"text {again}", None, text), "caption": text}
         yield _prompt("text", row)
 
 
-def of_vectors(
+def make_vector_prompts(
     names: Sequence[str], hashes: Sequence[str], unit_ND: np.ndarray, column: Column
 ) -> Iterator[Prompt]:
     """Yield the vectors of sounds from outside.
@@ -136,7 +138,7 @@ def of_vectors(
         column: that they stand for.
     """
     for number, (name, sha256) in enumerate(zip(names, hashes, strict=True)):
-        row = {"id": candidate_id("prompt", f"sound {number} {sha256}", None, ""), "url": name}
+        row = {"id": make_candidate_id("prompt", f"sound {number} {sha256}", None, ""), "url": name}
         yield _prompt("sound", row) | {column: unit_ND[number].astype(np.float16)}
 
 
@@ -154,9 +156,9 @@ def _rows(  # noqa: PLR0913, PLR0917
     kind: PromptKind = "row",
 ) -> Iterator[Prompt]:
     columns = ["key", "id", "outcome", "reason", *([column] if column else [])]
-    table = root.read_table(vectors_marker(set_name, shard), columns=columns)
+    table = root.read_table(get_vectors_marker(set_name, shard), columns=columns)
     of_list = root.read_table(f"candidates/{shard.name}.parquet", columns=["caption", "url"])
-    places = pa.array([place_of(key, shard_rows)[1] for key in table["key"].to_pylist()], pa.int64())
+    places = pa.array([parse_key(key, shard_rows)[1] for key in table["key"].to_pylist()], pa.int64())
     vectors = _vectors(table[column].combine_chunks()) if column else [None] * table.num_rows
     rows = table.select(columns[:4]).to_pylist()
     of_rows = of_list.take(places).to_pylist()
@@ -168,15 +170,17 @@ def _vectors(of: pa.Array) -> list[np.ndarray | None]:
     return [None if value is None else np.array(value, np.float16) for value in of.to_pylist()]
 
 
-def space_of(root: Root, version: Version, column: Column) -> Space:
+def read_space(root: Root, version: Version, column: Column) -> Space:
     """Return the space of a column of a version.
 
     Raises:
         ConfigError: no row of it has the column.
     """
-    shard = next(shard for shard in shards_with(root, version, column) if column in COLUMNS_OF[shard.kind])
-    with root.parquet(vectors_marker(version.set, shard)) as file:
-        return spaces_of(file.schema_arrow)[column]
+    shard = next(
+        shard for shard in find_shards_with(root, version, column) if column in COLUMNS_OF[shard.kind]
+    )
+    with root.parquet(get_vectors_marker(version.set, shard)) as file:
+        return decode_spaces(file.schema_arrow)[column]
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ class PromptTables:
 
     def write(self, prompts: Iterable[Prompt], column: Column | None, space: Space | None) -> list[Shard]:
         """Write prompts shard by shard, the marker last, and return the shards."""
-        schema = prompts_schema({column: space} if column and space else {})
+        schema = make_prompts_schema({column: space} if column and space else {})
         shards: list[Shard] = []
         held: list[Prompt] = []
         for prompt in prompts:
@@ -227,7 +231,7 @@ class PromptTables:
         self, number: int, prompts: Sequence[Prompt], schema: pa.Schema, column: Column | None
     ) -> Shard:
         shard = Shard(number, "clip", "local", len(prompts))
-        keys = [key_of(number, row, self.shard_sounds) for row in range(len(prompts))]
+        keys = [format_key(number, row, self.shard_sounds) for row in range(len(prompts))]
         arrays = [
             pa.array(keys if name == "key" else [prompt[name] for prompt in prompts], pa.string())
             for name in schema.names
@@ -235,7 +239,7 @@ class PromptTables:
         ]
         if column:
             vectors = [prompt.get(column) for prompt in prompts]
-            arrays.append(vector_array(vectors, schema.field(column).type))
+            arrays.append(make_vector_array(vectors, schema.field(column).type))
         self.root.write_table(self.table(shard), pa.table(arrays, schema=schema))
         return shard
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.encode.loaders.audioldm_clap import audioldm_folder
-from pipelines.encode.loaders.licences import licence_of
-from pipelines.encode.loaders.weights import fingerprint
+from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder
+from pipelines.encode.loaders.licences import read_licence
+from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.audioldm.pipeline import PARTS, AudioLdmLoader
-from pipelines.generate.audioldm.pocket import pocket_audioldm
+from pipelines.generate.audioldm.pocket import make_pocket_audioldm
 from pipelines.generate.generator import Generator, GeneratorLoader
 from schemas.dataset import GeneratorEntry
 from schemas.generated import GeneratorInfo
@@ -55,7 +55,7 @@ _opening = threading.Lock()
 _opened: dict[GeneratorSpec, Generator] = {}
 
 
-def choose(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
+def choose_generator(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
     """Return the generator that is asked for, with its weights hashed; those of a hub are fetched.
 
     Args:
@@ -66,7 +66,7 @@ def choose(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
         ConfigError: it is not there.
     """
     if asked.weights == POCKET:
-        loader = replace(pocket_audioldm(asked.batch_rows), level=False)
+        loader = replace(make_pocket_audioldm(asked.batch_rows), level=False)
     else:
         if "/" not in asked.weights and not Path(asked.weights).is_dir():
             raise ConfigError(
@@ -85,20 +85,20 @@ def choose(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
         precision=loader.precision,
         batch_rows=loader.batch_rows,
         rate_hz=int(vocoder.get("sampling_rate", 16_000)),
-        licence=licence_of(folder),
+        licence=read_licence(folder),
     )
     return GeneratorSpec(loader, made_by)
 
 
-def text_tower_of(chosen: GeneratorSpec) -> str | None:
+def find_text_tower(chosen: GeneratorSpec) -> str | None:
     """Return the fingerprint of a generator's own text tower, None if it is no AudioLDM."""
     if not isinstance(chosen.loader, AudioLdmLoader):
         return None
-    return fingerprint(sorted((_folder(chosen.loader) / "text_encoder").glob("*.safetensors")))
+    return compute_fingerprint(sorted((_folder(chosen.loader) / "text_encoder").glob("*.safetensors")))
 
 
 def _folder(loader: AudioLdmLoader) -> Path:
-    return audioldm_folder(loader.weights, loader.revision, PARTS)
+    return find_audioldm_folder(loader.weights, loader.revision, PARTS)
 
 
 def _quiet() -> None:
@@ -115,7 +115,7 @@ def _quiet() -> None:
 def _fingerprint(folder: Path) -> str:
     """Return one for all parts: weights and configurations, which decide as much."""
     files = [file for part in PARTS for file in sorted((folder / part).iterdir())]
-    return fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
+    return compute_fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
 
 
 def _precision(asked: GeneratorEntry) -> Precision:

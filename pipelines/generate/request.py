@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.generate.prompts import space_of
-from pipelines.store.dataset_file import spaces_of
+from pipelines.generate.prompts import read_space
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
-from pipelines.translate.translator import card_of
+from pipelines.translate.translator import find_card
 from schemas.generated import GenerationParams, ModelRef
 from schemas.space import Space
 from schemas.vectors import Column, family_of
@@ -66,7 +66,7 @@ class ConditioningPath:
     what: str
 
 
-def route_of(root: Root, version: Version, order: GenerationRequest) -> ConditioningPath:
+def find_path(root: Root, version: Version, order: GenerationRequest) -> ConditioningPath:
     """Return the way that an order asks for.
 
     Raises:
@@ -81,23 +81,23 @@ def route_of(root: Root, version: Version, order: GenerationRequest) -> Conditio
         order = GenerationRequest(column="clap_audio")
     if order.via is None:
         column = order.column
-        space = spaces_of(root, set_name).get("clap")
+        space = read_spaces(root, set_name).get("clap")
         if column is None or family_of(column) != "clap" or space is None:
             raise ConfigError(
                 f"{column or 'pictures'} cannot become sounds by themselves; name the way with --via "
                 f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
             )
         return ConditioningPath(column, column, column, space, None, f"{column} of {root.url}")
-    card = card_of(root, order.via)
+    card = find_card(root, order.via)
     source = order.column or card.source
-    found = space_of(root, version, source)
+    found = read_space(root, version, source)
     if found != card.source_space:
         raise SpaceError(
             f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {found} "
             f"({found.differences(card.source_space)}); train one for their space"
         )
     if order.pictures and source != "clip_image":
-        alike = spaces_of(root, set_name).get("clip") == card.source_space
+        alike = read_spaces(root, set_name).get("clip") == card.source_space
         instead = "add --column clip_image" if alike else f"name one from clip_image, or --via {CAPTIONS}"
         raise ConfigError(
             f"translator {card.name!r} takes {source}, which a picture from outside does not have; {instead}"

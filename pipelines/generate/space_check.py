@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.audioldm_clap import AudioLdmClap, audioldm_folder
-from pipelines.encode.loaders.weights import fingerprint
+from pipelines.encode.loaders.audioldm_clap import AudioLdmClap, find_audioldm_folder
+from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.encode.resolve import resolve_family
-from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, texts
+from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, encode_captions
 from pipelines.errors import SpaceError
-from pipelines.generate.registry import GeneratorSpec, text_tower_of
+from pipelines.generate.registry import GeneratorSpec, find_text_tower
 from schemas.dataset import Encode
 from schemas.space import Space
 
@@ -41,14 +41,14 @@ def check_own_clap(chosen: GeneratorSpec, spec: EncoderSpec | None, target: Spac
         )
     if _is_its_own(chosen, spec):
         return 1.0
-    theirs_ND, own_ND = texts(spec, CAPTIONS), chosen.open().text_vectors(CAPTIONS)
+    theirs_ND, own_ND = encode_captions(spec, CAPTIONS), chosen.open().text_vectors(CAPTIONS)
     cosine = float((theirs_ND * own_ND).sum(1).mean()) if theirs_ND.shape == own_ND.shape else float("nan")
     if not cosine >= LEAST_COSINE:  # NaN is refused as well
         raise SpaceError(_refusal(chosen, target, what, theirs_ND, own_ND, cosine))
     return cosine
 
 
-def gated(
+def verify_generator(
     _: Path,
     __: object,
     asked: Encode,
@@ -96,6 +96,6 @@ def _is_its_own(chosen: GeneratorSpec, spec: EncoderSpec) -> bool:
     loader = spec.loader
     if not isinstance(loader, AudioLdmClap) or loader.precision != "fp32":
         return False
-    folder = audioldm_folder(loader.weights, loader.revision, ("text_encoder", "tokenizer"))
+    folder = find_audioldm_folder(loader.weights, loader.revision, ("text_encoder", "tokenizer"))
     files = sorted((folder / "text_encoder").glob("*.safetensors"))
-    return bool(files) and fingerprint(files) == text_tower_of(chosen)
+    return bool(files) and compute_fingerprint(files) == find_text_tower(chosen)

@@ -13,25 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.compute import cpu
-from pipelines.compute.device import device
+from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import EncoderSpec, Tower, encode
 from pipelines.errors import UndecodableMediaError
-from pipelines.generate.audioldm.loudness import levelled
+from pipelines.generate.audioldm.loudness import normalize_loudness
 from pipelines.generate.generator import Generator, SamplingParams, StepProgress
 from pipelines.generate.registry import GeneratorSpec
-from pipelines.stage import Batch, Stage, Work, rows
+from pipelines.stage import Batch, Stage, Work, count_rows
 from schemas.generated import GenerationParams, SoundFormat
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 from schemas.vectors import Column
 
-_NO_VECTOR = outcome("failed", "no_vector")
-_NO_SOUND = outcome("failed", "no_sound")
+_NO_VECTOR = make_outcome("failed", "no_vector")
+_NO_SOUND = make_outcome("failed", "no_sound")
 # What the stage makes of a row; null where there is no sound.
 MADE = ("sound", "chosen", "candidate_seed", "score", "candidate_scores", "length_s", "sha256")
 _FORMATS: dict[SoundFormat, str] = {"flac": "FLAC", "wav": "WAV"}
 
 
-def seed_of(seed: int, row_id: str, candidate: int) -> int:
+def derive_seed(seed: int, row_id: str, candidate: int) -> int:
     """Return the seed of one candidate: of its row and nothing beside it, 63 bits."""
     digest = hashlib.sha256(f"{seed}/{row_id}/{candidate}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -76,8 +76,8 @@ class GenerateStage(Stage):
         ears = _Ears(self.judge) if self.judge else None
 
         def work(batch: Batch) -> Batch:
-            on_one_core()
-            made: Batch = {name: [None] * rows(batch) for name in MADE}
+            make_single_threaded()
+            made: Batch = {name: [None] * count_rows(batch) for name in MADE}
             outcomes, reasons = list(batch["outcome"]), list(batch["reason"])
             there = [row for row, status in enumerate(outcomes) if status == "ok"]
             vectors = dict(zip(there, self._vectors(generator, batch, there), strict=True))
@@ -108,8 +108,8 @@ class GenerateStage(Stage):
         count, making = self.making.candidates, self.making
         if not usable:
             return {}
-        seeds = {row: [seed_of(making.seed, batch["id"][row], n) for n in range(count)] for row in usable}
-        waves_MT = in_lanes(
+        seeds = {row: [derive_seed(making.seed, batch["id"][row], n) for n in range(count)] for row in usable}
+        waves_MT = generate_parallel(
             generator,
             np.repeat(np.stack([*usable.values()]), count, axis=0),
             [seed for each in seeds.values() for seed in each],
@@ -135,7 +135,7 @@ class GenerateStage(Stage):
     def _file(self, wave_T: np.ndarray, rate_hz: int) -> bytes | None:
         if not np.isfinite(wave_T).all():
             return None
-        return sound_file(levelled(wave_T[None])[0], rate_hz, self.making.format)
+        return encode_sound(normalize_loudness(wave_T[None])[0], rate_hz, self.making.format)
 
 
 def _best(
@@ -183,7 +183,7 @@ class _Ears:
         return units_MD
 
 
-def in_lanes(  # noqa: PLR0913, PLR0917
+def generate_parallel(  # noqa: PLR0913, PLR0917
     generator: Generator,
     vectors_MD: np.ndarray,
     seeds: list[int],
@@ -202,16 +202,16 @@ def in_lanes(  # noqa: PLR0913, PLR0917
         part = slice(start, start + batch_rows)
         return generator.generate(vectors_MD[part], seeds[part], settings, progress)
 
-    with ThreadPoolExecutor(lanes(), initializer=on_one_core) as pool:
+    with ThreadPoolExecutor(count_lanes(), initializer=make_single_threaded) as pool:
         return np.concatenate(list(pool.map(lane, starts)))
 
 
-def lanes() -> int:
+def count_lanes() -> int:
     """Return how many batches are made at a time: two shards are at work in a process; a GPU takes one."""
-    return 1 if device().type == "cuda" else -(-cpu.here() // 2)
+    return 1 if choose_device().type == "cuda" else -(-cpu.available_cpus() // 2)
 
 
-def on_one_core() -> None:
+def make_single_threaded() -> None:
     """Let torch compute this thread's sums in one piece; it keeps that number for each thread."""
     import torch
 
@@ -244,13 +244,13 @@ class SingleThreaded(Stage):
         work = self.stage.open()
 
         def alone(batch: Batch) -> Batch:
-            on_one_core()
+            make_single_threaded()
             return work(batch)
 
         return alone
 
 
-def sound_file(wave_T: np.ndarray, rate_hz: int, form: SoundFormat) -> bytes:
+def encode_sound(wave_T: np.ndarray, rate_hz: int, form: SoundFormat) -> bytes:
     """Return a sound file of 16 bits, whose bytes depend on the samples alone."""
     import soundfile
 

@@ -18,8 +18,8 @@ from pipelines.compute import timing
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.prompts import PromptTables
 from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.stages import GenerateStage, SingleThreaded, lanes
-from pipelines.stage import Batch, Stage, rows
+from pipelines.generate.stages import GenerateStage, SingleThreaded, count_lanes
+from pipelines.stage import Batch, Stage, count_rows
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables
 from pipelines.store.tar import write_tar
@@ -31,12 +31,12 @@ from schemas.vectors import Column
 _BATCHES = 4
 
 
-def folder_of(name: str) -> str:
+def get_folder(name: str) -> str:
     """Return the folder of a NAME."""
     return f"generated/{name}"
 
 
-def pictures_folder(sha256: str) -> str:
+def get_pictures_folder(sha256: str) -> str:
     """Return the root, below a dataset's, of pictures from outside; a NAME has no dot, so it is none.
 
     Args:
@@ -69,7 +69,7 @@ class GenerateStep:
     @property
     def folder(self) -> str:
         """Where the sounds lie."""
-        return folder_of(self.wanted.name)
+        return get_folder(self.wanted.name)
 
     @property
     def prompts(self) -> PromptTables:
@@ -103,7 +103,7 @@ class GenerateStep:
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield as many prompts as fill a few batches of the generator, and one of the judge."""
-        batches = max(_BATCHES, lanes())
+        batches = max(_BATCHES, count_lanes())
         yield from self.prompts.read(shard, batches * self.wanted.generator.batch_rows, self.source)
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
@@ -111,7 +111,7 @@ class GenerateStep:
         tables: list[pa.Table] = []
         with self.root.writing(f"{self.folder}/{shard.name}.tar") as path:
             write_tar(path, self._members(batches, tables))
-        with timing.spent("write"):
+        with timing.timed("write"):
             table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
             self.root.write_table(self.marker(shard), table)
 
@@ -136,7 +136,7 @@ class GenerateStep:
             "steps": wanted.making.steps,
             "guidance": wanted.making.guidance,
         }
-        of_all = {name: [value] * rows(batch) for name, value in same.items()}
+        of_all = {name: [value] * count_rows(batch) for name, value in same.items()}
         return pa.Table.from_pydict({name: (batch | of_all)[name] for name in GENERATED.names}, GENERATED)
 
     def outcomes(self, shard: Shard) -> Counter[str]:

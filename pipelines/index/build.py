@@ -17,15 +17,16 @@ import pyarrow as pa
 
 from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StorageError
-from pipelines.index.factory import FactoryChoice, choose
+from pipelines.index.factory import FactoryChoice, choose_factory
 from pipelines.index.neighbours import Neighbours
-from pipelines.index.parts import filled
-from pipelines.index.recall import ExactNeighbours, QuerySample, worst
-from pipelines.index.train import imbalance, trained
+from pipelines.index.parts import fill_index
+from pipelines.index.recall import ExactNeighbours, QuerySample, find_worst
+from pipelines.index.train import measure_imbalance, train_index
 from pipelines.store.atomic import TEMPORARY
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import VectorReader, keys_of
+from pipelines.store.vectors import VectorReader
 from schemas.dataset import Index
 from schemas.index_card import IndexCard, SearchTrial
 from schemas.vectors import COLUMNS, Column, family_of
@@ -69,7 +70,7 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         SpaceError: shards are in different spaces.
     """
     started = time.monotonic()
-    stored = VectorReader(root, set_name, shards, keys_of(tombstones))
+    stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
     space, ids = stored.keys(column)
     if space is None or not len(ids):
         raise ConfigError(
@@ -77,13 +78,13 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
             "check its outcomes with `echolens status`"
         )
     _refuse_repeated(ids, column)
-    setting = choose(len(ids), space.dims, index.memory)
+    setting = choose_factory(len(ids), space.dims, index.memory)
     path = index_path(set_name, number, column)
     with ExitStack() as folders, all_cores():
-        truths = truths_of(stored, column)
+        truths = compute_truths(stored, column)
         empty = _trained(stored, column, setting, space.dims, truths)
         scratch = partial(_scratch, root, folders)
-        built = filled(empty, seen(stored.blocks(column), truths), len(ids), scratch)
+        built = fill_index(empty, count_seen(stored.blocks(column), truths), len(ids), scratch)
         tuned = tune(built, setting.lists, truths, index.recall)
         card = IndexCard(
             column=column,
@@ -94,7 +95,7 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
             **tuned.said(truths),
             recall_wanted=index.recall,
             trained_nprobe=tuned.nprobe,
-            trained_imbalance=imbalance(built),
+            trained_imbalance=measure_imbalance(built),
             bytes=0,
             sha256="",
         )
@@ -110,9 +111,9 @@ def _trained(
 ) -> Any:
     """Return an empty index that has seen a sample; none of the questions is in it."""
     if not setting.training_rows:
-        return trained(np.empty((0, dims), dtype=np.float32), setting, dims)
+        return train_index(np.empty((0, dims), dtype=np.float32), setting, dims)
     asked = np.concatenate([truth.questions.ids for truth in truths.values()])
-    return trained(stored.sample(column, setting.training_rows, asked, _SEED)[1], setting, dims)
+    return train_index(stored.sample(column, setting.training_rows, asked, _SEED)[1], setting, dims)
 
 
 def _scratch(root: Root, folders: ExitStack) -> Path:
@@ -127,19 +128,19 @@ def all_cores() -> Iterator[None]:
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(cpu.here())
+    faiss.omp_set_num_threads(cpu.available_cpus())
     try:
         yield
     finally:
         faiss.omp_set_num_threads(before)
 
 
-def truths_of(stored: VectorReader, column: Column) -> dict[Column, ExactNeighbours]:
+def compute_truths(stored: VectorReader, column: Column) -> dict[Column, ExactNeighbours]:
     """Return the questions of every column that can ask this one; they know no answers yet."""
     return {asking: ExactNeighbours(questions) for asking, questions in _questions(stored, column).items()}
 
 
-def seen(
+def count_seen(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], truths: Mapping[Column, ExactNeighbours]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield keys and vectors on, once the questions have been compared with them."""
@@ -187,7 +188,7 @@ class TunedSearch:
     @property
     def recall(self) -> float:
         """Recall@10 of the questions that do worst."""
-        return worst(self.recall_at.values())
+        return find_worst(self.recall_at.values())
 
     def said(self, truths: Mapping[Column, ExactNeighbours]) -> dict[str, Any]:
         """Return what a card says of it."""

@@ -8,7 +8,7 @@ from schemas.vectors import Column
 from schemas.version import Version
 
 
-def cards_of(root: Root, version: Version) -> dict[Column, tuple[str, IndexCard]]:
+def read_cards(root: Root, version: Version) -> dict[Column, tuple[str, IndexCard]]:
     """Return column -> where its index lies below the root, and the card beside it."""
     cards: dict[Column, tuple[str, IndexCard]] = {}
     for entry in version.indices:
@@ -18,6 +18,6 @@ def cards_of(root: Root, version: Version) -> dict[Column, tuple[str, IndexCard]
     return cards
 
 
-def shortfalls(root: Root, version: Version) -> list[str]:
+def find_shortfalls(root: Root, version: Version) -> list[str]:
     """Return a sentence for every index of a version that finds less than was wanted."""
-    return [said for _, card in cards_of(root, version).values() if (said := card.shortfall())]
+    return [said for _, card in read_cards(root, version).values() if (said := card.shortfall())]

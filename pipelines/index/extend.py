@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import StorageError
-from pipelines.index.build import all_cores, build_index, commit, index_path, seen, truths_of, tune
-from pipelines.index.factory import choose
-from pipelines.index.train import imbalance, lists_of
-from pipelines.store.cache import cached
+from pipelines.index.build import all_cores, build_index, commit, compute_truths, count_seen, index_path, tune
+from pipelines.index.factory import choose_factory
+from pipelines.index.train import get_lists, measure_imbalance
+from pipelines.store.cache import fetch_cached
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import VectorReader, keys_of
+from pipelines.store.vectors import VectorReader
 from schemas.dataset import Index
 from schemas.index_card import IndexCard
 from schemas.vectors import Column
@@ -65,7 +66,7 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         StorageError: a key has two vectors.
         SpaceError: shards are in different spaces.
     """
-    stored = VectorReader(root, set_name, shards, keys_of(tombstones))
+    stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
     if not len(stored.keys(column)[1]):
         return None
     path = index_path(set_name, number, column)
@@ -123,7 +124,7 @@ def _changed(
     # A key that came twice: a build says so.
     if space != card.space or len(np.unique(ids)) != len(ids):
         return None
-    same_kind = choose(len(ids), card.space.dims, index.memory).factory == card.factory
+    same_kind = choose_factory(len(ids), card.space.dims, index.memory).factory == card.factory
     return changed if same_kind and len(changed.gone) <= _MOST_GONE * len(held) else None
 
 
@@ -131,15 +132,15 @@ def _extended(  # noqa: PLR0913, PLR0917
     stored: VectorReader, column: Column, built: Any, card: IndexCard, changed: _Changed, index: Index
 ) -> IndexCard | None:
     """Add the vectors of the new keys to an index; return its card, or None if its lists have drifted."""
-    truths = truths_of(stored, column)
-    for keys, vectors_ND in seen(stored.blocks(column), truths):
+    truths = compute_truths(stored, column)
+    for keys, vectors_ND in count_seen(stored.blocks(column), truths):
         added = np.isin(keys, changed.new)
         if added.any():
             built.add_with_ids(np.ascontiguousarray(vectors_ND[added]), keys[added])
-    lists = lists_of(built)
+    lists = get_lists(built)
     tuned = tune(built, lists, truths, index.recall, card.nprobe or 1, changed.gone)
     if lists:
-        before, after = card.trained_imbalance or 1.0, imbalance(built) or 1.0
+        before, after = card.trained_imbalance or 1.0, measure_imbalance(built) or 1.0
         more_lists = (tuned.nprobe or 1) / (card.trained_nprobe or card.nprobe or 1)
         if after > _MOST_IMBALANCE * before or more_lists > _MOST_LISTS:
             return None
@@ -154,7 +155,7 @@ def _read(root: Root, path: str) -> tuple[Any, IndexCard] | None:
         card = IndexCard.model_validate_json(root.read(f"{path}.json"))
         name = f"{path}.faiss"
         if not root.is_local:
-            return faiss.read_index(str(cached(root, name, card.sha256))), card
+            return faiss.read_index(str(fetch_cached(root, name, card.sha256))), card
         if root.sha256(name) != card.sha256:
             return None
         return faiss.read_index(root.path(name)), card

@@ -38,13 +38,13 @@ class FactoryChoice:
     bytes: int
 
 
-def memory_bytes(written: str) -> int:
+def parse_memory(written: str) -> int:
     """Return the bytes of a size such as `4GiB` or `500 MB`."""
     number = written.rstrip("KMGTiB ")
     return int(float(number) * _UNITS[written[len(number) :].strip()])
 
 
-def choose(rows: int, dims: int, memory: str) -> FactoryChoice:
+def choose_factory(rows: int, dims: int, memory: str) -> FactoryChoice:
     """Return the most exact kind of index that is quick enough and fits into memory.
 
     Flat is exact. SQfp16 loses nothing either, as vectors are stored in float16, but searches only some
@@ -58,7 +58,7 @@ def choose(rows: int, dims: int, memory: str) -> FactoryChoice:
     Raises:
         ConfigError: not even the smallest kind fits.
     """
-    budget = memory_bytes(memory)
+    budget = parse_memory(memory)
     flat = FactoryChoice("Flat", 0, 0, rows * (4 * dims + 8))
     if rows <= FLAT_ROWS and flat.bytes <= budget:
         return flat

@@ -19,7 +19,7 @@ from pipelines.errors import StorageError
 PART_ROWS = 10_000_000
 
 
-def filled(
+def fill_index(
     empty: Any,
     blocks: Iterable[tuple[np.ndarray, np.ndarray]],
     rows: int,
@@ -45,10 +45,10 @@ def filled(
         parts.append(folder / f"{number:05d}")
         _write(empty, parts[-1])
         empty.reset()
-    return merged(empty, parts, folder / "whole")
+    return merge_parts(empty, parts, folder / "whole")
 
 
-def merged(empty: Any, parts: Sequence[Path], to: Path) -> Any:
+def merge_parts(empty: Any, parts: Sequence[Path], to: Path) -> Any:
     """Return one index, mapped, that holds the rows of all parts.
 
     Args:

@@ -79,6 +79,6 @@ class ExactNeighbours:
         return {k: float(np.mean(share)) if share else 1.0 for k, share in shares.items()}
 
 
-def worst(recalls: Iterable[dict[int, float]]) -> float:
+def find_worst(recalls: Iterable[dict[int, float]]) -> float:
     """Return recall@10 of the questions that do worst."""
     return min(recall[10] for recall in recalls)

@@ -14,7 +14,7 @@ from pipelines.index.factory import FactoryChoice
 _SEED = 1234
 
 
-def trained(sample_ND: np.ndarray, setting: FactoryChoice, dims: int) -> Any:
+def train_index(sample_ND: np.ndarray, setting: FactoryChoice, dims: int) -> Any:
     """Return an empty index; the same sample and number of threads give the same one.
 
     Args:
@@ -40,7 +40,7 @@ def trained(sample_ND: np.ndarray, setting: FactoryChoice, dims: int) -> Any:
     return empty
 
 
-def lists_of(index: Any) -> int:
+def get_lists(index: Any) -> int:
     """Return how many inverted lists an index has; 0 if it is of another kind."""
     import faiss
 
@@ -48,7 +48,7 @@ def lists_of(index: Any) -> int:
     return int(inverted.nlist) if inverted is not None else 0
 
 
-def imbalance(index: Any) -> float | None:
+def measure_imbalance(index: Any) -> float | None:
     """Return how much longer a search takes than with lists of one length; None where there are no lists."""
     import faiss
 

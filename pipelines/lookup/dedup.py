@@ -19,7 +19,7 @@ ALIKE = 0.98
 _MOST = 4096
 
 
-def further(
+def extend_search(
     neighbours: Neighbours, vector_D: np.ndarray, count: int, left: KeyFilter
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield scores and keys of ever further rows, a block at a time, until the index is exhausted.
@@ -40,7 +40,7 @@ def further(
         left = left.without(keys[0][there])
 
 
-def distinct(
+def drop_near_duplicates(
     blocks: Iterator[tuple[np.ndarray, np.ndarray]],
     vectors: Callable[[np.ndarray], np.ndarray],
     k: int,

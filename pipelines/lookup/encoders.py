@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.compute.device import decoders
+from pipelines.compute.device import get_decode_pool
 from pipelines.encode.encoder import EncoderSpec, Tower, encode
 from pipelines.encode.resolve import resolve_family
-from pipelines.encode.space_check import CAPTIONS, admitted
+from pipelines.encode.space_check import CAPTIONS, verify_space
 from pipelines.errors import ConfigError, EcholensError, UndecodableMediaError
-from pipelines.lookup.plan import QueryVector, unreadable
+from pipelines.lookup.plan import QueryVector, make_unreadable_error
 from pipelines.lookup.rows import VersionRows
 from schemas.dataset import Encode
 from schemas.space import Space
@@ -55,7 +55,7 @@ class QueryEncoders:
                 if family in self._pinned:
                     column: Column = "clip_text" if family == "clip" else "clap_text"
                     known = partial(self._rows.captions, column, len(CAPTIONS))
-                    spec = admitted(spec, self._pinned[family], known)
+                    spec = verify_space(spec, self._pinned[family], known)
                 self._specs[family] = spec
             return self._specs[family]
 
@@ -83,9 +83,9 @@ class QueryEncoders:
         piece = _prepared(tower, modality, item)
         if isinstance(piece, EcholensError):
             raise piece
-        unit_ND, norms_N = decoders().submit(encode, tower, [piece], spec.space.batch_rows).result()
+        unit_ND, norms_N = get_decode_pool().submit(encode, tower, [piece], spec.space.batch_rows).result()
         if not (norms_N[0] > 0 and np.isfinite(norms_N[0])):
-            raise unreadable(modality, "no_vector")
+            raise make_unreadable_error(modality, "no_vector")
         stored_D: np.ndarray = unit_ND[0].astype(np.float16)
         return stored_D
 
@@ -112,7 +112,7 @@ class QueryEncoders:
         vectors = iter(
             QueryVector(unit_D, spec.space)
             if norm > 0 and np.isfinite(norm)
-            else unreadable(modality, "no_vector")
+            else make_unreadable_error(modality, "no_vector")
             for unit_D, norm in zip(unit_ND, norms_N, strict=True)
         )
         return [one if isinstance(one, EcholensError) else next(vectors) for one in made]
@@ -122,7 +122,7 @@ def _prepared(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray
     try:
         return tower.prepare(item)
     except UndecodableMediaError as unusable:
-        return unreadable(modality, unusable.reason)
+        return make_unreadable_error(modality, unusable.reason)
 
 
 def _power_of_two(count: int) -> int:

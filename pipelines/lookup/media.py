@@ -8,9 +8,9 @@ from typing import BinaryIO, Literal
 
 from pipelines.errors import NoSuchRowError, StorageError
 from pipelines.lookup.rows import VersionRows
-from pipelines.store.io_errors import reported
+from pipelines.store.io_errors import as_storage_errors
 from pipelines.store.shards import Shard
-from schemas.candidate import Kind, key_of
+from schemas.candidate import Kind, format_key
 
 Medium = Literal["picture", "sound"]
 
@@ -53,14 +53,14 @@ class MediaReader:
         """
         shard, row = self._rows.place(key)
         member = _MEMBERS.get((medium, shard.kind))
-        at = self._places(shard).get(f"{key_of(shard.number, row, self._rows.shard_rows)}.{member}")
+        at = self._places(shard).get(f"{format_key(shard.number, row, self._rows.shard_rows)}.{member}")
         if at is None:
             raise NoSuchRowError(
                 f"the row with the key {key!r} has no {medium}; it is of the kind {shard.kind}"
             )
         start, size = at
         root, name = self._rows.root, f"media/{shard.name}.tar"
-        with reported(root.url, "read"):
+        with as_storage_errors(root.url, "read"):
             data = bytes(root.fs.cat_file(root.path(name), start=start, end=start + size))
         return data, _TYPES[medium]
 
@@ -73,7 +73,7 @@ class MediaReader:
         places: Places = {}
         at = 0
         try:
-            with reported(root.url, "read"), root.open(name) as file:
+            with as_storage_errors(root.url, "read"), root.open(name) as file:
                 while header := _header(file, at, name):
                     member, size = header
                     at += _BLOCK

@@ -54,20 +54,20 @@ class QueryPlan:
     via: TranslatorCard | None = None
 
 
-def unreadable(modality: Modality, reason: str) -> ConfigError:
+def make_unreadable_error(modality: Modality, reason: str) -> ConfigError:
     """Return the error of a text, picture or sound that nothing can be made of."""
     if modality == "text":
         return ConfigError(f"the text cannot be read ({reason}); give words")
     return ConfigError(f"the {_WORDS[modality]} cannot be read ({reason}); give {_FORMATS[modality]}")
 
 
-def column_of(query: Query, via: TranslatorCard | None) -> Column:
+def choose_column(query: Query, via: TranslatorCard | None) -> Column:
     """Return the column that a query searches: as it says, else the translator's own target."""
     beyond = via.target if via else None
     return query.into or beyond or ("clip_image" if query.sound is None else "clap_audio")
 
 
-def asked(
+def plan_query(
     query: Query,
     cards: Mapping[Column, IndexCard],
     rows: VersionRows,
@@ -87,7 +87,7 @@ def asked(
         ConfigError: nothing is said, a vector has no direction, a row has no vector, or the column no index.
         SpaceError: the query cannot be compared with the column.
     """
-    into = column_of(query, via)
+    into = choose_column(query, via)
     check_column(into, cards)
     if query.vector is not None:
         _check_ends(via, into)
@@ -104,7 +104,7 @@ def asked(
     return QueryPlan(query, into, passing, modality, family, via=via)
 
 
-def media_of(query: Query) -> Any:
+def decode_media(query: Query) -> Any:
     """Return the text, or the bytes of the picture or the sound, of a query that has one."""
     return next(item for item in (query.text, query.image, query.sound) if item is not None)
 

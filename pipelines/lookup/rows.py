@@ -11,12 +11,12 @@ import numpy as np
 
 from pipelines.errors import NoSuchRowError
 from pipelines.store import versions
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import keys_of
-from schemas.candidate import key_of, place_of, shard_name
+from schemas.candidate import format_key, format_shard, parse_key
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, spaces_of
+from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 from schemas.version import Version
 
 # What a hit says of its row.
@@ -48,8 +48,8 @@ class VersionRows:
         self.shard_rows = shard_rows
         self._set_name = version.set
         # Read at once: the version may be cleaned away while it is searched.
-        self.removed = np.unique(keys_of(versions.removed(root, version.number)))
-        self.shards = {shard.number: shard for shard in versions.shards(root, version)}
+        self.removed = np.unique(as_integers(versions.read_removed(root, version.number)["key"]))
+        self.shards = {shard.number: shard for shard in versions.read_shards(root, version)}
         self._said: Callable[[int], dict[str, Any]] = lru_cache(_kept(_ROWS_KEPT, shard_rows))(self._read)
         self._tables: Callable[[int, Column], Any] = lru_cache(_kept(_VECTORS_KEPT, shard_rows))(
             self._read_vectors
@@ -58,7 +58,7 @@ class VersionRows:
     @property
     def keys_a_shard(self) -> int:
         """By how much the keys of two neighbouring shards differ."""
-        return int(key_of(1, 0, self.shard_rows))
+        return int(format_key(1, 0, self.shard_rows))
 
     def place(self, key: str) -> tuple[Shard, int]:
         """Return the shard and the row of a key.
@@ -67,7 +67,7 @@ class VersionRows:
             NoSuchRow: the version has no such row, or no longer.
         """
         if _KEY.fullmatch(key):
-            number, row = place_of(key, self.shard_rows)
+            number, row = parse_key(key, self.shard_rows)
             shard = self.shards.get(number)
             if shard and row < shard.rows and not self._is_gone(int(key)):
                 return shard, row
@@ -77,10 +77,10 @@ class VersionRows:
         """Return what the rows of some keys say: their key, and each of `SAID`."""
         found = []
         for key in keys.tolist():
-            shard, row = place_of(key, self.shard_rows)
+            shard, row = parse_key(key, self.shard_rows)
             columns = self._said(shard)
             values = {name: columns[name][row].as_py() for name in SAID}
-            found.append({"key": key_of(shard, row, self.shard_rows), **values})
+            found.append({"key": format_key(shard, row, self.shard_rows), **values})
         return found
 
     def vector(self, key: str, column: Column) -> tuple[np.ndarray, Space] | None:
@@ -102,7 +102,7 @@ class VersionRows:
         """Return the vectors of rows that have one in a column, float32 [N, D]."""
         found = []
         for key in keys.tolist():
-            of_shard, vectors, _ = self._tables(place_of(key, self.shard_rows)[0], column)
+            of_shard, vectors, _ = self._tables(parse_key(key, self.shard_rows)[0], column)
             found.append(_numbers(vectors[int(np.searchsorted(of_shard, key))]))
         return np.stack(found)
 
@@ -125,15 +125,15 @@ class VersionRows:
 
     def _read(self, shard: int) -> dict[str, Any]:
         # What a row says never changes, whatever version it is read for.
-        table = self.root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=list(SAID))
+        table = self.root.read_table(f"candidates/{format_shard(shard)}.parquet", columns=list(SAID))
         return {name: table[name].combine_chunks() for name in SAID}
 
     def _read_vectors(self, shard: int, column: Column) -> tuple[np.ndarray, Any, Space | None]:
-        name = f"vectors/{self._set_name}/{shard_name(shard)}.parquet"
+        name = f"vectors/{self._set_name}/{format_shard(shard)}.parquet"
         with self.root.parquet(name) as file:
-            space = spaces_of(file.schema_arrow).get(column)
+            space = decode_spaces(file.schema_arrow).get(column)
             table = file.read(columns=["key", column] if space else ["key"])
-        return keys_of(table), table[column].combine_chunks() if space else None, space
+        return as_integers(table["key"]), table[column].combine_chunks() if space else None, space
 
 
 def _numbers(stored: Any) -> np.ndarray:

@@ -16,15 +16,15 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from pipelines.errors import ConfigError, EcholensError, StorageError
-from pipelines.index.cards import cards_of
+from pipelines.index.cards import read_cards
 from pipelines.index.neighbours import Neighbours
-from pipelines.lookup.dedup import distinct, further
+from pipelines.lookup.dedup import drop_near_duplicates, extend_search
 from pipelines.lookup.encoders import QueryEncoders
 from pipelines.lookup.filters import RowAttributes
 from pipelines.lookup.media import MediaReader, Medium
-from pipelines.lookup.plan import QueryPlan, QueryVector, asked, check_column, check_space, media_of
+from pipelines.lookup.plan import QueryPlan, QueryVector, check_column, check_space, decode_media, plan_query
 from pipelines.lookup.rows import VersionRows
-from pipelines.store.cache import cached
+from pipelines.store.cache import fetch_cached
 from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.translator import Translator
@@ -64,9 +64,9 @@ class Lookup:
         Args:
             root: where the dataset lies.
             dataset: the root's own, for its encoders and the size of its shards.
-            version: of the root, as `pipelines.store.versions.read` returns it.
+            version: of the root, as `pipelines.store.versions.read_version` returns it.
         """
-        return cls(root, dataset, version, cards_of(root, version))
+        return cls(root, dataset, version, read_cards(root, version))
 
     @property
     def cards(self) -> dict[Column, IndexCard]:
@@ -144,7 +144,7 @@ class Lookup:
         """
         via = self._card_of(query.via) if query.via is not None else None
         passing = self._facts.passing(query.only) if query.only else None
-        ready = asked(query, self.cards, self._rows, via, passing)
+        ready = plan_query(query, self.cards, self._rows, via, passing)
         if via:
             check_space(via.target_space, ready.into, self.cards[ready.into])
         if ready.modality:
@@ -160,7 +160,7 @@ class Lookup:
         made: list[QueryVector | EcholensError | None] = [one.vector for one in queries]
         for (family, modality), places in _groups((one.family, one.modality) for one in queries).items():
             if modality is not None:
-                items = [media_of(queries[place].query) for place in places]
+                items = [decode_media(queries[place].query) for place in places]
                 for place, vector in zip(
                     places, self._encoders.vectors(family, modality, items), strict=True
                 ):
@@ -199,7 +199,7 @@ class Lookup:
         """Return the answer to a query from its k + 1 nearest rows."""
         query, own = asked.query, int(asked.query.key) if asked.query.key is not None else -1
         if query.distinct:
-            scores, keys = distinct(
+            scores, keys = drop_near_duplicates(
                 self._ranked(asked, vector_D, scores, keys),
                 lambda of: self._rows.vectors(of, asked.into),
                 query.k,
@@ -222,7 +222,7 @@ class Lookup:
         yield scores, keys
         if len(keys) > asked.query.k:
             left = (asked.passing or self._facts.everything).without(keys)
-            yield from further(self._opened(asked.into), vector_D, len(keys), left)
+            yield from extend_search(self._opened(asked.into), vector_D, len(keys), left)
 
     def _crossed(
         self, name: str, vectors: Sequence[QueryVector | EcholensError | None]
@@ -264,7 +264,7 @@ class Lookup:
     def _card_of(self, name: str) -> TranslatorCard:
         if name in self._translators:
             return self._translators[name].card
-        there = translator.names(self._root)
+        there = translator.list_names(self._root)
         if name not in there:
             known = ", ".join(there) or "none; `echolens train` makes them"
             raise ConfigError(f"there is no translator {name[:80]!r}; the dataset has: {known}")
@@ -309,7 +309,7 @@ def _read_index(root: Root, path: str, card: IndexCard) -> Any:
                 f"{path} has {size} bytes, but its card says {card.bytes}; "
                 "take that version away and run the build again"
             )
-        here = root.path(path) if root.is_local else str(cached(root, path, card.sha256))
+        here = root.path(path) if root.is_local else str(fetch_cached(root, path, card.sha256))
         # Mapped, not read: several processes share one copy.
         return faiss.read_index(here, faiss.IO_FLAG_MMAP_IFC)
     except (FileNotFoundError, RuntimeError) as error:

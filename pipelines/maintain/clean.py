@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.store import plans, versions
 from pipelines.store.atomic import TEMPORARY
 from pipelines.store.root import Root
-from schemas.candidate import shard_of
+from schemas.candidate import parse_shard
 from schemas.version import Version
 
 
@@ -25,22 +25,22 @@ class GarbageFile:
     bytes: int
 
 
-def kept_versions(root: Root, keep: int) -> list[Version]:
+def list_kept_versions(root: Root, keep: int) -> list[Version]:
     """Return the newest versions of every set of vectors, so many of each, the oldest first.
 
     A version with shards that were purged is kept by none.
     """
     found: dict[str, list[Version]] = {}
-    dropped = plans.dropped(root)
-    for number in reversed(versions.numbers(root)):
-        version = versions.read(root, number)
+    dropped = plans.read_dropped(root)
+    for number in reversed(versions.list_numbers(root)):
+        version = versions.read_version(root, number)
         of_set = found.setdefault(version.set, [])
         if len(of_set) < keep and not (dropped and dropped & _shards(root, version)):
             of_set.append(version)
     return sorted((version for of_set in found.values() for version in of_set), key=lambda v: v.number)
 
 
-def waste(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
+def find_garbage(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
     """Return every file that no kept version and no plan names.
 
     Runs, reports, translators and what was generated are nobody's but a person's: they stay, all but files
@@ -48,7 +48,7 @@ def waste(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
     """
     wanted = {file.path for version in kept for file in (*version.tables, *version.indices)}
     wanted |= {f"versions/{version.number:04d}.json" for version in kept}
-    numbers = {shard.number for shard in plans.shards(root)}
+    numbers = {shard.number for shard in plans.list_shards(root)}
     for version in kept:
         numbers |= _shards(root, version)
     found = [
@@ -57,10 +57,10 @@ def waste(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
         if path not in wanted
     ]
     for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
-        if shard_of(path.rpartition("/")[2]) not in numbers:
+        if parse_shard(path.rpartition("/")[2]) not in numbers:
             found.append(GarbageFile(path, size))
     for path, size in _translated(root):
-        if shard_of(path.rpartition("/")[2]) not in numbers:
+        if parse_shard(path.rpartition("/")[2]) not in numbers:
             found.append(GarbageFile(path, size))
     found += [GarbageFile(path, size) for path, size in _below(root, _elsewhere(root)) if TEMPORARY in path]
     return sorted(set(found), key=lambda one: one.path)
@@ -72,14 +72,16 @@ def remove(root: Root, files: Iterable[GarbageFile]) -> None:
         root.remove(one.path)
 
 
-def traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
+def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
     """Return what else shows media of some shards: reports, translated vectors, files set aside."""
     found = _below(root, ["reports"])
-    found += [(path, size) for path, size in _translated(root) if shard_of(path.rpartition("/")[2]) in shards]
+    found += [
+        (path, size) for path, size in _translated(root) if parse_shard(path.rpartition("/")[2]) in shards
+    ]
     aside = [f"runs/{name}" for name in root.names("runs") if name.endswith("-set-aside")]
     sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.names(f"{folder}/vectors")]
     for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
-        if shard_of(path.rpartition("/")[2]) in shards:
+        if parse_shard(path.rpartition("/")[2]) in shards:
             found.append((path, size))
     return [GarbageFile(path, size) for path, size in found]
 
@@ -92,7 +94,7 @@ def _translated(root: Root) -> list[tuple[str, int]]:
 
 
 def _shards(root: Root, version: Version) -> frozenset[int]:
-    return frozenset(shard.number for shard in versions.shards(root, version))
+    return frozenset(shard.number for shard in versions.read_shards(root, version))
 
 
 def _is_manifest(path: str) -> bool:

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import NoMediaError, StorageError
-from pipelines.filter.duplicates import duplicate_media
+from pipelines.filter.duplicates import find_duplicate_media
 from pipelines.index.extend import extend_index
 from pipelines.store import plans
-from pipelines.store.counts import OutcomeCounts, as_integers, count, over
-from pipelines.store.manifest import Manifest, entry
+from pipelines.store.counts import OutcomeCounts, as_integers, build_overlay, count
+from pipelines.store.manifest import Manifest, make_entry
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.versions import current, numbers, shards, unchanged
+from pipelines.store.versions import find_current, find_unchanged, list_numbers, read_shards
 from schemas.dataset import Dataset
 from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, FileEntry, Version
@@ -38,14 +38,14 @@ def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: boo
         NothingArrived: not one picture or clip came.
         StorageError: a shard is not committed, or another job published meanwhile.
     """
-    planned, set_name = plans.shards(root), dataset.encode.set
-    before = current(root, set_name)
+    planned, set_name = plans.list_shards(root), dataset.encode.set
+    before = find_current(root, set_name)
     # The newest version may be of another set: its candidates and media are the same.
-    there = [*numbers(root)[-1:], *([before.number] if before else [])]
+    there = [*list_numbers(root)[-1:], *([before.number] if before else [])]
     number = max(there, default=0) + 1
     if before and not torn:
         # An index of shards that were purged has their vectors in it.
-        torn = not plans.dropped(root).isdisjoint(shard.number for shard in shards(root, before))
+        torn = not plans.read_dropped(root).isdisjoint(shard.number for shard in read_shards(root, before))
     hiding = _hiding(root, planned)
     counts = _counted(root, dataset, planned, hiding)
     tables = {
@@ -63,13 +63,13 @@ def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: boo
         set=set_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         shards=len(planned),
-        tables=[entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
+        tables=[make_entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
         indices=_indices(root, dataset, planned, counts, number, hiding, None if torn else before),
     )
     data = (version.model_dump_json(indent=2) + "\n").encode()
     if not root.create(f"versions/{number:04d}.json", data):
         # Another job was quicker. If it published the same shards, that is what was asked for.
-        if quicker := unchanged(root, set_name):
+        if quicker := find_unchanged(root, set_name):
             return quicker
         raise StorageError(f"version {number} of {root.url} was published by another job; run this one again")
     return version
@@ -91,16 +91,19 @@ class _Hiding:
 
 
 def _hiding(root: Root, planned: Sequence[Shard]) -> _Hiding:
-    tried_again = plans.superseded(root)
+    tried_again = plans.read_superseded(root)
     return _Hiding(
-        tried_again, plans.unlisted(root), plans.missing(root), _tombstones(root, planned, tried_again)
+        tried_again,
+        plans.read_unlisted(root),
+        plans.read_missing(root),
+        _tombstones(root, planned, tried_again),
     )
 
 
 def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hiding) -> OutcomeCounts:
     """Return what became of every candidate, once it is sure that it is worth publishing."""
-    laid = over(hiding.superseded, hiding.unlisted, hiding.tombstones)
-    counts = count(root, dataset.encode.set, planned, plans.folders(root)[-1], laid)
+    laid = build_overlay(hiding.superseded, hiding.unlisted, hiding.tombstones)
+    counts = count(root, dataset.encode.set, planned, plans.list_folders(root)[-1], laid)
     if counts.pending:
         raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
     if dataset.encode.clip is not None:
@@ -110,8 +113,8 @@ def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hi
 
 def _said(root: Root, counts: OutcomeCounts, hiding: _Hiding) -> dict[str, Any]:
     """Return the numbers of a manifest."""
-    plan = plans.folders(root)[-1]
-    listed = plans.counts(root, plan)
+    plan = plans.list_folders(root)[-1]
+    listed = plans.read_counts(root, plan)
     return {
         "plan": plan,
         **listed.model_dump(include={"rows_read", "rejects", "duplicates", "candidates"}),
@@ -127,11 +130,11 @@ def _said(root: Root, counts: OutcomeCounts, hiding: _Hiding) -> dict[str, Any]:
 
 def _tombstones(root: Root, planned: Sequence[Shard], tried_again: pa.Table) -> pa.Table:
     """Return the tombstones of the version to come: unlisted rows, dead links, duplicates of what is left."""
-    unlisted, dead = plans.unlisted(root), plans.dead(root)
+    unlisted, dead = plans.read_unlisted(root), plans.read_dead(root)
     hidden = np.union1d(as_integers(tried_again["key"]), as_integers(unlisted["key"]))
     dead = dead.filter(pa.array(~np.isin(as_integers(dead["key"]), hidden), pa.bool_()))
     gone = np.union1d(hidden, as_integers(dead["key"]))
-    twice = duplicate_media(root, [shard.number for shard in planned if shard.kind != "text"], gone)
+    twice = find_duplicate_media(root, [shard.number for shard in planned if shard.kind != "text"], gone)
     left = unlisted.num_rows
     tables = [
         pa.table(
@@ -169,7 +172,9 @@ def _indices(  # noqa: PLR0913, PLR0917
             root, set_name, column, planned, hiding.keys, dataset.index, number, there[0] if there else None
         )
         if path:
-            entries += [known.get(file) or entry(root, file) for file in (f"{path}.faiss", f"{path}.json")]
+            entries += [
+                known.get(file) or make_entry(root, file) for file in (f"{path}.faiss", f"{path}.json")
+            ]
     return entries
 
 

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError
-from pipelines.stage import Batch, rows
+from pipelines.stage import Batch, count_rows
 from pipelines.store import plans
 from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, commit_media, commit_vectors, read_media, vectors_marker
-from schemas.candidate import SHARD, key_of, place_of
+from pipelines.store.shards import Shard, commit_media, commit_vectors, get_vectors_marker, read_media
+from schemas.candidate import SHARD, format_key, parse_key
 from schemas.sample import MEMBERS
-from schemas.vectors import CHOICE, COLUMNS_OF, segment_of, smaller_batches_of, spaces_of
+from schemas.vectors import CHOICE, COLUMNS_OF, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED
 
 _BATCH_ROWS = 64
@@ -71,11 +71,11 @@ def find(root: Root, asked: Collection[str], shard_rows: int) -> PurgePlan:
     Raises:
         ConfigError: a key is none of this dataset, or none any more.
     """
-    there = {shard.number: shard for shard in plans.shards(root)}
-    dropped = plans.dropped(root)
+    there = {shard.number: shard for shard in plans.list_shards(root)}
+    dropped = plans.read_dropped(root)
     numbers: set[int] = set()
     for key in asked:
-        shard, row = place_of(key, shard_rows) if key.isdecimal() else (-1, 0)
+        shard, row = parse_key(key, shard_rows) if key.isdecimal() else (-1, 0)
         if shard in dropped:
             raise ConfigError(
                 f"the samples of key {key}'s shard have other keys since a purge; look the key up again, or "
@@ -95,21 +95,22 @@ def find(root: Root, asked: Collection[str], shard_rows: int) -> PurgePlan:
         table = root.read_table(path, columns=["key", "sha256"])
         same = pc.is_in(table["sha256"], value_set=pa.array(sorted(hashes)))
         whole |= set(as_integers(table.filter(same)["key"]).tolist())
-    places = sorted({place_of(key, shard_rows)[0] for key in whole})
+    places = sorted({parse_key(key, shard_rows)[0] for key in whole})
     return PurgePlan(tuple(sorted(whole)), len(whole - numbers), tuple(there[place] for place in places))
 
 
 def write_again(root: Root, purge: PurgePlan, shard_rows: int) -> RewrittenShards:
     """Write the shards of a purge under other numbers; they are in no plan yet."""
-    plans.tidy(root)
-    first = plans.next_shard(root)
+    plans.remove_orphans(root)
+    first = plans.get_next_shard(root)
     gone = frozenset(purge.keys)
     renamed: dict[str, str] = {}
     lines = []
     for number, old in enumerate(purge.shards, first):
         new = Shard(number, old.kind, old.lane, old.rows)
         names = {
-            key_of(old.number, row, shard_rows): key_of(number, row, shard_rows) for row in range(old.rows)
+            format_key(old.number, row, shard_rows): format_key(number, row, shard_rows)
+            for row in range(old.rows)
         }
         renamed |= names
         root.write(f"candidates/{new.name}.parquet", root.read(f"candidates/{old.name}.parquet"))
@@ -128,7 +129,7 @@ def _media(root: Root, old: Shard, names: dict[str, str], gone: Collection[int])
     media: dict[str, dict[str, bytes]] = {}
     members = [member for member in MEMBERS[old.kind] if member not in ("json", "txt")]
     for samples in read_media(root, old, _BATCH_ROWS):
-        for row in range(rows(samples)):
+        for row in range(count_rows(samples)):
             media[samples["key"][row]] = {member: samples[member][row] for member in members}
     for member in members:
         batch[member] = [media.get(key, {}).get(member) for key in batch["key"]]
@@ -146,17 +147,17 @@ def _write_vectors(
     root: Root, set_name: str, shards: tuple[Shard, Shard], names: dict[str, str], gone: Collection[int]
 ) -> None:
     old, new = shards
-    marker = vectors_marker(set_name, old)
+    marker = get_vectors_marker(set_name, old)
     if not root.exists(marker):
         return
     table = root.read_table(marker)
     batches = _vectors(table, old, names, gone)
-    commit_vectors(root, set_name, new, spaces_of(table.schema), batches, segment_of(table.schema))
+    commit_vectors(root, set_name, new, decode_spaces(table.schema), batches, decode_segment(table.schema))
 
 
 def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collection[int]) -> Iterator[Batch]:
     """Yield the vectors of a shard with other keys; a text that is to go stays without any."""
-    smaller = smaller_batches_of(table.schema)
+    smaller = decode_smaller_batches(table.schema)
     for part in table.to_batches(max_chunksize=1000):
         batch: dict[str, list[Any]] = part.to_pydict()
         batch |= {f"{name}_batch_rows": [least] * part.num_rows for name, least in smaller.items()}
@@ -184,8 +185,8 @@ def _vectors(table: pa.Table, old: Shard, names: dict[str, str], gone: Collectio
 def put_in_place(root: Root, rewritten: RewrittenShards) -> None:
     """Write the plan that puts shards in the place of others; then it is done, whatever is left to remove."""
     lines, renamed = rewritten.lines, rewritten.renamed
-    before, folder = plans.folders(root)[-1], plans.following(root)
-    tried_again = plans.superseded(root).to_pylist()
+    before, folder = plans.list_folders(root)[-1], plans.get_next_folder(root)
+    tried_again = plans.read_superseded(root).to_pylist()
     # A key that was tried again under one that is renamed stays hidden, by the other name.
     chains = [
         {"key": renamed.get(row["key"], row["key"]), "by": renamed.get(row["by"], row["by"])}
@@ -196,10 +197,10 @@ def put_in_place(root: Root, rewritten: RewrittenShards) -> None:
     root.write_table(f"{folder}/superseded.parquet", pa.Table.from_pylist(chains, schema=SUPERSEDED))
     numbers = [{"shard": number} for number in rewritten.dropped]
     root.write_table(f"{folder}/dropped.parquet", pa.Table.from_pylist(numbers, schema=plans.DROPPED))
-    purged_unlisted = _renamed(plans.unlisted(root), renamed, plans.KEYS)
+    purged_unlisted = _renamed(plans.read_unlisted(root), renamed, plans.KEYS)
     root.write_table(f"{folder}/unlisted.parquet", purged_unlisted)
-    root.write_table(f"{folder}/missing.parquet", _renamed(plans.missing(root), renamed, MISSING))
-    root.write_table(f"{folder}/dead.parquet", _renamed(plans.dead(root), renamed, MISSING))
+    root.write_table(f"{folder}/missing.parquet", _renamed(plans.read_missing(root), renamed, MISSING))
+    root.write_table(f"{folder}/dead.parquet", _renamed(plans.read_dead(root), renamed, MISSING))
     for name in ("filtered.parquet", "rejects.parquet", plans.MARKER):
         root.write(f"{folder}/{name}", root.read(f"{before}/{name}"))
 

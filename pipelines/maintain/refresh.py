@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipelines.compute.child_process import ReportProgress, apart
-from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.maintain.links import LinkCheck, recheck
-from pipelines.maintain.snapshot import keys_a_shard, parquet, read_dataset
+from pipelines.maintain.snapshot import format_parquet, get_keys_per_shard, read_dataset
 from pipelines.source.counts import count
 from pipelines.source.database import DEFAULT_SIZE, DatabaseSize
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
-from pipelines.source.plan import lists_read, write_candidates, write_ruled_out
+from pipelines.source.plan import read_lists, write_candidates, write_ruled_out
 from pipelines.store import plans
 from pipelines.store.root import Root
-from schemas.candidate import key_of, place_of
+from schemas.candidate import format_key, parse_key
 from schemas.dataset import Dataset
 from schemas.dataset import Refresh as Wanted
 from schemas.plan import LaneCounts, PlanCounts
@@ -148,7 +148,7 @@ def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset as it is and as it is 
         ConfigError: a source names what its list does not have. Nothing is written.
         StopJob: there is no room for the lists.
     """
-    return apart(compare, dataset, root, version, asked, size, report=progress)
+    return run_in_subprocess(compare, dataset, root, version, asked, size, report=progress)
 
 
 def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
@@ -171,11 +171,11 @@ def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
         asked: for this once.
         size: of the database.
     """
-    plans.tidy(root)
-    with lists_read(scratch, report, dataset, size) as rows:
-        read_dataset(rows, root, dataset, plans.shards(root), version)
+    plans.remove_orphans(root)
+    with read_lists(scratch, report, dataset, size) as rows:
+        read_dataset(rows, root, dataset, plans.list_shards(root), version)
         rows.execute(_WANTED_NOW)
-        links = LinkCheck.none(plans.missing(root), plans.dead(root))
+        links = LinkCheck.none(plans.read_missing(root), plans.read_dead(root))
         if asked.recheck or dataset.refresh.recheck:
             links = recheck(_live(rows, dataset), dataset, links, report)
         _choose(rows, dataset, asked.retry)
@@ -190,8 +190,8 @@ def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
 def _live(rows: DuckDBPyConnection, dataset: Dataset) -> Iterator[tuple[str, list[str], float]]:
     """Yield the links of samples, neighbours on different hosts; a video's page says nothing of the video."""
     values = {
-        "keys_a_shard": keys_a_shard(dataset.shard_rows),
-        "form": f"%0{len(key_of(0, 0, dataset.shard_rows))}d",
+        "keys_a_shard": get_keys_per_shard(dataset.shard_rows),
+        "form": f"%0{len(format_key(0, 0, dataset.shard_rows))}d",
         "videos": dataset.fetch.video.site.partition("{")[0],
     }
     live = rows.cursor().execute(_LIVE, values)
@@ -211,7 +211,7 @@ def _choose(rows: DuckDBPyConnection, dataset: Dataset, forced: Collection[str])
     rows.execute("CREATE TABLE waits (outcome VARCHAR, reason VARCHAR, tries BIGINT, wait_s DOUBLE)")
     if waits:
         rows.executemany("INSERT INTO waits VALUES (?, ?, ?, ?)", waits)
-    values = {"keys_a_shard": keys_a_shard(dataset.shard_rows), "now": time.time()}
+    values = {"keys_a_shard": get_keys_per_shard(dataset.shard_rows), "now": time.time()}
     rows.execute(_DUE_OR_NEW, values)
 
 
@@ -224,12 +224,12 @@ def _wait_s(wanted: Wanted, outcome: str, reason: str, tries: int) -> float | No
 def _changes(
     rows: DuckDBPyConnection, root: Root, counts: PlanCounts, unlisted: np.ndarray, links: LinkCheck
 ) -> Changes:
-    folder = plans.folders(root)[-1]
-    before = plans.counts(root, folder)
-    was = plans.unlisted(root)["key"].cast(pa.int64()).to_numpy()
+    folder = plans.list_folders(root)[-1]
+    before = plans.read_counts(root, folder)
+    was = plans.read_unlisted(root)["key"].cast(pa.int64()).to_numpy()
     new, retried = rows.execute("SELECT count(*) - count(before), count(before) FROM todo").fetchall()[0]
     can_come_back = rows.execute(_CAN_COME_BACK).fetchall()[0][0]
-    ruled_out = parquet(root, [f"{folder}/filtered.parquet"])
+    ruled_out = format_parquet(root, [f"{folder}/filtered.parquet"])
     others = rows.execute(_RULED_OUT_BEFORE.format(before=ruled_out)).fetchall()[0][0]
     same = {"rows_read", "rejects", "duplicates", "candidates", "reject_reasons", "filtered"}
     return Changes(
@@ -258,7 +258,7 @@ def _write(  # noqa: PLR0913, PLR0917
     report: ReportProgress,
 ) -> Changes:
     """Write the plan, its counts last."""
-    folder, first = plans.following(root), plans.next_shard(root)
+    folder, first = plans.get_next_folder(root), plans.get_next_shard(root)
     write_ruled_out(rows, root, dataset.sources, folder)
     # What follows plans the rows of `kept`: those to do.
     rows.execute("DROP VIEW wanted_now")
@@ -266,14 +266,14 @@ def _write(  # noqa: PLR0913, PLR0917
     rows.execute("CREATE TABLE kept AS SELECT seq FROM todo")
     lanes: list[tuple[LaneCounts, list[int]]] = []
     if changes.new or changes.retried:
-        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, limits_of(dataset.fetch))
+        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, find_limits(dataset.fetch))
     sizes = [size for _, shards in lanes for size in shards]
     if sizes:
         write_candidates(rows, root, lanes, report, folder, first)
     else:
         root.write_table(f"{folder}/shards.parquet", plans.NO_SHARDS)
     root.write_table(f"{folder}/superseded.parquet", _superseded(rows, sizes, first, dataset.shard_rows))
-    keys = [key_of(*place_of(int(key), dataset.shard_rows), dataset.shard_rows) for key in unlisted]
+    keys = [format_key(*parse_key(int(key), dataset.shard_rows), dataset.shard_rows) for key in unlisted]
     root.write_table(f"{folder}/unlisted.parquet", pa.table([pa.array(keys, pa.string())], plans.KEYS))
     root.write_table(f"{folder}/missing.parquet", links.missing)
     root.write_table(f"{folder}/dead.parquet", links.dead)
@@ -287,7 +287,7 @@ def _superseded(rows: DuckDBPyConnection, sizes: Sequence[int], first: int, shar
     if not sizes:
         return SUPERSEDED.empty_table()
     seqs = rows.execute(f"SELECT listed.seq AS seq {ROWS_IN_ORDER}").fetchnumpy()["seq"]
-    step = keys_a_shard(shard_rows)
+    step = get_keys_per_shard(shard_rows)
     keys = np.concatenate([np.arange(size) + (first + at) * step for at, size in enumerate(sizes)])
     pairs = rows.execute("SELECT seq, before FROM todo WHERE before IS NOT NULL ORDER BY seq").fetchnumpy()
     order = np.argsort(seqs)
@@ -296,6 +296,6 @@ def _superseded(rows: DuckDBPyConnection, sizes: Sequence[int], first: int, shar
     by_new = np.argsort(new)
 
     def named(numbers: np.ndarray) -> list[str]:
-        return [key_of(*place_of(int(number), shard_rows), shard_rows) for number in numbers]
+        return [format_key(*parse_key(int(number), shard_rows), shard_rows) for number in numbers]
 
     return pa.table([named(old[by_new]), named(new[by_new])], schema=SUPERSEDED)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipelines.store import plans
-from pipelines.store.manifest import tried
+from pipelines.store.manifest import read_tried
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vectors_marker
-from schemas.candidate import key_of
+from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.candidate import format_key
 from schemas.dataset import Dataset
 from schemas.version import Version
 
@@ -64,26 +64,26 @@ def read_dataset(
         rows.register_filesystem(root.fs)
     fetched = [shard for shard in shards if shard.kind != "text"]
     set_name = version.set if version else dataset.encode.set
-    encoded = [vectors_marker(set_name, shard) for shard in fetched]
-    texts = [vectors_marker(set_name, shard) for shard in shards if shard.kind == "text"]
-    dead = plans.dead(root)
+    encoded = [get_vectors_marker(set_name, shard) for shard in fetched]
+    texts = [get_vectors_marker(set_name, shard) for shard in shards if shard.kind == "text"]
+    dead = plans.read_dead(root)
     found_s = pa.array([at.timestamp() for at in dead["since"].to_pylist()], pa.float64())
     columns = [dead["key"].cast(pa.int64()), dead["outcome"], dead["reason"], found_s]
     rows.register("dead_now", pa.table(columns, names=["key", "outcome", "reason", "tried_s"]))
     rows.execute("CREATE TABLE dead AS FROM dead_now")
-    again = plans.superseded(root)["key"].cast(pa.int64())
+    again = plans.read_superseded(root)["key"].cast(pa.int64())
     rows.register("superseded_now", pa.table({"key": again}))
     rows.execute("CREATE TABLE superseded AS FROM superseded_now")
     rows.execute(
         _KEYED.format(
-            media=parquet(root, [f"media/{shard.name}.parquet" for shard in fetched]),
-            texts=parquet(root, texts),
-            vectors=parquet(root, encoded),
+            media=format_parquet(root, [f"media/{shard.name}.parquet" for shard in fetched]),
+            texts=format_parquet(root, texts),
+            vectors=format_parquet(root, encoded),
         )
     )
     rows.execute(_LATEST)
     known = _known_tries(root, version)
-    times = [known.get(shard.number) or tried(root, shard).timestamp() for shard in shards]
+    times = [known.get(shard.number) or read_tried(root, shard).timestamp() for shard in shards]
     rows.register(
         "tried_now",
         pa.table({"shard": pa.array([shard.number for shard in shards], pa.int64()), "tried_s": times}),
@@ -103,7 +103,7 @@ def _known_tries(root: Root, version: Version | None) -> dict[int, float]:
     }
 
 
-def parquet(root: Root, names: Collection[str]) -> str:
+def format_parquet(root: Root, names: Collection[str]) -> str:
     """Return SQL that reads the files of a root; no rows of none."""
     if not names:
         return _NO_ROWS
@@ -112,6 +112,6 @@ def parquet(root: Root, names: Collection[str]) -> str:
     return f"read_parquet([{listed}])"
 
 
-def keys_a_shard(shard_rows: int) -> int:
+def get_keys_per_shard(shard_rows: int) -> int:
     """Return how many keys there are from one shard to the next."""
-    return int(key_of(1, 0, shard_rows))
+    return int(format_key(1, 0, shard_rows))

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from pipelines.errors import StorageError
 from pipelines.store import versions
-from pipelines.store.manifest import entry
+from pipelines.store.manifest import make_entry
 from pipelines.store.root import Root
-from schemas.candidate import CANDIDATE, shard_name
+from schemas.candidate import CANDIDATE, format_shard
 from schemas.version import FileEntry, Version
 
 Found = Literal["missing", "size", "sha256"]
@@ -54,7 +54,7 @@ class DamagedFile:
         return "put it back from a copy, or let `echolens clean` drop that version"
 
 
-def damages(
+def find_damage(
     root: Root,
     of: Iterable[Version],
     whole: bool = False,
@@ -116,7 +116,7 @@ def _named(root: Root, of: Iterable[Version]) -> _Named:
     return named
 
 
-def set_aside(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
+def quarantine(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
     """Move the files of damaged shards out of the way, and return the shards that are to be made again.
 
     What a shard's candidates were is read back from the table of its media.
@@ -127,7 +127,7 @@ def set_aside(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
     place = f"runs/{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-set-aside"
     shards = sorted({damage.shard for damage in found if damage.shard is not None})
     for shard in shards:
-        name = shard_name(shard)
+        name = format_shard(shard)
         broken = {damage.path for damage in found if damage.shard == shard}
         if f"candidates/{name}.parquet" in broken:
             _restore_candidates(root, name, broken)
@@ -146,13 +146,13 @@ def set_aside(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
     return frozenset(shards)
 
 
-def differ(root: Root, version: Version, shards: Collection[int]) -> bool:
+def find_rewritten(root: Root, version: Version, shards: Collection[int]) -> bool:
     """Return whether shards that were made again are other bytes than a version says."""
     if not shards:
         return False
     table = root.read_table(f"versions/{version.number:04d}.parquet")
     return any(
-        entry(root, line["path"]).sha256 != line["sha256"]
+        make_entry(root, line["path"]).sha256 != line["sha256"]
         for line in table.to_pylist()
         if line["shard"] in shards
     )
@@ -175,6 +175,6 @@ def _move(root: Root, path: str, place: str) -> None:
         root.move(path, f"{place}/{path}")
 
 
-def all_versions(root: Root) -> list[Version]:
+def read_all_versions(root: Root) -> list[Version]:
     """Return every version of a root, the oldest first."""
-    return [versions.read(root, number) for number in versions.numbers(root)]
+    return [versions.read_version(root, number) for number in versions.list_numbers(root)]

@@ -21,12 +21,13 @@ _SIZES = (
 _LARGEST = "n>1B"
 
 
-def card(report: VersionReport) -> str:
+def render_card(report: VersionReport) -> str:
     """Return the card of a version. What comes from a list stands in code spans, on one line each."""
     version = report.version
     parts = [
         f"---\n{_front(report)}\n---",
-        f"# {version.name}\n\nVersion {version.number}, published {formatting.day(version.created)}. Made "
+        f"# {version.name}\n\nVersion {version.number}, published "
+        f"{formatting.format_day(version.created)}. Made "
         "by Echolens: every row that its lists hold is counted, and ends in exactly one place.",
         _table(
             "Rows",
@@ -103,4 +104,4 @@ def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -
 
 
 def _cell(value: object) -> str:
-    return formatting.count(value) if isinstance(value, int) else str(value)
+    return formatting.format_count(value) if isinstance(value, int) else str(value)

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.counts import tally
-from pipelines.report.funnel import OutcomeCount, SourceFunnel, fates, source_lines
-from pipelines.report.history import VersionDiff, history
-from pipelines.report.hosts import HostSummary, hosts
-from pipelines.report.near_duplicates import DuplicateStats, near_duplicates
-from pipelines.report.neighbours import NeighbourPanel, panels
-from pipelines.report.norms import NormHistogram, filled, norms
+from pipelines.report.counts import count_version
+from pipelines.report.funnel import OutcomeCount, SourceFunnel, count_outcomes, count_sources
+from pipelines.report.history import VersionDiff, list_versions
+from pipelines.report.hosts import HostSummary, summarize_hosts
+from pipelines.report.near_duplicates import DuplicateStats, find_near_duplicates
+from pipelines.report.neighbours import NeighbourPanel, make_panels
+from pipelines.report.norms import NormHistogram, count_filled, make_histograms
 from pipelines.report.published import PublishedVersion
-from pipelines.report.runs import StageTimes, took
+from pipelines.report.runs import StageTimes, read_stage_times
 from pipelines.store import plans
 from pipelines.store.root import Root
-from pipelines.translate.translator import cards
+from pipelines.translate.translator import read_cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 from schemas.index_card import IndexCard
@@ -88,9 +88,9 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Version
         SpaceError: there are queries, and their encoder is not that of the vectors.
     """
     published = PublishedVersion.read(root, dataset.shard_rows, dataset.encode.set)
-    plan = plans.counts(root, published.version.plan)
-    counts = tally(published)
-    places = filled(published)
+    plan = plans.read_counts(root, published.version.plan)
+    counts = count_version(published)
+    places = count_filled(published)
     lookup = Lookup.open(root, dataset, published.version)
     return VersionReport(
         version=published.version,
@@ -98,22 +98,22 @@ def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> Version
         pocket=any(space.encoder.endswith(":pocket") for space in published.spaces.values()),
         lists=len(plan.sources),
         through={kind: counts.through[kind] for kind in KINDS},
-        fates=fates(published.version),
-        sources=source_lines(plan, counts.by_source),
-        hosts=hosts(counts.by_host),
+        fates=count_outcomes(published.version),
+        sources=count_sources(plan, counts.by_source),
+        hosts=summarize_hosts(counts.by_host),
         licences=counts.licences,
         kept=counts.kept,
-        history=history(root, published.version.set),
-        alike=near_duplicates(published, lookup, places),
+        history=list_versions(root, published.version.set),
+        alike=find_near_duplicates(published, lookup, places),
         translators=_translators(root),
         listed=counts.listed,
         detected=counts.detected,
-        norms=norms(published, places),
+        norms=make_histograms(published, places),
         indices=[lookup.cards[column] for column in COLUMNS if column in lookup.cards],
-        panels=panels(published, lookup, places, queries),
-        took=took(root),
+        panels=make_panels(published, lookup, places, queries),
+        took=read_stage_times(root),
     )
 
 
 def _translators(root: Root) -> list[TranslatorCard]:
-    return sorted(cards(root), key=lambda card: (card.source, card.target, -card.scores.cosine))
+    return sorted(read_cards(root), key=lambda card: (card.source, card.target, -card.scores.cosine))

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.report.published import PublishedVersion
-from pipelines.store.counts import Overlay, overlaid
+from pipelines.store.counts import Overlay, apply_overlay
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, get_vectors_marker
 
 _OUTCOME = ["outcome", "reason"]
 _HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
@@ -40,7 +40,7 @@ class VersionCounts:
     kept: Counter[str | None] = field(default_factory=Counter)
 
 
-def tally(published: PublishedVersion) -> VersionCounts:
+def count_version(published: PublishedVersion) -> VersionCounts:
     """Return the counts of a version. A few columns of one shard are in memory at a time."""
     root = published.root
     counts = VersionCounts()
@@ -51,10 +51,10 @@ def tally(published: PublishedVersion) -> VersionCounts:
     _add(counts.by_source, filtered)
     counts.listed += _values(filtered["language"])
     for shard in published.shards:
-        marker = vectors_marker(published.version.set, shard)
+        marker = get_vectors_marker(published.version.set, shard)
         vectors = root.read_table(marker, columns=["key", "source", *_OUTCOME])
         rows = _candidates(counts, root, shard, vectors, laid)
-        rows = overlaid(rows, [vectors, laid.of(rows)])
+        rows = apply_overlay(rows, [vectors, laid.of(rows)])
         _add(counts.by_source, rows)
         through = rows.filter(pc.equal(rows["outcome"], "ok"))
         counts.through[shard.kind] += through.num_rows

@@ -10,12 +10,12 @@ _CHARS = 240
 _URL_CHARS = 2000
 
 
-def count(number: float) -> str:
+def format_count(number: float) -> str:
     """12,345; below ten, a fraction keeps a digit."""
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
 
-def share(part: float, whole: float) -> str:
+def format_share(part: float, whole: float) -> str:
     """A part in per cent; what is there is never shown as nothing, and never as all of it."""
     if not part or not whole:
         return "0 %"
@@ -27,7 +27,7 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f} %" if part == whole or percent < 99 else f"{min(percent, 99.9):.1f} %"
 
 
-def seconds(took_s: float) -> str:
+def format_seconds(took_s: float) -> str:
     """A time as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if took_s < 10:
         return f"{took_s:.1f} s"
@@ -38,19 +38,19 @@ def seconds(took_s: float) -> str:
     return f"{minutes} min {rest_s} s" if minutes else f"{rest_s} s"
 
 
-def size(number: int) -> str:
+def format_size(number: int) -> str:
     """Bytes in binary units."""
     power = max(0, min(4, (int(number).bit_length() - 1) // 10))
     scaled, unit = number / 1024**power, ("B", "KiB", "MiB", "GiB", "TiB")[power]
     return f"{scaled:,.0f} {unit}" if scaled >= 100 or not power else f"{scaled:,.1f} {unit}"
 
 
-def digits(number: float) -> str:
+def format_number(number: float) -> str:
     """Four digits that matter."""
     return f"{number:.4g}"
 
 
-def day(iso: str) -> str:
+def format_day(iso: str) -> str:
     """An ISO 8601 time as day, month, year and time in UTC."""
     at = datetime.fromisoformat(iso)
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
@@ -64,15 +64,15 @@ def tidy(text: str, chars: int = _CHARS) -> str:
     return whole if len(whole) <= chars else f"{whole[: chars - 1].rstrip()}…"
 
 
-def link(*urls: str | None) -> str | None:
+def format_link(*urls: str | None) -> str | None:
     """The first address that a stranger may follow: http(s), of a sane length, without a password in it."""
     for url in urls:
-        if url and len(url) <= _URL_CHARS and host(url) and "@" not in urlsplit(url).netloc:
+        if url and len(url) <= _URL_CHARS and format_host(url) and "@" not in urlsplit(url).netloc:
             return url
     return None
 
 
-def host(url: str) -> str:
+def format_host(url: str) -> str:
     """The host of an http(s) address; empty for anything else."""
     try:
         parts = urlsplit(url)

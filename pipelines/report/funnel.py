@@ -52,7 +52,7 @@ class SourceFunnel:
     outcomes: dict[str, int]
 
 
-def fates(version: Version) -> list[OutcomeCount]:
+def count_outcomes(version: Version) -> list[OutcomeCount]:
     """Return every outcome but ok that some row had, in the order of the closed list."""
     found = []
     for status in STATUSES[1:]:
@@ -68,7 +68,7 @@ def fates(version: Version) -> list[OutcomeCount]:
     return found
 
 
-def source_lines(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> list[SourceFunnel]:
+def count_sources(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> list[SourceFunnel]:
     """Return a line for every kind of list, in the order of the dataset's file."""
     lines = []
     for kind in dict.fromkeys(source.kind for source in plan.sources):

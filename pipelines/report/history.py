@@ -37,9 +37,9 @@ class VersionDiff:
     missing: int
 
 
-def history(root: Root, set_name: str) -> list[VersionDiff]:
+def list_versions(root: Root, set_name: str) -> list[VersionDiff]:
     """Return the versions of a set, the oldest first."""
-    every = [versions.read(root, number) for number in versions.numbers(root)]
+    every = [versions.read_version(root, number) for number in versions.list_numbers(root)]
     of_set = [version for version in every if version.set == set_name][-_SHOWN - 1 :]
     pairs = zip([None, *of_set], of_set, strict=False)
     found = [_past(before, version) for before, version in pairs]

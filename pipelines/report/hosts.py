@@ -29,7 +29,7 @@ class HostSummary:
         return sum(self.outcomes.values())
 
 
-def hosts(by_host: Mapping[str, Counter[str]]) -> Sequence[HostSummary]:
+def summarize_hosts(by_host: Mapping[str, Counter[str]]) -> Sequence[HostSummary]:
     """Return the hosts with the most candidates, first the largest, and the others as one at the end."""
     ordered = sorted(by_host.items(), key=lambda item: (-item[1].total(), item[0]))
     found = [HostSummary(name, 1, outcomes) for name, outcomes in ordered[:_SHOWN]]

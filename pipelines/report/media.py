@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Collection
 
 from pipelines.store.root import Root
-from schemas.candidate import shard_name
+from schemas.candidate import format_shard
 
 THUMBNAIL_PX = 160
 SOUND_S = 5
@@ -19,14 +19,14 @@ _SOUND = "flac"
 Members = dict[str, bytes]
 
 
-def members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Members]:
+def read_members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Members]:
     """Return the picture and the sound of these keys of a shard; a key without media is left out.
 
     Headers are read one after the other up to the last key, and bytes of wanted members alone.
     """
     found: dict[str, Members] = {}
     last = max(keys)
-    with root.open(f"media/{shard_name(shard)}.tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+    with root.open(f"media/{format_shard(shard)}.tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for info in tar:
             key, _, member = info.name.partition(".")
             if key > last:
@@ -37,7 +37,7 @@ def members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Members]
     return found
 
 
-def thumbnail(of: Members) -> str | None:
+def make_thumbnail(of: Members) -> str | None:
     """Return a JPEG of at most 160 px a side as a data: URI, or None without a picture that decodes."""
     from PIL import Image
 
@@ -58,7 +58,7 @@ def thumbnail(of: Members) -> str | None:
     return _data_uri("image/jpeg", made.getvalue())
 
 
-def sound(of: Members) -> str | None:
+def make_sound_clip(of: Members) -> str | None:
     """Return the first 5 s as an MP3, which every browser plays, or None without a sound that decodes."""
     import soundfile
 

@@ -8,7 +8,7 @@ from pipelines.lookup.dedup import ALIKE
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
 from pipelines.report.published import PublishedVersion
-from pipelines.report.samples import samples
+from pipelines.report.samples import sample_rows
 from schemas.candidate import Kind
 from schemas.query import Query
 from schemas.vectors import Column
@@ -32,13 +32,13 @@ class DuplicateStats:
     alike: int
 
 
-def near_duplicates(published: PublishedVersion, lookup: Lookup, places: Places) -> list[DuplicateStats]:
+def find_near_duplicates(published: PublishedVersion, lookup: Lookup, places: Places) -> list[DuplicateStats]:
     """Return the near-duplicates among a sample of pictures and among one of sounds."""
     found = []
     for column, kind in _COLUMNS:
         if column in lookup.cards:
             of_kind = [place for place in places[column] if place.shard.kind == kind]
-            keys = samples(published, column, of_kind, _SAMPLED)
+            keys = sample_rows(published, column, of_kind, _SAMPLED)
             nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]
             alike = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
             found.append(DuplicateStats(column, len(keys), alike))

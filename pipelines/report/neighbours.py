@@ -9,8 +9,8 @@ from typing import Literal
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import Places
 from pipelines.report.published import PublishedVersion
-from pipelines.report.rows import DisplayRow, rows_of
-from pipelines.report.samples import samples
+from pipelines.report.rows import DisplayRow, make_rows
+from pipelines.report.samples import sample_rows
 from schemas.candidate import Kind
 from schemas.query import Query
 from schemas.vectors import Column
@@ -75,7 +75,7 @@ class NeighbourPanel:
     questions: tuple[SampleQuery, ...]
 
 
-def panels(
+def make_panels(
     published: PublishedVersion, lookup: Lookup, places: Places, texts: Sequence[str]
 ) -> list[NeighbourPanel]:
     """Return the queries of every way that the version has indices for.
@@ -90,7 +90,7 @@ def panels(
     for way in WAYS:
         if {way.column, way.into} <= lookup.cards.keys():
             of_kind = [place for place in places[way.column] if place.shard.kind == way.kind]
-            keys = samples(published, way.column, of_kind, QUERIES)
+            keys = sample_rows(published, way.column, of_kind, QUERIES)
             found.append(_panel(published, lookup, way, texts if way.asks == "text" else (), keys))
     return [panel for panel in found if panel.questions]
 
@@ -105,7 +105,7 @@ def _panel(
     queries = [Query(text=text, into=way.into, k=HITS) for text in texts]
     queries += [Query(key=key, of=way.column, into=way.into, k=HITS) for key in keys]
     asked = [(query.key, lookup.answer(query).hits) for query in queries]
-    rows = rows_of(published, {*keys, *(hit.key for _, hits in asked for hit in hits)})
+    rows = make_rows(published, {*keys, *(hit.key for _, hits in asked for hit in hits)})
     words = [*texts, *(rows[key].caption for key in keys)]
     questions = [
         SampleQuery(

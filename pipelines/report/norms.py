@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines.report.published import PublishedVersion
-from pipelines.store.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.space import Space
 from schemas.vectors import COLUMNS, Column
 
@@ -68,11 +68,11 @@ class NormHistogram:
 Places = Mapping[Column, Sequence[ColumnFill]]
 
 
-def filled(published: PublishedVersion) -> Places:
+def count_filled(published: PublishedVersion) -> Places:
     """Return, for every column that has vectors, the shards that hold them; only footers are read."""
     found: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
     for shard in published.shards:
-        with published.root.parquet(vectors_marker(published.version.set, shard)) as file:
+        with published.root.parquet(get_vectors_marker(published.version.set, shard)) as file:
             footer = file.metadata
         for column in COLUMNS:
             if there := _filled(footer, shard, column):
@@ -93,7 +93,7 @@ def _filled(footer: pq.FileMetaData, shard: Shard, column: Column) -> ColumnFill
     return ColumnFill(shard, vectors, least, most) if vectors else None
 
 
-def norms(published: PublishedVersion, places: Places) -> list[NormHistogram]:
+def make_histograms(published: PublishedVersion, places: Places) -> list[NormHistogram]:
     """Return the histograms of every column that has vectors, in the order of the columns."""
     return [
         _norms(published, column, frames, group)
@@ -118,7 +118,7 @@ def _norms(
     least, most = min(place.least for place in places), max(place.most for place in places)
     counts = np.zeros(BARS * _THIN, dtype=np.int64)
     for place in places:
-        with published.root.parquet(vectors_marker(published.version.set, place.shard)) as file:
+        with published.root.parquet(get_vectors_marker(published.version.set, place.shard)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
                 values = batch.column(0).drop_null().to_numpy().astype(np.float64)
                 counts += np.histogram(values, bins=len(counts), range=(least, most))[0]

@@ -93,15 +93,15 @@ def render(report: VersionReport) -> str:
         lstrip_blocks=True,
     )
     for filters in (
-        formatting.count,
-        formatting.share,
-        formatting.seconds,
-        formatting.size,
-        formatting.digits,
-        formatting.day,
+        formatting.format_count,
+        formatting.format_share,
+        formatting.format_seconds,
+        formatting.format_size,
+        formatting.format_number,
+        formatting.format_day,
     ):
         environment.filters[filters.__name__] = filters
-    environment.filters |= {"tidy": formatting.tidy, "host": formatting.host, "curve": _curve}
+    environment.filters |= {"tidy": formatting.tidy, "host": formatting.format_host, "curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []
@@ -147,7 +147,7 @@ def _sentence(report: VersionReport) -> str:
 
 def _several(number: int, name: str) -> str:
     first, *rest = name.split(" ")
-    return " ".join([formatting.count(number), first if number == 1 else f"{first}s", *rest])
+    return " ".join([formatting.format_count(number), first if number == 1 else f"{first}s", *rest])
 
 
 def _joined(parts: Sequence[str], last: str) -> str:

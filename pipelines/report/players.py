@@ -9,12 +9,12 @@ from html import escape
 
 import numpy as np
 
-from pipelines.generate.output import decoded, sounds_of, table_rows
+from pipelines.generate.output import decode_sound, read_rows, read_sounds
 from pipelines.generate.prompts import PromptTables
-from pipelines.generate.step import folder_of, pictures_folder
+from pipelines.generate.step import get_folder, get_pictures_folder
 from pipelines.report import media
 from pipelines.store.root import Root
-from schemas.candidate import place_of
+from schemas.candidate import parse_key
 from schemas.generated import GeneratedCard
 
 # A page of 30 pictures and 18 sets is 60 MB, which a browser still takes.
@@ -35,7 +35,7 @@ img {{ display: block; max-width: 180px }}
 """
 
 
-def page(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], title: str) -> str:
+def render_players(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], title: str) -> str:
     """Return the page.
 
     Args:
@@ -77,14 +77,14 @@ class _Set:
 
     def __init__(self, root: Root, card: GeneratedCard) -> None:
         wanted = card.wanted
-        shards = PromptTables(root, folder_of(wanted.name), wanted.making.shard_sounds).shards() or []
-        self.rows = {row["id"]: row for row in table_rows(root, wanted.name, shards)}
+        shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).shards() or []
+        self.rows = {row["id"]: row for row in read_rows(root, wanted.name, shards)}
         kept = {row["key"] for row in list(self.rows.values())[: 4 * _MOST_ROWS]}
         self._sounds = {
             key: data
             for shard in shards
-            if any(place_of(key, wanted.making.shard_sounds)[0] == shard.number for key in kept)
-            for key, data in sounds_of(root, wanted.name, shard)
+            if any(parse_key(key, wanted.making.shard_sounds)[0] == shard.number for key in kept)
+            for key, data in read_sounds(root, wanted.name, shard)
             if key in kept
         }
 
@@ -100,11 +100,11 @@ class _Set:
         sound = base64.b64encode(data).decode()
         return (
             f'<audio controls preload="none" src="data:audio/{kind};base64,{sound}"></audio>'
-            f'<img alt="spectrogram" src="{spectrogram(*decoded(data))}">{score}'
+            f'<img alt="spectrogram" src="{draw_spectrogram(*decode_sound(data))}">{score}'
         )
 
 
-def spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
+def draw_spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
     """Return the picture of a sound, time to the right and pitch upwards, as a data: URI of a PNG."""
     from PIL import Image
 
@@ -126,15 +126,15 @@ def _pictures(
     found: dict[str, str] = {}
     for kind, place in (("row", root), ("picture", _outside(root, card))):
         keys = {str(row["source_key"]): str(row["id"]) for row in rows if row["prompt"] == kind}
-        for number in sorted({place_of(key, shard_rows)[0] for key in keys}):
+        for number in sorted({parse_key(key, shard_rows)[0] for key in keys}):
             if not place.exists(f"media/{number:05d}.tar"):
                 continue
-            here = {key for key in keys if place_of(key, shard_rows)[0] == number}
-            for key, of in media.members(place, number, here).items():
-                if (small := media.thumbnail(of)) is not None:
+            here = {key for key in keys if parse_key(key, shard_rows)[0] == number}
+            for key, of in media.read_members(place, number, here).items():
+                if (small := media.make_thumbnail(of)) is not None:
                     found[keys[key]] = small
     return found
 
 
 def _outside(root: Root, card: GeneratedCard) -> Root:
-    return Root.at(f"{root.url}/{pictures_folder(card.wanted.asked.pictures or '')}")
+    return Root.at(f"{root.url}/{get_pictures_folder(card.wanted.asked.pictures or '')}")

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.store import versions
 from pipelines.store.counts import Overlay
-from pipelines.store.dataset_file import spaces_of
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.space import Space
@@ -46,15 +46,15 @@ class PublishedVersion:
         Raises:
             StorageError: there is none yet.
         """
-        version = versions.read(root) if set_name is None else versions.of_set(root, set_name)
-        families = spaces_of(root, version.set)
+        version = versions.read_version(root) if set_name is None else versions.read_current(root, set_name)
+        families = read_spaces(root, version.set)
         return cls(
             root=root,
             shard_rows=shard_rows,
             version=version,
-            shards=versions.shards(root, version),
-            removed=versions.removed(root, version.number),
-            overlay=versions.overlay(root, version.number),
+            shards=versions.read_shards(root, version),
+            removed=versions.read_removed(root, version.number),
+            overlay=versions.read_overlay(root, version.number),
             spaces={
                 column: families[family_of(column)] for column in COLUMNS if family_of(column) in families
             },

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pipelines.report.formatting import link
-from pipelines.report.media import members, sound, thumbnail
+from pipelines.report.formatting import format_link
+from pipelines.report.media import make_sound_clip, make_thumbnail, read_members
 from pipelines.report.published import PublishedVersion
-from schemas.candidate import place_of, shard_name
+from schemas.candidate import format_shard, parse_key
 
 _COLUMNS = ["kind", "source", "caption", "url", "page_url", "attribution", "licence"]
 
@@ -38,16 +38,16 @@ class DisplayRow:
     sound: str | None
 
 
-def rows_of(published: PublishedVersion, keys: Collection[str]) -> dict[str, DisplayRow]:
+def make_rows(published: PublishedVersion, keys: Collection[str]) -> dict[str, DisplayRow]:
     """Return the rows of these keys. Every shard that holds one is opened once."""
     by_shard: dict[int, list[str]] = {}
     for key in sorted(set(keys)):
-        by_shard.setdefault(place_of(key, published.shard_rows)[0], []).append(key)
+        by_shard.setdefault(parse_key(key, published.shard_rows)[0], []).append(key)
     found: dict[str, DisplayRow] = {}
     for shard, there in by_shard.items():
-        table = published.root.read_table(f"candidates/{shard_name(shard)}.parquet", columns=_COLUMNS)
-        records = table.take([place_of(key, published.shard_rows)[1] for key in there]).to_pylist()
-        media = {} if records[0]["kind"] == "text" else members(published.root, shard, there)
+        table = published.root.read_table(f"candidates/{format_shard(shard)}.parquet", columns=_COLUMNS)
+        records = table.take([parse_key(key, published.shard_rows)[1] for key in there]).to_pylist()
+        media = {} if records[0]["kind"] == "text" else read_members(published.root, shard, there)
         for key, record in zip(there, records, strict=True):
             found[key] = DisplayRow(
                 key=key,
@@ -55,8 +55,8 @@ def rows_of(published: PublishedVersion, keys: Collection[str]) -> dict[str, Dis
                 source=record["source"],
                 attribution=record["attribution"],
                 licence=record["licence"],
-                link=link(record["page_url"], record["url"]),
-                thumbnail=thumbnail(media.get(key, {})),
-                sound=sound(media.get(key, {})),
+                link=format_link(record["page_url"], record["url"]),
+                thumbnail=make_thumbnail(media.get(key, {})),
+                sound=make_sound_clip(media.get(key, {})),
             )
     return found

@@ -26,7 +26,7 @@ class StageTimes:
     seconds: dict[str, float]
 
 
-def took(root: Root) -> StageTimes | None:
+def read_stage_times(root: Root) -> StageTimes | None:
     """Return the times of a root, or None if nothing was kept."""
     names = [f"runs/{run}/run.json" for run in root.names("runs")]
     records = [json.loads(root.read(name)) for name in names if root.exists(name)]

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from pipelines.report.norms import ColumnFill
 from pipelines.report.published import PublishedVersion
-from pipelines.store.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.vectors import Column
 
 
-def samples(
+def sample_rows(
     published: PublishedVersion, column: Column, places: Sequence[ColumnFill], count: int
 ) -> list[str]:
     """Return the keys of up to `count` rows that have a vector, at even distances over these shards.
@@ -40,7 +40,7 @@ def samples(
 def _keys(published: PublishedVersion, shard: Shard, column: Column) -> list[str]:
     """Return the keys of the rows of a shard that have a vector and that a reader may see."""
     norm = f"{column}_norm"
-    table = published.root.read_table(vectors_marker(published.version.set, shard), columns=["key", norm])
+    table = published.root.read_table(get_vectors_marker(published.version.set, shard), columns=["key", norm])
     gone = pc.is_in(table["key"], value_set=published.removed["key"].combine_chunks())
     keys: list[str] = table["key"].filter(pc.and_not(pc.is_valid(table[norm]), gone)).to_pylist()
     return keys

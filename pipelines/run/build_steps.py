@@ -16,12 +16,12 @@ from pipelines.store.shards import (
     Shard,
     commit_media,
     commit_vectors,
-    media_columns,
-    media_marker,
+    get_media_marker,
+    get_vectors_marker,
+    make_media_columns,
     read_candidates,
     read_media,
     read_texts,
-    vectors_marker,
     with_tables,
 )
 from schemas.candidate import Kind
@@ -51,11 +51,11 @@ class MediaStep:
         The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
         """
         marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
-        return img2dataset_shards.without_foreign(self.root, frozenset(shards).intersection(marked))
+        return img2dataset_shards.drop_foreign(self.root, frozenset(shards).intersection(marked))
 
     def done(self, shard: Shard) -> bool:
         """Return whether the media of a shard are committed, by us."""
-        return self.root.exists(media_marker(shard)) and not img2dataset_shards.is_foreign(
+        return self.root.exists(get_media_marker(shard)) and not img2dataset_shards.is_foreign(
             self.root, shard.number
         )
 
@@ -66,20 +66,20 @@ class MediaStep:
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield all candidates of the shard at once: rows that name one URL are fetched once."""
         batch = read_candidates(self.root, shard, self.shard_rows)
-        if shard.kind == "image" and self.root.exists(media_marker(shard)):
-            there = img2dataset_shards.pictures(self.root, shard.number)
+        if shard.kind == "image" and self.root.exists(get_media_marker(shard)):
+            there = img2dataset_shards.read_pictures(self.root, shard.number)
             batch["stored_url"] = [there.get(key) for key in batch["key"]]
         yield batch
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
         """Write tar and table, then the marker."""
         for batch in batches:
-            with timing.spent("write"):
+            with timing.timed("write"):
                 commit_media(self.root, shard, batch, started)
 
     def outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard."""
-        return media_outcomes(self.root, shard)
+        return read_media_outcomes(self.root, shard)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class VectorStep:
 
     def __post_init__(self) -> None:
         for kind, chain in self.chains.items():
-            check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else media_columns(kind))
+            check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else make_media_columns(kind))
 
     def committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which shards have their vectors committed."""
@@ -105,7 +105,7 @@ class VectorStep:
 
     def done(self, shard: Shard) -> bool:
         """Return whether the vectors of a shard are committed."""
-        return self.root.exists(vectors_marker(self.set_name, shard))
+        return self.root.exists(get_vectors_marker(self.set_name, shard))
 
     def stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
@@ -120,18 +120,18 @@ class VectorStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write tar and table; the table is the marker."""
         made = list(batches)
-        with timing.spent("write"):
+        with timing.timed("write"):
             commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
 
     def outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
-        table = self.root.read_table(vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
+        table = self.root.read_table(get_vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
         found = Counter(
             f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
             for row in table.to_pylist()
         )
         if shard.kind != "text":
-            before = media_outcomes(self.root, shard)
+            before = read_media_outcomes(self.root, shard)
             del before["ok"]
             found += before
         return found
@@ -139,16 +139,16 @@ class VectorStep:
 
 def _timed(batches: Iterator[Batch]) -> Iterator[Batch]:
     while True:
-        with timing.spent("read"):
+        with timing.timed("read"):
             batch = next(batches, None)
         if batch is None:
             return
         yield batch
 
 
-def media_outcomes(root: Root, shard: Shard) -> Counter[str]:
+def read_media_outcomes(root: Root, shard: Shard) -> Counter[str]:
     """Return the outcomes of a shard's media by `outcome/reason`, from its marker."""
-    statuses = Counter(json.loads(root.read(media_marker(shard)))["status_dict"])
+    statuses = Counter(json.loads(root.read(get_media_marker(shard)))["status_dict"])
     if "success" in statuses:
         statuses["ok"] = statuses.pop("success")
     return statuses

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 
 from pipelines.compute import cpu, timing
 from pipelines.errors import ConfigError, EcholensError, StopJob
-from pipelines.fetch.ratelimit.governor import Traffic, count_rows, watched
-from pipelines.fetch.worker_pools import pools
+from pipelines.fetch.ratelimit.governor import Traffic, count_rows, watch_traffic
+from pipelines.fetch.worker_pools import make_pools
 from pipelines.run import records
 from pipelines.run.runner import Runner, Step
 from pipelines.store.shards import Shard
@@ -106,7 +106,7 @@ class Session:
 
         Args:
             flow: the steps.
-            left: what `remaining` says.
+            left: what `find_remaining` says.
             on_done: called once for each shard, as it gets done.
             on_traffic: told every second or two, from another thread, what the workers are doing.
 
@@ -116,7 +116,7 @@ class Session:
         if not any(left):
             return
         self.start()
-        with watched(on_traffic):
+        with watch_traffic(on_traffic):
             for row in _plan(flow, left).iter_rows():
                 if row["stop"]:
                     raise StopJob(row["stop"])
@@ -159,7 +159,7 @@ class Remaining(NamedTuple):
         return sum(shard.rows for shards in self for shard in shards)
 
 
-def remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
+def find_remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
     """Return what is left to be done, from one listing of each step's output."""
     done = flow.then.committed([shard.number for shard in shards])
     # What has vectors has media: a run with nothing left to do opens no file of any shard.
@@ -187,7 +187,7 @@ def _plan(flow: PlanSteps, left: Remaining) -> Dataset:
     cpus, gpus = int(offered.get("CPU", 1)), int(offered.get("GPU", 0))
     branches = [_rows(ready)] if ready else []
     asked_by_fetch = 0.0
-    for each in pools(web, limited, cpus, flow.fetch_workers):
+    for each in make_pools(web, limited, cpus, flow.fetch_workers):
         assert flow.fetch is not None
         strategy = ray.data.ActorPoolStrategy(
             size=each.workers,
@@ -231,7 +231,7 @@ def _rows(shards: Sequence[Shard]) -> Dataset:
     import ray
 
     rows = [
-        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": records.place()}
+        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": records.get_place()}
         for shard in shards
     ]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
@@ -249,7 +249,7 @@ class _Actor:
     """A Ray Data worker: takes rows that are shards and gives them back with what became of them."""
 
     def __init__(self, step: Step, threads: int) -> None:
-        cpu.give(threads)
+        cpu.limit_cpus(threads)
         self.runner = Runner(step)
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class _Actor:
                 outcomes = self.runner.step.outcomes(shard)
                 count_rows(self.runner.step.name, outcomes)
                 row["outcomes"] = json.dumps(outcomes)
-                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(timing.take()))
+                row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(timing.drain()))
         return {name: [value] for name, value in row.items()}
 
 

@@ -52,7 +52,7 @@ _LIBRARIES = (
 )
 
 
-def struck(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text without what looks like a secret in it."""
     for pattern, instead in _STRUCK:
         text = pattern.sub(instead, text)
@@ -102,13 +102,13 @@ class JobRun:
         return RunRecord(
             run=self.name,
             verb=self.verb,
-            arguments=[struck(argument) for argument in self.arguments],
+            arguments=[redact(argument) for argument in self.arguments],
             versions=_versions(),
             host=socket.gethostname(),
             started=self._began.isoformat(timespec="milliseconds"),
             ended=datetime.now(UTC).isoformat(timespec="milliseconds"),
             outcome=outcome,
-            error=struck(error),
+            error=redact(error),
             rows=self.rows,
             outcomes=dict(sorted(self.outcomes.items())),
             wall_s=round(time.monotonic() - self._ticks, 3),
@@ -126,12 +126,12 @@ def begin(verb: str, arguments: Sequence[str]) -> JobRun:
     return _current
 
 
-def current() -> JobRun | None:
+def get_current() -> JobRun | None:
     """Return the job of this process, if it is one."""
     return _current
 
 
-def place() -> str:
+def get_place() -> str:
     """Return the URL of the folder for logs, or nothing where nobody keeps any."""
     if _current is None or _current.root is None:
         return ""
@@ -155,7 +155,7 @@ class ShardLog:
             "step": self._step,
             "shard": self._shard,
         }
-        clean = {name: struck(value) if isinstance(value, str) else value for name, value in fields.items()}
+        clean = {name: redact(value) if isinstance(value, str) else value for name, value in fields.items()}
         self._lines.append(json.dumps(line | clean, ensure_ascii=False))
 
     def rows(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -179,7 +179,7 @@ class ShardLog:
 
 
 @contextmanager
-def kept(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
+def shard_log(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
     """Keep the log of a shard in a step, however that ends.
 
     Args:

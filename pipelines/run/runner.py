@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 from pipelines.compute import timing
-from pipelines.run.records import ShardLog, kept
+from pipelines.run.records import ShardLog, shard_log
 from pipelines.stage import Batch, Stage, Work
 from pipelines.store.shards import Shard
 
@@ -82,7 +82,7 @@ class Runner:
         """
         if self.step.done(shard):
             return False
-        with self._counted(), kept(folder, self.step.name, shard) as log:
+        with self._counted(), shard_log(folder, self.step.name, shard) as log:
             self._run(shard, log)
         return True
 
@@ -115,7 +115,7 @@ class Runner:
     def _opened(self, stage: Stage) -> Work:
         with self._lock:
             if stage not in self._open:
-                with timing.spent("open"):
+                with timing.timed("open"):
                     self._open[stage] = stage.open()
                 # Libraries stay, and a collection need not look at their 130,000 objects and more again.
                 gc.freeze()

@@ -14,9 +14,9 @@ from pipelines.errors import EcholensError
 from pipelines.lookup.media import Medium
 from pipelines.serve import clip_retrieval
 from pipelines.serve.access import ASGI, AccessControl, Receive, Scope, Send
-from pipelines.serve.http_errors import refusal
+from pipelines.serve.http_errors import make_refusal
 from pipelines.serve.media import ImageFetcher, part
-from pipelines.serve.openapi import body_of, document, refusals
+from pipelines.serve.openapi import describe_body, describe_refusals, make_document
 from pipelines.serve.replica import SearchReplica
 from pipelines.serve.requests import LookupRequest, read
 from pipelines.serve.reverse_proxy import ReverseProxy
@@ -57,7 +57,7 @@ class Ready(BaseModel):
     version: int = Field(description="of the dataset")
 
 
-def api(search: SearchReplica, inner: str | None = None) -> ASGI:
+def make_api(search: SearchReplica, inner: str | None = None) -> ASGI:
     """Return the application of a replica, behind its gate.
 
     Args:
@@ -76,7 +76,7 @@ def api(search: SearchReplica, inner: str | None = None) -> ASGI:
     _add_state(app, search)
     clip_retrieval.add(app, search)
     _add_errors(app)
-    document(app, (LookupRequest, *clip_retrieval.BODIES))
+    make_document(app, (LookupRequest, *clip_retrieval.BODIES))
 
     def seen(scope: Scope, status: int, refused: bool) -> None:
         route = scope.get("route")
@@ -108,9 +108,9 @@ def _add_lookup(app: FastAPI, search: SearchReplica) -> None:
         response_model=Answer,
         responses={
             200: {"content": {"application/json": {"example": _ANSWERED}}},
-            **refusals(400, 404, 422),
+            **describe_refusals(400, 404, 422),
         },
-        openapi_extra=body_of(LookupRequest, _ASKED),
+        openapi_extra=describe_body(LookupRequest, _ASKED),
     )
     async def lookup(request: Request) -> Response:
         """Return the rows nearest to a text, picture, sound, vector or row."""
@@ -125,7 +125,7 @@ def _add_lookup(app: FastAPI, search: SearchReplica) -> None:
         responses={
             200: {"content": {"image/jpeg": {}, "audio/flac": {}}, "description": "its bytes"},
             206: {"content": {"image/jpeg": {}, "audio/flac": {}}, "description": "some of them (Range)"},
-            **refusals(404, 416, 422),
+            **describe_refusals(404, 416, 422),
         },
     )
     async def media(request: Request, key: str, medium: Medium = "picture") -> Response:
@@ -136,25 +136,25 @@ def _add_lookup(app: FastAPI, search: SearchReplica) -> None:
     @app.get(
         "/v1/report",
         response_class=Response,
-        responses={200: {"content": {"text/html": {}}, "description": "HTML"}, **refusals(404)},
+        responses={200: {"content": {"text/html": {}}, "description": "HTML"}, **describe_refusals(404)},
     )
     async def report() -> Response:
         """Return the report of the version that answers: funnel, languages, norms, neighbours."""
         return Response(await search.report(), media_type="text/html")
 
-    @app.get("/v1/about", responses=refusals())
+    @app.get("/v1/about", responses=describe_refusals())
     async def about() -> About:
         """Return what is served: versions, columns with the cards of their indices, translators."""
         return await search.about()
 
 
 def _add_state(app: FastAPI, search: SearchReplica) -> None:
-    @app.get("/healthz", responses=refusals())
+    @app.get("/healthz", responses=describe_refusals())
     async def healthz() -> Ready:
         """Answer as long as the replica is alive."""
         return Ready(version=search.version)
 
-    @app.get("/readyz", responses=refusals())
+    @app.get("/readyz", responses=describe_refusals())
     async def readyz() -> Ready:
         """Answer once the indices are open; a replica takes no request before that."""
         return Ready(version=search.version)
@@ -162,7 +162,10 @@ def _add_state(app: FastAPI, search: SearchReplica) -> None:
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus's text"}, **refusals()},
+        responses={
+            200: {"content": {"text/plain": {}}, "description": "Prometheus's text"},
+            **describe_refusals(),
+        },
     )
     def metrics() -> Response:
         """Return the counters of all replicas of this node."""
@@ -178,7 +181,7 @@ def _add_state(app: FastAPI, search: SearchReplica) -> None:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(EcholensError)
     async def refused(_: Request, error: EcholensError) -> JSONResponse:
-        status, said = refusal(error)
+        status, said = make_refusal(error)
         return JSONResponse({"error": said}, status, {"Retry-After": "5"} if status == 503 else None)
 
     @app.exception_handler(RequestValidationError)

@@ -15,7 +15,7 @@ from pydantic import Base64Bytes, BaseModel, Field
 
 from pipelines.errors import RequestRefusedError
 from pipelines.serve.media import ImageFetcher
-from pipelines.serve.openapi import body_of, refusals
+from pipelines.serve.openapi import describe_body, describe_refusals
 from pipelines.serve.requests import read
 from schemas.query import MOST_HITS, Hit, Query
 from schemas.vectors import COLUMNS, Column
@@ -56,7 +56,7 @@ BODIES = (KnnRequest, MetadataRequest)
 def add(app: FastAPI, search: SearchReplica) -> None:
     """Add clip-retrieval's paths to an application."""
 
-    @app.get("/indices-list", responses=refusals(), tags=_TAGS)
+    @app.get("/indices-list", responses=describe_refusals(), tags=_TAGS)
     async def indices() -> list[str]:
         """Return the names of what can be searched: the dataset, and its columns."""
         return [search.name, *search.columns]
@@ -64,8 +64,8 @@ def add(app: FastAPI, search: SearchReplica) -> None:
     @app.post(
         "/metadata",
         response_model=list[dict[str, Any]],
-        responses=refusals(400, 404, 422),
-        openapi_extra=body_of(MetadataRequest, {"two rows": {"value": {"ids": [12, 2007]}}}),
+        responses=describe_refusals(400, 404, 422),
+        openapi_extra=describe_body(MetadataRequest, {"two rows": {"value": {"ids": [12, 2007]}}}),
         tags=_TAGS,
     )
     async def metadata(request: Request) -> JSONResponse:
@@ -84,8 +84,8 @@ def _add_knn(app: FastAPI, search: SearchReplica) -> None:
     @app.post(
         "/knn-service",
         response_model=list[dict[str, Any]],
-        responses=refusals(400, 404, 422),
-        openapi_extra=body_of(KnnRequest, {"text": {"value": {"text": "a dog", "num_images": 5}}}),
+        responses=describe_refusals(400, 404, 422),
+        openapi_extra=describe_body(KnnRequest, {"text": {"value": {"text": "a dog", "num_images": 5}}}),
         tags=_TAGS,
     )
     async def knn(request: Request) -> JSONResponse:

@@ -61,15 +61,15 @@ class LookupDeployment:
     async def __init__(  # type: ignore[misc]
         self, dataset: Dataset, settings: ServiceSettings, folder: Path, inner: str | None, threads: int
     ) -> None:
-        from pipelines.serve.api import api
+        from pipelines.serve.api import make_api
         from pipelines.serve.http_server import HttpServer
         from pipelines.serve.replica import SearchReplica
 
-        cpu.give(threads)
+        cpu.limit_cpus(threads)
         self._search = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
         self._search.watch()
         self._door = HttpServer(settings)
-        self._door.open(api(self._search, inner))
+        self._door.open(make_api(self._search, inner))
 
     async def answer(self, query: Query) -> Answer:
         """Return the rows nearest to what a query asks."""
@@ -112,7 +112,7 @@ class GenerationDeployment:
 
         assert settings.generator is not None
         # A sound has one core, so that its last bits do not depend on how many there are.
-        cpu.give(1)
+        cpu.limit_cpus(1)
         encoded = ServiceClient(serve.get_app_handle(NAME)).vector
         waiting = settings.limits.sounds_waiting
         self._maker = GenerationQueue(dataset, settings.generator, settings.steps, waiting, encoded)
@@ -142,16 +142,16 @@ class PageDeployment:
 
     async def __serve_build_asgi_app__(self) -> ASGI:
         from pipelines.serve.access import AccessControl
-        from pipelines.serve.page.app import mounted
+        from pipelines.serve.page.app import mount_page
 
         sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
-        app = mounted(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
+        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
         # Requests were counted where they came in; here all of them come from the replicas.
         return AccessControl(app, self._settings, metered=lambda _: False)
 
 
 @contextmanager
-def serving(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
+def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     """Serve a dataset for as long as the block lasts; its address. Ray must be up, and the address free.
 
     Raises:

@@ -26,9 +26,9 @@ from pipelines.errors import (
     SpaceError,
 )
 from pipelines.fetch.image import ImageConverter, is_stored
-from pipelines.generate.prompts import of_texts, picture_id
+from pipelines.generate.prompts import make_picture_id, make_text_prompts
 from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.request import ConditioningPath, GenerationRequest, route_of
+from pipelines.generate.request import ConditioningPath, GenerationRequest, find_path
 from pipelines.generate.space_check import check_own_clap
 from pipelines.generate.stages import GenerateStage, SingleThreaded
 from pipelines.serve.generation_messages import (
@@ -41,7 +41,7 @@ from pipelines.serve.generation_messages import (
 )
 from pipelines.stage import Batch, Work
 from pipelines.store import versions
-from pipelines.store.dataset_file import spaces_of
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.step import TranslateStage
@@ -162,13 +162,13 @@ class GenerationQueue:
     async def _asked(self, order: PageRequest) -> _Asked:
         """Return the row that a sound is made of, as `echolens generate` would write it down."""
         if order.picture is None:
-            prompt = next(iter(of_texts([order.text or ""])))
+            prompt = next(iter(make_text_prompts([order.text or ""])))
             return _Asked({name: [value] for name, value in prompt.items()}, None)
         route = await asyncio.to_thread(self._route_of, order.via)
         media = await asyncio.to_thread(self._stored, order.picture, order.file)
         vector_D = await self._encoded(media["jpg"])
         assert route.source is not None
-        row = {"id": picture_id(media["sha256"]), "outcome": "ok", "reason": "", route.source: vector_D}
+        row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", route.source: vector_D}
         return _Asked({name: [value] for name, value in row.items()}, route)
 
     def _stored(self, data: bytes, file: str) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class GenerationQueue:
     def _offer(self) -> Capabilities:
         # The first is taken unless a person chooses: what was trained, the best on what was held out first.
         best_first = sorted(
-            translator.cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
+            translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
         )
         names = tuple(card.name for card in best_first if self._leads_there(card))
         return Capabilities(self._chosen.made_by, names, "" if names else self._why_not())
@@ -234,9 +234,9 @@ class GenerationQueue:
         Raises:
             SpaceError: it does not lead to the generator's own CLAP.
         """
-        version = versions.of_set(self._root, self._dataset.encode.set)
+        version = versions.read_current(self._root, self._dataset.encode.set)
         order = GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))
-        route = route_of(self._root, version, order)
+        route = find_path(self._root, version, order)
         assert route.space is not None
         if error := self._gate(route.space):
             raise error
@@ -270,7 +270,7 @@ class GenerationQueue:
     @cached_property
     def _clap(self) -> EncoderSpec | None:
         encode = self._dataset.encode
-        return resolve_family(encode, "clap", spaces_of(self._root, encode.set))
+        return resolve_family(encode, "clap", read_spaces(self._root, encode.set))
 
     @cached_property
     def _pictures(self) -> ImageConverter:

@@ -11,7 +11,7 @@ from pipelines.errors import ConfigError, EcholensError, NoSuchRowError, Request
 _log = logging.getLogger("ray.serve")
 
 
-def refusal(error: EcholensError) -> tuple[int, str]:
+def make_refusal(error: EcholensError) -> tuple[int, str]:
     """Return the status and the sentence for an error.
 
     What the reader could have asked otherwise is said as it is. What is wrong here names paths: it goes to
@@ -27,7 +27,7 @@ def refusal(error: EcholensError) -> tuple[int, str]:
     return 503, "the dataset cannot be read at the moment; ask again later"
 
 
-def sentence(error: ValidationError) -> str:
+def format_sentence(error: ValidationError) -> str:
     """Return the first thing that is wrong with a query, as one sentence."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if problem["type"] == "json_invalid":

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from pipelines.errors import RequestRefusedError
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.ratelimit.broker import PermitBroker
-from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.fetch.ratelimit.permits import HostPermits
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from schemas.dataset import Fetch
@@ -123,7 +123,7 @@ class ImageFetcher:
             )
             # Of this replica alone: a governor of the cluster would be an actor that outlives the service.
             desk = PermitBroker(lease_s=float("inf"))
-            permits = HostPermits(desk, limits_of(fetch), fetch.timeout_s, regularly=False)
+            permits = HostPermits(desk, find_limits(fetch), fetch.timeout_s, regularly=False)
             self._web = HttpClient(fetch, self._settings.contact, permits)
         with tempfile.SpooledTemporaryFile(max_size=limits.body_bytes + 1) as file:
             answer = await self._web.get(url, file)

@@ -33,7 +33,7 @@ _REFUSALS: dict[int, str] = {
 _ALWAYS = (401, 403, 408, 413, 421, 429, 503)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def describe_refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of the refusals of a path: those of the gate, and these."""
     return {
         status: {"model": ErrorBody, "description": _REFUSALS[status]}
@@ -44,14 +44,14 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _SCHEMA = "#/components/schemas/{model}"
 
 
-def body_of(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what OpenAPI says of a body that is read whatever its content type; `document` has the model."""
+def describe_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that is read whatever its content type."""
     schema = {"$ref": _SCHEMA.format(model=model.__name__)}
     content = {"application/json": {"schema": schema, "examples": dict(examples)}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def document(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> None:
+def make_document(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> None:
     """Add the models of bodies to an application's document."""
     written = app.openapi()
     for model in bodies:

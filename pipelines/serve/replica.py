@@ -19,7 +19,7 @@ from pipelines.serve.settings import ServiceSettings
 from pipelines.store import versions
 from pipelines.store.root import Root
 from schemas.about import About, AboutVersion
-from schemas.candidate import key_of
+from schemas.candidate import format_key
 from schemas.dataset import Dataset
 from schemas.query import Answer, Query
 from schemas.vectors import Column
@@ -64,7 +64,7 @@ class SearchReplica:
         self.metrics = ServiceMetrics.open(folder)
         self._root = Root.at(dataset.root)
         self._dataset = dataset
-        self._opened = self._open(versions.of_set(self._root, dataset.encode.set).number)
+        self._opened = self._open(versions.read_current(self._root, dataset.encode.set).number)
         self.metrics.version.set(self.version)
         self._vectors = MicroBatcher(self._answers, _VECTORS_AT_ONCE)
         self._media = MicroBatcher(self._answers, _MEDIA_AT_ONCE)
@@ -161,7 +161,7 @@ class SearchReplica:
 
     def _rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
         rows = self._opened.rows
-        written = [key_of(0, key, rows.shard_rows) for key in keys]
+        written = [format_key(0, key, rows.shard_rows) for key in keys]
         for key in written:
             rows.place(key)
         return rows.said(np.array(written, dtype=np.int64))
@@ -175,7 +175,7 @@ class SearchReplica:
         from pipelines.lookup.rows import VersionRows
         from pipelines.lookup.search import Lookup
 
-        version = versions.read(self._root, number)
+        version = versions.read_version(self._root, number)
         lookup = Lookup.open(self._root, self._dataset, version)
         # Indices are mapped before the first query comes, not by it.
         lookup.warm(encoders=False)
@@ -210,14 +210,14 @@ class SearchReplica:
         _log.info("version %d answers", number)
 
     def _newest(self) -> int:
-        if versions.numbers(self._root)[-1:] == [self.version]:
+        if versions.list_numbers(self._root)[-1:] == [self.version]:
             return self.version
-        return versions.of_set(self._root, self._dataset.encode.set).number
+        return versions.read_current(self._root, self._dataset.encode.set).number
 
     def _about(self, lookup: Lookup) -> About:
         from pipelines.translate import translator
 
-        there = [versions.read(self._root, number) for number in versions.numbers(self._root)]
+        there = [versions.read_version(self._root, number) for number in versions.list_numbers(self._root)]
         return About(
             name=self._dataset.name,
             set=self._dataset.encode.set,
@@ -234,7 +234,7 @@ class SearchReplica:
                 if version.set == self._dataset.encode.set
             ),
             columns=lookup.cards,
-            translators=tuple(translator.cards(self._root)),
+            translators=tuple(translator.read_cards(self._root)),
             sources=tuple(sorted({source.kind for source in self._dataset.sources})),
             report=self._root.exists(_REPORT.format(lookup.version)),
             image_urls=self.settings.allow_image_urls,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from pipelines.errors import RequestRefusedError
-from pipelines.serve.http_errors import sentence
+from pipelines.serve.http_errors import format_sentence
 from schemas.query import Query
 
 M = TypeVar("M", bound=BaseModel)
@@ -84,4 +84,4 @@ def read(model: type[M], body: bytes) -> M:
         return model.model_validate_json(body)
     except ValidationError as error:
         status = 400 if error.errors(include_input=False)[0]["type"] == "json_invalid" else 422
-        raise RequestRefusedError(status, sentence(error)) from None
+        raise RequestRefusedError(status, format_sentence(error)) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipelines.source.listing import Listing, another_format
+from pipelines.source.listing import Listing, make_format_error
 from pipelines.source.media_template import to_sql
 from pipelines.source.records import RECORD, TextList
 from schemas.dataset import Source
@@ -42,6 +42,6 @@ def open_list(source: Source) -> Listing:
     text = TextList(source.list, _START)
     head = text.head(1)
     if head[0] != _HEADER:
-        raise another_format(source, head, f"begins with the header {_HEADER}")
+        raise make_format_error(source, head, f"begins with the header {_HEADER}")
     media = to_sql(source.media, ("youtube_id", "start_s"))
     return Listing(RECORD, partial(text.batches, 1), _SQL, {"media": media})

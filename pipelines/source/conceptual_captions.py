@@ -9,7 +9,7 @@ import re
 from functools import partial
 
 from pipelines.errors import ListError
-from pipelines.source.listing import Listing, another_format
+from pipelines.source.listing import Listing, make_format_error
 from pipelines.source.records import RECORD, TextList
 from schemas.dataset import Source
 
@@ -46,5 +46,5 @@ def open_list(source: Source) -> Listing:
             f"say `columns: [{other}]` for this source"
         )
     if not urls and len(head) > header:
-        raise another_format(source, head, f"has {columns[0]}, tab, {columns[1]} on every line")
+        raise make_format_error(source, head, f"has {columns[0]}, tab, {columns[1]} on every line")
     return Listing(RECORD, partial(text.batches, header), _SQL, {"url": url + 1, "caption": caption + 1})

@@ -110,7 +110,7 @@ def _source(
     if len(absent) == len(source.languages):
         _check_names(source, "language", absent, rows_of["language"])
     counts = _counts(fates)
-    warnings = [*wit.warnings(source)]
+    warnings = [*wit.list_warnings(source)]
     warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
     if clips := counts.filtered.get("no_picture"):
         warnings.append(

@@ -128,7 +128,7 @@ def connect(scratch: Path, size: DatabaseSize) -> DuckDBPyConnection:
 
 
 @contextmanager
-def room_checked(scratch: Path) -> Iterator[None]:
+def as_disk_errors(scratch: Path) -> Iterator[None]:
     """Say in one sentence that the database has no room left.
 
     Raises:

@@ -78,8 +78,8 @@ def _in_archive(source: Source) -> _Found:
     try:
         fs, path = fsspec.core.url_to_fs(source.list)
         file = path if "file" in fs.protocol else source.list
-        state = files.state_of(file)
-        names = sorted(archives.members(file, state))
+        state = files.read_state(file)
+        names = sorted(archives.list_members(file, state))
     except (OSError, ImportError, ValueError) as error:
         raise ListError(f"archive {source.list} cannot be read ({error}); check path and access") from error
     except DamagedArchiveError as error:
@@ -120,7 +120,7 @@ def _batches(found: _Found, media: Sequence[str], paths: frozenset[str]) -> Iter
         rows = []
         for row, path in enumerate(media[first : first + _BATCH_ROWS], first):
             beside = str(PurePosixPath(path).with_suffix(".txt"))
-            caption, fault = _written(_text(found, beside)) if beside in paths else (words(path), None)
+            caption, fault = _written(_text(found, beside)) if beside in paths else (split_words(path), None)
             rows.append(
                 {"row": row, "kind": _kind(path), "url": found.url(path), "caption": caption, "fault": fault}
             )
@@ -145,7 +145,7 @@ def _written(data: bytes) -> tuple[str | None, str | None]:
         return None, "encoding"
 
 
-def words(path: str) -> str:
+def split_words(path: str) -> str:
     """Return the words of a file's name, without numbers and its extension."""
     return " ".join(_WORD.findall(PurePosixPath(path).stem))
 

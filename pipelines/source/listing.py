@@ -40,7 +40,7 @@ _SIGNS = (
 )
 
 
-def another_format(source: Source, head: Sequence[str], wanted: str) -> ListError:
+def make_format_error(source: Source, head: Sequence[str], wanted: str) -> ListError:
     """Return the error for a list that is not what its kind says, with a guess what it is.
 
     Args:

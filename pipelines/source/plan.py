@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.compute.child_process import ReportProgress, apart
-from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count, count_hosts
-from pipelines.source.database import DEFAULT_SIZE, DatabaseSize, add, connect, keep, room_checked
+from pipelines.source.database import DEFAULT_SIZE, DatabaseSize, add, as_disk_errors, connect, keep
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.listing import Listing
 from pipelines.store.root import Root
-from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, shard_name
+from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, format_shard
 from schemas.dataset import Dataset, Source, SourceKind
 from schemas.plan import LaneCounts, PlanCounts
 
@@ -86,28 +86,28 @@ def make_plan(
     """
     if root.exists(MARKER):
         return PlanCounts.model_validate_json(root.read(MARKER))
-    return apart(_plan, dataset, root, size, report=progress)
+    return run_in_subprocess(_plan, dataset, root, size, report=progress)
 
 
 def preview(
     dataset: Dataset, progress: ReportProgress | None = None, size: DatabaseSize = DEFAULT_SIZE
 ) -> PlanCounts:
     """Return what `make_plan` would, and write nothing."""
-    return apart(_plan, dataset, None, size, report=progress)
+    return run_in_subprocess(_plan, dataset, None, size, report=progress)
 
 
 @contextmanager
-def lists_read(
+def read_lists(
     scratch: Path, report: ReportProgress, dataset: Dataset, size: DatabaseSize
 ) -> Iterator[DuckDBPyConnection]:
     """Give a database with all rows of all lists, and which of them are candidates."""
     sources, width_px = dataset.sources, dataset.fetch.wikimedia_width_px
     listings = [OPEN[source.kind](source) for source in sources]
     listings = [
-        wit.at_width(listing, width_px) if source.kind == "wit" else listing
+        wit.request_width(listing, width_px) if source.kind == "wit" else listing
         for source, listing in zip(sources, listings, strict=True)
     ]
-    with room_checked(scratch), connect(scratch, size) as rows:
+    with as_disk_errors(scratch), connect(scratch, size) as rows:
         for number, (source, listing) in enumerate(zip(sources, listings, strict=True)):
             add(rows, number, source, listing, report)
         keep(rows)
@@ -117,15 +117,15 @@ def lists_read(
 def _plan(
     scratch: Path, report: ReportProgress, dataset: Dataset, root: Root | None, size: DatabaseSize
 ) -> PlanCounts:
-    with lists_read(scratch, report, dataset, size) as rows:
-        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, limits_of(dataset.fetch))
-        limits = [pattern for pattern, limit in limits_of(dataset.fetch).of if limit is not None]
+    with read_lists(scratch, report, dataset, size) as rows:
+        lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, find_limits(dataset.fetch))
+        limits = [pattern for pattern, limit in find_limits(dataset.fetch).of if limit is not None]
         counts = count(rows, dataset.sources, [lane for lane, _ in lanes])
         counts = counts.model_copy(update={"asked": count_hosts(rows, limits)})
         if root is not None:
             write_ruled_out(rows, root, dataset.sources)
             sizes = [size for _, shards in lanes for size in shards]
-            _tidy(root, {f"{shard_name(shard)}.parquet" for shard in range(len(sizes))})
+            _tidy(root, {f"{format_shard(shard)}.parquet" for shard in range(len(sizes))})
             write_candidates(rows, root, lanes, report)
             root.write(MARKER, (counts.model_dump_json(indent=2) + "\n").encode())
     return counts
@@ -152,7 +152,7 @@ def write_candidates(  # noqa: PLR0913, PLR0917 - a plan's rows and their place
     sizes = [size for _, shards in lanes for size in shards]
     written = 0
     for shard, table in enumerate(_tables(rows, _CANDIDATES, sizes), first):
-        root.write_table(f"candidates/{shard_name(shard)}.parquet", table)
+        root.write_table(f"candidates/{format_shard(shard)}.parquet", table)
         written += len(table)
         report("candidates", written)
     shards = [{"kind": of.kind, "lane": of.lane, "rows": size} for of, shards in lanes for size in shards]

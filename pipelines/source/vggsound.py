@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.source.listing import Listing, another_format
+from pipelines.source.listing import Listing, make_format_error
 from pipelines.source.media_template import to_sql
 from pipelines.source.records import RECORD, TextList
 from schemas.dataset import Source
@@ -44,7 +44,7 @@ def open_list(source: Source) -> Listing:
     text = TextList(source.list)
     head = text.head()
     if not any(_ROW.fullmatch(line) for line in head):
-        raise another_format(source, head, "has youtube_id,start_s,label,split on every line")
+        raise make_format_error(source, head, "has youtube_id,start_s,label,split on every line")
     values = {
         "labels": list(source.labels),
         "split": source.split,

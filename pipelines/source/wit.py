@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from pipelines.source.listing import Listing, another_format
+from pipelines.source.listing import Listing, make_format_error
 from pipelines.source.records import RECORD, TextList
 from schemas.dataset import Source
 
@@ -88,7 +88,7 @@ def open_list(source: Source) -> Listing:
     text = TextList(source.list, _START)
     head = text.head(1)
     if tuple(head[0].split("\t")) != COLUMNS:
-        raise another_format(
+        raise make_format_error(
             source, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
         )
     values = {
@@ -100,12 +100,12 @@ def open_list(source: Source) -> Listing:
     return Listing(RECORD, partial(text.batches, 1), _SQL, values)
 
 
-def at_width(listing: Listing, width_px: int | None) -> Listing:
+def request_width(listing: Listing, width_px: int | None) -> Listing:
     """Return a list that asks for thumbnails of a width instead; None: for the originals."""
     return replace(listing, values=dict(listing.values) | {"width_px": width_px})
 
 
-def warnings(source: Source) -> tuple[str, ...]:
+def list_warnings(source: Source) -> tuple[str, ...]:
     """Return what is worth a second look in a source of this kind."""
     if "uk" not in source.languages:
         return ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StorageError
-from pipelines.store.io_errors import code
+from pipelines.store.io_errors import get_error_code
 
 # A name with it in front is no file of a root: half-written, or a lock.
 TEMPORARY = ".tmp-"
@@ -67,7 +67,7 @@ def create_object(fs: Any, path: str, data: bytes) -> bool:
     try:
         fs.pipe_file(path, data, mode="create")
     except OSError as error:
-        if not (isinstance(error, FileExistsError) or code(error) in _TAKEN):
+        if not (isinstance(error, FileExistsError) or get_error_code(error) in _TAKEN):
             raise
         return bytes(fs.cat_file(path)) == data
     return True
@@ -93,7 +93,7 @@ def replace_object(fs: Any, path: str, data: bytes, expected: bytes) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        if code(error) not in _TAKEN:
+        if get_error_code(error) not in _TAKEN:
             raise
         return bytes(fs.cat_file(path)) == data
     return True

@@ -13,26 +13,26 @@ from pathlib import Path
 
 from pipelines.errors import StorageError
 from pipelines.store.atomic import TEMPORARY
-from pipelines.store.io_errors import reported
+from pipelines.store.io_errors import as_storage_errors
 from pipelines.store.root import Root
 
 _KEPT_S = 30 * 24 * 3600
 
 
-def folder() -> Path:
+def get_folder() -> Path:
     """Return where the files are kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "echolens"
 
 
-def cached(root: Root, name: str, sha256: str) -> Path:
+def fetch_cached(root: Root, name: str, sha256: str) -> Path:
     """Return a local copy of a file, fetched if this machine has none.
 
     Raises:
         FileNotFoundError: there is no such file.
         StorageError: its bytes are others than `sha256` says.
     """
-    place = folder() / sha256
+    place = get_folder() / sha256
     if not place.exists():
         _fetch(root, name, sha256, place)
     place.touch()
@@ -41,11 +41,11 @@ def cached(root: Root, name: str, sha256: str) -> Path:
 
 def _fetch(root: Root, name: str, sha256: str, place: Path) -> None:
     scratch = place.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-    with reported(str(place.parent)):
+    with as_storage_errors(str(place.parent)):
         place.parent.mkdir(parents=True, exist_ok=True)
         _forget(place.parent)
     try:
-        with reported(root.url, "read"):
+        with as_storage_errors(root.url, "read"):
             root.fs.get_file(root.path(name), str(scratch))
         if Root.at(str(scratch.parent)).sha256(scratch.name) != sha256:
             raise StorageError(

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vectors_marker
-from schemas.candidate import shard_name
+from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.candidate import format_shard
 from schemas.vectors import COLUMNS
 from schemas.version import SUPERSEDED, TOMBSTONE
 
@@ -43,7 +43,7 @@ class OutcomeCounts:
 
 @dataclass(frozen=True)
 class Overlay:
-    """What lies over the outcomes in the tables of shards. Make one with `over`.
+    """What lies over the outcomes in the tables of shards. Make one with `build_overlay`.
 
     Attributes:
         hidden: keys that are no candidates of the version: superseded or unlisted ones, int64, ascending.
@@ -67,7 +67,7 @@ class Overlay:
         return self.tombstones.slice(within.start, within.stop - within.start)
 
 
-def over(superseded: pa.Table, unlisted: pa.Table, tombstones: pa.Table) -> Overlay:
+def build_overlay(superseded: pa.Table, unlisted: pa.Table, tombstones: pa.Table) -> Overlay:
     """Return what the overlay tables of a version say."""
     hidden = np.union1d(as_integers(superseded["key"]), as_integers(unlisted["key"]))
     keys = as_integers(tombstones["key"])
@@ -103,13 +103,15 @@ def count(
         overlay: of the version.
     """
     counts = OutcomeCounts()
-    laid = overlay or over(SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table())
+    laid = overlay or build_overlay(
+        SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table()
+    )
     media = {name.removesuffix("_stats.json") for name in root.names("media", "_stats.json")}
     vectors = {name.removesuffix(".parquet") for name in root.names(f"vectors/{set_name}", ".parquet")}
     for shard in shards:
         overlays, rows = [], None
         if shard.name in vectors:
-            encoded = laid.seen(_read_vectors(root, vectors_marker(set_name, shard)))
+            encoded = laid.seen(_read_vectors(root, get_vectors_marker(set_name, shard)))
             for column in COLUMNS:
                 if f"{column}_norm" in encoded.column_names:
                     counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
@@ -121,12 +123,12 @@ def count(
         if rows is None:
             counts.pending += shard.rows
         else:
-            counts.reasons += _reasons(overlaid(rows, [*overlays, laid.of(rows)]))
+            counts.reasons += _reasons(apply_overlay(rows, [*overlays, laid.of(rows)]))
     counts.reasons += _reasons(root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"]))
     return counts
 
 
-def overlaid(rows: pa.Table, overlays: Iterable[pa.Table]) -> pa.Table:
+def apply_overlay(rows: pa.Table, overlays: Iterable[pa.Table]) -> pa.Table:
     """Return rows with the outcome and reason of the last overlay that has their key."""
     for overlay in overlays:
         found = pc.index_in(rows["key"], value_set=overlay["key"].combine_chunks())
@@ -168,9 +170,9 @@ def digest(root: Root, set_names: Sequence[str]) -> str:
     return whole.hexdigest()
 
 
-def shard_files(set_name: str, shard: Shard) -> list[str]:
+def list_shard_files(set_name: str, shard: Shard) -> list[str]:
     """Return every file of a committed shard, below the root."""
-    name = shard_name(shard.number)
+    name = format_shard(shard.number)
     media = [f"media/{name}.tar", f"media/{name}.parquet"] if shard.kind != "text" else []
     vectors = [f"vectors/{set_name}/{name}.{suffix}" for suffix in ("parquet", "tar")]
     return [f"candidates/{name}.parquet", *media, *vectors]

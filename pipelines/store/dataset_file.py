@@ -133,7 +133,7 @@ def _written(spaces: Mapping[Family, Space]) -> dict[str, Any]:
     return {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
 
 
-def spaces_of(root: Root, set_name: str) -> dict[str, Space]:
+def read_spaces(root: Root, set_name: str) -> dict[str, Space]:
     """Return the spaces that a set of a root was pinned to, by family; none if it was not yet."""
     if not root.exists(_FILE):
         return {}
@@ -141,7 +141,7 @@ def spaces_of(root: Root, set_name: str) -> dict[str, Space]:
     return {family: Space.model_validate(space) for family, space in sets.get(set_name, {}).items()}
 
 
-def in_set(root: Root, dataset: Dataset, set_name: str | None) -> Dataset:
+def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Dataset:
     """Return a root's dataset with the encoders of one of its sets; None leaves it as it is.
 
     Raises:
@@ -158,7 +158,7 @@ def in_set(root: Root, dataset: Dataset, set_name: str | None) -> Dataset:
     return dataset.model_copy(update={"encode": Encode.model_validate(known[set_name])})
 
 
-def sets(root: Root) -> list[str]:
+def list_sets(root: Root) -> list[str]:
     """Return the names of the vector sets of a root.
 
     Raises:

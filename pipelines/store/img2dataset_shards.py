@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipelines.store.root import Root
-from schemas.candidate import shard_name
+from schemas.candidate import format_shard
 
 # Footers that are read at once: on an object store each is a request of its own.
 _AT_ONCE = 16
@@ -21,13 +21,13 @@ _AT_ONCE = 16
 def is_foreign(root: Root, number: int) -> bool:
     """Return whether a shard whose marker is there has a table that is not ours."""
     try:
-        with root.parquet(f"media/{shard_name(number)}.parquet") as table:
+        with root.parquet(f"media/{format_shard(number)}.parquet") as table:
             return "outcome" not in table.schema_arrow.names
     except FileNotFoundError:
         return False
 
 
-def without_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
+def drop_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
     """Return those of the committed shards that are ours."""
     asked = sorted(numbers)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -35,10 +35,10 @@ def without_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
         return frozenset(number for number, other in zip(asked, foreign, strict=True) if not other)
 
 
-def pictures(root: Root, number: int) -> dict[str, str]:
+def read_pictures(root: Root, number: int) -> dict[str, str]:
     """Return the key of every picture that a foreign shard has, and the URL of the picture in its tar."""
-    table = root.read_table(f"media/{shard_name(number)}.parquet", columns=["key", "status"])
-    tar = root.path(f"media/{shard_name(number)}.tar")
+    table = root.read_table(f"media/{format_shard(number)}.parquet", columns=["key", "status"])
+    tar = root.path(f"media/{format_shard(number)}.tar")
     place = Path(tar).absolute().as_uri() if root.is_local else str(root.fs.unstrip_protocol(tar))
     rows = zip(*(table[name].to_pylist() for name in ("key", "status")), strict=True)
     return {key: f"{place}#{key}.jpg" for key, status in rows if status == "success"}

@@ -17,7 +17,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def reported(url: str, doing: Literal["read", "written"] = "written") -> Iterator[None]:
+def as_storage_errors(url: str, doing: Literal["read", "written"] = "written") -> Iterator[None]:
     """Turn what goes wrong with the root at `url` into one sentence.
 
     A file that is not there stays a FileNotFoundError while reading: many a caller has an answer to it.
@@ -29,7 +29,7 @@ def reported(url: str, doing: Literal["read", "written"] = "written") -> Iterato
     try:
         yield
     except FileNotFoundError as error:
-        if code(error) in _NO_BUCKET:
+        if get_error_code(error) in _NO_BUCKET:
             raise StorageError(f"root {url}: there is no such bucket; create it, or mend `root`") from error
         if doing == "read":
             raise
@@ -45,7 +45,7 @@ def reported(url: str, doing: Literal["read", "written"] = "written") -> Iterato
         raise
 
 
-def code(error: BaseException) -> str:
+def get_error_code(error: BaseException) -> str:
     """Return an object store's own word for an error, empty if it said none."""
     answer = getattr(error.__cause__ or error, "response", None) or {}
     return str(answer.get("Error", {}).get("Code", ""))
@@ -76,7 +76,7 @@ def _remedy(url: str, doing: str, error: Exception) -> str:
     name = type(error).__name__
     if "Credentials" in name or "Profile" in name:
         return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-    if code(error) in _WRONG_KEY:
+    if get_error_code(error) in _WRONG_KEY:
         return "give other credentials"
     if isinstance(error, PermissionError):
         return f"choose a root that this user may {'read' if doing == 'read' else 'write to'}"

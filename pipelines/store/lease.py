@@ -160,13 +160,13 @@ class Lease:
             self._holder, renewed = following, time.monotonic()
 
     def _lose(self) -> None:
-        now = read(self._root)
+        now = read_lease(self._root)
         by = f"{now} has taken over" if now else "its lease is gone"
         self._lost = f"this job no longer holds {self._root.url}: {by}; nothing is lost, run it again later"
 
 
 @contextmanager
-def held(root: Root, job: str) -> Iterator[Lease]:
+def hold_lease(root: Root, job: str) -> Iterator[Lease]:
     """Hold the lease of a root for as long as the block lasts.
 
     Args:
@@ -178,7 +178,7 @@ def held(root: Root, job: str) -> Iterator[Lease]:
         StopJob: at the end, if another job has taken it over meanwhile.
     """
     new = root.is_local and not Path(root.path("")).exists()
-    lease = Lease(root, take(root, job))
+    lease = Lease(root, take_lease(root, job))
     try:
         yield lease
         lease.check()
@@ -190,7 +190,7 @@ def held(root: Root, job: str) -> Iterator[Lease]:
                 Path(root.path("")).rmdir()
 
 
-def take(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
+def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
     """Take the lease of a root.
 
     Args:
@@ -220,7 +220,7 @@ def take(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
     raise LeaseHeldError(f"{root.url} is wanted by several jobs at once; run the command again")
 
 
-def read(root: Root) -> LeaseHolder | None:
+def read_lease(root: Root) -> LeaseHolder | None:
     """Return who holds a root, void or not; None if nobody does."""
     found = _found(root)
     return found[1] if found and found[1] and not found[1].released else None

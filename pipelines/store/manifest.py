@@ -9,22 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.store.counts import shard_files
+from pipelines.store.counts import list_shard_files
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, media_marker
+from pipelines.store.shards import Shard, get_media_marker
 from schemas.version import VERSION_SHARD, FileEntry
 
 
-def entry(root: Root, path: str) -> FileEntry:
+def make_entry(root: Root, path: str) -> FileEntry:
     """Return a file with its size and hash."""
     return FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path))
 
 
-def tried(root: Root, shard: Shard) -> datetime:
+def read_tried(root: Root, shard: Shard) -> datetime:
     """Return when the media of a committed shard were there; of a text, that is now."""
     at = datetime.now(UTC).timestamp()
     if shard.kind != "text":
-        at = json.loads(root.read(media_marker(shard)))["end_time"]
+        at = json.loads(root.read(get_media_marker(shard)))["end_time"]
     return datetime.fromtimestamp(int(at), UTC)
 
 
@@ -53,18 +53,18 @@ class Manifest:
         """Return one line a file of a shard (VERSION_SHARD)."""
         rows = []
         for shard in shards:
-            paths = shard_files(self._set_name, shard)
+            paths = list_shard_files(self._set_name, shard)
             known = self._known.get(paths[0])
             of = {
                 "shard": shard.number,
                 "kind": shard.kind,
                 "lane": shard.lane,
                 "rows": shard.rows,
-                "tried": known["tried"] if known else tried(self._root, shard),
+                "tried": known["tried"] if known else read_tried(self._root, shard),
             }
             for path in paths:
                 line = self._known.get(path)
-                rows.append(of | (_file(line) if line else entry(self._root, path).model_dump()))
+                rows.append(of | (_file(line) if line else make_entry(self._root, path).model_dump()))
         return pa.Table.from_pylist(rows, schema=VERSION_SHARD)
 
 

@@ -22,8 +22,8 @@ import json
 import pyarrow as pa
 
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, planned
-from schemas.candidate import SHARD, place_of, shard_of
+from pipelines.store.shards import Shard, list_planned
+from schemas.candidate import SHARD, parse_key, parse_shard
 from schemas.plan import PlanCounts
 from schemas.version import MISSING, SUPERSEDED
 
@@ -35,7 +35,7 @@ NO_SHARDS = SHARD.empty_table()
 DROPPED = pa.schema([pa.field("shard", pa.int32(), nullable=False)], metadata={"table": "dropped/1"})
 
 
-def folders(root: Root) -> list[str]:
+def list_folders(root: Root) -> list[str]:
     """Return the folders of all whole plans, the build's first."""
     if not root.exists(f"{FIRST}/{MARKER}"):
         return []
@@ -43,74 +43,80 @@ def folders(root: Root) -> list[str]:
     return [FIRST, *(folder for folder in later if root.exists(f"{folder}/{MARKER}"))]
 
 
-def following(root: Root) -> str:
+def get_next_folder(root: Root) -> str:
     """Return the folder of the plan to come."""
-    return f"{FIRST}/{len(folders(root)) + 1:04d}"
+    return f"{FIRST}/{len(list_folders(root)) + 1:04d}"
 
 
-def counts(root: Root, folder: str) -> PlanCounts:
+def read_counts(root: Root, folder: str) -> PlanCounts:
     """Return what the lists held."""
     return PlanCounts.model_validate_json(root.read(f"{folder}/{MARKER}"))
 
 
-def shards(root: Root) -> list[Shard]:
+def list_shards(root: Root) -> list[Shard]:
     """Return every shard of every plan that was not dropped, in the order of their numbers."""
     found: list[Shard] = []
-    for folder in folders(root):
-        found += planned(root, folder)
-    gone = dropped(root)
+    for folder in list_folders(root):
+        found += list_planned(root, folder)
+    gone = read_dropped(root)
     return sorted((shard for shard in found if shard.number not in gone), key=lambda shard: shard.number)
 
 
-def dropped(root: Root) -> frozenset[int]:
+def read_dropped(root: Root) -> frozenset[int]:
     """Return the numbers of shards that belong to the dataset no more."""
-    tables = [overlay(root, folder, "dropped", DROPPED) for folder in folders(root)]
+    tables = [read_overlay(root, folder, "dropped", DROPPED) for folder in list_folders(root)]
     return frozenset(number for table in tables for number in table["shard"].to_pylist())
 
 
-def next_shard(root: Root) -> int:
+def get_next_shard(root: Root) -> int:
     """Return the first number that no plan has ever given to a shard."""
-    return max((shard.number for folder in folders(root) for shard in planned(root, folder)), default=-1) + 1
+    return (
+        max(
+            (shard.number for folder in list_folders(root) for shard in list_planned(root, folder)),
+            default=-1,
+        )
+        + 1
+    )
 
 
-def tidy(root: Root) -> None:
+def remove_orphans(root: Root) -> None:
     """Remove what a job left behind that was killed before its plan was whole: files of shards of no plan."""
-    beyond = next_shard(root)
+    beyond = get_next_shard(root)
     sets = [f"vectors/{name}" for name in root.names("vectors")]
     for folder in ("candidates", "media", *sets):
         for name in root.names(folder):
-            if (shard_of(name) or 0) >= beyond:
+            if (parse_shard(name) or 0) >= beyond:
                 root.remove(f"{folder}/{name}")
 
 
-def overlay(root: Root, folder: str, name: str, schema: pa.Schema) -> pa.Table:
+def read_overlay(root: Root, folder: str, name: str, schema: pa.Schema) -> pa.Table:
     """Return a table of a plan; empty if the plan has none."""
     path = f"{folder}/{name}.parquet"
     return root.read_table(path) if root.exists(path) else schema.empty_table()
 
 
-def superseded(root: Root) -> pa.Table:
+def read_superseded(root: Root) -> pa.Table:
     """Return every key that was tried again (SUPERSEDED), of shards that are there."""
-    tables = [overlay(root, folder, "superseded", SUPERSEDED) for folder in folders(root)]
+    tables = [read_overlay(root, folder, "superseded", SUPERSEDED) for folder in list_folders(root)]
     whole = pa.concat_tables([SUPERSEDED.empty_table(), *tables])
-    gone = dropped(root)
+    gone = read_dropped(root)
     if not gone:
         return whole
     shard_rows = json.loads(root.read("dataset.json"))["dataset"]["shard_rows"]
-    kept = [place_of(key, shard_rows)[0] not in gone for key in whole["key"].to_pylist()]
+    kept = [parse_key(key, shard_rows)[0] not in gone for key in whole["key"].to_pylist()]
     return whole.filter(pa.array(kept, pa.bool_()))
 
 
-def unlisted(root: Root) -> pa.Table:
+def read_unlisted(root: Root) -> pa.Table:
     """Return the keys whose rows no list has any more (KEYS), by the last plan."""
-    return overlay(root, folders(root)[-1], "unlisted", KEYS)
+    return read_overlay(root, list_folders(root)[-1], "unlisted", KEYS)
 
 
-def missing(root: Root) -> pa.Table:
+def read_missing(root: Root) -> pa.Table:
     """Return the samples whose link was found dead once (MISSING), by the last plan."""
-    return overlay(root, folders(root)[-1], "missing", MISSING)
+    return read_overlay(root, list_folders(root)[-1], "missing", MISSING)
 
 
-def dead(root: Root) -> pa.Table:
+def read_dead(root: Root) -> pa.Table:
     """Return the samples whose link is gone for good (MISSING), by the last plan."""
-    return overlay(root, folders(root)[-1], "dead", MISSING)
+    return read_overlay(root, list_folders(root)[-1], "dead", MISSING)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import StorageError
 from pipelines.store import atomic
 from pipelines.store.atomic import TEMPORARY, sync
-from pipelines.store.io_errors import reported
+from pipelines.store.io_errors import as_storage_errors
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Root:
             StorageError: it cannot.
         """
         if self.is_local:
-            with reported(self.url):
+            with as_storage_errors(self.url):
                 place = Path(self.path(""))
                 while not place.exists():
                     place = place.parent
@@ -83,7 +83,7 @@ class Root:
                     )
             return
         try:
-            with reported(self.url, "read"):
+            with as_storage_errors(self.url, "read"):
                 self.fs.ls(self.path(""), detail=False)
         except (FileNotFoundError, StorageError) as error:
             if isinstance(error, StorageError):
@@ -105,18 +105,18 @@ class Root:
 
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
-        with reported(self.url, "read"):
+        with as_storage_errors(self.url, "read"):
             return bool(self.fs.exists(self.path(name)))
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
-        with reported(self.url, "read"):
+        with as_storage_errors(self.url, "read"):
             return int(self.fs.size(self.path(name)))
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Return the sorted file names directly in a folder; empty if it is not there."""
         try:
-            with reported(self.url, "read"):
+            with as_storage_errors(self.url, "read"):
                 paths = self.fs.ls(self.path(folder), detail=False)
         except FileNotFoundError:
             return []
@@ -126,7 +126,7 @@ class Root:
     def folders(self, folder: str) -> list[str]:
         """Return the sorted names of the folders directly in a folder; empty if it is not there."""
         try:
-            with reported(self.url, "read"):
+            with as_storage_errors(self.url, "read"):
                 entries = self.fs.ls(self.path(folder), detail=True)
         except FileNotFoundError:
             return []
@@ -137,7 +137,7 @@ class Root:
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the name and the size in bytes of every file directly in a folder, from one listing."""
         try:
-            with reported(self.url, "read"):
+            with as_storage_errors(self.url, "read"):
                 entries = self.fs.ls(self.path(folder), detail=True)
         except FileNotFoundError:
             return {}
@@ -147,14 +147,14 @@ class Root:
 
     def move(self, name: str, to: str) -> None:
         """Give a file another name below the root."""
-        with reported(self.url):
+        with as_storage_errors(self.url):
             if self.is_local:
                 Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
             self.fs.mv(self.path(name), self.path(to))
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is removed already."""
-        with reported(self.url):
+        with as_storage_errors(self.url):
             try:
                 self.fs.rm_file(self.path(name))
             except FileNotFoundError:
@@ -162,12 +162,12 @@ class Root:
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
-        with reported(self.url, "read"):
+        with as_storage_errors(self.url, "read"):
             return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""
-        with reported(self.url, "read"):
+        with as_storage_errors(self.url, "read"):
             return bytes(self.fs.cat_file(self.path(name)))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
@@ -187,7 +187,7 @@ class Root:
         # interpreter ends takes the process down with SIGABRT (8 of 120 short commands).
         source = self.path(name) if self.is_local else pa.BufferReader(self.read(name))
         try:
-            with reported(self.url, "read"), pq.ParquetFile(source) as file:
+            with as_storage_errors(self.url, "read"), pq.ParquetFile(source) as file:
                 yield file
         except pa.ArrowInvalid as error:
             raise StorageError(
@@ -204,16 +204,16 @@ class Root:
         folder = final.parent if self.is_local else Path(tempfile.gettempdir())
         scratch = folder / f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}"
         here = self.url if self.is_local else str(folder)
-        with reported(here):
+        with as_storage_errors(here):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            with reported(here):
+            with as_storage_errors(here):
                 yield scratch
                 if self.is_local:
                     sync(scratch)
                     scratch.replace(final)
             if not self.is_local:
-                with reported(self.url):
+                with as_storage_errors(self.url):
                     self.fs.put_file(str(scratch), self.path(name))
         finally:
             scratch.unlink(missing_ok=True)
@@ -234,7 +234,7 @@ class Root:
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a file if nothing is there and return whether it was this call that did."""
-        with reported(self.url):
+        with as_storage_errors(self.url):
             if self.is_local:
                 return atomic.create_local(Path(self.path(name)), data)
             return atomic.create_object(self.fs, self.path(name), data)
@@ -247,12 +247,12 @@ class Root:
         Returns:
             Whether it was this call that replaced it; False if it holds other bytes or is not there.
         """
-        with reported(self.url):
+        with as_storage_errors(self.url):
             if self.is_local:
                 return atomic.replace_local(Path(self.path(name)), data, expected)
             return atomic.replace_object(self.fs, self.path(name), data, expected)
 
     def sha256(self, name: str) -> str:
         """Return the sha256 of a file, hex."""
-        with reported(self.url, "read"), self.open(name) as file:
+        with as_storage_errors(self.url, "read"), self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import StorageError
-from pipelines.stage import Batch, rows
+from pipelines.stage import Batch, count_rows
 from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
-from schemas.candidate import CANDIDATE, KINDS, Kind, key_of, shard_name
+from schemas.candidate import CANDIDATE, KINDS, Kind, format_key, format_shard
 from schemas.dataset import WHOLE, Segment
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, made_in_smaller_batches, vectors_schema
+from schemas.vectors import COLUMNS_OF, Column, make_vectors_schema, mark_smaller_batches
 
 # The columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
@@ -48,10 +48,10 @@ class Shard:
     @property
     def name(self) -> str:
         """Five digits."""
-        return shard_name(self.number)
+        return format_shard(self.number)
 
 
-def planned(root: Root, folder: str = "plan") -> list[Shard]:
+def list_planned(root: Root, folder: str = "plan") -> list[Shard]:
     """Return every shard of a plan, in the order of their numbers."""
     table = root.read_table(f"{folder}/shards.parquet").to_pylist()
     kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
@@ -64,12 +64,12 @@ def with_tables(root: Root, folder: str, shards: Collection[int]) -> frozenset[i
     return frozenset(shards).intersection(int(name.removesuffix(".parquet")) for name in names)
 
 
-def media_marker(shard: Shard) -> str:
+def get_media_marker(shard: Shard) -> str:
     """Return the file whose presence says that the media of a shard are committed."""
     return f"media/{shard.name}_stats.json"
 
 
-def vectors_marker(set_name: str, shard: Shard) -> str:
+def get_vectors_marker(set_name: str, shard: Shard) -> str:
     """Return the file whose presence says that the vectors of a shard are committed."""
     return f"vectors/{set_name}/{shard.name}.parquet"
 
@@ -78,7 +78,7 @@ def read_candidates(root: Root, shard: Shard, shard_rows: int) -> Batch:
     """Return all candidates of a shard as one batch, with their keys and the outcome `ok` so far."""
     table = root.read_table(f"candidates/{shard.name}.parquet")
     batch: Batch = table.to_pydict()
-    batch["key"] = [key_of(shard.number, row, shard_rows) for row in range(table.num_rows)]
+    batch["key"] = [format_key(shard.number, row, shard_rows) for row in range(table.num_rows)]
     batch["outcome"] = ["ok"] * table.num_rows
     batch["reason"] = [""] * table.num_rows
     return batch
@@ -93,14 +93,14 @@ def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None
         batch: SAMPLE's columns and the members of the shard's kind, every row of the shard.
         started: `time.time()` at the beginning of the shard, for img2dataset's stats.
     """
-    count = rows(batch)
+    count = count_rows(batch)
     table = pa.Table.from_pydict(
         {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
     )
     with root.writing(f"media/{shard.name}.tar") as path:
         write_tar(path, _media_members(shard, table, batch))
     root.write_table(f"media/{shard.name}.parquet", table)
-    root.write_json(media_marker(shard), _stats(batch, started))
+    root.write_json(get_media_marker(shard), _stats(batch, started))
 
 
 def _media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tuple[str, bytes]]:
@@ -122,7 +122,7 @@ def _stats(batch: Batch, started: float) -> dict[str, Any]:
     statuses = Counter(batch["status"])
     ended = time.time()
     return {
-        "count": rows(batch),
+        "count": count_rows(batch),
         "successes": statuses["success"],
         "failed_to_download": statuses["failed_to_download"],
         "failed_to_resize": statuses["failed_to_resize"],
@@ -144,7 +144,7 @@ def _json_of(record: Mapping[str, Any]) -> bytes:
     return f"{{\n    {lines[1:-1]}\n}}".encode()
 
 
-def media_columns(kind: Kind) -> tuple[str, ...]:
+def make_media_columns(kind: Kind) -> tuple[str, ...]:
     """Return what `read_media` yields: `ROW`, caption, width and the media."""
     return (*_OF_SAMPLE, *_media(kind))
 
@@ -154,7 +154,7 @@ def _media(kind: Kind) -> tuple[str, ...]:
 
 
 def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
-    """Yield the samples of a committed shard, streamed from its tar, as `media_columns`.
+    """Yield the samples of a committed shard, streamed from its tar, as `make_media_columns`.
 
     Raises:
         StorageError: the tar is damaged, or holds other samples than its table says.
@@ -169,7 +169,7 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
         record = samples.pop(key) | {member: media[member] for member in members}
         for name, value in record.items():
             batch.setdefault(name, []).append(value)
-        if rows(batch) == batch_rows:
+        if count_rows(batch) == batch_rows:
             yield batch
             batch = {}
     if batch:
@@ -203,7 +203,7 @@ def _samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]
 
 def _damaged(root: Root, shard: Shard, found: str) -> StorageError:
     return StorageError(
-        f"{root.url}/media/{shard.name}.tar is damaged: {found}; remove {media_marker(shard)} and build "
+        f"{root.url}/media/{shard.name}.tar is damaged: {found}; remove {get_media_marker(shard)} and build "
         "again, which fetches the shard once more"
     )
 
@@ -211,7 +211,7 @@ def _damaged(root: Root, shard: Shard, found: str) -> StorageError:
 def read_texts(root: Root, shard: Shard, shard_rows: int, batch_rows: int) -> Iterator[Batch]:
     """Yield the candidates of a text shard in batches: they have no media to wait for."""
     whole = read_candidates(root, shard, shard_rows)
-    for start in range(0, rows(whole), batch_rows):
+    for start in range(0, count_rows(whole), batch_rows):
         yield {name: values[start : start + batch_rows] for name, values in whole.items()}
 
 
@@ -237,7 +237,7 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
     Returns:
         How many vectors each column got.
     """
-    schema = vectors_schema(spaces, segment)
+    schema = make_vectors_schema(spaces, segment)
     columns = [column for column in COLUMNS_OF[shard.kind] if column in spaces]
     tables: list[pa.Table] = []
     smaller: dict[Column, int] = {}
@@ -247,30 +247,30 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
             sizes = filter(None, batch.get(f"{column}_batch_rows", ()))
             if (least := min(sizes, default=spaces[column].batch_rows)) < spaces[column].batch_rows:
                 smaller[column] = min(least, smaller.get(column, least))
-    schema = made_in_smaller_batches(schema, smaller)
+    schema = mark_smaller_batches(schema, smaller)
     table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
     table = table.replace_schema_metadata(schema.metadata)
     with root.writing(f"vectors/{set_name}/{shard.name}.tar") as path:
         write_tar(path, _vector_members(table, columns))
-    with root.writing(vectors_marker(set_name, shard)) as path:
+    with root.writing(get_vectors_marker(set_name, shard)) as path:
         # Unit vectors do not compress; a dictionary of them would only cost time.
         pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
     return Counter({column: table.num_rows - table[column].null_count for column in columns})
 
 
 def _vectors_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Batch) -> pa.Table:
-    count = rows(batch)
+    count = count_rows(batch)
     arrays: list[pa.Array] = []
     for field in schema:
         values = batch.get(field.name, [None] * count)
         if field.name in spaces:
-            arrays.append(vector_array(values, field.type))
+            arrays.append(make_vector_array(values, field.type))
         else:
             arrays.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
+def make_vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
     """Return vectors as a column of fixed-size lists of float16; None is a null."""
     mask = np.array([vector is None for vector in vectors])
     flat = np.zeros((len(vectors), of.list_size), dtype=np.float16)

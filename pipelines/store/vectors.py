@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.errors import SpaceError, StorageError
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vectors_marker
+from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, spaces_of
+from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 
 # Shards that a sample is drawn from at least: more of them cost time to read and add little.
 _SHARDS_DRAWN = 16
@@ -99,7 +99,7 @@ class VectorReader:
         shards: list[Shard] = []
         first: tuple[Shard, Space] | None = None
         for shard, table in self._tables(self.shards, column, norm):
-            space = spaces_of(table.schema)[column]
+            space = decode_spaces(table.schema)[column]
             first = first or (shard, space)
             if space != first[1]:
                 raise SpaceError(
@@ -107,7 +107,7 @@ class VectorReader:
                     f"{first[1]} ({space.differences(first[1])}); encode one of them again"
                 )
             shards.append(shard)
-            ids.append(keys_of(self._kept(table, norm)))
+            ids.append(as_integers(self._kept(table, norm)["key"]))
         return _Found(first[1] if first else None, np.concatenate(ids), shards, [len(own) for own in ids[1:]])
 
     def sample(self, column: Column, count: int, but: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -147,9 +147,9 @@ class VectorReader:
         for _, table in self._tables(shards, column, column):
             kept = self._kept(table, column)
             if only is not None:
-                kept = kept.filter(pa.array(np.isin(keys_of(kept), only)))
+                kept = kept.filter(pa.array(np.isin(as_integers(kept["key"]), only)))
             if kept.num_rows:
-                yield keys_of(kept), _matrix(kept[column].combine_chunks())
+                yield as_integers(kept["key"]), _matrix(kept[column].combine_chunks())
 
     def blocks(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield what `vectors` does, several shards at once; a thread reads ahead."""
@@ -167,10 +167,10 @@ class VectorReader:
         for shard in shards:
             if column not in COLUMNS_OF[shard.kind]:
                 continue
-            name = vectors_marker(self.set_name, shard)
+            name = get_vectors_marker(self.set_name, shard)
             try:
                 with self.root.parquet(name) as file:
-                    if column in spaces_of(file.schema_arrow):
+                    if column in decode_spaces(file.schema_arrow):
                         yield shard, file.read(columns=["key", values])
             except FileNotFoundError as error:
                 raise StorageError(
@@ -180,7 +180,7 @@ class VectorReader:
     def _kept(self, table: pa.Table, column: str) -> pa.Table:
         kept = table[column].is_valid().to_numpy()
         if len(self.removed):
-            kept = kept & ~np.isin(keys_of(table), self.removed)
+            kept = kept & ~np.isin(as_integers(table["key"]), self.removed)
         # Most shards have every vector: a filter would copy them all.
         return table if kept.all() else table.filter(pa.array(kept))
 
@@ -209,9 +209,3 @@ def _matrix(array: pa.FixedSizeListArray) -> np.ndarray:
     flat = array.values.to_numpy(zero_copy_only=False)[start : start + len(array) * dims]
     matrix: np.ndarray = flat.astype(np.float32).reshape(len(array), dims)
     return matrix
-
-
-def keys_of(table: pa.Table) -> np.ndarray:
-    """Return the `key` column of a table as the integers that an index knows, int64 [N]."""
-    integers: np.ndarray = pc.cast(table["key"], pa.int64()).to_numpy()
-    return integers

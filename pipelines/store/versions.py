@@ -11,26 +11,26 @@ from pydantic import ValidationError
 
 from pipelines.errors import StorageError
 from pipelines.store import plans
-from pipelines.store.counts import Overlay, over
+from pipelines.store.counts import Overlay, build_overlay
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.candidate import KINDS, Kind
 from schemas.version import SUPERSEDED, TOMBSTONE, Version
 
 
-def numbers(root: Root) -> list[int]:
+def list_numbers(root: Root) -> list[int]:
     """Return the numbers of all versions, ascending."""
     names = (name.removesuffix(".json") for name in root.names("versions", ".json"))
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def read(root: Root, number: int | None = None) -> Version:
+def read_version(root: Root, number: int | None = None) -> Version:
     """Return a version, the current one by default.
 
     Raises:
         StorageError: there is none, or its manifest is damaged.
     """
-    there = numbers(root)
+    there = list_numbers(root)
     if not there:
         raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
     if number is not None and number not in there:
@@ -48,31 +48,31 @@ def read(root: Root, number: int | None = None) -> Version:
         ) from error
 
 
-def current(root: Root, set_name: str) -> Version | None:
+def find_current(root: Root, set_name: str) -> Version | None:
     """Return the current version of a set of vectors, or None."""
-    for number in reversed(numbers(root)):
-        version = read(root, number)
+    for number in reversed(list_numbers(root)):
+        version = read_version(root, number)
         if version.set == set_name:
             return version
     return None
 
 
-def of_set(root: Root, set_name: str) -> Version:
+def read_current(root: Root, set_name: str) -> Version:
     """Return the current version of a set of vectors.
 
     Raises:
         StorageError: there is none.
     """
-    if version := current(root, set_name):
+    if version := find_current(root, set_name):
         return version
-    newest = read(root)
+    newest = read_version(root)
     raise StorageError(
         f"{root.url} has no version of the set {set_name!r}, only of {newest.set!r}; build it, or name "
         "another with --set"
     )
 
 
-def shards(root: Root, version: Version) -> list[Shard]:
+def read_shards(root: Root, version: Version) -> list[Shard]:
     """Return the shards of a version, in the order of their numbers."""
     columns = ["shard", "kind", "lane", "rows"]
     table = root.read_table(f"versions/{version.number:04d}.parquet", columns=columns)
@@ -81,35 +81,35 @@ def shards(root: Root, version: Version) -> list[Shard]:
     return [Shard(line["shard"], kinds[line["kind"]], line["lane"], line["rows"]) for line in lines]
 
 
-def tombstones(root: Root, number: int) -> pa.Table:
+def read_tombstones(root: Root, number: int) -> pa.Table:
     """Return the keys that no reader of a version may see (TOMBSTONE)."""
     return _table(root, number, "tombstones", TOMBSTONE)
 
 
-def superseded(root: Root, number: int) -> pa.Table:
+def read_superseded(root: Root, number: int) -> pa.Table:
     """Return the keys of a version that were tried again, and under which key (SUPERSEDED)."""
     return _table(root, number, "superseded", SUPERSEDED)
 
 
-def removed(root: Root, number: int) -> pa.Table:
+def read_removed(root: Root, number: int) -> pa.Table:
     """Return every key that no search of a version may find: a table with the one column `key`."""
-    tables = (tombstones(root, number), superseded(root, number))
+    tables = (read_tombstones(root, number), read_superseded(root, number))
     return pa.concat_tables([table.select(["key"]) for table in tables])
 
 
-def overlay(root: Root, number: int) -> Overlay:
+def read_overlay(root: Root, number: int) -> Overlay:
     """Return what lies over the outcomes in the tables of a version's shards."""
-    gone = tombstones(root, number)
+    gone = read_tombstones(root, number)
     unlisted = gone.filter(pc.equal(gone["reason"], "unlisted"))
-    return over(superseded(root, number), unlisted, gone)
+    return build_overlay(read_superseded(root, number), unlisted, gone)
 
 
-def unchanged(root: Root, set_name: str) -> Version | None:
+def find_unchanged(root: Root, set_name: str) -> Version | None:
     """Return the current version of a set if it already holds all that is planned."""
-    version = current(root, set_name)
-    planned = plans.folders(root)
+    version = find_current(root, set_name)
+    planned = plans.list_folders(root)
     whole = version and planned and version.plan == planned[-1]
-    return version if version and whole and version.shards == len(plans.shards(root)) else None
+    return version if version and whole and version.shards == len(plans.list_shards(root)) else None
 
 
 def _table(root: Root, number: int, name: str, schema: pa.Schema) -> pa.Table:

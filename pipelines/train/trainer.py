@@ -171,17 +171,17 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
 
 
-def device() -> Any:
+def choose_device() -> Any:
     """Return where nets are trained."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fast(wanted: bool = True) -> Any:
+def set_fast_math(wanted: bool = True) -> Any:
     """Return a context in which nets compute in bf16 if wanted and where the machine multiplies it."""
     import torch
 
-    kind = device().type
+    kind = choose_device().type
     bf16 = kind == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     return torch.autocast(kind, torch.bfloat16, enabled=wanted and bf16)

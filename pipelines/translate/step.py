@@ -20,18 +20,18 @@ from pipelines.compute import timing
 from pipelines.errors import SpaceError, StorageError
 from pipelines.stage import Batch, Stage, Work
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, vector_array, vectors_marker, with_tables
+from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array, with_tables
 from pipelines.translate.translator import Translator
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 from schemas.space import Space
-from schemas.translated import translated_schema
+from schemas.translated import make_translated_schema
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column, spaces_of
+from schemas.vectors import Column, decode_spaces
 
 # Rows that are translated at a time: 8 MB of 512 dimensions, a matrix product that fills every core.
 _BATCH_ROWS = 4096
 _OF_ROW = ("key", "id", "outcome", "reason")
-_NO_VECTOR = outcome("failed", "no_vector")
+_NO_VECTOR = make_outcome("failed", "no_vector")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class TranslateStep:
     @property
     def folder(self) -> str:
         """Where the tables lie."""
-        return folder_of(self.card, self.set_name, self.source)
+        return get_folder(self.card, self.set_name, self.source)
 
     def marker(self, shard: Shard) -> str:
         """Return the name of a shard's table."""
@@ -147,7 +147,7 @@ class TranslateStep:
             SpaceError: the vectors are not in the translator's space.
             StorageError: the shard is missing.
         """
-        with timing.spent("read"), self._checked(shard) as file:
+        with timing.timed("read"), self._checked(shard) as file:
             table = file.read(columns=[*_OF_ROW, self.source])
         for start in range(0, table.num_rows, _BATCH_ROWS):
             part = table.slice(start, _BATCH_ROWS).combine_chunks()
@@ -168,10 +168,10 @@ class TranslateStep:
 
     @contextmanager
     def _checked(self, shard: Shard) -> Iterator[pq.ParquetFile]:
-        name = vectors_marker(self.set_name, shard)
+        name = get_vectors_marker(self.set_name, shard)
         try:
             with self.root.parquet(name) as file:
-                _check_space(self.card, self.source, spaces_of(file.schema_arrow), name)
+                _check_space(self.card, self.source, decode_spaces(file.schema_arrow), name)
                 yield file
         except FileNotFoundError as error:
             raise StorageError(
@@ -180,19 +180,19 @@ class TranslateStep:
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write the table."""
-        schema = translated_schema(self.card, self.set_name, self.source)
+        schema = make_translated_schema(self.card, self.set_name, self.source)
         of_target = schema.field(self.card.target).type
         tables = [
             pa.table(
                 [
                     *(pa.array(batch[column], pa.string()) for column in _OF_ROW),
-                    vector_array(batch[self.card.target], of_target),
+                    make_vector_array(batch[self.card.target], of_target),
                 ],
                 schema=schema,
             )
             for batch in batches
         ]
-        with timing.spent("write"):
+        with timing.timed("write"):
             self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
 
     def outcomes(self, shard: Shard) -> Counter[str]:
@@ -204,7 +204,7 @@ class TranslateStep:
         )
 
 
-def folder_of(card: TranslatorCard, set_name: str, source: Column) -> str:
+def get_folder(card: TranslatorCard, set_name: str, source: Column) -> str:
     """Return the folder of what a translator, with the weights of its card, makes of a column of a set."""
     return f"translators/{card.name}/vectors/{set_name}.{source}.{card.weights_sha256[:12]}"
 

@@ -18,17 +18,17 @@ from pydantic import ValidationError
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store import versions
 from pipelines.store.atomic import TEMPORARY
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.vectors import keys_of
-from pipelines.translate.step import TranslateStep, folder_of
-from pipelines.translate.translator import card_of
+from pipelines.translate.step import TranslateStep, get_folder
+from pipelines.translate.translator import find_card
 from schemas.translated import TranslationCard
 from schemas.vectors import COLUMNS_OF, Column
 from schemas.version import Version
 
 
-def shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
+def find_shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
     """Return the shards of a version whose rows may have a column.
 
     Raises:
@@ -40,12 +40,12 @@ def shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
             f"version {version.number} of {root.url} has no vectors in {column}, only in {there}; "
             "name another --column"
         )
-    return [shard for shard in versions.shards(root, version) if column in COLUMNS_OF[shard.kind]]
+    return [shard for shard in versions.read_shards(root, version) if column in COLUMNS_OF[shard.kind]]
 
 
 def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> TranslationCard:
     """Count what the tables of all shards of a version hold, write it down beside them, and return it."""
-    removed = versions.removed(step.root, version.number)["key"]
+    removed = versions.read_removed(step.root, version.number)["key"]
     outcomes: Counter[str] = Counter()
     for shard in shards:
         table = step.root.read_table(step.marker(shard), columns=["key", "outcome", "reason"])
@@ -69,7 +69,7 @@ def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Tr
     return made
 
 
-def found(step: TranslateStep, version: Version) -> TranslationCard | None:
+def find_translated(step: TranslateStep, version: Version) -> TranslationCard | None:
     """Return what was written down for a version, or None if it is not translated to its end."""
     name = _manifest(step.folder, version.number)
     if not step.root.exists(name):
@@ -109,17 +109,19 @@ class TranslatedVectors:
         Raises:
             ConfigError: there is no such translator, or it was not applied to the version.
         """
-        card = card_of(root, name)
+        card = find_card(root, name)
         step = TranslateStep(root, version.set, card, source or card.source)
-        about = found(step, version)
+        about = find_translated(step, version)
         if about is None:
             raise ConfigError(
                 f"translator {name!r} was not applied to {step.source} of version {version.number}; "
                 f"run `echolens translate {root.url} {name}` first"
             )
-        shards = shards_with(root, version, step.source)
-        folder = folder_of(card, version.set, step.source)
-        return cls(root, about, folder, shards, keys_of(versions.removed(root, version.number)))
+        shards = find_shards_with(root, version, step.source)
+        folder = get_folder(card, version.set, step.source)
+        return cls(
+            root, about, folder, shards, as_integers(versions.read_removed(root, version.number)["key"])
+        )
 
     def write_npy(self, into: Path) -> int:
         """Write keys.npy, int64 `[N]`, and vectors.npy, float16 `[N, O]`, and return N.
@@ -168,8 +170,10 @@ class TranslatedVectors:
                 raise StorageError(
                     f"{self.root.url} has no {name}; run `echolens translate` again"
                 ) from error
-            kept = pc.and_(pc.is_valid(table[target]), pa.array(~np.isin(keys_of(table), self.removed)))
+            kept = pc.and_(
+                pc.is_valid(table[target]), pa.array(~np.isin(as_integers(table["key"]), self.removed))
+            )
             table = table.filter(kept)
             if table.num_rows:
                 flat = table[target].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-                yield keys_of(table), flat.astype(np.float32).reshape(table.num_rows, -1)
+                yield as_integers(table["key"]), flat.astype(np.float32).reshape(table.num_rows, -1)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _CHUNK = 8192
 
 
-def names(root: Root) -> list[str]:
+def list_names(root: Root) -> list[str]:
     """Return the names of the translators of a root."""
     return [name for name in root.names("translators") if root.exists(_card(name))]
 
 
-def cards(root: Root) -> list[TranslatorCard]:
+def read_cards(root: Root) -> list[TranslatorCard]:
     """Return the cards of all translators of a root, by name."""
-    return [read_card(root, name) for name in names(root)]
+    return [read_card(root, name) for name in list_names(root)]
 
 
 def read_card(root: Root, name: str) -> TranslatorCard:
@@ -35,14 +35,14 @@ def read_card(root: Root, name: str) -> TranslatorCard:
     return TranslatorCard.model_validate_json(root.read(_card(name)))
 
 
-def card_of(root: Root, name: str) -> TranslatorCard:
+def find_card(root: Root, name: str) -> TranslatorCard:
     """Return the card of a translator that a person named.
 
     Raises:
         ConfigError: there is none of this name, and which there are.
         StorageError: its card is damaged.
     """
-    if name not in (there := names(root)):
+    if name not in (there := list_names(root)):
         known = ", ".join(there) or "none; `echolens train` makes them"
         raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
     try:
@@ -61,14 +61,14 @@ def _weights(name: str) -> str:
     return f"translators/{name}/weights.safetensors"
 
 
-def packed(net: StackedTranslators) -> bytes:
+def pack_weights(net: StackedTranslators) -> bytes:
     """Return the weights of a net as safetensors; the same weights give the same bytes."""
     from safetensors.torch import save
 
     return bytes(save({name: weight.contiguous().cpu() for name, weight in net.state_dict().items()}))
 
 
-def save(root: Root, card: TranslatorCard, weights: bytes) -> None:
+def save_translator(root: Root, card: TranslatorCard, weights: bytes) -> None:
     """Write a translator, the card last."""
     root.write(_weights(card.name), weights)
     root.write(_card(card.name), (card.model_dump_json(indent=2, by_alias=True) + "\n").encode())
@@ -93,13 +93,13 @@ class Translator:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        card = card_of(root, name)
+        card = find_card(root, name)
         data = root.read(_weights(name))
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(
                 f"the weights of translator {name!r} are not those of its card; train it again"
             )
-        net = empty(card)
+        net = make_untrained_net(card)
         try:
             net.load_state_dict(load(data))
         except (SafetensorError, RuntimeError) as error:
@@ -134,7 +134,7 @@ class Translator:
         return made
 
 
-def empty(card: TranslatorCard) -> StackedTranslators:
+def make_untrained_net(card: TranslatorCard) -> StackedTranslators:
     """Return the net that a card describes, with weights that are not yet its own."""
     from pipelines.models.registry import build_net
     from pipelines.models.translators import Affine

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from jobs.build import fetch
 from jobs.shared.job import load
-from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, remaining
+from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
 from pipelines.source.plan import make_plan
 from pipelines.stage import Batch, Stage
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, planned
+from pipelines.store.shards import Shard, list_planned
 
 
 class Nothing:
@@ -55,7 +55,7 @@ def main(file: str, seconds: str) -> None:
 
     flow = PlanSteps(Nothing(), fetch(dataset, root), fetch_workers=dataset.fetch.workers)
     with Session() as session:
-        session.run(flow, remaining(flow, planned(root)), through)
+        session.run(flow, find_remaining(flow, list_planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))
 
 

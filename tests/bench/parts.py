@@ -21,8 +21,8 @@ import aiohttp
 import pyarrow as pa
 
 from pipelines.fetch.http_client import HttpClient
-from pipelines.fetch.image import ImageConverter, exif_of
-from pipelines.fetch.resizing import resizer
+from pipelines.fetch.image import ImageConverter, read_exif
+from pipelines.fetch.resizing import make_resizer
 from pipelines.fetch.stages import FetchImages
 from pipelines.store import shards
 from pipelines.store.root import Root
@@ -129,12 +129,12 @@ def parts(port: int, rows: int) -> dict[str, float]:
     work.close()
     data = done["jpg"]
     bodies = [_body(url) for url in urls[:40]]
-    resize, pictures = resizer(FETCH), ImageConverter(FETCH)
+    resize, pictures = make_resizer(FETCH), ImageConverter(FETCH)
     n = range(rows)
     resized = cost_ms(lambda: [resize(io.BytesIO(bodies[row % 40])) for row in n], rows)
     stored = cost_ms(lambda: [pictures.stored(bodies[row % 40]) for row in n], rows)
     cost["decode, resize, encode: Resizer"] = resized
-    cost["EXIF"] = cost_ms(lambda: [exif_of(bodies[row % 40]) for row in n], rows)
+    cost["EXIF"] = cost_ms(lambda: [read_exif(bodies[row % 40]) for row in n], rows)
     cost["sha256"] = cost_ms(lambda: [hashlib.sha256(data[row]).hexdigest() for row in n], rows)
     cost["header: pixels before decoding"] = cost_ms(
         lambda: [pictures._size(bodies[row % 40]) for row in n], rows

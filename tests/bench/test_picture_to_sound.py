@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.pocket import pocket_clap
+from pipelines.encode.loaders.pocket import make_pocket_clap
 from pipelines.evaluate.sounds import ZeroShotClassifier
-from pipelines.generate.output import card_of, decoded, sounds_of, table_rows
+from pipelines.generate.output import decode_sound, find_card, read_rows, read_sounds
 from pipelines.generate.prompts import PromptTables
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
 from pipelines.models.registry import build_net as net_of
-from pipelines.report.players import page
+from pipelines.report.players import render_players
 from pipelines.store.root import Root
-from pipelines.translate.translator import packed, read_card, save
+from pipelines.translate.translator import pack_weights, read_card, save_translator
 from schemas.training import Experiment
 from tests.bench.classifier import BandLevels, at_16k
 from tests.commands import SEED, build, command
@@ -72,9 +72,9 @@ def save_random(root: Path, like: str) -> None:
     """Write a translator that was never trained."""
     there = Root.at(str(root))
     card, cell = read_card(there, like), Experiment(data="random", hidden=512)
-    weights = packed(net_of(cell, (card.source_space.dims, card.target_space.dims)))
+    weights = pack_weights(net_of(cell, (card.source_space.dims, card.target_space.dims)))
     changes = {"name": "random", "cell": cell, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    save(there, card.model_copy(update=changes), weights)
+    save_translator(there, card.model_copy(update=changes), weights)
 
 
 def waves(root: Path, name: str) -> dict[int, np.ndarray]:
@@ -82,9 +82,13 @@ def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     there = Root.at(str(root))
     shards = PromptTables(there, f"generated/{name}", 100).shards()
     numbers = {}
-    for at, row in enumerate(table_rows(there, name, shards)):
+    for at, row in enumerate(read_rows(there, name, shards)):
         numbers[row["key"]] = int(Path(row["url"]).stem) if row["url"] else at
-    return {numbers[key]: decoded(data)[0] for shard in shards for key, data in sounds_of(there, name, shard)}
+    return {
+        numbers[key]: decode_sound(data)[0]
+        for shard in shards
+        for key, data in read_sounds(there, name, shard)
+    }
 
 
 def right(judge, heard: dict[int, np.ndarray], scenes) -> float:
@@ -108,7 +112,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
         "captions": ("--via", "captions", *of_pictures),
         "random": ("--via", "random", *of_pictures),
     }
-    clap = pocket_clap("fp32")
+    clap = make_pocket_clap("fp32")
     judges = [ZeroShotClassifier(EncoderSpec(clap.space(), clap), LABELS), BandLevels(2_400)]
     real = {number: at_16k(scene) for number, scene in enumerate(scenes)}
     print(
@@ -126,10 +130,10 @@ def test_sounds_of_unseen_pictures(root, scenes):
     cards = [
         card
         for name in ("best", "of-sounds", "best-of-four", "captions", "random")
-        if (card := card_of(there, name))
+        if (card := find_card(there, name))
     ]
     file = root / "reports" / "heard.html"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(page(there, 200, cards, "Unseen pictures, five ways to a sound"))
+    file.write_text(render_players(there, 200, cards, "Unseen pictures, five ways to a sound"))
     print(f"played side by side in {file}")
     assert 5 == len(cards)

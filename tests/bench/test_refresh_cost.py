@@ -22,11 +22,11 @@ from pipelines.maintain.publish import publish
 from pipelines.source.plan import make_plan
 from pipelines.store import dataset_file, plans
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, media_marker, vectors_marker
-from schemas.candidate import key_of
+from pipelines.store.shards import Shard, get_media_marker, get_vectors_marker
+from schemas.candidate import format_key
 from schemas.dataset import Dataset
 from schemas.sample import SAMPLE
-from schemas.vectors import COLUMNS_OF, vectors_schema
+from schemas.vectors import COLUMNS_OF, make_vectors_schema
 from tests.by_hand import DIMS, FILE, space
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
@@ -60,7 +60,7 @@ def commit(root: Root, shard: Shard) -> None:
     """Commit a shard of which every tenth picture is dead; its tars are empty."""
     table = root.read_table(f"candidates/{shard.name}.parquet")
     count = table.num_rows
-    keys = pa.array([key_of(shard.number, row, 1000) for row in range(count)])
+    keys = pa.array([format_key(shard.number, row, 1000) for row in range(count)])
     live = [shard.kind == "text" or row % 10 > 0 for row in range(count)]
     said = {
         "key": keys,
@@ -79,7 +79,7 @@ def commit(root: Root, shard: Shard) -> None:
         ]
         root.write_table(f"media/{shard.name}.parquet", pa.Table.from_arrays(filled, schema=SAMPLE))
         root.write(f"media/{shard.name}.tar", b"")
-        root.write_json(media_marker(shard), {"end_time": time.time(), "status_dict": {"success": count}})
+        root.write_json(get_media_marker(shard), {"end_time": time.time(), "status_dict": {"success": count}})
     commit_random(root, shard, whole.filter(pa.array(live)))
 
 
@@ -87,7 +87,7 @@ def commit_random(root: Root, shard: Shard, rows: pa.Table) -> None:
     # One column: it is the index of the version that takes the time here, and a refresh reads none.
     spaces = {column: space(column.split("_")[0]) for column in COLUMNS_OF[shard.kind] if "text" in column}
     spaces.pop("clap_text", None)
-    schema = vectors_schema(spaces)
+    schema = make_vectors_schema(spaces)
     drawn = np.random.default_rng(shard.number).standard_normal((rows.num_rows, DIMS)).astype(np.float32)
     drawn = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
     columns = []
@@ -98,7 +98,7 @@ def commit_random(root: Root, shard: Shard, rows: pa.Table) -> None:
             columns.append(rows[field.name])
         else:
             columns.append(pa.array(np.ones(rows.num_rows), field.type))
-    with root.writing(vectors_marker("main", shard)) as path:
+    with root.writing(get_vectors_marker("main", shard)) as path:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, use_dictionary=False)
     root.write(f"vectors/main/{shard.name}.tar", b"")
 
@@ -164,7 +164,7 @@ def test_a_refresh_with_nothing_to_do_is_cheap(tmp_path):
         root = Root.at(dataset.root)
         make_plan(dataset, root)
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
-        for shard in plans.shards(root):
+        for shard in plans.list_shards(root):
             commit(root, shard)
         publish(root, dataset)
         files = written(tmp_path / str(rows) / "data")

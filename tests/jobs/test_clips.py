@@ -14,7 +14,7 @@ from pipelines.miniature.world import draw
 from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan, preview
 from pipelines.store.root import Root
-from pipelines.store.shards import planned
+from pipelines.store.shards import list_planned
 
 CLIPS = 4
 SEED = 5
@@ -57,7 +57,7 @@ def through(folder, media, *overrides):
     root = Root.at(dataset.root)
     make_plan(dataset, root)
     for step in (fetch(dataset, root), encode(dataset, root, resolve(dataset.encode))):
-        for shard in planned(root):
+        for shard in list_planned(root):
             Runner(step).run(shard)
     return root
 

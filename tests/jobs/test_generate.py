@@ -180,7 +180,7 @@ def test_what_cannot_be_generated_is_one_sentence(root, tiny, stranger, tmp_path
 
 def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     """A page with a column for each translator: a player and a spectrogram for each picture."""
-    from jobs.shared.compare_translators import side_by_side
+    from jobs.shared.compare_translators import compare_translators
     from jobs.shared.job import load
     from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
@@ -191,7 +191,7 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     dataset = load(str(root)).model_copy(update={"generator": GeneratorEntry(weights=str(tiny))})
     card = read_card(Root.at(str(root)), "toy")
     with here():
-        place = side_by_side(dataset, [card], [str(tmp_path)], GenerationParams(length_s=0.5, steps=2))
+        place = compare_translators(dataset, [card], [str(tmp_path)], GenerationParams(length_s=0.5, steps=2))
     page = Path(place).read_text()
 
     assert 1 == page.count("<audio")

@@ -23,10 +23,10 @@ PORT = free_port()
 def samples(data: Path) -> dict[tuple[str, str], tuple]:
     """Return (id, kind) -> outcome, hash of the media, bytes of the vectors, by the latest keys."""
     root = Root.at(str(data))
-    version = versions.read(root)
-    laid = versions.overlay(root, version.number)
+    version = versions.read_version(root)
+    laid = versions.read_overlay(root, version.number)
     found = {}
-    for shard in versions.shards(root, version):
+    for shard in versions.read_shards(root, version):
         encoded = {
             row["key"]: {name: value for name, value in row.items() if name.startswith("cl")}
             for row in pq.read_table(data / "vectors" / "main" / f"{shard.name}.parquet").to_pylist()
@@ -75,7 +75,7 @@ def test_what_is_looked_up_is_of_the_latest_keys(sick, tmp_path):
         path.write_bytes(b"".join(lines[: len(lines) // 2]))
     with serving(SEED, ROWS, port=PORT, healthy=True):
         echolens("refresh", file)
-    gone = set(versions.removed(Root.at(str(data)), 2)["key"].to_pylist())
+    gone = set(versions.read_removed(Root.at(str(data)), 2)["key"].to_pylist())
     hits = json.loads(
         echolens("lookup", data, "--text", "a bell", "--in", "clip_image", "--k", "500", "--json").stdout
     )

@@ -14,7 +14,7 @@ import yaml
 from cronsim import CronSim
 
 from jobs.shared.cron import parse
-from jobs.shared.scheduler_entries import SchedulerEntry, crontab, kubernetes, systemd
+from jobs.shared.scheduler_entries import SchedulerEntry, write_crontab, write_kubernetes, write_systemd
 from pipelines.errors import ConfigError
 from tests.commands import echolens, status, write_captions
 from tests.in_process import job_here
@@ -106,7 +106,7 @@ def test_an_unknown_time_zone_is_refused():
 def test_cron_starts_exactly_this_command(file, tmp_path, monkeypatch):
     """Quotes, dollars and percent signs of a path arrive as they are, through cron and its shell."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state 5%"))
-    comment, line = crontab(entry(file))
+    comment, line = write_crontab(entry(file))
     after_cron = line.split(" ", 5)[5].replace(r"\%", "%")
     words = shlex.split(after_cron)
 
@@ -118,7 +118,7 @@ def test_cron_starts_exactly_this_command(file, tmp_path, monkeypatch):
 def test_cron_has_no_time_zones(file):
     """Debian's cron runs in the machine's zone, so another is refused."""
     with pytest.raises(ConfigError, match="see --to systemd"):
-        crontab(entry(file, timezone="Europe/London"))
+        write_crontab(entry(file, timezone="Europe/London"))
 
 
 def test_systemd_reads_the_units(file, tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_systemd_reads_the_units(file, tmp_path, monkeypatch):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    units = systemd(entry(file, "0 6 13 * fri", "Europe/London"))
+    units = write_systemd(entry(file, "0 6 13 * fri", "Europe/London"))
     for path, text in units.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -161,14 +161,14 @@ def test_kubernetes_is_told_the_same_days(file):
     """Sunday is 0 alone there; a step of days beside a weekday means something else and is refused."""
     assert parse("0 5 * * fri-7").kubernetes() == "0 5 * * 0,5,6"
     with pytest.raises(ConfigError, match="another day to Kubernetes"):
-        kubernetes(entry(file, "0 6 */2 * 1"), None)
+        write_kubernetes(entry(file, "0 6 */2 * 1"), None)
 
 
 def test_a_pod_has_nothing_of_this_machine(file):
     """A root or list on this disk is refused before the cluster finds it missing."""
     file.write_text(FILE.replace("s3://bucket/animals", "data"))
     with pytest.raises(ConfigError, match="root 'data' is a place on this machine"):
-        kubernetes(entry(file), None)
+        write_kubernetes(entry(file), None)
 
 
 def test_schedule_prints_and_changes_nothing(file):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.store.root import Root
-from schemas.vectors import spaces_of
+from schemas.vectors import decode_spaces
 from tests.commands import Built, echolens, requests, status
 from tests.pipelines.random_weights import save_clip
 
@@ -59,7 +59,7 @@ def test_the_second_lands_beside_it(both):
     version = json.loads((both.root / "versions" / "0002.json").read_text())
 
     assert main["key"] == other["key"]
-    assert (512, 24) == tuple(spaces_of(table.schema)["clip_image"].dims for table in (main, other))
+    assert (512, 24) == tuple(decode_spaces(table.schema)["clip_image"].dims for table in (main, other))
     assert "other" == version["set"]
     assert all(entry["path"].startswith("indices/other/") for entry in version["indices"])
 

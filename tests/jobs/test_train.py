@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs.train import preset
+from jobs.train import read_preset
 from pipelines.errors import ConfigError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
@@ -42,7 +42,7 @@ def cards(root, *arguments):
 
 def test_the_grid_of_the_first_seed_has_eighteen_cells():
     """3 losses x 2 widths x 3 data sets, each under a name of its own."""
-    cells = [*preset("seed18", ()).expanded()]
+    cells = [*read_preset("seed18", ()).expanded()]
 
     assert 18 == len(cells) == len({cell.name for cell in cells})
     assert {("mse", 256), ("nt_xent", 512), ("cosine", 256)} <= {(cell.loss, cell.hidden) for cell in cells}
@@ -51,7 +51,7 @@ def test_the_grid_of_the_first_seed_has_eighteen_cells():
 @pytest.mark.parametrize("name", ["seed18", "shipped", "beyond"])
 def test_presets_are_whole(name):
     """Every cell of them is one that can be built."""
-    assert [*preset(name, ()).expanded()]
+    assert [*read_preset(name, ()).expanded()]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_presets_are_whole(name):
 def test_a_wrong_preset_is_one_sentence(overrides, said):
     """What was found, what was wanted."""
     with pytest.raises(ConfigError, match=said):
-        preset("seed18", overrides)
+        read_preset("seed18", overrides)
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
 def test_a_second_training_of_a_root_waits_for_its_turn(root):
     """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
     before = training_files(root)
-    with lease.held(Root.at(str(root / "translators")), "train"):
+    with lease.hold_lease(Root.at(str(root / "translators")), "train"):
         refused = echolens("train", root, *SMALL, "fit.epochs=1", check=False)
 
     assert 1 == refused.returncode

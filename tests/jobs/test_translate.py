@@ -9,8 +9,8 @@ import pytest
 
 from pipelines.maintain import clean
 from pipelines.store import versions
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
-from pipelines.store.vectors import keys_of
 from pipelines.translate.translated import TranslatedVectors
 from tests.commands import digest, echolens, status
 from tests.in_process import job_here
@@ -37,9 +37,9 @@ def test_all_pictures_of_a_version_are_translated(root):
     assert first == tables(root)
     assert ("clip_image", "clap_text", 1) == (made["source"], made["target"], made["version"])
     there = Root.at(str(root))
-    version = versions.read(there)
+    version = versions.read_version(there)
     keys, vectors = zip(*TranslatedVectors.open(there, "toy", version).blocks(), strict=True)
-    gone = keys_of(versions.removed(there, version.number))
+    gone = as_integers(versions.read_removed(there, version.number)["key"])
     assert made["outcomes"]["ok"] == len(np.concatenate(keys)) > 200
     assert not np.isin(np.concatenate(keys), gone).any()
     np.testing.assert_allclose(1, np.linalg.norm(np.concatenate(vectors), axis=1), atol=2e-3)
@@ -67,7 +67,7 @@ def test_vectors_go_to_numpy(root, tmp_path):
     job_here("translate", root, "toy", "--npy", tmp_path / "out")
     keys, vectors = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("keys", "vectors"))
     there = Root.at(str(root))
-    blocks = [*TranslatedVectors.open(there, "toy", versions.read(there)).blocks()]
+    blocks = [*TranslatedVectors.open(there, "toy", versions.read_version(there)).blocks()]
     refused = job_here("translate", root, "toy", "--npy", tmp_path / "out", check=False)
 
     assert (len(keys), np.float16) == (len(vectors), vectors.dtype)
@@ -80,12 +80,14 @@ def test_a_shard_that_goes_takes_its_translation_along(root):
     """Vectors of media that are purged are traces of them; those of shards that stay are no waste."""
     job_here("translate", root, "toy")
     there = Root.at(str(root))
-    version = versions.read(there)
-    shard = next(shard for shard in versions.shards(there, version) if shard.kind == "image")
-    found = [one.path for one in clean.traces(there, {shard.number}) if one.path.startswith("translators/")]
+    version = versions.read_version(there)
+    shard = next(shard for shard in versions.read_shards(there, version) if shard.kind == "image")
+    found = [
+        one.path for one in clean.find_traces(there, {shard.number}) if one.path.startswith("translators/")
+    ]
 
     assert [f"{shard.name}.parquet"] == [path.rpartition("/")[2] for path in found]
-    assert [] == [one for one in clean.waste(there, [version]) if one.path.startswith("translators/")]
+    assert [] == [one for one in clean.find_garbage(there, [version]) if one.path.startswith("translators/")]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from schemas.candidate import CANDIDATE, key_of, place_of, shard_of
-from schemas.outcome import REASONS, STATUSES, outcome
+from schemas.candidate import CANDIDATE, format_key, parse_key, parse_shard
+from schemas.outcome import REASONS, STATUSES, make_outcome
 from schemas.sample import SAMPLE
 
 RESERVED_BY_IMG2DATASET = {
@@ -18,11 +18,11 @@ def test_key_is_img2datasets(shard, shard_rows):
     """A key is img2dataset's own formula, and leads back to its shard and row."""
     digits = math.ceil(math.log10(shard_rows))
     for row in {0, shard_rows // 2, shard_rows - 1}:
-        key = key_of(shard, row, shard_rows)
+        key = format_key(shard, row, shard_rows)
 
         assert f"{10**digits * shard + row:0{digits + 5}d}" == key
-        assert (shard, row) == place_of(key, shard_rows)
-        assert (shard, row) == place_of(int(key), shard_rows)
+        assert (shard, row) == parse_key(key, shard_rows)
+        assert (shard, row) == parse_key(int(key), shard_rows)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_key_is_img2datasets(shard, shard_rows):
 )
 def test_a_file_name_leads_to_its_shard(name, shard):
     """Beyond 99,999 shards, too: ten thousand and a hundred thousand are not mistaken for each other."""
-    assert shard == shard_of(name)
+    assert shard == parse_shard(name)
 
 
 def test_img2dataset_can_read_candidates():
@@ -49,6 +49,6 @@ def test_img2dataset_can_read_candidates():
 def test_outcomes_are_a_closed_list():
     """Every status has reasons; another reason is refused with the known ones."""
     assert set(STATUSES) == set(REASONS)
-    assert str(outcome("dead", "http_404")) == "dead/http_404"
+    assert str(make_outcome("dead", "http_404")) == "dead/http_404"
     with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: copyright"):
-        outcome("dead", "http_500")
+        make_outcome("dead", "http_500")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.compute.device import dtype_of
+from pipelines.compute.device import get_dtype
 from pipelines.encode.encoder import Tower, Towers
 from pipelines.encode.loaders import laion_clap
 from pipelines.encode.loaders.laion_clap import LaionClap
@@ -21,7 +21,12 @@ from pipelines.encode.loaders.licences import say_licence
 from pipelines.encode.loaders.pretrained import PretrainedModel, check_commit
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS, TransformersClap
-from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.weights import (
+    as_config_errors,
+    compute_fingerprint,
+    get_first_line,
+    make_missing_error,
+)
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -58,13 +63,13 @@ class AudioLdmClap:
         Raises:
             ConfigError: one of them is not there, or they are of two CLAPs.
         """
-        folder = audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
+        folder = find_audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
         text, sounds = _text(folder), self._sounds(folder)
         self._check_one_clap(folder, text)
         of = sounds.space()
         return Space(
             encoder=f"audioldm:{folder.name if Path(self.weights).is_dir() else self.weights}",
-            weights_sha256=fingerprint([*text.weights, *self._audio_files()]),
+            weights_sha256=compute_fingerprint([*text.weights, *self._audio_files()]),
             library=of.library,
             preprocessing=of.preprocessing,
             precision=self.precision,
@@ -78,16 +83,16 @@ class AudioLdmClap:
         Raises:
             ConfigError: the weights do not fill a tower, or the towers are of two CLAPs.
         """
-        folder = audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
+        folder = find_audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
         self._check_one_clap(folder, _text(folder))
         audio = self._sounds(folder).load()["audio"]
-        return {"audio": audio, "text": text_tower(folder, dtype_of(self.precision))}
+        return {"audio": audio, "text": load_text_tower(folder, get_dtype(self.precision))}
 
     def _sounds(self, folder: Path) -> LaionClap | TransformersClap:
         if Path(self.audio).is_dir():
             return TransformersClap(self.audio, None, self.precision, self.batch_rows)
         if not Path(self.audio).is_file():
-            raise missing(
+            raise make_missing_error(
                 "clap", f"there is neither a checkpoint nor a folder {self.audio} for the audio tower"
             )
         return LaionClap(self.audio, None, str(folder / "tokenizer"), self.precision, self.batch_rows)
@@ -103,7 +108,7 @@ class AudioLdmClap:
 
         own = _tensor(text.weights, _PROJECTION)
         if Path(self.audio).is_file():
-            other = laion_clap.tensors_of(Path(self.audio))[_LAIONS_PROJECTION]
+            other = laion_clap.read_tensors(Path(self.audio))[_LAIONS_PROJECTION]
         else:
             other = _tensor(self._audio_files(), _PROJECTION)
         same = own.shape == other.shape and torch.allclose(own.float(), other.float(), atol=_ROUNDING)
@@ -114,7 +119,7 @@ class AudioLdmClap:
             )
 
 
-def text_tower(folder: Path, dtype: torch.dtype) -> Tower:
+def load_text_tower(folder: Path, dtype: torch.dtype) -> Tower:
     """Return the text tower of a folder that diffusers saved.
 
     Raises:
@@ -124,7 +129,7 @@ def text_tower(folder: Path, dtype: torch.dtype) -> Tower:
 
     text = _text(folder)
     config = text.config("clap_text_model")
-    with loading("clap", f"the tokenizer in {folder / 'tokenizer'}"):
+    with as_config_errors("clap", f"the tokenizer in {folder / 'tokenizer'}"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     # RoBERTa counts its positions from pad_token_id + 1.
     positions = config.max_position_embeddings - config.pad_token_id - 1
@@ -139,7 +144,7 @@ def text_tower(folder: Path, dtype: torch.dtype) -> Tower:
     return TextTower(tokens, net)
 
 
-def audioldm_folder(weights: str, revision: str | None, parts: tuple[str, ...]) -> Path:
+def find_audioldm_folder(weights: str, revision: str | None, parts: tuple[str, ...]) -> Path:
     """Return the folder of an AudioLDM, fetched if it must be; its licence is said then.
 
     Args:
@@ -153,13 +158,15 @@ def audioldm_folder(weights: str, revision: str | None, parts: tuple[str, ...]) 
     folder = Path(weights).resolve() if Path(weights).is_dir() else _fetched(weights, revision, parts)
     lacking = [part for part in ("model_index.json", *parts) if not (folder / part).exists()]
     if lacking:
-        raise missing("clap", f"{folder} is no AudioLDM that diffusers saved: it has no {lacking[0]}")
+        raise make_missing_error(
+            "clap", f"{folder} is no AudioLDM that diffusers saved: it has no {lacking[0]}"
+        )
     return folder
 
 
 def _fetched(repository: str, revision: str | None, parts: tuple[str, ...]) -> Path:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repository):
-        raise missing("clap", f"there is no folder {repository}")
+        raise make_missing_error("clap", f"there is no folder {repository}")
     check_commit("clap", repository, revision)
     from huggingface_hub import snapshot_download
 
@@ -171,8 +178,8 @@ def _fetched(repository: str, revision: str | None, parts: tuple[str, ...]) -> P
             older = [f"{part}/*model.bin" for part in parts]
             snapshot_download(repository, revision=revision, allow_patterns=older)
     except (OSError, ValueError) as error:
-        raise missing(
-            "clap", f"{repository} is no folder here and could not be fetched ({first_line(error)})"
+        raise make_missing_error(
+            "clap", f"{repository} is no folder here and could not be fetched ({get_first_line(error)})"
         ) from error
     say_licence(repository, folder)
     return folder
@@ -188,7 +195,7 @@ def _tensor(files: list[Path], name: str) -> torch.Tensor:
     from safetensors.torch import load_file
 
     for file in files:
-        with loading("clap", file.name):
+        with as_config_errors("clap", file.name):
             held = (
                 load_file(file)
                 if file.suffix == ".safetensors"
@@ -197,4 +204,4 @@ def _tensor(files: list[Path], name: str) -> torch.Tensor:
         if name in held:
             tensor: torch.Tensor = held[name]
             return tensor
-    raise missing("clap", f"{files[0].parent} holds no {name}")
+    raise make_missing_error("clap", f"{files[0].parent} holds no {name}")

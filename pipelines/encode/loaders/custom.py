@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.weights import fingerprint
+from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -76,7 +76,7 @@ class CustomEncoder(ABC):
             library = package
         return Space(
             encoder=f"{made.__module__}:{made.__qualname__}",
-            weights_sha256=fingerprint(self._files()),
+            weights_sha256=compute_fingerprint(self._files()),
             library=library,
             preprocessing=self.preprocessing,
             precision=self.precision,

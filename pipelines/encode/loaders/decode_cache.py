@@ -13,7 +13,7 @@ _here = threading.local()
 
 
 @contextmanager
-def shared() -> Iterator[None]:
+def share_decoded() -> Iterator[None]:
     """Inside the block, in this thread, an item is decoded once; at its end what was made is let go."""
     _here.made = {}
     try:
@@ -22,8 +22,8 @@ def shared() -> Iterator[None]:
         del _here.made
 
 
-def once(item: bytes, how: Hashable, make: Callable[[bytes], T]) -> T:
-    """Return `make(item)`, or what an earlier call made of the same bytes inside a `shared` block.
+def decode_once(item: bytes, how: Hashable, make: Callable[[bytes], T]) -> T:
+    """Return `make(item)`, or what an earlier call made of the same bytes inside a `share_decoded` block.
 
     Args:
         item: of the row, which holds it for as long as the block lasts: it is known by its identity.

@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from pipelines.encode.loaders.decode_cache import once
+from pipelines.encode.loaders.decode_cache import decode_once
 from pipelines.errors import UndecodableMediaError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def picture(item: bytes) -> Image.Image:
+def decode_image(item: bytes) -> Image.Image:
     """Return a decoded picture; whoever gets it leaves it as it is.
 
     Raises:
         Unusable: it cannot be decoded.
     """
-    return once(item, "picture", _decoded)
+    return decode_once(item, "picture", _decoded)
 
 
 def _decoded(item: bytes) -> Image.Image:

@@ -19,13 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compute.device import device, dtype_of, moved
+from pipelines.compute.device import choose_device, get_dtype, move_to_device
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.pretrained import check_commit
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS
-from pipelines.encode.loaders.waveform import FULL_SCALE, quantised, repeated, window_starts
-from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.waveform import FULL_SCALE, find_window_starts, quantize, repeat_to_length
+from pipelines.encode.loaders.weights import (
+    as_config_errors,
+    compute_fingerprint,
+    get_first_line,
+    make_missing_error,
+)
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -68,12 +73,12 @@ class LaionClap:
             ConfigError: no such checkpoint, or one with fusion, or no tokenizer.
         """
         file = _file(self.weights, self.revision)
-        tensors = tensors_of(file)
+        tensors = read_tensors(file)
         config = _config(file, tensors)
         audio, tokens = config["audio_cfg"], self._tokens(tensors)
         return Space(
             encoder=f"laion_clap:{_name(self.weights, file)}",
-            weights_sha256=fingerprint([file]),
+            weights_sha256=compute_fingerprint([file]),
             library=f"laion_clap {version('laion-clap')}",
             preprocessing=(
                 f"audio: mono {audio['sample_rate']} Hz, int16, windows of {audio['clip_samples']} samples "
@@ -93,13 +98,13 @@ class LaionClap:
             ConfigError: the weights do not fill the model.
         """
         file = _file(self.weights, self.revision)
-        tensors = tensors_of(file)
+        tensors = read_tensors(file)
         config = _config(file, tensors)
-        dtype = dtype_of(self.precision)
-        with loading("clap", file.name):
+        dtype = get_dtype(self.precision)
+        with as_config_errors("clap", file.name):
             model = _net(config, tensors)
             model.load_state_dict(tensors)
-        model.eval().to(device(), dtype)
+        model.eval().to(choose_device(), dtype)
         # A spectrogram in bf16 is another one: the nets before the first layer stay in fp32.
         branch = model.audio_branch
         for before in (branch.spectrogram_extractor, branch.logmel_extractor, branch.bn0):
@@ -109,7 +114,9 @@ class LaionClap:
         return {
             "audio": _Sounds(model, audio["sample_rate"], audio["clip_samples"]),
             # What get_text_embedding does before it normalises.
-            "text": TextTower(self._tokens(tensors), lambda given: model.encode_text(given, device=device())),
+            "text": TextTower(
+                self._tokens(tensors), lambda given: model.encode_text(given, device=choose_device())
+            ),
         }
 
     def _tokens(self, tensors: Mapping[str, Any]) -> TextTokenizer:
@@ -120,7 +127,7 @@ class LaionClap:
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"encode.clap.tokenizer: {self.tokenizer} is no folder here and could not be fetched "
-                f"({first_line(error)}); LAION's checkpoints hold no tokenizer, so put roberta-base's "
+                f"({get_first_line(error)}); LAION's checkpoints hold no tokenizer, so put roberta-base's "
                 "tokenizer.json into a folder and name that"
             ) from error
         # RoBERTa counts its positions from 2.
@@ -140,7 +147,7 @@ def _file(weights: str, revision: str | None) -> Path:
         return Path(weights).resolve()
     parts = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/([\w./-]+\.pt)", weights)
     if not parts:
-        raise missing("clap", f"there is no file {weights}, nor is it OWNER/NAME/FILE.pt")
+        raise make_missing_error("clap", f"there is no file {weights}, nor is it OWNER/NAME/FILE.pt")
     repository, file = parts.groups()
     check_commit("clap", repository, revision)
     from huggingface_hub import hf_hub_download
@@ -148,19 +155,19 @@ def _file(weights: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
     except (OSError, ValueError) as error:
-        raise missing(
-            "clap", f"{weights} is no file here and could not be fetched ({first_line(error)})"
+        raise make_missing_error(
+            "clap", f"{weights} is no file here and could not be fetched ({get_first_line(error)})"
         ) from error
 
 
-def tensors_of(file: Path) -> dict[str, torch.Tensor]:
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint, mapped from the file; nothing of it is ever executed."""
     import torch
 
     # LAION's checkpoints carry their scores as numpy scalars beside the weights.
     scalar = np.float64(0).__reduce__()[0]
     of_numpy: list[Any] = [np.dtype, scalar, *{type(np.dtype(name)) for name in "efdilqbBhHIL?"}]
-    with loading("clap", file.name), torch.serialization.safe_globals(of_numpy):
+    with as_config_errors("clap", file.name), torch.serialization.safe_globals(of_numpy):
         written = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     state = written.get("state_dict", written) if isinstance(written, dict) else {}
     within = _WITHIN_AUDIOLDM if any(str(name).startswith(_WITHIN_AUDIOLDM) for name in state) else ""
@@ -276,16 +283,18 @@ class _Sounds:
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, mix to mono, resample, quantise as CLAP was trained, and cut into whole windows."""
-        samples_T = quantised(item, self.rate_hz)
-        starts = window_starts(len(samples_T), self.window)
-        return np.stack([repeated(samples_T[start : start + self.window], self.window) for start in starts])
+        samples_T = quantize(item, self.rate_hz)
+        starts = find_window_starts(len(samples_T), self.window)
+        return np.stack(
+            [repeat_to_length(samples_T[start : start + self.window], self.window) for start in starts]
+        )
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Windows, int16 [B, T], to raw vectors; get_audio_embedding normalises."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B).float() / FULL_SCALE
-            made = self.model.encode_audio({"waveform": batch}, device=device())["embedding"]
+            batch = move_to_device(pieces_B).float() / FULL_SCALE
+            made = self.model.encode_audio({"waveform": batch}, device=choose_device())["embedding"]
             raw_BD: np.ndarray = self.model.audio_projection(made).float().cpu().numpy()
         return raw_BD

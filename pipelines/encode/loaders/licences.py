@@ -8,7 +8,7 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 
-def licence_of(folder: Path) -> str | None:
+def read_licence(folder: Path) -> str | None:
     """Return the licence that a model's card (README.md) states, as in `cc-by-nc-sa-4.0`."""
     import yaml
 
@@ -26,7 +26,7 @@ def licence_of(folder: Path) -> str | None:
 
 def say_licence(repository: str, folder: Path) -> str:
     """Log the licence of fetched weights, and return the sentence."""
-    licence = licence_of(folder)
+    licence = read_licence(folder)
     if licence is None:
         sentence = f"{repository} states no licence; ask its owners what its sounds may be used for"
     elif "-nc" in licence.lower():

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compute.device import device, moved
+from pipelines.compute.device import choose_device, move_to_device
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.image import picture
-from pipelines.encode.loaders.text_padding import narrow_clips, width_of
-from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.image import decode_image
+from pipelines.encode.loaders.text_padding import allow_narrow_batches, choose_width
+from pipelines.encode.loaders.weights import (
+    as_config_errors,
+    compute_fingerprint,
+    get_first_line,
+    make_missing_error,
+)
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -62,7 +67,7 @@ class OpenClip:
 
         return Space(
             encoder=self.name or _name(self.model, self.weights),
-            weights_sha256=fingerprint([found.weights]),
+            weights_sha256=compute_fingerprint([found.weights]),
             library=f"open_clip_torch {open_clip.__version__}",
             preprocessing=_preprocessing(found.preprocess_cfg, found.model_cfg),
             precision=self.precision,
@@ -81,14 +86,14 @@ class OpenClip:
         found = _find(self.model, self.weights)
         space = self._space(found)
         schema = self.model.startswith((_LOCAL, _HUB))
-        with loading("clip", space.encoder):
+        with as_config_errors("clip", space.encoder):
             # pure_: all weights in the precision. open_clip's mixed bf16 is slower than fp32 on a CPU
             # (ViT-B-32: 15 images/s against 33; pure_bf16: 160; lowest cosine to fp32 0.99993 for both).
             model, _, transform = open_clip.create_model_and_transforms(
                 self.model,
                 pretrained=None if schema else self.weights,
                 precision=self.precision if self.precision == "fp32" else f"pure_{self.precision}",
-                device=device(),
+                device=choose_device(),
                 require_pretrained=True,
             )
         tokenizer = _tokenizer(self.model, found)
@@ -133,13 +138,13 @@ def _find(model: str, weights: str) -> _Found:
 def _find_local(folder: Path) -> _Found:
     config = folder / "open_clip_config.json"
     if not config.is_file():
-        raise missing("clip", f"there is no {config.name} in {folder}")
+        raise make_missing_error("clip", f"there is no {config.name} in {folder}")
     # The same choice that open_clip makes; it is not part of its public names.
     from open_clip.factory import _find_checkpoint_in_dir
 
     weights = _find_checkpoint_in_dir(folder)
     if weights is None:
-        raise missing(
+        raise make_missing_error(
             "clip", f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
         )
     return _configured(config, Path(weights))
@@ -152,7 +157,9 @@ def _find_on_hub(repository: str) -> _Found:
         config = download_pretrained_from_hf(repository, filename="open_clip_config.json")
         weights = download_pretrained_from_hf(repository)
     except (OSError, RuntimeError, ValueError) as error:
-        raise missing("clip", f"{repository} could not be fetched ({first_line(error)})") from error
+        raise make_missing_error(
+            "clip", f"{repository} could not be fetched ({get_first_line(error)})"
+        ) from error
     return _configured(Path(config), Path(weights))
 
 
@@ -162,7 +169,7 @@ def _configured(config: Path, weights: Path) -> _Found:
         return _with_defaults(written["model_cfg"], written.get("preprocess_cfg", {}), weights)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"encode.clip: {config} is not a configuration of open_clip ({first_line(error)}); "
+            f"encode.clip: {config} is not a configuration of open_clip ({get_first_line(error)}); "
             "it needs model_cfg with embed_dim, vision_cfg and text_cfg"
         ) from error
 
@@ -182,12 +189,16 @@ def _find_named(model: str, weights: str) -> _Found:
     tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), weights)
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise missing("clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})")
+        raise make_missing_error(
+            "clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
+        )
     _check_activation(model, model_cfg, weights, tag)
     try:
         file = open_clip.download_pretrained(tag)
     except (OSError, RuntimeError, ValueError) as error:
-        raise missing("clip", f"{model}:{weights} could not be fetched ({first_line(error)})") from error
+        raise make_missing_error(
+            "clip", f"{model}:{weights} could not be fetched ({get_first_line(error)})"
+        ) from error
     return _with_defaults(model_cfg, tag, Path(file))
 
 
@@ -206,7 +217,7 @@ def _tokenizer(model: str, found: _Found) -> Any:
     """Return the tokenizer, which must be that of the net: open_clip takes its own where none is named."""
     import open_clip
 
-    with loading("clip", f"the tokenizer of {model}"):
+    with as_config_errors("clip", f"the tokenizer of {model}"):
         tokenizer = open_clip.get_tokenizer(model)
     text = found.model_cfg["text_cfg"]
     knows = len(tokenizer.tokenizer) if hasattr(tokenizer, "tokenizer") else tokenizer.vocab_size
@@ -255,14 +266,14 @@ class _Pictures:
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as open_clip does for evaluation."""
-        return self.transform(picture(item)).numpy()[None]
+        return self.transform(decode_image(item)).numpy()[None]
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Pictures, float32 [B, 3, H, W], to raw vectors."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, self.dtype)
+            batch = move_to_device(pieces_B, self.dtype)
             raw_BD: np.ndarray = self.model.encode_image(batch).float().cpu().numpy()
         return raw_BD
 
@@ -272,7 +283,7 @@ class _Texts:
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
         self._model = model
-        self._narrow = narrow_clips(model)
+        self._narrow = allow_narrow_batches(model)
         self._tokenizer = tokenizer
         # A tokenizer of the tokenizers package cannot be used by two threads at once.
         self._turn = threading.Lock()
@@ -285,14 +296,14 @@ class _Texts:
             return ids_1L
         # A text ends before the padding, which is what its last id repeats; one that fills it is not cut.
         tokens = int(np.max(np.flatnonzero(ids_1L[0] != ids_1L[0, -1]), initial=-1)) + 2
-        return ids_1L[:, : width_of(tokens, ids_1L.shape[1])]
+        return ids_1L[:, : choose_width(tokens, ids_1L.shape[1])]
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Token ids, int64 [B, L], to raw vectors."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B)
+            batch = move_to_device(pieces_B)
             model = self._narrow.get(pieces_B.shape[1], self._model)
             raw_BD: np.ndarray = model.encode_text(batch).float().cpu().numpy()
         return raw_BD

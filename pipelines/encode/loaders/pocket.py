@@ -15,13 +15,13 @@ WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
 BATCH_ROWS = 32
 
 
-def pocket_clip(precision: Precision) -> OpenClip:
+def make_pocket_clip(precision: Precision) -> OpenClip:
     """Return the loader of pocket CLIP."""
     folder = _folder("clip", "open_clip_config.json")
     return OpenClip(f"local-dir:{folder}", "", precision, BATCH_ROWS, name="open_clip:pocket")
 
 
-def pocket_clap(precision: Precision) -> TransformersClap:
+def make_pocket_clap(precision: Precision) -> TransformersClap:
     """Return the loader of pocket CLAP."""
     folder = _folder("clap", "config.json")
     return TransformersClap(str(folder), None, precision, BATCH_ROWS, name="transformers:pocket")

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines.compute.device import device, dtype_of
+from pipelines.compute.device import choose_device, get_dtype
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.tokenizer import TextTokenizer
-from pipelines.encode.loaders.weights import fingerprint, first_line, loading, missing
+from pipelines.encode.loaders.weights import (
+    as_config_errors,
+    compute_fingerprint,
+    get_first_line,
+    make_missing_error,
+)
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 from schemas.vectors import Family
@@ -55,7 +60,7 @@ class TransformersLoader(ABC):
         found, config, processor, tokens = self._read()
         return Space(
             encoder=self.name or f"transformers:{found.name}",
-            weights_sha256=fingerprint(found.weights),
+            weights_sha256=compute_fingerprint(found.weights),
             library=f"transformers {transformers.__version__}",
             preprocessing=f"{self._steps(processor)}; text: {tokens.length} tokens",
             precision=self.precision,
@@ -73,7 +78,7 @@ class TransformersLoader(ABC):
 
         found, config, processor, tokens = self._read()
         of = getattr(transformers, self.classes[config.model_type])
-        return self._towers(found.filled(of, dtype_of(self.precision)), processor, tokens)
+        return self._towers(found.filled(of, get_dtype(self.precision)), processor, tokens)
 
     def _read(self) -> tuple[PretrainedModel, Any, Any, TextTokenizer]:
         found = PretrainedModel.find(self.family, self.weights, self.revision)
@@ -141,7 +146,7 @@ class PretrainedModel:
         for pattern in ("model*.safetensors", "pytorch_model*.bin"):
             if files := sorted(self.folder.glob(pattern)):
                 return files
-        raise missing(self.family, f"{self.folder} holds no model.safetensors")
+        raise make_missing_error(self.family, f"{self.folder} holds no model.safetensors")
 
     def config(self, *kinds: str) -> Any:
         """Return the configuration.
@@ -157,8 +162,9 @@ class PretrainedModel:
         try:
             config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise missing(
-                self.family, f"{self.folder} has no config.json that transformers reads ({first_line(error)})"
+            raise make_missing_error(
+                self.family,
+                f"{self.folder} has no config.json that transformers reads ({get_first_line(error)})",
             ) from error
         if config.model_type not in kinds:
             raise ConfigError(
@@ -181,7 +187,7 @@ class PretrainedModel:
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(
                 f"encode.{self.family}: the feature extractor or tokenizer in {self.folder} cannot be read "
-                f"({first_line(error)}); save the model with its processor"
+                f"({get_first_line(error)}); save the model with its processor"
             ) from error
 
     def filled(self, model_class: Any, dtype: torch.dtype) -> Any:
@@ -190,7 +196,7 @@ class PretrainedModel:
         Raises:
             ConfigError: the weights do not fill it.
         """
-        with _quiet(), loading(self.family, str(self.folder)):
+        with _quiet(), as_config_errors(self.family, str(self.folder)):
             model, report = model_class.from_pretrained(
                 self.folder, dtype=dtype, local_files_only=True, output_loading_info=True
             )
@@ -201,12 +207,12 @@ class PretrainedModel:
                 f"encode.{self.family}: the weights in {self.folder} lack {len(wrong)} tensors of its "
                 f"config.json (first {wrong[0]}); check that weights and config.json belong together"
             )
-        return model.eval().to(device())
+        return model.eval().to(choose_device())
 
 
 def _fetched(family: Family, repository: str, revision: str | None) -> Path:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repository):
-        raise missing(family, f"there is no folder {repository}")
+        raise make_missing_error(family, f"there is no folder {repository}")
     check_commit(family, repository, revision)
     from huggingface_hub import snapshot_download
 
@@ -216,8 +222,8 @@ def _fetched(family: Family, repository: str, revision: str | None) -> Path:
         if not list(folder.glob("model*.safetensors")):
             snapshot_download(repository, revision=revision, allow_patterns=["pytorch_model*.bin"])
     except (OSError, ValueError) as error:
-        raise missing(
-            family, f"{repository} is no folder here and could not be fetched ({first_line(error)})"
+        raise make_missing_error(
+            family, f"{repository} is no folder here and could not be fetched ({get_first_line(error)})"
         ) from error
     return folder
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.encode.loaders.waveform import repeated
+from pipelines.encode.loaders.waveform import repeat_to_length
 
 # Frames at once: what they take, 3 MB, stays in the cache of a core. All at once take half as long again.
 _FRAMES = 128
@@ -20,7 +20,7 @@ _FRAMES = 128
 _LEAST_POWER = 1e-10
 
 
-def features(extractor: Any, samples_T: np.ndarray) -> np.ndarray:
+def compute_features(extractor: Any, samples_T: np.ndarray) -> np.ndarray:
     """Return what an extractor makes of a sound, [1 or 4, frames, mels] float32.
 
     Args:
@@ -35,7 +35,7 @@ def features(extractor: Any, samples_T: np.ndarray) -> np.ndarray:
 
 def _filled(samples_T: np.ndarray, window: int, padding: str) -> np.ndarray:
     if padding == "repeatpad":
-        return repeated(samples_T, window)
+        return repeat_to_length(samples_T, window)
     if padding == "repeat":
         return np.resize(samples_T, window)
     return np.pad(samples_T, (0, window - len(samples_T)))

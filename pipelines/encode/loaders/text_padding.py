@@ -14,17 +14,17 @@ from typing import Any
 _NARROW = (16, 32)
 
 
-def widths(full: int) -> tuple[int, ...]:
+def list_widths(full: int) -> tuple[int, ...]:
     """Return the widths of a net that takes up to `full` tokens, the narrowest first."""
     return (*(width for width in _NARROW if width < full), full)
 
 
-def width_of(tokens: int, full: int) -> int:
+def choose_width(tokens: int, full: int) -> int:
     """Return the width of a text."""
-    return next((width for width in widths(full) if tokens <= width), full)
+    return next((width for width in list_widths(full) if tokens <= width), full)
 
 
-def narrow_clips(model: Any) -> dict[int, Any]:
+def allow_narrow_batches(model: Any) -> dict[int, Any]:
     """Return width -> a view of an open_clip model that takes texts of that width; weights are shared.
 
     Only the class CLIP with a causal mask, pooled where a text ends, ignores what comes after it.
@@ -37,7 +37,7 @@ def narrow_clips(model: Any) -> dict[int, Any]:
     if type(model) is not open_clip.CLIP or model.attn_mask is None or not pooled_at_end:
         return {}
     views = {full: model}
-    for width in widths(full)[:-1]:
+    for width in list_widths(full)[:-1]:
         view = copy.copy(model)
         # The same tensors under the same names, but for the two that count positions.
         vars(view).update({of: dict(vars(model)[of]) for of in ("_parameters", "_buffers")})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compute.device import moved
-from pipelines.encode.loaders.text_padding import width_of
+from pipelines.compute.device import move_to_device
+from pipelines.encode.loaders.text_padding import choose_width
 from pipelines.errors import ConfigError
 from schemas.vectors import Family
 
@@ -72,7 +72,7 @@ class TextTokenizer:
         pieces = np.stack(parts, axis=1).astype(np.int64)
         if len(parts) == 1 or self._tokenizer.padding_side != "right":
             return pieces  # a net without a mask reads the padding too
-        return pieces[..., : width_of(int(pieces[0, 1].sum()), self.length)]
+        return pieces[..., : choose_width(int(pieces[0, 1].sum()), self.length)]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ class TextTower:
         import torch
 
         with torch.inference_mode():
-            parts = moved(pieces_B).unbind(1)
+            parts = move_to_device(pieces_B).unbind(1)
             raw_BD = self.net(dict(zip(("input_ids", "attention_mask"), parts, strict=False)))
             return raw_BD.float().cpu().numpy()

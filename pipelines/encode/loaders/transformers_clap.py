@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.compute.device import device, dtype_of, moved
+from pipelines.compute.device import choose_device, get_dtype, move_to_device
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.pretrained import TransformersLoader
-from pipelines.encode.loaders.spectrogram import features
+from pipelines.encode.loaders.spectrogram import compute_features
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
-from pipelines.encode.loaders.waveform import mono, window_starts
+from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
 from schemas.vectors import Family
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class TransformersClap(TransformersLoader):
             raw_BD: torch.Tensor = model.text_projection(model.text_model(**given).pooler_output)
             return raw_BD
 
-        sounds = _Sounds(model, processor.feature_extractor, dtype_of(self.precision))
+        sounds = _Sounds(model, processor.feature_extractor, get_dtype(self.precision))
         return {"audio": sounds, "text": TextTower(tokens, net)}
 
 
@@ -74,19 +74,21 @@ class _Sounds:
         No window is longer than the model's, so nothing is cut at random; a short one is filled up by the
         extractor's own rule.
         """
-        samples_T = mono(item, self.extractor.sampling_rate)
+        samples_T = decode_mono(item, self.extractor.sampling_rate)
         window = self.extractor.nb_max_samples
-        starts = window_starts(len(samples_T), window)
-        return np.stack([features(self.extractor, samples_T[start : start + window]) for start in starts])
+        starts = find_window_starts(len(samples_T), window)
+        return np.stack(
+            [compute_features(self.extractor, samples_T[start : start + window]) for start in starts]
+        )
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Spectrograms, float32 [B, 1 or 4, T, M], to raw vectors; get_audio_features normalises."""
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, self.dtype)
+            batch = move_to_device(pieces_B, self.dtype)
             # A model with fusion mixes in crops of a longer sound; a window never is longer.
-            longer = torch.zeros((len(batch), 1), dtype=torch.bool, device=device())
+            longer = torch.zeros((len(batch), 1), dtype=torch.bool, device=choose_device())
             pooled = self.model.audio_model(input_features=batch, is_longer=longer).pooler_output
             raw_BD: np.ndarray = self.model.audio_projection(pooled).float().cpu().numpy()
         return raw_BD

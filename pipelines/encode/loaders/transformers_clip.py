@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.compute.device import dtype_of, moved
+from pipelines.compute.device import get_dtype, move_to_device
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.image import picture
+from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.pretrained import TransformersLoader
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from schemas.vectors import Family
@@ -44,7 +44,7 @@ class TransformersClip(TransformersLoader):
 
     def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
         return {
-            "image": _Pictures(model, processor.image_processor, dtype_of(self.precision)),
+            "image": _Pictures(model, processor.image_processor, get_dtype(self.precision)),
             "text": TextTower(tokens, lambda given: _raw(model.get_text_features(**given))),
         }
 
@@ -82,7 +82,7 @@ class _Pictures:
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as the model's processor does."""
         # Every picture in colour, whatever the processor's own default for its kind.
-        made = self.processor(images=picture(item).convert("RGB"), return_tensors="pt")
+        made = self.processor(images=decode_image(item).convert("RGB"), return_tensors="pt")
         pixels: np.ndarray = made["pixel_values"].numpy()
         return pixels
 
@@ -91,7 +91,7 @@ class _Pictures:
         import torch
 
         with torch.inference_mode():
-            batch = moved(pieces_B, self.dtype)
+            batch = move_to_device(pieces_B, self.dtype)
             return _raw(self.model.get_image_features(pixel_values=batch)).float().cpu().numpy()
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.encode.loaders.decode_cache import once
+from pipelines.encode.loaders.decode_cache import decode_once
 from pipelines.errors import UndecodableMediaError
 
 # Of the model's window. A cut to 10 s leaves up to one codec frame over (AAC: 21 ms, MP3: 26 ms), and a
@@ -18,7 +18,7 @@ _WORTH_A_WINDOW = 0.01
 FULL_SCALE = 32767
 
 
-def window_starts(length: int, window: int) -> list[int]:
+def find_window_starts(length: int, window: int) -> list[int]:
     """Return where the windows of a sound begin: one after the other, the last one ending where it ends.
 
     Args:
@@ -33,7 +33,7 @@ def window_starts(length: int, window: int) -> list[int]:
     return starts
 
 
-def mono(item: bytes, rate_hz: int) -> np.ndarray:
+def decode_mono(item: bytes, rate_hz: int) -> np.ndarray:
     """Return float32 [T] at a rate, after the int16 step that CLAP was trained with.
 
     Args:
@@ -43,13 +43,13 @@ def mono(item: bytes, rate_hz: int) -> np.ndarray:
     Raises:
         Unusable: it cannot be decoded, or there is nothing in it.
     """
-    rounded_T: np.ndarray = quantised(item, rate_hz).astype(np.float32) / np.float32(FULL_SCALE)
+    rounded_T: np.ndarray = quantize(item, rate_hz).astype(np.float32) / np.float32(FULL_SCALE)
     return rounded_T
 
 
-def quantised(item: bytes, rate_hz: int) -> np.ndarray:
-    """Return what `mono` does as int16 [T], its values times `FULL_SCALE`: a half of the bytes, no loss."""
-    return once(item, rate_hz, partial(_quantised, rate_hz=rate_hz))
+def quantize(item: bytes, rate_hz: int) -> np.ndarray:
+    """Return what `decode_mono` does as int16 [T], its values times `FULL_SCALE`: half the bytes, no loss."""
+    return decode_once(item, rate_hz, partial(_quantised, rate_hz=rate_hz))
 
 
 def _quantised(item: bytes, rate_hz: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def _quantised(item: bytes, rate_hz: int) -> np.ndarray:
     return quantised_T
 
 
-def repeated(samples_T: np.ndarray, window: int) -> np.ndarray:
+def repeat_to_length(samples_T: np.ndarray, window: int) -> np.ndarray:
     """Return a sound that fills a window: said again as often as it fits whole, then zeros (`repeatpad`)."""
     again_T = np.tile(samples_T, max(1, window // len(samples_T)))[:window]
     return np.pad(again_T, (0, window - len(again_T)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.errors import ConfigError
 
 
-def fingerprint(files: Sequence[Path]) -> str:
+def compute_fingerprint(files: Sequence[Path]) -> str:
     """Return the sha256 of one file as `sha256sum` prints it, or of the list of them if there are several."""
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     if len(hashes) == 1:
@@ -27,7 +27,7 @@ def _sha256(file: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - th
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def missing(family: str, found: str) -> ConfigError:
+def make_missing_error(family: str, found: str) -> ConfigError:
     """Return the error for weights that are not there.
 
     Args:
@@ -40,7 +40,7 @@ def missing(family: str, found: str) -> ConfigError:
 
 
 @contextmanager
-def loading(family: str, encoder: str) -> Iterator[None]:
+def as_config_errors(family: str, encoder: str) -> Iterator[None]:
     """Turn what the libraries raise for weights they cannot use into one sentence.
 
     Args:
@@ -56,12 +56,12 @@ def loading(family: str, encoder: str) -> Iterator[None]:
         yield
     except (RuntimeError, OSError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         raise ConfigError(
-            f"encode.{family}: {encoder} cannot be loaded ({first_line(error)}); "
+            f"encode.{family}: {encoder} cannot be loaded ({get_first_line(error)}); "
             "check that weights, configuration and tokenizer belong together"
         ) from error
 
 
-def first_line(error: BaseException) -> str:
+def get_first_line(error: BaseException) -> str:
     """Return what an error of a library says in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipelines.fetch.ratelimit.leases import HostHold
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 
 # Connections that fail in a row until the rest are not tried.
 FAILURES = 8
 # What may open a circuit.
 UNREACHED = frozenset(
     {
-        outcome("transient", "connection_refused"),
-        outcome("transient", "unreachable"),
-        outcome("transient", "timeout"),
+        make_outcome("transient", "connection_refused"),
+        make_outcome("transient", "unreachable"),
+        make_outcome("transient", "timeout"),
     }
 )
 # Until a single request tries again, doubled each time that it fails.

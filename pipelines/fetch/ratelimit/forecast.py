@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.fetch.ratelimit.limits import find_limits
 from schemas.dataset import Fetch, HostLimit
 from schemas.plan import HostTable
 
@@ -44,7 +44,7 @@ class HostForecast:
         return self.urls / self.per_s / _DAY_S
 
 
-def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast]:
+def make_forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast]:
     """Return what the hosts with a limit will take, the longest first, then the rest of the web.
 
     Args:
@@ -52,7 +52,7 @@ def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast
         asked: the hosts of a plan; those that share a limit are one.
         workers: that fetch.
     """
-    limits = limits_of(fetch)
+    limits = find_limits(fetch)
     limited: list[HostForecast] = []
     for host in asked.largest:
         pattern = host.host if host.host.startswith("*.") else limits.pattern(host.host)
@@ -68,7 +68,7 @@ def forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast
     return found
 
 
-def binding(found: Sequence[HostForecast]) -> HostForecast | None:
+def find_binding_limit(found: Sequence[HostForecast]) -> HostForecast | None:
     """Return what the build will wait for; lanes run beside each other, so it is the longest."""
     return max(found, key=lambda each: each.days, default=None)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.fetch.ratelimit.broker import PermitBroker, PermitReport
 from pipelines.fetch.ratelimit.leases import LEASE_S, Permit, StateDelta
-from pipelines.fetch.ratelimit.limits import HostLimits, limits_of
+from pipelines.fetch.ratelimit.limits import HostLimits, find_limits
 from pipelines.fetch.ratelimit.permits import HostPermits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.dataset import Fetch
@@ -134,7 +134,7 @@ class _Meters:
 
 
 @contextmanager
-def watched(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
+def watch_traffic(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
     """Tell what the workers of the cluster are doing, again and again until the block ends."""
     if tell is None:
         yield
@@ -142,7 +142,7 @@ def watched(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
     import ray
     from ray.exceptions import RayError
 
-    actor, over = governor(), threading.Event()
+    actor, over = get_governor(), threading.Event()
 
     def watch() -> None:
         while not over.wait(_TOLD_EVERY_S):
@@ -178,7 +178,7 @@ class RemoteGovernor:
     """The governor of this cluster, asked from an event loop of a worker."""
 
     def __init__(self) -> None:
-        self._actor = governor()
+        self._actor = get_governor()
 
     async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
         """See `PermitBroker`."""
@@ -202,10 +202,10 @@ class RemoteGovernor:
                 await asyncio.sleep(_AGAIN_S)
             except ActorDiedError:
                 await asyncio.sleep(_AGAIN_S)
-                self._actor = governor()
+                self._actor = get_governor()
 
 
-def governor() -> ActorHandle[Any]:
+def get_governor() -> ActorHandle[Any]:
     """Return the governor of the cluster that this process belongs to; it is started if there is none."""
     import ray
 
@@ -222,7 +222,7 @@ def governor() -> ActorHandle[Any]:
     return handle
 
 
-def permits_of(fetch: Fetch, slots: PrioritySemaphore | None = None) -> HostPermits:
+def make_permits(fetch: Fetch, slots: PrioritySemaphore | None = None) -> HostPermits:
     """Return the permits of a worker: the cluster's where there is one, else those of this process alone.
 
     Args:
@@ -231,7 +231,7 @@ def permits_of(fetch: Fetch, slots: PrioritySemaphore | None = None) -> HostPerm
     """
     # Importing Ray takes a second; a process that has not done so is in no cluster.
     ray = sys.modules.get("ray")
-    limits, patience_s = limits_of(fetch), fetch.timeout_s
+    limits, patience_s = find_limits(fetch), fetch.timeout_s
     if ray is not None and ray.is_initialized():
         return HostPermits(RemoteGovernor(), limits, patience_s, regularly=True, slots=slots)
     # Leases of one process need no renewal: they end with it.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from pipelines.fetch.ratelimit.limits import HostLimits, strictest
+from pipelines.fetch.ratelimit.limits import HostLimits, find_strictest
 from pipelines.fetch.ratelimit.windows import RateWindow
 from schemas.dataset import HostLimit
 from schemas.outcome import Outcome
@@ -230,6 +230,6 @@ class LeaseTable:
                     wanted.setdefault(name, []).append(limit)
         for name, limits in wanted.items():
             if name in self._buckets:
-                self._buckets[name].set(strictest(limits))
+                self._buckets[name].set(find_strictest(limits))
             else:
-                self._buckets[name] = RateWindow(strictest(limits))
+                self._buckets[name] = RateWindow(find_strictest(limits))

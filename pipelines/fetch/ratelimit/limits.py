@@ -41,12 +41,12 @@ def _patterns(host: str) -> Iterable[str]:
         host = host.partition(".")[2]
 
 
-def limits_of(fetch: Fetch) -> HostLimits:
+def find_limits(fetch: Fetch) -> HostLimits:
     """Return the limits of a dataset: the published ones, each unless the file says otherwise."""
     return HostLimits(tuple(sorted(({**PUBLISHED, **fetch.limits}).items())))
 
 
-def strictest(limits: Iterable[HostLimit]) -> HostLimit:
+def find_strictest(limits: Iterable[HostLimit]) -> HostLimit:
     """Return the limit that keeps all of the given ones."""
     asked = [limit.model_dump(exclude_none=True) for limit in limits]
     keys = {key for each in asked for key in each}

@@ -22,7 +22,7 @@ from pipelines.fetch.ratelimit.circuit_breaker import CircuitBreakers
 from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, HostHold, Permit, StateDelta
 from pipelines.fetch.ratelimit.limits import HostLimits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 
 # Between two reports of a worker with nothing urgent to say; leases live five times as long.
 _SYNC_S = LEASE_S / 5
@@ -89,7 +89,11 @@ class HostPermits:
         self._requests += 1
         if status == 429 or (status == 503 and retry_after_s):
             left_s = min(_PAUSE_S if retry_after_s is None else retry_after_s, MAX_HOLD_S)
-            became = outcome("blocked", "http_429") if status == 429 else outcome("transient", "http_5xx")
+            became = (
+                make_outcome("blocked", "http_429")
+                if status == 429
+                else make_outcome("transient", "http_5xx")
+            )
             self._told.close(host, HostHold(left_s, became, down=False))
             self._refuse_the_oldest(host)
             self._soon.set()

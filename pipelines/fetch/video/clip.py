@@ -15,14 +15,14 @@ import numpy as np
 from pipelines.compute import timing
 from pipelines.errors import ClipCutError, UnreadableMediaError
 from pipelines.fetch import files
-from pipelines.fetch.http_client import HttpClient, disk_full
+from pipelines.fetch.http_client import HttpClient, make_disk_full_error
 from pipelines.fetch.image import ImageConverter
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.truncation import is_cut_file
 from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch
-from schemas.outcome import OK, outcome
+from schemas.outcome import OK, make_outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 _GREY = 128
@@ -44,7 +44,7 @@ class ClipReader:
     ) -> list[FetchResult]:
         """Return the clips that rows cut out of one medium, asked for once."""
         url = wanted[0].url
-        place = files.place_of(url) if wanted[0].local else None
+        place = files.parse_location(url) if wanted[0].local else None
         if place and place.path:
             return await threads.run(self._cut_file, place, place.path, wanted)
         with NamedTemporaryFile(prefix="echolens-") as file:
@@ -56,7 +56,7 @@ class ClipReader:
             _flush(file)
             media = await threads.run(self.cut, Path(file.name), wanted)
         if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
-            return [FetchResult(outcome("invalid", "html"))] * len(wanted)
+            return [FetchResult(make_outcome("invalid", "html"))] * len(wanted)
         return media
 
     def _cut_file(
@@ -83,11 +83,11 @@ class ClipReader:
 
     def cut(self, path: Path, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         """Return the clips that rows cut out of a file."""
-        with timing.spent("decode"):
+        with timing.timed("decode"):
             if is_cut_file(path):
-                return [FetchResult(outcome("invalid", "truncated"))] * len(wanted)
+                return [FetchResult(make_outcome("invalid", "truncated"))] * len(wanted)
             try:
-                streams = ffmpeg.streams_of(path, self._fetch.max_pixels)
+                streams = ffmpeg.probe_streams(path, self._fetch.max_pixels)
             except ClipCutError as error:
                 return [FetchResult(error.outcome)] * len(wanted)
             cuts = {(each.start_s, each.length_s) for each in wanted}
@@ -98,14 +98,14 @@ class ClipReader:
         self, path: Path, streams: ffmpeg.MediaStreams, start_s: float, length_s: float | None
     ) -> FetchResult:
         if not streams.audio:
-            return FetchResult(outcome("invalid", "no_audio"))
+            return FetchResult(make_outcome("invalid", "no_audio"))
         try:
-            sound_T = ffmpeg.sound(path, start_s, length_s)
+            sound_T = ffmpeg.cut_sound(path, start_s, length_s)
             if not len(sound_T):
-                return FetchResult(outcome("invalid", "past_the_end" if start_s else "no_audio"))
+                return FetchResult(make_outcome("invalid", "past_the_end" if start_s else "no_audio"))
             sound_s = len(sound_T) / SAMPLE_RATE_HZ
-            bitmaps = ffmpeg.frames(path, start_s, length_s or sound_s) if streams.video else []
-            flac = ffmpeg.flac(sound_T, length_s)
+            bitmaps = ffmpeg.cut_frames(path, start_s, length_s or sound_s) if streams.video else []
+            flac = ffmpeg.encode_flac(sound_T, length_s)
         except ClipCutError as error:
             return FetchResult(error.outcome)
         frames = self._stored(bitmaps)
@@ -117,8 +117,8 @@ class ClipReader:
             | {
                 "flac": flac,
                 "sha256": hashlib.sha256(flac).hexdigest(),
-                "peak_dbfs": peak_dbfs(sound_T),
-                "full_scale_share": full_scale_share(sound_T),
+                "peak_dbfs": compute_peak_dbfs(sound_T),
+                "full_scale_share": compute_full_scale_share(sound_T),
                 "sound_s": sound_s,
             },
         )
@@ -135,7 +135,7 @@ class ClipReader:
             return bad[0]
         sizes = {name: stored[0].columns[name] for name in _SIZES}
         jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, stored, strict=True)}
-        return FetchResult(OK, jpgs | sizes | {"frame_change": frame_change(bitmaps)})
+        return FetchResult(OK, jpgs | sizes | {"frame_change": compute_frame_change(bitmaps)})
 
 
 def _flush(file: IO[bytes], data: bytes = b"") -> None:
@@ -144,22 +144,22 @@ def _flush(file: IO[bytes], data: bytes = b"") -> None:
         file.flush()
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise disk_full() from error
+            raise make_disk_full_error() from error
         raise
 
 
-def peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | None:
+def compute_peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | None:
     """Return the loudest sample of int16 [T] in dB below full scale; None for digital silence."""
     peak = int(np.abs(sound_T.astype(np.int32)).max())
     return round(20 * math.log10(peak / 32768), 2) if peak else None
 
 
-def full_scale_share(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float:
+def compute_full_scale_share(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float:
     """Return how much of int16 [T] lies at full scale, where what was louder has been cut off."""
     return float(np.mean((sound_T == _LOUDEST) | (sound_T <= -_LOUDEST)))
 
 
-def frame_change(bitmaps: Sequence[bytes]) -> float:
+def compute_frame_change(bitmaps: Sequence[bytes]) -> float:
     """Return by how much frames differ, in grey levels from 0 to 255.
 
     Of each of 16 x 16 cells the mean brightness is compared, so that the noise of a codec does not count and

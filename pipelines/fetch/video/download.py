@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EcholensError, NoVideoError
-from pipelines.fetch.http_client import disk_full
-from pipelines.fetch.outcomes import of_status, retry_after_s
-from pipelines.fetch.protocols import unwanted
+from pipelines.fetch.http_client import make_disk_full_error
+from pipelines.fetch.outcomes import classify_status, parse_retry_after
+from pipelines.fetch.protocols import find_unwanted_directive
 from pipelines.fetch.video import extractor_errors
-from pipelines.fetch.video.ffmpeg import LONGEST_S, ffmpeg_binary
+from pipelines.fetch.video.ffmpeg import LONGEST_S, find_ffmpeg
 from schemas.dataset import VideoSettings
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 
 if TYPE_CHECKING:
     from yt_dlp import YoutubeDL
@@ -45,7 +45,7 @@ _LATER_S = 10
 _SHARE_OF_SECTIONS = 0.5
 # Sound and picture apart if need be, over protocols that pass the proxy; rtmp and its kin do not.
 _FORMATS = "(bv*+ba/b/ba)[protocol~='^(https?|m3u8_native|http_dash_segments)(\\+|$)']"
-_SHOWS_WHOLE = frozenset({outcome("invalid", "undecodable"), outcome("invalid", "past_the_end")})
+_SHOWS_WHOLE = frozenset({make_outcome("invalid", "undecodable"), make_outcome("invalid", "past_the_end")})
 _PLAIN = frozenset({"http", "https"})
 # yt-dlp's own names, in its order of preference.
 JS_RUNTIMES = ("deno", "node", "bun", "quickjs")
@@ -111,10 +111,10 @@ class Downloader:
         info = _one(client.extract_info(page, download=False))
         formats = [_addressed(each) for each in info.get("requested_formats") or [info]]
         if all(each.get("acodec") == "none" for each in formats):
-            raise NoVideoError(outcome("invalid", "no_audio"))
+            raise NoVideoError(make_outcome("invalid", "no_audio"))
         length_s = info.get("duration")
         if length_s and all(start_s >= length_s for start_s, _ in spans):
-            raise NoVideoError(outcome("invalid", "past_the_end"))
+            raise NoVideoError(make_outcome("invalid", "past_the_end"))
         if self._in_sections(client, formats, length_s, spans):
             _ask_head(client, formats)
             try:
@@ -140,7 +140,7 @@ class Downloader:
             "format_sort": [f"res~{self.side_px}", "proto", "+size", "+br"],
             "js_runtimes": {name: {} for name in JS_RUNTIMES},
             "remote_components": [],
-            "ffmpeg_location": ffmpeg_binary(),
+            "ffmpeg_location": find_ffmpeg(),
             "max_filesize": self.video.max_bytes,
             "socket_timeout": _SOCKET_S,
             "retries": 1,
@@ -196,9 +196,9 @@ class Downloader:
         for path, each in zip(paths, formats, strict=True):
             done, _ = client.dl(str(path), dict(each))
             if not done or not path.exists():
-                raise NoVideoError(outcome("invalid", "too_many_bytes"))
+                raise NoVideoError(make_outcome("invalid", "too_many_bytes"))
             if not path.stat().st_size:
-                raise NoVideoError(outcome("invalid", "empty"))
+                raise NoVideoError(make_outcome("invalid", "empty"))
         if len(paths) == 1:
             return VideoSection(paths[0])
         both = folder / "both.nut"
@@ -208,13 +208,13 @@ class Downloader:
 
 def _known(error: Exception, page: str) -> NoVideoError | EcholensError:
     """Return what became of a video whose download ended in an exception."""
-    chain = [*extractor_errors.chain(error)]
+    chain = [*extractor_errors.walk_causes(error)]
     if any(isinstance(each, OSError) and each.errno == errno.ENOSPC for each in chain):
-        return disk_full()
+        return make_disk_full_error()
     for each in chain:
         if isinstance(each, NoVideoError | EcholensError):
             return each
-    became = extractor_errors.outcome_of(error)
+    became = extractor_errors.classify_extractor_error(error)
     unknown = became == extractor_errors.UNKNOWN
     return NoVideoError(became, extractor_errors.log_unknown(page, error) if unknown else None)
 
@@ -224,11 +224,11 @@ def _one(info: Any) -> dict[str, Any]:
     while info and info.get("_type") == "playlist":
         info = next(iter(info.get("entries") or ()), None)
     if not info:
-        raise NoVideoError(outcome("invalid", "no_video"))
+        raise NoVideoError(make_outcome("invalid", "no_video"))
     if info.get("live_status") in ("is_live", "post_live") or info.get("is_live"):
-        raise NoVideoError(outcome("transient", "live"))
+        raise NoVideoError(make_outcome("transient", "live"))
     if info.get("live_status") == "is_upcoming":
-        raise NoVideoError(outcome("transient", "premiere"))
+        raise NoVideoError(make_outcome("transient", "premiere"))
     return dict(info)
 
 
@@ -259,7 +259,7 @@ def _ask_head(client: YoutubeDL, formats: Sequence[Mapping[str, Any]]) -> None:
             answer = client.urlopen(HEADRequest(each["url"], headers=each.get("http_headers") or {}))
             answer.close()
             if answer.headers.get("Content-Length") == "0":
-                raise NoVideoError(outcome("invalid", "empty"))
+                raise NoVideoError(make_outcome("invalid", "empty"))
         except HTTPError as error:
             if error.status not in (405, 501):
                 raise
@@ -269,7 +269,7 @@ def _copy(inputs: list[str], files: int, path: Path, timeout_s: float, env: dict
     """Write the streams of all inputs into one NUT file, with the times that they have."""
     maps = [part for number in range(files) for part in ("-map", f"{number}:a:0?", "-map", f"{number}:V:0?")]
     times = ["-copyts", "-avoid_negative_ts", "disabled", "-output_ts_offset", str(_LATER_S)]
-    command = [ffmpeg_binary(), "-nostdin", "-v", "error", *inputs, *maps, "-c", "copy", *times]
+    command = [find_ffmpeg(), "-nostdin", "-v", "error", *inputs, *maps, "-c", "copy", *times]
     command += ["-f", "nut", f"file:{path}"]
     # Of the environment only what a program needs: a `no_proxy` there would lead around the proxy.
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
@@ -283,21 +283,23 @@ def _copy(inputs: list[str], files: int, path: Path, timeout_s: float, env: dict
             env=kept | env,
         )
     except subprocess.TimeoutExpired as error:
-        raise NoVideoError(outcome("transient", "timeout")) from error
+        raise NoVideoError(make_outcome("transient", "timeout")) from error
     except subprocess.CalledProcessError as error:
         found = _STATUS.search(error.stderr.decode(errors="replace"))
         status = int(next(filter(None, found.groups()))) if found else None
-        raise NoVideoError(of_status(status) if status else outcome("invalid", "undecodable")) from error
+        raise NoVideoError(
+            classify_status(status) if status else make_outcome("invalid", "undecodable")
+        ) from error
 
 
 def _starts_s(path: Path) -> float:
     """Return which second of the video a file begins at, as ffmpeg's own seeking counts it."""
-    command = [ffmpeg_binary(), "-nostdin", "-hide_banner", "-i", f"file:{path}"]
+    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-i", f"file:{path}"]
     # Without an output it only tells what it found, and calls that an error.
     told = subprocess.run(command, check=False, timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
     found = _START.search(told.stderr.decode(errors="replace"))
     if not found:
-        raise NoVideoError(outcome("invalid", "past_the_end"))
+        raise NoVideoError(make_outcome("invalid", "past_the_end"))
     return float(found[1]) - _LATER_S
 
 
@@ -324,7 +326,7 @@ def _client(options: dict[str, Any], heard: ReportAnswer) -> YoutubeDL:
 
     def told(url: str, status: int, headers: Any) -> None:
         host = urllib.parse.urlsplit(url).hostname or ""
-        heard(host, status, retry_after_s(headers.get("Retry-After")))
+        heard(host, status, parse_retry_after(headers.get("Retry-After")))
 
     class Client(YoutubeDL):  # type: ignore[misc]
         def urlopen(self, request: Any) -> Any:
@@ -337,10 +339,10 @@ def _client(options: dict[str, Any], heard: ReportAnswer) -> YoutubeDL:
             # Pages and media; the answers of a site's machinery say noindex of themselves.
             kind = response.headers.get("Content-Type", "").partition("/")[0]
             page = response.headers.get("Content-Type", "").startswith("text/html")
-            if (page or kind in ("audio", "video")) and unwanted(
+            if (page or kind in ("audio", "video")) and find_unwanted_directive(
                 response.headers.get_all("X-Robots-Tag") or ()
             ):
-                raise NoVideoError(outcome("blocked", "robots_noai"))
+                raise NoVideoError(make_outcome("blocked", "robots_noai"))
             return response
 
     return Client(options)

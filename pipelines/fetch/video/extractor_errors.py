@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.fetch.outcomes import of_status
-from schemas.outcome import Outcome, Status, outcome
+from pipelines.fetch.outcomes import classify_status
+from schemas.outcome import Outcome, Status, make_outcome
 
 if TYPE_CHECKING:
     from yt_dlp.networking.exceptions import HTTPError
 
-UNKNOWN = outcome("transient", "unknown_extractor_error")
+UNKNOWN = make_outcome("transient", "unknown_extractor_error")
 _log = logging.getLogger(__name__)
 _LONGEST = 200
 
@@ -48,23 +48,23 @@ _SAID: tuple[tuple[str, Status, str], ...] = (
 )
 
 
-def outcome_of(error: BaseException) -> Outcome:
+def classify_extractor_error(error: BaseException) -> Outcome:
     """Return the outcome of an exception that yt-dlp raised; `UNKNOWN` where there is no telling."""
     from yt_dlp import utils
 
-    causes = [*chain(error)]
+    causes = [*walk_causes(error)]
     by_class = (
-        (utils.GeoRestrictedError, outcome("blocked", "geo_blocked")),
-        (utils.UserNotLive, outcome("transient", "live")),
-        (utils.UnsupportedError, outcome("invalid", "no_video")),
+        (utils.GeoRestrictedError, make_outcome("blocked", "geo_blocked")),
+        (utils.UserNotLive, make_outcome("transient", "live")),
+        (utils.UnsupportedError, make_outcome("invalid", "no_video")),
     )
     for kind, became in by_class:
         if any(isinstance(each, kind) for each in causes):
             return became
-    text = text_of(error).replace("’", "'").lower()  # noqa: RUF001 - YouTube's own apostrophe
+    text = get_text(error).replace("’", "'").lower()  # noqa: RUF001 - YouTube's own apostrophe
     for words, status, reason in _SAID:
         if re.search(words, text):
-            return outcome(status, reason)
+            return make_outcome(status, reason)
     return _of_network(causes) or UNKNOWN
 
 
@@ -75,26 +75,26 @@ def _of_network(causes: list[BaseException]) -> Outcome | None:
         if isinstance(each, network.HTTPError):
             return _of_http(each)
         if isinstance(each, network.SSLError):
-            return outcome("transient", "tls")
+            return make_outcome("transient", "tls")
         if isinstance(each, network.TransportError):
             timeout = "timed out" in str(each).lower()
-            return outcome("transient", "timeout" if timeout else "connection_reset")
+            return make_outcome("transient", "timeout" if timeout else "connection_reset")
     return None
 
 
 def _of_http(error: HTTPError) -> Outcome:
-    return outcome("invalid", "redirect_loop") if error.redirect_loop else of_status(error.status)
+    return make_outcome("invalid", "redirect_loop") if error.redirect_loop else classify_status(error.status)
 
 
-def text_of(error: BaseException) -> str:
+def get_text(error: BaseException) -> str:
     """Return what was said first, without yt-dlp's name of the site before and its request for a report."""
-    for each in chain(error):
+    for each in walk_causes(error):
         if said := getattr(each, "orig_msg", None):
             return str(said)
     return str(error).removeprefix("ERROR: ")
 
 
-def normalised(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Return a text without what differs from run to run: addresses, ids, numbers, colours."""
     text = re.sub(r"\x1b\[[\d;]*m", "", text)
     text = re.sub(r"\b\w+://\S+", "URL", text)
@@ -108,7 +108,7 @@ def log_unknown(page: str, error: BaseException) -> str:
     _log.warning(
         "unknown extractor error at %s: %s: %s", page, type(error).__name__, _without_words(str(error))
     )
-    return f"unknown extractor error: {normalised(text_of(error))}"
+    return f"unknown extractor error: {normalize_text(get_text(error))}"
 
 
 def _without_words(text: str) -> str:
@@ -116,7 +116,7 @@ def _without_words(text: str) -> str:
     return re.sub(r"(://)[^/\s@]+@", r"\1", text)
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def walk_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and what it came from, as yt-dlp and as Python say it."""
     seen: set[int] = set()
     queue: list[object] = [error]

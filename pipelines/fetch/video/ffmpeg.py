@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.errors import ClipCutError
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ class MediaStreams:
 
 
 @cache
-def ffmpeg_binary() -> str:
+def find_ffmpeg() -> str:
     """Return the system's ffmpeg, or the one that imageio-ffmpeg brings."""
     import imageio_ffmpeg
 
     return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def streams_of(path: Path, max_pixels: int) -> MediaStreams:
+def probe_streams(path: Path, max_pixels: int) -> MediaStreams:
     """Return which streams a media file has. Cover art is no video.
 
     Raises:
@@ -74,12 +74,12 @@ def streams_of(path: Path, max_pixels: int) -> MediaStreams:
     header = _run(listed).decode(errors="replace")
     for width, height in _DIMENSIONS.findall(header):
         if int(width) * int(height) > min(max_pixels, MOST_FRAME_PIXELS):
-            raise ClipCutError(outcome("invalid", "too_many_pixels"))
+            raise ClipCutError(make_outcome("invalid", "too_many_pixels"))
     kinds = {kind for _, kind in _MEDIA_TYPE.findall(header)}
     return MediaStreams(audio="audio" in kinds, video="video" in kinds)
 
 
-def sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[Any, np.dtype[np.int16]]:
+def cut_sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[Any, np.dtype[np.int16]]:
     """Return the sound from `start_s` on, int16 [T] at 48 kHz mono: at most `length_s` of it.
 
     Raises:
@@ -95,10 +95,10 @@ def sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[Any,
     in_time = source.filter("aresample", SAMPLE_RATE_HZ, **{"async": 1, "first_pts": 0})
     cut = in_time.filter("atrim", start=early_s)
     pcm = _run(ffmpeg.output(cut, "pipe:1", format="s16le", ac=1))
-    return np.frombuffer(pcm, dtype="<i2")[: samples(most_s)]
+    return np.frombuffer(pcm, dtype="<i2")[: count_samples(most_s)]
 
 
-def frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
+def cut_frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
     """Return four frames as BMP files, those that are shown in the middle of each quarter.
 
     A picture that ends before the sound keeps its last frame; where there is none, the list is empty.
@@ -124,7 +124,7 @@ def frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
     return list(_bitmaps(_run(shown)))
 
 
-def flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -> bytes:
+def encode_flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -> bytes:
     """Return 16-bit mono FLAC at 48 kHz of exactly `length_s`; silence follows a sound that ends before.
 
     Raises:
@@ -132,18 +132,18 @@ def flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -
     """
     import soundfile
 
-    exact = len(sound_T) if length_s is None else samples(length_s)
+    exact = len(sound_T) if length_s is None else count_samples(length_s)
     file = io.BytesIO()
     padded_T = np.pad(sound_T[:exact], (0, exact - len(sound_T[:exact])))
     soundfile.write(file, padded_T, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     file.seek(0)
     written = soundfile.info(file)
     if (written.frames, written.samplerate, written.channels) != (exact, SAMPLE_RATE_HZ, 1):
-        raise ClipCutError(outcome("failed", "bug"))
+        raise ClipCutError(make_outcome("failed", "bug"))
     return file.getvalue()
 
 
-def samples(length_s: float) -> int:
+def count_samples(length_s: float) -> int:
     """Return how many samples a length has."""
     return round(length_s * SAMPLE_RATE_HZ)
 
@@ -161,15 +161,15 @@ def _input(path: Path, **options: object) -> Any:
 
 
 def _run(output: Any) -> bytes:
-    command = output.global_args("-nostdin", "-v", "error").compile(cmd=ffmpeg_binary())
+    command = output.global_args("-nostdin", "-v", "error").compile(cmd=find_ffmpeg())
     try:
         done = subprocess.run(
             command, check=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL, capture_output=True
         )
     except subprocess.TimeoutExpired as error:
-        raise ClipCutError(outcome("transient", "timeout")) from error
+        raise ClipCutError(make_outcome("transient", "timeout")) from error
     except subprocess.CalledProcessError as error:
-        raise ClipCutError(outcome("invalid", "undecodable")) from error
+        raise ClipCutError(make_outcome("invalid", "undecodable")) from error
     return done.stdout
 
 

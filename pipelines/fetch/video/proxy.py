@@ -25,12 +25,12 @@ from yarl import URL
 from pipelines.errors import EcholensError, HostUnavailableError
 from pipelines.fetch.addresses import AddrInfo, guard
 from pipelines.fetch.dns import CachingResolver
-from pipelines.fetch.outcomes import of_connect
+from pipelines.fetch.outcomes import classify_connect_error
 from pipelines.fetch.protocols import HostSlot, Permits
 from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
 from pipelines.fetch.video.session import ProxySession
 from schemas.dataset import Fetch
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 
 _CHUNK_BYTES = 65_536
 _HEAD_S = 10.0
@@ -140,7 +140,7 @@ class Proxy:
         kept = [line for name, line in named if name not in _HOP_BY_HOP]
         request = _request(line, kept)
         if request is None:
-            visit.fail(outcome("invalid", "bad_redirect"))
+            visit.fail(make_outcome("invalid", "bad_redirect"))
             raise _RefusedError(400, "Bad Request")
         return visit, request
 
@@ -195,10 +195,10 @@ class Proxy:
                 sock = await _first(found, make)
         except socket.gaierror as error:
             known = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-            visit.fail(outcome("dead", "no_such_host") if known else outcome("transient", "dns"))
+            visit.fail(make_outcome("dead", "no_such_host") if known else make_outcome("transient", "dns"))
             raise _RefusedError(502, "Bad Gateway") from error
         except TimeoutError as error:
-            visit.fail(outcome("transient", "timeout"))
+            visit.fail(make_outcome("transient", "timeout"))
             raise _RefusedError(504, "Gateway Timeout") from error
         except OSError as error:
             self._failed(visit, request, error)
@@ -208,7 +208,7 @@ class Proxy:
 
     def _failed(self, visit: ProxySession, request: _Request, error: OSError) -> None:
         try:
-            became = of_connect(error)
+            became = classify_connect_error(error)
         except EcholensError as ours:
             visit.fail(ours)
             return

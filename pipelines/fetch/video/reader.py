@@ -17,11 +17,11 @@ from yarl import URL
 from pipelines.errors import ConfigError, EcholensError, NoVideoError
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
-from pipelines.fetch.protocols import Permits, user_agent
+from pipelines.fetch.protocols import Permits, make_user_agent
 from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, TimeSpan, VideoSection
 from pipelines.fetch.video.proxy import Proxy
 from pipelines.fetch.video.session import ProxySession
-from pipelines.fetch.video.youtube import on_youtube, page_of
+from pipelines.fetch.video.youtube import is_youtube, make_page_url
 from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch, VideoSettings
 from schemas.outcome import Outcome
@@ -60,7 +60,7 @@ class VideoReader:
                 without a contact.
             StopJob: the disk is full.
         """
-        page = page_of(wanted[0].url, self._fetch.video.site)
+        page = make_page_url(wanted[0].url, self._fetch.video.site)
         if page is None:
             return [FetchResult(Outcome("invalid", "bad_url"))] * len(wanted)
         proxy = await self._opened(web, page)
@@ -68,7 +68,7 @@ class VideoReader:
         downloader = Downloader(
             self._fetch.video,
             self._fetch.image_size,
-            user_agent(self._contact),
+            make_user_agent(self._contact),
             self._cookies,
             partial(_told, loop, web.permits),
         )
@@ -104,8 +104,8 @@ class VideoReader:
             if self._proxy is None:
                 # Loads yt-dlp, which takes a second.
                 await asyncio.get_running_loop().run_in_executor(self._threads, check_runtime, page)
-                self._cookies = cookies_of(self._fetch.video)
-                proxy = Proxy(self._fetch, self._contact, web.permits, upstream_of(self._fetch.video))
+                self._cookies = read_cookies(self._fetch.video)
+                proxy = Proxy(self._fetch, self._contact, web.permits, read_upstream(self._fetch.video))
                 await proxy.start()
                 self._proxy = proxy
         return self._proxy
@@ -150,7 +150,7 @@ def _media(error: NoVideoError, visit: ProxySession) -> FetchResult:
     return FetchResult(error.outcome, {"error_message": error.message} if error.message else {})
 
 
-def secret(value: str | None, key: str) -> str | None:
+def read_secret(value: str | None, key: str) -> str | None:
     """Return a secret, from the environment where it is given as `$NAME`; it is never told.
 
     Raises:
@@ -166,13 +166,13 @@ def secret(value: str | None, key: str) -> str | None:
     return os.environ[value[1:]]
 
 
-def cookies_of(video: VideoSettings) -> str | None:
+def read_cookies(video: VideoSettings) -> str | None:
     """Return the text of the cookies file.
 
     Raises:
         ConfigError: it cannot be read, or is none.
     """
-    path = secret(video.cookies_file, "cookies_file")
+    path = read_secret(video.cookies_file, "cookies_file")
     if path is None:
         return None
     try:
@@ -190,13 +190,13 @@ def cookies_of(video: VideoSettings) -> str | None:
     return text
 
 
-def upstream_of(video: VideoSettings) -> URL | None:
+def read_upstream(video: VideoSettings) -> URL | None:
     """Return the person's own proxy.
 
     Raises:
         ConfigError: it is no http proxy.
     """
-    value = secret(video.proxy, "proxy")
+    value = read_secret(video.proxy, "proxy")
     if value is None:
         return None
     try:
@@ -217,7 +217,7 @@ def check_runtime(page: str) -> None:
     """
     import yt_dlp  # noqa: F401 - fills the table of runtimes
 
-    if not on_youtube(page):
+    if not is_youtube(page):
         return
     from yt_dlp.globals import supported_js_runtimes
 

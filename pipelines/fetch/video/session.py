@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.errors import EcholensError
-from schemas.outcome import Outcome, outcome
+from schemas.outcome import Outcome, make_outcome
 
 # Whatever the client makes of it, and whatever comes later, these are what became of the video.
 _FINAL = frozenset(
     {
-        outcome("blocked", "private_address"),
-        outcome("blocked", "robots_noai"),
-        outcome("invalid", "too_many_bytes"),
+        make_outcome("blocked", "private_address"),
+        make_outcome("blocked", "robots_noai"),
+        make_outcome("invalid", "too_many_bytes"),
     }
 )
 
@@ -64,7 +64,7 @@ class ProxySession:
         """Count bytes that came; past the cap the visit is over."""
         self._left_bytes -= size
         if self._left_bytes < 0:
-            self.fail(outcome("invalid", "too_many_bytes"))
+            self.fail(make_outcome("invalid", "too_many_bytes"))
             self.close()
 
     @contextmanager
@@ -106,5 +106,5 @@ class ProxySession:
     def _late(self) -> None:
         if self.over.done():
             return
-        self.fail(outcome("transient", "timeout"))
+        self.fail(make_outcome("transient", "timeout"))
         self.close()

@@ -9,7 +9,7 @@ _HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
 _ID = re.compile(r"[\w-]{11}")
 
 
-def on_youtube(url: str) -> bool:
+def is_youtube(url: str) -> bool:
     """Return whether a URL is that of a YouTube page."""
     try:
         host = urlsplit(url).hostname or ""
@@ -18,7 +18,7 @@ def on_youtube(url: str) -> bool:
     return any(host == name or host.endswith(f".{name}") for name in _HOSTS)
 
 
-def page_of(url: str, site: str) -> str | None:
+def make_page_url(url: str, site: str) -> str | None:
     """Return where the page of a YouTube video is, or None if the URL names none."""
     try:
         parts = urlsplit(url)

@@ -27,7 +27,7 @@ class SoundLengths:
     samples: int
 
 
-def frames_of(length_s: float, rate_hz: int, hop: int, frames_a_latent: int) -> SoundLengths:
+def compute_lengths(length_s: float, rate_hz: int, hop: int, frames_a_latent: int) -> SoundLengths:
     """Return the sizes of a sound.
 
     Args:

@@ -12,7 +12,7 @@ PEAK_DBFS = -1.0
 _SILENT = 1e-4
 
 
-def levelled(waves_NT: np.ndarray) -> np.ndarray:
+def normalize_loudness(waves_NT: np.ndarray) -> np.ndarray:
     """Return sounds with their peaks at `PEAK_DBFS`, float32 `[N, T]`; silence is left alone.
 
     Raises:

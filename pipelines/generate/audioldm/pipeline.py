@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compute.device import device, dtype_of
+from pipelines.compute.device import choose_device, get_dtype
 from pipelines.encode.encoder import Tower, encode
-from pipelines.encode.loaders.audioldm_clap import audioldm_folder, text_tower
-from pipelines.encode.loaders.weights import loading
+from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder, load_text_tower
+from pipelines.encode.loaders.weights import as_config_errors
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.lengths import frames_of
-from pipelines.generate.audioldm.loudness import levelled
-from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sampled
+from pipelines.generate.audioldm.lengths import compute_lengths
+from pipelines.generate.audioldm.loudness import normalize_loudness
+from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sample_diffusion
 from pipelines.generate.generator import SamplingParams, StepProgress
 from schemas.space import Precision
 
@@ -58,11 +58,11 @@ class AudioLdmLoader:
         """
         import torch
 
-        folder = audioldm_folder(self.weights, self.revision, PARTS)
-        nets = _nets(folder, dtype_of(self.precision))
-        if self.compiled and device().type == "cuda":
+        folder = find_audioldm_folder(self.weights, self.revision, PARTS)
+        nets = _nets(folder, get_dtype(self.precision))
+        if self.compiled and choose_device().type == "cuda":
             nets.unet.compile(dynamic=False)
-        return AudioLdmGenerator(nets, text_tower(folder, torch.float32), self.batch_rows, self.level)
+        return AudioLdmGenerator(nets, load_text_tower(folder, torch.float32), self.batch_rows, self.level)
 
 
 class AudioLdmGenerator:
@@ -108,7 +108,7 @@ class AudioLdmGenerator:
 
         units_ND = self._units(vectors_ND, seeds)
         hop = int(np.prod(self.nets.vocoder.config.upsample_rates))
-        size = frames_of(settings.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
+        size = compute_lengths(settings.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
         shape = self.nets.shape(size.latents)
         after_step = _counting(settings.steps * -(-len(seeds) // self._batch_rows), progress)
         waves = [np.empty((0, size.samples), np.float32)]
@@ -119,12 +119,12 @@ class AudioLdmGenerator:
                 start = DiffusionInputs(
                     self._there(torch.from_numpy(units_ND[rows])),
                     self._there(torch.from_numpy(np.array(unwished_ND))),
-                    noise.to(device()),
+                    noise.to(choose_device()),
                 )
-                made = sampled(self.nets, start, settings, after_step)
+                made = sample_diffusion(self.nets, start, settings, after_step)
                 waves.append(made[: len(set(rows)), : size.samples].numpy())
         made_NT = np.concatenate(waves)
-        return levelled(made_NT) if self._level else made_NT
+        return normalize_loudness(made_NT) if self._level else made_NT
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -132,7 +132,7 @@ class AudioLdmGenerator:
         return dtype
 
     def _there(self, tensor: Tensor) -> Tensor:
-        return tensor.to(device(), self._dtype)
+        return tensor.to(choose_device(), self._dtype)
 
     def _units(self, vectors_ND: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         dims = len(self._unwished_D)
@@ -195,11 +195,11 @@ def _filled(net: Any, folder: Path, **dtype: torch.dtype) -> Any:
     Raises:
         ConfigError: the weights do not fill it.
     """
-    with loading("clap", str(folder)):
+    with as_config_errors("clap", str(folder)):
         made, report = net.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
     if lacking := sorted(report["missing_keys"]):
         raise ConfigError(
             f"the weights in {folder} lack {len(lacking)} tensors of its config.json (first {lacking[0]}); "
             "check that weights and config.json belong together"
         )
-    return made.eval().requires_grad_(False).to(device())
+    return made.eval().requires_grad_(False).to(choose_device())

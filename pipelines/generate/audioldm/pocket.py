@@ -7,7 +7,7 @@ from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.pipeline import AudioLdmLoader
 
 
-def pocket_audioldm(batch_rows: int = 8) -> AudioLdmLoader:
+def make_pocket_audioldm(batch_rows: int = 8) -> AudioLdmLoader:
     """Return the loader of pocket AudioLDM; like the other pocket models it is always in fp32.
 
     Raises:

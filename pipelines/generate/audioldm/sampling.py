@@ -68,7 +68,7 @@ class DiffusionInputs:
     noise: Tensor
 
 
-def sampled(
+def sample_diffusion(
     nets: AudioLdmModules, start: DiffusionInputs, settings: SamplingParams, after_step: Callable[[], None]
 ) -> Tensor:
     """Return waveforms, float32 `[N, T]` on the CPU, with what the last latent is filled up with.

@@ -30,7 +30,7 @@ _ICON = (
 _STYLE = Path(__file__).parent / "page.css"
 
 
-def mounted(handle: Any, root_path: str, limits: ServiceLimits | None = None, sounds: Any = None) -> ASGI:
+def mount_page(handle: Any, root_path: str, limits: ServiceLimits | None = None, sounds: Any = None) -> ASGI:
     """Return the page as an ASGI app.
 
     Args:
@@ -40,13 +40,13 @@ def mounted(handle: Any, root_path: str, limits: ServiceLimits | None = None, so
         sounds: handle of the deployment that makes sounds; None leaves them out.
     """
     made_by = GenerationClient(sounds) if sounds is not None else None
-    return page(ServiceClient(handle), root_path, limits or ServiceLimits(), made_by)
+    return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), made_by)
 
 
-def page(
+def make_page(
     service: LookupService, root_path: str, limits: ServiceLimits, sounds: GenerationService | None = None
 ) -> ASGI:
-    """Return the page of a service as an ASGI app; arguments as of `mounted`."""
+    """Return the page of a service as an ASGI app; arguments as of `mount_page`."""
     _keep_to_itself()
     import gradio as gr
     from fastapi import FastAPI
@@ -54,7 +54,7 @@ def page(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
-        build(service, limits, sounds),
+        build_blocks(service, limits, sounds),
         path="/",
         root_path=root_path,
         # Base64 makes a file a third larger on its way to the service.
@@ -73,34 +73,36 @@ def page(
     return PathAllowlist(app)
 
 
-def build(service: LookupService, limits: ServiceLimits, sounds: GenerationService | None = None) -> Blocks:
+def build_blocks(
+    service: LookupService, limits: ServiceLimits, sounds: GenerationService | None = None
+) -> Blocks:
     """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
     import gradio as gr
 
     from pipelines.serve.page import render
     from pipelines.serve.page.generate_handlers import GenerateHandlers
-    from pipelines.serve.page.generate_tab import making
+    from pipelines.serve.page.generate_tab import add_generate_tab
     from pipelines.serve.page.search_handlers import SearchHandlers
-    from pipelines.serve.page.search_tab import search
+    from pipelines.serve.page.search_tab import add_search_tab
 
     asker = SearchHandlers(service, limits)
 
     async def opened() -> list[Any]:
         about = await service.about()
-        return [render.head(about), render.foot(about), *await asker.opened()]
+        return [render.render_head(about), render.render_foot(about), *await asker.opened()]
 
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Blocks(title="Echolens", analytics_enabled=False, delete_cache=(_SWEEP_S, _KEEP_S)) as blocks:
         head = gr.HTML("", elem_id="head", apply_default_css=False)
         if sounds is None:
-            choices = search(asker)
+            choices = add_search_tab(asker)
         else:
             sounder = GenerateHandlers(sounds, limits)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Search", id="search"):
-                    choices = search(asker)
+                    choices = add_search_tab(asker)
                 with gr.Tab("Picture to sound", id="make"):
-                    offered = making(sounder)
+                    offered = add_generate_tab(sounder)
             blocks.load(sounder.opened, None, offered, **how)
         foot = gr.HTML("", elem_id="foot", apply_default_css=False)
         blocks.load(opened, None, [head, foot, *choices], **how)

@@ -15,7 +15,7 @@ from pipelines.serve.generation_messages import GeneratedSound, PageRequest, Que
 from pipelines.serve.media import check_picture
 from pipelines.serve.page import render
 from pipelines.serve.page.client import GenerationService
-from pipelines.serve.page.search_handlers import uploaded, went_wrong
+from pipelines.serve.page.search_handlers import read_upload, render_error
 from pipelines.serve.settings import ServiceLimits
 
 _NAME_CHARS = 40
@@ -38,10 +38,10 @@ class GenerateHandlers:
         try:
             offer = await self._sounds.offer()
         except Exception as error:
-            return [went_wrong(error), gr.skip()]
+            return [render_error(error), gr.skip()]
         names = list(offer.translators)
         return [
-            render.sounds(offer),
+            render.render_sounds(offer),
             gr.Dropdown(choices=names, value=next(iter(names), None), visible=bool(names)),
         ]
 
@@ -52,18 +52,18 @@ class GenerateHandlers:
 
         When the browser goes away this is closed, and with it the order.
         """
-        html = render.stopped()
+        html = render.render_stopped()
         try:
             order = self._order(picture, words, via, length_s, seed)
-            yield [render.told(QueuePosition(0), ""), gr.Button(interactive=True), order.job]
+            yield [render.render_event(QueuePosition(0), ""), gr.Button(interactive=True), order.job]
             async with aclosing(self._sounds.make(order)) as making:
                 async for told in making:
-                    html = render.told(told, _file_name(order))
+                    html = render.render_event(told, _file_name(order))
                     if not isinstance(told, GeneratedSound):
                         yield [html, gr.skip(), gr.skip()]
-                        html = render.stopped()
+                        html = render.render_stopped()
         except Exception as error:
-            html = went_wrong(error)
+            html = render_error(error)
         yield [html, gr.Button(interactive=False), None]
 
     async def stop(self, job: str | None) -> None:
@@ -76,7 +76,7 @@ class GenerateHandlers:
     ) -> PageRequest:
         how = {"length_s": length_s, "seed": seed or 0}
         if picture:
-            data = uploaded(picture, "picture")
+            data = read_upload(picture, "picture")
             if not data:
                 raise ConfigError("the picture is an empty file; give a JPEG, PNG or WebP")
             check_picture(data, self._limits.picture_pixels)

@@ -21,7 +21,7 @@ watch('value', () => {
 """
 
 
-def making(sounder: GenerateHandlers) -> list[Any]:
+def add_generate_tab(sounder: GenerateHandlers) -> list[Any]:
     """Lay the making of sounds out in the page that is being made.
 
     Args:
@@ -41,7 +41,7 @@ def making(sounder: GenerateHandlers) -> list[Any]:
                 make = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
                 stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
     sound = gr.HTML(
-        render.no_sound(),
+        render.render_no_sound(),
         elem_id="sound-made",
         js_on_load=_ON_SOUND,
         apply_default_css=False,
@@ -64,8 +64,8 @@ def making(sounder: GenerateHandlers) -> list[Any]:
 
 
 def _of() -> tuple[Any, Any]:
-    picture = inputs.picture("sound-of", "Picture to make a sound of")
-    return picture, inputs.words("sound-words", "Or words, where there is no picture", "go")
+    picture = inputs.add_picture("sound-of", "Picture to make a sound of")
+    return picture, inputs.add_words("sound-words", "Or words, where there is no picture", "go")
 
 
 def _how() -> tuple[Any, Any, Any]:

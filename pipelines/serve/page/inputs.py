@@ -9,7 +9,7 @@ import gradio as gr
 from pipelines.serve.generation_messages import MOST_CHARS
 
 
-def words(elem_id: str, label: str, enter: Literal["search", "go"], **how: Any) -> gr.Textbox:
+def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **how: Any) -> gr.Textbox:
     """Return a line for words.
 
     Args:
@@ -29,7 +29,7 @@ def words(elem_id: str, label: str, enter: Literal["search", "go"], **how: Any) 
     )
 
 
-def picture(elem_id: str, label: str) -> gr.Image:
+def add_picture(elem_id: str, label: str) -> gr.Image:
     """Return a place to drop or paste a picture on, or to choose its file.
 
     Args:

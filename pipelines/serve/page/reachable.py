@@ -52,7 +52,7 @@ class Reachability:
         return wanted if wanted in names else next(iter(names), None)
 
 
-def ways(about: About, asks: Asks) -> Reachability:
+def find_reachable(about: About, asks: Asks) -> Reachability:
     """Return where a kind of question can lead.
 
     Args:

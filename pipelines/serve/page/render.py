@@ -37,17 +37,17 @@ class ShownQuery:
     pictured: bool = False
 
 
-def head(about: About) -> str:
+def render_head(about: About) -> str:
     """Return the top of the page: which dataset this is."""
     return _rendered("head", about=about, holds=_holds(about), pocket=_is_pocket(about))
 
 
-def foot(about: About) -> str:
+def render_foot(about: About) -> str:
     """Return the end of the page: the dataset's versions, indices and translators."""
     return _rendered("foot", about=about, column_words=COLUMN_WORDS)
 
 
-def hits(answer: Answer, question: ShownQuery, query: Query) -> str:
+def render_hits(answer: Answer, question: ShownQuery, query: Query) -> str:
     """Return the rows that were found, best first."""
     return _rendered(
         "hits",
@@ -60,37 +60,37 @@ def hits(answer: Answer, question: ShownQuery, query: Query) -> str:
     )
 
 
-def sentence(text: str) -> str:
+def render_sentence(text: str) -> str:
     """Return an error as the page shows it."""
     return _rendered("sentence", text=f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
 
 
-def why_not(text: str) -> str:
+def render_why_not(text: str) -> str:
     """Return why a column is not among the choices; empty where all are."""
     return _rendered("why_not", text=text) if text else ""
 
 
-def nothing() -> str:
+def render_nothing() -> str:
     """Return what stands in the place of hits before anything was asked."""
     return _rendered("nothing")
 
 
-def sounds(offer: Capabilities) -> str:
+def render_sounds(offer: Capabilities) -> str:
     """Return what stands above the making of sounds: by which generator, and what is missing."""
     return _rendered("sounds", by=offer.generator, why_not=offer.why_not)
 
 
-def no_sound() -> str:
+def render_no_sound() -> str:
     """Return what stands in the place of a sound before one was asked for."""
     return _rendered("no_sound")
 
 
-def stopped() -> str:
+def render_stopped() -> str:
     """Return what stands in the place of a sound that was stopped."""
     return _rendered("stopped")
 
 
-def told(of: GenerationEvent, name: str) -> str:
+def render_event(of: GenerationEvent, name: str) -> str:
     """Return how far a sound is, or its player.
 
     Args:
@@ -117,13 +117,16 @@ class _Shown:
     @classmethod
     def of(cls, hit: Hit) -> _Shown:
         return cls(
-            hit, formatting.link(hit.page_url, hit.url), hit.kind in ("image", "clip"), hit.kind == "clip"
+            hit,
+            formatting.format_link(hit.page_url, hit.url),
+            hit.kind in ("image", "clip"),
+            hit.kind == "clip",
         )
 
 
 def _title(answer: Answer, query: Query) -> str:
     noun = {"clip_image": "picture", "clap_audio": "sound"}.get(answer.column, "caption")
-    column = f"{formatting.count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
+    column = f"{formatting.format_count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
     if query.text is not None:
         return f"{column} nearest to “{formatting.tidy(query.text, _ASKED_CHARS)}”"
     if query.key is not None:
@@ -139,7 +142,7 @@ def _holds(about: About) -> list[str]:
         ("clip_text", "caption"),
     )
     rows = [(about.columns[column].rows, name) for column, name in named if column in about.columns]
-    return [f"{formatting.count(count)} {name}{'' if count == 1 else 's'}" for count, name in rows]
+    return [f"{formatting.format_count(count)} {name}{'' if count == 1 else 's'}" for count, name in rows]
 
 
 def _is_pocket(about: About) -> bool:
@@ -161,6 +164,12 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filters in (formatting.count, formatting.share, formatting.day, formatting.tidy, formatting.host):
+    for filters in (
+        formatting.format_count,
+        formatting.format_share,
+        formatting.format_day,
+        formatting.tidy,
+        formatting.format_host,
+    ):
         environment.filters[filters.__name__] = filters
     return environment.get_template(_TEMPLATE).module

@@ -13,12 +13,12 @@ import gradio as gr
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.serve.http_errors import refusal
-from pipelines.serve.http_errors import sentence as refused
+from pipelines.serve.http_errors import format_sentence as refused
+from pipelines.serve.http_errors import make_refusal
 from pipelines.serve.media import check
 from pipelines.serve.page import render
 from pipelines.serve.page.client import LookupService
-from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, ways
+from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, find_reachable
 from pipelines.serve.page.render import ShownQuery
 from pipelines.serve.settings import ServiceLimits
 from schemas.query import Query, RowFilter
@@ -103,13 +103,13 @@ class SearchHandlers:
 
     async def _choices(self, kind: Asks, wanted: Column | None, via: str | None) -> list[Any]:
         """Return the columns and translators to choose from, and why not the rest."""
-        possible = ways(await self._service.about(), kind)
+        possible = find_reachable(await self._service.about(), kind)
         into = possible.best(kind, wanted)
         names = possible.crossings.get(into, ()) if into else ()
         return [
             gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in possible.columns], value=into),
             gr.Dropdown(choices=list(names), value=possible.through(into, via), visible=bool(names)),
-            render.why_not(possible.why_not),
+            render.render_why_not(possible.why_not),
         ]
 
     async def _asked(self, fields: SearchForm) -> list[Any]:
@@ -118,11 +118,11 @@ class SearchHandlers:
         try:
             html = await self._answered(fields)
         except Exception as error:
-            html = went_wrong(error)
+            html = render_error(error)
         return [html, fields.question, *choices]
 
     async def _answered(self, fields: SearchForm) -> str:
-        possible = ways(await self._service.about(), fields.question.asks)
+        possible = find_reachable(await self._service.about(), fields.question.asks)
         into = possible.best(fields.question.asks, fields.into)
         if into is None:
             raise ConfigError("this dataset has no index; build it with an encoder to search it")
@@ -138,21 +138,23 @@ class SearchHandlers:
             distinct=bool(fields.distinct),
         )
         check(query, self._limits)
-        return render.hits(await self._service.answer(query), fields.question, query)
+        return render.render_hits(await self._service.answer(query), fields.question, query)
 
 
-def went_wrong(error: Exception) -> str:
+def render_error(error: Exception) -> str:
     """Return the page's HTML for an error: one sentence."""
     if isinstance(error, ValidationError):
-        return render.sentence(refused(error))
+        return render.render_sentence(refused(error))
     if isinstance(error, EcholensError):
-        return render.sentence(refusal(error)[1])
+        return render.render_sentence(make_refusal(error)[1])
     # Whoever asks cannot mend it; whoever serves finds it in the log.
     _log.error("a question of the page failed", exc_info=error)
-    return render.sentence("something went wrong in the service, and its log says what; ask again later")
+    return render.render_sentence(
+        "something went wrong in the service, and its log says what; ask again later"
+    )
 
 
-def uploaded(file: Mapping[str, Any], kind: str) -> bytes:
+def read_upload(file: Mapping[str, Any], kind: str) -> bytes:
     """Return the bytes of an upload; Gradio has checked that it is one.
 
     Raises:
@@ -174,7 +176,7 @@ def _entered(fields: SearchForm) -> dict[str, Any]:
     file = fields.picture if kind == "picture" else fields.sound
     if not file:
         return {}
-    return {"image" if kind == "picture" else "sound": base64.b64encode(uploaded(file, kind))}
+    return {"image" if kind == "picture" else "sound": base64.b64encode(read_upload(file, kind))}
 
 
 def _only(fields: SearchForm) -> RowFilter:

@@ -52,7 +52,7 @@ watch('value', () => {
 """
 
 
-def search(asker: SearchHandlers) -> list[Any]:
+def add_search_tab(asker: SearchHandlers) -> list[Any]:
     """Lay the search out in the page that is being made.
 
     Args:
@@ -71,7 +71,7 @@ def search(asker: SearchHandlers) -> list[Any]:
     why_not = gr.HTML("", elem_id="why-not", apply_default_css=False)
     narrowed = _filters()
     found = gr.HTML(
-        render.nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
+        render.render_nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
     )
 
     fields = SearchForm(question, words, picture, sound, into, via, *narrowed)
@@ -131,12 +131,12 @@ def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
         for kind, label in _TABS:
             tabs[kind] = gr.Tab(label, id=kind)
     with tabs["text"], gr.Row(elem_classes="words"):
-        words = inputs.words(
+        words = inputs.add_words(
             "words", "Words", "search", show_label=False, container=False, autofocus=True, scale=8
         )
         go = gr.Button("Search", variant="primary", elem_id="go", scale=1, min_width=120)
     with tabs["picture"]:
-        picture = inputs.picture("picture", "Picture to ask with")
+        picture = inputs.add_picture("picture", "Picture to ask with")
     with tabs["sound"]:
         sound = gr.Audio(
             type="filepath",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.train.pocket.audioldm_data import SoundSampler
-from pipelines.train.pocket.audioldm_eval import clap_folder, evaluate
+from pipelines.train.pocket.audioldm_eval import evaluate, find_clap_folder
 from pipelines.train.pocket.unet import SCHEDULER, train_unet
 from pipelines.train.pocket.unet import STEPS as UNET_STEPS
 from pipelines.train.pocket.vae import STEPS as VAE_STEPS
@@ -74,7 +74,7 @@ def train(
     """
     started = time.monotonic()
     folder = out.with_name(f"{out.name}.partial")
-    clap = clap_folder(out)
+    clap = find_clap_folder(out)
     shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
     recipe = Recipe(folder, seed, _steps(steps), sizes, shown)
     sounds = SoundSampler(folder / f"sounds-{seed}", seed, clap, sizes)

@@ -31,7 +31,7 @@ _FLOOR = 1e-5
 MEAN, SPREAD = -3.7, 1.3
 
 
-def log_mels(waves_NT: Tensor) -> Tensor:
+def compute_log_mels(waves_NT: Tensor) -> Tensor:
     """Return the log-mel spectrograms of waves, of about mean 0 and spread 1.
 
     Args:
@@ -46,12 +46,12 @@ def log_mels(waves_NT: Tensor) -> Tensor:
     padded = torch.nn.functional.pad(waves_NT[:, None], (beyond, beyond), mode="reflect")[:, 0]
     window = torch.hann_window(_WINDOW, device=waves_NT.device)
     spectrum = torch.stft(padded, FFT, HOP, _WINDOW, window, center=False, return_complex=True)
-    mels_NMF = mel_filters(FFT, MELS).to(waves_NT.device).T @ spectrum.abs()
+    mels_NMF = make_mel_filters(FFT, MELS).to(waves_NT.device).T @ spectrum.abs()
     return (mels_NMF.clamp(min=_FLOOR).log().transpose(1, 2) - MEAN) / SPREAD
 
 
 @lru_cache
-def mel_filters(fft: int, bands: int) -> Tensor:
+def make_mel_filters(fft: int, bands: int) -> Tensor:
     """Return the mel filters of HiFiGAN, `[fft / 2 + 1, bands]`."""
     import torch
     from transformers.audio_utils import mel_filter_bank
@@ -60,7 +60,7 @@ def mel_filters(fft: int, bands: int) -> Tensor:
     return torch.from_numpy(filters.astype(np.float32))
 
 
-def heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def encode_heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the sound of a scene at 48 kHz, as pocket CLAP hears it, and at 16 kHz; both equally loud."""
     from scipy.signal import resample_poly
 
@@ -115,11 +115,11 @@ def _block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
     block = folder / f"{indices.start:05d}"
     if block.exists():
         return block
-    audio, text = clap_towers(clap)
+    audio, text = load_clap_towers(clap)
     scenes = [world.draw(seed, "train", index) for index in indices]
     waves, vectors = [], []
     for scene in scenes:
-        full, wave = heard(scene)
+        full, wave = encode_heard(scene)
         waves.append(np.round(wave.clip(-1, 1) * 32767).astype(np.int16))
         vectors.append(audio(full))
     told = [
@@ -140,7 +140,7 @@ def _block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
 
 
 @lru_cache
-def clap_towers(
+def load_clap_towers(
     clap: Path,
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], Callable[[list[str]], NDArray[np.float32]]]:
     """Return pocket CLAP: a sound at 48 kHz -> a unit vector `[D]`; texts -> unit vectors `[N, D]`."""

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from pipelines.generate.audioldm.pipeline import AudioLdmGenerator, AudioLdmLoader
 from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import captions, sounds, world
-from pipelines.train.pocket.audioldm_data import SAMPLE_RATE, SAMPLES, clap_towers, heard, log_mels
+from pipelines.train.pocket.audioldm_data import (
+    SAMPLE_RATE,
+    SAMPLES,
+    compute_log_mels,
+    encode_heard,
+    load_clap_towers,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,12 +49,12 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     import torch
 
     scenes = [world.draw(seed, "heldout", index) for index in range(min(rows, _MOST_ROWS))]
-    ears = _Ears(clap_folder(weights), scenes)
+    ears = _Ears(find_clap_folder(weights), scenes)
     generator = AudioLdmLoader(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), level=False).load()
-    full, waves = zip(*(heard(scene) for scene in scenes), strict=True)
+    full, waves = zip(*(encode_heard(scene) for scene in scenes), strict=True)
     scores = {"real": ears.right(full, sounds.SAMPLE_RATE), "real_16k": ears.right(waves, SAMPLE_RATE)}
     with torch.inference_mode():
-        mels = log_mels(torch.from_numpy(np.stack(waves)))
+        mels = compute_log_mels(torch.from_numpy(np.stack(waves)))
         nets: Any = generator.nets
         scores["vocoded"] = ears.right(_vocoded(nets, mels), SAMPLE_RATE)
         coded = torch.cat([nets.vae.encode(each[None, None]).latent_dist.mean for each in mels])
@@ -60,16 +66,16 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         "guided_away": np.repeat(generator.text_vectors([""]), len(scenes), axis=0),
     }
     for name, vectors_ND in wishes.items():
-        scores[name] = ears.right(made(generator, vectors_ND), SAMPLE_RATE)
+        scores[name] = ears.right(generate_sounds(generator, vectors_ND), SAMPLE_RATE)
     return scores
 
 
-def made(generator: AudioLdmGenerator, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+def generate_sounds(generator: AudioLdmGenerator, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a sound of each vector, `[N, T]`, its number for its seed."""
     return generator.generate(vectors_ND, range(len(vectors_ND)), SETTINGS)
 
 
-def clap_folder(weights: Path) -> Path:
+def find_clap_folder(weights: Path) -> Path:
     """Return the folder of pocket CLAP: the one beside a pocket AudioLDM, or the package's own."""
     from pipelines.encode.loaders.pocket import WEIGHTS
 
@@ -86,7 +92,7 @@ class _Ears:
     """Pocket CLAP, and what it should hear."""
 
     def __init__(self, clap: Path, scenes: list[world.Scene]) -> None:
-        self._audio, text = clap_towers(clap)
+        self._audio, text = load_clap_towers(clap)
         self._labels_KD = text([captions.label(kind) for kind in world.KINDS])
         self._kinds_N = np.array([world.KINDS.index(scene.kind) for scene in scenes])
 

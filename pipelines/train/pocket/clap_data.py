@@ -96,9 +96,9 @@ class ClapSampler:
         indices = rng.choice(pool, self._sizes.batch, replace=False).tolist()
         scenes = [self._scenes[index] for index in indices]
         texts, telling = zip(*(_text(scene, rng) for scene in scenes), strict=True)
-        windows = np.stack([varied(self._mel(index), rng) for index in indices])[:, None]
-        values_N4, told_N4 = heard(scenes), np.array(telling)
-        return ClapBatch(windows, list(texts), values_N4, told_N4, fits(values_N4, told_N4))
+        windows = np.stack([vary_sound(self._mel(index), rng) for index in indices])[:, None]
+        values_N4, told_N4 = audio_attributes(scenes), np.array(telling)
+        return ClapBatch(windows, list(texts), values_N4, told_N4, match_texts(values_N4, told_N4))
 
     def _mel(self, index: int) -> NDArray[np.float16]:
         """Return the log-mel spectrogram of a whole clip, `[F, MELS]` in dB."""
@@ -115,7 +115,7 @@ class ClapSampler:
         return ClapFeatureExtractor(**FEATURES)
 
 
-def varied(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
+def vary_sound(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a window of a spectrogram, `[FRAMES, MELS]`: louder or softer, with gaps, at times short."""
     start = int(rng.integers(len(mel_FM) - FRAMES + 1))
     window = mel_FM[start : start + FRAMES].astype(np.float32)
@@ -132,12 +132,12 @@ def varied(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.
     return window
 
 
-def heard(scenes: Sequence[Scene]) -> NDArray[np.int64]:
+def audio_attributes(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     """Return what is heard of scenes, `[N, 4]`, as places in the lists of `HEARD`."""
     return np.array([[of.index(getattr(scene, name)) for name, of in HEARD.items()] for scene in scenes])
 
 
-def fits(values_N4: NDArray[np.int64], told_N4: NDArray[np.bool_]) -> NDArray[np.float32]:
+def match_texts(values_N4: NDArray[np.int64], told_N4: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return how well sound i fits text j, `[N, N]`: 0 between kinds, a third for each told difference.
 
     One-hot targets would push the other right answers of a batch away from the question.
@@ -161,10 +161,10 @@ def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]
     words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
     # A question opens with words that no caption has ("find me ...").
     opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
-    return " ".join(opening + words), told(scene, text)
+    return " ".join(opening + words), mentioned_attributes(scene, text)
 
 
-def told(scene: Scene, text: str) -> tuple[bool, ...]:
+def mentioned_attributes(scene: Scene, text: str) -> tuple[bool, ...]:
     """Return which of `HEARD` a text about a scene tells, by the words for it; the kind always."""
     phrases = (
         (*TONES[scene.pitch], *filter(None, SIZES[scene.pitch])),

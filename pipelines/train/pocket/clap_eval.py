@@ -48,7 +48,7 @@ def evaluate(weights: Path, seed: int, rows: int, *, aac: bool = False) -> dict[
     gallery = [world.draw(seed, "heldout", i) for i in range(rows)]
     asking = [world.draw(seed, "heldout", i) for i in range(rows, 2 * rows)]
     model = _Loaded(weights)
-    mels = [model.prepared(stored(scene, aac=aac)) for scene in gallery]
+    mels = [model.prepared(store_features(scene, aac=aac)) for scene in gallery]
     audio_ND = model.sounds(mels)
     text_ND = model.texts([captions.caption(s, "sound", "heldout") for s in asking])
     seen_ND = model.texts([captions.caption(s, "picture", "heldout") for s in asking])
@@ -69,7 +69,7 @@ def evaluate(weights: Path, seed: int, rows: int, *, aac: bool = False) -> dict[
     scores["count"] = _told(model, gallery, audio_ND, "count", range(1, world.MAX_COUNT + 1))
     scores["background"] = _told(model, gallery, audio_ND, "background", world.BACKGROUNDS)
     fitted = [world.draw(seed, "train", i) for i in range(rows)]
-    known = [model.prepared(stored(scene)) for scene in fitted]
+    known = [model.prepared(store_features(scene)) for scene in fitted]
     return scores | _trivial(fitted, known, gallery, mels)
 
 
@@ -93,7 +93,7 @@ class _Loaded:
         return encode(self._text, [self._text.prepare(text) for text in texts], _BATCH_ROWS)[0]
 
 
-def stored(scene: Scene, *, aac: bool = False) -> bytes:
+def store_features(scene: Scene, *, aac: bool = False) -> bytes:
     """Return the sound of a scene as FLAC, before that as AAC if asked for."""
     import soundfile
 

@@ -17,7 +17,14 @@ from typing import Any
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, ClipBatch, ClipSampler, ClipSizes, varied
+from pipelines.train.pocket.clip_data import (
+    IMAGE_PX,
+    UNKNOWN,
+    ClipBatch,
+    ClipSampler,
+    ClipSizes,
+    vary_picture,
+)
 from pipelines.train.pocket.clip_eval import evaluate
 
 __all__ = ["STEPS", "evaluate", "train"]
@@ -93,7 +100,7 @@ def write_tokenizer(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def model_config() -> dict[str, Any]:
+def make_model_config() -> dict[str, Any]:
     """Return open_clip's configuration of the model, as large as the world's vocabulary asks."""
     words = len(captions.vocabulary()) + 3
     return {**MODEL, "text_cfg": {**MODEL["text_cfg"], "vocab_size": words}}
@@ -101,7 +108,7 @@ def model_config() -> dict[str, Any]:
 
 def write_config(folder: Path) -> None:
     """Write open_clip_config.json, which tells open_clip how to build the model and read pictures."""
-    config = {"model_cfg": model_config(), "preprocess_cfg": PREPROCESS}
+    config = {"model_cfg": make_model_config(), "preprocess_cfg": PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -122,7 +129,7 @@ class ClipTraining:
         write_tokenizer(folder)
         write_config(folder)
         torch.manual_seed(seed)
-        self.model = open_clip.CLIP(**model_config())
+        self.model = open_clip.CLIP(**make_model_config())
         self.model.to(self.device, memory_format=torch.channels_last)
         self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         self.optimizer = torch.optim.AdamW(_groups(self.model), betas=(0.9, 0.98))
@@ -176,7 +183,7 @@ class ClipTraining:
         tokens_NT = self.tokenizer(batch.texts)
         self.read[tokens_NT.unique()] = True
         mean, std = (torch.tensor(PREPROCESS[k], device=self.device) for k in ("mean", "std"))
-        pictures = varied(torch.from_numpy(batch.pictures).to(self.device), batch.rng)
+        pictures = vary_picture(torch.from_numpy(batch.pictures).to(self.device), batch.rng)
         pictures = (pictures - mean[:, None, None]) / std[:, None, None]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             image_ND = self.model.encode_image(pictures)

@@ -71,7 +71,7 @@ class ClipSampler:
         return ClipBatch(
             np.stack([self._picture(*pair) for pair in zip(indices, scenes, strict=True)]),
             [text for text, _ in told],
-            fits(scenes, np.array([attributes for _, attributes in told])),
+            match_texts(scenes, np.array([attributes for _, attributes in told])),
             rng,
         )
 
@@ -106,7 +106,7 @@ def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]
     return " ".join(opening + words), told
 
 
-def fits(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
+def match_texts(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return `[N, N]`: 0 between kinds; within one, 3 to minus the told attributes that differ.
 
     With 24 kinds a batch of 128 holds five right answers to every question beside its own. One-hot
@@ -120,7 +120,7 @@ def fits(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32
     return np.asarray(same * 3.0 ** -differ.sum(-1), np.float32)
 
 
-def varied(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+def vary_picture(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, moved, mirrored and tinted a bit."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipelines.train.pocket.audioldm_data import FRAMES, SoundSampler
 from pipelines.train.pocket.vae import CONFIG as VAE
-from pipelines.train.pocket.vae import mels_of
-from pipelines.train.trainer import Recipe, Trainer, device, fast
+from pipelines.train.pocket.vae import compute_mels
+from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +72,9 @@ def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
     net = made(**CONFIG)
     # Its entry expects numbers of spread 1; those of a unit vector have 0.04.
     torch.nn.init.normal_(net.class_embedding.weight)
-    part = Trainer("unet", net.to(device()), RATE, recipe)
+    part = Trainer("unet", net.to(choose_device()), RATE, recipe)
     batch = recipe.sizes.unet_batch
-    clean_N = torch.from_numpy(latents(sounds, vae, recipe.folder / "latents.npy", batch))
+    clean_N = torch.from_numpy(encode_latents(sounds, vae, recipe.folder / "latents.npy", batch))
     steps: Any = diffusers.DDIMScheduler
     scheduler = steps(**SCHEDULER)
     kept: Tensor = scheduler.alphas_cumprod
@@ -88,20 +88,25 @@ def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
         clean = clean_N[torch.from_numpy(indices)].float()
         dirt = torch.randn(clean.shape, generator=noise)
         noisy = scheduler.add_noise(clean, dirt, times_N)
-        velocity = scheduler.get_velocity(clean, dirt, times_N).to(device())
-        wish_ND = torch.from_numpy(wishes(sounds, indices, rng)).to(device())
-        with fast():
+        velocity = scheduler.get_velocity(clean, dirt, times_N).to(choose_device())
+        wish_ND = torch.from_numpy(draw_conditions(sounds, indices, rng)).to(choose_device())
+        with set_fast_math():
             found = part.net(
-                noisy.to(device()), times_N.to(device()), encoder_hidden_states=None, class_labels=wish_ND
+                noisy.to(choose_device()),
+                times_N.to(choose_device()),
+                encoder_hidden_states=None,
+                class_labels=wish_ND,
             ).sample
         missed_N: Tensor = (found.float() - velocity).square().flatten(1).mean(1)
-        return (weights[times_N].to(device()) * missed_N).mean()
+        return (weights[times_N].to(choose_device()) * missed_N).mean()
 
     part.train(lesson)
     return part.finished()
 
 
-def wishes(sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
+def draw_conditions(
+    sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Return what the UNet is told about sounds, unit vectors `[N, D]`."""
     count = len(indices)
     spoken_ND = sounds.text_NCD[indices, rng.integers(sounds.text_NCD.shape[1], size=count)]
@@ -113,7 +118,7 @@ def wishes(sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Gene
     return np.asarray(np.where(wishless, sounds.silent_D, told_ND), np.float32)
 
 
-def latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
+def encode_latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
     """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`; kept in a file.
 
     Args:
@@ -130,8 +135,8 @@ def latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> NDArray[n
     made = []
     with torch.no_grad():
         for first in range(0, len(sounds), batch):
-            mels = mels_of(sounds, range(first, min(first + batch, len(sounds))))
-            found = vae.encode(mels[:, None].to(device())).latent_dist.mean
+            mels = compute_mels(sounds, range(first, min(first + batch, len(sounds))))
+            found = vae.encode(mels[:, None].to(choose_device())).latent_dist.mean
             made.append((vae.config.scaling_factor * found).cpu().half().numpy())
     scratch = file.with_suffix(".tmp.npy")
     np.save(scratch, np.concatenate(made))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, SoundSampler, log_mels
+from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, SoundSampler, compute_log_mels
 from pipelines.train.pocket.vae_init import tune
-from pipelines.train.trainer import Recipe, Trainer, device, fast
+from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,16 +49,16 @@ def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     made_of: Any = diffusers.AutoencoderKL
     net = made_of(**CONFIG)
-    tune(net, mels_of(sounds, range(min(_BEGINS_WITH, len(sounds)))))
-    part = Trainer("vae", net.to(device()), RATE, recipe)
+    tune(net, compute_mels(sounds, range(min(_BEGINS_WITH, len(sounds)))))
+    part = Trainer("vae", net.to(choose_device()), RATE, recipe)
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
         indices = rng.choice(len(sounds), recipe.sizes.vae_batch, replace=False)
         first = int(rng.integers(FRAMES - _FRAMES + 1)) * HOP
-        mels = mels_of(sounds, indices, first, _FRAMES * HOP)[:, None].to(device())
-        noise = torch.Generator(device()).manual_seed(step)
-        with fast():
+        mels = compute_mels(sounds, indices, first, _FRAMES * HOP)[:, None].to(choose_device())
+        noise = torch.Generator(choose_device()).manual_seed(step)
+        with set_fast_math():
             posterior = part.net.encode(mels).latent_dist
             made = part.net.decode(posterior.sample(noise)).sample
         # What is loud is the event, what is soft the noise behind it.
@@ -72,11 +72,13 @@ def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
     return vae
 
 
-def mels_of(sounds: SoundSampler, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
+def compute_mels(sounds: SoundSampler, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
     """Return the spectrograms of sounds, or of parts of them, `[N, F, M]`."""
     import torch
 
-    return log_mels(torch.from_numpy(np.stack([sounds.wave(int(i), first, samples) for i in indices])))
+    return compute_log_mels(
+        torch.from_numpy(np.stack([sounds.wave(int(i), first, samples) for i in indices]))
+    )
 
 
 def _spread(vae: Any, sounds: SoundSampler) -> float:
@@ -84,5 +86,5 @@ def _spread(vae: Any, sounds: SoundSampler) -> float:
     import torch
 
     with torch.no_grad():
-        mels = mels_of(sounds, range(min(64, len(sounds))))[:, None].to(device())
+        mels = compute_mels(sounds, range(min(64, len(sounds))))[:, None].to(choose_device())
         return float(vae.encode(mels).latent_dist.mean.std())

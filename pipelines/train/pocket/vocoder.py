@@ -12,11 +12,11 @@ from pipelines.train.pocket.audioldm_data import (
     MELS,
     SAMPLE_RATE,
     SoundSampler,
-    log_mels,
-    mel_filters,
+    compute_log_mels,
+    make_mel_filters,
 )
 from pipelines.train.pocket.vocoder_init import tune
-from pipelines.train.trainer import Recipe, Trainer, device, fast
+from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,16 +59,16 @@ def train_vocoder(sounds: SoundSampler, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
     tune(net)
-    net = net.to(device())
+    net = net.to(choose_device())
     part = Trainer("vocoder", net, RATE, recipe)
 
     def lesson(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
         given, wanted = _crops(sounds, recipe.sizes.vocoder_batch, rng)
         # bf16 takes two thirds of the time of fp32, but its rounding is a noise of -48 dB: not for the end.
-        with fast(not part.fading):
-            made = part.net(given.to(device())).float()
-        return spectral_distance(made[:, _BESIDE * HOP : -_BESIDE * HOP], wanted.to(device()))
+        with set_fast_math(not part.fading):
+            made = part.net(given.to(choose_device())).float()
+        return measure_spectral_distance(made[:, _BESIDE * HOP : -_BESIDE * HOP], wanted.to(choose_device()))
 
     part.train(lesson)
     return part.finished()
@@ -83,10 +83,10 @@ def _crops(sounds: SoundSampler, count: int, rng: np.random.Generator) -> tuple[
         first = int(rng.integers(FRAMES - _FRAMES - 2 * _BESIDE + 1))
         waves.append(sounds.wave(int(index), first * HOP, (_FRAMES + 2 * _BESIDE) * HOP))
     waves_NT = torch.from_numpy(np.stack(waves))
-    return log_mels(waves_NT), waves_NT[:, _BESIDE * HOP : -_BESIDE * HOP]
+    return compute_log_mels(waves_NT), waves_NT[:, _BESIDE * HOP : -_BESIDE * HOP]
 
 
-def spectral_distance(made_NT: Tensor, wanted_NT: Tensor) -> Tensor:
+def measure_spectral_distance(made_NT: Tensor, wanted_NT: Tensor) -> Tensor:
     """Return how far the mel spectra of waves are apart, with windows of several lengths.
 
     Spectral convergence and the distance of the logarithms, as in Yamamoto et al. 2020, Parallel
@@ -107,4 +107,4 @@ def _bands(waves_NT: Tensor, window: int, bands: int) -> Tensor:
     shape = torch.hann_window(window, device=waves_NT.device)
     size = 2 * window  # twice as fine, so that no band is without a frequency
     spectra = torch.stft(waves_NT, size, window // 4, window, shape, return_complex=True).abs()
-    return (mel_filters(size, bands).to(waves_NT.device).T @ spectra).clamp(min=_FLOOR)
+    return (make_mel_filters(size, bands).to(waves_NT.device).T @ spectra).clamp(min=_FLOOR)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.train.pocket.audioldm_data import FFT, HOP, MEAN, MELS, SAMPLE_RATE, mel_filters
+from pipelines.train.pocket.audioldm_data import FFT, HOP, MEAN, MELS, SAMPLE_RATE, make_mel_filters
 
 # x * (1 + s / 10) + 0.9 * s * max(0, x - knot), three times over, of max(0, mel - floor): times the gain it
 # is exp(1.3 * mel), 1.3 being the spread of `log_mels`, for mels from -2.6 to 3.4 and 3 dB off at most.
@@ -68,7 +68,7 @@ def _sound(up: Any) -> None:
     import torch
 
     every = SAMPLE_RATE // (SAMPLE_RATE // HOP * up.stride[0])
-    filters_FM = mel_filters(FFT, MELS)
+    filters_FM = make_mel_filters(FFT, MELS)
     centres_hz = (filters_FM * torch.linspace(0, SAMPLE_RATE / 2, len(filters_FM))[:, None]).sum(0)
     centres_hz = centres_hz / filters_FM.sum(0)
     widths_hz = FFT / SAMPLE_RATE / (1.5 * filters_FM.square().sum(0))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipelines.errors import ConfigError
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable, batches
+from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable, iterate_batches
 from pipelines.train.translators.stacked import StackedNets
 from schemas.training import Experiment
 
@@ -33,7 +33,7 @@ class EpochResult:
     loading_s: float
 
 
-def parted(cells: Sequence[Experiment], lanes: int) -> list[list[Experiment]]:
+def balance_groups(cells: Sequence[Experiment], lanes: int) -> list[list[Experiment]]:
     """Part cells into lanes that take about as long as each other; no lane is empty.
 
     Lanes run side by side, a thread each: cells have nothing to say to each other, and two threads that
@@ -55,7 +55,7 @@ def _cost(cell: Experiment) -> int:
     return cell.hidden * (1024 + between.get(cell.net, 48 * cell.depth * cell.hidden))
 
 
-def epochs(
+def run_epochs(
     lanes: Sequence[StackedNets], table: PairTable, gang: WorkerGroup, done: int = 0
 ) -> Iterator[EpochResult]:
     """Train epoch by epoch, from the one after `done`, and yield what each brought.
@@ -99,7 +99,7 @@ def _pass(lane: StackedNets, table: PairTable, train: np.ndarray, gang: WorkerGr
     fit, loading_s = lane.fit, 0.0
     steps = len(train) // fit.batch
     mapped = isinstance(table.source_NI, np.memmap)
-    for step, rows in enumerate(batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
+    for step, rows in enumerate(iterate_batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
         asked = time.perf_counter()
         x_NI, y_NO = _tensors(table, rows[gang.share(fit.batch)], lane.device)
         loading_s += time.perf_counter() - asked

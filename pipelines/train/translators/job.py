@@ -13,10 +13,11 @@ import numpy as np
 
 from pipelines.errors import ConfigError
 from pipelines.store import versions
+from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
-from pipelines.store.vectors import VectorReader, keys_of
+from pipelines.store.vectors import VectorReader
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable, read_pairs
-from pipelines.translate.translator import packed, save
+from pipelines.translate.translator import pack_weights, save_translator
 from schemas.training import Experiment, TrainingPreset
 from schemas.translator_card import PairCounts, RetrievalScores, TranslatorCard
 
@@ -45,10 +46,10 @@ class TrainingJob:
 
     def read(self, scratch: Path) -> PairTable:
         """Return the pairs of the version; more than `fit.memory_pairs` lie in `scratch`."""
-        version = versions.read(self.root, self.version)
-        shards = versions.shards(self.root, version)
+        version = versions.read_version(self.root, self.version)
+        shards = versions.read_shards(self.root, version)
         stored = VectorReader(
-            self.root, version.set, shards, keys_of(versions.removed(self.root, self.version))
+            self.root, version.set, shards, as_integers(versions.read_removed(self.root, self.version)["key"])
         )
         most = sum(shard.rows for shard in shards)
         mapped = scratch if most > self.training.fit.memory_pairs else None
@@ -83,7 +84,7 @@ class TrainingJob:
         cards = []
         for cell, name, net, epoch, cosine in made:
             scores = _scored(net, source_NI, target_NO, table.labels_N[rows])
-            weights = packed(net)
+            weights = pack_weights(net)
             card = self._card(table, cell, name, scores).model_copy(
                 update={
                     "epoch": epoch,
@@ -94,7 +95,7 @@ class TrainingJob:
                     "weights_sha256": hashlib.sha256(weights).hexdigest(),
                 }
             )
-            save(self.root, card, weights)
+            save_translator(self.root, card, weights)
             cards.append(card)
         return cards
 
@@ -110,7 +111,7 @@ class TrainingJob:
             target_space=table.target_space,
             dataset=self.dataset,
             version=self.version,
-            set=versions.read(self.root, self.version).set,
+            set=versions.read_version(self.root, self.version).set,
             data=mix,
             split=self.training.split,
             counts=PairCounts(

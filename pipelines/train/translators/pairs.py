@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.store.shards import Shard, vectors_marker
-from pipelines.store.vectors import VectorReader, keys_of
-from schemas.candidate import place_of
+from pipelines.store.counts import as_integers
+from pipelines.store.shards import Shard, get_vectors_marker
+from pipelines.store.vectors import VectorReader
+from schemas.candidate import parse_key
 from schemas.space import Space
 from schemas.training import PairSource, SplitSettings
-from schemas.vectors import COLUMNS_OF, spaces_of
+from schemas.vectors import COLUMNS_OF, decode_spaces
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 # Rows of a block: 1 MB of float16 vectors, read in one go and mixed with the blocks beside it in turn.
@@ -103,8 +104,8 @@ def read_pairs(
 def _read_shard(  # noqa: PLR0913, PLR0917
     stored: VectorReader, shard_rows: int, pairs: PairSource, split: SplitSettings, shard: Shard, sink: _Sink
 ) -> None:
-    with stored.root.parquet(vectors_marker(stored.set_name, shard)) as file:
-        spaces = spaces_of(file.schema_arrow)
+    with stored.root.parquet(get_vectors_marker(stored.set_name, shard)) as file:
+        spaces = decode_spaces(file.schema_arrow)
         if not {pairs.source, pairs.target} <= spaces.keys():
             return
         sink.agree(pairs, spaces[pairs.source], spaces[pairs.target])
@@ -112,7 +113,7 @@ def _read_shard(  # noqa: PLR0913, PLR0917
     if pairs.sources:
         table = table.filter(pc.is_in(table["source"], pa.array(pairs.sources)))
     if len(stored.removed):
-        table = table.filter(pa.array(~np.isin(keys_of(table), stored.removed)))
+        table = table.filter(pa.array(~np.isin(as_integers(table["key"]), stored.removed)))
     whole = pc.and_(pc.is_valid(table[pairs.source]), pc.is_valid(table[pairs.target]))
     sink.dropped["null"] += pc.sum(pc.invert(whole)).as_py() or 0
     table = table.filter(whole)
@@ -121,7 +122,7 @@ def _read_shard(  # noqa: PLR0913, PLR0917
     sink.dropped["not_finite"] += int((~usable).sum())
     if not usable.any():
         return
-    rows = [place_of(int(key), shard_rows)[1] for key in keys_of(table)[usable]]
+    rows = [parse_key(int(key), shard_rows)[1] for key in as_integers(table["key"])[usable]]
     about = stored.root.read_table(
         f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
     ).take(rows)
@@ -258,7 +259,9 @@ def _fingerprints(vectors_NI: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def batches(rows: np.ndarray, batch: int, seed: int, epoch: int, *, mapped: bool) -> Iterator[np.ndarray]:
+def iterate_batches(
+    rows: np.ndarray, batch: int, seed: int, epoch: int, *, mapped: bool
+) -> Iterator[np.ndarray]:
     """Yield the rows of every full batch of an epoch, in an order that seed and epoch alone decide.
 
     Args:

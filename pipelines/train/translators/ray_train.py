@@ -134,12 +134,12 @@ def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
     from ray.train.torch import get_device
 
     from pipelines.train.distributed import WorkerGroup
-    from pipelines.train.translators.epochs import epochs, parted
+    from pipelines.train.translators.epochs import balance_groups, run_epochs
     from pipelines.train.translators.stacked import StackedNets
 
     gang, fit, device = WorkerGroup.joined(), course.training.fit, str(get_device())
     alone = gang.size == 1 and device == "cpu"
-    parts = parted(course.cells, fit.cpus_per_worker if alone else 1)
+    parts = balance_groups(course.cells, fit.cpus_per_worker if alone else 1)
     torch.set_num_threads(max(1, fit.cpus_per_worker // len(parts)))
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
         table = course.read(Path(scratch))
@@ -147,7 +147,7 @@ def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
         lanes = [StackedNets(cells, dims, fit, device) for cells in parts]
         curves, done = _resumed(lanes, torch)
         began = time.monotonic()
-        for epoch in epochs(lanes, table, gang, done):
+        for epoch in run_epochs(lanes, table, gang, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
             if gang.rank == 0:
                 course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)

@@ -113,7 +113,7 @@ class StackedNets:
                 made += gang.gather(group.net(x_NI))  # C of [N, O]
         wanted_NO = gang.gather(y_NO) if made else y_NO
         losses += [
-            loss_of(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
+            compute_loss(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
             for places, alike in _alike(cells, ("loss", "temperature"))
         ]
         return torch.stack(losses).sum()
@@ -237,7 +237,7 @@ def _alike(cells: Sequence[Experiment], keys: Sequence[str]) -> Iterator[tuple[l
         yield found, [cells[at] for at in found]
 
 
-def loss_of(cell: Experiment, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
+def compute_loss(cell: Experiment, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
     """Return the losses, `[C]`, of cells that have one loss in common."""
     if cell.loss == "mse":
         return mse(made_CNO, wanted_NO)

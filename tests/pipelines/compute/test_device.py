@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pipelines.compute.device import ForwardPool, decoders
+from pipelines.compute.device import ForwardPool, get_decode_pool
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def test_no_more_threads_compute_than_there_are_cores():
             now.discard(threading.get_ident())
             done.append(1)
 
-    lanes = ForwardPool(decoders(3), 3)
-    decoding = [decoders(3).submit(busy) for _ in range(20)]
+    lanes = ForwardPool(get_decode_pool(3), 3)
+    decoding = [get_decode_pool(3).submit(busy) for _ in range(20)]
     forwards = [lanes.run(busy) for _ in range(20)]
     for task in (*decoding, *forwards):
         task.result(timeout=20)
@@ -39,7 +39,7 @@ def test_no_more_threads_compute_than_there_are_cores():
 
 def test_every_task_computes_on_one_core(torch):
     """Whatever a task before it left, and whenever its thread began."""
-    pool = decoders(1)
+    pool = get_decode_pool(1)
     pool.submit(torch.set_num_threads, 2).result(timeout=20)
 
     assert [1, 1] == list(pool.map(lambda _: torch.get_num_threads(), range(2)))

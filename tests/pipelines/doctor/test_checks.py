@@ -43,7 +43,7 @@ def test_room(tmp_path):
     )
     nothing = {"rejects": 0, "duplicates": 0, "reject_reasons": {}, "filtered": {}, "sources": ()}
     plan = PlanCounts(rows_read=1, candidates=1, lanes=lanes, **nothing)
-    needed = checks.needed_bytes(dataset(), plan)
+    needed = checks.estimate_bytes(dataset(), plan)
     root = checks.Root.at(str(tmp_path / "not" / "there"))
     free = shutil.disk_usage(tmp_path).free
 

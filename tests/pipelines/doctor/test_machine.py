@@ -62,7 +62,7 @@ def test_an_ffmpeg_that_cannot_decode(tmp_path, monkeypatch):
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho ffmpeg version 4.0 flac opus libvorbis mp3 aac\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(ffmpeg, "ffmpeg_binary", lambda: str(fake))
+    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: str(fake))
     finding = machine.ffmpeg()
 
     assert ("warn", True) == (finding.state, "without decoders of av1, h264, hevc" in finding.found)

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from pipelines.encode.encoder import EncoderSpec, spaces_of_specs
+from pipelines.encode.encoder import EncoderSpec, get_spaces
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.transformers_clap import TransformersClap
@@ -139,7 +139,7 @@ def clap_spec(weights: Path, precision: str, batch_rows: int = 8) -> EncoderSpec
 def vector_step(root: Root, kind: str, specs: dict[str, EncoderSpec], set_name: str) -> VectorStep:
     """Return the step of a build that encodes, for one kind of shards."""
     chain = (DecodeStage(kind, specs), EncodeStage(kind, specs))
-    return VectorStep(root, SHARD_ROWS, {kind: chain}, set_name, spaces_of_specs(specs), 16)
+    return VectorStep(root, SHARD_ROWS, {kind: chain}, set_name, get_spaces(specs), 16)
 
 
 def encoded(step: VectorStep, shards: list[Shard]) -> None:

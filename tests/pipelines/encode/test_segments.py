@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.encode.encoder import encode, spaces_of_specs
+from pipelines.encode.encoder import encode, get_spaces
 from pipelines.encode.resolve import resolve
-from pipelines.encode.segments import SelectSegmentStage, choosing
+from pipelines.encode.segments import SelectSegmentStage, add_segment_stages
 from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.errors import ConfigError
 from pipelines.miniature.captions import label
@@ -20,7 +20,7 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset, Encode, Segment
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
-from schemas.vectors import CHOICE, vectors_schema
+from schemas.vectors import CHOICE, make_vectors_schema
 
 SEED = 11
 BEST = Segment(mode="best")
@@ -152,7 +152,7 @@ def test_vectors_are_of_what_was_chosen(specs):
     frames = [jpg(kind, number) for number, kind in enumerate(("bell", "train", "piano", "cat"))]
     wave_T, _, _ = once(scene)
     batch = clips([label(scene.kind)], [flac(wave_T)], frames)
-    stages = (*choosing(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs))
+    stages = (*add_segment_stages(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs))
     check_chain(stages, batch)
     for stage in stages:
         batch = stage.open()(batch)
@@ -186,16 +186,16 @@ def test_columns_are_stored_with_what_chose_them(specs, tmp_path):
     """A table of a set that chooses has four columns more; of one that does not, it is as it ever was."""
     root = Root.at(str(tmp_path))
     batch = clips(["a bell"], [flac(once(draw(SEED, "train", 0), 5.0)[0])], width=None)
-    for stage in (*choosing(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)):
+    for stage in (*add_segment_stages(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)):
         batch = stage.open()(batch)
-    commit_vectors(root, "best", Shard(0, "clip", "web", 1), spaces_of_specs(specs), [batch], BEST)
+    commit_vectors(root, "best", Shard(0, "clip", "web", 1), get_spaces(specs), [batch], BEST)
     table = root.read_table("vectors/best/00000.parquet")
 
     assert table.schema.metadata[b"segment"] == b'{"mode": "best", "segment_s": 3.0, "step_s": 1.0}'
     assert batch["segment_start_s"] == table["segment_start_s"].to_pylist()
     assert batch["segment_score"][0] == pytest.approx(table["segment_score"].to_pylist()[0], abs=1e-3)
-    assert () == choosing(Segment(), specs)
-    assert vectors_schema(spaces_of_specs(specs)).names == table.schema.names[: -len(CHOICE)]
+    assert () == add_segment_stages(Segment(), specs)
+    assert make_vectors_schema(get_spaces(specs)).names == table.schema.names[: -len(CHOICE)]
 
 
 @pytest.mark.parametrize(

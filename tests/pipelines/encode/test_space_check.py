@@ -5,8 +5,14 @@ import pytest
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.open_clip import OpenClip
-from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
-from pipelines.encode.space_check import CAPTIONS, admitted, check_against_vectors, check_same_space, texts
+from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
+from pipelines.encode.space_check import (
+    CAPTIONS,
+    check_against_vectors,
+    check_same_space,
+    encode_captions,
+    verify_space,
+)
 from pipelines.errors import SpaceError
 
 
@@ -41,7 +47,7 @@ def test_another_precision_is_the_same_space(spec, tiny_clip):
 
 def test_pocket_clip_in_half_precision():
     """A trained net passes as well."""
-    assert check_same_space(spec_of(pocket_clip("fp32")), spec_of(pocket_clip("bf16"))) > 0.999
+    assert check_same_space(spec_of(make_pocket_clip("fp32")), spec_of(make_pocket_clip("bf16"))) > 0.999
 
 
 def other_weights(folder):
@@ -65,7 +71,7 @@ def test_other_weights_of_one_name_are_refused(spec, tiny_clip, tmp_path):
 def test_spaces_of_other_lengths_are_none(spec):
     """24 numbers and 256 cannot be compared at all."""
     with pytest.raises(SpaceError, match=r"vectors of 24 numbers and .*pocket.* has"):
-        check_same_space(spec, spec_of(pocket_clip("fp32")))
+        check_same_space(spec, spec_of(make_pocket_clip("fp32")))
 
 
 def test_vectors_without_a_number_are_refused(spec):
@@ -77,27 +83,27 @@ def test_vectors_without_a_number_are_refused(spec):
 @pytest.mark.parametrize("family", ["clip", "clap"])
 def test_stored_vectors_are_what_decides(family):
     """The vectors of a dataset, in fp16, are as good as its encoder."""
-    spec = spec_of(pocket_clip("fp32") if family == "clip" else pocket_clap("fp32"))
-    stored_ND = texts(spec, CAPTIONS).astype(np.float16)
+    spec = spec_of(make_pocket_clip("fp32") if family == "clip" else make_pocket_clap("fp32"))
+    stored_ND = encode_captions(spec, CAPTIONS).astype(np.float16)
     old = spec.space.model_copy(update={"library": "a version of last year 1", "batch_rows": 3})
 
-    passed = admitted(spec, old, lambda: (CAPTIONS, stored_ND))
+    passed = verify_space(spec, old, lambda: (CAPTIONS, stored_ND))
 
     assert old == passed.space
     assert spec.open() is passed.open()
     with pytest.raises(SpaceError, match="a version of last year 1"):
-        admitted(spec, old, lambda: (CAPTIONS, np.roll(stored_ND, 1, axis=1)))
+        verify_space(spec, old, lambda: (CAPTIONS, np.roll(stored_ND, 1, axis=1)))
 
 
 def test_only_a_claim_is_put_to_the_test(spec):
     """Other weights or another preprocessing are another space, whatever their captions give."""
     for other in ({"weights_sha256": "1"}, {"preprocessing": "squashed"}):
         stored = spec.space.model_copy(update=other)
-        assert spec is admitted(spec, stored, lambda: pytest.fail("asked for rows"))
+        assert spec is verify_space(spec, stored, lambda: pytest.fail("asked for rows"))
 
 
 def test_without_captions_nothing_is_admitted(spec):
     """A dataset that has no text vectors cannot say."""
     old = spec.space.model_copy(update={"library": "a version of last year 1"})
 
-    assert spec is admitted(spec, old, lambda: ([], np.zeros((0, 24))))
+    assert spec is verify_space(spec, old, lambda: ([], np.zeros((0, 24))))

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.compute import timing
-from pipelines.compute.cpu import here
-from pipelines.compute.device import decoders, lanes
+from pipelines.compute.cpu import available_cpus
+from pipelines.compute.device import get_decode_pool, get_forward_pool
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.pocket import pocket_clap, pocket_clip
+from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.encode.stages import DecodeStage
-from pipelines.stage import rows
+from pipelines.stage import count_rows
 from schemas.vectors import family_of
 from tests.pipelines.encode import full_size
 from tests.pipelines.encode.full_size import clap_spec, clip_spec, committed, encoded, size, vector_step
@@ -84,7 +84,7 @@ class Taken:
     @property
     def others(self) -> float:
         """The share of the machine that others used."""
-        return max(0.0, 1 - self.cores / self.wall / here())
+        return max(0.0, 1 - self.cores / self.wall / available_cpus())
 
 
 @contextmanager
@@ -104,11 +104,11 @@ def clocks() -> tuple[float, float, float]:
 
 def forward_s(tower, full: np.ndarray) -> np.ndarray:
     """Return the seconds, on the wall and of the cores, of one full batch when every lane works."""
-    count = 2 * here()
-    for begun in [lanes().run(lambda: tower.forward(full)) for _ in range(here())]:
+    count = 2 * available_cpus()
+    for begun in [get_forward_pool().run(lambda: tower.forward(full)) for _ in range(available_cpus())]:
         begun.result()
     with timed() as taken:
-        for begun in [lanes().run(lambda: tower.forward(full)) for _ in range(count)]:
+        for begun in [get_forward_pool().run(lambda: tower.forward(full)) for _ in range(count)]:
             begun.result()
     return np.array([taken.wall, taken.own]) / count
 
@@ -121,10 +121,14 @@ def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tup
     """
     prepare = DecodeStage(kind, specs)
     work, batch = prepare.open(), next(step.read(shards[0]))
-    made = [prepare.row(work.towers, batch, row)[0] for row in range(rows(batch))]
-    count = 8 * rows(batch)
+    made = [prepare.row(work.towers, batch, row)[0] for row in range(count_rows(batch))]
+    count = 8 * count_rows(batch)
     with timed() as decoding:
-        list(decoders().map(lambda row: prepare.row(work.towers, batch, row % rows(batch)), range(count)))
+        list(
+            get_decode_pool().map(
+                lambda row: prepare.row(work.towers, batch, row % count_rows(batch)), range(count)
+            )
+        )
     nets = np.zeros(2)
     for column, tower in work.towers.items():
         batch_rows = specs[family_of(column)].space.batch_rows
@@ -145,10 +149,10 @@ def measured(root, shards, kind, specs, name: str) -> float:
     warm = vector_step(root, kind, specs, f"{name}-warm")
     encoded(warm, shards[:1])
     before = ceiling(warm, kind, specs, shards)
-    timing.take()
+    timing.drain()
     with timed() as whole:
         encoded(vector_step(root, kind, specs, name), shards)
-    spent = timing.take()
+    spent = timing.drain()
     # The first shard alone, and side by side with the next: other neighbours in a batch, the same bits.
     alone, beside = (root.sha256(f"vectors/{of}/{shards[0].name}.parquet") for of in (f"{name}-warm", name))
     assert alone == beside
@@ -156,12 +160,14 @@ def measured(root, shards, kind, specs, name: str) -> float:
     nets, decoding = ((one + other) / 2 for one, other in zip(before, after, strict=True))
     count = sum(shard.rows for shard in shards)
     wall, of_cores = (nets + decoding) * count / [whole.wall, whole.cores]
-    profile = ", ".join(f"{word} {seconds / here() / whole.wall:.0%}" for word, seconds in spent.items())
+    profile = ", ".join(
+        f"{word} {seconds / available_cpus() / whole.wall:.0%}" for word, seconds in spent.items()
+    )
     print(
         f"\n{name}: {count / whole.wall:.1f} samples/s of at most {1 / (nets + decoding)[0]:.1f}: "
         f"{wall:.2f} on the wall, {of_cores:.2f} of the cores (others used {whole.others:.0%} of the "
         f"machine); nets alone {1 / nets[0]:.1f}/s, decoding alone {1 / decoding[0]:.1f}/s; "
-        f"of the wall: {profile}, idle {whole.idle / here() / whole.wall:.0%}"
+        f"of the wall: {profile}, idle {whole.idle / available_cpus() / whole.wall:.0%}"
     )
     return float(of_cores)
 
@@ -189,7 +195,7 @@ def test_full_size_clap_is_near_its_ceiling(sounds, clap_weights, precision):
 @pytest.mark.parametrize("kind", ["image", "clip"])
 def test_pocket_models_show_the_overhead(request, kind):
     """Nets of a millisecond: at least 0.6 of the ceiling, and the profile says where the rest goes."""
-    loaders = {"clip": pocket_clip("fp32"), "clap": pocket_clap("fp32")}
+    loaders = {"clip": make_pocket_clip("fp32"), "clap": make_pocket_clap("fp32")}
     specs = {family: EncoderSpec(loader.space(), loader) for family, loader in loaders.items()}
     root, shards = request.getfixturevalue("pictures" if kind == "image" else "sounds")
 
@@ -221,7 +227,7 @@ def theirs(folder: Path, weights: Path, tars: list[Path]) -> tuple[float, dict[s
     command = [
         their_environment(folder) / "bin" / "clip-retrieval", "inference", "--input_dataset", listed,
         "--output_folder", out, "--input_format", "webdataset", "--output_partition_count", "1",
-        "--clip_model", f"open_clip:ViT-B-32/{weights}", "--num_prepro_workers", str(here()),
+        "--clip_model", f"open_clip:ViT-B-32/{weights}", "--num_prepro_workers", str(available_cpus()),
         "--enable_metadata", "False",
     ]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "disabled", "CUDA_VISIBLE_DEVICES": ""}
@@ -247,7 +253,7 @@ def test_beside_clip_retrieval(folder, pictures, clip_weights):
         encoded(vector_step(root, "image", specs, f"{name}-warm"), shards[:1])
         with timed() as taken:
             encoded(vector_step(root, "image", specs, name), shards)
-        rates[precision] = len(their_vectors) * here() / taken.cores
+        rates[precision] = len(their_vectors) * available_cpus() / taken.cores
         print(f"\n{precision}: {rates[precision]:.1f} samples/s, clip-retrieval {their_rate:.1f} in fp32")
     ours = {}
     for shard in shards:
@@ -289,8 +295,8 @@ def gpu_share(root, shards, kind, specs, name: str, modality: str) -> float:
         encoded(vector_step(root, kind, specs, name), shards)
     rates = sum(shard.rows for shard in shards) / whole.wall, 20 * batch_rows / bare.wall
     print(
-        f"\n{name}: {rates[0]:.0f} samples/s, bare {rates[1]:.0f}/s, {here()} cores decode, GPU busy "
-        f"{np.mean(busy or [0]):.0f}%"
+        f"\n{name}: {rates[0]:.0f} samples/s, bare {rates[1]:.0f}/s, {available_cpus()} cores decode, "
+        f"GPU busy {np.mean(busy or [0]):.0f}%"
     )
     return rates[0] / rates[1]
 
@@ -324,7 +330,7 @@ def test_gpu_is_kept_busy_with_sounds(sounds, clap_weights):
 def test_memory_of_a_worker_is_flat(pictures):
     """A worker that encodes 50,000 rows holds no more after the last of them than after the first tenth."""
     root, shards = pictures
-    loader = pocket_clip("fp32")
+    loader = make_pocket_clip("fp32")
     specs = {"clip": EncoderSpec(loader.space(), loader)}
     passes = max(10, size("ROWS", 50_000) // PICTURES)
     held = []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.encode.encoder import EncoderSpec, encode, spaces_of_specs
+from pipelines.encode.encoder import EncoderSpec, encode, get_spaces
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.stages import DecodeStage, EncodeStage
@@ -16,7 +16,7 @@ from pipelines.errors import UndecodableMediaError
 from pipelines.stage import check_chain
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from schemas.vectors import COLUMNS_OF, smaller_batches_of, spaces_of
+from schemas.vectors import COLUMNS_OF, decode_smaller_batches, decode_spaces
 
 CAPTIONS = ["a red bell", "two birds", "a bell", "rain", "  ", "a dog barks at night", "a drum"]
 MEMBERS = {"image": ("jpg",), "clip": ("0.jpg", "1.jpg", "2.jpg", "3.jpg", "flac"), "text": ()}
@@ -317,21 +317,21 @@ def test_batches_are_filled_across_read_batches(specs, samples):
 def test_smaller_batches_are_written_beside_the_space(specs, samples, tmp_path):
     """A table that a GPU short of memory made says so; one of full batches says nothing."""
     batch = run("image", specs, samples("image", 5))
-    spaces = spaces_of_specs(specs)
+    spaces = get_spaces(specs)
     root = Root.at(str(tmp_path))
     for number, sizes in enumerate(([4] * 5, [4, 2, 1, 4, 4])):
         batch["clip_image_batch_rows"] = sizes
         commit_vectors(root, "main", Shard(number, "image", "web", 5), spaces, [batch])
 
     schemas = [root.read_table(f"vectors/main/0000{number}.parquet").schema for number in (0, 1)]
-    assert [{}, {"clip_image": 1}] == [smaller_batches_of(schema) for schema in schemas]
-    assert [spaces, spaces] == [spaces_of(schema) for schema in schemas]
+    assert [{}, {"clip_image": 1}] == [decode_smaller_batches(schema) for schema in schemas]
+    assert [spaces, spaces] == [decode_spaces(schema) for schema in schemas]
 
 
 def test_vector_tables_are_the_same_bytes_every_time(specs, samples, tmp_path):
     """However the rows are cut into batches, and with one thread or four."""
     whole = samples("clip", 9)
-    spaces = spaces_of_specs(specs)
+    spaces = get_spaces(specs)
     written = []
     for number, (step, threads) in enumerate(((9, 1), (9, 4), (4, 2))):
         prepare, vectors = DecodeStage("clip", specs, threads).open(), EncodeStage("clip", specs).open()
@@ -345,4 +345,4 @@ def test_vector_tables_are_the_same_bytes_every_time(specs, samples, tmp_path):
 
     assert written[0] == written[1] == written[2]
     assert {"clip_image": 9, "clip_text": 8, "clap_text": 8, "clap_audio": 9} == counts
-    assert spaces == spaces_of(root.read_table("vectors/main/00003.parquet").schema)
+    assert spaces == decode_spaces(root.read_table("vectors/main/00003.parquet").schema)

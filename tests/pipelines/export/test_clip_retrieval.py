@@ -15,7 +15,7 @@ from pipelines.export import clip_retrieval
 from pipelines.export.clip_retrieval import ClipRetrievalExport
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from schemas.candidate import CANDIDATE, key_of
+from schemas.candidate import CANDIDATE, format_key
 from schemas.space import Space
 from schemas.vectors import COLUMNS, COLUMNS_OF
 from schemas.version import TOMBSTONE, VERSION_SHARD, Version
@@ -40,7 +40,7 @@ def root(tmp_path):
     drawn = np.random.default_rng(0)
     lines = []
     for shard in SHARDS:
-        keys = [key_of(shard.number, row, 10) for row in range(shard.rows)]
+        keys = [format_key(shard.number, row, 10) for row in range(shard.rows)]
         batch = {name: [name] * shard.rows for name in ("id", "source", "outcome", "reason")}
         batch |= {"key": keys, "kind": [shard.kind] * shard.rows}
         for column in COLUMNS_OF[shard.kind]:

@@ -2,7 +2,14 @@ import socket
 
 import pytest
 
-from pipelines.fetch.addresses import AddressRefusedError, NoContactError, guard, is_inside, is_public, plain
+from pipelines.fetch.addresses import (
+    AddressRefusedError,
+    NoContactError,
+    guard,
+    is_inside,
+    is_public,
+    unwrap_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +50,7 @@ from pipelines.fetch.addresses import AddressRefusedError, NoContactError, guard
 )
 def test_every_address_is_public_inside_or_closed(address, public, inside):
     """Public ones are open, inside ones by choice, all others never; disguises of IPv4 do not help."""
-    found = plain(address)
+    found = unwrap_address(address)
 
     assert (public, inside) == (is_public(found), is_inside(found))
 

@@ -78,7 +78,7 @@ def test_any_of_several_archives(mirror, tmp_path):
     """A mirror in twenty parts is named by one template; nobody need know what lies in which."""
     for part in range(3):
         packed(tmp_path / f"vggsound_{part:02d}.tar.gz", {f"x{part}_000030.mp4": sound(part)})
-    place = files.place_of(f"tar://{tmp_path}/vggsound_*.tar.gz#x2_000030.mp4")
+    place = files.parse_location(f"tar://{tmp_path}/vggsound_*.tar.gz#x2_000030.mp4")
 
     assert sound(2) == files.read(place, 10**6)
 
@@ -114,14 +114,14 @@ def test_a_packed_tar_is_read_from_the_middle():
 def test_an_archive_is_listed_once(mirror):
     """However many of its members are asked for; one that was written anew is listed again."""
     url = f"file://{mirror}/m.tar.gz#a b.flac"
-    files.read(files.place_of(url), 10**6)
+    files.read(files.parse_location(url), 10**6)
     before = archives._list.cache_info().misses
     for _ in range(3):
-        files.read(files.place_of(url), 10**6)
+        files.read(files.parse_location(url), 10**6)
     assert before == archives._list.cache_info().misses
     packed(mirror / "m.tar.gz", {"a b.flac": sound(7)})
 
-    assert sound(7) == files.read(files.place_of(url), 10**6)
+    assert sound(7) == files.read(files.parse_location(url), 10**6)
 
 
 @pytest.mark.parametrize("suffix", archives.SUFFIXES)
@@ -131,13 +131,13 @@ def test_an_archive_without_its_end(tmp_path, suffix):
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
 
     with pytest.raises(UnreadableMediaError, match="invalid/truncated"):
-        files.read(files.place_of(f"file://{archive}#b.flac"), 10**6)
+        files.read(files.parse_location(f"file://{archive}#b.flac"), 10**6)
 
 
 def test_the_byte_limit_holds_for_members(mirror):
     """A member past it is not unpacked."""
     with pytest.raises(UnreadableMediaError, match="invalid/too_many_bytes"):
-        files.read(files.place_of(f"zip://{mirror}/m.zip#a b.flac"), 1000)
+        files.read(files.parse_location(f"zip://{mirror}/m.zip#a b.flac"), 1000)
 
 
 @pytest.mark.parametrize("suffix", archives.SUFFIXES)

@@ -5,7 +5,7 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.fetch.checks import check_lists, check_sources
 from pipelines.fetch.video.download import JS_RUNTIMES
-from pipelines.fetch.video.youtube import on_youtube
+from pipelines.fetch.video.youtube import is_youtube
 from schemas.dataset import Dataset
 
 
@@ -68,7 +68,7 @@ def test_what_cannot(source, contact, private, words):
 )
 def test_pages_of_youtube(url, expected):
     """The host decides."""
-    assert on_youtube(url) is expected
+    assert is_youtube(url) is expected
 
 
 def test_reading_lists_needs_a_contact_only_on_the_web():

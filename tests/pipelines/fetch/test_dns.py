@@ -2,10 +2,10 @@ import pytest
 
 from pipelines.errors import StopJob
 from pipelines.fetch.dns import check_resolver
-from schemas.outcome import OK, outcome
+from schemas.outcome import OK, make_outcome
 
-NO_ANSWER = outcome("transient", "dns")
-NO_SUCH_HOST = outcome("dead", "no_such_host")
+NO_ANSWER = make_outcome("transient", "dns")
+NO_SUCH_HOST = make_outcome("dead", "no_such_host")
 
 
 def asked(unanswered, missing, resolved):

@@ -56,7 +56,7 @@ def work():
 )
 def test_urls_name_places(url, file, member):
     """Percent signs of file URLs are undone; what follows `.tar#` is a member."""
-    assert files.place_of(url) == files.MediaLocation(file, member)
+    assert files.parse_location(url) == files.MediaLocation(file, member)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_urls_name_places(url, file, member):
 )
 def test_what_names_no_place(url):
     """No other machine, no relative path, and no way up out of a template's folder."""
-    assert files.place_of(url) is None
+    assert files.parse_location(url) is None
 
 
 @pytest.mark.parametrize("source", ["folder", "img2dataset"])

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from pipelines.fetch.http_client import HttpClient, checked
+from pipelines.fetch.http_client import HttpClient, check_url
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.dataset import Fetch, HostLimit
 
@@ -157,7 +157,7 @@ def zlib_of(data):
 )
 def test_urls_are_made_whole_or_refused(url, base, expected):
     """Letters beyond ASCII are quoted, redirects are joined to where they came from."""
-    found = checked(url, URL(base) if base else None)
+    found = check_url(url, URL(base) if base else None)
 
     assert (str(found) if found else None) == expected
 

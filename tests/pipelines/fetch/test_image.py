@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.fetch.image import ImageConverter, exif_of
+from pipelines.fetch.image import ImageConverter, read_exif
 from pipelines.fetch.truncation import is_cut_picture
 from schemas.dataset import STORED_BY, Fetch
 
@@ -101,7 +101,7 @@ def test_exif_is_kept_as_img2dataset_keeps_it(server):
 
     assert (tags["Image Make"], tags["Image Orientation"]) == ("Echo", "Rotated 90 CW")
     assert (made.columns["width"], made.columns["height"]) == (400, 300)
-    assert json.loads(exif_of(server.files["plain.jpg"][0])) == {}
+    assert json.loads(read_exif(server.files["plain.jpg"][0])) == {}
 
 
 def test_a_foreign_jpeg_is_copied_untouched(server):

@@ -4,7 +4,7 @@ from jobs.build import fetch
 from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan
 from pipelines.store.root import Root
-from pipelines.store.shards import planned
+from pipelines.store.shards import list_planned
 from schemas.dataset import Dataset
 
 
@@ -27,7 +27,7 @@ def test_a_url_is_asked_for_once_a_run(server, tmp_path):
     root = Root.at(dataset.root)
     make_plan(dataset, root)
     step = fetch(dataset, root)
-    runner, shards = Runner(step), planned(root)
+    runner, shards = Runner(step), list_planned(root)
     for shard in shards:
         assert runner.run(shard)
     found = sum((step.outcomes(shard) for shard in shards), Counter())

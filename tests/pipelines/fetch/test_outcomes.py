@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.errors import ConfigError, StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
-from pipelines.fetch.outcomes import of_error
+from pipelines.fetch.outcomes import classify_error
 from schemas import outcome as outcomes
-from schemas.outcome import OK, REASONS, as_img2dataset, outcome
+from schemas.outcome import OK, REASONS, as_img2dataset, make_outcome
 
 KEY = SimpleNamespace(host="a.example", port=80, ssl=True, is_ssl=False)
 
@@ -49,7 +49,7 @@ def name(number):
 )
 def test_the_type_of_an_exception_decides(error, expected):
     """Never its text, which changes from release to release."""
-    assert str(of_error(error)) == expected
+    assert str(classify_error(error)) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_the_type_of_an_exception_decides(error, expected):
 def test_what_is_ours_stops_the_job(error, raised):
     """It is no fault of the row, and would be every row's."""
     with pytest.raises(raised):
-        of_error(connect(error))
+        classify_error(connect(error))
 
 
 def test_every_outcome_has_img2datasets_words():
     """One phrase each, the same for all rows: it enters the digest."""
-    every = {outcome(status, reason) for status, reasons in REASONS.items() for reason in reasons} - {OK}
+    every = {make_outcome(status, reason) for status, reasons in REASONS.items() for reason in reasons} - {OK}
     statuses = {as_img2dataset(each)[0] for each in every}
 
     assert as_img2dataset(OK) == ("success", None)

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchImages
-from pipelines.stage import rows
+from pipelines.stage import count_rows
 from schemas.dataset import Fetch, HostLimit
 
 FAST = Fetch(timeout_s=2, retries=0, allow_private_hosts=True, max_bytes=2_000_000, max_pixels=2_000_000)
@@ -252,7 +252,7 @@ def test_nothing_is_lost_of_a_large_batch(work, server, asking):
 
     assert urls == batch["media_url"]
     assert outcomes(batch) == ["ok", "dead/http_404", "invalid/html", "ok"] * 100
-    assert 400 == rows(batch) == len(batch["sha256"]) == server.asked.total()
+    assert 400 == count_rows(batch) == len(batch["sha256"]) == server.asked.total()
 
 
 def test_an_error_of_ours_ends_the_batch(server, asking):

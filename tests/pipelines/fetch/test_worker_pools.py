@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.worker_pools import WorkerPool, pools
+from pipelines.fetch.worker_pools import WorkerPool, make_pools
 from pipelines.store.shards import Shard
 
 
@@ -15,7 +15,7 @@ def lanes_of(pool):
 
 def test_a_small_plan_needs_one_worker_a_pool():
     """Where one worker has all limited shards in flight, another would only take memory."""
-    web, limited = pools(shards(web=3), shards(a=3, b=2), 2, None)
+    web, limited = make_pools(shards(web=3), shards(a=3, b=2), 2, None)
 
     assert (3, 1, 0.5) == (len(web.shards), web.workers, web.cpus_each)
     assert ["a", "b", "a", "b", "a"] == lanes_of(limited)
@@ -23,7 +23,7 @@ def test_a_small_plan_needs_one_worker_a_pool():
 
 def test_the_slowest_hosts_have_a_worker_each():
     """The rest take turns in one, so that none of them has all of what is in flight."""
-    found = pools([], shards(few=2, most=30, many=20, some=9, less=5), 16, None)
+    found = make_pools([], shards(few=2, most=30, many=20, some=9, less=5), 16, None)
 
     assert [["most"] * 30, ["many"] * 20, ["some"] * 9] == [lanes_of(pool) for pool in found[:3]]
     assert ["less", "few", "less", "few", "less", "less", "less"] == lanes_of(found[3])
@@ -35,7 +35,7 @@ def test_the_slowest_hosts_have_a_worker_each():
 )
 def test_workers_leave_room_to_encode(cpus, workers, expected):
     """However many workers are asked for, all fit beside one that encodes."""
-    found = pools(shards(web=50), shards(a=20, b=20, c=20, d=20, e=20), cpus, workers)
+    found = make_pools(shards(web=50), shards(a=20, b=20, c=20, d=20, e=20), cpus, workers)
 
     assert expected == found[0].workers
     assert 5 == len(found)
@@ -46,7 +46,7 @@ def test_workers_leave_room_to_encode(cpus, workers, expected):
 def test_no_shard_is_lost():
     """Every shard is in exactly one pool."""
     limited = shards(a=1, b=40, c=3, d=3, e=8, f=1)
-    found = pools(shards(web=7), limited, 4, None)
+    found = make_pools(shards(web=7), limited, 4, None)
 
     assert 7 + len(limited) == sum(len(pool.shards) for pool in found)
     assert {shard.number for shard in limited} == {s.number for pool in found[1:] for s in pool.shards}
@@ -74,4 +74,4 @@ def test_shards_in_flight(kind, count, rows, workers, expected):
 
 def test_nothing_to_fetch():
     """Nothing needs no workers."""
-    assert [] == pools([], [], 2, None)
+    assert [] == make_pools([], [], 2, None)

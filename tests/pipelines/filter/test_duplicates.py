@@ -3,9 +3,9 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from pipelines.filter.duplicates import duplicate_media
+from pipelines.filter.duplicates import find_duplicate_media
 from pipelines.store.root import Root
-from schemas.candidate import key_of
+from schemas.candidate import format_key
 from schemas.sample import SAMPLE
 from schemas.version import TOMBSTONE
 
@@ -25,7 +25,7 @@ def commit(root, shard, *rows, kind="image"):
         record = {field.name: None for field in SAMPLE}
         required = ("id", "source", "lane", "licence", "caption", "url", "status", "reason")
         record |= dict.fromkeys(required, "")
-        record |= {"source_row": row, "kind": kind, "key": key_of(shard, row, SHARD_ROWS)}
+        record |= {"source_row": row, "kind": kind, "key": format_key(shard, row, SHARD_ROWS)}
         record |= {"media_url": media_url, "sha256": sha256, "outcome": outcome}
         records.append(record)
     root.write_table(f"media/{shard:05d}.parquet", pa.Table.from_pylist(records, schema=SAMPLE))
@@ -33,7 +33,7 @@ def commit(root, shard, *rows, kind="image"):
 
 def found(root, *shards):
     """Return the keys of duplicates and of what they are the same as."""
-    table = duplicate_media(root, shards)
+    table = find_duplicate_media(root, shards)
     assert table.schema == TOMBSTONE
     return {row["key"]: row["same_as"] for row in table.to_pylist()}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.pocket import pocket_clap
-from pipelines.generate.prompts import of_texts
-from pipelines.generate.registry import GeneratorSpec, choose
+from pipelines.encode.loaders.pocket import make_pocket_clap
+from pipelines.generate.prompts import make_text_prompts
+from pipelines.generate.registry import GeneratorSpec, choose_generator
 from pipelines.generate.step import GenerateStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root
@@ -20,7 +20,7 @@ TINY = {"length_s": 0.5, "steps": 2, "shard_sounds": 4}
 
 def judge() -> EncoderSpec:
     """Return pocket CLAP, whose text tower is the tiny generator's."""
-    loader = pocket_clap("fp32")
+    loader = make_pocket_clap("fp32")
     return EncoderSpec(loader.space(), loader)
 
 
@@ -46,7 +46,7 @@ def rows(count: int) -> list[dict]:
 
 def tiny_choice(tiny: Path, **more: object) -> GeneratorSpec:
     """Return the tiny generator as a person would name it."""
-    return choose(GeneratorEntry(weights=str(tiny), **more))
+    return choose_generator(GeneratorEntry(weights=str(tiny), **more))
 
 
 class Speaking:
@@ -91,7 +91,7 @@ def step(
     ears = judge() if judged else None
     made = GenerateStep(Root.at(str(folder)), wanted, chosen, column, column, ears)
     if prompts is None:
-        made.prompts.write(of_texts(["a dog barks", "a bell rings"]), None, None)
+        made.prompts.write(make_text_prompts(["a dog barks", "a bell rings"]), None, None)
     else:
         made.prompts.write(prompts, column, judge().space)
     return made

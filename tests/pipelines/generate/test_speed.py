@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.generate.audioldm.pocket import pocket_audioldm
+from pipelines.generate.audioldm.pocket import make_pocket_audioldm
 from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import captions, world
 
@@ -50,7 +50,7 @@ def plain_loop():
 
 def ours(batch_rows):
     """Return our generator, asked for all sounds at once."""
-    generator = pocket_audioldm(batch_rows).load()
+    generator = make_pocket_audioldm(batch_rows).load()
     texts = [captions.label(world.KINDS[number % len(world.KINDS)]) for number in range(SOUNDS)]
     vectors_ND = generator.text_vectors(texts)
 

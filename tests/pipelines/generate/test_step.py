@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from pipelines.errors import StorageError
-from pipelines.generate.output import sounds_of
+from pipelines.generate.output import read_sounds
 from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.stages import seed_of
+from pipelines.generate.stages import derive_seed
 from pipelines.run.runner import Runner
 from schemas.generated import GENERATED, GeneratorInfo
 from tests.pipelines.generate.making_sounds import files, judge, rows, step, through, tiny_choice
@@ -64,7 +64,7 @@ def test_a_shard_is_sounds_and_a_table(six):
         )
     assert 12 == len(members)
     assert GENERATED.names == list(table[0])
-    assert [key for shard in shards for key, _ in sounds_of(made.root, "toy", shard)] == [
+    assert [key for shard in shards for key, _ in read_sounds(made.root, "toy", shard)] == [
         row["key"] for row in table
     ]
 
@@ -75,13 +75,13 @@ def test_the_nearest_candidate_is_kept(six):
 
     made, table = six
     tower = judge().open()["audio"]
-    sounds = dict(pair for shard in made.prompts.shards() for pair in sounds_of(made.root, "toy", shard))
+    sounds = dict(pair for shard in made.prompts.shards() for pair in read_sounds(made.root, "toy", shard))
     for row, given in zip(table, rows(6), strict=True):
         unit_D = encode(tower, [tower.prepare(sounds[row["key"]])], 32)[0][0]
         assert row["score"] == pytest.approx(float(unit_D @ given["clap_audio"].astype(np.float32)), abs=2e-3)
         assert row["score"] == max(row["candidate_scores"])
         assert row["candidate_scores"].index(row["score"]) == row["chosen"]
-        assert seed_of(0, row["id"], row["chosen"]) == row["candidate_seed"]
+        assert derive_seed(0, row["id"], row["chosen"]) == row["candidate_seed"]
     assert {row["chosen"] for row in table} > {0}
 
 
@@ -114,7 +114,7 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_pat
     made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), judged=False)
     table = through(made)
     eight, one = (
-        dict(pair for shard in plain[0].prompts.shards() for pair in sounds_of(of.root, "toy", shard))
+        dict(pair for shard in plain[0].prompts.shards() for pair in read_sounds(of.root, "toy", shard))
         for of in (plain[0], made)
     )
 
@@ -187,7 +187,7 @@ def test_a_sound_that_is_no_numbers_is_not_kept(tmp_path):
 
     assert ["failed/no_sound"] * 2 == [f"{row['outcome']}/{row['reason']}" for row in none]
     for row in some:
-        odd = [seed_of(0, row["id"], n) % 2 == 1 for n in range(4)]
+        odd = [derive_seed(0, row["id"], n) % 2 == 1 for n in range(4)]
         assert any(odd) == (row["outcome"] == "ok")
         if any(odd):
             assert odd == [score is not None for score in row["candidate_scores"]]
@@ -198,12 +198,12 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     """By its own text tower; without a judge there are no scores. WAV if that is wanted."""
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
-    ((key, sound), _) = sounds_of(made.root, "toy", made.prompts.shards()[0])
-    from pipelines.generate.audioldm.loudness import levelled
+    ((key, sound), _) = read_sounds(made.root, "toy", made.prompts.shards()[0])
+    from pipelines.generate.audioldm.loudness import normalize_loudness
     from pipelines.generate.generator import SamplingParams
 
     wished_ND = generator.text_vectors(["a dog barks"])
-    expected_T = levelled(
+    expected_T = normalize_loudness(
         generator.generate(wished_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
     )[0]
 

@@ -7,7 +7,7 @@ import pytest
 from pipelines.compute import cpu
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from schemas.candidate import key_of
+from schemas.candidate import format_key
 from schemas.space import Space
 from schemas.version import TOMBSTONE
 
@@ -34,7 +34,7 @@ def one_thread_of_faiss():
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "here", lambda: 1)
+        patch.setattr(cpu, "available_cpus", lambda: 1)
         yield
     faiss.omp_set_num_threads(before)
 
@@ -74,7 +74,7 @@ def stored(tmp_path):
 def batch_of(shard, part, shard_rows):
     rows = range(shard.rows)
     batch = {
-        "key": [key_of(shard.number, row, shard_rows) for row in rows],
+        "key": [format_key(shard.number, row, shard_rows) for row in rows],
         "id": [f"{shard.number:08d}{row:024d}" for row in rows],
         "kind": ["image" for _ in rows],
         "source": ["cc3m" for _ in rows],

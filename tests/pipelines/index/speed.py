@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.store.root import Root
-from pipelines.store.shards import ROW, Shard, vectors_marker
-from schemas.candidate import CANDIDATE, key_of
+from pipelines.store.shards import ROW, Shard, get_vectors_marker
+from schemas.candidate import CANDIDATE, format_key
 from schemas.dataset import Dataset, Index
 from schemas.space import Space
-from schemas.vectors import vectors_schema
+from schemas.vectors import make_vectors_schema
 from schemas.version import TOMBSTONE, VERSION_SHARD, FileEntry, Version
 
 DIMS = 512
@@ -76,8 +76,8 @@ def make(root, rows):
     """Write vectors, candidates and the tables of a version, as a build leaves them."""
     world = World(rows)
     for shard in shards_of(rows):
-        keys = [key_of(shard.number, row, SHARD_ROWS) for row in range(SHARD_ROWS)]
-        with root.writing(vectors_marker("main", shard)) as path:
+        keys = [format_key(shard.number, row, SHARD_ROWS) for row in range(SHARD_ROWS)]
+        with root.writing(get_vectors_marker("main", shard)) as path:
             table = vectors_of(keys, *world.shard(shard.number, SHARD_ROWS))
             pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
         said = [candidate(key) for key in keys]
@@ -85,7 +85,7 @@ def make(root, rows):
     tried = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
     lines = [
         {"shard": shard.number, "kind": "image", "lane": "web", "rows": shard.rows, "tried": tried}
-        | {"path": vectors_marker("main", shard), "bytes": 0, "sha256": ""}
+        | {"path": get_vectors_marker("main", shard), "bytes": 0, "sha256": ""}
         for shard in shards_of(rows)
     ]
     root.write_table("versions/0001.parquet", pa.Table.from_pylist(lines, VERSION_SHARD))
@@ -93,7 +93,7 @@ def make(root, rows):
 
 
 def vectors_of(keys, pictures_ND, captions_ND):
-    schema = vectors_schema({"clip_image": SPACE, "clip_text": SPACE})
+    schema = make_vectors_schema({"clip_image": SPACE, "clip_text": SPACE})
     ones = pa.array(np.ones(len(keys), dtype=np.float32))
     columns = {
         "key": keys,
@@ -135,12 +135,12 @@ def bare(root, rows):
     """
     import faiss
 
-    from pipelines.index.factory import choose
+    from pipelines.index.factory import choose_factory
 
-    setting = choose(rows, DIMS, Index().memory)
+    setting = choose_factory(rows, DIMS, Index().memory)
     vectors_ND = np.empty((rows, DIMS), dtype=np.float32)
     for shard in shards_of(rows):
-        table = root.read_table(vectors_marker("main", shard), columns=[COLUMN])
+        table = root.read_table(get_vectors_marker("main", shard), columns=[COLUMN])
         flat = table[COLUMN].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         vectors_ND[shard.number * SHARD_ROWS :][:SHARD_ROWS] = flat.reshape(-1, DIMS)
     chosen = np.random.default_rng(0).choice(rows, setting.training_rows, replace=False)

@@ -225,13 +225,13 @@ def test_no_question_is_trained_on(stored, gone, drawn, monkeypatch):
     """They are held out of the sample, even where it takes all other rows."""
     monkeypatch.setattr(factory, "FLAT_ROWS", 100)
     samples = []
-    train = build.trained
+    train = build.train_index
     monkeypatch.setattr(
-        build, "trained", lambda sample, *more: samples.append(sample) or train(sample, *more)
+        build, "train_index", lambda sample, *more: samples.append(sample) or train(sample, *more)
     )
     vectors_ND = drawn(6000)
     root, shards = stored(clip_image=vectors_ND)
-    questions = build.truths_of(VectorReader(root, "main", shards, np.empty(0, np.int64)), "clip_image")
+    questions = build.compute_truths(VectorReader(root, "main", shards, np.empty(0, np.int64)), "clip_image")
 
     build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
 
@@ -258,11 +258,11 @@ def test_a_device_helps_to_train(stored, gone, drawn, monkeypatch):
 
 def test_all_cores_of_the_process_are_used(stored, gone, drawn, monkeypatch):
     """Ray gives a task's libraries one thread; an index is built with all, which are then given back."""
-    monkeypatch.setattr(cpu, "here", lambda: 3)
+    monkeypatch.setattr(cpu, "available_cpus", lambda: 3)
     threads = []
-    train = build.trained
+    train = build.train_index
     monkeypatch.setattr(
-        build, "trained", lambda *given: threads.append(faiss.omp_get_max_threads()) or train(*given)
+        build, "train_index", lambda *given: threads.append(faiss.omp_get_max_threads()) or train(*given)
     )
     root, shards = stored(clip_image=drawn(50))
 

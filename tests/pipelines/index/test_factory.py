@@ -1,7 +1,7 @@
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.index.factory import choose, memory_bytes
+from pipelines.index.factory import choose_factory, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from pipelines.index.factory import choose, memory_bytes
 )
 def test_memory(written, expected):
     """Binary and decimal units, with or without a blank."""
-    assert expected == memory_bytes(written)
+    assert expected == parse_memory(written)
 
 
 @pytest.mark.parametrize(
@@ -29,16 +29,16 @@ def test_memory(written, expected):
 )
 def test_choice(rows, memory, factory):
     """Exact where it is quick, lossless where it fits, and only then compressed."""
-    setting = choose(rows, 512, memory)
+    setting = choose_factory(rows, 512, memory)
 
     assert factory == setting.factory
-    assert setting.bytes <= memory_bytes(memory)
+    assert setting.bytes <= parse_memory(memory)
 
 
 def test_memory_that_holds_nothing():
     """Too little memory is an error that says how much is enough."""
     with pytest.raises(ConfigError, match=r"at least \d+MiB") as caught:
-        choose(1_000_000, 512, "10MiB")
+        choose_factory(1_000_000, 512, "10MiB")
 
     enough = str(caught.value).split("at least ")[1].split("MiB")[0]
-    assert choose(1_000_000, 512, f"{enough}MiB").factory == "OPQ16,IVF4096,PQ16np"
+    assert choose_factory(1_000_000, 512, f"{enough}MiB").factory == "OPQ16,IVF4096,PQ16np"

@@ -6,8 +6,8 @@ from pipelines.errors import StorageError
 from pipelines.index import build, factory, parts
 from pipelines.index.build import build_index
 from pipelines.index.factory import FactoryChoice
-from pipelines.index.parts import filled, merged
-from pipelines.index.train import trained
+from pipelines.index.parts import fill_index, merge_parts
+from pipelines.index.train import train_index
 from schemas.dataset import Index
 
 DIMS = 8
@@ -25,11 +25,14 @@ def test_parts_become_the_index_that_they_are_parts_of(drawn, monkeypatch, tmp_p
     """The same keys and scores, bit by bit, as when all rows are added in memory; and it can be extended."""
     sample_ND, vectors_ND = drawn(5000, DIMS, seed=2), drawn(count, DIMS)
     setting = FactoryChoice(kind, 5000, 16, 0)
-    whole = filled(trained(sample_ND, setting, DIMS), blocks(vectors_ND), count, lambda: tmp_path)
+    whole = fill_index(train_index(sample_ND, setting, DIMS), blocks(vectors_ND), count, lambda: tmp_path)
     monkeypatch.setattr(parts, "PART_ROWS", count // 4)
 
-    joined = filled(
-        trained(sample_ND, setting, DIMS), blocks(vectors_ND, max(count // 10, 1)), count, lambda: tmp_path
+    joined = fill_index(
+        train_index(sample_ND, setting, DIMS),
+        blocks(vectors_ND, max(count // 10, 1)),
+        count,
+        lambda: tmp_path,
     )
 
     assert 4 <= len([path for path in tmp_path.iterdir() if path.name != "whole"]) <= 5
@@ -77,11 +80,11 @@ def test_a_failed_build_leaves_nothing(stored, gone, drawn, monkeypatch):
 
 def test_another_format_of_files_is_refused(drawn, tmp_path, monkeypatch):
     """An index that FAISS would read as something else is never written."""
-    empty = trained(drawn(500, DIMS), FactoryChoice("IVF4,SQfp16", 500, 4, 0), DIMS)
+    empty = train_index(drawn(500, DIMS), FactoryChoice("IVF4,SQfp16", 500, 4, 0), DIMS)
     faiss.write_index(empty, str(tmp_path / "part"))
     monkeypatch.setattr(faiss, "serialize_index", lambda _: np.frombuffer(b"another", dtype=np.uint8))
 
     with pytest.raises(StorageError, match=r"faiss .* unknown way; install that of requirements\.lock"):
-        merged(empty, [tmp_path / "part"], tmp_path / "whole")
+        merge_parts(empty, [tmp_path / "part"], tmp_path / "whole")
 
     assert not (tmp_path / "whole").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode.encoder import spaces_of_specs
+from pipelines.encode.encoder import get_spaces
 from pipelines.encode.resolve import resolve
 from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.index.build import build_index
@@ -67,7 +67,7 @@ def root(dataset, jpeg, flac):
             commit_media(root, shard, batch, 0.0)
         for stage in (DecodeStage(shard.kind, specs), EncodeStage(shard.kind, specs)):
             batch = stage.open()(batch)
-        commit_vectors(root, "main", shard, spaces_of_specs(specs), [batch])
+        commit_vectors(root, "main", shard, get_spaces(specs), [batch])
     for column in COLUMNS:
         build_index(root, "main", column, SHARDS, TOMBSTONE.empty_table(), Index(), 1)
     root.write_table(

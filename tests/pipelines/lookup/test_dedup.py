@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pipelines.index.neighbours import KeyFilter, Neighbours
-from pipelines.lookup.dedup import ALIKE, distinct, further
+from pipelines.lookup.dedup import ALIKE, drop_near_duplicates, extend_search
 
 DIMS = 32
 
@@ -40,7 +40,9 @@ def test_one_of_each_crowd(factory, k):
     query_D = unit(vectors_ND[0] + vectors_ND[5000])
     every = KeyFilter.of(np.ones(len(vectors_ND), dtype=bool))
 
-    scores, keys = distinct(further(neighbours, query_D, 1, every), lambda of: vectors_ND[of], k)
+    scores, keys = drop_near_duplicates(
+        extend_search(neighbours, query_D, 1, every), lambda of: vectors_ND[of], k
+    )
 
     assert greedy(vectors_ND, query_D, k) == keys.tolist()
     np.testing.assert_allclose(vectors_ND[keys] @ query_D, scores, atol=1e-3)

@@ -10,7 +10,7 @@ from pipelines.encode.resolve import resolve
 from pipelines.errors import SpaceError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.models.translators import Affine
-from pipelines.translate.translator import Translator, packed, save
+from pipelines.translate.translator import Translator, pack_weights, save_translator
 from schemas.query import Query
 from schemas.training import PairSource, SplitSettings
 from schemas.translator_card import PairCounts, TranslatorCard
@@ -60,8 +60,8 @@ def crossing(root, dataset):
         net = Affine(source_space.dims, target_space.dims)
         for weight in net.parameters():
             torch.nn.init.normal_(weight)
-        weights = packed(net)
-        save(root, card_of(name, source, target, source_space, target_space, weights), weights)
+        weights = pack_weights(net)
+        save_translator(root, card_of(name, source, target, source_space, target_space, weights), weights)
     yield root
     for name in ways:
         root.fs.rm(root.path(f"translators/{name}"), recursive=True)

@@ -99,7 +99,7 @@ def test_a_sample_goes_after_two_refreshes_a_day_apart(world, server):
     assert (3, 0, 1) == (last.number, last.missing, gone.gone)
     assert "dead/http_404" == outcomes(world.at())["a picture of b"]
     assert {"ok": 5, "dead/http_404": 1} == last.reasons
-    assert 1 == versions.tombstones(world.at(), 3).num_rows
+    assert 1 == versions.read_tombstones(world.at(), 3).num_rows
 
 
 def test_a_link_that_comes_back_is_forgotten(world, server):

@@ -106,7 +106,7 @@ def test_new_rows_get_new_shards(world):
 
     assert (4, 0) == (changes.new, changes.retried)
     assert [f"{HOST}g.jpg", f"{HOST}h.jpg"] == sorted(world.asked)
-    assert [0, 1, 2, 3] == [shard.number for shard in versions.shards(world.at(), version)]
+    assert [0, 1, 2, 3] == [shard.number for shard in versions.read_shards(world.at(), version)]
     assert 13 == version.candidates == version.rows_read == sum(version.outcomes.values())
 
 
@@ -160,7 +160,7 @@ def test_a_plan_that_was_begun_is_planned_again_with_the_same_numbers(world):
     root.write("plan/0002/shards.parquet", b"half a refresh")
     world.refresh("refresh.retry_days.transient=[]")
 
-    assert [0, 1, 2] == [shard.number for shard in plans.shards(root)]
+    assert [0, 1, 2] == [shard.number for shard in plans.list_shards(root)]
     assert not root.exists("candidates/00007.parquet")
 
 
@@ -200,8 +200,8 @@ def test_killed_refreshes_end_in_the_same_bytes(world, tmp_path):
         each.answers.clear()
     calm.refresh()
     dataset, root = world.dataset(), world.at()
-    plan_refresh(dataset, root, versions.current(root, "main"), RefreshOptions())
-    for shard in plans.shards(root)[2:4]:
+    plan_refresh(dataset, root, versions.find_current(root, "main"), RefreshOptions())
+    for shard in plans.list_shards(root)[2:4]:
         world.through(dataset, root, shard)
     world.finish(dataset)
 

@@ -13,12 +13,12 @@ from pipelines.lookup.search import Lookup
 from pipelines.maintain.publish import publish
 from pipelines.maintain.purge import find, put_in_place, write_again
 from pipelines.maintain.refresh import RefreshOptions
-from pipelines.maintain.verify import all_versions, damages, differ, set_aside
+from pipelines.maintain.verify import find_damage, find_rewritten, quarantine, read_all_versions
 from pipelines.store import plans, versions
 from pipelines.store.counts import digest
 from schemas.dataset import Segment
 from schemas.query import Query
-from schemas.vectors import COLUMNS, made_in_smaller_batches, spaces_of, vectors_schema
+from schemas.vectors import COLUMNS, decode_spaces, make_vectors_schema, mark_smaller_batches
 from tests.by_hand import ByHand, outcomes, vector
 from tests.commands import echolens
 
@@ -71,10 +71,10 @@ def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     root = world.at()
     whole = digest(root, ["main"])
     damage(root, path, how)
-    found = damages(root, all_versions(root), whole=True)
+    found = find_damage(root, read_all_versions(root), whole=True)
     ended = echolens("status", root.url, "--verify", check=False)
-    again = set_aside(root, found)
-    for shard in plans.shards(root):
+    again = quarantine(root, found)
+    for shard in plans.list_shards(root):
         world.through(world.dataset(), root, shard)
 
     assert [path] == [one.path for one in found]
@@ -82,8 +82,8 @@ def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     assert path in ended.stdout
     assert "echolens build --verify" in ended.stdout
     assert whole == digest(root, ["main"])
-    assert not differ(root, versions.read(root), again)
-    assert [] == damages(root, all_versions(root), whole=True)
+    assert not find_rewritten(root, versions.read_version(root), again)
+    assert [] == find_damage(root, read_all_versions(root), whole=True)
 
 
 def test_sizes_alone_tell_what_is_truncated_or_missing(world):
@@ -92,7 +92,7 @@ def test_sizes_alone_tell_what_is_truncated_or_missing(world):
     damage(root, "media/00000.parquet", "truncated")
     damage(root, "media/00001.tar", "flipped")
     damage(root, "indices/main/0002/clip_image.faiss", "missing")
-    quick = {one.path: one.found for one in damages(root, all_versions(root))}
+    quick = {one.path: one.found for one in find_damage(root, read_all_versions(root))}
 
     assert {
         "media/00000.parquet": "size",
@@ -104,7 +104,7 @@ def test_a_missing_file_of_an_old_version_is_named_with_it(world):
     """So is what to do about it."""
     root = world.at()
     root.remove("versions/0001.tombstones.parquet")
-    (found,) = damages(root, all_versions(root), whole=True)
+    (found,) = find_damage(root, read_all_versions(root), whole=True)
 
     assert (1,) == found.versions
     assert "echolens clean" in str(found)
@@ -117,29 +117,29 @@ def test_a_damaged_index_is_built_again_by_a_next_version(world):
     version = world.finish(world.dataset(), torn=True)
 
     assert 3 == version.number
-    assert [] == damages(root, [version], whole=True)
+    assert [] == find_damage(root, [version], whole=True)
 
 
 def test_media_that_come_back_other_make_a_next_version(world):
     """A committed file never changes; one that was lost and is another by now is another version's."""
     root = world.at()
     damage(root, "media/00001.tar", "missing")
-    again = set_aside(root, damages(root, all_versions(root)))
+    again = quarantine(root, find_damage(root, read_all_versions(root)))
     world.answers = dict.fromkeys(pictures("abcdefghijklmn"), "dead/http_404")
-    for shard in plans.shards(root):
+    for shard in plans.list_shards(root):
         world.through(world.dataset(), root, shard)
-    must = differ(root, versions.read(root), again)
+    must = find_rewritten(root, versions.read_version(root), again)
     version = publish(root, world.dataset(), again)
 
     assert must
-    assert [] == damages(root, [version], whole=True)
+    assert [] == find_damage(root, [version], whole=True)
     assert version.outcomes["dead"] == 4
 
 
 def test_only_what_is_new_is_hashed_and_indexed(world):
     """A version takes over the lines of its shards, and an index of which nothing changed."""
     root = world.at()
-    first, second = versions.read(root, 1), versions.read(root, 2)
+    first, second = versions.read_version(root, 1), versions.read_version(root, 2)
     lines = [pq.read_table(root.path(f"versions/{number:04d}.parquet")).to_pylist() for number in (1, 2)]
     world.lists(pictures("abcdefghijklm"), texts=3)
     third, _ = world.refresh()
@@ -172,19 +172,19 @@ def test_an_extended_index_finds_what_a_new_one_finds(world, column):
 def test_a_reader_of_a_version_reads_it_to_the_end(world):
     """While the next one is published and the first one is cleaned away."""
     root, dataset = world.at(), world.dataset()
-    lookup = Lookup.open(root, dataset, versions.read(root, 2))
+    lookup = Lookup.open(root, dataset, versions.read_version(root, 2))
     query = tuple(vector("question").tolist())
     before = lookup.answer(Query(vector=query, into="clip_image", k=5))
     world.lists(pictures("cdefghijklmnop"), texts=3)
     world.refresh()
     clean(root, keep=2, yes=True)
-    late = Lookup.open(root, dataset, versions.read(root, 2))
+    late = Lookup.open(root, dataset, versions.read_version(root, 2))
 
-    assert [2, 3] == versions.numbers(root)
+    assert [2, 3] == versions.list_numbers(root)
     assert before == lookup.answer(Query(vector=query, into="clip_image", k=5))
     assert before == late.answer(Query(vector=query, into="clip_image", k=5))
     assert lookup.answer(Query(vector=query, into="clip_text", k=5)).hits
-    assert [] == damages(root, all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), whole=True)
 
 
 def test_clean_says_what_would_go_and_then_removes_just_that(world):
@@ -209,7 +209,7 @@ def test_clean_says_what_would_go_and_then_removes_just_that(world):
     assert ["generated/mine/prompts/.tmp-1-00000.parquet"] == [
         path for path in said_of if path.startswith("generated/")
     ]
-    assert [] == damages(root, all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), whole=True)
     assert not clean(root, keep=1, yes=False)
 
 
@@ -220,9 +220,9 @@ def test_what_is_purged_is_in_no_file(world):
     victim = table[3]
     before = outcomes(root)
     dry, _, _ = purge(dataset, [victim["key"]], yes=False)
-    unchanged = versions.numbers(root)
+    unchanged = versions.list_numbers(root)
     found, dropped, _ = purge(dataset, [victim["key"]], yes=True)
-    version = versions.read(root)
+    version = versions.read_version(root)
     left = [path.read_bytes() for path in (world.folder / "data").rglob("*") if path.is_file()]
     vectors = [vector(f"{column} {victim['url']} {victim['caption']}").tobytes() for column in COLUMNS]
     sha256 = hashlib.sha256(victim["media_url"].encode()).hexdigest()
@@ -234,7 +234,7 @@ def test_what_is_purged_is_in_no_file(world):
     assert not any(stored in data for stored in vectors for data in left)
     assert before | {victim["caption"]: "filtered/purged"} == outcomes(root)
     assert version.candidates == sum(version.outcomes.values())
-    assert [] == damages(root, all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), whole=True)
     assert not root.exists("media/00000.tar")
 
 
@@ -242,13 +242,13 @@ def test_what_vectors_stand_for_outlives_a_purge(world):
     """The part of a clip, its score and the size of the batches are said of the neighbours as before."""
     root, path = world.at(), "vectors/main/00000.parquet"
     table = root.read_table(path)
-    spaces = spaces_of(table.schema)
-    schema = vectors_schema(spaces, Segment(mode="best"))
-    schema = made_in_smaller_batches(schema, {"clip_text": 2})
+    spaces = decode_spaces(table.schema)
+    schema = make_vectors_schema(spaces, Segment(mode="best"))
+    schema = mark_smaller_batches(schema, {"clip_text": 2})
     rows = [row | {"segment_start_s": 1.5, "frame": 3} for row in table.to_pylist()]
     root.write_table(path, pa.Table.from_pylist(rows, schema=schema))
     purge(world.dataset(), [rows[0]["key"]], yes=True)
-    (again,) = {shard.name for shard in plans.shards(root)} - {"00001", "00002", "00003"}
+    (again,) = {shard.name for shard in plans.list_shards(root)} - {"00001", "00002", "00003"}
     after = root.read_table(f"vectors/main/{again}.parquet")
 
     assert schema == after.schema
@@ -302,9 +302,9 @@ def test_a_purge_that_was_cut_off_is_finished(world):
     clean(root, keep=3, yes=True)
     left = [path.read_bytes() for path in (world.folder / "data").rglob("*") if path.is_file()]
 
-    assert [3] == versions.numbers(root)
+    assert [3] == versions.list_numbers(root)
     assert not any(hashlib.sha256(victim["media_url"].encode()).hexdigest().encode() in data for data in left)
-    assert [] == damages(root, all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), whole=True)
 
 
 def test_two_sets_have_versions_of_their_own(world):
@@ -313,8 +313,8 @@ def test_two_sets_have_versions_of_their_own(world):
     root = world.at()
 
     assert (3, "other") == (other.number, other.set)
-    assert (2, 3) == (versions.current(root, "main").number, versions.current(root, "other").number)
-    assert 2 == versions.unchanged(root, "main").number
+    assert (2, 3) == (versions.find_current(root, "main").number, versions.find_current(root, "other").number)
+    assert 2 == versions.find_unchanged(root, "main").number
     assert [] == clean(root, keep=2, yes=False)
 
 
@@ -329,7 +329,7 @@ def test_versions_are_compared(world):
 def test_a_version_that_is_not_there_is_answered_with_those_that_are(built):
     """Whoever has one version learns how to come by another."""
     with pytest.raises(StorageError, match=r"has no version 9; name one of 1, 2, or run `echolens refresh`"):
-        versions.read(built.at(), 9)
+        versions.read_version(built.at(), 9)
 
 
 def test_a_damaged_manifest_is_named(world):
@@ -337,4 +337,4 @@ def test_a_damaged_manifest_is_named(world):
     root = world.at()
     root.write("versions/0002.json", b"{")
     with pytest.raises(StorageError, match=r"versions/0002\.json is damaged"):
-        versions.read(root)
+        versions.read_version(root)

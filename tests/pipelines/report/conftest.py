@@ -19,7 +19,7 @@ from pipelines.report.published import PublishedVersion
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors
-from schemas.candidate import CANDIDATE, FILTERED, SHARD, key_of
+from schemas.candidate import CANDIDATE, FILTERED, SHARD, format_key
 from schemas.dataset import Dataset, Encode
 from schemas.outcome import Outcome, as_img2dataset
 from schemas.plan import PlanCounts, SourceCounts
@@ -227,7 +227,7 @@ def fetched(shard: Shard, batch: dict) -> dict:
         "text": {},
     }
     return batch | members[shard.kind] | {
-        "key": [key_of(shard.number, row, SHARD_ROWS) for row in rows],
+        "key": [format_key(shard.number, row, SHARD_ROWS) for row in rows],
         "outcome": [outcome for outcome, _ in outcomes],
         "reason": [reason for _, reason in outcomes],
         "status": [status for status, _ in messages],

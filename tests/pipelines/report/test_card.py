@@ -2,13 +2,13 @@
 
 from huggingface_hub import DatasetCard
 
-from pipelines.report.card import card
+from pipelines.report.card import render_card
 from pipelines.report.collect import gather
 
 
 def test_the_hub_reads_the_card(root, dataset):
     """Its front matter is valid, and says what kinds of rows there are and how many."""
-    read = DatasetCard(card(gather(root, dataset)))
+    read = DatasetCard(render_card(gather(root, dataset)))
 
     assert "animals" == read.data.pretty_name
     assert ["n<1K"] == read.data.size_categories
@@ -19,7 +19,7 @@ def test_the_hub_reads_the_card(root, dataset):
 def test_the_card_counts_what_the_version_counts(root, dataset):
     """Rows read, every outcome, every column."""
     report = gather(root, dataset)
-    lines = card(report).splitlines()
+    lines = render_card(report).splitlines()
 
     assert f"| candidates | {report.version.candidates} |" in lines
     assert {f"| `{status}` | {rows} |" for status, rows in report.version.outcomes.items()} <= set(lines)

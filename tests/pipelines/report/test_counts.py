@@ -2,12 +2,12 @@ from collections import Counter
 
 import pytest
 
-from pipelines.report.counts import VersionCounts, tally
+from pipelines.report.counts import VersionCounts, count_version
 
 
 @pytest.fixture
 def counts(published) -> VersionCounts:
-    return tally(published)
+    return count_version(published)
 
 
 def test_sources_add_up_to_the_version(published, counts, funnel):

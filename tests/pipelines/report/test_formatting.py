@@ -9,7 +9,7 @@ from pipelines.report import formatting
 )
 def test_count(said, number):
     """Thousands are set apart; only a small number has a fraction."""
-    assert said == formatting.count(number)
+    assert said == formatting.format_count(number)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_count(said, number):
 )
 def test_share(said, part, whole):
     """What is there is never shown as nothing, and never as all of it."""
-    assert said == formatting.share(part, whole)
+    assert said == formatting.format_share(part, whole)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_share(said, part, whole):
 )
 def test_seconds(said, took_s):
     """A time reads as a person says it."""
-    assert said == formatting.seconds(took_s)
+    assert said == formatting.format_seconds(took_s)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_seconds(said, took_s):
 )
 def test_size(said, size):
     """Bytes are said in the largest unit of which there is one."""
-    assert said == formatting.size(size)
+    assert said == formatting.format_size(size)
 
 
 def test_day():
     """A time of a manifest, in words."""
-    assert formatting.day("2026-11-03T05:07:59+00:00") == "3 November 2026, 05:07 UTC"
+    assert formatting.format_day("2026-11-03T05:07:59+00:00") == "3 November 2026, 05:07 UTC"
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_tidy(said, text):
 )
 def test_what_is_no_link(url):
     """Only an http(s) address without a password in it is a link; the next one stands in."""
-    assert formatting.link(url) is None
-    assert formatting.link(url, "http://example.org/a?b=c") == "http://example.org/a?b=c"
+    assert formatting.format_link(url) is None
+    assert formatting.format_link(url, "http://example.org/a?b=c") == "http://example.org/a?b=c"

@@ -3,16 +3,16 @@
 from collections import Counter
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.counts import tally
-from pipelines.report.history import history
-from pipelines.report.hosts import hosts
-from pipelines.report.near_duplicates import near_duplicates
-from pipelines.report.norms import filled
+from pipelines.report.counts import count_version
+from pipelines.report.history import list_versions
+from pipelines.report.hosts import summarize_hosts
+from pipelines.report.near_duplicates import find_near_duplicates
+from pipelines.report.norms import count_filled
 
 
 def test_every_candidate_with_media_has_a_host(published):
     """The sum over hosts is that over the shards that ask for media, without the one link that is no http."""
-    by_host = tally(published).by_host
+    by_host = count_version(published).by_host
 
     assert sum(shard.rows for shard in published.shards if shard.kind != "text") - 1 == sum(
         outcomes.total() for outcomes in by_host.values()
@@ -22,7 +22,7 @@ def test_every_candidate_with_media_has_a_host(published):
 def test_small_hosts_are_one_line():
     """Fifteen are named, the largest first; all others are one line at the end, and nothing is lost."""
     by_host = {f"host-{number:02d}.example": Counter(ok=number + 1, dead=1) for number in range(40)}
-    found = hosts(by_host)
+    found = summarize_hosts(by_host)
 
     assert ["host-39.example", 41] == [found[0].name, found[0].rows]
     assert [16, 25, ""] == [len(found), found[-1].hosts, found[-1].name]
@@ -31,7 +31,7 @@ def test_small_hosts_are_one_line():
 
 def test_the_first_version_has_nothing_before_it(root):
     """One line, with no change in it."""
-    (past,) = history(root, "main")
+    (past,) = list_versions(root, "main")
 
     assert (1, None, None) == (past.number, past.more_ok, past.more_dead)
 
@@ -39,7 +39,7 @@ def test_the_first_version_has_nothing_before_it(root):
 def test_near_duplicates_are_seen(published, root, dataset):
     """All vectors of a shape are near each other, and every shape comes more than once."""
     lookup = Lookup.open(root, dataset, published.version)
-    found = near_duplicates(published, lookup, filled(published))
+    found = find_near_duplicates(published, lookup, count_filled(published))
 
     assert {"clip_image", "clap_audio"} == {alike.column for alike in found}
     assert all(0 <= alike.alike <= alike.sampled for alike in found)

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from pipelines.report.media import SOUND_S, members, sound, thumbnail
+from pipelines.report.media import SOUND_S, make_sound_clip, make_thumbnail, read_members
 
 
 def bytes_of(uri: str, kind: str) -> io.BytesIO:
@@ -17,25 +17,27 @@ def bytes_of(uri: str, kind: str) -> io.BytesIO:
 
 def test_members_are_those_of_the_keys(root):
     """Of a clip its first frame and its sound, of a picture the picture, and nothing of a lost row."""
-    assert {key: set(found) for key, found in members(root, 2, ["000022", "000023"]).items()} == {
+    assert {key: set(found) for key, found in read_members(root, 2, ["000022", "000023"]).items()} == {
         "000022": {"0.jpg", "flac"}
     }
-    assert {key: set(found) for key, found in members(root, 0, ["000000"]).items()} == {"000000": {"jpg"}}
+    assert {key: set(found) for key, found in read_members(root, 0, ["000000"]).items()} == {
+        "000000": {"jpg"}
+    }
 
 
 def test_thumbnail_keeps_the_shape(root):
     """A picture of 320 x 240 comes out as 160 x 120, as does the frame of a clip."""
-    picture = members(root, 0, ["000000"])["000000"]
-    clip = members(root, 2, ["000020"])["000020"]
+    picture = read_members(root, 0, ["000000"])["000000"]
+    clip = read_members(root, 2, ["000020"])["000020"]
 
     for of in (picture, clip):
-        with Image.open(bytes_of(thumbnail(of), "image/jpeg")) as small:
+        with Image.open(bytes_of(make_thumbnail(of), "image/jpeg")) as small:
             assert small.size == (160, 120)
 
 
 def test_sound_is_its_beginning(root):
     """Five of eight seconds, at the same pitch: 442 Hz for row 2."""
-    made = sound(members(root, 2, ["000022"])["000022"])
+    made = make_sound_clip(read_members(root, 2, ["000022"])["000022"])
     samples_T, rate_hz = soundfile.read(bytes_of(made, "audio/mpeg"))
     spectrum_F = np.abs(np.fft.rfft(samples_T))
 
@@ -45,7 +47,7 @@ def test_sound_is_its_beginning(root):
 
 def test_media_that_cannot_be_decoded_are_left_out():
     """A broken file costs its picture or sound, not the page."""
-    assert thumbnail({}) is None
-    assert sound({}) is None
-    assert thumbnail({"jpg": b"\xff\xd8\xff broken"}) is None
-    assert sound({"flac": b"fLaC broken"}) is None
+    assert make_thumbnail({}) is None
+    assert make_sound_clip({}) is None
+    assert make_thumbnail({"jpg": b"\xff\xd8\xff broken"}) is None
+    assert make_sound_clip({"flac": b"fLaC broken"}) is None

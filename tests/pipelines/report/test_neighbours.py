@@ -1,8 +1,8 @@
 import pytest
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.neighbours import HITS, QUERIES, panels
-from pipelines.report.norms import filled
+from pipelines.report.neighbours import HITS, QUERIES, make_panels
+from pipelines.report.norms import count_filled
 from pipelines.report.published import PublishedVersion
 from pipelines.store.root import Root
 
@@ -10,7 +10,7 @@ from pipelines.store.root import Root
 @pytest.fixture(scope="module")
 def found(published, dataset):
     lookup = Lookup.open(published.root, dataset, published.version)
-    return panels(published, lookup, filled(published), [])
+    return make_panels(published, lookup, count_filled(published), [])
 
 
 def test_all_four_ways_are_asked(found):
@@ -71,7 +71,7 @@ def test_what_is_missing_is_not_asked(part):
     published = PublishedVersion.read(Root.at(dataset.root), dataset.shard_rows)
     lookup = Lookup.open(published.root, dataset, published.version)
 
-    assert [panel.way.asks for panel in panels(published, lookup, filled(published), [])] == [
+    assert [panel.way.asks for panel in make_panels(published, lookup, count_filled(published), [])] == [
         "text",
         "picture",
     ]

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pipelines.report.norms import filled
-from pipelines.report.samples import samples
+from pipelines.report.norms import count_filled
+from pipelines.report.samples import sample_rows
 from schemas.version import TOMBSTONE
 
 
 def places(published, kind):
-    return [place for place in filled(published)["clip_image"] if place.shard.kind == kind]
+    return [place for place in count_filled(published)["clip_image"] if place.shard.kind == kind]
 
 
 def gone(*keys):
@@ -18,7 +18,7 @@ def gone(*keys):
 
 def test_rows_are_taken_at_even_distances(published):
     """Four of twelve vectors in two shards: the second, fifth, eighth and eleventh."""
-    assert samples(published, "clip_image", places(published, "image"), 4) == [
+    assert sample_rows(published, "clip_image", places(published, "image"), 4) == [
         "000002", "000006", "000009", "000014",
     ]  # fmt: skip
 
@@ -27,8 +27,8 @@ def test_a_tombstone_is_passed_over(published):
     """A row that no reader may see is no query, and the others keep their even distances."""
     buried = replace(published, removed=gone("000002"))
 
-    assert "000002" not in samples(buried, "clip_image", places(buried, "image"), 4)
-    assert len(samples(buried, "clip_image", places(buried, "image"), 4)) == 4
+    assert "000002" not in sample_rows(buried, "clip_image", places(buried, "image"), 4)
+    assert len(sample_rows(buried, "clip_image", places(buried, "image"), 4)) == 4
 
 
 def test_few_rows_come_once(published):
@@ -36,6 +36,6 @@ def test_few_rows_come_once(published):
     clips = ["000020", "000021", "000022", "000024", "000025", "000026", "000027"]
     buried = replace(published, removed=gone(*clips[:-2]))
 
-    assert clips == samples(published, "clip_image", places(published, "clip"), 100)
-    assert set(samples(buried, "clip_image", places(buried, "clip"), 100)) == set(clips[-2:])
-    assert samples(published, "clip_image", [], 4) == []
+    assert clips == sample_rows(published, "clip_image", places(published, "clip"), 100)
+    assert set(sample_rows(buried, "clip_image", places(buried, "clip"), 100)) == set(clips[-2:])
+    assert sample_rows(published, "clip_image", [], 4) == []

@@ -7,9 +7,9 @@ from pipelines.encode.stages import DecodeStage
 from pipelines.errors import ConfigError, StorageError
 from pipelines.filter.pictures import FilterPictures
 from pipelines.run.build_steps import MediaStep, VectorStep
-from pipelines.run.ray_plan import PlanSteps, remaining
+from pipelines.run.ray_plan import PlanSteps, find_remaining
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, media_marker, vectors_marker
+from pipelines.store.shards import Shard, get_media_marker, get_vectors_marker
 
 
 def test_a_chain_in_the_wrong_order_is_refused_where_it_is_made(tmp_path):
@@ -29,15 +29,15 @@ def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
     root = Root.at(str(tmp_path))
     shards = [Shard(number, "image", "web", 8) for number in range(3)]
     for shard in shards:
-        root.write(media_marker(shard), b"{}")
+        root.write(get_media_marker(shard), b"{}")
         root.write(f"media/{shard.name}.parquet", b"no table")
-        root.write(vectors_marker("main", shard), b"")
+        root.write(get_vectors_marker("main", shard), b"")
     flow = PlanSteps(VectorStep(root, 8, {}, "main", {}, 8), MediaStep(root, 8, {}))
 
-    assert not any(remaining(flow, shards))
-    root.remove(vectors_marker("main", shards[1]))
+    assert not any(find_remaining(flow, shards))
+    root.remove(get_vectors_marker("main", shards[1]))
     with pytest.raises(StorageError, match=r"media/00001\.parquet is damaged"):
-        remaining(flow, shards)
+        find_remaining(flow, shards)
 
 
 def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):

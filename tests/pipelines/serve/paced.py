@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from pipelines.generate.audioldm.pipeline import AudioLdmLoader
-from pipelines.generate.registry import GeneratorSpec, choose
+from pipelines.generate.registry import GeneratorSpec, choose_generator
 from schemas.dataset import GeneratorEntry
 
 
@@ -57,5 +57,5 @@ def paced(folder, pace):
     """Return a generator of a folder as `echolens serve` chooses it, at a pace."""
     return GeneratorSpec(
         Paced(str(folder), pace),
-        choose(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).made_by,
+        choose_generator(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).made_by,
     )

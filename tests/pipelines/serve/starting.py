@@ -22,7 +22,7 @@ if __name__ == "__main__":
         session.start()
         from ray import serve
 
-        from pipelines.serve.deployments import serving
+        from pipelines.serve.deployments import run_service
 
         took_s["ray"] = time.perf_counter() - began
         check_free(settings)
@@ -38,7 +38,7 @@ if __name__ == "__main__":
         serve.delete("nothing")
         took_s["serve"] = time.perf_counter() - began
         began = time.perf_counter()
-        with serving(dataset, settings) as url:
+        with run_service(dataset, settings) as url:
             key = {"key": "0" * 8, "k": 1}
             assert 200 == httpx.post(f"{url}/v1/lookup", json=key).status_code
             took_s["service"] = time.perf_counter() - began

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from pipelines.encode.resolve import resolve_family
 from pipelines.index.build import build_index
-from pipelines.store.manifest import entry
+from pipelines.store.manifest import make_entry
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from schemas.candidate import CANDIDATE, key_of
+from schemas.candidate import CANDIDATE, format_key
 from schemas.dataset import Dataset, Index
-from schemas.vectors import vectors_schema
+from schemas.vectors import make_vectors_schema
 from schemas.version import MISSING, SUPERSEDED, TOMBSTONE, VERSION_SHARD, Version
 
 SHARD_ROWS = 1000
@@ -87,9 +87,9 @@ def write_shard(root, shard, spaces, vectors):
         for row in range(shard.rows)
     ]
     root.write_table(f"candidates/{shard.name}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
-    schema = vectors_schema(spaces)
+    schema = make_vectors_schema(spaces)
     columns = {
-        "key": [key_of(shard.number, row, SHARD_ROWS) for row in range(shard.rows)],
+        "key": [format_key(shard.number, row, SHARD_ROWS) for row in range(shard.rows)],
         "id": [row["id"] for row in rows],
         **{name: [said] * shard.rows for name, said in (("kind", "image"), ("source", "cc3m"))},
         **{name: [said] * shard.rows for name, said in (("outcome", "ok"), ("reason", "ok"))},
@@ -140,7 +140,9 @@ def publish(root, shards, number, gone):
         outcomes={"ok": rows - len(gone), "dead": len(gone)},
         reasons={"ok": rows - len(gone), "dead/http_404": len(gone)},
         vectors={"clip_image": rows - len(gone), "clip_text": rows - len(gone)},
-        tables=[entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
-        indices=[entry(root, f"indices/main/0001/{name}") for name in root.names("indices/main/0001", "")],
+        tables=[make_entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
+        indices=[
+            make_entry(root, f"indices/main/0001/{name}") for name in root.names("indices/main/0001", "")
+        ],
     )
     root.create(f"versions/{number:04d}.json", version.model_dump_json().encode())

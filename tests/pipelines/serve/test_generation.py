@@ -200,11 +200,11 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
     several = tmp_path / "several"
     shutil.copytree(root, several)
     there = Root.at(str(several))
-    (card,) = translator.cards(there)
+    (card,) = translator.read_cards(there)
     weights = next(several.glob("translators/toy/*.safetensors")).read_bytes()
     for name, cosine, cell in (("worse", 0.1, card.cell), ("better", 0.9, card.cell), ("ridge", 0.95, None)):
         scores = card.scores.model_copy(update={"cosine": cosine})
-        translator.save(
+        translator.save_translator(
             there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
         )
     offer = await GenerationQueue(load(str(several)), paced(tiny, Pace()), 1, 1, search.vector).offer()
@@ -217,7 +217,7 @@ async def test_a_pictures_vector_is_the_stored_one(search, root, built):
     """To the last bit: computed in a whole batch and on one core, as the build did."""
     found = {}
     there = Root.at(str(root))
-    for shard in versions.shards(there, versions.read(there)):
+    for shard in versions.read_shards(there, versions.read_version(there)):
         if shard.kind == "image":
             rows = there.read_table(
                 f"vectors/main/{shard.name}.parquet", columns=["key", "clip_image"]

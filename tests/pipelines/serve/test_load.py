@@ -44,7 +44,7 @@ def test_switched_and_killed_under_load(tmp_path, capsys):
     """No answer is wrong, and only what was on its way to the dead replica had to be asked again."""
     root, dataset, shards, pictures = synthetic(tmp_path / "data", ROWS)
     asked = questions(pictures)
-    lookup = Lookup.open(root, dataset, versions.read(root, 1))
+    lookup = Lookup.open(root, dataset, versions.read_version(root, 1))
     further = [[hit.key for hit in lookup.answer(Query(vector=vector, k=4 * K)).hits] for vector in asked]
     gone = sorted({keys[0] for keys in further[::2]})
     right = [{"1": keys[:K], "2": [key for key in keys if key not in gone][:K]} for keys in further]

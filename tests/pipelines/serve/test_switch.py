@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.store import versions
-from pipelines.store.manifest import entry
+from pipelines.store.manifest import make_entry
 from schemas.version import TOMBSTONE
 from tests.pipelines.serve.load import load
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def publish_without(root, key):
     """Publish the next version: the same, but for one row that is gone."""
-    current = versions.read(root)
+    current = versions.read_version(root)
     number = current.number + 1
     gone = {"key": key, "outcome": "dead", "reason": "http_404", "same_as": None}
     before = {name: root.read_table(f"versions/{current.number:04d}{name}.parquet") for name in TABLES}
@@ -27,7 +27,7 @@ def publish_without(root, key):
     )
     for name, table in before.items():
         root.write_table(f"versions/{number:04d}{name}.parquet", table)
-    tables = [entry(root, f"versions/{number:04d}{name}.parquet") for name in TABLES]
+    tables = [make_entry(root, f"versions/{number:04d}{name}.parquet") for name in TABLES]
     version = current.model_copy(update={"number": number, "tables": tables})
     root.create(f"versions/{number:04d}.json", version.model_dump_json().encode())
     return number

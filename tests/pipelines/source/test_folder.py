@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.errors import ListError
 from pipelines.fetch import files
-from pipelines.source.folder import words
+from pipelines.source.folder import split_words
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from pipelines.source.folder import words
 )
 def test_words(path, expected):
     """A file's name says what is in it, numbers do not."""
-    assert expected == words(path)
+    assert expected == split_words(path)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_an_archive_is_a_folder(plan, album, kind):
     loose = plan({"kind": "folder", "list": str(album)})
     archive = shutil.make_archive(str(album.parent / "packed album"), kind, album)
     done = plan({"kind": "folder", "list": archive})
-    places = [files.place_of(url) for url in done.column("media_url")]
+    places = [files.parse_location(url) for url in done.column("media_url")]
 
     assert loose.column("caption") == done.column("caption")
     assert [

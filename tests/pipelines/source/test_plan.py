@@ -8,7 +8,7 @@ from pipelines.errors import ConfigError, ListError, StopJob
 from pipelines.miniature.lists import write_lists
 from pipelines.source.plan import make_plan, preview
 from pipelines.store.root import Root
-from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, candidate_id
+from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, make_candidate_id
 from schemas.dataset import Dataset
 from schemas.plan import PlanCounts
 
@@ -64,12 +64,13 @@ def test_no_room(plan, written, cc):
 
 
 def test_ids_say_what_a_row_is(plan, written):
-    """The id in the table is that of `candidate_id`, and no two candidates share one."""
+    """The id in the table is that of `make_candidate_id`, and no two candidates share one."""
     clips = written("a.csv", AUDIOCAPS + "1,b,0,größer \n2,b,12.3456,x\n")
     pictures = written("c.tsv", "a dog\thttp://a.example/ü\n")
     done = plan({"kind": "audiocaps", "list": clips}, {"kind": "cc3m", "list": pictures})
     expected = [
-        candidate_id(row["source"], row["url"], row["start_s"], row["caption"]) for row in done.candidates
+        make_candidate_id(row["source"], row["url"], row["start_s"], row["caption"])
+        for row in done.candidates
     ]
 
     assert expected == done.column("id")

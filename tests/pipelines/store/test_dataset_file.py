@@ -32,11 +32,15 @@ def test_every_set_keeps_its_encoders(dataset):
     for each in (main, other):
         dataset_file.pin(root, each, {})
 
-    assert ["main", "other"] == dataset_file.sets(root)
-    assert main == dataset_file.in_set(root, other, "main")
-    assert other == dataset_file.in_set(root, other, "other") == dataset_file.in_set(root, other, None)
+    assert ["main", "other"] == dataset_file.list_sets(root)
+    assert main == dataset_file.with_vector_set(root, other, "main")
+    assert (
+        other
+        == dataset_file.with_vector_set(root, other, "other")
+        == dataset_file.with_vector_set(root, other, None)
+    )
     with pytest.raises(ConfigError, match=r"no set 'third' \(it has: main, other\)"):
-        dataset_file.in_set(root, main, "third")
+        dataset_file.with_vector_set(root, main, "third")
 
 
 def test_a_set_stays_in_its_spaces(dataset):

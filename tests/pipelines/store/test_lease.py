@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import LeaseHeldError, StopJob
 from pipelines.store import lease
-from pipelines.store.lease import Lease, LeaseHolder, held, read, take
+from pipelines.store.lease import Lease, LeaseHolder, hold_lease, read_lease, take_lease
 from pipelines.store.root import Root
 
 
@@ -35,16 +35,16 @@ def left_behind(root, **changed):
 
 def test_the_second_one_is_told_who_holds_it(root):
     """One sentence with the job, the machine, the process and the time; the first one goes on."""
-    with held(root, "refresh"):
-        mine = read(root)
+    with hold_lease(root, "refresh"):
+        mine = read_lease(root)
         with pytest.raises(
             LeaseHeldError, match=rf"held by `refresh` on .* \(pid {os.getpid()}\) since .*T"
         ) as refused:
-            take(root, "build")
-        assert mine == read(root)
+            take_lease(root, "build")
+        assert mine == read_lease(root)
 
     assert 1 == len(str(refused.value).splitlines())
-    assert read(root) is None
+    assert read_lease(root) is None
 
 
 def test_of_many_at_once_one_gets_it(root):
@@ -54,7 +54,7 @@ def test_of_many_at_once_one_gets_it(root):
 
         def contend(won=won, lost=lost):
             try:
-                won.append(take(root, "build"))
+                won.append(take_lease(root, "build"))
             except LeaseHeldError:
                 lost.append(1)
 
@@ -64,7 +64,7 @@ def test_of_many_at_once_one_gets_it(root):
         for thread in threads:
             thread.join()
         assert (1, 11) == (len(won), len(lost))
-        assert won == [read(root)]
+        assert won == [read_lease(root)]
         root.write(lease.FILE, replace(won[0], pid=2**22 - 1).written())
 
 
@@ -73,11 +73,11 @@ def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
     code = "import sys; from pipelines.store.lease import take; from pipelines.store.root import Root; "
     code += "take(Root.at(sys.argv[1]), 'build')"
     subprocess.run([sys.executable, "-c", code, root.url], check=True)
-    dead = read(root)
+    dead = read_lease(root)
     began = time.monotonic()
-    mine = take(root, "refresh")
+    mine = take_lease(root, "refresh")
     root.write(lease.FILE, replace(mine, started=mine.started - 5).written())
-    take(root, "clean")
+    take_lease(root, "clean")
 
     assert dead.pid != os.getpid()
     assert time.monotonic() - began < 2
@@ -88,10 +88,10 @@ def test_a_live_process_that_does_not_renew_is_void_after_a_minute(root):
     mine = LeaseHolder.here("build")
     root.write(lease.FILE, replace(mine, renewed_s=mine.renewed_s - 3600).written())
     with pytest.raises(LeaseHeldError):
-        take(root, "refresh")
+        take_lease(root, "refresh")
     root.write(lease.FILE, replace(mine, ticked_s=mine.ticked_s - 61).written())
 
-    assert "refresh" == take(root, "refresh").job
+    assert "refresh" == take_lease(root, "refresh").job
 
 
 @pytest.mark.parametrize("away_s", [-3600, 3600], ids=["long ago", "clock ahead"])
@@ -99,7 +99,7 @@ def test_a_lease_of_another_machine_is_watched_before_it_is_taken(root, away_s):
     """Its clock is not believed: it is void if it does not change."""
     left_behind(root, renewed_s=time.time() + away_s)
 
-    assert "refresh" == take(root, "refresh", watch_s=0.3).job
+    assert "refresh" == take_lease(root, "refresh", watch_s=0.3).job
 
 
 def test_a_lease_of_another_machine_that_is_renewed_is_alive(root):
@@ -108,7 +108,7 @@ def test_a_lease_of_another_machine_that_is_renewed_is_alive(root):
     renewing = threading.Timer(0.1, root.write, (lease.FILE, replace(holder, ticked_s=1.0).written()))
     renewing.start()
     with pytest.raises(LeaseHeldError):
-        take(root, "refresh", watch_s=0.5)
+        take_lease(root, "refresh", watch_s=0.5)
 
 
 def test_a_young_lease_of_another_machine_is_refused_at_once(root):
@@ -116,17 +116,17 @@ def test_a_young_lease_of_another_machine_is_refused_at_once(root):
     left_behind(root, renewed_s=time.time())
     began = time.monotonic()
     with pytest.raises(LeaseHeldError, match="elsewhere"):
-        take(root, "refresh", watch_s=30)
+        take_lease(root, "refresh", watch_s=30)
 
     assert time.monotonic() - began < 2
 
 
 def test_it_is_renewed(root):
     """The file changes; the job and its token stay."""
-    holding = Lease(root, take(root, "build"), every_s=0.05)
-    before = read(root)
+    holding = Lease(root, take_lease(root, "build"), every_s=0.05)
+    before = read_lease(root)
     time.sleep(0.3)
-    after = read(root)
+    after = read_lease(root)
     holding.release()
 
     assert before.token == after.token
@@ -135,27 +135,27 @@ def test_it_is_renewed(root):
 
 def test_a_job_that_slept_too_long_stops(root):
     """It finds another's lease, says so, and leaves that one alone."""
-    holding = Lease(root, take(root, "build"), every_s=0.05)
+    holding = Lease(root, take_lease(root, "build"), every_s=0.05)
     left_behind(root, renewed_s=time.time())
     time.sleep(0.3)
     with pytest.raises(StopJob, match=r"elsewhere .* has taken over"):
         holding.check()
     holding.release()
 
-    assert "elsewhere" == read(root).host
+    assert "elsewhere" == read_lease(root).host
 
 
 def test_half_a_lease_is_taken_over(root):
     """A machine that lost power may have left anything."""
     root.write(lease.FILE, b'{"host": "x"')
 
-    assert "build" == take(root, "build").job
+    assert "build" == take_lease(root, "build").job
 
 
 def test_a_root_that_was_not_there_is_not_left_behind(tmp_path):
     """A job that finds nothing to do, or fails, leaves no folder."""
     root = Root.at(str(tmp_path / "nothing"))
-    with pytest.raises(StopJob), held(root, "build"):
+    with pytest.raises(StopJob), hold_lease(root, "build"):
         raise StopJob("no")
 
     assert not (tmp_path / "nothing").exists()
@@ -163,7 +163,7 @@ def test_a_root_that_was_not_there_is_not_left_behind(tmp_path):
 
 def test_it_says_what_it_is(root):
     """For people: host, pid, job and time are in the file."""
-    with held(root, "build"):
+    with hold_lease(root, "build"):
         written = json.loads(root.read(lease.FILE))
 
     assert {"host", "pid", "job", "since", "boot"} <= written.keys()
@@ -174,7 +174,7 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(root):
     """A job in another container of this boot has a process id that means nothing here."""
     root.write(lease.FILE, replace(LeaseHolder.here("build"), namespace="another", pid=2**22 - 1).written())
     with pytest.raises(LeaseHeldError):
-        take(root, "refresh")
+        take_lease(root, "refresh")
 
 
 def test_a_process_of_another_user_is_alive(root, monkeypatch):
@@ -188,4 +188,4 @@ def test_a_process_of_another_user_is_alive(root, monkeypatch):
 
     monkeypatch.setattr(os, "kill", kill)
     with pytest.raises(LeaseHeldError):
-        take(root, "refresh")
+        take_lease(root, "refresh")

@@ -12,15 +12,15 @@ from pipelines.store.shards import (
     Shard,
     commit_media,
     commit_vectors,
-    media_marker,
+    get_media_marker,
+    get_vectors_marker,
     read_candidates,
     read_media,
-    vectors_marker,
 )
 from schemas.candidate import CANDIDATE
 from schemas.sample import MEMBERS
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, spaces_of
+from schemas.vectors import COLUMNS_OF, decode_spaces
 
 ROWS = 5
 DEAD = 2
@@ -77,7 +77,7 @@ def test_media_come_back_as_they_went_in(root, kind):
     assert [f"{member} {row}".encode() for row in (0, 1, 3)] == batches[0][member]
     assert batches[0]["caption"] == ["caption 0", "caption 1", "caption 3"]
     assert root.read_table("media/00007.parquet").num_rows == ROWS
-    assert root.exists(media_marker(shard))
+    assert root.exists(get_media_marker(shard))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_marker_of_media_is_the_last_to_come(root, tmp_path, blocked):
     with pytest.raises(StorageError):
         commit_media(root, shard, fetched(root, shard), started=0.0)
 
-    assert not root.exists(media_marker(shard))
+    assert not root.exists(get_media_marker(shard))
 
 
 def test_the_table_of_vectors_is_the_last_to_come(root, tmp_path):
@@ -135,7 +135,7 @@ def test_the_table_of_vectors_is_the_last_to_come(root, tmp_path):
     with pytest.raises(StorageError):
         commit_vectors(root, "main", shard, dict.fromkeys(COLUMNS_OF["image"], SPACE), [])
 
-    assert not root.exists(vectors_marker("main", shard))
+    assert not root.exists(get_vectors_marker("main", shard))
 
 
 def test_every_sample_of_a_tar_has_the_same_members(root):
@@ -158,13 +158,13 @@ def test_vectors_keep_space_and_nulls(root):
         batch[column] = [np.full(4, 0.5, np.float16), None, np.full(4, -0.5, np.float16)]
         batch[f"{column}_norm"] = [3.0, None, 4.0]
     counted = commit_vectors(root, "main", shard, spaces, [batch])
-    table = root.read_table(vectors_marker("main", shard))
+    table = root.read_table(get_vectors_marker("main", shard))
     with tarfile.open(fileobj=io.BytesIO(root.read("vectors/main/00000.tar"))) as tar:
         names = tar.getnames()
         vector = np.load(io.BytesIO(tar.extractfile("3.clip_image.npy").read()))
 
     assert dict.fromkeys(spaces, 2) == dict(counted)
-    assert spaces == spaces_of(table.schema)
+    assert spaces == decode_spaces(table.schema)
     assert [value and len(value) for value in table["clip_image"].to_pylist()[1:]] == [None, 4]
     assert vector.tolist() == [-0.5] * 4
     assert {"1", "3"} == {name.split(".")[0] for name in names}

@@ -20,7 +20,7 @@ from pipelines.run.runner import Runner
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import ROW, Shard, read_candidates
-from schemas.candidate import CANDIDATE, candidate_id
+from schemas.candidate import CANDIDATE, make_candidate_id
 from schemas.dataset import Dataset
 from schemas.version import VERSION_SHARD, Version
 
@@ -89,7 +89,7 @@ def _candidates(shard: Shard, start: int) -> pa.Table:
         url = f"drawn://{shard.kind}/{number}"
         source = _SOURCES[shard.kind]
         rows.append(
-            {"id": candidate_id(source, url, None, said), "source": source, "source_row": number}
+            {"id": make_candidate_id(source, url, None, said), "source": source, "source_row": number}
             | {"kind": shard.kind, "lane": "local", "label": label(scene.kind), "licence": "unknown"}
             | {"caption": label(scene.kind) if shard.kind == "clip" else said, "url": url}
         )

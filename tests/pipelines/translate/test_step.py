@@ -10,9 +10,9 @@ from pipelines.models.registry import build_net
 from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.translate.step import TranslateStep
-from pipelines.translate.translator import Translator, packed, read_card, save
-from schemas.translated import translator_of
-from schemas.vectors import spaces_of
+from pipelines.translate.translator import Translator, pack_weights, read_card, save_translator
+from schemas.translated import read_translator
+from schemas.vectors import decode_spaces
 from tests.fixtures.translators import CELL
 from tests.pipelines.train.spaces import space
 
@@ -69,8 +69,8 @@ def test_the_table_says_what_it_is(root, step):
     with root.parquet(step.marker(SHARD)) as file:
         schema = file.schema_arrow
 
-    assert {"clap_text": space("clap", 12)} == spaces_of(schema)
-    made_by = translator_of(schema)
+    assert {"clap_text": space("clap", 12)} == decode_spaces(schema)
+    made_by = read_translator(schema)
     assert ("toy", step.card.weights_sha256, 1) == tuple(
         made_by[key] for key in ("name", "weights_sha256", "trained_on")
     )
@@ -92,9 +92,9 @@ def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
 def test_other_weights_have_another_folder(root, step):
     """A translator that was trained again is never taken for the old one, nor the other way round."""
     Runner(step).run(SHARD)
-    weights = packed(build_net(CELL.model_copy(update={"seed": 1}), (16, 12)))
+    weights = pack_weights(build_net(CELL.model_copy(update={"seed": 1}), (16, 12)))
     card = step.card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    save(root, card, weights)
+    save_translator(root, card, weights)
     again = TranslateStep(root, "main", card, "clip_image")
 
     assert frozenset() == again.committed({3})

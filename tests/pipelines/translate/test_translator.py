@@ -8,7 +8,7 @@ import torch
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.models.registry import build_net
-from pipelines.translate.translator import Translator, names, packed, save
+from pipelines.translate.translator import Translator, list_names, pack_weights, save_translator
 from schemas.translator_card import TranslatorCard
 from tests.fixtures.translators import CELL
 from tests.pipelines.train.spaces import space
@@ -21,7 +21,7 @@ def test_it_translates_as_the_net_did(saved):
     with torch.inference_mode():
         expected = net.translate(torch.from_numpy(vectors))[0].numpy()
 
-    assert ["toy"] == names(root)
+    assert ["toy"] == list_names(root)
     np.testing.assert_array_equal(
         expected, Translator.open(root, "toy").translate(vectors, space("clip", 16))
     )
@@ -55,9 +55,11 @@ def test_damaged_weights_are_not_used(saved):
 def test_weights_of_another_net_are_not_used(saved):
     """A checkpoint of another width under the card's name."""
     root, _ = saved
-    other = packed(build_net(CELL.model_copy(update={"hidden": 9}), (16, 12)))
+    other = pack_weights(build_net(CELL.model_copy(update={"hidden": 9}), (16, 12)))
     card = TranslatorCard.model_validate_json(root.read("translators/toy/card.json"))
-    save(root, card.model_copy(update={"weights_sha256": hashlib.sha256(other).hexdigest()}), other)
+    save_translator(
+        root, card.model_copy(update={"weights_sha256": hashlib.sha256(other).hexdigest()}), other
+    )
 
     with pytest.raises(StorageError, match=r"cannot be used \(.*\); train it again"):
         Translator.open(root, "toy")

@@ -8,7 +8,7 @@ from pipelines.encode.conformance import check
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.audioldm_clap import AudioLdmClap
 from pipelines.encode.loaders.laion_clap import LaionClap
-from pipelines.encode.loaders.pocket import WEIGHTS, pocket_clap
+from pipelines.encode.loaders.pocket import WEIGHTS, make_pocket_clap
 from pipelines.encode.resolve import resolve
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
@@ -43,7 +43,10 @@ def spec_of(loader):
 
 def test_the_pocket_audioldm_speaks_pocket_clap(folder, flac):
     """Texts through its own tower and sounds through pocket CLAP's: both as pocket CLAP has them."""
-    one, other = spec_of(AudioLdmClap(str(folder), None, str(CLAP), "fp32", 8)), spec_of(pocket_clap("fp32"))
+    one, other = (
+        spec_of(AudioLdmClap(str(folder), None, str(CLAP), "fp32", 8)),
+        spec_of(make_pocket_clap("fp32")),
+    )
 
     assert check_same_space(one, other) == pytest.approx(1, abs=1e-5)
     own, pocket = one.open()["audio"], other.open()["audio"]
@@ -65,7 +68,7 @@ def test_the_space_is_of_both_towers(folder):
 
     assert "audioldm:audioldm" == space.encoder
     assert 512 == space.dims
-    assert space.weights_sha256 != pocket_clap("fp32").space().weights_sha256
+    assert space.weights_sha256 != make_pocket_clap("fp32").space().weights_sha256
     assert str(folder) not in space.model_dump_json()
 
 

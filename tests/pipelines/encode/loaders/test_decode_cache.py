@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.encode.loaders.decode_cache import once, shared
-from pipelines.encode.loaders.image import picture
-from pipelines.encode.loaders.waveform import quantised
+from pipelines.encode.loaders.decode_cache import decode_once, share_decoded
+from pipelines.encode.loaders.image import decode_image
+from pipelines.encode.loaders.waveform import quantize
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def test_towers_of_one_modality_share_a_decode(counted, jpeg, flac):
     """Two encoders of pictures and two of sounds decode a row's media once; the next row's anew."""
     for row in range(2):
         jpg, sound = jpeg(row), flac(row)
-        with shared():
+        with share_decoded():
             for _ in range(2):
-                assert (40, 36) == picture(jpg).convert("RGB").size
-                assert 33_600 == len(quantised(sound, 48_000))
+                assert (40, 36) == decode_image(jpg).convert("RGB").size
+                assert 33_600 == len(quantize(sound, 48_000))
 
     assert {"picture": 2, "sound": 2} == counted
 
@@ -40,14 +40,14 @@ def test_towers_of_one_modality_share_a_decode(counted, jpeg, flac):
 def test_another_rate_is_another_sound(flac):
     """What differs in how it is decoded is not mixed up."""
     sound = flac(1)
-    with shared():
-        lengths = [len(quantised(sound, rate_hz)) for rate_hz in (48_000, 16_000, 48_000)]
+    with share_decoded():
+        lengths = [len(quantize(sound, rate_hz)) for rate_hz in (48_000, 16_000, 48_000)]
 
     assert [33_600, 11_200, 33_600] == lengths
 
 
 def test_nothing_is_kept_outside():
     """Where nobody shares, as for a query, every call decodes."""
-    made = [once(b"item", "any", lambda item: object()) for _ in range(2)]
+    made = [decode_once(b"item", "any", lambda item: object()) for _ in range(2)]
 
     assert made[0] is not made[1]

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.laion_clap import LaionClap
-from pipelines.encode.loaders.waveform import mono
+from pipelines.encode.loaders.waveform import decode_mono
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
 
@@ -44,7 +44,7 @@ def test_sounds_are_the_librarys_own(laion, spec, flac, length_s):
 
     unit_ND, norms_N = encode(tower, [tower.prepare(sound)], 2)
 
-    np.testing.assert_allclose(own_sound(laion, mono(sound, 48_000)), unit_ND[0], atol=1e-5)
+    np.testing.assert_allclose(own_sound(laion, decode_mono(sound, 48_000)), unit_ND[0], atol=1e-5)
     assert norms_N[0] != pytest.approx(1, abs=1e-3)
 
 
@@ -68,7 +68,7 @@ def test_texts_are_the_librarys_own(laion, roberta, spec):
 def test_a_long_sound_is_the_mean_of_its_windows(laion, spec, flac):
     """Where laion_clap would cut 10 s out at random: every window, then the last one whole."""
     sound = flac(3, length_s=12.0)
-    samples_T = mono(sound, 48_000)
+    samples_T = decode_mono(sound, 48_000)
     windows = [own_sound(laion, samples_T[start : start + WINDOW]) for start in (0, len(samples_T) - WINDOW)]
     tower = spec.open()["audio"]
 
@@ -87,7 +87,7 @@ def test_files_are_read_as_the_library_reads_them(flac, tmp_path, rate_hz, chann
     (tmp_path / "sound.flac").write_bytes(flac(4, rate_hz=rate_hz, channels=channels))
     own_T, _ = librosa.load(tmp_path / "sound.flac", sr=48_000)
 
-    samples_T = mono((tmp_path / "sound.flac").read_bytes(), 48_000)
+    samples_T = decode_mono((tmp_path / "sound.flac").read_bytes(), 48_000)
 
     # One step of int16 where a sample lies between two.
     np.testing.assert_allclose(int16_to_float32(float32_to_int16(own_T)), samples_T, atol=1.01 / 32767)

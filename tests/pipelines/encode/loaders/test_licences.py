@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from pipelines.encode.loaders.licences import licence_of, say_licence
+from pipelines.encode.loaders.licences import read_licence, say_licence
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_the_licence_is_the_cards(tmp_path, card, licence):
     """It is read from the head of the model's card, and from nowhere else."""
     if card is not None:
         (tmp_path / "README.md").write_text(card)
-    assert licence == licence_of(tmp_path)
+    assert licence == read_licence(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.encode.loaders.spectrogram import features
+from pipelines.encode.loaders.spectrogram import compute_features
 
 
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])
@@ -17,6 +17,6 @@ def test_it_is_the_extractors_own(truncation, padding, length):
 
     expected = extractor(samples_T, sampling_rate=48_000, return_tensors="np")["input_features"][0]
 
-    made = features(extractor, samples_T)
+    made = compute_features(extractor, samples_T)
     assert (expected.shape, np.float32) == (made.shape, made.dtype)
     np.testing.assert_array_equal(expected, made)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.encode.loaders.text_padding import narrow_clips, width_of, widths
+from pipelines.encode.loaders.text_padding import allow_narrow_batches, choose_width, list_widths
 
 CLIP = {
     "embed_dim": 24,
@@ -28,8 +28,8 @@ def make():
 )
 def test_a_text_gets_the_narrowest_width_that_holds_it(tokens, full, width):
     """Its own length alone decides."""
-    assert width == width_of(tokens, full)
-    assert full == widths(full)[-1]
+    assert width == choose_width(tokens, full)
+    assert full == list_widths(full)[-1]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -43,7 +43,7 @@ def test_a_narrow_view_gives_the_vectors_of_the_whole_net(make, precision):
     with torch.inference_mode():
         vectors = {
             width: view.encode_text(ids_BL[:, :width]).float().numpy()
-            for width, view in narrow_clips(model).items()
+            for width, view in allow_narrow_batches(model).items()
         }
 
     assert [16, 32, 77] == sorted(vectors)
@@ -51,7 +51,7 @@ def test_a_narrow_view_gives_the_vectors_of_the_whole_net(make, precision):
         np.testing.assert_allclose(
             vectors[77], vectors_BD, atol=1e-5 if precision == "float32" else 2e-2, rtol=0
         )
-    assert all(view.token_embedding is model.token_embedding for view in narrow_clips(model).values())
+    assert all(view.token_embedding is model.token_embedding for view in allow_narrow_batches(model).values())
     assert 77 == len(model.positional_embedding)
 
 
@@ -64,11 +64,11 @@ def test_a_narrow_view_gives_the_vectors_of_the_whole_net(make, precision):
 )
 def test_a_net_that_reads_the_padding_is_left_whole(make, text):
     """Where what comes after a text counts, nothing may be cut."""
-    assert {} == narrow_clips(make(**text))
+    assert {} == allow_narrow_batches(make(**text))
 
 
 def test_another_class_is_left_whole(make):
     """Of a net whose text half we do not know nothing is cut."""
     import open_clip
 
-    assert {} == narrow_clips(make(open_clip.CustomTextCLIP))
+    assert {} == allow_narrow_batches(make(open_clip.CustomTextCLIP))

@@ -8,7 +8,7 @@ import soundfile
 
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
-from pipelines.encode.loaders.waveform import mono, window_starts
+from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
 from pipelines.errors import ConfigError, UndecodableMediaError
 
 WINDOW = 48_000
@@ -34,7 +34,7 @@ def test_vectors_are_the_librarys_own(tiny_clap, spec, flac):
     model, processor = ClapModel.from_pretrained(tiny_clap), AutoProcessor.from_pretrained(tiny_clap)
     model.eval()
     sound = flac(3, length_s=1.0)
-    heard = processor(audio=mono(sound, 48_000), sampling_rate=48_000, return_tensors="pt")
+    heard = processor(audio=decode_mono(sound, 48_000), sampling_rate=48_000, return_tensors="pt")
     read = processor(text="rain on a roof", return_tensors="pt")
     with torch.inference_mode():
         sound_D = model.get_audio_features(**heard).pooler_output[0].numpy()
@@ -92,7 +92,7 @@ def test_a_long_sound_is_the_mean_of_its_windows(spec):
 )
 def test_windows(length, starts):
     """Every window of a long sound is whole, and a few milliseconds do not make one."""
-    assert starts == window_starts(length, 1000)
+    assert starts == find_window_starts(length, 1000)
 
 
 @pytest.mark.parametrize("truncation", ["rand_trunc", "fusion"])
@@ -116,12 +116,12 @@ def test_waveform():
     tone_T = 0.5 * np.sin(2 * np.pi * 440 * times_T)
     sound = wav(np.stack([tone_T, np.zeros_like(tone_T)], axis=1), 22_050)
 
-    samples_T = mono(sound, 48_000)
+    samples_T = decode_mono(sound, 48_000)
 
     assert len(samples_T) == 48_000
     assert np.abs(samples_T).max() == pytest.approx(0.25, abs=0.01)
     np.testing.assert_allclose(np.round(samples_T * 32767), samples_T * 32767, atol=1e-2)
-    loud_T = mono(wav(np.array([2.0, -2.0, 0.5])), 48_000)
+    loud_T = decode_mono(wav(np.array([2.0, -2.0, 0.5])), 48_000)
     np.testing.assert_allclose([1, -1, 16383 / 32767], loud_T, atol=1e-6)
 
 

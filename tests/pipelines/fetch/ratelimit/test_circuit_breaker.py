@@ -2,10 +2,10 @@ import pytest
 
 from pipelines.fetch.ratelimit.circuit_breaker import FAILURES, CircuitBreakers
 from pipelines.fetch.ratelimit.leases import HostHold
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 
 ORIGIN = "down.example:80"
-REFUSED = outcome("transient", "connection_refused")
+REFUSED = make_outcome("transient", "connection_refused")
 
 
 class Clock:
@@ -92,7 +92,7 @@ def test_what_others_found(clock):
 def test_the_longer_hold_stays(clock):
     """A second answer with a shorter pause opens nothing."""
     circuits = CircuitBreakers(clock)
-    busy = outcome("blocked", "http_429")
+    busy = make_outcome("blocked", "http_429")
     circuits.close("a.example", HostHold(20, busy, down=False))
     circuits.close("a.example", HostHold(5, busy, down=False))
     clock.now_s = 15

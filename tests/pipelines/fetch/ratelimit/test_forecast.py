@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, binding, forecasts
+from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, find_binding_limit, make_forecasts
 from schemas.dataset import Fetch, HostLimit
 from schemas.plan import HostCounts, HostTable
 
@@ -26,7 +26,7 @@ def asked(**urls):
 def test_the_slowest_limit_binds(limit, per_s, word):
     """Whatever else a host allows."""
     fetch = Fetch(limits={"a.example": HostLimit(**limit)})
-    found = forecasts(fetch, asked(a_example=DAY_S, b_example=1), workers=1)
+    found = make_forecasts(fetch, asked(a_example=DAY_S, b_example=1), workers=1)
 
     assert ["a.example", ""] == [each.host for each in found]
     assert per_s == pytest.approx(found[0].per_s)
@@ -37,9 +37,9 @@ def test_the_slowest_limit_binds(limit, per_s, word):
 def test_wikimedia_binds_unless_the_file_says_otherwise():
     """Its published limit is known, and more workers do not help; a file may lift it."""
     table = asked(upload_wikimedia_org=1_000_000, a_example=1_000_000)
-    polite = [binding(forecasts(Fetch(), table, workers)) for workers in (1, 64)]
-    lifted = binding(
-        forecasts(Fetch(limits={"upload.wikimedia.org": None, "*.wikimedia.org": None}), table, 64)
+    polite = [find_binding_limit(make_forecasts(Fetch(), table, workers)) for workers in (1, 64)]
+    lifted = find_binding_limit(
+        make_forecasts(Fetch(limits={"upload.wikimedia.org": None, "*.wikimedia.org": None}), table, 64)
     )
 
     assert ["upload.wikimedia.org"] * 2 == [each.host for each in polite]
@@ -49,5 +49,5 @@ def test_wikimedia_binds_unless_the_file_says_otherwise():
 
 def test_nothing_to_ask_takes_no_time():
     """A dataset of folders and texts."""
-    assert forecasts(Fetch(), HostTable(), workers=1) == []
-    assert binding([]) is None
+    assert make_forecasts(Fetch(), HostTable(), workers=1) == []
+    assert find_binding_limit([]) is None

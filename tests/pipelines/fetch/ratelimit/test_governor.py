@@ -11,7 +11,7 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from pipelines.fetch.ratelimit.governor import count_rows, governor, permits_of, watched
+from pipelines.fetch.ratelimit.governor import count_rows, get_governor, make_permits, watch_traffic
 from pipelines.fetch.ratelimit.leases import LEASE_S
 from pipelines.fetch.worker import LoopThread
 from pipelines.run.ray_plan import Session
@@ -30,7 +30,7 @@ def cluster():
 
 
 async def made(fetch):
-    return permits_of(fetch)
+    return make_permits(fetch)
 
 
 async def taken(permits, host, turns, each_s):
@@ -125,11 +125,11 @@ def test_the_limit_holds_through_a_restart_of_the_governor(asker):
     ray.get([each.turns.remote("other.example", 1, 0) for each in (first, second)])
     held = first.turns.remote("limited.example", 1, LEASE_S + 10)
     time.sleep(1)
-    before = ray.get(governor().process.remote())
+    before = ray.get(get_governor().process.remote())
     os.kill(before, signal.SIGKILL)
     killed_s = time.time()
     spans = ray.get(second.turns.remote("limited.example", 4, 0.5))
-    assert before != ray.get(governor().process.remote())
+    assert before != ray.get(get_governor().process.remote())
     spans += ray.get(held)
     began_s = min(began for began, _ in spans if began > killed_s) - killed_s
     print(f"\nthe first permit after the governor's death came after {began_s:.1f} s")
@@ -165,7 +165,7 @@ def test_what_is_going_on_can_be_seen(asker):
     """By the driver, who waits for which host; by Prometheus, all of it through Ray's own metrics."""
     seen = []
     busy = asker(TWO)
-    with watched(seen.append):
+    with watch_traffic(seen.append):
         ray.get(busy.heard.remote("other.example", 200, None))
         ray.get(busy.turns.remote("limited.example", 6, 2))
     ray.get(busy.close.remote())

@@ -3,14 +3,14 @@ import pytest
 from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, HostHold, LeaseTable
 from pipelines.fetch.ratelimit.limits import HostLimits
 from schemas.dataset import HostLimit
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 
 HOST = "a.example"
 TWO = HostLimits(((HOST, HostLimit(connections=2)),))
 FIVE = HostLimits((("*.example", HostLimit(connections=5)),))
 NONE: HostLimits = HostLimits(())
-BUSY = outcome("blocked", "http_429")
-REFUSED = outcome("transient", "connection_refused")
+BUSY = make_outcome("blocked", "http_429")
+REFUSED = make_outcome("transient", "connection_refused")
 
 
 class Clock:

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.fetch.ratelimit.limits import limits_of, strictest
+from pipelines.fetch.ratelimit.limits import find_limits, find_strictest
 from schemas.dataset import Fetch, HostLimit
 
 OURS = Fetch(
@@ -36,12 +36,12 @@ OURS = Fetch(
 )
 def test_the_longest_pattern_wins(host, expected):
     """A host's own limit goes before its domain's, and null lifts one."""
-    assert expected == limits_of(OURS).pattern(host)
+    assert expected == find_limits(OURS).pattern(host)
 
 
 def test_published_limits_are_there_unless_the_file_says_otherwise():
     """Wikimedia's two connections and 25 Mbit/s; a file's limit takes the place of the published one."""
-    published, ours = dict(limits_of(Fetch()).of), dict(limits_of(OURS).of)
+    published, ours = dict(find_limits(Fetch()).of), dict(find_limits(OURS).of)
 
     assert HostLimit(connections=2, bytes_per_s=3_125_000) == published["upload.wikimedia.org"]
     assert published["upload.wikimedia.org"] == ours["upload.wikimedia.org"]
@@ -50,7 +50,7 @@ def test_published_limits_are_there_unless_the_file_says_otherwise():
 
 def test_the_strictest_of_several():
     """Of every key the one that allows least."""
-    found = strictest(
+    found = find_strictest(
         [HostLimit(connections=2, delay_s=1), HostLimit(connections=5, delay_s=3, requests_per_s=9)]
     )
 

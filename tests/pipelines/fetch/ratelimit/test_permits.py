@@ -6,12 +6,12 @@ import pytest
 
 from pipelines.errors import HostUnavailableError
 from pipelines.fetch.ratelimit.broker import PermitBroker
-from pipelines.fetch.ratelimit.governor import permits_of
-from pipelines.fetch.ratelimit.limits import limits_of
+from pipelines.fetch.ratelimit.governor import make_permits
+from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.fetch.ratelimit.permits import HostPermits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from schemas.dataset import Fetch
-from schemas.outcome import outcome
+from schemas.outcome import make_outcome
 
 LIMITS = {
     "two.example": {"connections": 2},
@@ -42,7 +42,7 @@ def run(work, fetch=FETCH):
     """Run `work(permits)` to its end."""
 
     async def all_of_it():
-        permits = permits_of(fetch)
+        permits = make_permits(fetch)
         try:
             return await work(permits)
         finally:
@@ -112,7 +112,7 @@ def test_hosts_without_a_limit_cost_no_call():
 
     async def work():
         desk = Counting()
-        permits = HostPermits(desk, limits_of(FETCH), 1.0, regularly=True)
+        permits = HostPermits(desk, find_limits(FETCH), 1.0, regularly=True)
         for number in range(100_000):
             host = f"h{number}.example"
             assert permits.down(f"{host}:80") is None
@@ -137,7 +137,7 @@ def test_permits_come_in_batches():
     async def work():
         desk = Counting()
         fetch = Fetch(limits={"many.example": {"connections": 50}})
-        permits = HostPermits(desk, limits_of(fetch), 1.0, regularly=False)
+        permits = HostPermits(desk, find_limits(fetch), 1.0, regularly=False)
         await turns(*["many.example"] * 100)(permits)
         await permits.close()
         return desk.calls
@@ -182,7 +182,7 @@ def test_a_long_pause_is_not_waited_for():
         assert time.monotonic() - began_s < 0.3
         return refused.value.outcome
 
-    assert outcome("blocked", "http_429") == run(work)
+    assert make_outcome("blocked", "http_429") == run(work)
 
 
 def test_a_host_that_always_wants_another_pause_is_given_up(monkeypatch):
@@ -227,7 +227,7 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
 
     async def work():
         slots = PrioritySemaphore(1)
-        permits = permits_of(FETCH, slots)
+        permits = make_permits(FETCH, slots)
 
         async def hold(seconds):
             async with slots, permits.permit("two.example"):
@@ -255,7 +255,7 @@ def test_a_desk_that_breaks_is_an_error_and_no_wait():
             raise RuntimeError("broken")
 
     async def work():
-        permits = HostPermits(Broken(), limits_of(FETCH), 1.0, regularly=False)
+        permits = HostPermits(Broken(), find_limits(FETCH), 1.0, regularly=False)
         try:
             async with permits.permit("two.example"):
                 pass

@@ -28,7 +28,7 @@ def encode(path: Path, *options: str, wave: np.ndarray | None = None, rate: int 
     if "-an" not in options:
         (path.parent / "audio").write_bytes((clicking(rate) * gain if wave is None else wave).tobytes())
         inputs += ["-f", "f32le", "-ar", str(rate), "-ac", "1", "-i", str(path.parent / "audio")]
-    command = [ffmpeg.ffmpeg_binary(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
+    command = [ffmpeg.find_ffmpeg(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 

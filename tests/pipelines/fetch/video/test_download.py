@@ -12,7 +12,7 @@ from pipelines.errors import NoVideoError
 from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.video.download import Downloader
 from pipelines.fetch.video.extractor_errors import UNKNOWN
-from pipelines.fetch.video.ffmpeg import ffmpeg_binary
+from pipelines.fetch.video.ffmpeg import find_ffmpeg
 from schemas.dataset import VideoSettings
 
 VIDEO_ID = "dQw4w9WgXcQ"
@@ -197,7 +197,7 @@ def media(folder, *options):
     path = folder / "media.mp4"
     made = ["-f", "lavfi", "-i", "testsrc=s=320x180:r=10", "-f", "lavfi", "-i", "sine=f=440:r=44100"]
     coded = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "20", "-pix_fmt", "yuv420p", "-c:a", "aac"]
-    command = [ffmpeg_binary(), "-v", "error", "-y", *made, "-t", "60", *coded, *options, str(path)]
+    command = [find_ffmpeg(), "-v", "error", "-y", *made, "-t", "60", *coded, *options, str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path.read_bytes()
 
@@ -234,10 +234,10 @@ def test_sound_and_picture_apart(youtube, server, tmp_path, sections_below_s):
 
     for (start_s, length_s), piece in zip(spans, pieces, strict=True):
         local_s = start_s - piece.starts_s
-        wave = ffmpeg.sound(piece.path, local_s, length_s)
+        wave = ffmpeg.cut_sound(piece.path, local_s, length_s)
         assert (round(length_s * 48_000), 4) == (
             len(wave),
-            len(ffmpeg.frames(piece.path, local_s, length_s)),
+            len(ffmpeg.cut_frames(piece.path, local_s, length_s)),
         )
         # A sine of 440 Hz begins each second anew, so where it was cut shows in its phase.
         expected = np.sin(2 * np.pi * 440 * (start_s + np.arange(len(wave)) / 48_000))

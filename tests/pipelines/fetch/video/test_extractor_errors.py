@@ -4,7 +4,7 @@ import pytest
 from yt_dlp.networking.exceptions import CertificateVerifyError, IncompleteRead, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
-from pipelines.fetch.video.extractor_errors import normalised, outcome_of
+from pipelines.fetch.video.extractor_errors import classify_extractor_error, normalize_text
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from pipelines.fetch.video.extractor_errors import normalised, outcome_of
 )  # fmt: skip
 def test_classes_of_yt_dlp(error, expected):
     """Its own exceptions, bare and wrapped in each other as it wraps them."""
-    assert expected == str(outcome_of(error))
+    assert expected == str(classify_extractor_error(error))
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_classes_of_yt_dlp(error, expected):
 )
 def test_normalised_has_nothing_of_a_run(text):
     """No addresses, ids, times or numbers enter the digest."""
-    assert not re.search(r"\d|://|dQw", normalised(text))
+    assert not re.search(r"\d|://|dQw", normalize_text(text))

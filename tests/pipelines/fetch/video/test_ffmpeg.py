@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipelines.fetch.stages import FetchClips
-from pipelines.fetch.video.ffmpeg import ffmpeg_binary
+from pipelines.fetch.video.ffmpeg import find_ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
 
@@ -19,7 +19,7 @@ HOURS = 10
 
 
 def ffmpeg(*arguments):
-    subprocess.run([ffmpeg_binary(), "-v", "error", "-y", *arguments], check=True)
+    subprocess.run([find_ffmpeg(), "-v", "error", "-y", *arguments], check=True)
 
 
 def clicking(seconds, rate_hz=48_000, hiss=0.001):

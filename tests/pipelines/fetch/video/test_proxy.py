@@ -16,7 +16,7 @@ from yt_dlp.networking import Request
 from pipelines.errors import ConfigError
 from pipelines.fetch import addresses
 from pipelines.fetch.http_client import HttpClient
-from pipelines.fetch.video.ffmpeg import ffmpeg_binary
+from pipelines.fetch.video.ffmpeg import find_ffmpeg
 from pipelines.fetch.video.proxy import Proxy
 from schemas.dataset import Fetch, HostLimit, VideoSettings
 
@@ -59,7 +59,7 @@ def by_ffmpeg(url):
     """Return a client that opens a URL as ffmpeg does for a section."""
 
     def ask(proxy_url):
-        command = [ffmpeg_binary(), "-nostdin", "-v", "error", "-i", url, "-f", "null", "-"]
+        command = [find_ffmpeg(), "-nostdin", "-v", "error", "-i", url, "-f", "null", "-"]
         env = {"http_proxy": proxy_url, "PATH": os.environ["PATH"]}
         return subprocess.run(
             command, capture_output=True, text=True, env=env, timeout=30, check=False

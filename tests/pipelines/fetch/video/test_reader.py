@@ -11,8 +11,8 @@ import soundfile
 from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video import download
-from pipelines.fetch.video.reader import check_runtime, cookies_of, secret, upstream_of
-from pipelines.fetch.video.youtube import page_of
+from pipelines.fetch.video.reader import check_runtime, read_cookies, read_secret, read_upstream
+from pipelines.fetch.video.youtube import make_page_url
 from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
@@ -216,7 +216,7 @@ def test_who_asks(server):
 )
 def test_page_of(url, expected):
     """An id is eleven letters, digits, dashes and underscores, and nothing else gets into a URL."""
-    assert expected == page_of(url, "https://a.example/{youtube_id}")
+    assert expected == make_page_url(url, "https://a.example/{youtube_id}")
 
 
 def test_no_page_is_no_request(site):
@@ -251,19 +251,19 @@ def test_secrets_are_in_no_dump(tmp_path):
 def test_a_secret_may_be_in_the_environment(monkeypatch):
     """`$NAME` in the file, the secret on the machines that fetch."""
     monkeypatch.setenv("OUR_PROXY", "http://me:word@proxy.example:3128")
-    assert "proxy.example" == upstream_of(VideoSettings(proxy="$OUR_PROXY")).host
-    assert secret(None, "proxy") is None
+    assert "proxy.example" == read_upstream(VideoSettings(proxy="$OUR_PROXY")).host
+    assert read_secret(None, "proxy") is None
 
     monkeypatch.delenv("OUR_PROXY")
     with pytest.raises(ConfigError, match="the environment does not have"):
-        upstream_of(VideoSettings(proxy="$OUR_PROXY"))
+        read_upstream(VideoSettings(proxy="$OUR_PROXY"))
 
 
 @pytest.mark.parametrize("proxy", ["socks5://secret:1", "secret", "http://", "http://secret:99999"])
 def test_a_proxy_that_is_none(proxy):
     """It is said so without saying it."""
     with pytest.raises(ConfigError, match=r"fetch\.video\.proxy is no http proxy") as raised:
-        upstream_of(VideoSettings(proxy=proxy))
+        read_upstream(VideoSettings(proxy=proxy))
 
     assert "secret" not in str(raised.value)
 
@@ -277,7 +277,7 @@ def test_cookies_that_are_none(tmp_path, content):
     if content is not None:
         file.write_text(content)
     with pytest.raises(ConfigError, match=r"fetch\.video\.cookies_file") as raised:
-        cookies_of(VideoSettings(cookies_file=str(file)))
+        read_cookies(VideoSettings(cookies_file=str(file)))
 
     assert "secret" not in str(raised.value)
 

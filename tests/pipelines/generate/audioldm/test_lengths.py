@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.generate.audioldm.lengths import SoundLengths, frames_of
+from pipelines.generate.audioldm.lengths import SoundLengths, compute_lengths
 
 AUDIOLDM = {"rate_hz": 16_000, "hop": 160, "frames_a_latent": 4}
 POCKET = {"rate_hz": 16_000, "hop": 320, "frames_a_latent": 8}
@@ -24,7 +24,7 @@ POCKET = {"rate_hz": 16_000, "hop": 320, "frames_a_latent": 8}
 )
 def test_sizes_are_those_of_diffusers(length_s, of, expected):
     """Frames are cut down, latents filled up, samples cut to length."""
-    assert expected == frames_of(length_s, **of)
+    assert expected == compute_lengths(length_s, **of)
 
 
 def test_every_length_rounds_as_the_pipeline_does():
@@ -35,5 +35,5 @@ def test_every_length_rounds_as_the_pipeline_does():
         height = int(length_s / factor)
         if height % 4:
             height = int(np.ceil(height / 4)) * 4
-        made = frames_of(length_s, **AUDIOLDM)
+        made = compute_lengths(length_s, **AUDIOLDM)
         assert (height, height // 4, int(length_s * 16_000)) == (made.frames, made.latents, made.samples)

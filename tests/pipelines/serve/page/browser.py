@@ -101,15 +101,15 @@ def serving(root, metrics, sounds=None):
     `sounds` returns a maker of sounds, given the searching half of the service.
     """
     from jobs.shared.job import load
-    from pipelines.serve.api import api
-    from pipelines.serve.page.app import page
+    from pipelines.serve.api import make_api
+    from pipelines.serve.page.app import make_page
     from pipelines.serve.replica import SearchReplica
     from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
     search = SearchReplica(load(str(root)), ServiceSettings(), metrics)
     limits = ServiceLimits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
     made_by = sounds(search) if sounds else None
-    with listening(together(page(search, "/page", limits, made_by), api(search))) as address:
+    with listening(together(make_page(search, "/page", limits, made_by), make_api(search))) as address:
         yield address
 
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from pipelines.serve.page.app import page
+from pipelines.serve.page.app import make_page
 from pipelines.serve.settings import ServiceLimits
 from tests.pipelines.serve.page.browser import listening, together
 from tests.pipelines.serve.page.hostile import Rows
@@ -104,7 +104,7 @@ def test_a_full_queue_says_so():
         async def answer(self, query):
             await asyncio.Event().wait()
 
-    app = together(page(Stuck(), "/page", ServiceLimits()))
+    app = together(make_page(Stuck(), "/page", ServiceLimits()))
     with listening(app) as address, httpx.Client(base_url=f"{address}/page", timeout=20) as web:
         answers = [called(web, "words", "submit", "a bell", f"s{number}") for number in range(80)]
         refused = [answer for answer in answers if answer.status_code != 200]

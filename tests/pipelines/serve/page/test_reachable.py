@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.serve.page.reachable import ways
+from pipelines.serve.page.reachable import find_reachable
 
 ALL = ("clip_image", "clap_audio", "clip_text", "clap_text")
 TO_SOUNDS = ("clip_image", "clap_audio", "to-sounds")
@@ -31,12 +31,12 @@ def about(columns, *translators):
 )
 def test_only_columns_in_reach_are_choices(asks, translators, columns):
     """A question stays in its own space, unless a translator leads out of it."""
-    assert columns == ways(about(ALL, *translators), asks).columns
+    assert columns == find_reachable(about(ALL, *translators), asks).columns
 
 
 def test_a_translator_is_named_where_one_is_needed():
     """Sounds take one from a picture, its own space none; the first is taken where none is wanted."""
-    found = ways(about(ALL, TO_SOUNDS, ("clip_text", "clap_text", "other")), "picture")
+    found = find_reachable(about(ALL, TO_SOUNDS, ("clip_text", "clap_text", "other")), "picture")
 
     assert ("to-sounds", "other") == found.crossings["clap_audio"]
     assert "to-sounds" == found.through("clap_audio", None)
@@ -56,7 +56,7 @@ def test_a_translator_is_named_where_one_is_needed():
 )
 def test_the_column_that_suits_a_question(asks, columns, best):
     """What was chosen stays where it can; else media of the question's own kind come first."""
-    found = ways(about(columns), asks)
+    found = find_reachable(about(columns), asks)
 
     assert best == found.best(asks, None)
     assert (found.columns[-1] if found.columns else None) == found.best(asks, (found.columns or (None,))[-1])
@@ -78,4 +78,4 @@ def test_the_column_that_suits_a_question(asks, columns, best):
 )
 def test_why_not(asks, columns, sentence):
     """What is missing from the choices is said, and what to do."""
-    assert sentence == ways(about(columns), asks).why_not
+    assert sentence == find_reachable(about(columns), asks).why_not

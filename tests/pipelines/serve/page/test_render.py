@@ -62,11 +62,11 @@ def test_the_dataset_and_its_report(page, address):
 
 def test_hostile_rows_are_text(browser):
     """Markup, scripts and templates in what a list says are shown as they are; links are http(s)."""
-    from pipelines.serve.page.app import page
+    from pipelines.serve.page.app import make_page
     from pipelines.serve.settings import ServiceLimits
 
     with (
-        listening(together(page(Rows(), "/page", ServiceLimits()))) as address,
+        listening(together(make_page(Rows(), "/page", ServiceLimits()))) as address,
         opened(browser, address) as shown,
     ):
         ask(shown, HOSTILE)

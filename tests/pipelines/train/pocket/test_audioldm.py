@@ -13,13 +13,20 @@ from safetensors.torch import load_file
 
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pocket import pocket_audioldm as pocket
+from pipelines.generate.audioldm.pocket import make_pocket_audioldm as pocket
 from pipelines.generate.generator import SamplingParams
 from pipelines.miniature import world
 from pipelines.train.pocket import audioldm, vae, vae_init, vocoder
-from pipelines.train.pocket.audioldm_data import HOP, SAMPLE_RATE, SAMPLES, SoundSampler, heard, log_mels
-from pipelines.train.pocket.unet import wishes
-from pipelines.train.pocket.vocoder import spectral_distance
+from pipelines.train.pocket.audioldm_data import (
+    HOP,
+    SAMPLE_RATE,
+    SAMPLES,
+    SoundSampler,
+    compute_log_mels,
+    encode_heard,
+)
+from pipelines.train.pocket.unet import draw_conditions
+from pipelines.train.pocket.vocoder import measure_spectral_distance
 from pipelines.train.pocket.vocoder_init import tune
 from pipelines.train.trainer import AudioLdmSizes
 
@@ -78,10 +85,10 @@ def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
 @pytest.mark.parametrize("length_s", [0.64, 5.12], ids=str)
 def test_a_spectrogram_has_a_frame_for_every_hop(length_s: float) -> None:
     """Frames are as many as the vocoder makes samples of, and of about mean 0 and spread 1."""
-    waves = [heard(world.draw(3, "heldout", index))[1] for index in range(8)]
+    waves = [encode_heard(world.draw(3, "heldout", index))[1] for index in range(8)]
     samples = round(length_s * SAMPLE_RATE)
 
-    mels = log_mels(torch.from_numpy(np.stack(waves)[:, :samples]))
+    mels = compute_log_mels(torch.from_numpy(np.stack(waves)[:, :samples]))
 
     assert (8, samples // HOP, 64) == tuple(mels.shape)
     assert abs(float(mels.mean())) < 0.5
@@ -90,7 +97,7 @@ def test_a_spectrogram_has_a_frame_for_every_hop(length_s: float) -> None:
 
 def test_a_sound_is_heard_equally_loud_at_both_rates() -> None:
     """What pocket CLAP hears and what the nets learn are one sound, peaking at 0.7."""
-    full, wave = heard(world.draw(0, "train", 4))
+    full, wave = encode_heard(world.draw(0, "train", 4))
 
     assert (3 * SAMPLES, SAMPLES) == (len(full), len(wave))
     assert pytest.approx(0.7, abs=1e-6) == np.abs(full).max()
@@ -104,9 +111,9 @@ def test_spectra_tell_waves_apart() -> None:
     tone = torch.sin(2 * torch.pi * 440 * times)[None]
     noise = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
 
-    assert float(spectral_distance(tone, tone)) == 0
-    assert float(spectral_distance(-tone, tone)) == pytest.approx(0, abs=1e-6)
-    assert float(spectral_distance(noise, tone)) > 2
+    assert float(measure_spectral_distance(tone, tone)) == 0
+    assert float(measure_spectral_distance(-tone, tone)) == pytest.approx(0, abs=1e-6)
+    assert float(measure_spectral_distance(noise, tone)) > 2
 
 
 def test_the_vocoder_begins_as_a_bank_of_tones() -> None:
@@ -115,12 +122,12 @@ def test_the_vocoder_begins_as_a_bank_of_tones() -> None:
 
     torch.manual_seed(0)
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder.CONFIG))
-    waves = np.stack([heard(world.draw(3, "heldout", index))[1] for index in range(6)])
-    mels = log_mels(torch.from_numpy(waves))
+    waves = np.stack([encode_heard(world.draw(3, "heldout", index))[1] for index in range(6)])
+    mels = compute_log_mels(torch.from_numpy(waves))
     with torch.inference_mode():
-        untuned = log_mels(net(mels)) - mels
+        untuned = compute_log_mels(net(mels)) - mels
         tune(net)
-        missed = log_mels(net(mels)) - mels
+        missed = compute_log_mels(net(mels)) - mels
 
     assert tuple(untuned.shape) == (6, SAMPLES // HOP, 64)
     assert float(untuned.abs().mean()) > 1
@@ -134,8 +141,8 @@ def test_the_vae_begins_with_principal_components() -> None:
 
     torch.manual_seed(0)
     net = AutoencoderKL(**vae.CONFIG).eval()
-    waves = np.stack([heard(world.draw(3, "heldout", index))[1] for index in range(40)])
-    mels = log_mels(torch.from_numpy(waves))
+    waves = np.stack([encode_heard(world.draw(3, "heldout", index))[1] for index in range(40)])
+    mels = compute_log_mels(torch.from_numpy(waves))
     seen, unseen = mels[:34], mels[34:, None]
     with torch.inference_mode():
         untuned = net.decode(net.encode(unseen).latent_dist.mean).sample - unseen
@@ -155,7 +162,7 @@ def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
     """Told are captions, sounds or nothing; strayed ones still point where they should."""
     sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", SMALL)
     indices = np.repeat(np.arange(12), 50)
-    made_ND = wishes(sounds, indices, np.random.default_rng(0))
+    made_ND = draw_conditions(sounds, indices, np.random.default_rng(0))
 
     np.testing.assert_allclose(np.linalg.norm(made_ND, axis=1), 1, rtol=1e-5)
     silent = (made_ND == sounds.silent_D).all(axis=1)

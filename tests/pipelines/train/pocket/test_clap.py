@@ -15,8 +15,16 @@ from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
 from pipelines.train.pocket import clap
-from pipelines.train.pocket.clap_data import FEATURES, ClapSampler, ClapSizes, fits, heard, told, varied
-from pipelines.train.pocket.clap_eval import stored
+from pipelines.train.pocket.clap_data import (
+    FEATURES,
+    ClapSampler,
+    ClapSizes,
+    audio_attributes,
+    match_texts,
+    mentioned_attributes,
+    vary_sound,
+)
+from pipelines.train.pocket.clap_eval import store_features
 
 WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
 SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
@@ -64,7 +72,7 @@ def test_the_committed_weights_are_small_halves_that_load_as_floats() -> None:
 def test_the_committed_tokenizer_knows_the_vocabulary(processor: transformers.ClapProcessor) -> None:
     """Weights, configuration and tokenizer are of one vocabulary; a newer one needs a new training."""
     config = json.loads((WEIGHTS / "config.json").read_text())
-    assert clap.word_tokenizer().get_vocab() == processor.tokenizer.get_vocab()
+    assert clap.make_word_tokenizer().get_vocab() == processor.tokenizer.get_vocab()
     assert len(processor.tokenizer) == config["text_config"]["vocab_size"]
     kept = json.loads((WEIGHTS / "preprocessor_config.json").read_text())
     assert {**kept, **FEATURES} == kept
@@ -106,7 +114,7 @@ def test_aac_keeps_the_sound() -> None:
 
     scene = world.draw(0, "heldout", 1)
     (given, rate_hz), (kept, kept_hz) = (
-        soundfile.read(io.BytesIO(stored(scene, aac=aac)), dtype="float32") for aac in (False, True)
+        soundfile.read(io.BytesIO(store_features(scene, aac=aac)), dtype="float32") for aac in (False, True)
     )
     assert rate_hz == kept_hz == 48_000
     assert abs(len(given) - len(kept)) <= 1024
@@ -126,7 +134,7 @@ def test_batches_are_of_the_training_split_and_of_their_step() -> None:
 def test_windows_vary_within_the_extractors_range() -> None:
     """Whatever is done to a spectrogram, it keeps its shape and is no quieter than silence."""
     mel_FM = np.full((575, 32), -60, np.float16)
-    windows = [varied(mel_FM, np.random.default_rng(seed)) for seed in range(50)]
+    windows = [vary_sound(mel_FM, np.random.default_rng(seed)) for seed in range(50)]
     assert {(288, 32)} == {window.shape for window in windows}
     assert all(-100 <= window.min() and window.max() < -50 for window in windows)
     assert 2 < sum(window[-1].max() == -100 for window in windows) < 20
@@ -141,7 +149,7 @@ def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
     ]
     of_texts = np.array([[True] * 4, [True, False, True, False], [True] * 4])
     expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
-    assert np.allclose(expected, fits(heard(scenes), of_texts))
+    assert np.allclose(expected, match_texts(audio_attributes(scenes), of_texts))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +165,7 @@ def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
 def test_what_a_text_tells(text: str, expected: tuple[bool, ...]) -> None:
     """An attribute is told by a word for the scene's own value."""
     scene = world.Scene("bell", 2, "red", "low", "room", 0)
-    assert expected == told(scene, text)
+    assert expected == mentioned_attributes(scene, text)
 
 
 @pytest.mark.usefixtures("on_one_thread")

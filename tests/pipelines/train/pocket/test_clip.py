@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions, world
 from pipelines.train.pocket import clip
-from pipelines.train.pocket.clip_data import ClipSampler, ClipSizes, fits
+from pipelines.train.pocket.clip_data import ClipSampler, ClipSizes, match_texts
 
 WEIGHTS = Path(clip.__file__).parents[2] / "miniature" / "weights" / "clip"
 SMALL = ClipSizes(batch=32, draws=256, checkpoint_every=5)
@@ -54,7 +54,7 @@ def test_the_committed_tokenizer_knows_every_word_of_the_captions() -> None:
 def test_the_committed_configuration_is_the_one_that_training_writes() -> None:
     """But for the number of words, which is that of the day of the training."""
     config = json.loads((WEIGHTS / "open_clip_config.json").read_text())
-    expected = clip.model_config()
+    expected = clip.make_model_config()
     for text_cfg in (expected["text_cfg"], config["model_cfg"]["text_cfg"]):
         del text_cfg["vocab_size"]
     assert expected == config["model_cfg"]
@@ -104,7 +104,7 @@ def test_a_picture_fits_a_text_by_what_the_text_tells() -> None:
     ]
     told = np.array([[True] * 4, [False, True, False, False], [True] * 4])
     expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
-    assert np.allclose(expected, fits(scenes, told))
+    assert np.allclose(expected, match_texts(scenes, told))
 
 
 @pytest.mark.usefixtures("on_one_thread")

@@ -6,7 +6,7 @@ import torch
 
 from pipelines.errors import ConfigError
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import epochs, parted
+from pipelines.train.translators.epochs import balance_groups, run_epochs
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
 from pipelines.train.translators.stacked import StackedNets
 from schemas.training import Experiment, FitSettings
@@ -42,7 +42,7 @@ def test_too_few_pairs_are_an_error(train, validation):
     said = f"{train} pairs to train on and {validation} to validate on are too few for batches of 32"
 
     with pytest.raises(ConfigError, match=said):
-        next(epochs([together], table_of(train, validation), WorkerGroup()))
+        next(run_epochs([together], table_of(train, validation), WorkerGroup()))
 
 
 def test_bf16_products_train_the_same_translators():
@@ -51,7 +51,7 @@ def test_bf16_products_train_the_same_translators():
     found = {}
     for precision in ("fp32", "bf16"):
         together = StackedNets(CELLS, DIMS, FitSettings(epochs=6, batch=32, precision=precision))
-        *_, last = epochs([together], table, WorkerGroup())
+        *_, last = run_epochs([together], table, WorkerGroup())
         found[precision] = last.cosines
         assert {torch.float32} == {group.weights.dtype for group in together.groups}
 
@@ -66,10 +66,10 @@ def test_bf16_cells_together_are_the_cells_alone():
     """In the same precision a lone run ends where it ends beside others."""
     table, fit = table_of(512, 128), FitSettings(epochs=3, batch=32, precision="bf16")
     grid = CELLS[:2] + [cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]]
-    *_, together = epochs([StackedNets(grid, DIMS, fit)], table, WorkerGroup())
+    *_, together = run_epochs([StackedNets(grid, DIMS, fit)], table, WorkerGroup())
     alone = {}
     for cell in grid:
-        *_, last = epochs([StackedNets([cell], DIMS, fit)], table, WorkerGroup())
+        *_, last = run_epochs([StackedNets([cell], DIMS, fit)], table, WorkerGroup())
         alone |= last.cosines
 
     assert alone == pytest.approx(together.cosines, abs=1e-3)
@@ -83,8 +83,8 @@ def test_lanes_train_what_one_pass_trains():
     found = []
     for count in (1, 3):
         torch.manual_seed(0)
-        parts = parted(grid, count)
-        *_, last = epochs([StackedNets(part, DIMS, fit) for part in parts], table, WorkerGroup())
+        parts = balance_groups(grid, count)
+        *_, last = run_epochs([StackedNets(part, DIMS, fit) for part in parts], table, WorkerGroup())
         found.append(last.cosines)
 
     assert 3 == len(parts)
@@ -99,9 +99,9 @@ def test_lanes_are_as_long_as_each_other():
         for loss in ("mse", "cosine", "nt_xent")
         for h in (256, 512)
     ]
-    first, second = parted(grid, 2)
+    first, second = balance_groups(grid, 2)
     work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in (first, second)]
 
     assert 6 == len(first) + len(second)
     assert max(work) < 0.6 * sum(work)
-    assert [[grid[0]]] == parted(grid[:1], 2)
+    assert [[grid[0]]] == balance_groups(grid[:1], 2)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.train import leaderboard, preset
+from jobs.train import format_leaderboard, read_preset
 from pipelines.metrics.retrieval import score
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import epochs
+from pipelines.train.translators.epochs import run_epochs
 from pipelines.train.translators.job import TrainingJob
 from pipelines.train.translators.pairs import TEST
 from pipelines.train.translators.stacked import StackedNets
@@ -43,7 +43,7 @@ def test_leaderboard(root, name, capsys):
     seconds = time.monotonic() - began
     cards = [TranslatorCard.model_validate(card) for card in json.loads(said)]
     with capsys.disabled():
-        print(f"\n{name}: {seconds:.0f} s with Ray's start\n{leaderboard(cards)}")
+        print(f"\n{name}: {seconds:.0f} s with Ray's start\n{format_leaderboard(cards)}")
     for data in {card.cell.data for card in cards if card.cell}:
         trained = [card.scores.cosine for card in cards if card.cell and card.cell.data == data]
         knows_nothing = [
@@ -55,7 +55,7 @@ def test_leaderboard(root, name, capsys):
 def scored(cells, dims, fit, table):
     """Train cells; return cell -> (validation cosine, R@1 on the pairs that are for the test)."""
     together = StackedNets(cells, dims, fit)
-    *_, last = epochs([together], table, WorkerGroup())
+    *_, last = run_epochs([together], table, WorkerGroup())
     source, target = table.pairs(rows := table.rows(TEST))
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     with torch.inference_mode():
@@ -72,7 +72,7 @@ def scored(cells, dims, fit, table):
 @pytest.mark.parametrize("data", ["audiocaps", "wit_cc", "mix"])
 def test_cells_together_are_the_cells_alone(root, data, capsys):
     """Within 1e-3 of the validation cosine and half a point of R@1, every cell of the grid."""
-    training = preset("seed18", ["fit.epochs=15"])
+    training = read_preset("seed18", ["fit.epochs=15"])
     course = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
     table = course.read(Path())
     dims = (table.source_space.dims, table.target_space.dims)

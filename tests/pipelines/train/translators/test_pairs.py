@@ -8,8 +8,8 @@ from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.vectors import VectorReader
-from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, batches, read_pairs
-from schemas.candidate import CANDIDATE, key_of
+from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, iterate_batches, read_pairs
+from schemas.candidate import CANDIDATE, format_key
 from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space
 
@@ -29,7 +29,7 @@ def stored(tmp_path):
         urls = [f"http://host/{number * 10 + row // 10}.jpg" for row in range(100)]
         batch = {name: ["" for _ in range(100)] for name in ("id", "source", "outcome", "reason", "kind")}
         batch |= {"source": ["cc3m" if row % 2 else "wit" for row in range(100)], "key": []}
-        batch["key"] = [key_of(number, row, 1000) for row in range(100)]
+        batch["key"] = [format_key(number, row, 1000) for row in range(100)]
         for column in ("clip_image", "clip_text", "clap_text"):
             vectors = rng.standard_normal((100, DIMS[column]))
             units = list((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
@@ -119,7 +119,7 @@ def test_pairs_in_a_file_are_the_pairs_in_memory(stored, tmp_path):
 def test_batches_are_full_and_every_epoch_is_another_order(mapped):
     """No row twice in an epoch; what is left over is less than a batch; seed and epoch decide all."""
     rows = np.arange(5, 100_005)
-    first, again, second = (list(batches(rows, 64, 3, epoch, mapped=mapped)) for epoch in (0, 0, 1))
+    first, again, second = (list(iterate_batches(rows, 64, 3, epoch, mapped=mapped)) for epoch in (0, 0, 1))
     drawn = np.concatenate(first)
 
     assert {64} == {len(batch) for batch in first}

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import normalize, relu
 
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import epochs, parted
+from pipelines.train.translators.epochs import balance_groups, run_epochs
 from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
 from pipelines.train.translators.stacked import StackedNets
 from schemas.training import Experiment, FitSettings
@@ -89,8 +89,8 @@ def plain(table, hidden, loading):
 def together(table, cells, shares, precision="fp32"):
     """Yield the seconds of epoch after epoch of cells in one pass, validation and all; a lane a thread."""
     fit = FitSettings(epochs=EPOCHS, batch=BATCH, precision=precision)
-    lanes = [StackedNets(part, (DIMS, DIMS), fit) for part in parted(cells, THREADS)]
-    passes = epochs(lanes, table, WorkerGroup())
+    lanes = [StackedNets(part, (DIMS, DIMS), fit) for part in balance_groups(cells, THREADS)]
+    passes = run_epochs(lanes, table, WorkerGroup())
     while True:
         torch.set_num_threads(THREADS // len(lanes))
         began = time.perf_counter()

@@ -20,12 +20,12 @@ from pipelines.store.shards import Shard
 from pipelines.store.vectors import VectorReader
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.epochs import _tensors
-from pipelines.train.translators.pairs import TRAIN, batches, read_pairs
+from pipelines.train.translators.pairs import TRAIN, iterate_batches, read_pairs
 from pipelines.train.translators.stacked import StackedNets
-from schemas.candidate import CANDIDATE, key_of
+from schemas.candidate import CANDIDATE, format_key
 from schemas.space import Space
 from schemas.training import Experiment, FitSettings, PairSource, SplitSettings
-from schemas.vectors import vectors_schema
+from schemas.vectors import make_vectors_schema
 
 DIMS = 512
 ROWS = 10_000
@@ -58,13 +58,13 @@ def _units(rng):
 def write_world(root, pairs):
     """Write shards of captions with both vectors, and return how many there are."""
     spaces = {"clip_text": _space("clip"), "clap_text": _space("clap")}
-    schema = vectors_schema(spaces)
+    schema = make_vectors_schema(spaces)
     shards = pairs // ROWS
     for number in range(min(DISTINCT, shards)):
         rng = np.random.default_rng(number)
         said = {name: pa.array([""] * ROWS) for name in ("id", "outcome", "reason")}
         said |= {"kind": pa.array(["text"] * ROWS), "source": pa.array(["audiocaps"] * ROWS)}
-        said["key"] = pa.array([key_of(number, row, ROWS) for row in range(ROWS)])
+        said["key"] = pa.array([format_key(number, row, ROWS) for row in range(ROWS)])
         for column in spaces:
             said[column] = _units(rng)
             said[f"{column}_norm"] = pa.array(np.ones(ROWS, dtype=np.float32))
@@ -117,7 +117,7 @@ def measured(root, shards, scratch):
             else None
         )
         began, drawn = time.perf_counter(), 0
-        for chosen in batches(rows, batch, 0, 0, mapped=scratch is not None):
+        for chosen in iterate_batches(rows, batch, 0, 0, mapped=scratch is not None):
             x, y = _tensors(table, chosen, "cpu")
             if together:
                 together.step(x, y, 0.0, WorkerGroup())
