@@ -175,10 +175,10 @@ def main(argv: Sequence[str]) -> None:
     dataset = load(asked.target, asked.overrides)
     root = Root.at(dataset.root)
     if asked.digest:
-        from pipelines.store.counts import digest
+        from pipelines.store.counts import compute_digest
         from pipelines.store.dataset_file import list_sets
 
-        print(digest(root, list_sets(root)))
+        print(compute_digest(root, list_sets(root)))
     elif asked.verify:
         verify_files(root, asked.json)
     elif asked.changes:

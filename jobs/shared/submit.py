@@ -74,7 +74,7 @@ def submit(  # noqa: PLR0913, PLR0917
         StopJob: the cluster stopped answering while the job ran.
     """
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
-        staged = stage(target, overrides, Path(folder))
+        staged = stage_files(target, overrides, Path(folder))
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
         client = _client(address)
@@ -86,7 +86,7 @@ def submit(  # noqa: PLR0913, PLR0917
     return _followed(client, submitted)
 
 
-def stage(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
+def stage_files(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
     """Fill a folder with what travels to the cluster; return the dataset as the cluster's command names it.
 
     Raises:

@@ -12,7 +12,7 @@ def limit_cpus(count: int) -> None:
     _given[:] = [count]
 
 
-def available_cpus() -> int:
+def count_cpus() -> int:
     """Return how many threads may compute at once."""
     if _given:
         return _given[0]

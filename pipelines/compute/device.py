@@ -65,12 +65,12 @@ def get_forward_pool() -> ForwardPool:
             ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU
         )
     # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
-    return ForwardPool(get_decode_pool(), min(cpu.available_cpus(), _MOST))
+    return ForwardPool(get_decode_pool(), min(cpu.count_cpus(), _MOST))
 
 
 def get_decode_pool(threads: int | None = None) -> ThreadPoolExecutor:
     """Return the threads of this process that decode, as many as it has cores if not told."""
-    return _decoders(threads or cpu.available_cpus())
+    return _decoders(threads or cpu.count_cpus())
 
 
 @lru_cache

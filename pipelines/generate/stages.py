@@ -208,7 +208,7 @@ def generate_parallel(  # noqa: PLR0913, PLR0917
 
 def count_lanes() -> int:
     """Return how many batches are made at a time: two shards are at work in a process; a GPU takes one."""
-    return 1 if choose_device().type == "cuda" else -(-cpu.available_cpus() // 2)
+    return 1 if choose_device().type == "cuda" else -(-cpu.count_cpus() // 2)
 
 
 def make_single_threaded() -> None:

@@ -45,7 +45,7 @@ _NONE = np.empty(0, dtype=np.int64)
 _SEED = 0
 
 
-def index_path(set_name: str, number: int, column: Column) -> str:
+def make_index_path(set_name: str, number: int, column: Column) -> str:
     """Return the path of an index below the root, without its suffix (.faiss, .json)."""
     return f"indices/{set_name}/{number:04d}/{column}"
 
@@ -79,8 +79,8 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         )
     _refuse_repeated(ids, column)
     setting = choose_factory(len(ids), space.dims, index.memory)
-    path = index_path(set_name, number, column)
-    with ExitStack() as folders, all_cores():
+    path = make_index_path(set_name, number, column)
+    with ExitStack() as folders, use_all_cores():
         truths = compute_truths(stored, column)
         empty = _trained(stored, column, setting, space.dims, truths)
         scratch = partial(_scratch, root, folders)
@@ -123,12 +123,12 @@ def _scratch(root: Root, folders: ExitStack) -> Path:
 
 
 @contextmanager
-def all_cores() -> Iterator[None]:
+def use_all_cores() -> Iterator[None]:
     """Let FAISS compute with all cores that this process may use; Ray leaves a task's libraries one."""
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(cpu.available_cpus())
+    faiss.omp_set_num_threads(cpu.count_cpus())
     try:
         yield
     finally:

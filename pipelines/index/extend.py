@@ -11,7 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import StorageError
-from pipelines.index.build import all_cores, build_index, commit, compute_truths, count_seen, index_path, tune
+from pipelines.index.build import (
+    build_index,
+    commit,
+    compute_truths,
+    count_seen,
+    make_index_path,
+    tune,
+    use_all_cores,
+)
 from pipelines.index.factory import choose_factory
 from pipelines.index.train import get_lists, measure_imbalance
 from pipelines.store.cache import fetch_cached
@@ -69,7 +77,7 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
     if not len(stored.keys(column)[1]):
         return None
-    path = index_path(set_name, number, column)
+    path = make_index_path(set_name, number, column)
     if before and (kept := _brought_up(stored, column, index, before, path)):
         return kept
     build_index(root, set_name, column, shards, tombstones, index, number)
@@ -86,7 +94,7 @@ def _brought_up(stored: VectorReader, column: Column, index: Index, before: str,
     changed = _changed(stored, column, built, card, index)
     if not changed or changed.keeps(card, index):
         return before if changed else None
-    with all_cores():
+    with use_all_cores():
         extended = _extended(stored, column, built, card, changed, index)
     if not extended or (extended.falls_short and not card.falls_short):
         return None

@@ -92,7 +92,7 @@ names."""
 
 
 def _plain(text: str) -> str:
-    return formatting.tidy(text, 60).replace("`", "'").replace("|", "/")
+    return formatting.trim_text(text, 60).replace("`", "'").replace("|", "/")
 
 
 def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:

@@ -56,7 +56,7 @@ def format_day(iso: str) -> str:
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
-def tidy(text: str, chars: int = _CHARS) -> str:
+def trim_text(text: str, chars: int = _CHARS) -> str:
     """A text of a list on one line, without control characters, at most `chars` long."""
     # Control characters have no place in HTML, and half a surrogate pair none in UTF-8.
     kept = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)

@@ -101,7 +101,7 @@ def render(report: VersionReport) -> str:
         formatting.format_day,
     ):
         environment.filters[filters.__name__] = filters
-    environment.filters |= {"tidy": formatting.tidy, "host": formatting.format_host, "curve": _curve}
+    environment.filters |= {"tidy": formatting.trim_text, "host": formatting.format_host, "curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []

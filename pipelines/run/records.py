@@ -179,7 +179,7 @@ class ShardLog:
 
 
 @contextmanager
-def shard_log(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
+def open_shard_log(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
     """Keep the log of a shard in a step, however that ends.
 
     Args:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 from pipelines.compute import timing
-from pipelines.run.records import ShardLog, shard_log
+from pipelines.run.records import ShardLog, open_shard_log
 from pipelines.stage import Batch, Stage, Work
 from pipelines.store.shards import Shard
 
@@ -82,7 +82,7 @@ class Runner:
         """
         if self.step.done(shard):
             return False
-        with self._counted(), shard_log(folder, self.step.name, shard) as log:
+        with self._counted(), open_shard_log(folder, self.step.name, shard) as log:
             self._run(shard, log)
         return True
 

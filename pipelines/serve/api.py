@@ -15,7 +15,7 @@ from pipelines.lookup.media import Medium
 from pipelines.serve import clip_retrieval
 from pipelines.serve.access import ASGI, AccessControl, Receive, Scope, Send
 from pipelines.serve.http_errors import make_refusal
-from pipelines.serve.media import ImageFetcher, part
+from pipelines.serve.media import ImageFetcher, read_part
 from pipelines.serve.openapi import describe_body, describe_refusals, make_document
 from pipelines.serve.replica import SearchReplica
 from pipelines.serve.requests import LookupRequest, read
@@ -131,7 +131,7 @@ def _add_lookup(app: FastAPI, search: SearchReplica) -> None:
     async def media(request: Request, key: str, medium: Medium = "picture") -> Response:
         """Return the picture of a row (of a clip, its first frame), or its sound."""
         data, content_type = await search.media(key, medium)
-        return part(data, content_type, request.headers.get("range"))
+        return read_part(data, content_type, request.headers.get("range"))
 
     @app.get(
         "/v1/report",

@@ -72,7 +72,7 @@ def _check_sound(data: bytes, most_s: float) -> None:
         raise RequestRefusedError(413, f"the sound is longer than {most_s:g} s; send a part of it")
 
 
-def part(data: bytes, content_type: str, range_: str | None) -> Response:
+def read_part(data: bytes, content_type: str, range_: str | None) -> Response:
     """Return media, or the range of bytes that a player asks for; without ranges a browser cannot seek.
 
     Raises:

@@ -155,7 +155,7 @@ def _reasons(table: pa.Table) -> Counter[str]:
     return Counter({row["values"].rstrip("/"): row["counts"] for row in found})
 
 
-def digest(root: Root, set_names: Sequence[str]) -> str:
+def compute_digest(root: Root, set_names: Sequence[str]) -> str:
     """Return sha256 over the names and bytes of candidates/, media/*.tar, media/*.parquet and vectors/.
 
     Two roots hold the same dataset if and only if their digests are equal.

@@ -17,7 +17,7 @@ from pipelines.compute.device import get_dtype
 from pipelines.encode.encoder import Tower, Towers
 from pipelines.encode.loaders import laion_clap
 from pipelines.encode.loaders.laion_clap import LaionClap
-from pipelines.encode.loaders.licences import say_licence
+from pipelines.encode.loaders.licences import report_licence
 from pipelines.encode.loaders.pretrained import PretrainedModel, check_commit
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS, TransformersClap
@@ -181,7 +181,7 @@ def _fetched(repository: str, revision: str | None, parts: tuple[str, ...]) -> P
         raise make_missing_error(
             "clap", f"{repository} is no folder here and could not be fetched ({get_first_line(error)})"
         ) from error
-    say_licence(repository, folder)
+    report_licence(repository, folder)
     return folder
 
 

@@ -24,7 +24,7 @@ def read_licence(folder: Path) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def say_licence(repository: str, folder: Path) -> str:
+def report_licence(repository: str, folder: Path) -> str:
     """Log the licence of fetched weights, and return the sentence."""
     licence = read_licence(folder)
     if licence is None:

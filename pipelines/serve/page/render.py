@@ -128,7 +128,7 @@ def _title(answer: Answer, query: Query) -> str:
     noun = {"clip_image": "picture", "clap_audio": "sound"}.get(answer.column, "caption")
     column = f"{formatting.format_count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
     if query.text is not None:
-        return f"{column} nearest to “{formatting.tidy(query.text, _ASKED_CHARS)}”"
+        return f"{column} nearest to “{formatting.trim_text(query.text, _ASKED_CHARS)}”"
     if query.key is not None:
         return f"{column} like this one"
     return f"{column} nearest to your {'picture' if query.image is not None else 'sound'}"
@@ -168,7 +168,7 @@ def _template() -> Any:
         formatting.format_count,
         formatting.format_share,
         formatting.format_day,
-        formatting.tidy,
+        formatting.trim_text,
         formatting.format_host,
     ):
         environment.filters[filters.__name__] = filters

@@ -97,7 +97,7 @@ class ClapSampler:
         scenes = [self._scenes[index] for index in indices]
         texts, telling = zip(*(_text(scene, rng) for scene in scenes), strict=True)
         windows = np.stack([vary_sound(self._mel(index), rng) for index in indices])[:, None]
-        values_N4, told_N4 = audio_attributes(scenes), np.array(telling)
+        values_N4, told_N4 = find_audible(scenes), np.array(telling)
         return ClapBatch(windows, list(texts), values_N4, told_N4, match_texts(values_N4, told_N4))
 
     def _mel(self, index: int) -> NDArray[np.float16]:
@@ -132,7 +132,7 @@ def vary_sound(mel_FM: NDArray[np.float16], rng: np.random.Generator) -> NDArray
     return window
 
 
-def audio_attributes(scenes: Sequence[Scene]) -> NDArray[np.int64]:
+def find_audible(scenes: Sequence[Scene]) -> NDArray[np.int64]:
     """Return what is heard of scenes, `[N, 4]`, as places in the lists of `HEARD`."""
     return np.array([[of.index(getattr(scene, name)) for name, of in HEARD.items()] for scene in scenes])
 
@@ -161,10 +161,10 @@ def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]
     words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
     # A question opens with words that no caption has ("find me ...").
     opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
-    return " ".join(opening + words), mentioned_attributes(scene, text)
+    return " ".join(opening + words), find_mentioned(scene, text)
 
 
-def mentioned_attributes(scene: Scene, text: str) -> tuple[bool, ...]:
+def find_mentioned(scene: Scene, text: str) -> tuple[bool, ...]:
     """Return which of `HEARD` a text about a scene tells, by the words for it; the kind always."""
     phrases = (
         (*TONES[scene.pitch], *filter(None, SIZES[scene.pitch])),

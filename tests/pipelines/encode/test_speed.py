@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.compute import timing
-from pipelines.compute.cpu import available_cpus
+from pipelines.compute.cpu import count_cpus
 from pipelines.compute.device import get_decode_pool, get_forward_pool
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
@@ -84,7 +84,7 @@ class Taken:
     @property
     def others(self) -> float:
         """The share of the machine that others used."""
-        return max(0.0, 1 - self.cores / self.wall / available_cpus())
+        return max(0.0, 1 - self.cores / self.wall / count_cpus())
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def clocks() -> tuple[float, float, float]:
 
 def forward_s(tower, full: np.ndarray) -> np.ndarray:
     """Return the seconds, on the wall and of the cores, of one full batch when every lane works."""
-    count = 2 * available_cpus()
-    for begun in [get_forward_pool().run(lambda: tower.forward(full)) for _ in range(available_cpus())]:
+    count = 2 * count_cpus()
+    for begun in [get_forward_pool().run(lambda: tower.forward(full)) for _ in range(count_cpus())]:
         begun.result()
     with timed() as taken:
         for begun in [get_forward_pool().run(lambda: tower.forward(full)) for _ in range(count)]:
@@ -161,13 +161,13 @@ def measured(root, shards, kind, specs, name: str) -> float:
     count = sum(shard.rows for shard in shards)
     wall, of_cores = (nets + decoding) * count / [whole.wall, whole.cores]
     profile = ", ".join(
-        f"{word} {seconds / available_cpus() / whole.wall:.0%}" for word, seconds in spent.items()
+        f"{word} {seconds / count_cpus() / whole.wall:.0%}" for word, seconds in spent.items()
     )
     print(
         f"\n{name}: {count / whole.wall:.1f} samples/s of at most {1 / (nets + decoding)[0]:.1f}: "
         f"{wall:.2f} on the wall, {of_cores:.2f} of the cores (others used {whole.others:.0%} of the "
         f"machine); nets alone {1 / nets[0]:.1f}/s, decoding alone {1 / decoding[0]:.1f}/s; "
-        f"of the wall: {profile}, idle {whole.idle / available_cpus() / whole.wall:.0%}"
+        f"of the wall: {profile}, idle {whole.idle / count_cpus() / whole.wall:.0%}"
     )
     return float(of_cores)
 
@@ -227,7 +227,7 @@ def theirs(folder: Path, weights: Path, tars: list[Path]) -> tuple[float, dict[s
     command = [
         their_environment(folder) / "bin" / "clip-retrieval", "inference", "--input_dataset", listed,
         "--output_folder", out, "--input_format", "webdataset", "--output_partition_count", "1",
-        "--clip_model", f"open_clip:ViT-B-32/{weights}", "--num_prepro_workers", str(available_cpus()),
+        "--clip_model", f"open_clip:ViT-B-32/{weights}", "--num_prepro_workers", str(count_cpus()),
         "--enable_metadata", "False",
     ]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "disabled", "CUDA_VISIBLE_DEVICES": ""}
@@ -253,7 +253,7 @@ def test_beside_clip_retrieval(folder, pictures, clip_weights):
         encoded(vector_step(root, "image", specs, f"{name}-warm"), shards[:1])
         with timed() as taken:
             encoded(vector_step(root, "image", specs, name), shards)
-        rates[precision] = len(their_vectors) * available_cpus() / taken.cores
+        rates[precision] = len(their_vectors) * count_cpus() / taken.cores
         print(f"\n{precision}: {rates[precision]:.1f} samples/s, clip-retrieval {their_rate:.1f} in fp32")
     ours = {}
     for shard in shards:
@@ -295,7 +295,7 @@ def gpu_share(root, shards, kind, specs, name: str, modality: str) -> float:
         encoded(vector_step(root, kind, specs, name), shards)
     rates = sum(shard.rows for shard in shards) / whole.wall, 20 * batch_rows / bare.wall
     print(
-        f"\n{name}: {rates[0]:.0f} samples/s, bare {rates[1]:.0f}/s, {available_cpus()} cores decode, "
+        f"\n{name}: {rates[0]:.0f} samples/s, bare {rates[1]:.0f}/s, {count_cpus()} cores decode, "
         f"GPU busy {np.mean(busy or [0]):.0f}%"
     )
     return rates[0] / rates[1]

@@ -7,7 +7,7 @@ import pytest
 from pipelines.errors import NoMediaError
 from pipelines.maintain.refresh import RefreshOptions, plan_refresh
 from pipelines.store import plans, versions
-from pipelines.store.counts import digest
+from pipelines.store.counts import compute_digest
 from tests.by_hand import ByHand, outcomes
 
 HOST = "http://127.0.0.1/"
@@ -205,4 +205,4 @@ def test_killed_refreshes_end_in_the_same_bytes(world, tmp_path):
         world.through(dataset, root, shard)
     world.finish(dataset)
 
-    assert digest(calm.at(), ["main"]) == digest(root, ["main"])
+    assert compute_digest(calm.at(), ["main"]) == compute_digest(root, ["main"])

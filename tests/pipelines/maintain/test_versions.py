@@ -15,7 +15,7 @@ from pipelines.maintain.purge import find, put_in_place, write_again
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import find_damage, find_rewritten, quarantine, read_all_versions
 from pipelines.store import plans, versions
-from pipelines.store.counts import digest
+from pipelines.store.counts import compute_digest
 from schemas.dataset import Segment
 from schemas.query import Query
 from schemas.vectors import COLUMNS, decode_spaces, make_vectors_schema, mark_smaller_batches
@@ -69,7 +69,7 @@ def damage(root, path, how):
 def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     """The same bytes come back, and no version has to change."""
     root = world.at()
-    whole = digest(root, ["main"])
+    whole = compute_digest(root, ["main"])
     damage(root, path, how)
     found = find_damage(root, read_all_versions(root), whole=True)
     ended = echolens("status", root.url, "--verify", check=False)
@@ -81,7 +81,7 @@ def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     assert 1 == ended.returncode
     assert path in ended.stdout
     assert "echolens build --verify" in ended.stdout
-    assert whole == digest(root, ["main"])
+    assert whole == compute_digest(root, ["main"])
     assert not find_rewritten(root, versions.read_version(root), again)
     assert [] == find_damage(root, read_all_versions(root), whole=True)
 

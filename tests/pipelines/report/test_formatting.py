@@ -65,7 +65,7 @@ def test_day():
 )
 def test_tidy(said, text):
     """A caption is one line that can be written as UTF-8, of the length that was asked for."""
-    assert said == formatting.tidy(text, 10)
+    assert said == formatting.trim_text(text, 10)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_secrets_are_struck_out(text, expected):
 
 def test_a_shard_leaves_one_line_an_event(root):
     """Begin, every row that is not ok, and end, each with the shard; rows with their key."""
-    with records.shard_log(f"{root.url}/runs/now", "fetch", SHARD) as log:
+    with records.open_shard_log(f"{root.url}/runs/now", "fetch", SHARD) as log:
         assert [BATCH] == list(log.rows([BATCH]))
     lines = events(root, "runs/now/00012-fetch.jsonl")
 
@@ -70,7 +70,7 @@ def test_a_shard_leaves_one_line_an_event(root):
 
 def test_a_shard_that_failed_says_why(root):
     """The log is there although the shard is not."""
-    with pytest.raises(StopJob), records.shard_log(f"{root.url}/runs/now", "fetch", SHARD):
+    with pytest.raises(StopJob), records.open_shard_log(f"{root.url}/runs/now", "fetch", SHARD):
         raise StopJob("failed/resolver: no names at http://me:word@h/")
 
     last = events(root, "runs/now/00012-fetch.jsonl")[-1]
@@ -80,7 +80,7 @@ def test_a_shard_that_failed_says_why(root):
 
 def test_without_a_folder_nothing_is_kept(root):
     """A step that runs outside a job writes nothing beside what it is for."""
-    with records.shard_log("", "fetch", SHARD) as log:
+    with records.open_shard_log("", "fetch", SHARD) as log:
         list(log.rows([BATCH]))
 
     assert [] == root.names("runs")

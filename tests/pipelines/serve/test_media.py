@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from pipelines.errors import ConfigError, RequestRefusedError
-from pipelines.serve.media import ImageFetcher, check, part
+from pipelines.serve.media import ImageFetcher, check, read_part
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from schemas.query import Query
 
@@ -80,7 +80,7 @@ def test_too_large_is_refused_undecoded(status, query):
 )
 def test_a_player_gets_the_range_that_it_asks_for(expected, range_):
     """One range at a time; of several the whole is sent, which a server may."""
-    told = part(b"0123456789", "audio/flac", range_)
+    told = read_part(b"0123456789", "audio/flac", range_)
 
     assert expected == (told.status_code, told.body)
 
@@ -89,7 +89,7 @@ def test_a_player_gets_the_range_that_it_asks_for(expected, range_):
 def test_a_range_that_is_not_there_is_refused(range_):
     """416, as the standard says."""
     with pytest.raises(RequestRefusedError) as refused:
-        part(b"0123456789", "audio/flac", range_)
+        read_part(b"0123456789", "audio/flac", range_)
     assert 416 == refused.value.status
 
 

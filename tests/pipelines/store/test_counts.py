@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.store.counts import digest
+from pipelines.store.counts import compute_digest
 from pipelines.store.root import Root
 
 NAMES = (
@@ -21,12 +21,12 @@ def test_a_digest_is_of_every_file(tmp_path, name):
     root = Root.at(str(tmp_path))
     for each in NAMES:
         root.write(each, b"one")
-    digests = {digest(root, ["main", "other"])}
+    digests = {compute_digest(root, ["main", "other"])}
     root.write(name, b"two")
-    digests.add(digest(root, ["main", "other"]))
+    digests.add(compute_digest(root, ["main", "other"]))
     root.remove(name)
-    digests.add(digest(root, ["main", "other"]))
+    digests.add(compute_digest(root, ["main", "other"]))
     root.write(name.replace("00000", "00001"), b"one")
-    digests.add(digest(root, ["main", "other"]))
+    digests.add(compute_digest(root, ["main", "other"]))
 
     assert 4 == len(digests)

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from pipelines.encode.loaders.licences import read_licence, say_licence
+from pipelines.encode.loaders.licences import read_licence, report_licence
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_the_licence_is_said(tmp_path, caplog, licence, said):
     if licence:
         (tmp_path / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
     with caplog.at_level(logging.WARNING):
-        sentence = say_licence("cvssp/audioldm", tmp_path)
+        sentence = report_licence("cvssp/audioldm", tmp_path)
     assert sentence.startswith(said)
     assert sentence in caplog.text

@@ -19,9 +19,9 @@ from pipelines.train.pocket.clap_data import (
     FEATURES,
     ClapSampler,
     ClapSizes,
-    audio_attributes,
+    find_audible,
+    find_mentioned,
     match_texts,
-    mentioned_attributes,
     vary_sound,
 )
 from pipelines.train.pocket.clap_eval import store_features
@@ -149,7 +149,7 @@ def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
     ]
     of_texts = np.array([[True] * 4, [True, False, True, False], [True] * 4])
     expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
-    assert np.allclose(expected, match_texts(audio_attributes(scenes), of_texts))
+    assert np.allclose(expected, match_texts(find_audible(scenes), of_texts))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
 def test_what_a_text_tells(text: str, expected: tuple[bool, ...]) -> None:
     """An attribute is told by a word for the scene's own value."""
     scene = world.Scene("bell", 2, "red", "low", "room", 0)
-    assert expected == mentioned_attributes(scene, text)
+    assert expected == find_mentioned(scene, text)
 
 
 @pytest.mark.usefixtures("on_one_thread")
