@@ -34,7 +34,7 @@ def one_thread_of_faiss():
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "available_cpus", lambda: 1)
+        patch.setattr(cpu, "count_cpus", lambda: 1)
         yield
     faiss.omp_set_num_threads(before)
 

@@ -258,7 +258,7 @@ def test_a_device_helps_to_train(stored, gone, drawn, monkeypatch):
 
 def test_all_cores_of_the_process_are_used(stored, gone, drawn, monkeypatch):
     """Ray gives a task's libraries one thread; an index is built with all, which are then given back."""
-    monkeypatch.setattr(cpu, "available_cpus", lambda: 3)
+    monkeypatch.setattr(cpu, "count_cpus", lambda: 3)
     threads = []
     train = build.train_index
     monkeypatch.setattr(
