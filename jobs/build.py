@@ -179,7 +179,7 @@ def finish(  # noqa: PLR0913, PLR0917 - what a job has made by then
         torn = any(damage.shard is None for damage in damaged)
         if version and not torn and not find_rewritten(root, version, again):
             return version
-        return session.once(partial(publish, root, dataset, again, torn))
+        return session.run_task(partial(publish, root, dataset, again, torn))
 
 
 def _mended(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:

@@ -38,7 +38,7 @@ class SessionHere(ray_plan.Session):
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
         """See `Session`; shards that are fetched are begun side by side, so that slow pages are."""
-        place = ray_plan.records.place()
+        place = ray_plan.records.get_log_folder()
         if flow.fetch:
             fetching = Runner(flow.fetch)
             with ThreadPoolExecutor(_SHARDS_IN_FLIGHT) as threads:
@@ -47,10 +47,12 @@ class SessionHere(ray_plan.Session):
         for shard in (shard for lane in left for shard in lane):
             runner.run(shard, place)
             on_done(
-                ray_plan.ShardResult(shard, dict(flow.then.outcomes(shard)), dict(Counter(timing.drain())))
+                ray_plan.ShardResult(
+                    shard, dict(flow.then.count_outcomes(shard)), dict(Counter(timing.drain()))
+                )
             )
 
-    def once(self, work: Callable[[], ray_plan.T]) -> ray_plan.T:
+    def run_task(self, work: Callable[[], ray_plan.T]) -> ray_plan.T:
         """See `Session`."""
         return work()
 

@@ -67,7 +67,7 @@ class RowProgress:
         for reason, count in outcomes.items():
             self._outcomes[reason.split("/")[0]] += count
         if job := records.get_current():
-            job.did(rows, outcomes, {})
+            job.add(rows, outcomes, {})
         self._show()
 
     def traffic(self, traffic: Traffic) -> None:
@@ -87,7 +87,7 @@ class RowProgress:
     def spent(self, seconds: dict[str, float]) -> None:
         """Add seconds of work, by word, to the record of the job."""
         if job := records.get_current():
-            job.did(0, {}, seconds)
+            job.add(0, {}, seconds)
 
     def _line(self) -> str:
         line = f"{self._done:,} of {self._rows:,} rows"

@@ -201,7 +201,7 @@ def check_ray() -> Finding:
     place = f"the cluster at {address}" if address else "one of its own"
     try:
         with Session() as session:
-            version, cores = session.once(_version_and_cores)
+            version, cores = session.run_task(_version_and_cores)
     except EcholensError as error:
         return Finding("ray", "missing", str(error))
     except Exception as error:  # whatever Ray's start raises, a doctor says it

@@ -139,7 +139,7 @@ class _Decoding:
     def __call__(self, batch: Batch) -> Batch:
         return self._done(batch, self._begun(batch))
 
-    def through(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def process(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         under_way: deque[tuple[Batch, list[Future[list[_Row]]]]] = deque()
         for batch in batches:
             under_way.append((batch, self._begun(batch)))
@@ -244,9 +244,9 @@ class _Encoding:
     nets: Mapping[Column, BatchAssembler]
 
     def __call__(self, batch: Batch) -> Batch:
-        return next(self.through(iter([batch])))
+        return next(self.process(iter([batch])))
 
-    def through(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def process(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         waiting: deque[_UnderWay] = deque()
         with ExitStack() as feeding:
             for net in self.nets.values():

@@ -80,15 +80,15 @@ class GenerateStep:
         """Return the table of a shard, written after its tar."""
         return f"{self.folder}/{shard.name}.parquet"
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which of the shards are made."""
         return with_tables(self.root, self.folder, shards)
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Return whether a shard is made."""
         return self.root.exists(self.marker(shard))
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
         """Return the chain: a translator where one is needed, and the generator."""
         return self._stages
 
@@ -139,7 +139,7 @@ class GenerateStep:
         of_all = {name: [value] * count_rows(batch) for name, value in same.items()}
         return pa.Table.from_pydict({name: (batch | of_all)[name] for name in GENERATED.names}, GENERATED)
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's prompts, by `outcome/reason`."""
         table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
         return Counter(f"{row['outcome']}/{row['reason']}".rstrip("/") for row in table.to_pylist())

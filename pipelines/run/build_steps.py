@@ -45,7 +45,7 @@ class MediaStep:
         for chain in self.chains.values():
             check_chain(chain, CANDIDATE_COLUMNS)
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which shards have their media committed; those of img2dataset are still to be taken over.
 
         The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
@@ -53,13 +53,13 @@ class MediaStep:
         marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
         return img2dataset_shards.drop_foreign(self.root, frozenset(shards).intersection(marked))
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Return whether the media of a shard are committed, by us."""
         return self.root.exists(get_media_marker(shard)) and not img2dataset_shards.is_foreign(
             self.root, shard.number
         )
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
         return self.chains[shard.kind]
 
@@ -77,7 +77,7 @@ class MediaStep:
             with timing.timed("write"):
                 commit_media(self.root, shard, batch, started)
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard."""
         return read_media_outcomes(self.root, shard)
 
@@ -99,15 +99,15 @@ class VectorStep:
         for kind, chain in self.chains.items():
             check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else make_media_columns(kind))
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which shards have their vectors committed."""
         return with_tables(self.root, f"vectors/{self.set_name}", shards)
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Return whether the vectors of a shard are committed."""
         return self.root.exists(get_vectors_marker(self.set_name, shard))
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
         return self.chains[shard.kind]
 
@@ -123,7 +123,7 @@ class VectorStep:
         with timing.timed("write"):
             commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
         table = self.root.read_table(get_vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
         found = Counter(

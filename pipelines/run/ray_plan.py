@@ -122,7 +122,7 @@ class Session:
                     raise StopJob(row["stop"])
                 on_done(ShardResult(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
 
-    def once(self, work: Callable[[], T]) -> T:
+    def run_task(self, work: Callable[[], T]) -> T:
         """Run a piece of work as one task that has all cores of a node, and return what it returns."""
         self.start()
         import ray
@@ -161,12 +161,12 @@ class Remaining(NamedTuple):
 
 def find_remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
     """Return what is left to be done, from one listing of each step's output."""
-    done = flow.then.committed([shard.number for shard in shards])
+    done = flow.then.find_committed([shard.number for shard in shards])
     # What has vectors has media: a run with nothing left to do opens no file of any shard.
     left = [shard for shard in shards if shard.number not in done]
     if flow.fetch is None:
         return Remaining(left, [], [])
-    fetched = flow.fetch.committed([shard.number for shard in left])
+    fetched = flow.fetch.find_committed([shard.number for shard in left])
     ready: list[Shard] = []
     web: list[Shard] = []
     limited: list[Shard] = []
@@ -231,7 +231,7 @@ def _rows(shards: Sequence[Shard]) -> Dataset:
     import ray
 
     rows = [
-        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": records.get_place()}
+        asdict(shard) | {"outcomes": "{}", "seconds": "{}", "stop": "", "log": records.get_log_folder()}
         for shard in shards
     ]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
@@ -261,9 +261,9 @@ class _Actor:
             except EcholensError as error:
                 # The class does not survive Ray's wrapping of exceptions; the sentence, as a value, does.
                 row["stop"] = str(error)
-                self.runner.ended(_ENDS_WITHIN_S)
+                self.runner.wait_idle(_ENDS_WITHIN_S)
             else:
-                outcomes = self.runner.step.outcomes(shard)
+                outcomes = self.runner.step.count_outcomes(shard)
                 count_rows(self.runner.step.name, outcomes)
                 row["outcomes"] = json.dumps(outcomes)
                 row["seconds"] = json.dumps(Counter(json.loads(row["seconds"])) + Counter(timing.drain()))

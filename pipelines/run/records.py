@@ -83,7 +83,7 @@ class JobRun:
         """The run's folder in runs/: when it began."""
         return self._began.strftime("%Y%m%dT%H%M%S.%fZ")
 
-    def did(self, rows: int, outcomes: Mapping[str, int], seconds: Mapping[str, float]) -> None:
+    def add(self, rows: int, outcomes: Mapping[str, int], seconds: Mapping[str, float]) -> None:
         """Add rows that are through, their outcomes by `outcome/reason`, and seconds of work by word."""
         self.rows += rows
         self.outcomes.update(outcomes)
@@ -131,7 +131,7 @@ def get_current() -> JobRun | None:
     return _current
 
 
-def get_place() -> str:
+def get_log_folder() -> str:
     """Return the URL of the folder for logs, or nothing where nobody keeps any."""
     if _current is None or _current.root is None:
         return ""
@@ -145,7 +145,7 @@ class ShardLog:
         self._folder, self._step, self._shard = folder, step, shard
         self._lines: list[str] = []
 
-    def event(self, what: str, **fields: Any) -> None:
+    def add_event(self, what: str, **fields: Any) -> None:
         """Add an event; texts among its fields are struck."""
         if not self._folder:
             return
@@ -158,7 +158,7 @@ class ShardLog:
         clean = {name: redact(value) if isinstance(value, str) else value for name, value in fields.items()}
         self._lines.append(json.dumps(line | clean, ensure_ascii=False))
 
-    def rows(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def record_rows(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Pass batches on, with an event for every row that is not ok."""
         for batch in batches:
             urls = batch.get("media_url", [None] * len(batch["key"]))
@@ -167,7 +167,7 @@ class ShardLog:
             ):
                 if outcome != "ok":
                     where = {"url": url} if url else {}
-                    self.event("row", key=key, outcome=outcome, reason=reason, **where)
+                    self.add_event("row", key=key, outcome=outcome, reason=reason, **where)
             yield batch
 
     def write(self) -> None:
@@ -189,19 +189,19 @@ def open_shard_log(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
     """
     log = ShardLog(folder, step, shard.number)
     worker = {"host": socket.gethostname(), "pid": os.getpid()}
-    log.event("started", kind=shard.kind, lane=shard.lane, rows=shard.rows, **worker)
+    log.add_event("started", kind=shard.kind, lane=shard.lane, rows=shard.rows, **worker)
     begun = time.monotonic()
     try:
         yield log
     except Exception as error:
-        log.event(
+        log.add_event(
             "failed", error=f"{type(error).__name__}: {error}", took_s=round(time.monotonic() - begun, 3)
         )
         # What went wrong with the shard is what is to be said, though its log may not be writable either.
         with suppress(EcholensError):
             log.write()
         raise
-    log.event("committed", took_s=round(time.monotonic() - begun, 3))
+    log.add_event("committed", took_s=round(time.monotonic() - begun, 3))
     log.write()
 
 

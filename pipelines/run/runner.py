@@ -29,11 +29,11 @@ class Step(Protocol):
         """The word for it in progress."""
         ...
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Return whether the output of a shard is committed."""
         ...
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:
         """Return the chain for a shard's kind."""
         ...
 
@@ -45,11 +45,11 @@ class Step(Protocol):
         """Write what the last stage made, marker last. `started` is `time.time()` at the beginning."""
         ...
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard, by `outcome/reason`."""
         ...
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which of these shards have their output committed, from one listing."""
         ...
 
@@ -58,7 +58,7 @@ class Step(Protocol):
 class ShardStream(Protocol):
     """Work that is quicker where it sees the batches of a shard one after the other."""
 
-    def through(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def process(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield what becomes of each batch, in order; a few may be taken before the first is given."""
         ...
 
@@ -80,13 +80,13 @@ class Runner:
             shard: which.
             folder: URL of the folder for its log; no log is kept without one.
         """
-        if self.step.done(shard):
+        if self.step.is_done(shard):
             return False
         with self._counted(), open_shard_log(folder, self.step.name, shard) as log:
             self._run(shard, log)
         return True
 
-    def ended(self, within_s: float) -> bool:
+    def wait_idle(self, within_s: float) -> bool:
         """Wait until no thread runs a shard any more, at most so long; return whether that came about."""
         with self._idle:
             return self._idle.wait_for(lambda: self._busy == 0, within_s)
@@ -103,14 +103,14 @@ class Runner:
                 self._idle.notify_all()
 
     def _run(self, shard: Shard, log: ShardLog) -> None:
-        works = [self._opened(stage) for stage in self.step.stages(shard)]
+        works = [self._opened(stage) for stage in self.step.make_stages(shard)]
         # Loading libraries and weights is no work of this shard.
         started = time.time()
         batches: Iterator[Batch] = self.step.read(shard)
         with _Threads() as threads:
             for work in works:
                 batches = threads.through(work, batches)
-            self.step.commit(shard, log.rows(batches), started)
+            self.step.commit(shard, log.record_rows(batches), started)
 
     def _opened(self, stage: Stage) -> Work:
         with self._lock:
@@ -155,7 +155,7 @@ class _Pipe:
 
     def fill(self, work: Work, batches: Iterator[Batch]) -> None:
         try:
-            for made in work.through(batches) if isinstance(work, ShardStream) else map(work, batches):
+            for made in work.process(batches) if isinstance(work, ShardStream) else map(work, batches):
                 self._put(made)
                 if self._over.is_set():
                     return

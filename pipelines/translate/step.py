@@ -122,15 +122,15 @@ class TranslateStep:
         """Return the name of a shard's table."""
         return f"{self.folder}/{shard.name}.parquet"
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         """Return which of the shards are translated."""
         return with_tables(self.root, self.folder, shards)
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         """Return whether a shard is translated."""
         return self.root.exists(self.marker(shard))
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
         """Return the one stage."""
         return (self._stage,)
 
@@ -195,7 +195,7 @@ class TranslateStep:
         with timing.timed("write"):
             self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's rows, by `outcome/reason`."""
         table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
         return Counter(

@@ -25,13 +25,13 @@ class Nothing:
 
     name = "nothing"
 
-    def committed(self, shards: Collection[int]) -> frozenset[int]:
+    def find_committed(self, shards: Collection[int]) -> frozenset[int]:
         return frozenset()
 
-    def done(self, shard: Shard) -> bool:
+    def is_done(self, shard: Shard) -> bool:
         return True
 
-    def stages(self, shard: Shard) -> Sequence[Stage]:
+    def make_stages(self, shard: Shard) -> Sequence[Stage]:
         return ()
 
     def read(self, shard: Shard) -> Iterator[Batch]:
@@ -40,7 +40,7 @@ class Nothing:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
         pass
 
-    def outcomes(self, shard: Shard) -> Counter[str]:
+    def count_outcomes(self, shard: Shard) -> Counter[str]:
         return Counter()
 
 

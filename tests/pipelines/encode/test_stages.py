@@ -308,8 +308,8 @@ def test_batches_are_filled_across_read_batches(specs, samples):
     counting["clip"].open()["text"] = tower
     batch = {"outcome": ["ok"], "reason": [""], "caption": [" "], "jpg": [b"one"]}
 
-    given = DecodeStage("image", counting).open().through(iter([batch] * 9))
-    made = list(EncodeStage("image", counting).open().through(given))
+    given = DecodeStage("image", counting).open().process(iter([batch] * 9))
+    made = list(EncodeStage("image", counting).open().process(given))
 
     assert (9, [4, 4, 4]) == (len(made), seen)
 

@@ -97,12 +97,12 @@ def test_img2dataset_fetches_what_is_missing_and_we_take_it_over(root, runner, s
 
     assert ROWS - SHARD_ROWS == server.asked.total()
     assert ours == {name: (tmp_path / "root" / "media" / name).read_bytes() for name in ours}
-    assert runner.step.committed(range(3)) == {0}
+    assert runner.step.find_committed(range(3)) == {0}
 
     server.asked.clear()
     assert [False, True, True] == [runner.run(shard) for shard in SHARDS]
     assert Counter({"status/404": sum(server.asked.values())}) == server.asked
-    assert runner.step.committed(range(3)) == {0, 1, 2}
+    assert runner.step.find_committed(range(3)) == {0, 1, 2}
     pictures = members(tmp_path / "root" / "media" / "00001.tar")
     assert {name: data for name, data in theirs.items() if name.endswith(".jpg")} == {
         name: data for name, data in pictures.items() if name.endswith(".jpg")
@@ -128,13 +128,13 @@ def test_a_shard_of_img2dataset_is_taken_over(root, runner, server, tmp_path):
             tar.addfile(info, io.BytesIO(server.files[name][0]))
     (media / "00000_stats.json").write_text("{}")
 
-    assert runner.step.committed(range(3)) == frozenset()
+    assert runner.step.find_committed(range(3)) == frozenset()
     assert runner.run(SHARDS[0])
     made = members(media / "00000.tar")
     assert server.files["small.jpg"][0] == made["000003.jpg"]
     assert server.files["grey.jpg"][0] == made["000001.jpg"]
     assert SHARD_ROWS - 2 == server.asked.total()
-    assert {0} == runner.step.committed(range(3))
+    assert {0} == runner.step.find_committed(range(3))
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_a_url_is_asked_for_once_a_run(server, tmp_path):
     runner, shards = Runner(step), list_planned(root)
     for shard in shards:
         assert runner.run(shard)
-    found = sum((step.outcomes(shard) for shard in shards), Counter())
+    found = sum((step.count_outcomes(shard) for shard in shards), Counter())
 
     assert len(shards) > 1
     assert {"ok": 180, "dead/http_404": 30} == dict(found)

@@ -92,7 +92,7 @@ def test_a_killed_run_ends_in_the_same_bytes(plain, chosen, tmp_path):
     first, second = made.prompts.shards()
     made.root.write(f"{made.folder}/{second.name}.tar", b"cut")
     Runner(made).run(first)
-    assert frozenset({0}) == made.committed([0, 1])
+    assert frozenset({0}) == made.find_committed([0, 1])
     assert not Runner(made).run(first)
     Runner(made).run(second)
 
@@ -151,7 +151,7 @@ def test_every_prompt_has_an_outcome(chosen, tmp_path):
         f"{row['outcome']}/{row['reason']}".rstrip("/") for row in table
     ]
     assert [row["outcome"] == "ok" for row in table] == [row["sha256"] is not None for row in table]
-    assert {"ok": 1, "failed/no_vector": 3} == made.outcomes(made.prompts.shards()[0])
+    assert {"ok": 1, "failed/no_vector": 3} == made.count_outcomes(made.prompts.shards()[0])
 
 
 @dataclass(frozen=True)

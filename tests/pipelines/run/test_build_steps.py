@@ -48,5 +48,5 @@ def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):
         root.write_table(f"media/{number:05d}.parquet", pa.table({"outcome": ["ok"]}))
         root.write(f"vectors/main/{number:05d}.parquet", b"")
 
-    assert {2} == MediaStep(root, 8, {}).committed({2, 3})
-    assert {2} == VectorStep(root, 8, {}, "main", {}, 8).committed({2, 3})
+    assert {2} == MediaStep(root, 8, {}).find_committed({2, 3})
+    assert {2} == VectorStep(root, 8, {}, "main", {}, 8).find_committed({2, 3})

@@ -10,11 +10,11 @@ def test_sessions_within_a_session_share_its_ray(capsys):
     with Session():
         before = ray.is_initialized()
         with Session() as first:
-            one = first.once(os.getppid)  # of its worker: another Ray, another number
+            one = first.run_task(os.getppid)  # of its worker: another Ray, another number
             print("while Ray speaks")
         print("of a job")
         with Session() as second:
-            two = second.once(os.getppid)
+            two = second.run_task(os.getppid)
         between = ray.is_initialized()
 
     assert (False, True, False) == (before, between, ray.is_initialized())

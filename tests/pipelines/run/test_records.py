@@ -56,7 +56,7 @@ def test_secrets_are_struck_out(text, expected):
 def test_a_shard_leaves_one_line_an_event(root):
     """Begin, every row that is not ok, and end, each with the shard; rows with their key."""
     with records.open_shard_log(f"{root.url}/runs/now", "fetch", SHARD) as log:
-        assert [BATCH] == list(log.rows([BATCH]))
+        assert [BATCH] == list(log.record_rows([BATCH]))
     lines = events(root, "runs/now/00012-fetch.jsonl")
 
     assert ["started", "row", "row", "committed"] == [line["event"] for line in lines]
@@ -81,7 +81,7 @@ def test_a_shard_that_failed_says_why(root):
 def test_without_a_folder_nothing_is_kept(root):
     """A step that runs outside a job writes nothing beside what it is for."""
     with records.open_shard_log("", "fetch", SHARD) as log:
-        list(log.rows([BATCH]))
+        list(log.record_rows([BATCH]))
 
     assert [] == root.names("runs")
 
@@ -90,8 +90,8 @@ def test_a_job_leaves_a_record(root):
     """Verb, arguments without secrets, versions, times, outcome, counts and seconds."""
     job = records.begin("build", ["a.yaml", "fetch.video.proxy=http://me:word@h:1"])
     job.root = root
-    job.did(3, {"ok": 2, "dead/http_404": 1}, {"fetch": 0.5})
-    job.did(1, {"ok": 1}, {"fetch": 0.25})
+    job.add(3, {"ok": 2, "dead/http_404": 1}, {"fetch": 0.5})
+    job.add(1, {"ok": 1}, {"fetch": 0.25})
     job.end("ok")
     kept = record(root)
 

@@ -52,13 +52,13 @@ class Memory:
     kept: list = field(default_factory=list)
     name: str = "memory"
 
-    def done(self, shard):
+    def is_done(self, shard):
         return bool(self.kept)
 
-    def committed(self, shards):
+    def find_committed(self, shards):
         return frozenset(shards if self.kept else ())
 
-    def stages(self, shard):
+    def make_stages(self, shard):
         return self.chain
 
     def read(self, shard):
@@ -68,7 +68,7 @@ class Memory:
     def commit(self, shard, batches, started):
         self.kept += [{name: batch[name] for name in batch.keys() - ROW.keys()} for batch in batches]
 
-    def outcomes(self, shard):
+    def count_outcomes(self, shard):
         return Counter(ok=len(self.kept))
 
 
@@ -86,13 +86,13 @@ def test_whoever_stops_can_wait_for_the_others():
     """A shard that another thread is at is waited for, but not for ever."""
     runner = Runner(Memory((Add("n", "m", 0.1),), batches=3))
     other = threading.Thread(target=runner.run, args=(SHARD,))
-    idle = runner.ended(0)
+    idle = runner.wait_idle(0)
     other.start()
-    while runner.ended(0):
+    while runner.wait_idle(0):
         time.sleep(0.001)
 
-    assert (True, False) == (idle, runner.ended(0.01))
-    assert runner.ended(10)
+    assert (True, False) == (idle, runner.wait_idle(0.01))
+    assert runner.wait_idle(10)
     assert 3 == len(runner.step.kept)
     other.join()
 
@@ -131,7 +131,7 @@ class Pairs:
     def open(self):
         return self
 
-    def through(self, batches):
+    def process(self, batches):
         kept = []
         for batch in batches:
             kept.append(batch)
@@ -141,7 +141,7 @@ class Pairs:
 
 
 def test_a_stream_sees_several_batches():
-    """Work with `through` may take a few batches together; they come out in order."""
+    """Work with `process` may take a few batches together; they come out in order."""
     step = Memory((Add("n", "m"), Pairs()))
     Runner(step).run(SHARD)
 

@@ -60,7 +60,7 @@ def test_every_row_is_in_the_table(root, step):
     assert [True, False, False, True, False] == table["clap_text"].is_valid().to_pylist()
     made = np.array([table["clap_text"][0].as_py(), table["clap_text"][3].as_py()])
     np.testing.assert_allclose(expected, made, atol=1e-3)
-    assert {"ok": 3, "failed/no_vector": 1, "failed/bug": 1} == step.outcomes(SHARD)
+    assert {"ok": 3, "failed/no_vector": 1, "failed/bug": 1} == step.count_outcomes(SHARD)
 
 
 def test_the_table_says_what_it_is(root, step):
@@ -82,7 +82,7 @@ def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
     assert Runner(step).run(SHARD)
     before = root.sha256(step.marker(SHARD))
     assert not Runner(step).run(SHARD)
-    assert frozenset({3}) == step.committed({3, 4})
+    assert frozenset({3}) == step.find_committed({3, 4})
     root.remove(step.marker(SHARD))
     Runner(step).run(SHARD)
 
@@ -97,7 +97,7 @@ def test_other_weights_have_another_folder(root, step):
     save_translator(root, card, weights)
     again = TranslateStep(root, "main", card, "clip_image")
 
-    assert frozenset() == again.committed({3})
+    assert frozenset() == again.find_committed({3})
     root.remove(step.marker(SHARD))
     with pytest.raises(StorageError, match="'toy' was trained again meanwhile; run the command again"):
         Runner(step).run(SHARD)
@@ -111,7 +111,7 @@ def test_vectors_of_another_space_are_refused(root, step):
 
     with pytest.raises(SpaceError, match=r"takes vectors of clip@.* of vectors.* is in othr@"):
         Runner(step).run(SHARD)
-    assert frozenset() == step.committed({3, 4})
+    assert frozenset() == step.find_committed({3, 4})
     with pytest.raises(SpaceError, match="has no column clap_audio; name one of clap_text, clip_image"):
         TranslateStep(root, "main", step.card, "clap_audio").check(SHARD)
 
