@@ -109,7 +109,7 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
     from pipelines.source.plan import make_plan
     from pipelines.store import dataset_file, lease, versions
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     root.check()
     check_sources(dataset)
     dataset_file.check(root, dataset)
@@ -194,7 +194,7 @@ def warn(dataset: Dataset, version: Version) -> None:
     """Say which indices find less than was wanted."""
     from pipelines.index.cards import find_shortfalls
 
-    for said in find_shortfalls(Root.at(dataset.root), version):
+    for said in find_shortfalls(Root.from_url(dataset.root), version):
         print(f"echolens: {said}", file=sys.stderr)
 
 
@@ -213,7 +213,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(submit(asked.address, "build", asked.file, asked.overrides, flags))
     dataset = load(asked.file, asked.overrides)
     warn(dataset, build(dataset, asked.verify))
-    print(format_funnel(read_state(Root.at(dataset.root), dataset.encode.set)))
+    print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
 
 
 if __name__ == "__main__":

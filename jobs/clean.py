@@ -60,7 +60,7 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
     from pipelines.maintain.purge import find, put_in_place, write_again
     from pipelines.store import lease, versions
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     there = versions.list_numbers(root)
     if not yes:
         return find(root, keys, dataset.shard_rows), there, []
@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.keep < 1:
         raise ConfigError(f"--keep {asked.keep} would keep no version; give 1 or more")
     dataset = load(asked.target)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     if not root.exists("dataset.json"):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
     if asked.purge:

@@ -135,7 +135,7 @@ def play(dataset: Dataset, picture: Path) -> Path:
     making = GenerationParams(length_s=_SOUND_S)
     order = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), making=making)
     made = generate(dataset, order)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     shards = PromptTables(root, get_folder(name), order.making.shard_sounds).shards()
     assert shards is not None
     ((_, sound),) = read_sounds(root, name, shards[0])
@@ -160,7 +160,7 @@ def run_demo(folder: Path, here: dict[str, Any]) -> None:
             (folder / "world.json").write_text(json.dumps(here))
         dataset = load(str(file))
         build(dataset)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     print(format_funnel(read_state(root, dataset.encode.set)))
     picture = ask(dataset, folder, here["seed"])
     heard = play(dataset, picture)
@@ -183,7 +183,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(
             f"--rows {asked.rows} --seed {asked.seed} is no world; give 200 to 100,000 rows and a seed from 0"
         )
-    Root.at(str(folder)).check()
+    Root.from_url(str(folder)).check()
 
     from pipelines.run.ray_plan import Session
 

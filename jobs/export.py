@@ -31,7 +31,7 @@ def export(dataset: Dataset, into: Path, family: Family) -> ExportCounts:
     from pipelines.export.clip_retrieval import ClipRetrievalExport
     from pipelines.store import versions
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     asked = ClipRetrievalExport(
         root, dataset.shard_rows, versions.read_current(root, dataset.encode.set), family
     )
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     asked = parser.parse_args(argv)
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     made = export(dataset, asked.into, asked.family)
     left = f"; {made.without} rows lack a vector and were left out" if made.without else ""
     print(f"{made.rows} rows in {made.parts} parts in {asked.into}{left}")

@@ -62,7 +62,7 @@ def generate(dataset: Dataset, order: GenerationRequest, workers: int | None = N
     from pipelines.generate.step import GenerateStep, get_folder
     from pipelines.store import lease, versions
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     version = versions.read_current(root, dataset.encode.set)
     chosen: GeneratorSpec = run_in_subprocess(_chosen, dataset.generator)
     route = find_path(root, version, order)
@@ -70,7 +70,7 @@ def generate(dataset: Dataset, order: GenerationRequest, workers: int | None = N
     there = read_manifest(root, wanted)
     if there and (card := find_card(root, order.name)):
         return card
-    with lease.hold_lease(Root.at(f"{root.url}/{get_folder(order.name)}"), "generate") as held:
+    with lease.hold_lease(Root.from_url(f"{root.url}/{get_folder(order.name)}"), "generate") as held:
         judge, cosine = _judge(dataset, order, chosen, route)
         step = GenerateStep(root, there or wanted, chosen, route.source, route.target, judge)
         shards = step.prompts.shards() if there else None
@@ -124,7 +124,7 @@ def _judge(
     from pipelines.compute.child_process import run_in_subprocess
     from pipelines.generate.space_check import verify_generator
 
-    pinned = read_spaces(Root.at(dataset.root), dataset.encode.set)
+    pinned = read_spaces(Root.from_url(dataset.root), dataset.encode.set)
     try:
         return run_in_subprocess(verify_generator, dataset.encode, pinned, chosen, route.space, route.what)
     except SpaceError as error:
@@ -153,7 +153,7 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
         read_space,
     )
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     space = read_space(root, version, route.source) if route.source else None
     given: Iterable[Prompt]
     if order.texts:
@@ -171,7 +171,7 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
         if clip is None:
             raise ConfigError(f"{root.url} has no CLIP, so pictures get no vectors; build a set with one")
         pictures, of = build_pictures(dataset, find_pictures(order.pictures), clip)
-        given = make_picture_prompts(Root.at(pictures.root), pictures.shard_rows, of, route.source)
+        given = make_picture_prompts(Root.from_url(pictures.root), pictures.shard_rows, of, route.source)
     else:
         assert route.rows is not None
         spoken = route.source is None
@@ -202,7 +202,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.address:
         sys.exit(_submitted(asked, argv))
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     given = {
         "weights": asked.generator, "revision": asked.revision, "precision": asked.precision,
         "batch_rows": asked.batch_rows,
@@ -216,7 +216,7 @@ def main(argv: Sequence[str]) -> None:
         print(card.model_dump_json(indent=2))
         return
     print_card(card)
-    rows, place = sum(card.outcomes.values()), f"{Root.at(dataset.root).url}/generated/{asked.name}"
+    rows, place = sum(card.outcomes.values()), f"{Root.from_url(dataset.root).url}/generated/{asked.name}"
     if scores:
         print(format_scores(scores))
     near = "" if card.mean_score is None else f", mean cosine to their vectors {card.mean_score:.3f}"

@@ -46,7 +46,7 @@ def open_current(dataset: Dataset) -> Lookup:
     from pipelines.lookup.search import Lookup
     from pipelines.store import versions
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     return Lookup.open(root, dataset, versions.read_current(root, dataset.encode.set))
 
 
@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
     wanted = make_query(asked)
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     hits = open_current(dataset).answer(wanted).hits
     if asked.json:
         left_out = set() if asked.vectors else {"vector"}

@@ -102,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.source.plan import preview
 
     dataset = load(asked.file, asked.overrides)
-    Root.at(dataset.root).check()
+    Root.from_url(dataset.root).check()
     check_lists(dataset)
     with ReadProgress() as progress:
         counts = preview(dataset, progress.read)

@@ -43,7 +43,7 @@ def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes |
     from pipelines.maintain.refresh import plan_refresh
     from pipelines.store import dataset_file, lease, plans
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     root.check()
     if not plans.list_folders(root):
         return build(dataset), None
@@ -158,12 +158,12 @@ def main(argv: Sequence[str]) -> None:
         flags += [f"--{name}" for name in ("recheck", "publish") if getattr(asked, name)]
         sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
     dataset = load(asked.file, overrides)
-    before = versions.find_current(Root.at(dataset.root), dataset.encode.set)
+    before = versions.find_current(Root.from_url(dataset.root), dataset.encode.set)
     version, changes = refresh(dataset, RefreshOptions(retry, asked.recheck, asked.publish))
     if changes:
         print(f"{describe(changes, before, version)}; version {version.number}", file=sys.stderr)
     warn(dataset, version)
-    print(format_funnel(read_state(Root.at(dataset.root), dataset.encode.set)))
+    print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
 
 
 if __name__ == "__main__":

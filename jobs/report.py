@@ -39,11 +39,11 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
 
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it")
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     report = gather(root, dataset, queries)
     place, name = root, f"reports/{report.version.number:04d}.html"
     if out is not None:
-        place, name = Root.at(str(out.parent)), out.name
+        place, name = Root.from_url(str(out.parent)), out.name
     place.write(name, render(report).encode())
     place.write(f"{name.removesuffix('.html')}.md", render_card(report).encode())
     return f"{place.url}/{name}"
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
     asked = parser.parse_args(argv)
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     print(write_report(dataset, asked.query, asked.out))
 
 

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.serve.http_server import check_free
 
     dataset = load(asked.target)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     dataset = with_vector_set(root, dataset, asked.set)
     # Before Ray is started: what is not there cannot be served.
     version = versions.read_current(root, dataset.encode.set)

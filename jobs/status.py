@@ -173,7 +173,7 @@ def main(argv: Sequence[str]) -> None:
     """Print the funnel and the versions, or what was asked for."""
     asked = _parser().parse_intermixed_args(argv)
     dataset = load(asked.target, asked.overrides)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     if asked.digest:
         from pipelines.store.counts import compute_digest
         from pipelines.store.dataset_file import list_sets

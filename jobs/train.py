@@ -92,12 +92,12 @@ def train(dataset: Dataset, training: TrainingPreset, chosen: Sequence[str]) -> 
     from pipelines.train.translators.job import TrainingJob
     from pipelines.translate import translator
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     version = versions.read_current(root, dataset.encode.set)
     cards: list[TranslatorCard] = []
     before = {card.name: card for card in translator.read_cards(root)}
     # Two trainings may make translators of one name, or go on from one checkpoint. Builds write elsewhere.
-    with lease.hold_lease(Root.at(f"{root.url}/translators"), "train") as held, Session() as session:
+    with lease.hold_lease(Root.from_url(f"{root.url}/translators"), "train") as held, Session() as session:
         session.start()
         for data in chosen:
             course = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
@@ -161,7 +161,7 @@ def main(argv: Sequence[str]) -> None:
     if asked.address:
         sys.exit(_submitted(asked))
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     cards = train(dataset, training, chosen)
     if asked.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))

@@ -48,7 +48,7 @@ def translate(
     from pipelines.translate.translated import find_shards_with, find_translated, finish
     from pipelines.translate.translator import Translator
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     version = versions.read_current(root, dataset.encode.set)
     card = Translator.open(root, name).card
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
         flags += ["--json"] if asked.json else []
         sys.exit(submit(asked.address, "translate", asked.target, flags=flags))
     dataset = load(asked.target)
-    dataset = with_vector_set(Root.at(dataset.root), dataset, asked.set)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
     if asked.npy and asked.npy.exists():
         raise ConfigError(f"{asked.npy} is there already and nothing is overwritten; name another folder")
     step, made = translate(dataset, asked.name, asked.column)

@@ -82,19 +82,19 @@ class ByHand:
 
     def at(self) -> Root:
         """Return where the dataset lies."""
-        return Root.at(self.dataset().root)
+        return Root.from_url(self.dataset().root)
 
     def build(self, *overrides: str) -> Version:
         """Do as the job of that name."""
         dataset = self.dataset(*overrides)
-        root = Root.at(dataset.root)
+        root = Root.from_url(dataset.root)
         make_plan(dataset, root)
         return self.finish(dataset)
 
     def refresh(self, *overrides: str, asked: RefreshOptions | None = None) -> tuple[Version, Changes]:
         """Do as the job of that name, in this process."""
         dataset = self.dataset(*overrides)
-        root = Root.at(dataset.root)
+        root = Root.from_url(dataset.root)
         version = versions.find_current(root, dataset.encode.set)
         asked = asked or RefreshOptions()
         with tempfile.TemporaryDirectory() as scratch:
@@ -105,7 +105,7 @@ class ByHand:
 
     def finish(self, dataset: Dataset, **how: object) -> Version:
         """Bring every shard of every plan through, and publish."""
-        root = Root.at(dataset.root)
+        root = Root.from_url(dataset.root)
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.list_shards(root):
             self.through(dataset, root, shard)
@@ -183,8 +183,8 @@ def outcomes(root: Root, set_name: str = "main") -> dict[str, str]:
     found = {}
     for shard in versions.read_shards(root, version):
         name = f"vectors/{set_name}" if shard.kind == "text" else "media"
-        rows = laid.seen(root.read_table(f"{name}/{shard.name}.parquet"))
-        gone = {row["key"]: row for row in laid.of(rows).to_pylist()}
+        rows = laid.select_visible_rows(root.read_table(f"{name}/{shard.name}.parquet"))
+        gone = {row["key"]: row for row in laid.select_tombstones(rows).to_pylist()}
         captions = root.read_table(f"candidates/{shard.name}.parquet")["caption"].to_pylist()
         for row in rows.to_pylist():
             said = gone.get(row["key"], row)

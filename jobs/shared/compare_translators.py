@@ -48,7 +48,7 @@ def compare_translators(
                 make_name(card), card.name, pictures=tuple(pictures), making=making or GenerationParams()
             )
             made.append(generate(dataset, order))
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     place = f"reports/side_by_side-{ways[0].weights_sha256[:8]}.html"
     title = f"{dataset.name}: {len(made)} translators, the same pictures"
     root.write(place, render_players(root, dataset.shard_rows, made, title).encode())

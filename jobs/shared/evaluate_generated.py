@@ -24,7 +24,7 @@ def score_generated(
     from pipelines.compute.child_process import run_in_subprocess
     from pipelines.evaluate.sounds import evaluate_sounds
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     pinned = read_spaces(root, card.wanted.set)
     scores: GeneratedScores = run_in_subprocess(
         evaluate_sounds, root, dataset.shard_rows, dataset.encode, pinned, card.wanted, tuple(classes), second

@@ -106,7 +106,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
     from pipelines.generate.step import get_pictures_folder
     from pipelines.store.tar import write_tar
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     folder = get_pictures_folder(pictures.sha256)
     sources = []
     if pictures.urls:
@@ -115,7 +115,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
         sources.append(Source(kind="cc3m", list=f"{root.url}/{folder}.tsv"))
     if pictures.files:
         if not root.exists(f"{folder}.tar"):
-            with root.writing(f"{folder}.tar") as path:
+            with root.write_atomically(f"{folder}.tar") as path:
                 write_tar(path, _members(pictures.files))
         sources.append(Source(kind="folder", list=f"{root.url}/{folder}.tar"))
     changes = {"clap": None, "precision": clip.precision}

@@ -66,12 +66,12 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
     """
     dataset = _loaded(target, overrides)
     if (job := records.get_current()) and job.verb in _RECORDED:
-        job.root = Root.at(dataset.root)
+        job.root = Root.from_url(dataset.root)
     return dataset
 
 
 def _loaded(target: str, overrides: Sequence[str]) -> Dataset:
-    root = Root.at(target)
+    root = Root.from_url(target)
     if root.exists("dataset.json"):
         # A root may have been moved or copied: it is where it was found.
         try:
@@ -126,7 +126,7 @@ def _placed(dataset: Dataset, folder: Path) -> Dataset:
         return url if "://" in url else str(folder / Path(url).expanduser())
 
     sources = tuple(source.model_copy(update={"list": place(source.list)}) for source in dataset.sources)
-    return dataset.model_copy(update={"root": Root.at(place(dataset.root)).url, "sources": sources})
+    return dataset.model_copy(update={"root": Root.from_url(place(dataset.root)).url, "sources": sources})
 
 
 def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 
 
 @contextmanager
-def timed(word: str) -> Iterator[None]:
+def measure_time(word: str) -> Iterator[None]:
     """Add the time of the block to a word, whichever thread it runs in."""
     begun = time.perf_counter()
     try:

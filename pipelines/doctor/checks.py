@@ -115,7 +115,7 @@ def _lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
     from pipelines.source.plan import MARKER, preview
     from schemas.plan import PlanCounts
 
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     try:
         known = root.read(MARKER) if root.exists(MARKER) else None
         plan = PlanCounts.model_validate_json(known) if known else preview(dataset)
@@ -148,7 +148,7 @@ def _disk(root: Root, needed: int) -> Finding:
         return Finding("disk", "missing", str(error))
     if not root.is_local:
         return Finding("disk", "ok", f"{wanted}; {root.url} can be reached, its room is not known")
-    place = Path(root.path(""))
+    place = Path(root.get_path(""))
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free

@@ -119,7 +119,7 @@ class BatchAssembler:
                 _log.warning("no memory on the GPU for batches of %d: going on with %d", rows, rows // 2)
 
     def _raw(self, batch: np.ndarray, rows: int) -> np.ndarray:
-        with timing.timed("encode"):
+        with timing.measure_time("encode"):
             parts = [batch[start : start + rows] for start in range(0, len(batch), rows)]
             return np.concatenate([self._tower.forward(pad_batch(part, rows))[: len(part)] for part in parts])
 

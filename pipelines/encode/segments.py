@@ -124,7 +124,7 @@ class _Work:
 
     def _read(self, batch: Batch, row: int) -> _Clip | Outcome:
         try:
-            with timing.timed("decode"):
+            with timing.measure_time("decode"):
                 starts_s, segments = self._segments(batch["flac"][row])
                 frames = [] if batch["width"][row] is None else [batch[name][row] for name in FRAMES]
                 return self._prepared(

@@ -153,7 +153,7 @@ class _Decoding:
         return [self.threads.submit(self._decoded, batch, start) for start in starts]
 
     def _decoded(self, batch: Batch, start: int) -> list[_Row]:
-        with timing.timed("decode"):
+        with timing.measure_time("decode"):
             made = []
             for row in range(start, min(start + _AT_ONCE, count_rows(batch))):
                 with share_decoded():

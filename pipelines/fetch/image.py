@@ -59,7 +59,7 @@ class ImageReader:
         return [media] * len(wanted)
 
     def _from_web(self, body: IO[bytes], content_type: str) -> FetchResult:
-        with timing.timed("decode"):
+        with timing.measure_time("decode"):
             body.seek(0)
             return self._pictures.stored(body.read(), content_type)
 
@@ -81,7 +81,7 @@ class ImageReader:
     def _made(self, place: files.MediaLocation, read: tuple[bytes, bytes | None] | Outcome) -> FetchResult:
         if isinstance(read, Outcome):
             return FetchResult(read)
-        with timing.timed("decode"):
+        with timing.measure_time("decode"):
             data, record = read
             if is_stored(place.member):
                 return self._pictures.copied(data, record)

@@ -136,7 +136,7 @@ class FetchWorker:
                 wanted[row] = _wanted(batch, row)
                 rows.setdefault((wanted[row].url, wanted[row].local), []).append(row)
         shared = [[wanted[row] for row in same] for same in rows.values()]
-        with timing.timed("fetch"):
+        with timing.measure_time("fetch"):
             media = self._background.run(self._all(shared))
         check_resolver(
             (host, each[0].outcome)

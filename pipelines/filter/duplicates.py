@@ -77,4 +77,4 @@ def _connected(root: Root) -> duckdb.DuckDBPyConnection:
 
 
 def _address(root: Root, name: str) -> str:
-    return root.path(name) if root.is_local else f"{root.url}/{name}"
+    return root.get_path(name) if root.is_local else f"{root.url}/{name}"

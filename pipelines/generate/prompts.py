@@ -179,7 +179,7 @@ def read_space(root: Root, version: Version, column: Column) -> Space:
     shard = next(
         shard for shard in find_shards_with(root, version, column) if column in COLUMNS_OF[shard.kind]
     )
-    with root.parquet(get_vectors_marker(version.set, shard)) as file:
+    with root.open_parquet(get_vectors_marker(version.set, shard)) as file:
         return decode_spaces(file.schema_arrow)[column]
 
 

@@ -109,9 +109,9 @@ class GenerateStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write the tar as sounds are made, then the table."""
         tables: list[pa.Table] = []
-        with self.root.writing(f"{self.folder}/{shard.name}.tar") as path:
+        with self.root.write_atomically(f"{self.folder}/{shard.name}.tar") as path:
             write_tar(path, self._members(batches, tables))
-        with timing.timed("write"):
+        with timing.measure_time("write"):
             table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
             self.root.write_table(self.marker(shard), table)
 

@@ -71,7 +71,7 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     """
     started = time.monotonic()
     stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
-    space, ids = stored.keys(column)
+    space, ids = stored.read_keys(column)
     if space is None or not len(ids):
         raise ConfigError(
             f"column {column} of set {set_name!r} in {root.url} has no vectors, so no index can be built; "
@@ -84,7 +84,7 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         truths = compute_truths(stored, column)
         empty = _trained(stored, column, setting, space.dims, truths)
         scratch = partial(_scratch, root, folders)
-        built = fill_index(empty, count_seen(stored.blocks(column), truths), len(ids), scratch)
+        built = fill_index(empty, count_seen(stored.read_blocks(column), truths), len(ids), scratch)
         tuned = tune(built, setting.lists, truths, index.recall)
         card = IndexCard(
             column=column,
@@ -118,7 +118,7 @@ def _trained(
 
 def _scratch(root: Root, folders: ExitStack) -> Path:
     """Return a folder that goes with the stack: beside the dataset, where there is room for an index."""
-    folder = TemporaryDirectory(prefix=TEMPORARY, dir=root.path("") if root.is_local else None)
+    folder = TemporaryDirectory(prefix=TEMPORARY, dir=root.get_path("") if root.is_local else None)
     return Path(folders.enter_context(folder))
 
 
@@ -242,7 +242,7 @@ def commit(root: Root, path: str, built: Any, card: IndexCard) -> IndexCard:
     """Write an index, then its card, which says how large it is."""
     import faiss
 
-    with root.writing(f"{path}.faiss") as scratch:
+    with root.write_atomically(f"{path}.faiss") as scratch:
         faiss.write_index(built, str(scratch))
         with scratch.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -75,7 +75,7 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         SpaceError: shards are in different spaces.
     """
     stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
-    if not len(stored.keys(column)[1]):
+    if not len(stored.read_keys(column)[1]):
         return None
     path = make_index_path(set_name, number, column)
     if before and (kept := _brought_up(stored, column, index, before, path)):
@@ -126,7 +126,7 @@ def _changed(
     stored: VectorReader, column: Column, built: Any, card: IndexCard, index: Index
 ) -> _Changed | None:
     """Return what changed, or None if an index is no longer the kind that the rows want, or mostly gone."""
-    space, ids = stored.keys(column)
+    space, ids = stored.read_keys(column)
     held = _held(built)
     changed = _Changed(len(ids), np.setdiff1d(ids, held), np.setdiff1d(held, ids))
     # A key that came twice: a build says so.
@@ -141,7 +141,7 @@ def _extended(  # noqa: PLR0913, PLR0917
 ) -> IndexCard | None:
     """Add the vectors of the new keys to an index; return its card, or None if its lists have drifted."""
     truths = compute_truths(stored, column)
-    for keys, vectors_ND in count_seen(stored.blocks(column), truths):
+    for keys, vectors_ND in count_seen(stored.read_blocks(column), truths):
         added = np.isin(keys, changed.new)
         if added.any():
             built.add_with_ids(np.ascontiguousarray(vectors_ND[added]), keys[added])
@@ -164,9 +164,9 @@ def _read(root: Root, path: str) -> tuple[Any, IndexCard] | None:
         name = f"{path}.faiss"
         if not root.is_local:
             return faiss.read_index(str(fetch_cached(root, name, card.sha256))), card
-        if root.sha256(name) != card.sha256:
+        if root.compute_sha256(name) != card.sha256:
             return None
-        return faiss.read_index(root.path(name)), card
+        return faiss.read_index(root.get_path(name)), card
     except (FileNotFoundError, ValueError, RuntimeError, StorageError):
         return None
 

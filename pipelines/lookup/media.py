@@ -61,7 +61,7 @@ class MediaReader:
         start, size = at
         root, name = self._rows.root, f"media/{shard.name}.tar"
         with as_storage_errors(root.url, "read"):
-            data = bytes(root.fs.cat_file(root.path(name), start=start, end=start + size))
+            data = bytes(root.fs.cat_file(root.get_path(name), start=start, end=start + size))
         return data, _TYPES[medium]
 
     def _read_places(self, shard: Shard) -> Places:

@@ -130,7 +130,7 @@ class VersionRows:
 
     def _read_vectors(self, shard: int, column: Column) -> tuple[np.ndarray, Any, Space | None]:
         name = f"vectors/{self._set_name}/{format_shard(shard)}.parquet"
-        with self.root.parquet(name) as file:
+        with self.root.open_parquet(name) as file:
             space = decode_spaces(file.schema_arrow).get(column)
             table = file.read(columns=["key", column] if space else ["key"])
         return as_integers(table["key"]), table[column].combine_chunks() if space else None, space

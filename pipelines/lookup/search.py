@@ -303,13 +303,13 @@ def _read_index(root: Root, path: str, card: IndexCard) -> Any:
     import faiss
 
     try:
-        size = root.size(path)
+        size = root.get_size(path)
         if size != card.bytes:
             raise StorageError(
                 f"{path} has {size} bytes, but its card says {card.bytes}; "
                 "take that version away and run the build again"
             )
-        here = root.path(path) if root.is_local else str(fetch_cached(root, path, card.sha256))
+        here = root.get_path(path) if root.is_local else str(fetch_cached(root, path, card.sha256))
         # Mapped, not read: several processes share one copy.
         return faiss.read_index(here, faiss.IO_FLAG_MMAP_IFC)
     except (FileNotFoundError, RuntimeError) as error:

@@ -78,8 +78,8 @@ def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
     found += [
         (path, size) for path, size in _translated(root) if parse_shard(path.rpartition("/")[2]) in shards
     ]
-    aside = [f"runs/{name}" for name in root.names("runs") if name.endswith("-set-aside")]
-    sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.names(f"{folder}/vectors")]
+    aside = [f"runs/{name}" for name in root.list_names("runs") if name.endswith("-set-aside")]
+    sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.list_names(f"{folder}/vectors")]
     for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
         if parse_shard(path.rpartition("/")[2]) in shards:
             found.append((path, size))
@@ -88,8 +88,8 @@ def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
 
 def _translated(root: Root) -> list[tuple[str, int]]:
     """Return the tables of translated vectors, one a shard; what says of which version stays."""
-    above = [f"translators/{name}/vectors" for name in root.folders("translators")]
-    folders = [f"{folder}/{name}" for folder in above for name in root.folders(folder)]
+    above = [f"translators/{name}/vectors" for name in root.list_folders("translators")]
+    folders = [f"{folder}/{name}" for folder in above for name in root.list_folders(folder)]
     return [(path, size) for path, size in _below(root, folders) if path.endswith(".parquet")]
 
 
@@ -103,15 +103,15 @@ def _is_manifest(path: str) -> bool:
 
 def _folders(root: Root, above: str) -> list[str]:
     """Return the folders below indices/ and vectors/ that hold files."""
-    sets = [f"{above}/{name}" for name in root.folders(above)]
+    sets = [f"{above}/{name}" for name in root.list_folders(above)]
     if above == "vectors":
         return sets
-    return [f"{folder}/{name}" for folder in sets for name in root.folders(folder)]
+    return [f"{folder}/{name}" for folder in sets for name in root.list_folders(folder)]
 
 
 def _elsewhere(root: Root) -> list[str]:
     """Return the folders of which only files that were never finished may go."""
-    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.folders(above)]
+    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.list_folders(above)]
     return ["", "plan", "reports", *made, *(f"{folder}/prompts" for folder in made)]
 
 
@@ -119,5 +119,5 @@ def _below(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:
     return [
         (f"{folder}/{name}".lstrip("/"), size)
         for folder in folders
-        for name, size in sorted(root.sizes(folder).items())
+        for name, size in sorted(root.list_sizes(folder).items())
     ]

@@ -49,7 +49,7 @@ def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: boo
     hiding = _hiding(root, planned)
     counts = _counted(root, dataset, planned, hiding)
     tables = {
-        "": Manifest(root, set_name, [] if torn else there, again).table(planned),
+        "": Manifest(root, set_name, [] if torn else there, again).build_table(planned),
         ".tombstones": hiding.tombstones,
         ".superseded": hiding.superseded,
         ".missing": hiding.missing,

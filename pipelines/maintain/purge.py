@@ -116,7 +116,7 @@ def write_again(root: Root, purge: PurgePlan, shard_rows: int) -> RewrittenShard
         root.write(f"candidates/{new.name}.parquet", root.read(f"candidates/{old.name}.parquet"))
         if old.kind != "text":
             commit_media(root, new, _media(root, old, names, gone), time.time())
-        for set_name in root.names("vectors"):
+        for set_name in root.list_names("vectors"):
             _write_vectors(root, set_name, (old, new), names, gone)
         lines.append({"shard": number, "kind": old.kind, "lane": old.lane, "rows": old.rows})
     return RewrittenShards(tuple(lines), renamed, tuple(shard.number for shard in purge.shards))

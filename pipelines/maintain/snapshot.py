@@ -107,7 +107,7 @@ def format_parquet(root: Root, names: Collection[str]) -> str:
     """Return SQL that reads the files of a root; no rows of none."""
     if not names:
         return _NO_ROWS
-    paths = [root.path(name) if root.is_local else f"{root.url}/{name}" for name in names]
+    paths = [root.get_path(name) if root.is_local else f"{root.url}/{name}" for name in names]
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return f"read_parquet([{listed}])"
 

@@ -75,14 +75,14 @@ def find_damage(
     for path, (file, numbers, shard) in sorted(named.items()):
         folder, _, name = path.rpartition("/")
         if folder not in sizes:
-            sizes[folder] = root.sizes(folder)
+            sizes[folder] = root.list_sizes(folder)
         size = sizes[folder].get(name)
         if size is None:
             found.append(DamagedFile(path, "missing", tuple(numbers), shard))
         elif size != file.bytes:
             found.append(DamagedFile(path, "size", tuple(numbers), shard))
         elif whole:
-            if root.sha256(path) != file.sha256:
+            if root.compute_sha256(path) != file.sha256:
                 found.append(DamagedFile(path, "sha256", tuple(numbers), shard))
             read += size
             if progress:
@@ -133,7 +133,7 @@ def quarantine(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
             _restore_candidates(root, name, broken)
         if any(path.startswith("media/") for path in broken):
             # Vectors first: without their marker they are made again, of whatever the media are then.
-            for set_name in root.names("vectors"):
+            for set_name in root.list_names("vectors"):
                 _move(root, f"vectors/{set_name}/{name}.parquet", place)
             marker = f"media/{name}_stats.json"
             for path in (marker, f"media/{name}.parquet", f"media/{name}.tar"):

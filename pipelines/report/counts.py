@@ -54,7 +54,7 @@ def count_version(published: PublishedVersion) -> VersionCounts:
         marker = get_vectors_marker(published.version.set, shard)
         vectors = root.read_table(marker, columns=["key", "source", *_OUTCOME])
         rows = _candidates(counts, root, shard, vectors, laid)
-        rows = apply_overlay(rows, [vectors, laid.of(rows)])
+        rows = apply_overlay(rows, [vectors, laid.select_tombstones(rows)])
         _add(counts.by_source, rows)
         through = rows.filter(pc.equal(rows["outcome"], "ok"))
         counts.through[shard.kind] += through.num_rows
@@ -73,11 +73,11 @@ def _candidates(
         said = root.read_table(f"candidates/{shard.name}.parquet", ["language", "licence"])
         for name in said.column_names:
             vectors = vectors.append_column(name, said[name])
-        rows = laid.seen(vectors)
+        rows = laid.select_visible_rows(vectors)
         counts.listed += _values(rows["language"])
         return rows
     wanted = ["key", "source", "media_url", "licence", "language", "language_detected", *_OUTCOME]
-    rows = laid.seen(root.read_table(f"media/{shard.name}.parquet", columns=wanted))
+    rows = laid.select_visible_rows(root.read_table(f"media/{shard.name}.parquet", columns=wanted))
     counts.listed += _values(rows["language"])
     counts.detected += _values(rows["language_detected"])
     return rows

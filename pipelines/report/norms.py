@@ -72,7 +72,7 @@ def count_filled(published: PublishedVersion) -> Places:
     """Return, for every column that has vectors, the shards that hold them; only footers are read."""
     found: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
     for shard in published.shards:
-        with published.root.parquet(get_vectors_marker(published.version.set, shard)) as file:
+        with published.root.open_parquet(get_vectors_marker(published.version.set, shard)) as file:
             footer = file.metadata
         for column in COLUMNS:
             if there := _filled(footer, shard, column):
@@ -118,7 +118,7 @@ def _norms(
     least, most = min(place.least for place in places), max(place.most for place in places)
     counts = np.zeros(BARS * _THIN, dtype=np.int64)
     for place in places:
-        with published.root.parquet(get_vectors_marker(published.version.set, place.shard)) as file:
+        with published.root.open_parquet(get_vectors_marker(published.version.set, place.shard)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
                 values = batch.column(0).drop_null().to_numpy().astype(np.float64)
                 counts += np.histogram(values, bins=len(counts), range=(least, most))[0]

@@ -137,4 +137,4 @@ def _pictures(
 
 
 def _outside(root: Root, card: GeneratedCard) -> Root:
-    return Root.at(f"{root.url}/{get_pictures_folder(card.wanted.asked.pictures or '')}")
+    return Root.from_url(f"{root.url}/{get_pictures_folder(card.wanted.asked.pictures or '')}")

@@ -28,7 +28,7 @@ class StageTimes:
 
 def read_stage_times(root: Root) -> StageTimes | None:
     """Return the times of a root, or None if nothing was kept."""
-    names = [f"runs/{run}/run.json" for run in root.names("runs")]
+    names = [f"runs/{run}/run.json" for run in root.list_names("runs")]
     records = [json.loads(root.read(name)) for name in names if root.exists(name)]
     records = [record for record in records if record["rows"]]
     if not records:

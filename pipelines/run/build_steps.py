@@ -50,7 +50,7 @@ class MediaStep:
 
         The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
         """
-        marked = (int(name[:-11]) for name in self.root.names("media", "_stats.json"))
+        marked = (int(name[:-11]) for name in self.root.list_names("media", "_stats.json"))
         return img2dataset_shards.drop_foreign(self.root, frozenset(shards).intersection(marked))
 
     def is_done(self, shard: Shard) -> bool:
@@ -74,7 +74,7 @@ class MediaStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
         """Write tar and table, then the marker."""
         for batch in batches:
-            with timing.timed("write"):
+            with timing.measure_time("write"):
                 commit_media(self.root, shard, batch, started)
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
@@ -120,7 +120,7 @@ class VectorStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write tar and table; the table is the marker."""
         made = list(batches)
-        with timing.timed("write"):
+        with timing.measure_time("write"):
             commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
@@ -139,7 +139,7 @@ class VectorStep:
 
 def _timed(batches: Iterator[Batch]) -> Iterator[Batch]:
     while True:
-        with timing.timed("read"):
+        with timing.measure_time("read"):
             batch = next(batches, None)
         if batch is None:
             return

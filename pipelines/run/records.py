@@ -174,7 +174,7 @@ class ShardLog:
         """Write the events, if there are any."""
         if self._lines:
             name = f"{self._shard:05d}-{self._step}.jsonl"
-            Root.at(self._folder).write(name, ("\n".join(self._lines) + "\n").encode())
+            Root.from_url(self._folder).write(name, ("\n".join(self._lines) + "\n").encode())
             self._lines.clear()
 
 

@@ -115,7 +115,7 @@ class Runner:
     def _opened(self, stage: Stage) -> Work:
         with self._lock:
             if stage not in self._open:
-                with timing.timed("open"):
+                with timing.measure_time("open"):
                     self._open[stage] = stage.open()
                 # Libraries stay, and a collection need not look at their 130,000 objects and more again.
                 gc.freeze()

@@ -73,7 +73,7 @@ class GenerationQueue:
     def __init__(
         self, dataset: Dataset, chosen: GeneratorSpec, steps: int, waiting: int, encoded: Encoded
     ) -> None:
-        self._dataset, self._root = dataset, Root.at(dataset.root)
+        self._dataset, self._root = dataset, Root.from_url(dataset.root)
         self._chosen, self._steps, self._waiting, self._encoded = chosen, steps, waiting, encoded
         self._line: dict[str, _Job] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sound")

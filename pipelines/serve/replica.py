@@ -62,7 +62,7 @@ class SearchReplica:
     def __init__(self, dataset: Dataset, settings: ServiceSettings, folder: Path) -> None:
         self.settings = settings
         self.metrics = ServiceMetrics.open(folder)
-        self._root = Root.at(dataset.root)
+        self._root = Root.from_url(dataset.root)
         self._dataset = dataset
         self._opened = self._open(versions.read_current(self._root, dataset.encode.set).number)
         self.metrics.version.set(self.version)

@@ -174,7 +174,7 @@ def write_ruled_out(
 
 def _tidy(root: Root, expected: Collection[str]) -> None:
     """Remove from candidates/ what is not of this plan: leftovers of one that was killed."""
-    for name in root.sizes("candidates"):
+    for name in root.list_sizes("candidates"):
         if name not in expected:
             root.remove(f"candidates/{name}")
 
@@ -198,6 +198,9 @@ def _tables(rows: DuckDBPyConnection, query: _Query, sizes: Iterable[int]) -> It
 
 def _write_table(rows: DuckDBPyConnection, root: Root, name: str, query: _Query) -> None:
     tables = _tables(rows, query, repeat(_ROW_GROUP_ROWS))
-    with root.writing(name) as path, pq.ParquetWriter(path, query.schema, compression="zstd") as writer:
+    with (
+        root.write_atomically(name) as path,
+        pq.ParquetWriter(path, query.schema, compression="zstd") as writer,
+    ):
         for table in tables:
             writer.write_table(table)

@@ -46,8 +46,8 @@ def _fetch(root: Root, name: str, sha256: str, place: Path) -> None:
         _forget(place.parent)
     try:
         with as_storage_errors(root.url, "read"):
-            root.fs.get_file(root.path(name), str(scratch))
-        if Root.at(str(scratch.parent)).sha256(scratch.name) != sha256:
+            root.fs.get_file(root.get_path(name), str(scratch))
+        if Root.from_url(str(scratch.parent)).compute_sha256(scratch.name) != sha256:
             raise StorageError(
                 f"{root.url}/{name} is not the file that its card names; "
                 "take that version away and run the build again"

@@ -55,13 +55,13 @@ class Overlay:
     tombstones: pa.Table
     keys: np.ndarray
 
-    def seen(self, rows: pa.Table) -> pa.Table:
+    def select_visible_rows(self, rows: pa.Table) -> pa.Table:
         """Return the rows of a shard that are candidates of the version; keys ascend."""
         keys = as_integers(rows["key"])
         hidden = self.hidden[_within(self.hidden, keys)]
         return rows.filter(pa.array(~np.isin(keys, hidden), pa.bool_())) if len(hidden) else rows
 
-    def of(self, rows: pa.Table) -> pa.Table:
+    def select_tombstones(self, rows: pa.Table) -> pa.Table:
         """Return the tombstones of the rows of a shard; keys ascend."""
         within = _within(self.keys, as_integers(rows["key"]))
         return self.tombstones.slice(within.start, within.stop - within.start)
@@ -106,12 +106,12 @@ def count(
     laid = overlay or build_overlay(
         SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table()
     )
-    media = {name.removesuffix("_stats.json") for name in root.names("media", "_stats.json")}
-    vectors = {name.removesuffix(".parquet") for name in root.names(f"vectors/{set_name}", ".parquet")}
+    media = {name.removesuffix("_stats.json") for name in root.list_names("media", "_stats.json")}
+    vectors = {name.removesuffix(".parquet") for name in root.list_names(f"vectors/{set_name}", ".parquet")}
     for shard in shards:
         overlays, rows = [], None
         if shard.name in vectors:
-            encoded = laid.seen(_read_vectors(root, get_vectors_marker(set_name, shard)))
+            encoded = laid.select_visible_rows(_read_vectors(root, get_vectors_marker(set_name, shard)))
             for column in COLUMNS:
                 if f"{column}_norm" in encoded.column_names:
                     counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
@@ -119,11 +119,11 @@ def count(
         if shard.kind == "text":
             rows = overlays.pop() if overlays else None
         elif shard.name in media:
-            rows = laid.seen(root.read_table(f"media/{shard.name}.parquet", columns=[*_ROW]))
+            rows = laid.select_visible_rows(root.read_table(f"media/{shard.name}.parquet", columns=[*_ROW]))
         if rows is None:
             counts.pending += shard.rows
         else:
-            counts.reasons += _reasons(apply_overlay(rows, [*overlays, laid.of(rows)]))
+            counts.reasons += _reasons(apply_overlay(rows, [*overlays, laid.select_tombstones(rows)]))
     counts.reasons += _reasons(root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"]))
     return counts
 
@@ -142,7 +142,7 @@ def apply_overlay(rows: pa.Table, overlays: Iterable[pa.Table]) -> pa.Table:
 
 def _read_vectors(root: Root, path: str) -> pa.Table:
     """Return the outcomes of a shard's vectors, and of every column the norms."""
-    with root.parquet(path) as file:
+    with root.open_parquet(path) as file:
         norms = [name for name in file.schema_arrow.names if name.endswith("_norm")]
         return file.read(columns=[*_ROW, *norms])
 
@@ -161,12 +161,12 @@ def compute_digest(root: Root, set_names: Sequence[str]) -> str:
     Two roots hold the same dataset if and only if their digests are equal.
     """
     whole = hashlib.sha256()
-    names = [f"candidates/{name}" for name in root.names("candidates", ".parquet")]
-    names += [f"media/{name}" for name in root.names("media") if name.endswith((".tar", ".parquet"))]
+    names = [f"candidates/{name}" for name in root.list_names("candidates", ".parquet")]
+    names += [f"media/{name}" for name in root.list_names("media") if name.endswith((".tar", ".parquet"))]
     for set_name in sorted(set_names):
-        names += [f"vectors/{set_name}/{name}" for name in root.names(f"vectors/{set_name}")]
+        names += [f"vectors/{set_name}/{name}" for name in root.list_names(f"vectors/{set_name}")]
     for name in names:
-        whole.update(f"{name} {root.sha256(name)}\n".encode())
+        whole.update(f"{name} {root.compute_sha256(name)}\n".encode())
     return whole.hexdigest()
 
 

@@ -21,7 +21,7 @@ _AT_ONCE = 16
 def is_foreign(root: Root, number: int) -> bool:
     """Return whether a shard whose marker is there has a table that is not ours."""
     try:
-        with root.parquet(f"media/{format_shard(number)}.parquet") as table:
+        with root.open_parquet(f"media/{format_shard(number)}.parquet") as table:
             return "outcome" not in table.schema_arrow.names
     except FileNotFoundError:
         return False
@@ -38,7 +38,7 @@ def drop_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
 def read_pictures(root: Root, number: int) -> dict[str, str]:
     """Return the key of every picture that a foreign shard has, and the URL of the picture in its tar."""
     table = root.read_table(f"media/{format_shard(number)}.parquet", columns=["key", "status"])
-    tar = root.path(f"media/{format_shard(number)}.tar")
+    tar = root.get_path(f"media/{format_shard(number)}.tar")
     place = Path(tar).absolute().as_uri() if root.is_local else str(root.fs.unstrip_protocol(tar))
     rows = zip(*(table[name].to_pylist() for name in ("key", "status")), strict=True)
     return {key: f"{place}#{key}.jpg" for key, status in rows if status == "success"}

@@ -71,7 +71,7 @@ class LeaseHolder:
     released: bool = False
 
     @classmethod
-    def here(cls, job: str) -> LeaseHolder:
+    def create(cls, job: str) -> LeaseHolder:
         """Return a lease of this process."""
         return cls(
             job=job,
@@ -86,11 +86,11 @@ class LeaseHolder:
             ticked_s=time.monotonic(),
         )
 
-    def renewed(self) -> LeaseHolder:
+    def renew(self) -> LeaseHolder:
         """Return the lease, renewed."""
         return replace(self, renewed_s=time.time(), ticked_s=time.monotonic())
 
-    def written(self) -> bytes:
+    def to_json(self) -> bytes:
         """Return it as lease.json has it."""
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
@@ -100,6 +100,7 @@ class LeaseHolder:
             return False
         return _is_gone(self.pid, self.started)
 
+    @property
     def age_s(self) -> float | None:
         """Return how long ago it was renewed if this machine's monotonic clock knows, else None."""
         return time.monotonic() - self.ticked_s if self.boot and self.boot == _boot() else None
@@ -135,20 +136,20 @@ class Lease:
         self._thread.join()
         if self._lost:
             return
-        expected = self._holder.written()
+        expected = self._holder.to_json()
         # Whatever is wrong with the root was said already; the lease becomes void by itself.
         with suppress(EcholensError, OSError):
             if self._root.is_local:
-                atomic.remove_local(Path(self._root.path(FILE)), expected)
+                atomic.remove_local(Path(self._root.get_path(FILE)), expected)
             else:
-                self._root.replace_if(FILE, replace(self._holder, released=True).written(), expected)
+                self._root.replace_if(FILE, replace(self._holder, released=True).to_json(), expected)
 
     def _renew(self) -> None:
         renewed = time.monotonic()
         while not self._over.wait(self._every_s):
-            following = self._holder.renewed()
+            following = self._holder.renew()
             try:
-                if not self._root.replace_if(FILE, following.written(), self._holder.written()):
+                if not self._root.replace_if(FILE, following.to_json(), self._holder.to_json()):
                     self._lose()
                     return
             except (EcholensError, OSError):
@@ -177,7 +178,7 @@ def hold_lease(root: Root, job: str) -> Iterator[Lease]:
         Held: another job has it.
         StopJob: at the end, if another job has taken it over meanwhile.
     """
-    new = root.is_local and not Path(root.path("")).exists()
+    new = root.is_local and not Path(root.get_path("")).exists()
     lease = Lease(root, take_lease(root, job))
     try:
         yield lease
@@ -187,7 +188,7 @@ def hold_lease(root: Root, job: str) -> Iterator[Lease]:
         if new:
             # A job that found nothing to do leaves no empty folder.
             with suppress(OSError):
-                Path(root.path("")).rmdir()
+                Path(root.get_path("")).rmdir()
 
 
 def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
@@ -202,8 +203,8 @@ def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
         Held: another job has it.
     """
     for _ in range(_ATTEMPTS):
-        mine = LeaseHolder.here(job)
-        if root.create(FILE, mine.written()):
+        mine = LeaseHolder.create(job)
+        if root.create(FILE, mine.to_json()):
             return mine
         found = _found(root)
         if found is None:
@@ -214,8 +215,8 @@ def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
                 f"{root.url} is held by {holder}, so this job wrote nothing; "
                 "wait until that one is done, then run the command again"
             )
-        mine = LeaseHolder.here(job)
-        if root.replace_if(FILE, mine.written(), data):
+        mine = LeaseHolder.create(job)
+        if root.replace_if(FILE, mine.to_json(), data):
             return mine
     raise LeaseHeldError(f"{root.url} is wanted by several jobs at once; run the command again")
 
@@ -241,7 +242,7 @@ def _found(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
 def _is_void(root: Root, data: bytes, holder: LeaseHolder, watch_s: float) -> bool:
     if holder.released or holder.is_dead():
         return True
-    age_s = holder.age_s()
+    age_s = holder.age_s
     if age_s is not None:
         return age_s > VOID_S
     # A clock that is ahead of ours makes a lease look young for ever, so that is suspicious as well.

@@ -17,7 +17,7 @@ from schemas.version import VERSION_SHARD, FileEntry
 
 def make_entry(root: Root, path: str) -> FileEntry:
     """Return a file with its size and hash."""
-    return FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path))
+    return FileEntry(path=path, bytes=root.get_size(path), sha256=root.compute_sha256(path))
 
 
 def read_tried(root: Root, shard: Shard) -> datetime:
@@ -49,7 +49,7 @@ class Manifest:
                 if line["shard"] not in again:
                     self._known[line["path"]] = line
 
-    def table(self, shards: Sequence[Shard]) -> pa.Table:
+    def build_table(self, shards: Sequence[Shard]) -> pa.Table:
         """Return one line a file of a shard (VERSION_SHARD)."""
         rows = []
         for shard in shards:

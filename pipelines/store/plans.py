@@ -39,7 +39,7 @@ def list_folders(root: Root) -> list[str]:
     """Return the folders of all whole plans, the build's first."""
     if not root.exists(f"{FIRST}/{MARKER}"):
         return []
-    later = [f"{FIRST}/{name}" for name in root.names(FIRST) if name.isdigit()]
+    later = [f"{FIRST}/{name}" for name in root.list_names(FIRST) if name.isdigit()]
     return [FIRST, *(folder for folder in later if root.exists(f"{folder}/{MARKER}"))]
 
 
@@ -82,9 +82,9 @@ def get_next_shard(root: Root) -> int:
 def remove_orphans(root: Root) -> None:
     """Remove what a job left behind that was killed before its plan was whole: files of shards of no plan."""
     beyond = get_next_shard(root)
-    sets = [f"vectors/{name}" for name in root.names("vectors")]
+    sets = [f"vectors/{name}" for name in root.list_names("vectors")]
     for folder in ("candidates", "media", *sets):
-        for name in root.names(folder):
+        for name in root.list_names(folder):
             if (parse_shard(name) or 0) >= beyond:
                 root.remove(f"{folder}/{name}")
 

@@ -31,7 +31,7 @@ class Root:
     url: str
 
     @classmethod
-    def at(cls, url: str) -> Root:
+    def from_url(cls, url: str) -> Root:
         """Return the root of a local path or URL; a local path is made absolute.
 
         Raises:
@@ -73,7 +73,7 @@ class Root:
         """
         if self.is_local:
             with as_storage_errors(self.url):
-                place = Path(self.path(""))
+                place = Path(self.get_path(""))
                 while not place.exists():
                     place = place.parent
                 if not (place.is_dir() and os.access(place, os.W_OK, effective_ids=True)):
@@ -84,7 +84,7 @@ class Root:
             return
         try:
             with as_storage_errors(self.url, "read"):
-                self.fs.ls(self.path(""), detail=False)
+                self.fs.ls(self.get_path(""), detail=False)
         except (FileNotFoundError, StorageError) as error:
             if isinstance(error, StorageError):
                 raise
@@ -99,46 +99,46 @@ class Root:
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}
 
-    def path(self, name: str) -> str:
+    def get_path(self, name: str) -> str:
         """Return the file system's own path of a name below the root."""
         return f"{self._opened[1]}/{name}"
 
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
         with as_storage_errors(self.url, "read"):
-            return bool(self.fs.exists(self.path(name)))
+            return bool(self.fs.exists(self.get_path(name)))
 
-    def size(self, name: str) -> int:
+    def get_size(self, name: str) -> int:
         """Return the size of a file in bytes."""
         with as_storage_errors(self.url, "read"):
-            return int(self.fs.size(self.path(name)))
+            return int(self.fs.size(self.get_path(name)))
 
-    def names(self, folder: str, suffix: str = "") -> list[str]:
+    def list_names(self, folder: str, suffix: str = "") -> list[str]:
         """Return the sorted file names directly in a folder; empty if it is not there."""
         try:
             with as_storage_errors(self.url, "read"):
-                paths = self.fs.ls(self.path(folder), detail=False)
+                paths = self.fs.ls(self.get_path(folder), detail=False)
         except FileNotFoundError:
             return []
         found = (str(path).rsplit("/", 1)[-1] for path in paths)
         return sorted(name for name in found if name.endswith(suffix) and TEMPORARY not in name)
 
-    def folders(self, folder: str) -> list[str]:
+    def list_folders(self, folder: str) -> list[str]:
         """Return the sorted names of the folders directly in a folder; empty if it is not there."""
         try:
             with as_storage_errors(self.url, "read"):
-                entries = self.fs.ls(self.path(folder), detail=True)
+                entries = self.fs.ls(self.get_path(folder), detail=True)
         except FileNotFoundError:
             return []
         return sorted(
             entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory"
         )
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def list_sizes(self, folder: str) -> dict[str, int]:
         """Return the name and the size in bytes of every file directly in a folder, from one listing."""
         try:
             with as_storage_errors(self.url, "read"):
-                entries = self.fs.ls(self.path(folder), detail=True)
+                entries = self.fs.ls(self.get_path(folder), detail=True)
         except FileNotFoundError:
             return {}
         return {
@@ -149,34 +149,34 @@ class Root:
         """Give a file another name below the root."""
         with as_storage_errors(self.url):
             if self.is_local:
-                Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
-            self.fs.mv(self.path(name), self.path(to))
+                Path(self.get_path(to)).parent.mkdir(parents=True, exist_ok=True)
+            self.fs.mv(self.get_path(name), self.get_path(to))
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is removed already."""
         with as_storage_errors(self.url):
             try:
-                self.fs.rm_file(self.path(name))
+                self.fs.rm_file(self.get_path(name))
             except FileNotFoundError:
                 return
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading."""
         with as_storage_errors(self.url, "read"):
-            return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+            return cast(BinaryIO, self.fs.open(self.get_path(name), "rb"))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""
         with as_storage_errors(self.url, "read"):
-            return bytes(self.fs.cat_file(self.path(name)))
+            return bytes(self.fs.cat_file(self.get_path(name)))
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """Return a Parquet file as a table."""
-        with self.parquet(name) as file:
+        with self.open_parquet(name) as file:
             return file.read(columns=columns)
 
     @contextmanager
-    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+    def open_parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         """Open a Parquet file for reading.
 
         Raises:
@@ -185,7 +185,7 @@ class Root:
         """
         # Never a Python file: Arrow's threads drop it when they please, and one that does so while the
         # interpreter ends takes the process down with SIGABRT (8 of 120 short commands).
-        source = self.path(name) if self.is_local else pa.BufferReader(self.read(name))
+        source = self.get_path(name) if self.is_local else pa.BufferReader(self.read(name))
         try:
             with as_storage_errors(self.url, "read"), pq.ParquetFile(source) as file:
                 yield file
@@ -195,12 +195,12 @@ class Root:
             ) from error
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
+    def write_atomically(self, name: str) -> Iterator[Path]:
         """Give a local path to write to; the file is committed under `name` when the block ends well.
 
         Nothing is left behind when it does not.
         """
-        final = Path(self.path(name))
+        final = Path(self.get_path(name))
         folder = final.parent if self.is_local else Path(tempfile.gettempdir())
         scratch = folder / f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}"
         here = self.url if self.is_local else str(folder)
@@ -214,13 +214,13 @@ class Root:
                     scratch.replace(final)
             if not self.is_local:
                 with as_storage_errors(self.url):
-                    self.fs.put_file(str(scratch), self.path(name))
+                    self.fs.put_file(str(scratch), self.get_path(name))
         finally:
             scratch.unlink(missing_ok=True)
 
     def write(self, name: str, data: bytes) -> None:
         """Commit bytes under a name."""
-        with self.writing(name) as scratch:
+        with self.write_atomically(name) as scratch:
             scratch.write_bytes(data)
 
     def write_json(self, name: str, value: Any) -> None:
@@ -229,15 +229,15 @@ class Root:
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Commit a Parquet file; the same table gives the same bytes."""
-        with self.writing(name) as scratch:
+        with self.write_atomically(name) as scratch:
             pq.write_table(table, scratch, compression="zstd")
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a file if nothing is there and return whether it was this call that did."""
         with as_storage_errors(self.url):
             if self.is_local:
-                return atomic.create_local(Path(self.path(name)), data)
-            return atomic.create_object(self.fs, self.path(name), data)
+                return atomic.create_local(Path(self.get_path(name)), data)
+            return atomic.create_object(self.fs, self.get_path(name), data)
 
     def replace_if(self, name: str, data: bytes, expected: bytes) -> bool:
         """Replace a file if it holds the expected bytes: compare-and-swap.
@@ -249,10 +249,10 @@ class Root:
         """
         with as_storage_errors(self.url):
             if self.is_local:
-                return atomic.replace_local(Path(self.path(name)), data, expected)
-            return atomic.replace_object(self.fs, self.path(name), data, expected)
+                return atomic.replace_local(Path(self.get_path(name)), data, expected)
+            return atomic.replace_object(self.fs, self.get_path(name), data, expected)
 
-    def sha256(self, name: str) -> str:
+    def compute_sha256(self, name: str) -> str:
         """Return the sha256 of a file, hex."""
         with as_storage_errors(self.url, "read"), self.open(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

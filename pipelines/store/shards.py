@@ -60,7 +60,7 @@ def list_planned(root: Root, folder: str = "plan") -> list[Shard]:
 
 def with_tables(root: Root, folder: str, shards: Collection[int]) -> frozenset[int]:
     """Return which of the shards have a table in a folder, from one listing."""
-    names = root.names(folder, ".parquet")
+    names = root.list_names(folder, ".parquet")
     return frozenset(shards).intersection(int(name.removesuffix(".parquet")) for name in names)
 
 
@@ -97,7 +97,7 @@ def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None
     table = pa.Table.from_pydict(
         {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
     )
-    with root.writing(f"media/{shard.name}.tar") as path:
+    with root.write_atomically(f"media/{shard.name}.tar") as path:
         write_tar(path, _media_members(shard, table, batch))
     root.write_table(f"media/{shard.name}.parquet", table)
     root.write_json(get_media_marker(shard), _stats(batch, started))
@@ -250,9 +250,9 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
     schema = mark_smaller_batches(schema, smaller)
     table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
     table = table.replace_schema_metadata(schema.metadata)
-    with root.writing(f"vectors/{set_name}/{shard.name}.tar") as path:
+    with root.write_atomically(f"vectors/{set_name}/{shard.name}.tar") as path:
         write_tar(path, _vector_members(table, columns))
-    with root.writing(get_vectors_marker(set_name, shard)) as path:
+    with root.write_atomically(get_vectors_marker(set_name, shard)) as path:
         # Unit vectors do not compress; a dictionary of them would only cost time.
         pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
     return Counter({column: table.num_rows - table[column].null_count for column in columns})

@@ -76,7 +76,7 @@ class VectorReader:
     removed: np.ndarray
     _found: dict[Column, _Found] = field(default_factory=dict, repr=False)
 
-    def keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
+    def read_keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
         """Return a column's space and the keys of all rows that have a vector, int64 [N].
 
         The keys are in the order of `vectors`; the space is None if no shard has the column.
@@ -85,15 +85,15 @@ class VectorReader:
             SpaceError: two shards have it in different spaces.
             StorageError: a shard is missing.
         """
-        found = self._keys(column)
+        found = self._get_keys(column)
         return found.space, found.keys
 
-    def _keys(self, column: Column) -> _Found:
+    def _get_keys(self, column: Column) -> _Found:
         if column not in self._found:
-            self._found[column] = self._read_keys(column)
+            self._found[column] = self._load_keys(column)
         return self._found[column]
 
-    def _read_keys(self, column: Column) -> _Found:
+    def _load_keys(self, column: Column) -> _Found:
         norm = f"{column}_norm"
         ids = [np.empty(0, dtype=np.int64)]
         shards: list[Shard] = []
@@ -119,22 +119,22 @@ class VectorReader:
             but: keys that are not drawn, unless more than half of the sample would be missing.
             seed: of the draw.
         """
-        space, ids = self.keys(column)
+        space, ids = self.read_keys(column)
         draw = np.random.default_rng(seed)
-        there = self._keys(column).some(count, but, draw)
+        there = self._get_keys(column).some(count, but, draw)
         if len(there) < min(count, len(ids)) / 2:
-            there = self._keys(column).some(count, np.empty(0, dtype=np.int64), draw)
+            there = self._get_keys(column).some(count, np.empty(0, dtype=np.int64), draw)
         chosen = draw.choice(there, min(count, len(there)), replace=False)
         keys_N = np.empty(len(chosen), dtype=np.int64)
         vectors_ND = np.empty((len(chosen), space.dims if space else 0), dtype=np.float32)
         at = 0
-        for keys, of_shard_ND in self.vectors(column, chosen):
+        for keys, of_shard_ND in self.read_vectors(column, chosen):
             keys_N[at : at + len(keys)] = keys
             vectors_ND[at : at + len(keys)] = of_shard_ND
             at += len(keys)
         return keys_N, vectors_ND
 
-    def vectors(
+    def read_vectors(
         self, column: Column, only: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield keys, int64 [N], and unit vectors, float32 [N, D], shard by shard.
@@ -143,7 +143,7 @@ class VectorReader:
             column: of the set.
             only: keys of the rows that are wanted; all if None. Shards without any are not read.
         """
-        shards = self.shards if only is None else self._keys(column).with_any(only)
+        shards = self.shards if only is None else self._get_keys(column).with_any(only)
         for _, table in self._tables(shards, column, column):
             kept = self._kept(table, column)
             if only is not None:
@@ -151,10 +151,10 @@ class VectorReader:
             if kept.num_rows:
                 yield as_integers(kept["key"]), _matrix(kept[column].combine_chunks())
 
-    def blocks(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def read_blocks(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield what `vectors` does, several shards at once; a thread reads ahead."""
         with ThreadPoolExecutor(1) as reader:
-            gathered = _gathered(self.vectors(column))
+            gathered = _gathered(self.read_vectors(column))
             ahead = reader.submit(next, gathered, None)
             while block := ahead.result():
                 ahead = reader.submit(next, gathered, None)
@@ -169,7 +169,7 @@ class VectorReader:
                 continue
             name = get_vectors_marker(self.set_name, shard)
             try:
-                with self.root.parquet(name) as file:
+                with self.root.open_parquet(name) as file:
                     if column in decode_spaces(file.schema_arrow):
                         yield shard, file.read(columns=["key", values])
             except FileNotFoundError as error:

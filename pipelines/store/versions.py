@@ -20,7 +20,7 @@ from schemas.version import SUPERSEDED, TOMBSTONE, Version
 
 def list_numbers(root: Root) -> list[int]:
     """Return the numbers of all versions, ascending."""
-    names = (name.removesuffix(".json") for name in root.names("versions", ".json"))
+    names = (name.removesuffix(".json") for name in root.list_names("versions", ".json"))
     return sorted(int(name) for name in names if name.isdigit())
 
 

@@ -147,7 +147,7 @@ class TranslateStep:
             SpaceError: the vectors are not in the translator's space.
             StorageError: the shard is missing.
         """
-        with timing.timed("read"), self._checked(shard) as file:
+        with timing.measure_time("read"), self._checked(shard) as file:
             table = file.read(columns=[*_OF_ROW, self.source])
         for start in range(0, table.num_rows, _BATCH_ROWS):
             part = table.slice(start, _BATCH_ROWS).combine_chunks()
@@ -170,7 +170,7 @@ class TranslateStep:
     def _checked(self, shard: Shard) -> Iterator[pq.ParquetFile]:
         name = get_vectors_marker(self.set_name, shard)
         try:
-            with self.root.parquet(name) as file:
+            with self.root.open_parquet(name) as file:
                 _check_space(self.card, self.source, decode_spaces(file.schema_arrow), name)
                 yield file
         except FileNotFoundError as error:
@@ -192,7 +192,7 @@ class TranslateStep:
             )
             for batch in batches
         ]
-        with timing.timed("write"):
+        with timing.measure_time("write"):
             self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:

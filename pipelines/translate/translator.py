@@ -22,7 +22,7 @@ _CHUNK = 8192
 
 def list_names(root: Root) -> list[str]:
     """Return the names of the translators of a root."""
-    return [name for name in root.names("translators") if root.exists(_card(name))]
+    return [name for name in root.list_names("translators") if root.exists(_card(name))]
 
 
 def read_cards(root: Root) -> list[TranslatorCard]:

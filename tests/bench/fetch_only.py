@@ -46,7 +46,7 @@ class Nothing:
 
 def main(file: str, seconds: str) -> None:
     dataset = load(file)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     make_plan(dataset, root)
     spent: Counter[str] = Counter()
 

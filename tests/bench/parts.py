@@ -101,7 +101,7 @@ def written(batch: dict[str, list[Any]]) -> dict[str, float]:
     table = pa.Table.from_pydict({field.name: batch[field.name] for field in SAMPLE}, schema=SAMPLE)
     members = list(shards._media_members(shard, table, batch))
     with tempfile.TemporaryDirectory() as folder:
-        root = Root.at(folder)
+        root = Root.from_url(folder)
         return {
             "records: a JSON a sample": cost_ms(
                 lambda: list(shards._media_members(shard, table, batch)), rows

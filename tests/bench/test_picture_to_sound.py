@@ -63,14 +63,14 @@ def scenes(root):
 
 def best_of(root: Path, data: str) -> str:
     """Return the translator that comes nearest to the pairs held out; the 200 pictures have no say."""
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     cards = [read_card(there, path.parent.name) for path in root.glob(f"translators/{data}-*/card.json")]
     return max(cards, key=lambda card: card.scores.cosine).name
 
 
 def save_random(root: Path, like: str) -> None:
     """Write a translator that was never trained."""
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     card, cell = read_card(there, like), Experiment(data="random", hidden=512)
     weights = pack_weights(net_of(cell, (card.source_space.dims, card.target_space.dims)))
     changes = {"name": "random", "cell": cell, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -79,7 +79,7 @@ def save_random(root: Path, like: str) -> None:
 
 def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     """Return number of the scene -> its sound."""
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     shards = PromptTables(there, f"generated/{name}", 100).shards()
     numbers = {}
     for at, row in enumerate(read_rows(there, name, shards)):
@@ -126,7 +126,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
         speed = card["sounds_s"] / (time.monotonic() - began)
         shares = [right(judge, waves(root, name), scenes) for judge in judges]
         print(f"{name:14} {shares[0]:12.3f} {shares[1]:12.3f} {speed:26.1f}")
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     cards = [
         card
         for name in ("best", "of-sounds", "best-of-four", "captions", "random")

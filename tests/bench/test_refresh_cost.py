@@ -98,7 +98,7 @@ def commit_random(root: Root, shard: Shard, rows: pa.Table) -> None:
             columns.append(rows[field.name])
         else:
             columns.append(pa.array(np.ones(rows.num_rows), field.type))
-    with root.writing(get_vectors_marker("main", shard)) as path:
+    with root.write_atomically(get_vectors_marker("main", shard)) as path:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), path, use_dictionary=False)
     root.write(f"vectors/main/{shard.name}.tar", b"")
 
@@ -161,7 +161,7 @@ def test_a_refresh_with_nothing_to_do_is_cheap(tmp_path):
     found = []
     for rows in ROWS:
         dataset = lists(tmp_path / str(rows), rows)
-        root = Root.at(dataset.root)
+        root = Root.from_url(dataset.root)
         make_plan(dataset, root)
         dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
         for shard in plans.list_shards(root):

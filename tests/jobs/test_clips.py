@@ -54,7 +54,7 @@ def through(folder, media, *overrides):
     file = folder / f"{name}.yaml"
     file.write_text(FILE.format(root=name, media=media))
     dataset = load(str(file), overrides)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     make_plan(dataset, root)
     for step in (fetch(dataset, root), encode(dataset, root, resolve(dataset.encode))):
         for shard in list_planned(root):
@@ -75,7 +75,7 @@ def rows(root, name, columns):
 def test_every_clip_has_its_length(loose, tmp_path):
     """Decoded to the end: ten seconds, to the sample."""
     lengths_s = []
-    with tarfile.open(loose.path("media/00000.tar")) as tar:
+    with tarfile.open(loose.get_path("media/00000.tar")) as tar:
         for info in tar:
             if info.name.endswith(".flac"):
                 tar.extract(info, tmp_path, filter="data")

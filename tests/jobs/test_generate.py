@@ -189,7 +189,7 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
 
     (tmp_path / "bell.jpg").write_bytes(picture_file(draw(12, "heldout", 0)))
     dataset = load(str(root)).model_copy(update={"generator": GeneratorEntry(weights=str(tiny))})
-    card = read_card(Root.at(str(root)), "toy")
+    card = read_card(Root.from_url(str(root)), "toy")
     with here():
         place = compare_translators(dataset, [card], [str(tmp_path)], GenerationParams(length_s=0.5, steps=2))
     page = Path(place).read_text()

@@ -28,9 +28,9 @@ def both(object_store, tmp_path_factory):
 
 def objects(root: str) -> dict[str, str]:
     """Every object below a root but the records of runs: name -> ETag."""
-    opened = Root.at(root)
-    found = opened.fs.find(opened.path(""), detail=True)
-    names = {path.removeprefix(opened.path("")): each["ETag"] for path, each in found.items()}
+    opened = Root.from_url(root)
+    found = opened.fs.find(opened.get_path(""), detail=True)
+    names = {path.removeprefix(opened.get_path("")): each["ETag"] for path, each in found.items()}
     return {name: tag for name, tag in names.items() if not name.startswith("runs/")}
 
 
@@ -68,9 +68,12 @@ def test_a_report_is_written_there(both):
     """Into the bucket, and its run is recorded there."""
     _, _, remote = both
     echolens("report", remote)
-    runs = [json.loads(Root.at(remote).read(f"runs/{run}/run.json")) for run in Root.at(remote).names("runs")]
+    runs = [
+        json.loads(Root.from_url(remote).read(f"runs/{run}/run.json"))
+        for run in Root.from_url(remote).list_names("runs")
+    ]
 
-    assert ["0001.html"] == Root.at(remote).names("reports", ".html")
+    assert ["0001.html"] == Root.from_url(remote).list_names("reports", ".html")
     assert {"build", "report"} <= {run["verb"] for run in runs}
 
 
@@ -91,5 +94,5 @@ def test_refresh_verify_and_clean_work_there(both):
 
     assert 2 == status(remote)["version"]
     assert "versions/0001.json" in cleaned.stdout
-    assert ["0002.json"] == Root.at(remote).names("versions", ".json")
+    assert ["0002.json"] == Root.from_url(remote).list_names("versions", ".json")
     assert "is whole" in echolens("status", remote, "--verify").stdout

@@ -22,7 +22,7 @@ PORT = free_port()
 
 def samples(data: Path) -> dict[tuple[str, str], tuple]:
     """Return (id, kind) -> outcome, hash of the media, bytes of the vectors, by the latest keys."""
-    root = Root.at(str(data))
+    root = Root.from_url(str(data))
     version = versions.read_version(root)
     laid = versions.read_overlay(root, version.number)
     found = {}
@@ -32,7 +32,7 @@ def samples(data: Path) -> dict[tuple[str, str], tuple]:
             for row in pq.read_table(data / "vectors" / "main" / f"{shard.name}.parquet").to_pylist()
         }
         place = data / ("vectors/main" if shard.kind == "text" else "media") / f"{shard.name}.parquet"
-        for row in laid.seen(pq.read_table(place)).to_pylist():
+        for row in laid.select_visible_rows(pq.read_table(place)).to_pylist():
             of = (row["outcome"], row["reason"], row.get("sha256"), repr(encoded.get(row["key"])))
             assert (row["id"], row["kind"]) not in found
             found[row["id"], row["kind"]] = of
@@ -75,7 +75,7 @@ def test_what_is_looked_up_is_of_the_latest_keys(sick, tmp_path):
         path.write_bytes(b"".join(lines[: len(lines) // 2]))
     with serving(SEED, ROWS, port=PORT, healthy=True):
         echolens("refresh", file)
-    gone = set(versions.read_removed(Root.at(str(data)), 2)["key"].to_pylist())
+    gone = set(versions.read_removed(Root.from_url(str(data)), 2)["key"].to_pylist())
     hits = json.loads(
         echolens("lookup", data, "--text", "a bell", "--in", "clip_image", "--k", "500", "--json").stdout
     )

@@ -97,7 +97,7 @@ def test_a_set_that_is_not_there(both):
 
 def test_the_first_file_finds_its_own_version(both):
     """Building the first set again publishes nothing: its version is still there."""
-    before = Root.at(str(both.root)).names("versions", ".json")
+    before = Root.from_url(str(both.root)).list_names("versions", ".json")
     echolens("build", both.file, f"root={both.root}")
 
-    assert before == Root.at(str(both.root)).names("versions", ".json")
+    assert before == Root.from_url(str(both.root)).list_names("versions", ".json")

@@ -91,7 +91,7 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
 def test_a_second_training_of_a_root_waits_for_its_turn(root):
     """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
     before = training_files(root)
-    with lease.hold_lease(Root.at(str(root / "translators")), "train"):
+    with lease.hold_lease(Root.from_url(str(root / "translators")), "train"):
         refused = echolens("train", root, *SMALL, "fit.epochs=1", check=False)
 
     assert 1 == refused.returncode

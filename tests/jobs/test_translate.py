@@ -36,7 +36,7 @@ def test_all_pictures_of_a_version_are_translated(root):
     assert made == again
     assert first == tables(root)
     assert ("clip_image", "clap_text", 1) == (made["source"], made["target"], made["version"])
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     version = versions.read_version(there)
     keys, vectors = zip(*TranslatedVectors.open(there, "toy", version).blocks(), strict=True)
     gone = as_integers(versions.read_removed(there, version.number)["key"])
@@ -66,7 +66,7 @@ def test_vectors_go_to_numpy(root, tmp_path):
     """Row by row the key and its vector; a folder that is there is left alone."""
     job_here("translate", root, "toy", "--npy", tmp_path / "out")
     keys, vectors = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("keys", "vectors"))
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     blocks = [*TranslatedVectors.open(there, "toy", versions.read_version(there)).blocks()]
     refused = job_here("translate", root, "toy", "--npy", tmp_path / "out", check=False)
 
@@ -79,7 +79,7 @@ def test_vectors_go_to_numpy(root, tmp_path):
 def test_a_shard_that_goes_takes_its_translation_along(root):
     """Vectors of media that are purged are traces of them; those of shards that stay are no waste."""
     job_here("translate", root, "toy")
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     version = versions.read_version(there)
     shard = next(shard for shard in versions.read_shards(there, version) if shard.kind == "image")
     found = [

@@ -83,7 +83,7 @@ class ClipReader:
 
     def cut(self, path: Path, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
         """Return the clips that rows cut out of a file."""
-        with timing.timed("decode"):
+        with timing.measure_time("decode"):
             if is_cut_file(path):
                 return [FetchResult(make_outcome("invalid", "truncated"))] * len(wanted)
             try:

@@ -104,7 +104,7 @@ def read_pairs(
 def _read_shard(  # noqa: PLR0913, PLR0917
     stored: VectorReader, shard_rows: int, pairs: PairSource, split: SplitSettings, shard: Shard, sink: _Sink
 ) -> None:
-    with stored.root.parquet(get_vectors_marker(stored.set_name, shard)) as file:
+    with stored.root.open_parquet(get_vectors_marker(stored.set_name, shard)) as file:
         spaces = decode_spaces(file.schema_arrow)
         if not {pairs.source, pairs.target} <= spaces.keys():
             return

@@ -64,7 +64,7 @@ def train(course: TrainingJob, on_epoch: Callable[[int], None]) -> list[Translat
             name=_name(course),
             failure_config=ray.train.FailureConfig(max_failures=_KILLS),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            storage_path=course.root.path("runs"),
+            storage_path=course.root.get_path("runs"),
             storage_filesystem=None if course.root.is_local else pyarrow.fs.PyFileSystem(handler),
         ),
     )

@@ -44,7 +44,7 @@ def test_room(tmp_path):
     nothing = {"rejects": 0, "duplicates": 0, "reject_reasons": {}, "filtered": {}, "sources": ()}
     plan = PlanCounts(rows_read=1, candidates=1, lanes=lanes, **nothing)
     needed = checks.estimate_bytes(dataset(), plan)
-    root = checks.Root.at(str(tmp_path / "not" / "there"))
+    root = checks.Root.from_url(str(tmp_path / "not" / "there"))
     free = shutil.disk_usage(tmp_path).free
 
     assert 43_000_000_000 == pytest.approx(needed, rel=0.01)

@@ -71,7 +71,7 @@ def caption(seed: int) -> str:
 
 def committed(folder: Path, kind: str, rows: int) -> tuple[Root, list[Shard]]:
     """Write shards of `SHARD_ROWS` samples of a kind, as fetch commits them."""
-    root = Root.at(str(folder))
+    root = Root.from_url(str(folder))
     shards = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for number, start in enumerate(range(0, rows, SHARD_ROWS)):

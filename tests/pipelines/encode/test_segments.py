@@ -184,7 +184,7 @@ def test_a_sound_that_cannot_be_read(specs):
 
 def test_columns_are_stored_with_what_chose_them(specs, tmp_path):
     """A table of a set that chooses has four columns more; of one that does not, it is as it ever was."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     batch = clips(["a bell"], [flac(once(draw(SEED, "train", 0), 5.0)[0])], width=None)
     for stage in (*add_segment_stages(BEST, specs), DecodeStage("clip", specs), EncodeStage("clip", specs)):
         batch = stage.open()(batch)
@@ -208,7 +208,7 @@ def test_columns_are_stored_with_what_chose_them(specs, tmp_path):
 )
 def test_another_choice_needs_another_set(tmp_path, other, says):
     """Vectors of parts and of wholes would lie side by side and nobody could tell."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
 
     def dataset(segment, name="main"):
         source = {"kind": "folder", "list": "f"}

@@ -154,7 +154,9 @@ def measured(root, shards, kind, specs, name: str) -> float:
         encoded(vector_step(root, kind, specs, name), shards)
     spent = timing.drain()
     # The first shard alone, and side by side with the next: other neighbours in a batch, the same bits.
-    alone, beside = (root.sha256(f"vectors/{of}/{shards[0].name}.parquet") for of in (f"{name}-warm", name))
+    alone, beside = (
+        root.compute_sha256(f"vectors/{of}/{shards[0].name}.parquet") for of in (f"{name}-warm", name)
+    )
     assert alone == beside
     after = ceiling(warm, kind, specs, shards)
     nets, decoding = ((one + other) / 2 for one, other in zip(before, after, strict=True))

@@ -318,7 +318,7 @@ def test_smaller_batches_are_written_beside_the_space(specs, samples, tmp_path):
     """A table that a GPU short of memory made says so; one of full batches says nothing."""
     batch = run("image", specs, samples("image", 5))
     spaces = get_spaces(specs)
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     for number, sizes in enumerate(([4] * 5, [4, 2, 1, 4, 4])):
         batch["clip_image_batch_rows"] = sizes
         commit_vectors(root, "main", Shard(number, "image", "web", 5), spaces, [batch])
@@ -339,9 +339,9 @@ def test_vector_tables_are_the_same_bytes_every_time(specs, samples, tmp_path):
             vectors(prepare({name: values[start : start + step] for name, values in whole.items()}))
             for start in range(0, 9, step)
         ]
-        root = Root.at(str(tmp_path / str(number)))
+        root = Root.from_url(str(tmp_path / str(number)))
         counts = commit_vectors(root, "main", Shard(3, "clip", "web", 9), spaces, batches)
-        written.append([root.sha256(f"vectors/main/00003.{suffix}") for suffix in ("parquet", "tar")])
+        written.append([root.compute_sha256(f"vectors/main/00003.{suffix}") for suffix in ("parquet", "tar")])
 
     assert written[0] == written[1] == written[2]
     assert {"clip_image": 9, "clip_text": 8, "clap_text": 8, "clap_audio": 9} == counts

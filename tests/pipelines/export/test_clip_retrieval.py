@@ -36,7 +36,7 @@ def filled(schema, **values):
 @pytest.fixture
 def root(tmp_path):
     """Three shards of ten rows at most; one picture lacks its text, one clip its sound, one row is gone."""
-    root = Root.at(str(tmp_path / "root"))
+    root = Root.from_url(str(tmp_path / "root"))
     drawn = np.random.default_rng(0)
     lines = []
     for shard in SHARDS:

@@ -50,7 +50,7 @@ def root(server, tmp_path):
     ]
     lines = [f"picture {row}\t{url}?{row}\n" for row, url in enumerate(urls)]
     (tmp_path / "list.tsv").write_text("".join(lines))
-    root = Root.at(str(tmp_path / "root"))
+    root = Root.from_url(str(tmp_path / "root"))
     make_plan(dataset(tmp_path, {"kind": "cc3m", "list": str(tmp_path / "list.tsv")}), root)
     return root
 
@@ -155,11 +155,11 @@ def test_a_folder_of_img2dataset_needs_no_download(root, server, tmp_path):
     """Its pictures are copied untouched under keys of ours, which say the key that each had."""
     img2dataset(tmp_path / "root" / "candidates", tmp_path / "theirs")
     server.asked.clear()
-    copied = Root.at(str(tmp_path / "copied"))
+    copied = Root.from_url(str(tmp_path / "copied"))
     make_plan(dataset(tmp_path, {"kind": "img2dataset", "list": str(tmp_path / "theirs")}), copied)
     shards = [
         Shard(number, "image", "local", SHARD_ROWS)
-        for number in range(len(copied.names("candidates", ".parquet")))
+        for number in range(len(copied.list_names("candidates", ".parquet")))
     ]
     copier = Runner(MediaStep(copied, SHARD_ROWS, {"image": (FetchImages(FETCH), FilterPictures(1, 1e6))}))
     for shard in shards:
@@ -190,7 +190,7 @@ def test_a_folder_of_ours_gives_its_pictures_and_no_clips(tmp_path):
         with tarfile.open(folder / f"{name}.tar", "w") as tar:
             tar.addfile(tarfile.TarInfo(f"{name}0.{member}"), io.BytesIO())
     counts = make_plan(
-        dataset(tmp_path, {"kind": "img2dataset", "list": str(folder)}), Root.at(str(tmp_path / "root"))
+        dataset(tmp_path, {"kind": "img2dataset", "list": str(folder)}), Root.from_url(str(tmp_path / "root"))
     )
 
     assert {"no_picture": 1} == counts.filtered

@@ -24,7 +24,7 @@ def test_a_url_is_asked_for_once_a_run(server, tmp_path):
             "fetch": {"allow_private_hosts": True, "retries": 0},
         }
     )
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     make_plan(dataset, root)
     step = fetch(dataset, root)
     runner, shards = Runner(step), list_planned(root)

@@ -15,7 +15,7 @@ SHARD_ROWS = 10
 @pytest.fixture(params=["folder", "memory"])
 def root(request, tmp_path):
     """A local root, and one on another file system."""
-    return Root.at(str(tmp_path) if request.param == "folder" else f"memory://{uuid.uuid4().hex}")
+    return Root.from_url(str(tmp_path) if request.param == "folder" else f"memory://{uuid.uuid4().hex}")
 
 
 def commit(root, shard, *rows, kind="image"):

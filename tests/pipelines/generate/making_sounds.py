@@ -89,7 +89,7 @@ def step(
     )
     column = "clap_audio" if prompts is not None else None
     ears = judge() if judged else None
-    made = GenerateStep(Root.at(str(folder)), wanted, chosen, column, column, ears)
+    made = GenerateStep(Root.from_url(str(folder)), wanted, chosen, column, column, ears)
     if prompts is None:
         made.prompts.write(make_text_prompts(["a dog barks", "a bell rings"]), None, None)
     else:
@@ -108,5 +108,5 @@ def through(made: GenerateStep) -> list[dict]:
 
 def files(made: GenerateStep) -> dict[str, str]:
     """Return the sha256 of every tar and table."""
-    names = [name for name in made.root.names(made.folder) if name.endswith((".tar", ".parquet"))]
-    return {name: made.root.sha256(f"{made.folder}/{name}") for name in names}
+    names = [name for name in made.root.list_names(made.folder) if name.endswith((".tar", ".parquet"))]
+    return {name: made.root.compute_sha256(f"{made.folder}/{name}") for name in names}

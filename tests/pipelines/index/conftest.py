@@ -50,7 +50,7 @@ def stored(tmp_path):
     """Commit vectors, float [N, D], as shards of pictures; return the root and the shards."""
 
     def store(shard_rows=1000, spaces=(), **columns):
-        root = Root.at(str(tmp_path))
+        root = Root.from_url(str(tmp_path))
         rows = len(next(iter(columns.values())))
         shards = []
         for number, start in enumerate(range(0, rows, shard_rows)):

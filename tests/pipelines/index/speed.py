@@ -77,7 +77,7 @@ def make(root, rows):
     world = World(rows)
     for shard in shards_of(rows):
         keys = [format_key(shard.number, row, SHARD_ROWS) for row in range(SHARD_ROWS)]
-        with root.writing(get_vectors_marker("main", shard)) as path:
+        with root.write_atomically(get_vectors_marker("main", shard)) as path:
             table = vectors_of(keys, *world.shard(shard.number, SHARD_ROWS))
             pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
         said = [candidate(key) for key in keys]
@@ -150,7 +150,7 @@ def bare(root, rows):
         index = faiss.index_factory(DIMS, setting.factory, faiss.METRIC_INNER_PRODUCT)
         index.train(sample_ND)
         index.add_with_ids(vectors_ND, np.arange(rows))
-        faiss.write_index(index, root.path("bare.faiss"))
+        faiss.write_index(index, root.get_path("bare.faiss"))
         said[name] = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - busy}
     return said
 
@@ -162,7 +162,7 @@ def opened(root, rows):
     encode = {"clip": None, "clap": None}
     content = {"name": "synthetic", "root": root.url, "shard_rows": SHARD_ROWS, "encode": encode}
     dataset = Dataset.model_validate(content | {"sources": [{"kind": "cc3m", "list": "x"}]})
-    files = [f"indices/main/0001/{name}" for name in root.names("indices/main/0001")]
+    files = [f"indices/main/0001/{name}" for name in root.list_names("indices/main/0001")]
     counts = dict.fromkeys(("rows_read", "candidates"), rows) | dict.fromkeys(("rejects", "duplicates"), 0)
     version = Version(
         number=1,
@@ -175,7 +175,7 @@ def opened(root, rows):
         reasons={"ok": rows},
         vectors={},
         tables=[],
-        indices=[FileEntry(path=path, bytes=root.size(path), sha256="") for path in files],
+        indices=[FileEntry(path=path, bytes=root.get_size(path), sha256="") for path in files],
     )
     return Lookup.open(root, dataset, version)
 
@@ -213,6 +213,6 @@ def start(root, rows):
 
 if __name__ == "__main__":
     what = {"make": make, "build": build, "bare": bare, "start": start}[sys.argv[1]]
-    found = what(Root.at(sys.argv[2]), int(sys.argv[3]))
+    found = what(Root.from_url(sys.argv[2]), int(sys.argv[3]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(found | {"peak_mib": peak}))

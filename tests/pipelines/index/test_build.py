@@ -16,7 +16,7 @@ from schemas.index_card import IndexCard
 
 
 def opened(root, card, removed=()):
-    index = faiss.read_index(root.path(f"indices/main/0001/{card.column}.faiss"))
+    index = faiss.read_index(root.get_path(f"indices/main/0001/{card.column}.faiss"))
     return Neighbours(index, card.nprobe, np.array(removed, dtype=np.int64))
 
 
@@ -62,7 +62,7 @@ def test_card_and_file_agree(stored, gone, drawn):
     card = build_index(root, "main", "clip_text", shards, gone(), Index(), 12)
 
     data = root.read("indices/main/0012/clip_text.faiss")
-    assert ["clip_text.faiss", "clip_text.json"] == root.names("indices/main/0012")
+    assert ["clip_text.faiss", "clip_text.json"] == root.list_names("indices/main/0012")
     assert card == IndexCard.model_validate_json(root.read("indices/main/0012/clip_text.json"))
     assert (len(data), hashlib.sha256(data).hexdigest()) == (card.bytes, card.sha256)
 
@@ -164,7 +164,7 @@ def test_a_repeated_key_is_refused(stored, gone, drawn):
     with pytest.raises(StorageError, match="key 0 has 2 vectors in clip_image"):
         build_index(root, "main", "clip_image", [*shards, *shards], gone(), Index(), 1)
 
-    assert root.names("indices/main/0001") == []
+    assert root.list_names("indices/main/0001") == []
 
 
 def test_an_empty_column_is_refused(stored, gone, drawn):
@@ -189,7 +189,7 @@ def test_two_spaces_are_refused(stored, gone, drawn, space):
 def test_a_missing_shard_is_named(stored, gone, drawn):
     """An index over half of a version would be worse than none."""
     root, shards = stored(10, clip_image=drawn(20))
-    root.fs.rm(root.path("vectors/main/00001.parquet"))
+    root.fs.rm(root.get_path("vectors/main/00001.parquet"))
 
     with pytest.raises(StorageError, match=r"has no vectors/main/00001\.parquet"):
         build_index(root, "main", "clip_image", shards, gone(), Index(), 1)

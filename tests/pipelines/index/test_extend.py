@@ -74,7 +74,7 @@ def test_rows_that_went_are_stepped_over(built, gone, anew):
     path = extend_index(root, "main", "clip_image", shards, gone("00000001", "00003002"), Index(), 2, FIRST)
 
     assert (FIRST, []) == (path, anew)
-    assert [] == root.names("indices/main/0002")
+    assert [] == root.list_names("indices/main/0002")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_no_row_is_left(built, gone, anew, before):
     )
 
     assert path is None
-    assert [] == anew == root.names("indices/main/0002")
+    assert [] == anew == root.list_names("indices/main/0002")
 
 
 def test_a_key_that_came_twice_is_refused(built, gone):

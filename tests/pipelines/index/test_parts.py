@@ -62,7 +62,7 @@ def test_a_build_of_parts_is_a_build(stored, gone, drawn, monkeypatch):
 
     assert cards[0].model_dump(exclude={"build_s"}) == cards[1].model_dump(exclude={"build_s"})
     assert root.read("indices/main/0001/clip_image.faiss") == root.read("indices/main/0002/clip_image.faiss")
-    assert ["indices", "vectors"] == root.names("")
+    assert ["indices", "vectors"] == root.list_names("")
 
 
 def test_a_failed_build_leaves_nothing(stored, gone, drawn, monkeypatch):
@@ -75,7 +75,7 @@ def test_a_failed_build_leaves_nothing(stored, gone, drawn, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
 
-    assert ["vectors"] == [path.rsplit("/", 1)[1] for path in root.fs.ls(root.path(""), detail=False)]
+    assert ["vectors"] == [path.rsplit("/", 1)[1] for path in root.fs.ls(root.get_path(""), detail=False)]
 
 
 def test_another_format_of_files_is_refused(drawn, tmp_path, monkeypatch):

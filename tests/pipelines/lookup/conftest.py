@@ -51,7 +51,7 @@ def dataset(tmp_path_factory, tiny_clip, tiny_clap):
 @pytest.fixture(scope="session")
 def root(dataset, jpeg, flac):
     """Candidates, vectors, four indices, and one row that is gone since."""
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     specs = resolve(dataset.encode)
     for shard in SHARDS:
         write_candidates(root, shard)
@@ -107,7 +107,7 @@ def write_candidates(root, shard):
 @pytest.fixture(scope="session")
 def version(root):
     """The manifest that names the four indices."""
-    files = [f"indices/main/0001/{name}" for name in root.names("indices/main/0001")]
+    files = [f"indices/main/0001/{name}" for name in root.list_names("indices/main/0001")]
     return Version(
         number=1,
         name="tiny",
@@ -122,7 +122,10 @@ def version(root):
         reasons={"ok": 28},
         vectors={},
         tables=[],
-        indices=[FileEntry(path=path, bytes=root.size(path), sha256=root.sha256(path)) for path in files],
+        indices=[
+            FileEntry(path=path, bytes=root.get_size(path), sha256=root.compute_sha256(path))
+            for path in files
+        ],
     )
 
 

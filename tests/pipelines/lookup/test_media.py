@@ -24,7 +24,7 @@ def rows(root, version, dataset):
 )
 def test_media_are_those_of_the_tar(root, rows, key, medium, shard, member, content_type):
     """The bytes that tarfile finds under the same name."""
-    with tarfile.open(root.path(f"media/{shard}.tar")) as tar:
+    with tarfile.open(root.get_path(f"media/{shard}.tar")) as tar:
         expected = tar.extractfile(f"{int(key):06d}.{member}").read()
 
     assert (expected, content_type) == MediaReader(rows).read(key, medium)
@@ -70,7 +70,7 @@ def test_a_damaged_tar_is_named(root, rows, harm):
     name = "media/00001.tar"
     whole = root.read(name)
     changed = {"missing": None, "cut": whole[:700], "garbage": b"x" * len(whole)}[harm]
-    root.fs.rm(root.path(name))
+    root.fs.rm(root.get_path(name))
     if changed is not None:
         root.write(name, changed)
     try:

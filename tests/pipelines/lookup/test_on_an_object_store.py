@@ -9,8 +9,8 @@ from schemas.query import Query
 def bucket(root, object_store, tmp_path, monkeypatch):
     """The root in a bucket; what is kept of it on this machine goes with the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    bucket = Root.at(f"{object_store}/tiny")
-    bucket.fs.put(root.path(""), bucket.path(""), recursive=True)
+    bucket = Root.from_url(f"{object_store}/tiny")
+    bucket.fs.put(root.get_path(""), bucket.get_path(""), recursive=True)
     return bucket
 
 

@@ -309,7 +309,7 @@ def test_a_broken_index_is_no_index(ask, root, dataset, version, lookup, harm, m
     name = "indices/main/0001/clip_text.faiss"
     whole = root.read(name)
     changed = {"missing": None, "cut": whole[:100], "garbage": bytes(len(whole))}[harm]
-    root.fs.rm(root.path(name))
+    root.fs.rm(root.get_path(name))
     if changed is not None:
         root.write(name, changed)
     try:

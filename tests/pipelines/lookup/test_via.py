@@ -64,7 +64,7 @@ def crossing(root, dataset):
         save_translator(root, card_of(name, source, target, source_space, target_space, weights), weights)
     yield root
     for name in ways:
-        root.fs.rm(root.path(f"translators/{name}"), recursive=True)
+        root.fs.rm(root.get_path(f"translators/{name}"), recursive=True)
 
 
 def nearest(vectors, column, query_D, k):

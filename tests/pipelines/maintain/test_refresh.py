@@ -56,14 +56,14 @@ def test_nothing_to_do_writes_nothing(world):
 def test_a_transient_row_comes_back_under_another_key(world):
     """Only it is asked for; its shard is a new one, and the first one's bytes stay as they were."""
     root = world.at()
-    before = {path: root.sha256(path) for path in ("media/00000.tar", "media/00000.parquet")}
+    before = {path: root.compute_sha256(path) for path in ("media/00000.tar", "media/00000.parquet")}
     world.answers.clear()
     version, changes = world.refresh()
 
     assert [f"{HOST}b.jpg"] == world.asked
     assert (0, 1) == (changes.new, changes.retried)
     assert (2, 3) == (version.number, version.shards)
-    assert before == {path: root.sha256(path) for path in before}
+    assert before == {path: root.compute_sha256(path) for path in before}
     assert {"ok": 8, "dead/http_404": 1} == version.reasons
     assert "ok" == outcomes(root)["a picture of b"]
     assert version.candidates == sum(version.outcomes.values()) == 9

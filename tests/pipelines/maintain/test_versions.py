@@ -140,7 +140,7 @@ def test_only_what_is_new_is_hashed_and_indexed(world):
     """A version takes over the lines of its shards, and an index of which nothing changed."""
     root = world.at()
     first, second = versions.read_version(root, 1), versions.read_version(root, 2)
-    lines = [pq.read_table(root.path(f"versions/{number:04d}.parquet")).to_pylist() for number in (1, 2)]
+    lines = [pq.read_table(root.get_path(f"versions/{number:04d}.parquet")).to_pylist() for number in (1, 2)]
     world.lists(pictures("abcdefghijklm"), texts=3)
     third, _ = world.refresh()
 

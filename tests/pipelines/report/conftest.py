@@ -125,7 +125,7 @@ def described(folder) -> Dataset:
 
 
 def build(dataset: Dataset, shards, spaces=None) -> Root:
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     spaces = spaces or {family: space(family) for family in ("clip", "clap")}
     dataset_file.pin(root, dataset, spaces)
     write_plan(root, shards)

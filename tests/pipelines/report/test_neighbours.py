@@ -68,7 +68,7 @@ def test_rows_show_what_they_have(found):
 def test_what_is_missing_is_not_asked(part):
     """A version of pictures alone has no sounds to find and none to ask with."""
     dataset = part(0, 1)
-    published = PublishedVersion.read(Root.at(dataset.root), dataset.shard_rows)
+    published = PublishedVersion.read(Root.from_url(dataset.root), dataset.shard_rows)
     lookup = Lookup.open(published.root, dataset, published.version)
 
     assert [panel.way.asks for panel in make_panels(published, lookup, count_filled(published), [])] == [

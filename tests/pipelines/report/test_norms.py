@@ -13,7 +13,7 @@ def made(published, tmp_path):
     """Write one shard of pictures with these norms, and return what is said about clip_image."""
 
     def write(values):
-        shard, root = Shard(0, "image", "web", len(values)), Root.at(str(tmp_path))
+        shard, root = Shard(0, "image", "web", len(values)), Root.from_url(str(tmp_path))
         text = [""] * len(values)
         batch = dict.fromkeys(("key", "id", "source", "reason"), text)
         batch |= {"kind": ["image"] * len(values), "outcome": ["ok"] * len(values)}

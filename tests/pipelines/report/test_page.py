@@ -141,7 +141,7 @@ def test_links_are_those_of_the_rows(page):
 def test_texts_of_lists_stay_texts(part):
     """A caption that is markup is shown as it is written, in the text and in the label of its picture."""
     dataset = part(0)
-    page = read(render(gather(Root.at(dataset.root), dataset)))
+    page = read(render(gather(Root.from_url(dataset.root), dataset)))
     handlers = {name for _, attributes in page.tags for name in attributes if name.startswith("on")}
 
     assert (
@@ -226,7 +226,7 @@ def test_players_and_pictures_are_named(page):
 def test_what_is_not_there_takes_no_room(part, shards, there, absent):
     """A version without pictures, sounds or media has a page without them."""
     dataset = part(*shards)
-    root = Root.at(dataset.root)
+    root = Root.from_url(dataset.root)
     page = read(render(gather(root, dataset)))
 
     assert [words for words in there if words not in page.words] == []
@@ -235,7 +235,7 @@ def test_what_is_not_there_takes_no_room(part, shards, there, absent):
 
 def test_own_queries_come_first(encodable):
     """A text that a person asks is asked of pictures and of sounds, before the sample queries."""
-    report = gather(Root.at(encodable.root), encodable, ["a <b>bell</b>"])
+    report = gather(Root.from_url(encodable.root), encodable, ["a <b>bell</b>"])
     firsts = [(panel.way.into, panel.questions[0]) for panel in report.panels]
     asked = {into: question for into, question in firsts if question.row is None}
 

@@ -15,18 +15,18 @@ from pipelines.store.shards import Shard, get_media_marker, get_vectors_marker
 def test_a_chain_in_the_wrong_order_is_refused_where_it_is_made(tmp_path):
     """A filter that reads what only fetching makes cannot come first: no worker is needed to see it."""
     with pytest.raises(ConfigError, match="put the stage that makes them before it"):
-        MediaStep(Root.at(str(tmp_path)), 100, {"image": (FilterPictures(64, 4.0),)})
+        MediaStep(Root.from_url(str(tmp_path)), 100, {"image": (FilterPictures(64, 4.0),)})
 
 
 def test_a_chain_of_another_kind_is_refused(tmp_path):
     """A caption has no width: the chain of clips is nothing for texts."""
     with pytest.raises(ConfigError, match=r"reads .*'width'"):
-        VectorStep(Root.at(str(tmp_path)), 100, {"text": (DecodeStage("clip", {}),)}, "main", {}, 8)
+        VectorStep(Root.from_url(str(tmp_path)), 100, {"text": (DecodeStage("clip", {}),)}, "main", {}, 8)
 
 
 def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
     """A run with nothing left reads names alone: these files are no Parquet at all, and nobody minds."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     shards = [Shard(number, "image", "web", 8) for number in range(3)]
     for shard in shards:
         root.write(get_media_marker(shard), b"{}")
@@ -42,7 +42,7 @@ def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
 
 def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):
     """Another plan's shards may lie in the same folders."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     for number in (1, 2):
         root.write(f"media/{number:05d}_stats.json", b"{}")
         root.write_table(f"media/{number:05d}.parquet", pa.table({"outcome": ["ok"]}))

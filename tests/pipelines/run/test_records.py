@@ -18,7 +18,7 @@ BATCH = {
 
 @pytest.fixture
 def root(tmp_path):
-    root = Root.at(str(tmp_path / "data"))
+    root = Root.from_url(str(tmp_path / "data"))
     root.write_json("dataset.json", {})
     return root
 
@@ -33,7 +33,7 @@ def events(root, name):
 
 
 def record(root):
-    (run,) = root.names("runs")
+    (run,) = root.list_names("runs")
     return json.loads(root.read(f"runs/{run}/run.json"))
 
 
@@ -83,7 +83,7 @@ def test_without_a_folder_nothing_is_kept(root):
     with records.open_shard_log("", "fetch", SHARD) as log:
         list(log.record_rows([BATCH]))
 
-    assert [] == root.names("runs")
+    assert [] == root.list_names("runs")
 
 
 def test_a_job_leaves_a_record(root):
@@ -115,7 +115,7 @@ def test_a_job_that_failed_says_what_it_said(root):
 def test_no_root_is_made_for_a_record(tmp_path):
     """A mistake in a file leaves no folder behind."""
     job = records.begin("build", [])
-    job.root = Root.at(str(tmp_path / "nowhere"))
+    job.root = Root.from_url(str(tmp_path / "nowhere"))
     job.end("failed", "a mistake")
 
     assert not (tmp_path / "nowhere").exists()

@@ -63,7 +63,7 @@ def serve(root, *options, env=None):
             time.sleep(0.05)
             said += process.stdout.readline() or ""
         try:
-            yield Served(re.search(r"http://\S+", said)[0], Root.at(str(root)), process, said)
+            yield Served(re.search(r"http://\S+", said)[0], Root.from_url(str(root)), process, said)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

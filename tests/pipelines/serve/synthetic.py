@@ -42,7 +42,7 @@ def synthetic(folder, rows):
 
     Returns the root, its dataset, its shards, and the vectors of the pictures, float32 [N, D].
     """
-    root = Root.at(str(folder))
+    root = Root.from_url(str(folder))
     dataset = Dataset.model_validate(
         {
             "name": "synthetic",
@@ -142,7 +142,7 @@ def publish(root, shards, number, gone):
         vectors={"clip_image": rows - len(gone), "clip_text": rows - len(gone)},
         tables=[make_entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
         indices=[
-            make_entry(root, f"indices/main/0001/{name}") for name in root.names("indices/main/0001", "")
+            make_entry(root, f"indices/main/0001/{name}") for name in root.list_names("indices/main/0001", "")
         ],
     )
     root.create(f"versions/{number:04d}.json", version.model_dump_json().encode())

@@ -199,7 +199,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
     """What was trained, by its cosine on what was held out; then what was solved in closed form."""
     several = tmp_path / "several"
     shutil.copytree(root, several)
-    there = Root.at(str(several))
+    there = Root.from_url(str(several))
     (card,) = translator.read_cards(there)
     weights = next(several.glob("translators/toy/*.safetensors")).read_bytes()
     for name, cosine, cell in (("worse", 0.1, card.cell), ("better", 0.9, card.cell), ("ridge", 0.95, None)):
@@ -216,7 +216,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
 async def test_a_pictures_vector_is_the_stored_one(search, root, built):
     """To the last bit: computed in a whole batch and on one core, as the build did."""
     found = {}
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     for shard in versions.read_shards(there, versions.read_version(there)):
         if shard.kind == "image":
             rows = there.read_table(
@@ -243,7 +243,7 @@ async def test_the_command_makes_the_same_bytes(maker, picture, root, tiny, tmp_
         echolens("generate", root, "--name", "words", "--text", "a bell", *how)
 
     await asyncio.to_thread(command)
-    there = Root.at(str(root))
+    there = Root.from_url(str(root))
     made = there.read_table("generated/files/00000.parquet").to_pylist()
     words = there.read_table("generated/words/00000.parquet").to_pylist()
     expected = {row["url"].rpartition(".")[2]: row["sha256"] for row in made} | {"words": words[0]["sha256"]}

@@ -38,7 +38,7 @@ INDEX = "indices/main/0001/clip_image"
 def root(tmp_path_factory):
     """So many rows with an index."""
     if THERE:
-        return Root.at(THERE)
+        return Root.from_url(THERE)
     return synthetic(tmp_path_factory.mktemp("synthetic") / "data", ROWS)[0]
 
 
@@ -59,7 +59,7 @@ def bare(root, vectors, clients):
     import faiss
 
     card = json.loads(root.read(f"{INDEX}.json"))
-    index = faiss.read_index(root.path(f"{INDEX}.faiss"), faiss.IO_FLAG_MMAP_IFC)
+    index = faiss.read_index(root.get_path(f"{INDEX}.faiss"), faiss.IO_FLAG_MMAP_IFC)
     wanted = faiss.SearchParametersIVF(nprobe=card["nprobe"]) if card["nprobe"] else None
     faiss.omp_set_num_threads(1)
     ends = time.perf_counter() + SECONDS / 2
@@ -108,10 +108,12 @@ def constant():
 def clip_back(root, folder):
     """Run clip-retrieval's back end over the same index and captions; its address."""
     (folder / "metadata").mkdir(parents=True)
-    (folder / "image.index").symlink_to(root.path(f"{INDEX}.faiss"))
-    names = root.names("candidates", ".parquet")
+    (folder / "image.index").symlink_to(root.get_path(f"{INDEX}.faiss"))
+    names = root.list_names("candidates", ".parquet")
     tables = [root.read_table(f"candidates/{name}", columns=["url", "caption"]) for name in names]
-    Root.at(str(folder)).write_table("metadata/0.parquet", pa.concat_tables(tables).replace_schema_metadata())
+    Root.from_url(str(folder)).write_table(
+        "metadata/0.parquet", pa.concat_tables(tables).replace_schema_metadata()
+    )
     port = free_port()
     command = [their_python(folder), HERE / "clip_back.py", folder, str(port)]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as running:

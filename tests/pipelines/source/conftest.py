@@ -26,7 +26,7 @@ class Planned:
     @property
     def shards(self):
         """The rows of every shard."""
-        names = self.root.names("candidates", ".parquet")
+        names = self.root.list_names("candidates", ".parquet")
         return [self.root.read_table(f"candidates/{name}").to_pylist() for name in names]
 
     @property
@@ -47,7 +47,7 @@ def plan(tmp_path):
 
     def make(*sources, threads=2, memory="1GiB", **keys):
         number = next(numbers)
-        root = Root.at(str(tmp_path / f"root-{number}"))
+        root = Root.from_url(str(tmp_path / f"root-{number}"))
         scratch = tmp_path / f"scratch-{number}"
         scratch.mkdir()
         dataset = Dataset(name="test", root=root.url, sources=sources, **keys)

@@ -196,11 +196,11 @@ def test_on_an_object_store(written, cc):
     wanted = dataset(
         "memory://bucket/root", {"kind": "cc3m", "list": written("c.gz", cc(300))}, shard_rows=100
     )
-    root = Root.at(wanted.root)
+    root = Root.from_url(wanted.root)
     scratch = Path(written("scratch/x", b"")).parent
     counts = _plan(scratch, lambda *said: None, wanted, root, DatabaseSize())
 
-    assert counts.shards == len(root.names("candidates", ".parquet"))
+    assert counts.shards == len(root.list_names("candidates", ".parquet"))
 
 
 def test_img2dataset_reads_the_candidates(plan, written, tmp_path, cc):

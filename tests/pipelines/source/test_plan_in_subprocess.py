@@ -27,7 +27,7 @@ def test_make_plan_works_apart(written, tmp_path, monkeypatch, cc):
     said = []
     source = {"kind": "cc3m", "list": written("c.gz", cc(3000))}
     wanted = dataset(tmp_path / "root", source)
-    root = Root.at(wanted.root)
+    root = Root.from_url(wanted.root)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     counts = make_plan(wanted, root, lambda *of: said.append(of))
 
@@ -42,7 +42,7 @@ def test_an_error_comes_through(written, tmp_path, cc):
     wanted = dataset(tmp_path / "root", {"kind": "cc3m", "list": written("cut.gz", cc(3000)[:-1000])})
 
     with pytest.raises(ListError, match="is damaged or cut off"):
-        make_plan(wanted, Root.at(wanted.root))
+        make_plan(wanted, Root.from_url(wanted.root))
 
 
 SCRIPT = """
@@ -54,7 +54,7 @@ from schemas.dataset import Dataset
 if __name__ == "__main__":
     source = {"kind": "cc3m", "list": sys.argv[2]}
     wanted = Dataset(name="test", root=sys.argv[1], sources=[source], shard_rows=100)
-    make_plan(wanted, Root.at(wanted.root))
+    make_plan(wanted, Root.from_url(wanted.root))
 """
 
 
@@ -85,7 +85,9 @@ def test_killed_and_begun_again(written, tmp_path, victim, cc, bytes_of):
     subprocess.run(run, env=environment, check=True)
     subprocess.run([*run[:2], str(tmp_path / "whole"), path], env=environment, check=True)
 
-    assert bytes_of(Root.at(str(tmp_path / "whole"))) == bytes_of(Root.at(str(tmp_path / "killed")))
+    assert bytes_of(Root.from_url(str(tmp_path / "whole"))) == bytes_of(
+        Root.from_url(str(tmp_path / "killed"))
+    )
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pipelines.store.root import Root
 @pytest.fixture
 def root(object_store, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return Root.at(f"{object_store}/{uuid.uuid4().hex}")
+    return Root.from_url(f"{object_store}/{uuid.uuid4().hex}")
 
 
 def sha256(data: bytes) -> str:
@@ -24,7 +24,7 @@ def test_a_file_is_fetched_once(root):
     """The second time it is there, though the store has it no more."""
     root.write("a.faiss", b"index")
     first = cache.fetch_cached(root, "a.faiss", sha256(b"index"))
-    root.fs.rm(root.path("a.faiss"))
+    root.fs.rm(root.get_path("a.faiss"))
 
     assert b"index" == first.read_bytes()
     assert first == cache.fetch_cached(root, "a.faiss", sha256(b"index"))

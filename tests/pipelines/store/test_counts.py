@@ -18,7 +18,7 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_digest_is_of_every_file(tmp_path, name):
     """Other bytes, another name or a file fewer of candidates, media or any set: another digest."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     for each in NAMES:
         root.write(each, b"one")
     digests = {compute_digest(root, ["main", "other"])}

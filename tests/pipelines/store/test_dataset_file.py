@@ -26,7 +26,7 @@ def dataset(tmp_path):
 
 def test_every_set_keeps_its_encoders(dataset):
     """Whatever was built last, each set of a root can be asked with the encoders that made it."""
-    root = Root.at(dataset("main").root)
+    root = Root.from_url(dataset("main").root)
     main = dataset("main", clip="pocket", clap=None)
     other = dataset("other", clip={"model": "ViT-L-14", "weights": "openai"}, clap="pocket")
     for each in (main, other):
@@ -46,7 +46,7 @@ def test_every_set_keeps_its_encoders(dataset):
 def test_a_set_stays_in_its_spaces(dataset):
     """Other weights of the same family are refused for a set that has vectors, and taken for another set."""
     one = dataset("main")
-    root = Root.at(one.root)
+    root = Root.from_url(one.root)
     spaces = {family: space(family) for family in ("clip", "clap")}
     other = spaces | {"clip": space("clip").model_copy(update={"weights_sha256": "1" * 64})}
     dataset_file.pin(root, one, spaces)

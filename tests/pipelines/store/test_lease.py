@@ -20,16 +20,16 @@ from pipelines.store.root import Root
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / "data").mkdir()
-    return Root.at(str(tmp_path / "data"))
+    return Root.from_url(str(tmp_path / "data"))
 
 
 def left_behind(root, **changed):
     """Write the lease of a job on another machine that stopped long ago."""
     holder = replace(
-        LeaseHolder.here("build"), boot="another boot", host="elsewhere", renewed_s=time.time() - 3600
+        LeaseHolder.create("build"), boot="another boot", host="elsewhere", renewed_s=time.time() - 3600
     )
     holder = replace(holder, **changed)
-    root.write(lease.FILE, holder.written())
+    root.write(lease.FILE, holder.to_json())
     return holder
 
 
@@ -65,18 +65,18 @@ def test_of_many_at_once_one_gets_it(root):
             thread.join()
         assert (1, 11) == (len(won), len(lost))
         assert won == [read_lease(root)]
-        root.write(lease.FILE, replace(won[0], pid=2**22 - 1).written())
+        root.write(lease.FILE, replace(won[0], pid=2**22 - 1).to_json())
 
 
 def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
     """Even if it renewed its lease a moment ago, and even if its pid is another process by now."""
-    code = "import sys; from pipelines.store.lease import take; from pipelines.store.root import Root; "
-    code += "take(Root.at(sys.argv[1]), 'build')"
+    code = "import sys; from pipelines.store.lease import take_lease; from pipelines.store.root import Root; "
+    code += "take_lease(Root.from_url(sys.argv[1]), 'build')"
     subprocess.run([sys.executable, "-c", code, root.url], check=True)
     dead = read_lease(root)
     began = time.monotonic()
     mine = take_lease(root, "refresh")
-    root.write(lease.FILE, replace(mine, started=mine.started - 5).written())
+    root.write(lease.FILE, replace(mine, started=mine.started - 5).to_json())
     take_lease(root, "clean")
 
     assert dead.pid != os.getpid()
@@ -85,11 +85,11 @@ def test_a_dead_process_of_this_boot_is_taken_over_at_once(root):
 
 def test_a_live_process_that_does_not_renew_is_void_after_a_minute(root):
     """By the monotonic clock: a wall clock that jumped an hour says nothing."""
-    mine = LeaseHolder.here("build")
-    root.write(lease.FILE, replace(mine, renewed_s=mine.renewed_s - 3600).written())
+    mine = LeaseHolder.create("build")
+    root.write(lease.FILE, replace(mine, renewed_s=mine.renewed_s - 3600).to_json())
     with pytest.raises(LeaseHeldError):
         take_lease(root, "refresh")
-    root.write(lease.FILE, replace(mine, ticked_s=mine.ticked_s - 61).written())
+    root.write(lease.FILE, replace(mine, ticked_s=mine.ticked_s - 61).to_json())
 
     assert "refresh" == take_lease(root, "refresh").job
 
@@ -105,7 +105,7 @@ def test_a_lease_of_another_machine_is_watched_before_it_is_taken(root, away_s):
 def test_a_lease_of_another_machine_that_is_renewed_is_alive(root):
     """However wrong its clock is."""
     holder = left_behind(root)
-    renewing = threading.Timer(0.1, root.write, (lease.FILE, replace(holder, ticked_s=1.0).written()))
+    renewing = threading.Timer(0.1, root.write, (lease.FILE, replace(holder, ticked_s=1.0).to_json()))
     renewing.start()
     with pytest.raises(LeaseHeldError):
         take_lease(root, "refresh", watch_s=0.5)
@@ -154,7 +154,7 @@ def test_half_a_lease_is_taken_over(root):
 
 def test_a_root_that_was_not_there_is_not_left_behind(tmp_path):
     """A job that finds nothing to do, or fails, leaves no folder."""
-    root = Root.at(str(tmp_path / "nothing"))
+    root = Root.from_url(str(tmp_path / "nothing"))
     with pytest.raises(StopJob), hold_lease(root, "build"):
         raise StopJob("no")
 
@@ -172,7 +172,7 @@ def test_it_says_what_it_is(root):
 
 def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(root):
     """A job in another container of this boot has a process id that means nothing here."""
-    root.write(lease.FILE, replace(LeaseHolder.here("build"), namespace="another", pid=2**22 - 1).written())
+    root.write(lease.FILE, replace(LeaseHolder.create("build"), namespace="another", pid=2**22 - 1).to_json())
     with pytest.raises(LeaseHeldError):
         take_lease(root, "refresh")
 
@@ -181,7 +181,7 @@ def test_a_process_of_another_user_is_alive(root, monkeypatch):
     """That it may not be asked does not mean that it is gone."""
     parent = os.getppid()
     started = lease._state(parent)[1]
-    root.write(lease.FILE, replace(LeaseHolder.here("build"), pid=parent, started=started).written())
+    root.write(lease.FILE, replace(LeaseHolder.create("build"), pid=parent, started=started).to_json())
 
     def kill(pid, signal):
         raise PermissionError

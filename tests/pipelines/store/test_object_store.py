@@ -90,7 +90,7 @@ def pump(source: socket.socket, target: socket.socket, budget: int | None) -> No
 
 @pytest.fixture
 def root(object_store) -> Root:
-    return Root.at(f"{object_store}/{uuid.uuid4().hex}")
+    return Root.from_url(f"{object_store}/{uuid.uuid4().hex}")
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def test_files_and_tables(root):
     root.write_table("media/00000.parquet", table)
     root.write("media/00000.tar", b"bytes")
 
-    assert ["00000.parquet", "00000.tar"] == root.names("media")
+    assert ["00000.parquet", "00000.tar"] == root.list_names("media")
     assert table == root.read_table("media/00000.parquet")
-    assert (5, b"bytes") == (root.size("media/00000.tar"), root.read("media/00000.tar"))
-    assert [] == root.names("nothing")
+    assert (5, b"bytes") == (root.get_size("media/00000.tar"), root.read("media/00000.tar"))
+    assert [] == root.list_names("nothing")
     assert not root.exists("nothing")
 
 
@@ -162,11 +162,11 @@ def test_ten_thousand_objects_are_listed(root):
     backend = s3_backends["123456789012"]["aws"]
     for number in range(10_000):
         backend.put_object(bucket, f"{prefix}/media/{number:05d}.tar", b"")
-    listed = root.names("media", ".tar")
+    listed = root.list_names("media", ".tar")
     root.write("media/10000.tar", b"")
 
     assert [f"{number:05d}.tar" for number in range(10_000)] == listed
-    assert 10_001 == len(root.names("media"))
+    assert 10_001 == len(root.list_names("media"))
 
 
 def test_slow_down_is_obeyed(line, root):
@@ -174,7 +174,7 @@ def test_slow_down_is_obeyed(line, root):
     line.slow = 3
     root.write("media/00000.tar", b"bytes")
     line.slow = 3
-    listed = root.names("media")
+    listed = root.list_names("media")
 
     assert ["00000.tar"] == listed
     assert b"bytes" == root.read("media/00000.tar")
@@ -187,7 +187,7 @@ def test_an_upload_that_is_cut_is_sent_again(line, root):
     root.write("media/00000.tar", bytes(8 * 2**20))
 
     assert 0 == line.cut
-    assert 8 * 2**20 == root.size("media/00000.tar")
+    assert 8 * 2**20 == root.get_size("media/00000.tar")
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_an_upload_in_parts_that_is_cut_is_sent_again(line, root, tmp_path):
     root.write("media/00000.tar", data)
 
     assert 0 == line.cut
-    assert len(data) == root.size("media/00000.tar")
+    assert len(data) == root.get_size("media/00000.tar")
     assert data[-100:] == root.read("media/00000.tar")[-100:]
 
 
@@ -210,7 +210,7 @@ def test_an_upload_that_is_always_cut_leaves_nothing(line, root, monkeypatch):
         root.write("media/00000.tar", bytes(8 * 2**20))
     line.cut = 0
 
-    assert [] == root.names("media")
+    assert [] == root.list_names("media")
 
 
 def test_an_answer_that_is_lost_is_no_other_writer(line, root):
@@ -230,8 +230,8 @@ def test_a_store_that_always_says_slow_down_is_one_sentence(line, root, monkeypa
 
 def test_no_such_bucket_is_one_sentence(object_store):
     """Said at once, whatever is asked for."""
-    root = Root.at("s3://there-is-no-such-bucket/data")
-    for attempt in (root.check, lambda: root.names("media"), lambda: root.write("a", b"1")):
+    root = Root.from_url("s3://there-is-no-such-bucket/data")
+    for attempt in (root.check, lambda: root.list_names("media"), lambda: root.write("a", b"1")):
         with pytest.raises(StorageError, match=r"there is no such bucket; create it, or mend `root`"):
             attempt()
 
@@ -245,7 +245,7 @@ def test_no_credentials_is_one_sentence(object_store, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     S3FileSystem.clear_instance_cache()
     with pytest.raises(StorageError, match=r"needs? credentials.*|set AWS_ACCESS_KEY_ID"):
-        Root.at(f"{object_store}/data").check()
+        Root.from_url(f"{object_store}/data").check()
     S3FileSystem.clear_instance_cache()
 
 
@@ -258,7 +258,7 @@ def test_a_dead_endpoint_is_said_soon(object_store, monkeypatch):
     S3FileSystem.clear_instance_cache()
     begun = time.monotonic()
     with pytest.raises(StorageError, match=r"cannot be read .*; see that it answers"):
-        Root.at(f"{object_store}/data").check()
+        Root.from_url(f"{object_store}/data").check()
     S3FileSystem.clear_instance_cache()
 
     assert 60 > time.monotonic() - begun
@@ -270,9 +270,9 @@ def test_nothing_is_left_in_the_temporary_folder(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     root.write("media/00000.tar", b"bytes")
-    with pytest.raises(RuntimeError), root.writing("media/00001.tar") as path:
+    with pytest.raises(RuntimeError), root.write_atomically("media/00001.tar") as path:
         path.write_bytes(b"half")
         raise RuntimeError
 
     assert [] == list(tmp_path.iterdir())
-    assert ["00000.tar"] == root.names("media")
+    assert ["00000.tar"] == root.list_names("media")

@@ -14,7 +14,7 @@ from pipelines.store.root import Root
 
 @pytest.fixture
 def root(tmp_path):
-    return Root.at(str(tmp_path / "data"))
+    return Root.from_url(str(tmp_path / "data"))
 
 
 def test_a_written_file_is_there_whole(root):
@@ -22,13 +22,13 @@ def test_a_written_file_is_there_whole(root):
     root.write("media/00000.tar", b"bytes")
 
     assert root.read("media/00000.tar") == b"bytes"
-    assert root.names("media") == ["00000.tar"]
-    assert root.names("nothing") == []
+    assert root.list_names("media") == ["00000.tar"]
+    assert root.list_names("nothing") == []
 
 
 def test_a_failed_write_leaves_nothing(root, tmp_path):
     """An error while writing leaves neither the file nor a temporary one."""
-    with pytest.raises(RuntimeError), root.writing("media/00000.tar") as path:
+    with pytest.raises(RuntimeError), root.write_atomically("media/00000.tar") as path:
         path.write_bytes(b"half")
         raise RuntimeError
 
@@ -37,10 +37,10 @@ def test_a_failed_write_leaves_nothing(root, tmp_path):
 
 def test_names_hides_what_is_being_written(root):
     """A reader that lists a folder never sees a temporary file."""
-    with root.writing("media/00000.tar") as path:
+    with root.write_atomically("media/00000.tar") as path:
         path.write_bytes(b"half")
 
-        assert root.names("media") == []
+        assert root.list_names("media") == []
 
 
 def test_create_is_exclusive(root):
@@ -65,7 +65,7 @@ def test_same_table_gives_same_bytes(root):
     root.write_table("one.parquet", table)
     root.write_table("two.parquet", table)
 
-    assert root.sha256("one.parquet") == root.sha256("two.parquet")
+    assert root.compute_sha256("one.parquet") == root.compute_sha256("two.parquet")
 
 
 def test_root_travels(root):
@@ -78,14 +78,14 @@ def test_root_travels(root):
 def test_unknown_place_is_one_sentence():
     """A URL of a kind that fsspec does not know is refused with what to give instead."""
     with pytest.raises(StorageError, match=r"'nowhere://x' is not a place that can be opened .*s3://"):
-        Root.at("nowhere://x").exists("dataset.json")
+        Root.from_url("nowhere://x").exists("dataset.json")
 
 
 def test_root_through_a_file_is_one_sentence(tmp_path):
     """A root below a file cannot be made."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"runs through a file"):
-        Root.at(str(tmp_path / "file" / "root")).write("dataset.json", b"")
+        Root.from_url(str(tmp_path / "file" / "root")).write("dataset.json", b"")
 
 
 def test_replace_if_is_compare_and_swap(root):
@@ -133,7 +133,7 @@ def test_a_folder_of_somebody_else_is_one_sentence(tmp_path, request):
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     request.getfixturevalue("other_user")
-    root = Root.at(str(closed))
+    root = Root.from_url(str(closed))
     for attempt in (root.check, lambda: root.write("a", b"1"), lambda: root.create("a", b"1")):
         with pytest.raises(StorageError, match=r"root .*closed.*(may not|cannot) be written"):
             attempt()
@@ -143,7 +143,7 @@ def test_a_folder_of_somebody_else_is_one_sentence(tmp_path, request):
 
 def test_a_file_of_somebody_else_is_one_sentence(tmp_path, request):
     """What may not be read is said as such, never as missing."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     root.write("table.parquet", b"1")
     (tmp_path / "table.parquet").chmod(0)
     for folder in (tmp_path, *tmp_path.parents[:3]):
@@ -171,7 +171,7 @@ def write_index(root):
 
     index = faiss.IndexFlatIP(64)
     index.add(np.ones((2**13, 64), np.float32))
-    with root.writing("media/00000.tar") as path:
+    with root.write_atomically("media/00000.tar") as path:
         faiss.write_index(index, str(path))
 
 

@@ -37,7 +37,7 @@ SPACE = Space(
 
 @pytest.fixture
 def root(tmp_path):
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     required = {"lane": "web", "licence": "unknown", "source": "cc3m", "kind": "image"}
     candidates = [
         required
@@ -94,7 +94,7 @@ def test_a_torn_tar_loses_no_row_in_silence(root, member, more, found):
     """Wherever a tar was cut, reading it ends in a sentence, not in fewer rows."""
     shard = Shard(7, "clip", "web", ROWS)
     commit_media(root, shard, fetched(root, shard), 0.0)
-    file = Path(root.path("media/00007.tar"))
+    file = Path(root.get_path("media/00007.tar"))
     with tarfile.open(file) as tar:
         kept = tar.getmembers()[member].offset + more
     file.write_bytes(file.read_bytes()[:kept])
@@ -109,7 +109,7 @@ def test_same_rows_give_same_bytes(root):
     for _ in range(2):
         shard = Shard(0, "image", "web", ROWS)
         commit_media(root, shard, fetched(root, shard), started=0.0)
-        digests.append((root.sha256("media/00000.tar"), root.sha256("media/00000.parquet")))
+        digests.append((root.compute_sha256("media/00000.tar"), root.compute_sha256("media/00000.parquet")))
     with tarfile.open(fileobj=io.BytesIO(root.read("media/00000.tar"))) as tar:
         times_s = {member.mtime for member in tar}
 
@@ -182,7 +182,7 @@ def test_libraries_read_the_tars(root):
     batch |= {"key": ["1"], "outcome": ["ok"], "reason": [""]}
     batch |= {column: [np.full(4, 0.5, np.float16)] for column in spaces}
     commit_vectors(root, "main", shard, spaces, [batch])
-    media, vectors = root.path("media/00000.tar"), root.path("vectors/main/00000.tar")
+    media, vectors = root.get_path("media/00000.tar"), root.get_path("vectors/main/00000.tar")
 
     samples = list(webdataset.WebDataset(media, shardshuffle=False))
     assert [sample["txt"] for sample in samples] == [b"caption 0", b"caption 1", b"caption 3", b"caption 4"]

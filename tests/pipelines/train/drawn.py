@@ -58,7 +58,7 @@ def scene_of(kind: str, row: int) -> Scene:
 
 def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
     """Write a dataset with one version: candidates and vectors; return its root."""
-    root = Root.at(str(folder))
+    root = Root.from_url(str(folder))
     content = {"name": "drawn", "root": root.url, "shard_rows": SHARD_ROWS}
     content |= {
         "sources": [{"kind": "cc3m", "list": "/none"}],

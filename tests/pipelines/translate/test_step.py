@@ -66,7 +66,7 @@ def test_every_row_is_in_the_table(root, step):
 def test_the_table_says_what_it_is(root, step):
     """The space of its vectors, and which weights made them of what."""
     Runner(step).run(SHARD)
-    with root.parquet(step.marker(SHARD)) as file:
+    with root.open_parquet(step.marker(SHARD)) as file:
         schema = file.schema_arrow
 
     assert {"clap_text": space("clap", 12)} == decode_spaces(schema)
@@ -80,13 +80,13 @@ def test_the_table_says_what_it_is(root, step):
 def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
     """A second run does nothing; without the table it writes the same one."""
     assert Runner(step).run(SHARD)
-    before = root.sha256(step.marker(SHARD))
+    before = root.compute_sha256(step.marker(SHARD))
     assert not Runner(step).run(SHARD)
     assert frozenset({3}) == step.find_committed({3, 4})
     root.remove(step.marker(SHARD))
     Runner(step).run(SHARD)
 
-    assert before == root.sha256(step.marker(SHARD))
+    assert before == root.compute_sha256(step.marker(SHARD))
 
 
 def test_other_weights_have_another_folder(root, step):

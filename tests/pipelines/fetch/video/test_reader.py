@@ -237,7 +237,7 @@ def test_secrets_are_in_no_dump(tmp_path):
     content = {"name": "a", "root": str(tmp_path), "sources": [{"kind": "audiocaps", "list": "train.csv"}]}
     content["fetch"] = {"video": video | {"player_client": ["hidden"], "site": "https://a/{youtube_id}"}}
     dataset = Dataset.model_validate(content)
-    pin(Root.at(str(tmp_path)), dataset, {})
+    pin(Root.from_url(str(tmp_path)), dataset, {})
     written = (tmp_path / "dataset.json").read_text()
 
     assert "https://a/{youtube_id}" in written

@@ -20,7 +20,7 @@ MIX = (PairSource.model_validate({"from": "clip_image", "to": "clap_text"}),)
 @pytest.fixture
 def stored(tmp_path):
     """Three shards of 100 pictures, ten behind each address; one row of each shard has no CLAP vector."""
-    root = Root.at(str(tmp_path))
+    root = Root.from_url(str(tmp_path))
     rng = np.random.default_rng(0)
     spaces = {column: space(column[:4], dims) for column, dims in DIMS.items()}
     shards = []

@@ -83,7 +83,7 @@ def write_world(root, pairs):
         root.write_table(f"candidates/{number:05d}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
     for number in range(DISTINCT, shards):
         for folder in ("vectors/main", "candidates"):
-            here = Path(root.path(folder))
+            here = Path(root.get_path(folder))
             os.link(here / f"{number % DISTINCT:05d}.parquet", here / f"{number:05d}.parquet")
     return shards
 
@@ -134,7 +134,7 @@ def measured(root, shards, scratch):
 @pytest.mark.parametrize("pairs", SIZES)
 def test_pairs_are_streamed(pairs, tmp_path, capsys):
     """Lines of a table; memory grows by 25 bytes a pair and a gigabyte of nothing else."""
-    root = Root.at(str(tmp_path / "root"))
+    root = Root.from_url(str(tmp_path / "root"))
     shards = write_world(root, pairs)
     (tmp_path / "scratch").mkdir()
     words = [sys.executable, __file__, root.url, str(shards), str(tmp_path / "scratch")]
@@ -147,4 +147,4 @@ def test_pairs_are_streamed(pairs, tmp_path, capsys):
 
 
 if __name__ == "__main__":
-    measured(Root.at(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    measured(Root.from_url(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
