@@ -136,7 +136,7 @@ def play(dataset: Dataset, picture: Path) -> Path:
     order = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), making=making)
     made = generate(dataset, order)
     root = Root.from_url(dataset.root)
-    shards = PromptTables(root, get_folder(name), order.making.shard_sounds).shards()
+    shards = PromptTables(root, get_folder(name), order.making.shard_sounds).read_shards()
     assert shards is not None
     ((_, sound),) = read_sounds(root, name, shards[0])
     heard = picture.with_name(f"{name}-generated.{made.wanted.making.format}")

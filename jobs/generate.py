@@ -73,7 +73,7 @@ def generate(dataset: Dataset, order: GenerationRequest, workers: int | None = N
     with lease.hold_lease(Root.from_url(f"{root.url}/{get_folder(order.name)}"), "generate") as held:
         judge, cosine = _judge(dataset, order, chosen, route)
         step = GenerateStep(root, there or wanted, chosen, route.source, route.target, judge)
-        shards = step.prompts.shards() if there else None
+        shards = step.prompts.read_shards() if there else None
         if shards is None:
             shards = _write_prompts(dataset, order, version, route, step.prompts, judge)
             write_manifest(root, wanted)
@@ -107,7 +107,7 @@ def _wanted(
     )
     content = {
         "name": order.name, "set": dataset.encode.set, "version": version.number, "asked": asked,
-        "via": order.via or "none", "translator": route.translator, "generator": chosen.made_by,
+        "via": order.via or "none", "translator": route.translator, "generator": chosen.info,
         "making": order.making,
     }  # fmt: skip
     return check_content(GenerationManifest, content, "generate")

@@ -135,8 +135,8 @@ def _generator(name: str, dataset: Dataset) -> GeneratorSpec:
     chosen: GeneratorSpec = run_in_subprocess(
         _chosen, check_content(GeneratorEntry, {**there, "batch_rows": 1}, "serve")
     )
-    if chosen.made_by.licence:
-        print(f"serve: {name} is under {chosen.made_by.licence}", file=sys.stderr)
+    if chosen.info.licence:
+        print(f"serve: {name} is under {chosen.info.licence}", file=sys.stderr)
     return chosen
 
 

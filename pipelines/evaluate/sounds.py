@@ -49,9 +49,9 @@ class ZeroShotClassifier(Embedder):
         self.name = f"zero-shot {spec.space}"
         self.sampling_rate_hz, self.resampler = _CLAP_RATE_HZ, _RESAMPLER
         self._towers, self._batch_rows = spec.open(), spec.space.batch_rows
-        self._classes_CD = self.text_vectors(classes)
+        self._classes_CD = self.encode_text(classes)
 
-    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Return unit vectors of texts, float32 [N, D]."""
         tower = self._towers["text"]
         return encode(tower, [tower.prepare(text) for text in texts], self._batch_rows)[0]
@@ -98,7 +98,7 @@ def read_generated(
         shard_rows: of the dataset.
         classes: words; a row is of the class that its list's label names, or else its caption alone.
     """
-    shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).shards() or []
+    shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).read_shards() or []
     return list(islice(_sounds(root, wanted, shards, shard_rows, classes), MOST))
 
 
@@ -210,7 +210,7 @@ def compute_clap_score(
     if not said:
         return None
     units_ND, _ = clap.listen([sound.wave_T for sound in said], rate_hz)
-    texts_ND = clap.text_vectors([str(sound.row["caption"]) for sound in said])
+    texts_ND = clap.encode_text([str(sound.row["caption"]) for sound in said])
     return float((units_ND * texts_ND).sum(1).mean())
 
 

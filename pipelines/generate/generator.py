@@ -62,7 +62,7 @@ class Generator(Protocol):
         """
         ...
 
-    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Return unit vectors of texts in the generator's own space, float32 `[N, D]`."""
         ...
 

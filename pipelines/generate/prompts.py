@@ -197,11 +197,11 @@ class PromptTables:
     folder: str
     shard_sounds: int
 
-    def table(self, shard: Shard) -> str:
+    def get_table(self, shard: Shard) -> str:
         """Return the file of a shard."""
         return f"{self.folder}/prompts/{shard.name}.parquet"
 
-    def shards(self) -> list[Shard] | None:
+    def read_shards(self) -> list[Shard] | None:
         """Return all shards; None if the prompts are not yet written to their end."""
         if not self.root.exists(self._marker):
             return None
@@ -240,12 +240,12 @@ class PromptTables:
         if column:
             vectors = [prompt.get(column) for prompt in prompts]
             arrays.append(make_vector_array(vectors, schema.field(column).type))
-        self.root.write_table(self.table(shard), pa.table(arrays, schema=schema))
+        self.root.write_table(self.get_table(shard), pa.table(arrays, schema=schema))
         return shard
 
     def read(self, shard: Shard, batch_rows: int, column: Column | None) -> Iterator[dict[str, list[Any]]]:
         """Yield the prompts of a shard, so many at a time."""
-        table = self.root.read_table(self.table(shard)).combine_chunks()
+        table = self.root.read_table(self.get_table(shard)).combine_chunks()
         for start in range(0, table.num_rows, batch_rows):
             part = table.slice(start, batch_rows)
             batch = {name: part[name].to_pylist() for name in part.column_names if name != column}

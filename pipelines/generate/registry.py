@@ -27,7 +27,7 @@ class GeneratorSpec:
     """A generator before its weights are loaded: the driver needs what it is, a worker the rest."""
 
     loader: GeneratorLoader
-    made_by: GeneratorInfo
+    info: GeneratorInfo
 
     def open(self) -> Generator:
         """Return the loaded generator; the stages of a process share one.
@@ -44,10 +44,10 @@ class GeneratorSpec:
             return _opened[self]
 
     def _check(self, loader: AudioLdmLoader) -> None:
-        if (here := _fingerprint(_folder(loader))) != self.made_by.weights_sha256:
+        if (here := _fingerprint(_folder(loader))) != self.info.weights_sha256:
             raise StorageError(
-                f"this machine has other weights of {self.made_by.name} ({here[:12]}, not "
-                f"{self.made_by.weights_sha256[:12]}); give every machine the same"
+                f"this machine has other weights of {self.info.name} ({here[:12]}, not "
+                f"{self.info.weights_sha256[:12]}); give every machine the same"
             )
 
 
@@ -79,7 +79,7 @@ def choose_generator(asked: GeneratorEntry, compiled: bool = True) -> GeneratorS
     folder = _folder(loader)
     vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
     is_folder = Path(asked.weights).is_dir()
-    made_by = GeneratorInfo(
+    info = GeneratorInfo(
         name=folder.name if is_folder else asked.weights,
         weights_sha256=_fingerprint(folder),
         precision=loader.precision,
@@ -87,7 +87,7 @@ def choose_generator(asked: GeneratorEntry, compiled: bool = True) -> GeneratorS
         rate_hz=int(vocoder.get("sampling_rate", 16_000)),
         licence=read_licence(folder),
     )
-    return GeneratorSpec(loader, made_by)
+    return GeneratorSpec(loader, info)
 
 
 def find_text_tower(chosen: GeneratorSpec) -> str | None:

@@ -41,7 +41,7 @@ def check_own_clap(chosen: GeneratorSpec, spec: EncoderSpec | None, target: Spac
         )
     if _is_its_own(chosen, spec):
         return 1.0
-    theirs_ND, own_ND = encode_captions(spec, CAPTIONS), chosen.open().text_vectors(CAPTIONS)
+    theirs_ND, own_ND = encode_captions(spec, CAPTIONS), chosen.open().encode_text(CAPTIONS)
     cosine = float((theirs_ND * own_ND).sum(1).mean()) if theirs_ND.shape == own_ND.shape else float("nan")
     if not cosine >= LEAST_COSINE:  # NaN is refused as well
         raise SpaceError(_refusal(chosen, target, what, theirs_ND, own_ND, cosine))
@@ -78,7 +78,7 @@ def verify_generator(
 def _refusal(  # noqa: PLR0913, PLR0917 - what was found
     chosen: GeneratorSpec, target: Space, what: str, theirs_ND: np.ndarray, own_ND: np.ndarray, cosine: float
 ) -> str:
-    name = chosen.made_by.name
+    name = chosen.info.name
     found = (
         f"the mean cosine of {len(CAPTIONS)} captions is {cosine:.3f}, not {LEAST_COSINE} at least"
         if theirs_ND.shape == own_ND.shape

@@ -98,7 +98,7 @@ class GenerateStage(Stage):
     def _vectors(self, generator: Generator, batch: Batch, there: list[int]) -> list[np.ndarray | None]:
         """Return the unit vector of each row, None where there is no direction."""
         if self.column is None:
-            return list(generator.text_vectors([batch["caption"][row] for row in there])) if there else []
+            return list(generator.encode_text([batch["caption"][row] for row in there])) if there else []
         return [_unit(batch[self.column][row]) for row in there]
 
     def _made(
@@ -114,7 +114,7 @@ class GenerateStage(Stage):
             np.repeat(np.stack([*usable.values()]), count, axis=0),
             [seed for each in seeds.values() for seed in each],
             SamplingParams(making.length_s, making.steps, making.guidance),
-            self.chosen.made_by.batch_rows,
+            self.chosen.info.batch_rows,
             self.progress,
         )
         files = [self._file(wave_T, generator.rate_hz) for wave_T in waves_MT]

@@ -77,7 +77,7 @@ class _Set:
 
     def __init__(self, root: Root, card: GeneratedCard) -> None:
         wanted = card.wanted
-        shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).shards() or []
+        shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).read_shards() or []
         self.rows = {row["id"]: row for row in read_rows(root, wanted.name, shards)}
         kept = {row["key"] for row in list(self.rows.values())[: 4 * _MOST_ROWS]}
         self._sounds = {

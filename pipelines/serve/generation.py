@@ -157,7 +157,7 @@ class GenerationQueue:
             return
         by = asked.route.translator if asked.route else None
         command = self._command(order, asked)
-        yield GeneratedSound(data, length_s, self._chosen.made_by, by, making, command)
+        yield GeneratedSound(data, length_s, self._chosen.info, by, making, command)
 
     async def _asked(self, order: PageRequest) -> _Asked:
         """Return the row that a sound is made of, as `echolens generate` would write it down."""
@@ -208,7 +208,7 @@ class GenerationQueue:
             translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
         )
         names = tuple(card.name for card in best_first if self._leads_there(card))
-        return Capabilities(self._chosen.made_by, names, "" if names else self._why_not())
+        return Capabilities(self._chosen.info, names, "" if names else self._why_not())
 
     def _leads_there(self, card: TranslatorCard) -> bool:
         which = card.name, card.weights_sha256
@@ -253,7 +253,7 @@ class GenerationQueue:
         return self._gates[space]
 
     def _why_not(self) -> str:
-        name = self._chosen.made_by.name
+        name = self._chosen.info.name
         if self._clap is None:
             return (
                 f"this dataset has no CLAP, so nothing leads from pictures to generator {name}; build a set "
@@ -277,7 +277,7 @@ class GenerationQueue:
         return ImageConverter(self._dataset.fetch)
 
     def _command(self, order: PageRequest, asked: _Asked) -> str:
-        by = self._chosen.made_by
+        by = self._chosen.info
         of = ["--text", shlex.quote(order.text)] if order.text else ["--images", "FILE"]
         if asked.route and asked.route.translator:
             of = ["--via", asked.route.translator.name, "--column", _PICTURES, *of]

@@ -14,23 +14,23 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """How many workers there are, and which one this is. A gang of one never waits."""
+    """How many workers there are, and which one this is. A group of one never waits."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def joined(cls) -> WorkerGroup:
-        """Return the gang that torch.distributed has set up, or a gang of one."""
+    def from_distributed(cls) -> WorkerGroup:
+        """Return the group that torch.distributed has set up, or a group of one."""
         if not distributed.is_initialized():
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
-    def share(self, batch: int) -> slice:
+    def slice_batch(self, batch: int) -> slice:
         """Return this worker's part of a global batch."""
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
 
-    def gather(self, mine: Tensor) -> Tensor:
+    def gather_all(self, mine: Tensor) -> Tensor:
         """Return the rows of all workers, `[..., N, D]`; only this worker's own carry a gradient."""
         if self.size == 1:
             return mine
@@ -39,7 +39,7 @@ class WorkerGroup:
         theirs[self.rank] = mine
         return torch.cat(theirs, dim=-2)
 
-    def add(self, mine: Tensor) -> None:
+    def reduce_all(self, mine: Tensor) -> None:
         """Replace a tensor by the sum over all workers."""
         if self.size > 1:
             distributed.all_reduce(mine)

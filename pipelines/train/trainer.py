@@ -125,7 +125,7 @@ class Trainer:
         """Whether the rate has begun to fade."""
         return self.step >= _FADE * self.steps
 
-    def finished(self) -> Any:
+    def get_averaged_net(self) -> Any:
         """Return the averaged net, for use."""
         return self.averaged.module.eval().requires_grad_(False)
 

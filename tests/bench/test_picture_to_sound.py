@@ -80,7 +80,7 @@ def save_random(root: Path, like: str) -> None:
 def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     """Return number of the scene -> its sound."""
     there = Root.from_url(str(root))
-    shards = PromptTables(there, f"generated/{name}", 100).shards()
+    shards = PromptTables(there, f"generated/{name}", 100).read_shards()
     numbers = {}
     for at, row in enumerate(read_rows(there, name, shards)):
         numbers[row["key"]] = int(Path(row["url"]).stem) if row["url"] else at

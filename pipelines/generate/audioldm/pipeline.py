@@ -78,10 +78,10 @@ class AudioLdmGenerator:
             level: whether sounds are brought to one level.
         """
         self.nets, self.texts, self._batch_rows, self._level = nets, texts, batch_rows, level
-        self._unwished_D = self.text_vectors([""])[0]
+        self._unwished_D = self.encode_text([""])[0]
         self.rate_hz = int(nets.vocoder.config.sampling_rate)
 
-    def text_vectors(self, texts: Sequence[str]) -> np.ndarray:
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Return unit vectors of texts in the generator's own space, float32 `[N, D]`."""
         return encode(self.texts, [self.texts.prepare(text) for text in texts], _TEXT_ROWS)[0]
 
@@ -109,7 +109,7 @@ class AudioLdmGenerator:
         units_ND = self._units(vectors_ND, seeds)
         hop = int(np.prod(self.nets.vocoder.config.upsample_rates))
         size = compute_lengths(settings.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
-        shape = self.nets.shape(size.latents)
+        shape = self.nets.get_latent_shape(size.latents)
         after_step = _counting(settings.steps * -(-len(seeds) // self._batch_rows), progress)
         waves = [np.empty((0, size.samples), np.float32)]
         with torch.inference_mode():

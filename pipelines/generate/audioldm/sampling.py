@@ -37,7 +37,7 @@ class AudioLdmModules:
         """How much smaller the VAE makes a spectrogram."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
-    def shape(self, latents: int) -> tuple[int, int, int]:
+    def get_latent_shape(self, latents: int) -> tuple[int, int, int]:
         """Return the shape of the latents of one sound: channels, time (no less than asked for), mels."""
         mels = self.vocoder.config.model_in_dim // self.frames_a_latent
         whole = -(-latents // self._latents_at_once) * self._latents_at_once

@@ -104,7 +104,7 @@ class SoundSampler:
     def __len__(self) -> int:
         return len(self.audio_ND)
 
-    def wave(self, index: int, first: int = 0, samples: int = SAMPLES) -> NDArray[np.float32]:
+    def read_wave(self, index: int, first: int = 0, samples: int = SAMPLES) -> NDArray[np.float32]:
         """Return a sound, or some samples of it, float32 `[T]`."""
         block, place = divmod(index, self._per_block)
         return np.asarray(self._waves[block][place, first : first + samples], np.float32) / np.float32(32767)

@@ -61,9 +61,9 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         decoded = torch.cat([nets.vae.decode(each[None]).sample[0] for each in coded])
         scores["decoded"] = ears.right(_vocoded(nets, decoded), SAMPLE_RATE)
     wishes = {
-        "text": generator.text_vectors([captions.caption(scene, "sound", "heldout") for scene in scenes]),
+        "text": generator.encode_text([captions.caption(scene, "sound", "heldout") for scene in scenes]),
         "sound": np.stack([ears.vector(wave, sounds.SAMPLE_RATE) for wave in full]),
-        "guided_away": np.repeat(generator.text_vectors([""]), len(scenes), axis=0),
+        "guided_away": np.repeat(generator.encode_text([""]), len(scenes), axis=0),
     }
     for name, vectors_ND in wishes.items():
         scores[name] = ears.right(generate_sounds(generator, vectors_ND), SAMPLE_RATE)

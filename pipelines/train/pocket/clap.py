@@ -193,7 +193,7 @@ class ClapTraining:
         torch.save(state, scratch)
         scratch.replace(self.folder / "checkpoint.pt")
 
-    def learn(self, batch: ClapBatch) -> float:
+    def train_step(self, batch: ClapBatch) -> float:
         """Take one step and return the loss before it."""
         import torch
 
@@ -289,7 +289,7 @@ def train(
     draws = ClapSampler(seed, sizes)
     first, loss = training.step, float("nan")
     while training.step < steps:
-        loss = training.learn(draws.batch(training.step))
+        loss = training.train_step(draws.draw_batch(training.step))
         if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:

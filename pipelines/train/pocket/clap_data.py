@@ -88,7 +88,7 @@ class ClapSampler:
         self._scenes = [world.draw(seed, "train", index) for index in range(sizes.draws)]
         self._mels: dict[int, NDArray[np.float16]] = {}
 
-    def batch(self, step: int) -> ClapBatch:
+    def draw_batch(self, step: int) -> ClapBatch:
         """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         rng = np.random.default_rng([self._seed, step])
         chosen = rng.choice(world.KINDS, self._sizes.kinds_a_batch, replace=False)

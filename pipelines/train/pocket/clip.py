@@ -170,7 +170,7 @@ class ClipTraining:
         torch.save(state, scratch)
         scratch.replace(self.folder / "checkpoint.pt")
 
-    def learn(self, batch: ClipBatch) -> None:
+    def train_step(self, batch: ClipBatch) -> None:
         """Take one step; `loss` is the batch's before it."""
         import torch
 
@@ -266,7 +266,7 @@ def train(
     draws = ClipSampler(seed, sizes)
     first = training.step
     while training.step < steps:
-        training.learn(draws.batch(training.step))
+        training.train_step(draws.draw_batch(training.step))
         if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:

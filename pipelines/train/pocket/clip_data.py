@@ -59,7 +59,7 @@ class ClipSampler:
         self._seed, self._sizes = seed, sizes
         self._pictures: dict[int, NDArray[np.uint8]] = {}
 
-    def batch(self, step: int) -> ClipBatch:
+    def draw_batch(self, step: int) -> ClipBatch:
         """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         size, draws = self._sizes.batch, self._sizes.draws
         epoch, place = divmod(step * size, draws // size * size)

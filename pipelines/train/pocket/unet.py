@@ -101,7 +101,7 @@ def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
         return (weights[times_N].to(choose_device()) * missed_N).mean()
 
     part.train(lesson)
-    return part.finished()
+    return part.get_averaged_net()
 
 
 def draw_conditions(

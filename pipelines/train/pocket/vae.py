@@ -67,7 +67,7 @@ def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
         return missed + _DIVERGENCE * far
 
     part.train(lesson)
-    vae = part.finished()
+    vae = part.get_averaged_net()
     vae.register_to_config(scaling_factor=1 / _spread(vae, sounds))
     return vae
 
@@ -77,7 +77,7 @@ def compute_mels(sounds: SoundSampler, indices: Any, first: int = 0, samples: in
     import torch
 
     return compute_log_mels(
-        torch.from_numpy(np.stack([sounds.wave(int(i), first, samples) for i in indices]))
+        torch.from_numpy(np.stack([sounds.read_wave(int(i), first, samples) for i in indices]))
     )
 
 

@@ -71,7 +71,7 @@ def train_vocoder(sounds: SoundSampler, recipe: Recipe) -> Any:
         return measure_spectral_distance(made[:, _BESIDE * HOP : -_BESIDE * HOP], wanted.to(choose_device()))
 
     part.train(lesson)
-    return part.finished()
+    return part.get_averaged_net()
 
 
 def _crops(sounds: SoundSampler, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ def _crops(sounds: SoundSampler, count: int, rng: np.random.Generator) -> tuple[
     waves = []
     for index in rng.choice(len(sounds), count, replace=False):
         first = int(rng.integers(FRAMES - _FRAMES - 2 * _BESIDE + 1))
-        waves.append(sounds.wave(int(index), first * HOP, (_FRAMES + 2 * _BESIDE) * HOP))
+        waves.append(sounds.read_wave(int(index), first * HOP, (_FRAMES + 2 * _BESIDE) * HOP))
     waves_NT = torch.from_numpy(np.stack(waves))
     return compute_log_mels(waves_NT), waves_NT[:, _BESIDE * HOP : -_BESIDE * HOP]
 

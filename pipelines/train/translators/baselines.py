@@ -22,13 +22,13 @@ class Moments:
     """Sums over the training pairs from which every closed form is solved; the pairs are read once."""
 
     def __init__(self, table: PairTable) -> None:
-        rows = table.rows(TRAIN)
+        rows = table.find_rows(TRAIN)
         inner, outer = table.source_NI.shape[1], table.target_NO.shape[1]
         self.count = len(rows)
         self.xx, self.xy = np.zeros((inner, inner)), np.zeros((inner, outer))
         self.x, self.y = np.zeros(inner), np.zeros(outer)
         for start in range(0, len(rows), _CHUNK):
-            source_NI, target_NO = table.pairs(rows[start : start + _CHUNK])
+            source_NI, target_NO = table.get_pairs(rows[start : start + _CHUNK])
             source_NI /= np.linalg.norm(source_NI, axis=1, keepdims=True)
             self.xx += source_NI.T @ source_NI
             self.xy += source_NI.T @ target_NO
@@ -40,7 +40,7 @@ class Moments:
         """The mean source and the mean target."""
         return self.x / self.count, self.y / self.count
 
-    def centred(self) -> tuple[np.ndarray, np.ndarray]:
+    def compute_centred_moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the second moments about the means."""
         x, y = self.means
         return self.xx - self.count * np.outer(x, x), self.xy - self.count * np.outer(x, y)
@@ -86,7 +86,7 @@ def _mean_shift(table: PairTable, moments: Moments) -> Affine:
 def _procrustes(_table: PairTable, moments: Moments) -> Affine:
     """The best rotation after centring (Schoenemann 1966): angles within a modality are kept."""
     x, y = moments.means
-    xy = moments.centred()[1]
+    xy = moments.compute_centred_moments()[1]
     left, _, right = np.linalg.svd(xy, full_matrices=False)
     rotation = left @ right
     return _affine(rotation, y - x @ rotation)
@@ -95,8 +95,10 @@ def _procrustes(_table: PairTable, moments: Moments) -> Affine:
 def _ridge(table: PairTable, moments: Moments) -> Affine:
     """Least squares with a penalty that the validation pairs choose."""
     x, y = moments.means
-    xx, xy = moments.centred()
-    source_NI, target_NO = (torch.from_numpy(side) for side in table.pairs(table.rows(VALIDATION)[:10_000]))
+    xx, xy = moments.compute_centred_moments()
+    source_NI, target_NO = (
+        torch.from_numpy(side) for side in table.get_pairs(table.find_rows(VALIDATION)[:10_000])
+    )
     best: tuple[float, Affine] | None = None
     for share in _RIDGES:
         penalty = share * np.trace(xx) / len(xx)

@@ -1,4 +1,4 @@
-"""The loop over epochs and batches, for one worker of a gang. No Ray."""
+"""The loop over epochs and batches, for one worker of a group. No Ray."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ def _cost(cell: Experiment) -> int:
 
 
 def run_epochs(
-    lanes: Sequence[StackedNets], table: PairTable, gang: WorkerGroup, done: int = 0
+    lanes: Sequence[StackedNets], table: PairTable, workers: WorkerGroup, done: int = 0
 ) -> Iterator[EpochResult]:
     """Train epoch by epoch, from the one after `done`, and yield what each brought.
 
     Args:
         lanes: cells that go through the same batches, each lane in a thread of its own if there are several.
         table: the pairs.
-        gang: the workers that share every batch; several lanes are for a gang of one.
+        workers: the workers that share every batch; several lanes are for a group of one.
         done: epochs that are behind.
 
     Raises:
         ConfigError: there are fewer pairs than a batch, or none to validate on.
     """
     fit, device = lanes[0].fit, lanes[0].device
-    train, held = table.rows(TRAIN), table.rows(VALIDATION)[:_VALIDATED]
+    train, held = table.find_rows(TRAIN), table.find_rows(VALIDATION)[:_VALIDATED]
     if len(train) < fit.batch or not len(held):
         raise ConfigError(
             f"{len(train)} pairs to train on and {len(held)} to validate on are too few for batches of "
@@ -79,7 +79,7 @@ def run_epochs(
     chunks = [_tensors(table, held[start : start + _CHUNK], device) for start in range(0, len(held), _CHUNK)]
 
     def through(lane: StackedNets, epoch: int) -> tuple[float, dict[str, float]]:
-        return _pass(lane, table, train, gang, epoch), lane.keep_best(epoch + 1, chunks)
+        return _pass(lane, table, train, workers, epoch), lane.keep_best(epoch + 1, chunks)
 
     with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
         for epoch in range(done, fit.epochs):
@@ -94,16 +94,16 @@ def run_epochs(
             yield EpochResult(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in passes))
 
 
-def _pass(lane: StackedNets, table: PairTable, train: np.ndarray, gang: WorkerGroup, epoch: int) -> float:
+def _pass(lane: StackedNets, table: PairTable, train: np.ndarray, workers: WorkerGroup, epoch: int) -> float:
     """Take one lane through all batches of an epoch; return the seconds that went into loading pairs."""
     fit, loading_s = lane.fit, 0.0
     steps = len(train) // fit.batch
     mapped = isinstance(table.source_NI, np.memmap)
     for step, rows in enumerate(iterate_batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
         asked = time.perf_counter()
-        x_NI, y_NO = _tensors(table, rows[gang.share(fit.batch)], lane.device)
+        x_NI, y_NO = _tensors(table, rows[workers.slice_batch(fit.batch)], lane.device)
         loading_s += time.perf_counter() - asked
-        lane.step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, gang)
+        lane.train_step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, workers)
     return loading_s
 
 
@@ -125,5 +125,5 @@ def _rounded(narrow: bool) -> Iterator[None]:
 
 
 def _tensors(table: PairTable, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
-    source_NI, target_NO = table.pairs(rows)
+    source_NI, target_NO = table.get_pairs(rows)
     return torch.from_numpy(source_NI).to(device), torch.from_numpy(target_NO).to(device)

@@ -30,7 +30,7 @@ _SCORED = 10_000
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a gang of workers is told. Picklable."""
+    """What a group of workers is told. Picklable."""
 
     root: Root
     dataset: str
@@ -73,13 +73,13 @@ class TrainingJob:
         Raises:
             ConfigError: no pair is held out.
         """
-        rows = table.rows(TEST)[:_SCORED]
+        rows = table.find_rows(TEST)[:_SCORED]
         if not len(rows):
             raise ConfigError(
                 f"no pair of {self.data!r} is held out for scores ({dict(table.dropped)} were dropped); "
                 "take more rows, or a larger split.test"
             )
-        source_NI, target_NO = table.pairs(rows)
+        source_NI, target_NO = table.get_pairs(rows)
         target_NO /= np.linalg.norm(target_NO, axis=1, keepdims=True)
         cards = []
         for cell, name, net, epoch, cosine in made:
@@ -115,9 +115,9 @@ class TrainingJob:
             data=mix,
             split=self.training.split,
             counts=PairCounts(
-                train=len(table.rows(TRAIN)),
-                validation=len(table.rows(VALIDATION)),
-                test=len(table.rows(TEST)),
+                train=len(table.find_rows(TRAIN)),
+                validation=len(table.find_rows(VALIDATION)),
+                test=len(table.find_rows(TEST)),
                 dropped={reason: count for reason, count in sorted(table.dropped.items()) if count},
             ),
             cell=cell,

@@ -56,11 +56,11 @@ class PairTable:
     licences: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def rows(self, part: int) -> np.ndarray:
+    def find_rows(self, part: int) -> np.ndarray:
         """Return the numbers of the pairs of a part, int64."""
         return np.flatnonzero(self.part_N == part)
 
-    def pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def get_pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pairs as float32 `[n, I]` and `[n, O]`."""
         return self.source_NI[rows].astype(np.float32), self.target_NO[rows].astype(np.float32)
 
@@ -229,7 +229,7 @@ _COMPARED = 2_000_000_000
 
 def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
     """Take held-out pairs away whose source is trained on, as good as: another address, the same picture."""
-    train, held = table.rows(TRAIN), np.flatnonzero(table.part_N != TRAIN)
+    train, held = table.find_rows(TRAIN), np.flatnonzero(table.part_N != TRAIN)
     if not len(train) or not len(held):
         return
     if len(train) * len(held) > _COMPARED:

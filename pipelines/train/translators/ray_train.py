@@ -137,8 +137,8 @@ def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
     from pipelines.train.translators.epochs import balance_groups, run_epochs
     from pipelines.train.translators.stacked import StackedNets
 
-    gang, fit, device = WorkerGroup.joined(), course.training.fit, str(get_device())
-    alone = gang.size == 1 and device == "cpu"
+    workers, fit, device = WorkerGroup.from_distributed(), course.training.fit, str(get_device())
+    alone = workers.size == 1 and device == "cpu"
     parts = balance_groups(course.cells, fit.cpus_per_worker if alone else 1)
     torch.set_num_threads(max(1, fit.cpus_per_worker // len(parts)))
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
@@ -147,13 +147,13 @@ def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
         lanes = [StackedNets(cells, dims, fit, device) for cells in parts]
         curves, done = _resumed(lanes, torch)
         began = time.monotonic()
-        for epoch in run_epochs(lanes, table, gang, done):
+        for epoch in run_epochs(lanes, table, workers, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
-            if gang.rank == 0:
+            if workers.rank == 0:
                 course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)
-            state = {"lanes": [lane.state() for lane in lanes], "curves": curves, "epoch": epoch.number}
+            state = {"lanes": [lane.snapshot() for lane in lanes], "curves": curves, "epoch": epoch.number}
             yield epoch.number, state
-        if gang.rank == 0:
+        if workers.rank == 0:
             made = chain(_chosen(lanes), _baselines(course.data, table))
             cosines = {cell.name: [epoch["cosines"][cell.name] for epoch in curves] for cell in course.cells}
             cards = course.finish(table, made, time.monotonic() - began, cosines)
@@ -186,7 +186,7 @@ def _resumed(lanes: Sequence[StackedNets], torch: Any) -> tuple[list[dict[str, A
 
 def _chosen(lanes: Sequence[StackedNets]) -> Iterator[Any]:
     for lane in lanes:
-        for cell, net, epoch, cosine in lane.chosen():
+        for cell, net, epoch, cosine in lane.select_nets():
             yield cell, cell.name, net.cpu(), epoch, cosine
 
 
@@ -197,7 +197,9 @@ def _baselines(data: str, table: Any) -> Iterator[Any]:
     from pipelines.train.translators.pairs import VALIDATION
 
     moments = Moments(table)
-    source_NI, target_NO = (torch.from_numpy(side) for side in table.pairs(table.rows(VALIDATION)[:10_000]))
+    source_NI, target_NO = (
+        torch.from_numpy(side) for side in table.get_pairs(table.find_rows(VALIDATION)[:10_000])
+    )
     for name in BASELINES:
         net = solve(name, table, moments)
         with torch.inference_mode():

@@ -81,7 +81,7 @@ class StackedNets:
             fused=True,
         )
 
-    def step(self, x_NI: Tensor, y_NO: Tensor, progress: float, gang: WorkerGroup) -> None:
+    def train_step(self, x_NI: Tensor, y_NO: Tensor, progress: float, workers: WorkerGroup) -> None:
         """Learn from this worker's rows of one batch. `progress` is the share of all steps behind it."""
         for group, options in zip(self.groups, self._optimizer.param_groups, strict=True):
             cell = group.cells[0]
@@ -93,13 +93,13 @@ class StackedNets:
         narrow, kind = self.fit.precision == "bf16", torch.device(self.device).type
         # On a CPU the loop over epochs sees to it, for all lanes at once.
         with torch.autocast(kind, torch.bfloat16, enabled=narrow and kind != "cpu"):
-            loss = self._loss(x_NI, y_NO, gang)
+            loss = self._loss(x_NI, y_NO, workers)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.groups:
-            gang.add(group.gradients)
+            workers.reduce_all(group.gradients)
         self._optimizer.step()
 
-    def _loss(self, x_NI: Tensor, y_NO: Tensor, gang: WorkerGroup) -> Tensor:
+    def _loss(self, x_NI: Tensor, y_NO: Tensor, workers: WorkerGroup) -> Tensor:
         """Return the sum of the losses of all cells; those of one loss are computed side by side."""
         cells: list[Experiment] = []
         made: list[Tensor] = []
@@ -107,11 +107,11 @@ class StackedNets:
         for group in self.groups:
             if isinstance(group.net, DiffusionMapper):
                 # Every row has a loss of its own, so a worker's rows are their share of the mean.
-                losses.append(group.net.loss(x_NI, y_NO) / gang.size)
+                losses.append(group.net.loss(x_NI, y_NO) / workers.size)
             else:
                 cells += group.cells
-                made += gang.gather(group.net(x_NI))  # C of [N, O]
-        wanted_NO = gang.gather(y_NO) if made else y_NO
+                made += workers.gather_all(group.net(x_NI))  # C of [N, O]
+        wanted_NO = workers.gather_all(y_NO) if made else y_NO
         losses += [
             compute_loss(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
             for places, alike in _alike(cells, ("loss", "temperature"))
@@ -133,7 +133,7 @@ class StackedNets:
             found |= {cell.name: value for cell, value in zip(group.cells, cosines, strict=True)}
         return found
 
-    def chosen(self) -> Iterator[tuple[Experiment, StackedTranslators, int, float]]:
+    def select_nets(self) -> Iterator[tuple[Experiment, StackedTranslators, int, float]]:
         """Yield every cell alone, with the weights that are kept, their epoch, and the best cosine."""
         for group in self.groups:
             weights = group.best if self.fit.select == "best" else group.net.state_dict()
@@ -147,7 +147,7 @@ class StackedNets:
                 alone.load_state_dict(of_cell)
                 yield cell, alone.eval(), epoch, group.best_cosine[at]
 
-    def state(self) -> State:
+    def snapshot(self) -> State:
         """Return everything that going on needs."""
         return {
             "shapes": self._shapes(),

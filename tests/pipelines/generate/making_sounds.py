@@ -55,7 +55,7 @@ class Speaking:
     rate_hz = 16_000
 
     def __init__(self, speak):
-        self.text_vectors = speak
+        self.encode_text = speak
 
     def load(self):
         return self
@@ -84,7 +84,7 @@ def step(
         asked=PromptSource(),
         via="none",
         translator=None,
-        generator=chosen.made_by,
+        generator=chosen.info,
         making=GenerationParams.model_validate(TINY | making),
     )
     column = "clap_audio" if prompts is not None else None
@@ -100,7 +100,7 @@ def step(
 def through(made: GenerateStep) -> list[dict]:
     """Make every shard, and return the rows of their tables."""
     runner = Runner(made)
-    shards = made.prompts.shards()
+    shards = made.prompts.read_shards()
     for shard in shards:
         runner.run(shard)
     return [row for shard in shards for row in made.root.read_table(made.marker(shard)).to_pylist()]

@@ -52,7 +52,7 @@ def ours(batch_rows):
     """Return our generator, asked for all sounds at once."""
     generator = make_pocket_audioldm(batch_rows).load()
     texts = [captions.label(world.KINDS[number % len(world.KINDS)]) for number in range(SOUNDS)]
-    vectors_ND = generator.text_vectors(texts)
+    vectors_ND = generator.encode_text(texts)
 
     def make(count):
         generator.generate(vectors_ND[:count], range(count), SETTINGS)

@@ -42,7 +42,7 @@ def plain(chosen, tmp_path_factory):
 def test_a_shard_is_sounds_and_a_table(six):
     """Each row has its sound in the tar, beside what the table says of it; keys are of shard and row."""
     made, table = six
-    shards = made.prompts.shards()
+    shards = made.prompts.read_shards()
     members = {}
     for shard in shards:
         with tarfile.open(fileobj=io.BytesIO(made.root.read(f"{made.folder}/{shard.name}.tar"))) as tar:
@@ -75,7 +75,9 @@ def test_the_nearest_candidate_is_kept(six):
 
     made, table = six
     tower = judge().open()["audio"]
-    sounds = dict(pair for shard in made.prompts.shards() for pair in read_sounds(made.root, "toy", shard))
+    sounds = dict(
+        pair for shard in made.prompts.read_shards() for pair in read_sounds(made.root, "toy", shard)
+    )
     for row, given in zip(table, rows(6), strict=True):
         unit_D = encode(tower, [tower.prepare(sounds[row["key"]])], 32)[0][0]
         assert row["score"] == pytest.approx(float(unit_D @ given["clap_audio"].astype(np.float32)), abs=2e-3)
@@ -89,7 +91,7 @@ def test_a_killed_run_ends_in_the_same_bytes(plain, chosen, tmp_path):
     """With the second shard's table gone, and its tar half written, only that shard is made again."""
     whole = files(plain[0])
     made = step(tmp_path, chosen, rows(6), judged=False)
-    first, second = made.prompts.shards()
+    first, second = made.prompts.read_shards()
     made.root.write(f"{made.folder}/{second.name}.tar", b"cut")
     Runner(made).run(first)
     assert frozenset({0}) == made.find_committed([0, 1])
@@ -114,7 +116,7 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_pat
     made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), judged=False)
     table = through(made)
     eight, one = (
-        dict(pair for shard in plain[0].prompts.shards() for pair in read_sounds(of.root, "toy", shard))
+        dict(pair for shard in plain[0].prompts.read_shards() for pair in read_sounds(of.root, "toy", shard))
         for of in (plain[0], made)
     )
 
@@ -151,7 +153,7 @@ def test_every_prompt_has_an_outcome(chosen, tmp_path):
         f"{row['outcome']}/{row['reason']}".rstrip("/") for row in table
     ]
     assert [row["outcome"] == "ok" for row in table] == [row["sha256"] is not None for row in table]
-    assert {"ok": 1, "failed/no_vector": 3} == made.count_outcomes(made.prompts.shards()[0])
+    assert {"ok": 1, "failed/no_vector": 3} == made.count_outcomes(made.prompts.read_shards()[0])
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Broken:
         waves_NT[[self.every or seed % 2 == 0 for seed in seeds], 5] = np.nan
         return waves_NT
 
-    def text_vectors(self, texts):
+    def encode_text(self, texts):
         return np.ones((len(texts), 512), np.float32)
 
 
@@ -198,11 +200,11 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     """By its own text tower; without a judge there are no scores. WAV if that is wanted."""
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
-    ((key, sound), _) = read_sounds(made.root, "toy", made.prompts.shards()[0])
+    ((key, sound), _) = read_sounds(made.root, "toy", made.prompts.read_shards()[0])
     from pipelines.generate.audioldm.loudness import normalize_loudness
     from pipelines.generate.generator import SamplingParams
 
-    wished_ND = generator.text_vectors(["a dog barks"])
+    wished_ND = generator.encode_text(["a dog barks"])
     expected_T = normalize_loudness(
         generator.generate(wished_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
     )[0]
@@ -218,6 +220,6 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
 
 def test_a_worker_with_other_weights_says_so(chosen, tmp_path):
     """Sounds of two generators are never mixed."""
-    other = GeneratorSpec(chosen.loader, chosen.made_by.model_copy(update={"weights_sha256": "f" * 64}))
+    other = GeneratorSpec(chosen.loader, chosen.info.model_copy(update={"weights_sha256": "f" * 64}))
     with pytest.raises(StorageError, match=r"other weights of tiny .* not ffffffffffff"):
         through(step(tmp_path, other, rows(1)))

@@ -41,7 +41,7 @@ class Paced:
 
 class _Sounds:
     def __init__(self, of, pace):
-        self._of, self._pace, self.rate_hz, self.text_vectors = of, pace, of.rate_hz, of.text_vectors
+        self._of, self._pace, self.rate_hz, self.encode_text = of, pace, of.rate_hz, of.encode_text
 
     def generate(self, vectors_ND, seeds, settings, progress=None):
         def slowly(done, total):
@@ -57,5 +57,5 @@ def paced(folder, pace):
     """Return a generator of a folder as `echolens serve` chooses it, at a pace."""
     return GeneratorSpec(
         Paced(str(folder), pace),
-        choose_generator(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).made_by,
+        choose_generator(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).info,
     )

@@ -44,7 +44,7 @@ def test_the_same_sounds_as_the_pipeline(generator, pipeline, length_s, steps, g
     vectors_ND = units(8)
     expected_NT = pipeline(
         prompt_embeds=torch.from_numpy(vectors_ND),
-        negative_prompt_embeds=torch.from_numpy(generator.text_vectors([""] * 8)),
+        negative_prompt_embeds=torch.from_numpy(generator.encode_text([""] * 8)),
         audio_length_in_s=length_s,
         num_inference_steps=steps,
         guidance_scale=guidance,
@@ -68,7 +68,7 @@ def test_a_text_is_the_pipelines_text(generator, pipeline):
         generator=[torch.Generator().manual_seed(5)],
     ).audios
 
-    made_NT = generator.generate(generator.text_vectors(["a dog barks twice"]), [5], SHORT)
+    made_NT = generator.generate(generator.encode_text(["a dog barks twice"]), [5], SHORT)
 
     np.testing.assert_allclose(expected_NT, made_NT, atol=1e-5)
 

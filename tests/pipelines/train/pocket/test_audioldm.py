@@ -53,11 +53,11 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
         pipeline = AudioLDMPipeline.from_pretrained(AUDIOLDM, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     generator = pocket(batch_rows=2).load()
-    vectors_ND = generator.text_vectors(["a dog barks twice", "a bell rings in a room"])
+    vectors_ND = generator.encode_text(["a dog barks twice", "a bell rings in a room"])
 
     expected_NT = pipeline(
         prompt_embeds=torch.from_numpy(vectors_ND),
-        negative_prompt_embeds=torch.from_numpy(generator.text_vectors(["", ""])),
+        negative_prompt_embeds=torch.from_numpy(generator.encode_text(["", ""])),
         audio_length_in_s=2.5,
         num_inference_steps=3,
         generator=[torch.Generator().manual_seed(seed) for seed in (0, 1)],

@@ -123,7 +123,7 @@ def test_aac_keeps_the_sound() -> None:
 
 def test_batches_are_of_the_training_split_and_of_their_step() -> None:
     """The same step gives the same batch, and another step another one."""
-    batch, again, other = (ClapSampler(0, SMALL).batch(step) for step in (3, 3, 2))
+    batch, again, other = (ClapSampler(0, SMALL).draw_batch(step) for step in (3, 3, 2))
     assert batch.texts == again.texts
     assert batch.windows.tobytes() == again.windows.tobytes()
     assert batch.texts != other.texts

@@ -86,7 +86,7 @@ def test_a_long_text_keeps_its_end_mark() -> None:
 
 def test_batches_are_of_the_training_split_and_of_their_step() -> None:
     """The same step gives the same batch; no scene of it belongs to the other split."""
-    batch, again, other = (ClipSampler(0, SMALL).batch(step) for step in (3, 3, 4))
+    batch, again, other = (ClipSampler(0, SMALL).draw_batch(step) for step in (3, 3, 4))
     assert batch.texts == again.texts
     assert batch.pictures.tobytes() == again.pictures.tobytes()
     assert batch.texts != other.texts

@@ -31,7 +31,7 @@ def table(make, dims=(24, 20), rows=3000):
 
 def cosines(pairs):
     moments = Moments(pairs)
-    source, target = (torch.from_numpy(side) for side in pairs.pairs(pairs.rows(TEST)))
+    source, target = (torch.from_numpy(side) for side in pairs.get_pairs(pairs.find_rows(TEST)))
     return {
         name: (solve(name, pairs, moments).translate(source)[0] * target).sum(-1).mean().item()
         for name in BASELINES

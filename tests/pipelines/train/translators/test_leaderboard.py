@@ -56,12 +56,12 @@ def scored(cells, dims, fit, table):
     """Train cells; return cell -> (validation cosine, R@1 on the pairs that are for the test)."""
     together = StackedNets(cells, dims, fit)
     *_, last = run_epochs([together], table, WorkerGroup())
-    source, target = table.pairs(rows := table.rows(TEST))
+    source, target = table.get_pairs(rows := table.find_rows(TEST))
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     with torch.inference_mode():
         made = {
             cell.name: net.translate(torch.from_numpy(source))[0].numpy()
-            for cell, net, _, _ in together.chosen()
+            for cell, net, _, _ in together.select_nets()
         }
     return {
         name: (last.cosines[name], score(vectors, target, table.labels_N[rows]).r1)

@@ -80,7 +80,9 @@ def test_the_same_picture_under_another_address_is_no_test(stored):
     table = read_pairs(stored, 1000, MIX, SplitSettings(validation=0.2, test=0.2, leak_cosine=1e-9))
 
     assert 0 < table.dropped["leaked"] == int((table.part_N == 255).sum())
-    assert table.dropped["leaked"] + sum(len(table.rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
+    assert (
+        table.dropped["leaked"] + sum(len(table.find_rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
+    )
 
 
 def test_spaces_are_never_mixed(stored):
@@ -111,7 +113,9 @@ def test_pairs_in_a_file_are_the_pairs_in_memory(stored, tmp_path):
     )
 
     assert isinstance(there.source_NI, np.memmap)
-    for one, other in zip(here.pairs(here.rows(TRAIN)), there.pairs(there.rows(TRAIN)), strict=True):
+    for one, other in zip(
+        here.get_pairs(here.find_rows(TRAIN)), there.get_pairs(there.find_rows(TRAIN)), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 

@@ -69,7 +69,7 @@ def sliced(x, y):
 
 def plain(table, hidden, loading):
     """Yield the seconds of each epoch of one cell: nn.Linear, Adam as the seed has it, a cosine loss."""
-    x, y = (torch.from_numpy(side) for side in table.pairs(table.rows(TRAIN)))
+    x, y = (torch.from_numpy(side) for side in table.get_pairs(table.find_rows(TRAIN)))
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(x, y), batch_size=BATCH, shuffle=True, drop_last=True
     )

@@ -50,7 +50,7 @@ def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
     for epoch in range(since, epochs):
         for step, start in enumerate(range(0, 512, 32)):
             progress = (epoch + step / 16) / epochs
-            together.step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
+            together.train_step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
         found = together.keep_best(epoch + 1, [(x[512:], y[512:])])
     return together, found
 
@@ -97,7 +97,7 @@ def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
     _, whole = trained(cells, toy)
     torch.manual_seed(7)
     half, _ = trained(cells, toy, epochs=2, fit=FitSettings(epochs=4, batch=32))
-    state = half.state()
+    state = half.snapshot()
     torch.manual_seed(8)
     _, resumed = trained(cells, toy, state=state, since=2)
 
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_other_nets_is_refused(toy, other):
     before = [group.weights.clone() for group in together.groups]
 
     with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
-        together.restore(there.state())
+        together.restore(there.snapshot())
     assert all(torch.equal(one, group.weights) for one, group in zip(before, together.groups, strict=True))
 
 
@@ -167,12 +167,12 @@ def test_the_best_epoch_is_kept(toy):
     x, y = toy
     for select, expected in (("best", 1), ("last", 2)):
         together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
-        together.step(x[:32], y[:32], 0.0, WorkerGroup())
+        together.train_step(x[:32], y[:32], 0.0, WorkerGroup())
         together.keep_best(1, [(x, y)])
         for _ in range(40):
-            together.step(x[:32], -y[:32], 0.0, WorkerGroup())
+            together.train_step(x[:32], -y[:32], 0.0, WorkerGroup())
         together.keep_best(2, [(x, y)])
-        ((_, _, epoch, _),) = together.chosen()
+        ((_, _, epoch, _),) = together.select_nets()
         assert expected == epoch
 
 
@@ -185,7 +185,7 @@ def test_chosen_cells_stand_alone(toy):
         for cell, made in zip(group.cells, group.net.translate(toy[0]), strict=True)
     }
 
-    for cell, net, _, _ in together.chosen():
+    for cell, net, _, _ in together.select_nets():
         torch.testing.assert_close(inside[cell.name], net.translate(toy[0])[0], atol=1e-5, rtol=0)
 
 

@@ -108,7 +108,7 @@ def measured(root, shards, scratch):
     table = read_pairs(stored, ROWS, mix, SplitSettings(), scratch)
     read_s = time.perf_counter() - began
     most = own_mb()
-    rows = table.rows(TRAIN)
+    rows = table.find_rows(TRAIN)
     rates = []
     for batch, cells in ((64, 0), (64, 1), (1024, 1)):
         together = (
@@ -120,7 +120,7 @@ def measured(root, shards, scratch):
         for chosen in iterate_batches(rows, batch, 0, 0, mapped=scratch is not None):
             x, y = _tensors(table, chosen, "cpu")
             if together:
-                together.step(x, y, 0.0, WorkerGroup())
+                together.train_step(x, y, 0.0, WorkerGroup())
             drawn += batch
             most = max(most, own_mb()) if drawn % (64 * batch) == 0 else most
             if time.perf_counter() - began > SECONDS:
