@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -79,3 +80,16 @@ def format_host(url: str) -> str:
     except ValueError:
         return ""
     return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+
+
+# Under the words that templates use.
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "count": format_count,
+    "share": format_share,
+    "seconds": format_seconds,
+    "size": format_size,
+    "digits": format_number,
+    "day": format_day,
+    "host": format_host,
+    "tidy": trim_text,
+}

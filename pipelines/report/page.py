@@ -92,16 +92,7 @@ def render(report: VersionReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filters in (
-        formatting.format_count,
-        formatting.format_share,
-        formatting.format_seconds,
-        formatting.format_size,
-        formatting.format_number,
-        formatting.format_day,
-    ):
-        environment.filters[filters.__name__] = filters
-    environment.filters |= {"tidy": formatting.trim_text, "host": formatting.format_host, "curve": _curve}
+    environment.filters |= formatting.FILTERS | {"curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []

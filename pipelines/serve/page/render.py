@@ -164,12 +164,5 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filters in (
-        formatting.format_count,
-        formatting.format_share,
-        formatting.format_day,
-        formatting.trim_text,
-        formatting.format_host,
-    ):
-        environment.filters[filters.__name__] = filters
+    environment.filters |= formatting.FILTERS
     return environment.get_template(_TEMPLATE).module

@@ -25,7 +25,7 @@ def test_cookies(tmp_path, content, mode, state, says):
     if content is not None:
         file.write_text(content)
         file.chmod(mode)
-    finding = machine.cookies(VideoSettings(cookies_file=str(file)))
+    finding = machine.check_cookies(VideoSettings(cookies_file=str(file)))
 
     assert state == finding.state
     assert says in f"{finding.found}: {finding.advice}"
@@ -52,7 +52,7 @@ def test_a_javascript_runtime(tmp_path, monkeypatch, program, needed, state):
         (tmp_path / "deno").write_text(f"#!/bin/sh\necho {program}\n")
         (tmp_path / "deno").chmod(0o755)
 
-    assert state == machine.javascript(needed=needed).state
+    assert state == machine.check_javascript(needed=needed).state
 
 
 def test_an_ffmpeg_that_cannot_decode(tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_an_ffmpeg_that_cannot_decode(tmp_path, monkeypatch):
     fake.write_text("#!/bin/sh\necho ffmpeg version 4.0 flac opus libvorbis mp3 aac\n")
     fake.chmod(0o755)
     monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: str(fake))
-    finding = machine.ffmpeg()
+    finding = machine.check_ffmpeg()
 
     assert ("warn", True) == (finding.state, "without decoders of av1, h264, hevc" in finding.found)
 
@@ -76,6 +76,6 @@ def test_an_old_yt_dlp(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: time.strftime("%Y.%m.%d", day))
 
     assert ("warn", True) == (
-        machine.yt_dlp_version().state,
-        "100 days old" in machine.yt_dlp_version().found,
+        machine.check_yt_dlp().state,
+        "100 days old" in machine.check_yt_dlp().found,
     )
