@@ -192,7 +192,7 @@ def _mended(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:
 
 def warn(dataset: Dataset, version: Version) -> None:
     """Say which indices find less than was wanted."""
-    from pipelines.index.cards import find_shortfalls
+    from pipelines.index.files import find_shortfalls
 
     for said in find_shortfalls(Root.from_url(dataset.root), version):
         print(f"echolens: {said}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ import pyarrow as pa
 from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StorageError
 from pipelines.index.factory import FactoryChoice, choose_factory
+from pipelines.index.files import commit_index, make_index_path
 from pipelines.index.neighbours import Neighbours
 from pipelines.index.parts import fill_index
 from pipelines.index.recall import ExactNeighbours, QuerySample, find_worst
@@ -31,23 +31,18 @@ from schemas.dataset import Index
 from schemas.index_card import IndexCard, SearchTrial
 from schemas.vectors import COLUMNS, Column, family_of
 
-# Of each column that asks: recall@10 is then known to about 0.01. Comparing them with all vectors takes an
-# eighth of the time that it takes to put these into 2,048 lists.
-_QUESTIONS = 128
+# Queries drawn from each column. The error of recall@10 is then about 0.01. Comparing them with all vectors
+# takes an eighth of the time that adding the vectors to 2,048 lists takes.
+_QUERIES = 128
 
-# Inverted lists that are searched at least.
-_NPROBE = 4
+# The fewest inverted lists searched.
+_MIN_NPROBE = 4
 
-# Of recall@10: a tenth of what so many questions can tell.
-_NO_GAIN = 0.001
-_NONE = np.empty(0, dtype=np.int64)
+# A difference in recall@10 that does not count: a tenth of the error above.
+_RECALL_TOLERANCE = 0.001
+_NO_KEYS = np.empty(0, dtype=np.int64)
 
 _SEED = 0
-
-
-def make_index_path(set_name: str, number: int, column: Column) -> str:
-    """Return the path of an index below the root, without its suffix (.faiss, .json)."""
-    return f"indices/{set_name}/{number:04d}/{column}"
 
 
 def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
@@ -56,13 +51,21 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     column: Column,
     shards: Sequence[Shard],
     tombstones: pa.Table,
-    index: Index,
+    config: Index,
     number: int,
 ) -> IndexCard:
     """Build the index of a column over committed shards, and commit it and then its card.
 
-    The rows of `tombstones` are left out. `falls_short` on the card says that the recall that `index`
-    wants was not reached.
+    `falls_short` on the card says that the recall that `config` wants was not reached.
+
+    Args:
+        root: of the dataset.
+        set_name: of the vectors.
+        column: of them.
+        shards: of the version.
+        tombstones: a table with the keys that are left out.
+        config: the dataset's settings for indices.
+        number: of the version.
 
     Raises:
         ConfigError: the column has no vectors, or the memory is too small for any kind of index.
@@ -70,61 +73,61 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         SpaceError: shards are in different spaces.
     """
     started = time.monotonic()
-    stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
-    space, ids = stored.read_keys(column)
-    if space is None or not len(ids):
+    reader = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
+    space, keys = reader.read_keys(column)
+    if space is None or not len(keys):
         raise ConfigError(
             f"column {column} of set {set_name!r} in {root.url} has no vectors, so no index can be built; "
             "check its outcomes with `echolens status`"
         )
-    _refuse_repeated(ids, column)
-    setting = choose_factory(len(ids), space.dims, index.memory)
+    _refuse_repeated(keys, column)
+    choice = choose_factory(len(keys), space.dims, config.memory)
     path = make_index_path(set_name, number, column)
     with ExitStack() as folders, use_all_cores():
-        truths = compute_truths(stored, column)
-        empty = _trained(stored, column, setting, space.dims, truths)
-        scratch = partial(_scratch, root, folders)
-        built = fill_index(empty, count_seen(stored.read_blocks(column), truths), len(ids), scratch)
-        tuned = tune(built, setting.lists, truths, index.recall)
+        truths = draw_queries(reader, column)
+        empty = _train(reader, column, choice, space.dims, truths)
+        make_scratch = partial(_make_scratch, root, folders)
+        index = fill_index(empty, update_truths(reader.read_blocks(column), truths), len(keys), make_scratch)
+        tuned = tune_nprobe(index, choice.lists, truths, config.recall)
         card = IndexCard(
             column=column,
             space=space,
-            factory=setting.factory,
-            rows=len(ids),
+            factory=choice.factory,
+            rows=len(keys),
             build_s=round(time.monotonic() - started, 3),
-            **tuned.said(truths),
-            recall_wanted=index.recall,
+            **tuned.as_card_fields(truths),
+            recall_wanted=config.recall,
             trained_nprobe=tuned.nprobe,
-            trained_imbalance=measure_imbalance(built),
+            trained_imbalance=measure_imbalance(index),
             bytes=0,
             sha256="",
         )
-        return commit(root, path, built, card)
+        return commit_index(root, path, index, card)
 
 
-def _trained(
-    stored: VectorReader,
+def _train(
+    reader: VectorReader,
     column: Column,
-    setting: FactoryChoice,
+    choice: FactoryChoice,
     dims: int,
     truths: Mapping[Column, ExactNeighbours],
 ) -> Any:
-    """Return an empty index that has seen a sample; none of the questions is in it."""
-    if not setting.training_rows:
-        return train_index(np.empty((0, dims), dtype=np.float32), setting, dims)
-    asked = np.concatenate([truth.questions.ids for truth in truths.values()])
-    return train_index(stored.sample(column, setting.training_rows, asked, _SEED)[1], setting, dims)
+    """Return an empty index trained on a sample that excludes all queries."""
+    if not choice.training_rows:
+        return train_index(np.empty((0, dims), dtype=np.float32), choice, dims)
+    held_out = np.concatenate([truth.queries.ids for truth in truths.values()])
+    return train_index(reader.sample(column, choice.training_rows, held_out, _SEED)[1], choice, dims)
 
 
-def _scratch(root: Root, folders: ExitStack) -> Path:
-    """Return a folder that goes with the stack: beside the dataset, where there is room for an index."""
+def _make_scratch(root: Root, folders: ExitStack) -> Path:
+    """Make a folder that goes with the stack: beside a local dataset, where there is room for an index."""
     folder = TemporaryDirectory(prefix=TEMPORARY, dir=root.get_path("") if root.is_local else None)
     return Path(folders.enter_context(folder))
 
 
 @contextmanager
 def use_all_cores() -> Iterator[None]:
-    """Let FAISS compute with all cores that this process may use; Ray leaves a task's libraries one."""
+    """Let FAISS use all cores of this process; Ray limits the libraries of a task to one."""
     import faiss
 
     before = faiss.omp_get_max_threads()
@@ -135,24 +138,24 @@ def use_all_cores() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def compute_truths(stored: VectorReader, column: Column) -> dict[Column, ExactNeighbours]:
-    """Return the questions of every column that can ask this one; they know no answers yet."""
-    return {asking: ExactNeighbours(questions) for asking, questions in _questions(stored, column).items()}
+def draw_queries(reader: VectorReader, column: Column) -> dict[Column, ExactNeighbours]:
+    """Draw queries from every column that can ask this one; `update_truths` finds their neighbours."""
+    return {asking: ExactNeighbours(queries) for asking, queries in _sample_queries(reader, column).items()}
 
 
-def count_seen(
+def update_truths(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], truths: Mapping[Column, ExactNeighbours]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield keys and vectors on, once the questions have been compared with them."""
+    """Yield the blocks of keys and vectors unchanged, each after the queries were compared with it."""
     for keys, vectors_ND in blocks:
         for truth in truths.values():
-            truth.see(keys, vectors_ND)
+            truth.update(keys, vectors_ND)
         yield keys, vectors_ND
 
 
-def _refuse_repeated(ids: np.ndarray, column: Column) -> None:
-    found, counts = np.unique(ids, return_counts=True)
-    repeated = found[counts > 1]
+def _refuse_repeated(keys: np.ndarray, column: Column) -> None:
+    unique, counts = np.unique(keys, return_counts=True)
+    repeated = unique[counts > 1]
     if len(repeated):
         raise StorageError(
             f"key {repeated[0]} has {counts.max()} vectors in {column} ({len(repeated)} keys have more than "
@@ -160,12 +163,12 @@ def _refuse_repeated(ids: np.ndarray, column: Column) -> None:
         )
 
 
-def _questions(stored: VectorReader, column: Column) -> dict[Column, QuerySample]:
-    """Draw questions from every column whose vectors lie in the same space."""
+def _sample_queries(reader: VectorReader, column: Column) -> dict[Column, QuerySample]:
+    """Draw queries from every column whose vectors lie in the same space."""
     drawn: dict[Column, QuerySample] = {}
     for asking in COLUMNS:
         if family_of(asking) == family_of(column):
-            ids, vectors_ND = stored.sample(asking, _QUESTIONS, _NONE, _SEED)
+            ids, vectors_ND = reader.sample(asking, _QUERIES, _NO_KEYS, _SEED)
             if len(ids):
                 drawn[asking] = QuerySample(ids, vectors_ND, own=asking == column)
     return drawn
@@ -173,12 +176,12 @@ def _questions(stored: VectorReader, column: Column) -> dict[Column, QuerySample
 
 @dataclass(frozen=True, slots=True)
 class TunedSearch:
-    """How an index is searched, and how well that finds what is there.
+    """The number of lists to search, and the recall that this gives.
 
     Attributes:
-        recall_at: column of the questions -> k -> share of the true top k that is found.
-        nprobe: inverted lists searched a query; None where there are none.
-        tried: what was not enough.
+        recall_at: column of the queries -> k -> share of the true top k that is found.
+        nprobe: inverted lists searched for each query; None where there are none.
+        tried: the settings before it, whose recall was too low.
     """
 
     recall_at: dict[Column, dict[int, float]]
@@ -187,66 +190,51 @@ class TunedSearch:
 
     @property
     def recall(self) -> float:
-        """Recall@10 of the questions that do worst."""
+        """Recall@10 of the column of queries that does worst."""
         return find_worst(self.recall_at.values())
 
-    def said(self, truths: Mapping[Column, ExactNeighbours]) -> dict[str, Any]:
-        """Return what a card says of it."""
-        asked = {asking: len(truth.questions.ids) for asking, truth in truths.items()}
+    def as_card_fields(self, truths: Mapping[Column, ExactNeighbours]) -> dict[str, Any]:
+        """Return the fields of an `IndexCard` that describe the search."""
         return {
             "recall_at": self.recall_at,
-            "recall_queries": asked,
+            "recall_queries": {asking: len(truth.queries.ids) for asking, truth in truths.items()},
             "nprobe": self.nprobe,
             "tried": self.tried,
         }
 
 
-def tune(  # noqa: PLR0913, PLR0917 - a search and its answers
-    built: Any,
+def tune_nprobe(  # noqa: PLR0913, PLR0917 - a search and its answers
+    index: Any,
     lists: int,
     truths: Mapping[Column, ExactNeighbours],
-    wanted: float,
-    nprobe: int = _NPROBE,
-    removed: np.ndarray = _NONE,
+    target: float,
+    nprobe: int = _MIN_NPROBE,
+    removed: np.ndarray = _NO_KEYS,
 ) -> TunedSearch:
-    """Return how many lists of an index are to be searched: doubled until the recall is enough.
+    """Choose how many lists of an index are searched: doubled until the recall reaches the target.
 
-    If it never is, the fewest that find as much as all.
+    If it never does, the smallest number whose recall equals the best one.
 
     Args:
-        built: the index.
-        lists: that it has; 0 if it has none.
-        truths: the questions and their true answers.
-        wanted: recall@10 of the questions that do worst.
+        index: of FAISS.
+        lists: inverted lists of the index; 0 if it has none.
+        truths: the queries and their true neighbours.
+        target: recall@10 of the column of queries that does worst.
         nprobe: where to begin.
         removed: keys in the index that are gone, int64.
     """
     searched = min(nprobe, lists) if lists else None
-    found: list[TunedSearch] = []
+    trials: list[TunedSearch] = []
     while True:
-        neighbours = Neighbours(built, searched, removed)
-        recall_at = {asking: truth.recall(neighbours) for asking, truth in truths.items()}
-        tried = tuple(SearchTrial(nprobe=before.nprobe, recall=round(before.recall, 4)) for before in found)
-        found.append(TunedSearch(recall_at, searched, tried))
-        if searched is None or found[-1].recall >= wanted:
-            return found[-1]
+        neighbours = Neighbours(index, searched, removed)
+        recall_at = {asking: truth.measure_recall(neighbours) for asking, truth in truths.items()}
+        tried = tuple(SearchTrial(nprobe=trial.nprobe, recall=round(trial.recall, 4)) for trial in trials)
+        trials.append(TunedSearch(recall_at, searched, tried))
+        if searched is None or trials[-1].recall >= target:
+            return trials[-1]
         if searched == lists:
-            # What more lists do not add is lost in the kind of index: they would only take time.
-            best = max(found, key=lambda one: one.recall)
-            enough = next(one for one in found if one.recall >= best.recall - _NO_GAIN)
+            # What more lists do not add is lost to the index's compression: they would only take time.
+            best = max(trial.recall for trial in trials)
+            enough = next(trial for trial in trials if trial.recall >= best - _RECALL_TOLERANCE)
             return replace(enough, tried=tried)
         searched = min(2 * searched, lists)
-
-
-def commit(root: Root, path: str, built: Any, card: IndexCard) -> IndexCard:
-    """Write an index, then its card, which says how large it is."""
-    import faiss
-
-    with root.write_atomically(f"{path}.faiss") as scratch:
-        faiss.write_index(built, str(scratch))
-        with scratch.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = scratch.stat().st_size
-    whole = card.model_copy(update={"bytes": size, "sha256": sha256})
-    root.write_json(f"{path}.json", whole.model_dump(mode="json"))
-    return whole

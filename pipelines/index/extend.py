@@ -1,4 +1,4 @@
-"""The index of the version before and what came since -> the index of a version."""
+"""The index of the previous version and the rows that changed since -> the index of a version."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.errors import StorageError
-from pipelines.index.build import (
-    build_index,
-    commit,
-    compute_truths,
-    count_seen,
-    make_index_path,
-    tune,
-    use_all_cores,
-)
+from pipelines.index.build import build_index, draw_queries, tune_nprobe, update_truths, use_all_cores
 from pipelines.index.factory import choose_factory
-from pipelines.index.train import get_lists, measure_imbalance
-from pipelines.store.cache import fetch_cached
+from pipelines.index.files import commit_index, make_index_path, read_index
+from pipelines.index.train import count_lists, measure_imbalance
 from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
@@ -31,13 +22,13 @@ from schemas.dataset import Index
 from schemas.index_card import IndexCard
 from schemas.vectors import Column
 
-# Of the rows in an index: a search steps over each that is gone.
+# Share of an index's rows that may be gone: every search steps over them.
 _MOST_GONE = 0.2
 
-# How much longer a search of so many lists may take because new rows crowd into few of them.
+# How much longer a search may take because new rows crowd into few of the lists.
 _MOST_IMBALANCE = 1.5
 
-# How many times as many lists may be searched to find as much as after the training.
+# By which factor nprobe may grow since the training before the lists count as outdated.
 _MOST_LISTS = 4
 
 
@@ -47,17 +38,17 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
     column: Column,
     shards: Sequence[Shard],
     tombstones: pa.Table,
-    index: Index,
+    config: Index,
     number: int,
-    before: str | None,
+    previous: str | None,
 ) -> str | None:
-    """Commit the index of a column for a version, and return where it lies, without its suffix.
+    """Commit the index of a column for a version, and return its path, without its suffix.
 
     - No row is left: there is no index, and None is returned.
-    - Nothing came: it is the index of the version before, which steps over the keys that are gone.
-    - Rows came: a copy of that index with the rows added, if it finds them as well as is wanted.
+    - No new rows: the index of the previous version is used, and searches step over the keys that are gone.
+    - New rows: a copy of that index with the rows added, if it finds them as well as is wanted.
     - A fifth of its rows are gone, the rows want another kind of index, new rows crowd into few of its
-      lists, or it finds too little unless many more lists are searched: it is built anew.
+      lists, or recall is too low unless many more lists are searched: it is rebuilt.
 
     Args:
         root: of the dataset.
@@ -65,50 +56,50 @@ def extend_index(  # noqa: PLR0913, PLR0917 - what a version is made of
         column: of them.
         shards: of the version.
         tombstones: a table with the keys that no reader may see.
-        index: what is wanted of it.
+        config: the dataset's settings for indices.
         number: of the version.
-        before: where the index of the version before lies; None if it has none.
+        previous: path of the previous version's index; None if it has none.
 
     Raises:
         ConfigError: the memory is too small for any kind of index.
         StorageError: a key has two vectors.
         SpaceError: shards are in different spaces.
     """
-    stored = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
-    if not len(stored.read_keys(column)[1]):
+    reader = VectorReader(root, set_name, shards, as_integers(tombstones["key"]))
+    if not len(reader.read_keys(column)[1]):
         return None
     path = make_index_path(set_name, number, column)
-    if before and (kept := _brought_up(stored, column, index, before, path)):
+    if previous and (kept := _update(reader, column, config, previous, path)):
         return kept
-    build_index(root, set_name, column, shards, tombstones, index, number)
+    build_index(root, set_name, column, shards, tombstones, config, number)
     return path
 
 
-def _brought_up(stored: VectorReader, column: Column, index: Index, before: str, path: str) -> str | None:
-    """Return where the index lies that follows from the one before, or None if none is to follow from it."""
+def _update(reader: VectorReader, column: Column, config: Index, previous: str, path: str) -> str | None:
+    """Return the path of an index made from the previous one, or None if one must be built anew."""
     started = time.monotonic()
-    found = _read(stored.root, before)
-    if not found:
+    stored = read_index(reader.root, previous)
+    if not stored:
         return None
-    built, card = found
-    changed = _changed(stored, column, built, card, index)
-    if not changed or changed.keeps(card, index):
-        return before if changed else None
+    index, card = stored
+    changes = _compare(reader, column, index, card, config)
+    if not changes or changes.allow_reuse(card, config):
+        return previous if changes else None
     with use_all_cores():
-        extended = _extended(stored, column, built, card, changed, index)
+        extended = _add_rows(reader, column, index, card, changes, config)
     if not extended or (extended.falls_short and not card.falls_short):
         return None
-    timed = {"rows": changed.rows, "build_s": round(time.monotonic() - started, 3)}
-    commit(stored.root, path, built, extended.model_copy(update=timed))
+    timed = {"rows": changes.rows, "build_s": round(time.monotonic() - started, 3)}
+    commit_index(reader.root, path, index, extended.model_copy(update=timed))
     return path
 
 
 @dataclass(frozen=True, slots=True)
-class _Changed:
-    """What a version has and an index not, and the other way round.
+class _Changes:
+    """How the rows of a version differ from those of an index.
 
     Attributes:
-        rows: that have a vector.
+        rows: of the version that have a vector.
         new: keys that the index lacks, int64.
         gone: keys that only the index has, int64.
     """
@@ -117,67 +108,51 @@ class _Changed:
     new: np.ndarray
     gone: np.ndarray
 
-    def keeps(self, card: IndexCard, index: Index) -> bool:
-        """Return whether the index is good for the version as it is."""
-        return not len(self.new) and (card.falls_short or card.recall >= index.recall)
+    def allow_reuse(self, card: IndexCard, config: Index) -> bool:
+        """Return whether the index serves the version as it is."""
+        return not len(self.new) and (card.falls_short or card.recall >= config.recall)
 
 
-def _changed(
-    stored: VectorReader, column: Column, built: Any, card: IndexCard, index: Index
-) -> _Changed | None:
-    """Return what changed, or None if an index is no longer the kind that the rows want, or mostly gone."""
-    space, ids = stored.read_keys(column)
-    held = _held(built)
-    changed = _Changed(len(ids), np.setdiff1d(ids, held), np.setdiff1d(held, ids))
-    # A key that came twice: a build says so.
-    if space != card.space or len(np.unique(ids)) != len(ids):
+def _compare(
+    reader: VectorReader, column: Column, index: Any, card: IndexCard, config: Index
+) -> _Changes | None:
+    """Return what changed, or None if the index is of the wrong kind by now, or mostly gone."""
+    space, keys = reader.read_keys(column)
+    held = _read_keys(index)
+    changes = _Changes(len(keys), np.setdiff1d(keys, held), np.setdiff1d(held, keys))
+    # A repeated key is refused by the build that follows.
+    if space != card.space or len(np.unique(keys)) != len(keys):
         return None
-    same_kind = choose_factory(len(ids), card.space.dims, index.memory).factory == card.factory
-    return changed if same_kind and len(changed.gone) <= _MOST_GONE * len(held) else None
+    same_kind = choose_factory(len(keys), card.space.dims, config.memory).factory == card.factory
+    return changes if same_kind and len(changes.gone) <= _MOST_GONE * len(held) else None
 
 
-def _extended(  # noqa: PLR0913, PLR0917
-    stored: VectorReader, column: Column, built: Any, card: IndexCard, changed: _Changed, index: Index
+def _add_rows(  # noqa: PLR0913, PLR0917
+    reader: VectorReader, column: Column, index: Any, card: IndexCard, changes: _Changes, config: Index
 ) -> IndexCard | None:
-    """Add the vectors of the new keys to an index; return its card, or None if its lists have drifted."""
-    truths = compute_truths(stored, column)
-    for keys, vectors_ND in count_seen(stored.read_blocks(column), truths):
-        added = np.isin(keys, changed.new)
-        if added.any():
-            built.add_with_ids(np.ascontiguousarray(vectors_ND[added]), keys[added])
-    lists = get_lists(built)
-    tuned = tune(built, lists, truths, index.recall, card.nprobe or 1, changed.gone)
+    """Add the vectors of the new keys to an index; return its card, or None if its lists are outdated."""
+    truths = draw_queries(reader, column)
+    for keys, vectors_ND in update_truths(reader.read_blocks(column), truths):
+        is_new = np.isin(keys, changes.new)
+        if is_new.any():
+            index.add_with_ids(np.ascontiguousarray(vectors_ND[is_new]), keys[is_new])
+    lists = count_lists(index)
+    tuned = tune_nprobe(index, lists, truths, config.recall, card.nprobe or 1, changes.gone)
     if lists:
-        before, after = card.trained_imbalance or 1.0, measure_imbalance(built) or 1.0
+        before, after = card.trained_imbalance or 1.0, measure_imbalance(index) or 1.0
         more_lists = (tuned.nprobe or 1) / (card.trained_nprobe or card.nprobe or 1)
         if after > _MOST_IMBALANCE * before or more_lists > _MOST_LISTS:
             return None
-    return card.model_copy(update={**tuned.said(truths), "recall_wanted": index.recall})
+    return card.model_copy(update={**tuned.as_card_fields(truths), "recall_wanted": config.recall})
 
 
-def _read(root: Root, path: str) -> tuple[Any, IndexCard] | None:
-    """Return an index in memory with its card, or None if either is damaged or not there."""
-    import faiss
-
-    try:
-        card = IndexCard.model_validate_json(root.read(f"{path}.json"))
-        name = f"{path}.faiss"
-        if not root.is_local:
-            return faiss.read_index(str(fetch_cached(root, name, card.sha256))), card
-        if root.compute_sha256(name) != card.sha256:
-            return None
-        return faiss.read_index(root.get_path(name)), card
-    except (FileNotFoundError, ValueError, RuntimeError, StorageError):
-        return None
-
-
-def _held(built: Any) -> np.ndarray:
+def _read_keys(index: Any) -> np.ndarray:
     """Return the keys of all rows in an index, int64 [N]."""
     import faiss
 
-    inverted = faiss.try_extract_index_ivf(built)
+    inverted = faiss.try_extract_index_ivf(index)
     if inverted is None:
-        keys: np.ndarray = faiss.vector_to_array(built.id_map)
+        keys: np.ndarray = faiss.vector_to_array(index.id_map)
         return keys
     lists: Any = inverted.invlists
     parts = [np.empty(0, dtype=np.int64)]

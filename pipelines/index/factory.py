@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from pipelines.errors import ConfigError
 
-# Exact search over so many vectors of 512 dimensions takes 3 ms on one core: nothing to gain by an
-# approximation.
+# Exact search of so many vectors of 512 dimensions takes 3 ms on one core: an approximation gains nothing.
 FLAT_ROWS = 20_000
 
-# Points that k-means should have for each centroid: FAISS warns below 39 and uses at most 256.
+# Training vectors per centroid of k-means: FAISS warns below 39 and uses at most 256.
 _POINTS_A_LIST = 64
 _PQ_TRAINING_ROWS = 256 * 256
 
@@ -26,10 +25,10 @@ class FactoryChoice:
     """A kind of index.
 
     Attributes:
-        factory: FAISS's word for it.
+        factory: FAISS's factory string.
         training_rows: vectors that it is trained with; 0 if it needs none.
-        lists: inverted lists that it has; 0 if it has none.
-        bytes: what it takes in memory, about.
+        lists: inverted lists; 0 if it has none.
+        bytes: memory that it takes, estimated.
     """
 
     factory: str
@@ -38,22 +37,22 @@ class FactoryChoice:
     bytes: int
 
 
-def parse_memory(written: str) -> int:
+def parse_memory(size: str) -> int:
     """Return the bytes of a size such as `4GiB` or `500 MB`."""
-    number = written.rstrip("KMGTiB ")
-    return int(float(number) * _UNITS[written[len(number) :].strip()])
+    number = size.rstrip("KMGTiB ")
+    return int(float(number) * _UNITS[size[len(number) :].strip()])
 
 
 def choose_factory(rows: int, dims: int, memory: str) -> FactoryChoice:
-    """Return the most exact kind of index that is quick enough and fits into memory.
+    """Return the most exact kind of index that is fast enough and fits into memory.
 
-    Flat is exact. SQfp16 loses nothing either, as vectors are stored in float16, but searches only some
-    lists. PQ keeps a few bytes of a vector.
+    Flat is exact. SQfp16 loses no precision either, as vectors are stored in float16, but searches only some
+    lists. PQ compresses a vector to a few bytes.
 
     Args:
         rows: vectors to hold.
         dims: of a vector.
-        memory: that the index may take, as in `4GiB`.
+        memory: the most that the index may take, as in `4GiB`.
 
     Raises:
         ConfigError: not even the smallest kind fits.
@@ -62,28 +61,28 @@ def choose_factory(rows: int, dims: int, memory: str) -> FactoryChoice:
     flat = FactoryChoice("Flat", 0, 0, rows * (4 * dims + 8))
     if rows <= FLAT_ROWS and flat.bytes <= budget:
         return flat
-    # About 4 * sqrt(rows) lists, a power of two, each with enough points to find its middle.
+    # About 4 * sqrt(rows) lists, a power of two, each with enough training vectors for its centroid.
     lists = 2 ** round(math.log2(4 * math.sqrt(rows)))
     while lists > 1 and lists * _POINTS_A_LIST > rows * 2:
         lists //= 2
     training = min(rows, lists * _POINTS_A_LIST)
-    middles = lists * dims * 4
-    settings = [FactoryChoice(f"IVF{lists},SQfp16", training, lists, rows * (2 * dims + 8) + middles)]
+    centroid_bytes = lists * dims * 4
+    choices = [FactoryChoice(f"IVF{lists},SQfp16", training, lists, rows * (2 * dims + 8) + centroid_bytes)]
     for bytes_a_vector in (dims // part for part in (4, 8, 16, 32) if dims % part == 0):
-        rotation = dims * dims * 4
-        settings.append(
+        rotation_bytes = dims * dims * 4
+        choices.append(
             FactoryChoice(
-                # np: without polysemous codes, which nothing here uses; they take five times the training.
+                # np: no polysemous codes, which nothing here uses and which take five times the training.
                 f"OPQ{bytes_a_vector},IVF{lists},PQ{bytes_a_vector}np",
                 min(rows, max(training, _PQ_TRAINING_ROWS)),
                 lists,
-                rows * (bytes_a_vector + 8) + middles + rotation + 256 * dims * 4,
+                rows * (bytes_a_vector + 8) + centroid_bytes + rotation_bytes + 256 * dims * 4,
             )
         )
-    for setting in settings:
-        if setting.bytes <= budget:
-            return setting
+    for choice in choices:
+        if choice.bytes <= budget:
+            return choice
     raise ConfigError(
         f"index.memory is {memory}, but {rows} vectors of {dims} dimensions take at least "
-        f"{math.ceil(settings[-1].bytes / 2**20)}MiB; give it that much"
+        f"{math.ceil(choices[-1].bytes / 2**20)}MiB; give it that much"
     )

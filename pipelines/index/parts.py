@@ -1,7 +1,7 @@
-"""An index of very many rows: filled part by part, then merged on disk, so that memory holds one part.
+"""An index too large for memory: filled part by part, then merged on disk, so that memory holds one part.
 
 FAISS merges in memory only. Its file ends with the inverted lists, one after the other, so the lists of the
-parts are joined while they are written, each read from the parts' mapped files.
+parts are concatenated while they are written, each read from the parts' memory-mapped files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.errors import StorageError
 
-# Of 512 dimensions in float16: 10 GB.
+# 10 GB of 512 dimensions in float16.
 PART_ROWS = 10_000_000
 
 
@@ -23,23 +23,23 @@ def fill_index(
     empty: Any,
     blocks: Iterable[tuple[np.ndarray, np.ndarray]],
     rows: int,
-    scratch: Callable[[], Path],
+    make_scratch: Callable[[], Path],
 ) -> Any:
-    """Return a trained index with the rows of all blocks added.
+    """Add the rows of all blocks to a trained index, and return it, or the merged one.
 
     Args:
         empty: the trained index.
         blocks: keys, int64 [N], and unit vectors, float32 [N, D].
-        rows: of all blocks; with more than `PART_ROWS` the index is made of parts, and mapped.
-        scratch: returns a folder for the parts and the whole, which must outlive the index.
+        rows: of all blocks; with more than `PART_ROWS` the index is built of parts, and memory-mapped.
+        make_scratch: returns a folder for the parts and the merged file, which must outlive the index.
     """
-    if rows <= PART_ROWS or _inverted(empty) is None:
+    if rows <= PART_ROWS or _get_inverted(empty) is None:
         for keys, vectors_ND in blocks:
             empty.add_with_ids(vectors_ND, keys)
         return empty
-    folder = scratch()
+    folder = make_scratch()
     parts = []
-    for number, part in enumerate(_parts(blocks)):
+    for number, part in enumerate(_split_parts(blocks)):
         for keys, vectors_ND in part:
             empty.add_with_ids(vectors_ND, keys)
         parts.append(folder / f"{number:05d}")
@@ -49,7 +49,7 @@ def fill_index(
 
 
 def merge_parts(empty: Any, parts: Sequence[Path], to: Path) -> Any:
-    """Return one index, mapped, that holds the rows of all parts.
+    """Write the index that holds the rows of all parts, and return it memory-mapped.
 
     Args:
         empty: the trained index, without rows.
@@ -57,15 +57,15 @@ def merge_parts(empty: Any, parts: Sequence[Path], to: Path) -> Any:
         to: the file to write.
 
     Raises:
-        StorageError: this FAISS writes its files in another way.
+        StorageError: this version of FAISS has another file format.
     """
     import faiss
 
-    opened = [_mapped(part) for part in parts]
-    lists = [_inverted(index).invlists for index in opened]
+    indices = [_map(part) for part in parts]
+    lists = [_get_inverted(index).invlists for index in indices]
     count, code_bytes = int(lists[0].nlist), int(lists[0].code_size)
-    # The header holds the number of rows; the lists follow as their kind, number, code size and lengths.
-    empty.ntotal = _inverted(empty).ntotal = sum(int(index.ntotal) for index in opened)
+    # The header has the number of rows; behind it come the lists' kind, number, code size and lengths.
+    empty.ntotal = _get_inverted(empty).ntotal = sum(int(index.ntotal) for index in indices)
     header = faiss.serialize_index(empty).tobytes()
     start = b"ilar" + struct.pack("<QQ", count, code_bytes)
     none = start + b"sprs" + struct.pack("<Q", 0)
@@ -79,30 +79,30 @@ def merge_parts(empty: Any, parts: Sequence[Path], to: Path) -> Any:
         file.write(b"full" + struct.pack(f"<Q{count}Q", count, *sizes))
         for number in range(count):
             for each in lists:
-                _put(file, each.get_codes(number), int(each.list_size(number)) * code_bytes)
+                _write_array(file, each.get_codes(number), int(each.list_size(number)) * code_bytes)
             for each in lists:
-                _put(file, each.get_ids(number), int(each.list_size(number)))
-    return _mapped(to)
+                _write_array(file, each.get_ids(number), int(each.list_size(number)))
+    return _map(to)
 
 
-def _parts(
+def _split_parts(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
     """Yield runs of blocks, each of about `PART_ROWS` rows."""
-    left = iter(blocks)
+    remaining = iter(blocks)
 
-    def run(first: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def take_part(first: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield first
         rows = len(first[0])
-        while rows < PART_ROWS and (block := next(left, None)):
+        while rows < PART_ROWS and (block := next(remaining, None)):
             rows += len(block[0])
             yield block
 
-    while first := next(left, None):
-        yield run(first)
+    while first := next(remaining, None):
+        yield take_part(first)
 
 
-def _put(file: Any, pointer: Any, count: int) -> None:
+def _write_array(file: Any, pointer: Any, count: int) -> None:
     import faiss
 
     if count:
@@ -115,13 +115,13 @@ def _write(index: Any, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def _mapped(path: Path) -> Any:
+def _map(path: Path) -> Any:
     import faiss
 
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
 
-def _inverted(index: Any) -> Any:
+def _get_inverted(index: Any) -> Any:
     import faiss
 
     return faiss.try_extract_index_ivf(index)

@@ -37,7 +37,7 @@ def extend_search(
         yield scores[0][there], keys[0][there]
         if there.sum() < count:
             return
-        left = left.without(keys[0][there])
+        left = left.exclude(keys[0][there])
 
 
 def drop_near_duplicates(

@@ -45,7 +45,7 @@ class RowAttributes:
     @cached_property
     def everything(self) -> KeyFilter:
         """All rows that are left."""
-        return KeyFilter.of(self._spread(np.ones(self._count, dtype=bool)))
+        return KeyFilter.from_mask(self._spread(np.ones(self._count, dtype=bool)))
 
     def _passing(self, only: RowFilter) -> KeyFilter:
         """Return the rows that pass.
@@ -60,7 +60,7 @@ class RowAttributes:
             passes &= self._has("language", only.languages)
         if only.min_side_px:
             passes &= self._sides >= min(only.min_side_px, np.iinfo(np.uint16).max)
-        return KeyFilter.of(self._spread(passes))
+        return KeyFilter.from_mask(self._spread(passes))
 
     def _has(self, name: _Words, wanted: Sequence[str]) -> np.ndarray:
         words, codes = self._sources if name == "source" else self._languages

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
-from pipelines.errors import ConfigError, EcholensError, StorageError
-from pipelines.index.cards import read_cards
+from pipelines.errors import ConfigError, EcholensError
+from pipelines.index.files import map_index, read_cards
 from pipelines.index.neighbours import Neighbours
 from pipelines.lookup.dedup import drop_near_duplicates, extend_search
 from pipelines.lookup.encoders import QueryEncoders
@@ -24,7 +24,6 @@ from pipelines.lookup.filters import RowAttributes
 from pipelines.lookup.media import MediaReader, Medium
 from pipelines.lookup.plan import QueryPlan, QueryVector, check_column, check_space, decode_media, plan_query
 from pipelines.lookup.rows import VersionRows
-from pipelines.store.cache import fetch_cached
 from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.translator import Translator
@@ -221,7 +220,7 @@ class Lookup:
         """Yield what was found, then further rows."""
         yield scores, keys
         if len(keys) > asked.query.k:
-            left = (asked.passing or self._facts.everything).without(keys)
+            left = (asked.passing or self._facts.everything).exclude(keys)
             yield from extend_search(self._opened(asked.into), vector_D, len(keys), left)
 
     def _crossed(
@@ -280,7 +279,7 @@ class Lookup:
         with self._turn:
             if column not in self._neighbours:
                 path, card = self._cards[column]
-                index = _read_index(self._root, path, card)
+                index = map_index(self._root, path, card)
                 self._neighbours[column] = Neighbours(index, card.nprobe, self._rows.removed)
             return self._neighbours[column]
 
@@ -297,23 +296,3 @@ def _groups(of: Iterable[G]) -> dict[G, list[int]]:
     for place, value in enumerate(of):
         places.setdefault(value, []).append(place)
     return places
-
-
-def _read_index(root: Root, path: str, card: IndexCard) -> Any:
-    import faiss
-
-    try:
-        size = root.get_size(path)
-        if size != card.bytes:
-            raise StorageError(
-                f"{path} has {size} bytes, but its card says {card.bytes}; "
-                "take that version away and run the build again"
-            )
-        here = root.get_path(path) if root.is_local else str(fetch_cached(root, path, card.sha256))
-        # Mapped, not read: several processes share one copy.
-        return faiss.read_index(here, faiss.IO_FLAG_MMAP_IFC)
-    except (FileNotFoundError, RuntimeError) as error:
-        raise StorageError(
-            f"{path} cannot be read as an index ({type(error).__name__}); "
-            "take that version away and run the build again"
-        ) from error

@@ -231,11 +231,11 @@ def test_no_question_is_trained_on(stored, gone, drawn, monkeypatch):
     )
     vectors_ND = drawn(6000)
     root, shards = stored(clip_image=vectors_ND)
-    questions = build.compute_truths(VectorReader(root, "main", shards, np.empty(0, np.int64)), "clip_image")
+    questions = build.draw_queries(VectorReader(root, "main", shards, np.empty(0, np.int64)), "clip_image")
 
     build_index(root, "main", "clip_image", shards, gone(), Index(), 1)
 
-    asked = {vectors_ND[key].tobytes() for key in questions["clip_image"].questions.ids}
+    asked = {vectors_ND[key].tobytes() for key in questions["clip_image"].queries.ids}
     assert 128 == len(asked)
     assert not asked & {row.tobytes() for row in samples[0]}
 
@@ -274,7 +274,7 @@ def test_all_cores_of_the_process_are_used(stored, gone, drawn, monkeypatch):
 
 def test_questions_come_from_both_sides(stored, gone, drawn, monkeypatch):
     """Texts ask pictures as well; a question never has its own row for an answer."""
-    monkeypatch.setattr(build, "_QUESTIONS", 50)
+    monkeypatch.setattr(build, "_QUERIES", 50)
     root, shards = stored(clip_image=drawn(300), clip_text=drawn(300, seed=1), clap_text=drawn(300, seed=2))
 
     card = build_index(root, "main", "clip_image", shards, gone(), Index(), 1)

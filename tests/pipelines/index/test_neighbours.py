@@ -33,7 +33,7 @@ def test_only_what_passes_is_found(made, drawn, name, share):
     allowed = np.zeros(9000, dtype=bool)
     allowed[rows * 3] = True
 
-    _, keys = neighbours.search(drawn(20, seed=4), 3000, KeyFilter.of(allowed))
+    _, keys = neighbours.search(drawn(20, seed=4), 3000, KeyFilter.from_mask(allowed))
 
     assert (20, len(rows)) == keys.shape
     for found in keys:
@@ -51,7 +51,7 @@ def test_a_filter_does_not_cost_recall(made, drawn, monkeypatch, rows):
     allowed[passing * 3] = True
     truth = passing[np.argsort(-(queries_ND @ vectors_ND[passing].T), axis=1)[:, :10]] * 3
 
-    _, keys = neighbours.search(queries_ND, 10, KeyFilter.of(allowed))
+    _, keys = neighbours.search(queries_ND, 10, KeyFilter.from_mask(allowed))
 
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, keys, strict=True)])
     assert recall > (0.99 if rows == 30 else 0.97)
@@ -102,7 +102,7 @@ def test_threads_do_not_disturb_each_other(made, drawn, name):
 
 def test_passing_without_some():
     """Keys are taken away one by one; the rest stay."""
-    passing = KeyFilter.of(np.ones(21, dtype=bool)).without(np.array([0, 8, 9, 20]))
+    passing = KeyFilter.from_mask(np.ones(21, dtype=bool)).exclude(np.array([0, 8, 9, 20]))
 
     left = np.flatnonzero(np.unpackbits(passing.bits, bitorder="little"))
     assert [n for n in range(21) if n not in (0, 8, 9, 20)] == left.tolist()

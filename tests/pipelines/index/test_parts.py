@@ -69,7 +69,7 @@ def test_a_failed_build_leaves_nothing(stored, gone, drawn, monkeypatch):
     """Neither parts nor half an index."""
     monkeypatch.setattr(factory, "FLAT_ROWS", 100)
     monkeypatch.setattr(parts, "PART_ROWS", 1000)
-    monkeypatch.setattr(build, "tune", lambda *_: 1 / 0)
+    monkeypatch.setattr(build, "tune_nprobe", lambda *_: 1 / 0)
     root, shards = stored(500, clip_image=drawn(4000))
 
     with pytest.raises(ZeroDivisionError):

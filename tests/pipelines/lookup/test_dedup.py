@@ -38,7 +38,7 @@ def test_one_of_each_crowd(factory, k):
     index.add_with_ids(vectors_ND, np.arange(len(vectors_ND)))
     neighbours = Neighbours(index, None if "Flat" in factory else 16, np.empty(0, dtype=np.int64))
     query_D = unit(vectors_ND[0] + vectors_ND[5000])
-    every = KeyFilter.of(np.ones(len(vectors_ND), dtype=bool))
+    every = KeyFilter.from_mask(np.ones(len(vectors_ND), dtype=bool))
 
     scores, keys = drop_near_duplicates(
         extend_search(neighbours, query_D, 1, every), lambda of: vectors_ND[of], k

@@ -198,7 +198,7 @@ def test_many_questions_are_answered_as_each_alone(lookup, ask, jpeg, flac):
 def test_what_cannot_be_answered_loads_nothing(root, dataset, version, monkeypatch):
     """A refused question opens neither a model nor an index."""
     monkeypatch.setattr(EncoderSpec, "open", lambda spec: pytest.fail("opened"))
-    monkeypatch.setattr("pipelines.lookup.search._read_index", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("pipelines.lookup.search.map_index", lambda *_: pytest.fail("read"))
     lookup = Lookup.open(root, dataset, version)
 
     for refused in ({"text": ""}, {"text": "a", "via": "x"}, {"vector": (1.0,)}, {"key": "1234567"}):
@@ -219,7 +219,7 @@ def test_warm_opens_all_that_is_needed(root, dataset, version, monkeypatch):
     """After it, a question neither reads an index nor loads an encoder."""
     lookup = Lookup.open(root, dataset, version)
     lookup.warm(["clip_image"])
-    monkeypatch.setattr("pipelines.lookup.search._read_index", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("pipelines.lookup.search.map_index", lambda *_: pytest.fail("read"))
     monkeypatch.setattr("pipelines.lookup.encoders.resolve_family", lambda *_: pytest.fail("resolved"))
 
     assert lookup.answer(Query(text="a bell")).hits
