@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder
-from pipelines.encode.loaders.licences import read_licence
+from pipelines.encode.loaders.hub import read_licence
 from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.errors import ConfigError, StorageError
 from pipelines.generate.audioldm.pipeline import PARTS, AudioLdmLoader

@@ -1,18 +1,19 @@
 """A base for an encoder of one's own, and the module:Class that names it in a dataset's file.
 
     @dataclass(frozen=True)
-    class Mine(Own):
+    class Mine(CustomEncoder):
         weights: str
         dims: ClassVar[int] = 512
         preprocessing: ClassVar[str] = "image: RGB, 224x224; text: 32 tokens"
 
         def load(self) -> Towers:
             net, transform, tokenize = my_library.load(self.weights)
-            return {"image": Part(transform, net.image), "text": Part(tokenize, net.text)}
+            return {"image": CustomTower(transform, net.image), "text": CustomTower(tokenize, net.text)}
 
-`transform` and `tokenize` are given one item: the bytes of a picture file (`pictures.picture` opens them) or
-of a sound file, or a text. They return its pieces, `[P, ...]`, mostly one, and raise `Unusable` where nothing
-can be made of it. `net.image` and `net.text` take a batch of pieces and return float32 `[B, D]`.
+`transform` and `tokenize` take one item: the bytes of a picture file (`loaders.image.decode_image` decodes
+them) or of a sound file, or a text. They return its pieces, `[P, ...]`, mostly one, and raise
+`UndecodableMediaError` where it cannot be decoded. `net.image` and `net.text` take a batch of pieces and
+return float32 `[B, D]`.
 
 encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # its folder on PYTHONPATH
 echolens doctor --encoder my_encoder:Mine
@@ -54,7 +55,7 @@ class CustomEncoder(ABC):
         dims: of its vectors.
         preprocessing: what happens to media before the net, in one line.
         batch_rows: of every forward.
-        precision: of weights and activations. As a field of the dataclass it is what the driver decided.
+        precision: of weights and activations. As a field of the dataclass it is set by the driver.
     """
 
     dims: int
@@ -68,15 +69,15 @@ class CustomEncoder(ABC):
         Raises:
             ConfigError: the weights are not there.
         """
-        made = type(self)
-        package = made.__module__.partition(".")[0]
+        own = type(self)
+        package = own.__module__.partition(".")[0]
         try:
             library = f"{package} {version(package)}"
         except PackageNotFoundError:
             library = package
         return Space(
-            encoder=f"{made.__module__}:{made.__qualname__}",
-            weights_sha256=compute_fingerprint(self._files()),
+            encoder=f"{own.__module__}:{own.__qualname__}",
+            weights_sha256=compute_fingerprint(self._list_files()),
             library=library,
             preprocessing=self.preprocessing,
             precision=self.precision,
@@ -84,12 +85,12 @@ class CustomEncoder(ABC):
             dims=self.dims,
         )
 
-    def _files(self) -> list[Path]:
+    def _list_files(self) -> list[Path]:
         weights = getattr(self, "weights", None)
         if weights is None:
             return [Path(inspect.getfile(type(self)))]
-        place = Path(weights)
-        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        path = Path(weights)
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         if not files or not files[0].is_file():
             raise ConfigError(f"{type(self).__name__}: there is no file {weights}; put the weights there")
         return files

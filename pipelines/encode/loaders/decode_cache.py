@@ -1,4 +1,4 @@
-"""Towers of one modality take the same media: what was decoded for one of them is there for the next."""
+"""A cache of decoded media for one row: several towers of one modality decode an item once."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_here = threading.local()
+_thread = threading.local()
 
 
 @contextmanager
 def share_decoded() -> Iterator[None]:
-    """Inside the block, in this thread, an item is decoded once; at its end what was made is let go."""
-    _here.made = {}
+    """Cache what is decoded in this thread until the end of the block."""
+    _thread.decoded = {}
     try:
         yield
     finally:
-        del _here.made
+        del _thread.decoded
 
 
-def decode_once(item: bytes, how: Hashable, make: Callable[[bytes], T]) -> T:
-    """Return `make(item)`, or what an earlier call made of the same bytes inside a `share_decoded` block.
+def decode_once(item: bytes, how: Hashable, decode: Callable[[bytes], T]) -> T:
+    """Return `decode(item)`, or the result of an earlier call for the item inside a `share_decoded` block.
 
     Args:
-        item: of the row, which holds it for as long as the block lasts: it is known by its identity.
-        how: what tells one way of decoding from another.
-        make: decodes; whoever gets the result leaves it as it is.
+        item: of a row that holds it until the end of the block, since it is known by its identity.
+        how: tells one way of decoding from another.
+        decode: decodes; its result is shared and must not be modified.
     """
-    made: dict[Any, Any] | None = getattr(_here, "made", None)
-    if made is None:
-        return make(item)
+    cache: dict[Any, Any] | None = getattr(_thread, "decoded", None)
+    if cache is None:
+        return decode(item)
     key = (id(item), how)
-    if key not in made:
-        made[key] = make(item)
-    result: T = made[key]
+    if key not in cache:
+        cache[key] = decode(item)
+    result: T = cache[key]
     return result

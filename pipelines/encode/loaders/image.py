@@ -1,4 +1,4 @@
-"""The bytes of a picture file -> a Pillow picture, or the outcome that says why not."""
+"""Decode the bytes of a picture file with Pillow."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def decode_image(item: bytes) -> Image.Image:
-    """Return a decoded picture; whoever gets it leaves it as it is.
+    """Return a decoded picture; it may be shared and must not be modified.
 
     Raises:
-        Unusable: it cannot be decoded.
+        UndecodableMediaError: it cannot be decoded, or has too many pixels.
     """
-    return decode_once(item, "picture", _decoded)
+    return decode_once(item, "picture", _decode)
 
 
-def _decoded(item: bytes) -> Image.Image:
+def _decode(item: bytes) -> Image.Image:
     from PIL import Image
 
     try:
-        made = Image.open(io.BytesIO(item))
-        made.load()
+        image = Image.open(io.BytesIO(item))
+        image.load()
     except Image.DecompressionBombError as error:
         raise UndecodableMediaError("too_many_pixels") from error
     # What Pillow's decoders raise for bytes they cannot read; SyntaxError is a broken PNG.
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UndecodableMediaError("undecodable") from error
-    return made
+    return image

@@ -1,4 +1,4 @@
-"""laion_clap -> the audio and text towers of LAION's own checkpoints: HTSAT and RoBERTa, without fusion."""
+"""Audio and text towers of LAION's own CLAP checkpoints: HTSAT and RoBERTa, without fusion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ import numpy as np
 
 from pipelines.compute.device import choose_device, get_dtype, move_to_device
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.pretrained import check_commit
+from pipelines.encode.loaders.hub import download_file
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS
 from pipelines.encode.loaders.waveform import FULL_SCALE, find_window_starts, quantize, repeat_to_length
@@ -29,7 +28,7 @@ from pipelines.encode.loaders.weights import (
     as_config_errors,
     compute_fingerprint,
     get_first_line,
-    make_missing_error,
+    load_tensors,
 )
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
@@ -37,15 +36,15 @@ from schemas.space import Precision, Space
 if TYPE_CHECKING:
     import torch
 
-# Channels of the first layer -> the name of the audio net.
+# Channels of the first layer -> the name of laion_clap's audio net.
 _AUDIO_NETS = {96: "HTSAT-tiny", 128: "HTSAT-base", 256: "HTSAT-large"}
 
 _PATCHES = "audio_branch.patch_embed.proj.weight"
 _WORDS = "text_branch.embeddings.word_embeddings.weight"
 _POSITIONS = "text_branch.embeddings.position_embeddings.weight"
 
-# Where an original checkpoint of AudioLDM keeps its CLAP.
-_WITHIN_AUDIOLDM = "cond_stage_model.model."
+# The prefix of CLAP's tensors in an original checkpoint of AudioLDM.
+_AUDIOLDM_PREFIX = "cond_stage_model.model."
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,19 @@ class LaionClap:
         Raises:
             ConfigError: no such checkpoint, or one with fusion, or no tokenizer.
         """
-        file = _file(self.weights, self.revision)
+        file = _find_file(self.weights, self.revision)
         tensors = read_tensors(file)
-        config = _config(file, tensors)
-        audio, tokens = config["audio_cfg"], self._tokens(tensors)
+        config = _read_config(file, tensors)
+        audio, tokenizer = config["audio_cfg"], self._load_tokenizer(tensors)
         return Space(
-            encoder=f"laion_clap:{_name(self.weights, file)}",
+            encoder=f"laion_clap:{_make_name(self.weights, file)}",
             weights_sha256=compute_fingerprint([file]),
             library=f"laion_clap {version('laion-clap')}",
             preprocessing=(
                 f"audio: mono {audio['sample_rate']} Hz, int16, windows of {audio['clip_samples']} samples "
                 f"(repeatpad), {audio['mel_bins']} mels {audio['fmin']}-{audio['fmax']} Hz, "
                 f"fft {audio['window_size']}, hop {audio['hop_size']}; "
-                f"text: {tokens.length} tokens of {_digest(tokens)}"
+                f"text: {tokenizer.length} tokens of {_compute_digest(tokenizer)}"
             ),
             precision=self.precision,
             batch_rows=self.batch_rows,
@@ -97,29 +96,30 @@ class LaionClap:
         Raises:
             ConfigError: the weights do not fill the model.
         """
-        file = _file(self.weights, self.revision)
+        file = _find_file(self.weights, self.revision)
         tensors = read_tensors(file)
-        config = _config(file, tensors)
+        config = _read_config(file, tensors)
         dtype = get_dtype(self.precision)
         with as_config_errors("clap", file.name):
-            model = _net(config, tensors)
+            model = _make_net(config, tensors)
             model.load_state_dict(tensors)
         model.eval().to(choose_device(), dtype)
-        # A spectrogram in bf16 is another one: the nets before the first layer stay in fp32.
+        # A spectrogram in bf16 is another one: everything before the first layer stays in fp32.
         branch = model.audio_branch
-        for before in (branch.spectrogram_extractor, branch.logmel_extractor, branch.bn0):
-            before.float()
-        branch.bn0.register_forward_hook(lambda _net, _given, made: made.to(dtype))
+        for front in (branch.spectrogram_extractor, branch.logmel_extractor, branch.bn0):
+            front.float()
+        branch.bn0.register_forward_hook(lambda _net, _inputs, output: output.to(dtype))
         audio = config["audio_cfg"]
         return {
-            "audio": _Sounds(model, audio["sample_rate"], audio["clip_samples"]),
+            "audio": _AudioTower(model, audio["sample_rate"], audio["clip_samples"]),
             # What get_text_embedding does before it normalises.
             "text": TextTower(
-                self._tokens(tensors), lambda given: model.encode_text(given, device=choose_device())
+                self._load_tokenizer(tensors),
+                lambda inputs: model.encode_text(inputs, device=choose_device()),
             ),
         }
 
-    def _tokens(self, tensors: Mapping[str, Any]) -> TextTokenizer:
+    def _load_tokenizer(self, tensors: Mapping[str, Any]) -> TextTokenizer:
         from transformers import AutoTokenizer
 
         try:
@@ -135,47 +135,36 @@ class LaionClap:
         return TextTokenizer("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
 
 
-def _name(weights: str, file: Path) -> str:
+def _make_name(weights: str, file: Path) -> str:
     if Path(weights).is_file():
         return file.name
-    return f"{weights}@{file.parent.name}"  # the hub's cache names a snapshot by its commit
+    return f"{weights}@{file.parent.name}"
 
 
-def _file(weights: str, revision: str | None) -> Path:
-    """Return the checkpoint, fetched if it must be."""
-    if Path(weights).is_file():
-        return Path(weights).resolve()
-    parts = re.fullmatch(r"([\w-][\w.-]*/[\w.-]+)/([\w./-]+\.pt)", weights)
-    if not parts:
-        raise make_missing_error("clap", f"there is no file {weights}, nor is it OWNER/NAME/FILE.pt")
-    repository, file = parts.groups()
-    check_commit("clap", repository, revision)
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repository, file, revision=revision))
-    except (OSError, ValueError) as error:
-        raise make_missing_error(
-            "clap", f"{weights} is no file here and could not be fetched ({get_first_line(error)})"
-        ) from error
+def _find_file(weights: str, revision: str | None) -> Path:
+    """Return the checkpoint, fetched if it is no file here."""
+    return Path(weights).resolve() if Path(weights).is_file() else download_file("clap", weights, revision)
 
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint, mapped from the file; nothing of it is ever executed."""
+    """Return the tensors of CLAP in a checkpoint of LAION's or AudioLDM's, by laion_clap's names.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no HTSAT and RoBERTa.
+    """
     import torch
 
-    # LAION's checkpoints carry their scores as numpy scalars beside the weights.
+    # LAION's checkpoints hold their scores as numpy scalars beside the weights.
     scalar = np.float64(0).__reduce__()[0]
-    of_numpy: list[Any] = [np.dtype, scalar, *{type(np.dtype(name)) for name in "efdilqbBhHIL?"}]
-    with as_config_errors("clap", file.name), torch.serialization.safe_globals(of_numpy):
-        written = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    state = written.get("state_dict", written) if isinstance(written, dict) else {}
-    within = _WITHIN_AUDIOLDM if any(str(name).startswith(_WITHIN_AUDIOLDM) for name in state) else ""
+    numpy_types: list[Any] = [np.dtype, scalar, *{type(np.dtype(name)) for name in "efdilqbBhHIL?"}]
+    content = load_tensors("clap", file, numpy_types)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    prefix = _AUDIOLDM_PREFIX if any(str(name).startswith(_AUDIOLDM_PREFIX) for name in state) else ""
     tensors = {
-        name.removeprefix(within).removeprefix("module."): tensor
+        name.removeprefix(prefix).removeprefix("module."): tensor
         for name, tensor in state.items()
         if torch.is_tensor(tensor)
-        and name.startswith(within)
+        and name.startswith(prefix)
         # Older transformers kept it; it is 0, 1, 2, ...
         and not name.endswith("text_branch.embeddings.position_ids")
     }
@@ -187,7 +176,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _config(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def _read_config(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """Return laion_clap's own configuration for a checkpoint."""
     if any(".fusion_model." in name or ".mel_conv" in name for name in tensors):
         raise ConfigError(
@@ -200,23 +189,23 @@ def _config(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
             f"encode.clap: the audio net of {file.name} has {len(tensors[_PATCHES])} channels, which is none "
             f"of {', '.join(_AUDIO_NETS.values())}; name one of LAION's checkpoints"
         )
-    config: dict[str, Any] = json.loads((_package() / f"model_configs/{net}.json").read_text())
+    config: dict[str, Any] = json.loads((_find_package() / f"model_configs/{net}.json").read_text())
     config["text_cfg"]["model_type"] = "roberta"
     return config
 
 
-def _package() -> Path:
-    found = importlib.util.find_spec("laion_clap")
-    if found is None or not found.submodule_search_locations:
+def _find_package() -> Path:
+    spec = importlib.util.find_spec("laion_clap")
+    if spec is None or not spec.submodule_search_locations:
         raise ConfigError("encode.clap.loader: laion_clap is not installed; run `make setup`")
-    return Path(found.submodule_search_locations[0]) / "clap_module"
+    return Path(spec.submodule_search_locations[0]) / "clap_module"
 
 
-def _nets() -> ModuleType:
-    """Return laion_clap's nets; its `__init__` would read this program's command line as its own."""
+def _import_nets() -> ModuleType:
+    """Return laion_clap's module of nets; its `__init__` would parse this program's command line."""
     name = "clap_module"
     if name not in sys.modules:
-        folder = _package()
+        folder = _find_package()
         spec = importlib.util.spec_from_file_location(
             name, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
@@ -225,7 +214,7 @@ def _nets() -> ModuleType:
         sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of timm, about its own layout
+                warnings.simplefilter("ignore")  # timm warns of names that it moved
                 spec.loader.exec_module(sys.modules[name])
         except BaseException:
             del sys.modules[name]
@@ -233,11 +222,11 @@ def _nets() -> ModuleType:
     return importlib.import_module(f"{name}.model")
 
 
-def _net(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Any:
-    """Return the net, not yet filled."""
+def _make_net(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Return the net, its weights not yet loaded."""
     from transformers import RobertaConfig, RobertaModel
 
-    # What roberta-base is, in the sizes that the checkpoint has. Its weights are all in there.
+    # The configuration of roberta-base, in the sizes of the checkpoint, which holds all of its weights.
     layers = {name.split(".")[3] for name in tensors if name.startswith("text_branch.encoder.layer.")}
     text = RobertaConfig(
         vocab_size=len(tensors[_WORDS]),
@@ -246,35 +235,35 @@ def _net(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Any:
         type_vocab_size=1,
         layer_norm_eps=1e-5,
     )
-    nets = _nets()
-    with _no_download(nets, RobertaModel(text)):
+    nets = _import_nets()
+    with _give_text_net(nets, RobertaModel(text)):
         return nets.CLAP(**config)
 
 
 @contextmanager
-def _no_download(nets: ModuleType, text: Any) -> Iterator[None]:
-    """Give laion_clap a text net where it would fetch the weights of roberta-base, to overwrite them."""
+def _give_text_net(nets: ModuleType, text: Any) -> Iterator[None]:
+    """Give laion_clap a text net where it would download roberta-base, only to overwrite its weights."""
 
     class Given:
         @staticmethod
         def from_pretrained(_name: str) -> Any:
             return text
 
-    fetching = nets.RobertaModel
+    original = nets.RobertaModel
     nets.RobertaModel = Given  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        nets.RobertaModel = fetching  # type: ignore[attr-defined]
+        nets.RobertaModel = original  # type: ignore[attr-defined]
 
 
-def _digest(tokens: TextTokenizer) -> str:
-    """Name a tokenizer by what it does, wherever it lies."""
-    return hashlib.sha256(tokens.written.encode()).hexdigest()[:12]
+def _compute_digest(tokenizer: TextTokenizer) -> str:
+    """Return the name of a tokenizer by its content, whatever folder it is in."""
+    return hashlib.sha256(tokenizer.serialized.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
-class _Sounds:
+class _AudioTower:
     """Bytes of a sound file -> its windows, int16 [T]."""
 
     model: Any
@@ -295,6 +284,6 @@ class _Sounds:
 
         with torch.inference_mode():
             batch = move_to_device(pieces_B).float() / FULL_SCALE
-            made = self.model.encode_audio({"waveform": batch}, device=choose_device())["embedding"]
-            raw_BD: np.ndarray = self.model.audio_projection(made).float().cpu().numpy()
+            embedded = self.model.encode_audio({"waveform": batch}, device=choose_device())["embedding"]
+            raw_BD: np.ndarray = self.model.audio_projection(embedded).float().cpu().numpy()
         return raw_BD

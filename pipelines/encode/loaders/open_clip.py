@@ -1,4 +1,4 @@
-"""open_clip -> the image and text towers of a CLIP: a name and a tag, `hf-hub:`, or `local-dir:`."""
+"""Image and text towers of open_clip's models: named with a tag, from `hf-hub:`, or from `local-dir:`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.compute.device import choose_device, move_to_device
 from pipelines.encode.encoder import Towers
+from pipelines.encode.loaders.hub import as_download_errors
 from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.text_padding import allow_narrow_batches, choose_width
 from pipelines.encode.loaders.weights import (
@@ -58,21 +59,21 @@ class OpenClip:
             ConfigError: no such model, tag or weights, weights trained with another activation, or a
                 tokenizer of another net.
         """
-        found = _find(self.model, self.weights)
-        _tokenizer(self.model, found)
-        return self._space(found)
+        source = _find(self.model, self.weights)
+        _load_tokenizer(self.model, source)
+        return self._make_space(source)
 
-    def _space(self, found: _Found) -> Space:
+    def _make_space(self, source: _ModelSource) -> Space:
         import open_clip
 
         return Space(
-            encoder=self.name or _name(self.model, self.weights),
-            weights_sha256=compute_fingerprint([found.weights]),
+            encoder=self.name or _make_name(self.model, self.weights),
+            weights_sha256=compute_fingerprint([source.weights]),
             library=f"open_clip_torch {open_clip.__version__}",
-            preprocessing=_preprocessing(found.preprocess_cfg, found.model_cfg),
+            preprocessing=_describe_preprocessing(source.preprocess_cfg, source.model_cfg),
             precision=self.precision,
             batch_rows=self.batch_rows,
-            dims=int(found.model_cfg["embed_dim"]),
+            dims=int(source.model_cfg["embed_dim"]),
         )
 
     def load(self) -> Towers:
@@ -83,21 +84,21 @@ class OpenClip:
         """
         import open_clip
 
-        found = _find(self.model, self.weights)
-        space = self._space(found)
-        schema = self.model.startswith((_LOCAL, _HUB))
+        source = _find(self.model, self.weights)
+        space = self._make_space(source)
+        brings_weights = self.model.startswith((_LOCAL, _HUB))
         with as_config_errors("clip", space.encoder):
             # pure_: all weights in the precision. open_clip's mixed bf16 is slower than fp32 on a CPU
             # (ViT-B-32: 15 images/s against 33; pure_bf16: 160; lowest cosine to fp32 0.99993 for both).
             model, _, transform = open_clip.create_model_and_transforms(
                 self.model,
-                pretrained=None if schema else self.weights,
+                pretrained=None if brings_weights else self.weights,
                 precision=self.precision if self.precision == "fp32" else f"pure_{self.precision}",
                 device=choose_device(),
                 require_pretrained=True,
             )
-        tokenizer = _tokenizer(self.model, found)
-        loaded = _preprocessing(model.visual.preprocess_cfg, found.model_cfg)
+        tokenizer = _load_tokenizer(self.model, source)
+        loaded = _describe_preprocessing(model.visual.preprocess_cfg, source.model_cfg)
         if loaded != space.preprocessing:
             raise ConfigError(
                 f"encode.clip: {space.encoder} loads with the preprocessing {loaded!r}, but its "
@@ -105,21 +106,21 @@ class OpenClip:
             )
         model.eval()
         return {
-            "image": _Pictures(model, transform, open_clip.get_input_dtype(self.precision)),
-            "text": _Texts(model, tokenizer),
+            "image": _ImageTower(model, transform, open_clip.get_input_dtype(self.precision)),
+            "text": _TextTower(model, tokenizer),
         }
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What open_clip would build, before it does."""
+class _ModelSource:
+    """What open_clip will build: its configuration, and the file of its weights."""
 
     model_cfg: dict[str, Any]
     preprocess_cfg: dict[str, Any]
     weights: Path
 
 
-def _name(model: str, weights: str) -> str:
+def _make_name(model: str, weights: str) -> str:
     if model.startswith(_LOCAL):
         return f"open_clip:{_LOCAL}{Path(model.removeprefix(_LOCAL)).name}"
     if model.startswith(_HUB):
@@ -127,7 +128,7 @@ def _name(model: str, weights: str) -> str:
     return f"open_clip:{model}:{Path(weights).name if Path(weights).is_file() else weights}"
 
 
-def _find(model: str, weights: str) -> _Found:
+def _find(model: str, weights: str) -> _ModelSource:
     if model.startswith(_LOCAL):
         return _find_local(Path(model.removeprefix(_LOCAL)))
     if model.startswith(_HUB):
@@ -135,11 +136,11 @@ def _find(model: str, weights: str) -> _Found:
     return _find_named(model, weights)
 
 
-def _find_local(folder: Path) -> _Found:
+def _find_local(folder: Path) -> _ModelSource:
     config = folder / "open_clip_config.json"
     if not config.is_file():
         raise make_missing_error("clip", f"there is no {config.name} in {folder}")
-    # The same choice that open_clip makes; it is not part of its public names.
+    # The choice of open_clip's own loading; it is not part of its public names.
     from open_clip.factory import _find_checkpoint_in_dir
 
     weights = _find_checkpoint_in_dir(folder)
@@ -147,26 +148,23 @@ def _find_local(folder: Path) -> _Found:
         raise make_missing_error(
             "clip", f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
         )
-    return _configured(config, Path(weights))
+    return _read_source(config, Path(weights))
 
 
-def _find_on_hub(repository: str) -> _Found:
+def _find_on_hub(repository: str) -> _ModelSource:
+    # By open_clip: it chooses among several files of weights, and takes the same ones when it loads.
     from open_clip.pretrained import download_pretrained_from_hf
 
-    try:
+    with as_download_errors("clip", repository):
         config = download_pretrained_from_hf(repository, filename="open_clip_config.json")
         weights = download_pretrained_from_hf(repository)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise make_missing_error(
-            "clip", f"{repository} could not be fetched ({get_first_line(error)})"
-        ) from error
-    return _configured(Path(config), Path(weights))
+    return _read_source(Path(config), Path(weights))
 
 
-def _configured(config: Path, weights: Path) -> _Found:
+def _read_source(config: Path, weights: Path) -> _ModelSource:
     try:
-        written = json.loads(config.read_text())
-        return _with_defaults(written["model_cfg"], written.get("preprocess_cfg", {}), weights)
+        content = json.loads(config.read_text())
+        return _add_defaults(content["model_cfg"], content.get("preprocess_cfg", {}), weights)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"encode.clip: {config} is not a configuration of open_clip ({get_first_line(error)}); "
@@ -174,7 +172,7 @@ def _configured(config: Path, weights: Path) -> _Found:
         ) from error
 
 
-def _find_named(model: str, weights: str) -> _Found:
+def _find_named(model: str, weights: str) -> _ModelSource:
     import open_clip
 
     model_cfg = open_clip.get_model_config(model.replace("/", "-"))
@@ -185,7 +183,7 @@ def _find_named(model: str, weights: str) -> _Found:
             f"(nearest: {', '.join(near) or 'none'})"
         )
     if Path(weights).is_file():
-        return _with_defaults(model_cfg, {}, Path(weights))
+        return _add_defaults(model_cfg, {}, Path(weights))
     tag = open_clip.get_pretrained_cfg(model.replace("/", "-"), weights)
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
@@ -193,17 +191,13 @@ def _find_named(model: str, weights: str) -> _Found:
             "clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
         )
     _check_activation(model, model_cfg, weights, tag)
-    try:
+    with as_download_errors("clip", f"{model}:{weights}"):
         file = open_clip.download_pretrained(tag)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise make_missing_error(
-            "clip", f"{model}:{weights} could not be fetched ({get_first_line(error)})"
-        ) from error
-    return _with_defaults(model_cfg, tag, Path(file))
+    return _add_defaults(model_cfg, tag, Path(file))
 
 
 def _check_activation(model: str, model_cfg: dict[str, Any], weights: str, tag: dict[str, Any]) -> None:
-    """open_clip only warns of this, and every vector would be a little wrong."""
+    """Refuse weights trained with another activation: open_clip only warns, and every vector would be off."""
     trained, built = bool(tag.get("quick_gelu")), bool(model_cfg.get("quick_gelu"))
     if trained != built:
         twin = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
@@ -213,13 +207,13 @@ def _check_activation(model: str, model_cfg: dict[str, Any], weights: str, tag: 
         )
 
 
-def _tokenizer(model: str, found: _Found) -> Any:
-    """Return the tokenizer, which must be that of the net: open_clip takes its own where none is named."""
+def _load_tokenizer(model: str, source: _ModelSource) -> Any:
+    """Return the tokenizer, checked against the net: open_clip takes its own where none is named."""
     import open_clip
 
     with as_config_errors("clip", f"the tokenizer of {model}"):
         tokenizer = open_clip.get_tokenizer(model)
-    text = found.model_cfg["text_cfg"]
+    text = source.model_cfg["text_cfg"]
     knows = len(tokenizer.tokenizer) if hasattr(tokenizer, "tokenizer") else tokenizer.vocab_size
     # A text tower of transformers has its vocabulary in a configuration of its own.
     net = knows if text.get("hf_model_name") else text.get("vocab_size", open_clip.CLIPTextCfg.vocab_size)
@@ -232,19 +226,19 @@ def _tokenizer(model: str, found: _Found) -> Any:
     return tokenizer
 
 
-def _with_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], weights: Path) -> _Found:
+def _add_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], weights: Path) -> _ModelSource:
     from dataclasses import asdict
 
     from open_clip import CLIPVisionCfg
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-    # A ResNet lists its layers where a transformer counts them; only the size matters here.
+    # Not CLIPVisionCfg(**vision_cfg): a ResNet lists its layers where a transformer counts them.
     size = model_cfg["vision_cfg"].get("image_size", CLIPVisionCfg.image_size)
     merged = merge_preprocess_dict(asdict(PreprocessCfg()), preprocess_cfg) | {"size": size}
-    return _Found(model_cfg, merged, weights)
+    return _ModelSource(model_cfg, merged, weights)
 
 
-def _preprocessing(preprocess_cfg: dict[str, Any], model_cfg: dict[str, Any]) -> str:
+def _describe_preprocessing(preprocess_cfg: dict[str, Any], model_cfg: dict[str, Any]) -> str:
     size = preprocess_cfg["size"]
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     mean, std = (",".join(f"{value:.8g}" for value in preprocess_cfg[part]) for part in ("mean", "std"))
@@ -257,7 +251,7 @@ def _preprocessing(preprocess_cfg: dict[str, Any], model_cfg: dict[str, Any]) ->
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _ImageTower:
     """Bytes of a picture file -> one piece [3, H, W]."""
 
     model: Any
@@ -278,7 +272,7 @@ class _Pictures:
         return raw_BD
 
 
-class _Texts:
+class _TextTower:
     """A text -> one piece, its token ids [L]."""
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
@@ -286,15 +280,15 @@ class _Texts:
         self._narrow = allow_narrow_batches(model)
         self._tokenizer = tokenizer
         # A tokenizer of the tokenizers package cannot be used by two threads at once.
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def prepare(self, item: str) -> np.ndarray:
         """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
-        with self._turn:
+        with self._lock:
             ids_1L: np.ndarray = self._tokenizer([item]).numpy()
         if not self._narrow:
             return ids_1L
-        # A text ends before the padding, which is what its last id repeats; one that fills it is not cut.
+        # Padding repeats the last id; a text that fills the context has none and is not cut.
         tokens = int(np.max(np.flatnonzero(ids_1L[0] != ids_1L[0, -1]), initial=-1)) + 2
         return ids_1L[:, : choose_width(tokens, ids_1L.shape[1])]
 

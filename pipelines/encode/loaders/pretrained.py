@@ -1,8 +1,7 @@
-"""Models that transformers saved: a folder or a repository of the hub -> checked files, filled nets."""
+"""Models that transformers saved, in a folder or on the hub: their files, and nets with all their weights."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.compute.device import choose_device, get_dtype
 from pipelines.encode.encoder import Towers
+from pipelines.encode.loaders.hub import download_repository
 from pipelines.encode.loaders.tokenizer import TextTokenizer
 from pipelines.encode.loaders.weights import (
     as_config_errors,
@@ -57,15 +57,15 @@ class TransformersLoader(ABC):
         """
         import transformers
 
-        found, config, processor, tokens = self._read()
+        saved, config, processor, tokenizer = self._read()
         return Space(
-            encoder=self.name or f"transformers:{found.name}",
-            weights_sha256=compute_fingerprint(found.weights),
+            encoder=self.name or f"transformers:{saved.name}",
+            weights_sha256=compute_fingerprint(saved.weights),
             library=f"transformers {transformers.__version__}",
-            preprocessing=f"{self._steps(processor)}; text: {tokens.length} tokens",
+            preprocessing=f"{self._describe_media(processor)}; text: {tokenizer.length} tokens",
             precision=self.precision,
             batch_rows=self.batch_rows,
-            dims=self._dims(config),
+            dims=self._get_dims(config),
         )
 
     def load(self) -> Towers:
@@ -76,38 +76,39 @@ class TransformersLoader(ABC):
         """
         import transformers
 
-        found, config, processor, tokens = self._read()
-        of = getattr(transformers, self.classes[config.model_type])
-        return self._towers(found.filled(of, get_dtype(self.precision)), processor, tokens)
+        saved, config, processor, tokenizer = self._read()
+        model_class = getattr(transformers, self.classes[config.model_type])
+        net = saved.load_net(model_class, get_dtype(self.precision))
+        return self._make_towers(net, processor, tokenizer)
 
     def _read(self) -> tuple[PretrainedModel, Any, Any, TextTokenizer]:
-        found = PretrainedModel.find(self.family, self.weights, self.revision)
-        config, processor = found.config(*self.classes), found.processor()
-        longest = min(self._positions(config), processor.tokenizer.model_max_length)
+        saved = PretrainedModel.find(self.family, self.weights, self.revision)
+        config, processor = saved.read_config(*self.classes), saved.read_processor()
+        length = int(min(self._get_max_tokens(config), processor.tokenizer.model_max_length))
         vocabulary = config.text_config.vocab_size
-        tokens = TextTokenizer(self.family, processor.tokenizer, int(longest), vocabulary, str(found.folder))
-        return found, config, processor, tokens
+        tokenizer = TextTokenizer(self.family, processor.tokenizer, length, vocabulary, str(saved.folder))
+        return saved, config, processor, tokenizer
 
     @abstractmethod
-    def _positions(self, config: Any) -> int:
-        """How many tokens of a text the net has positions for."""
+    def _get_max_tokens(self, config: Any) -> int:
+        """Return how many tokens of a text the net has positions for."""
 
     @abstractmethod
-    def _dims(self, config: Any) -> int:
-        """Of the vectors."""
+    def _get_dims(self, config: Any) -> int:
+        """Return the length of the vectors."""
 
     @abstractmethod
-    def _steps(self, processor: Any) -> str:
-        """What pictures or sounds go through, in one line."""
+    def _describe_media(self, processor: Any) -> str:
+        """Return the preprocessing of pictures or sounds in one line."""
 
     @abstractmethod
-    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
-        """The towers of a filled net."""
+    def _make_towers(self, model: Any, processor: Any, tokenizer: TextTokenizer) -> Towers:
+        """Return the towers of a net that has its weights."""
 
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """Where a model of transformers is, on this machine.
+    """A model that transformers saved, on this machine.
 
     Attributes:
         family: `clip` or `clap`, as in the dataset's file.
@@ -133,26 +134,37 @@ class PretrainedModel:
         """
         if Path(weights).is_dir():
             folder = Path(weights).resolve()
-            found = cls(family, folder, folder.name)
+            model = cls(family, folder, folder.name)
         else:
-            folder = _fetched(family, weights, revision)
-            found = cls(family, folder, f"{weights}@{folder.name}")  # the hub's cache names it by its commit
-        _ = found.weights
-        return found
+            folder = download_repository(
+                family,
+                weights,
+                revision,
+                files=("*.json", "*.txt", "spiece.model", "model*.safetensors"),
+                safetensors="model*.safetensors",
+                pickled=("pytorch_model*.bin",),
+            )
+            model = cls(family, folder, f"{weights}@{folder.name}")
+        _ = model.weights
+        return model
 
     @property
     def weights(self) -> list[Path]:
-        """The files of the weights."""
+        """The files of the weights.
+
+        Raises:
+            ConfigError: there are none.
+        """
         for pattern in ("model*.safetensors", "pytorch_model*.bin"):
             if files := sorted(self.folder.glob(pattern)):
                 return files
         raise make_missing_error(self.family, f"{self.folder} holds no model.safetensors")
 
-    def config(self, *kinds: str) -> Any:
+    def read_config(self, *kinds: str) -> Any:
         """Return the configuration.
 
         Args:
-            kinds: the model_type it may have.
+            kinds: the values that its model_type may have.
 
         Raises:
             ConfigError: there is none, or it is of another kind.
@@ -173,8 +185,8 @@ class PretrainedModel:
             )
         return config
 
-    def processor(self) -> Any:
-        """Return what turns media and texts into what the net takes.
+    def read_processor(self) -> Any:
+        """Return the processor: the preprocessing of media, and the tokenizer.
 
         Raises:
             ConfigError: a file of it is missing.
@@ -190,13 +202,17 @@ class PretrainedModel:
                 f"({get_first_line(error)}); save the model with its processor"
             ) from error
 
-    def filled(self, model_class: Any, dtype: torch.dtype) -> Any:
+    def load_net(self, model_class: Any, dtype: torch.dtype) -> Any:
         """Return the net with its weights, on the GPU if there is one.
 
+        Args:
+            model_class: of transformers.
+            dtype: of weights and activations.
+
         Raises:
-            ConfigError: the weights do not fill it.
+            ConfigError: the weights lack a tensor of the net, or one has another shape.
         """
-        with _quiet(), as_config_errors(self.family, str(self.folder)):
+        with _hide_progress_bar(), as_config_errors(self.family, str(self.folder)):
             model, report = model_class.from_pretrained(
                 self.folder, dtype=dtype, local_files_only=True, output_loading_info=True
             )
@@ -210,40 +226,9 @@ class PretrainedModel:
         return model.eval().to(choose_device())
 
 
-def _fetched(family: Family, repository: str, revision: str | None) -> Path:
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repository):
-        raise make_missing_error(family, f"there is no folder {repository}")
-    check_commit(family, repository, revision)
-    from huggingface_hub import snapshot_download
-
-    try:
-        files = ["*.json", "*.txt", "spiece.model", "model*.safetensors"]
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=files))
-        if not list(folder.glob("model*.safetensors")):
-            snapshot_download(repository, revision=revision, allow_patterns=["pytorch_model*.bin"])
-    except (OSError, ValueError) as error:
-        raise make_missing_error(
-            family, f"{repository} is no folder here and could not be fetched ({get_first_line(error)})"
-        ) from error
-    return folder
-
-
-def check_commit(family: Family, repository: str, revision: str | None) -> None:
-    """Refuse a branch or a tag: tomorrow it may be another model.
-
-    Raises:
-        ConfigError: the revision is no commit.
-    """
-    if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise ConfigError(
-            f"encode.{family}.revision: {revision!r} may move; give the 40 hex digits of a commit of "
-            f"{repository}"
-        )
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bar for loading out of everybody's output."""
+def _hide_progress_bar() -> Iterator[None]:
+    """Keep transformers' progress bar for loading out of the output."""
     import transformers
 
     logging: Any = transformers.utils.logging

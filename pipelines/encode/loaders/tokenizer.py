@@ -1,4 +1,4 @@
-"""Texts for the nets of transformers: tokenizers, checked against their net, and the tower around them."""
+"""Texts for nets of transformers: a tokenizer checked against its net, and the text tower around both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.vectors import Family
 if TYPE_CHECKING:
     import torch
 
-# Special tokens are five or fewer: a tokenizer that has little more was built without its vocabulary.
+# A tokenizer built without its vocabulary has its special tokens, five or fewer, and little more.
 _LEAST_VOCABULARY = 100
 
 _TOKENIZER_FILES = "tokenizer.json or vocab.json"
@@ -34,7 +34,7 @@ class TextTokenizer:
             tokenizer: of transformers.
             length: that every text is padded or cut to.
             vocabulary: how many tokens the net knows.
-            where: the tokenizer was found, for errors.
+            where: its folder or repository, for errors.
 
         Raises:
             ConfigError: it knows no words, or words that the net does not.
@@ -42,9 +42,9 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self.length = length
         # A tokenizer of the tokenizers package cannot be used by two threads at once.
-        self._turn = threading.Lock()
-        one, other = (self.pieces(text) for text in ("a dog is barking", "rain on a tin roof"))
-        # A library builds a tokenizer without its vocabulary and says nothing.
+        self._lock = threading.Lock()
+        one, other = (self.tokenize(text) for text in ("a dog is barking", "rain on a tin roof"))
+        # transformers builds a tokenizer without its vocabulary and does not say so.
         if len(tokenizer) < _LEAST_VOCABULARY or np.array_equal(one, other):
             raise ConfigError(
                 f"encode.{family}: the tokenizer in {where} knows {len(tokenizer)} tokens and cannot tell "
@@ -57,18 +57,18 @@ class TextTokenizer:
             )
 
     @property
-    def written(self) -> str:
-        """The tokenizer as tokenizer.json has it: all that decides which ids a text gets."""
-        written: str = self._tokenizer.backend_tokenizer.to_str()
-        return written
+    def serialized(self) -> str:
+        """The content of its tokenizer.json: all that decides which ids a text gets."""
+        content: str = self._tokenizer.backend_tokenizer.to_str()
+        return content
 
-    def pieces(self, text: str) -> np.ndarray:
+    def tokenize(self, text: str) -> np.ndarray:
         """Return a text as int64 [1, 1 or 2, W]: cut to L, or padded to the narrowest width that holds it."""
-        with self._turn:
-            made = self._tokenizer(
+        with self._lock:
+            encoded = self._tokenizer(
                 text, padding="max_length", truncation=True, max_length=self.length, return_tensors="np"
             )
-        parts = [made[name] for name in ("input_ids", "attention_mask") if name in made]
+        parts = [encoded[name] for name in ("input_ids", "attention_mask") if name in encoded]
         pieces = np.stack(parts, axis=1).astype(np.int64)
         if len(parts) == 1 or self._tokenizer.padding_side != "right":
             return pieces  # a net without a mask reads the padding too
@@ -80,17 +80,17 @@ class TextTower:
     """A text -> one piece, its token ids and perhaps their mask [1 or 2, L].
 
     Attributes:
-        tokens: of the net.
+        tokenizer: of the net.
         net: takes `input_ids` and, where the tokenizer makes one, `attention_mask`, both [B, L]; gives raw
             vectors [B, D].
     """
 
-    tokens: TextTokenizer
+    tokenizer: TextTokenizer
     net: Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
     def prepare(self, item: str) -> np.ndarray:
         """Tokenize; what is longer than the model's context is cut, what is shorter is padded."""
-        return self.tokens.pieces(item)
+        return self.tokenizer.tokenize(item)
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Ids and masks, int64 [B, 1 or 2, L], to raw vectors."""

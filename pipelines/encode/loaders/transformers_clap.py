@@ -1,4 +1,4 @@
-"""transformers -> the audio and text towers of a ClapModel: a local folder or a repository of the hub."""
+"""Audio and text towers of a ClapModel of transformers, from a folder or a repository of the hub."""
 
 from __future__ import annotations
 
@@ -30,38 +30,34 @@ class TransformersClap(TransformersLoader):
     family: ClassVar[Family] = "clap"
     classes: ClassVar[Mapping[str, str]] = {"clap": "ClapModel"}
 
-    def _positions(self, config: Any) -> int:
-        of = config.text_config
+    def _get_max_tokens(self, config: Any) -> int:
+        text = config.text_config
         # RoBERTa counts its positions from pad_token_id + 1.
-        return int(min(MAX_TOKENS, of.max_position_embeddings - of.pad_token_id - 1))
+        return int(min(MAX_TOKENS, text.max_position_embeddings - text.pad_token_id - 1))
 
-    def _dims(self, config: Any) -> int:
+    def _get_dims(self, config: Any) -> int:
         return int(config.projection_dim)
 
-    def _steps(self, processor: Any) -> str:
-        return f"audio: {_steps(processor.feature_extractor)}"
+    def _describe_media(self, processor: Any) -> str:
+        of = processor.feature_extractor
+        return (
+            f"audio: mono {of.sampling_rate} Hz, int16, windows of {of.nb_max_samples} samples "
+            f"({of.padding}, {of.truncation}), {of.feature_size} mels "
+            f"{of.frequency_min:g}-{of.frequency_max:g} Hz, fft {of.fft_window_size}, hop {of.hop_length}"
+        )
 
-    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
-        def net(given: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _make_towers(self, model: Any, processor: Any, tokenizer: TextTokenizer) -> Towers:
+        def net(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
             # What get_text_features does before it normalises.
-            raw_BD: torch.Tensor = model.text_projection(model.text_model(**given).pooler_output)
+            raw_BD: torch.Tensor = model.text_projection(model.text_model(**inputs).pooler_output)
             return raw_BD
 
-        sounds = _Sounds(model, processor.feature_extractor, get_dtype(self.precision))
-        return {"audio": sounds, "text": TextTower(tokens, net)}
-
-
-def _steps(of: Any) -> str:
-    """What a sound goes through, in one line."""
-    return (
-        f"mono {of.sampling_rate} Hz, int16, windows of {of.nb_max_samples} samples "
-        f"({of.padding}, {of.truncation}), {of.feature_size} mels "
-        f"{of.frequency_min:g}-{of.frequency_max:g} Hz, fft {of.fft_window_size}, hop {of.hop_length}"
-    )
+        audio = _AudioTower(model, processor.feature_extractor, get_dtype(self.precision))
+        return {"audio": audio, "text": TextTower(tokenizer, net)}
 
 
 @dataclass(frozen=True)
-class _Sounds:
+class _AudioTower:
     """Bytes of a sound file -> its windows, log-mel spectrograms [1 or 4, T, M]."""
 
     model: Any
@@ -87,7 +83,7 @@ class _Sounds:
 
         with torch.inference_mode():
             batch = move_to_device(pieces_B, self.dtype)
-            # A model with fusion mixes in crops of a longer sound; a window never is longer.
+            # A model with fusion mixes in crops of sounds longer than its window; a piece never is longer.
             longer = torch.zeros((len(batch), 1), dtype=torch.bool, device=choose_device())
             pooled = self.model.audio_model(input_features=batch, is_longer=longer).pooler_output
             raw_BD: np.ndarray = self.model.audio_projection(pooled).float().cpu().numpy()

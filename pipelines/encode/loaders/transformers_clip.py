@@ -1,4 +1,4 @@
-"""transformers -> the image and text towers of a CLIPModel, SiglipModel and what has their shape."""
+"""Image and text towers of transformers' CLIPModel, SiglipModel and models with the same methods."""
 
 from __future__ import annotations
 
@@ -31,48 +31,46 @@ class TransformersClip(TransformersLoader):
         "metaclip_2": "MetaClip2Model",
     }
 
-    def _positions(self, config: Any) -> int:
+    def _get_max_tokens(self, config: Any) -> int:
         return int(config.text_config.max_position_embeddings)
 
-    def _dims(self, config: Any) -> int:
+    def _get_dims(self, config: Any) -> int:
         if config.model_type == "siglip":
             return int(config.text_config.projection_size)
         return int(config.projection_dim)
 
-    def _steps(self, processor: Any) -> str:
-        return f"image: {_steps(processor.image_processor)}"
+    def _describe_media(self, processor: Any) -> str:
+        return f"image: {_describe_processor(processor.image_processor)}"
 
-    def _towers(self, model: Any, processor: Any, tokens: TextTokenizer) -> Towers:
+    def _make_towers(self, model: Any, processor: Any, tokenizer: TextTokenizer) -> Towers:
         return {
-            "image": _Pictures(model, processor.image_processor, get_dtype(self.precision)),
-            "text": TextTower(tokens, lambda given: _raw(model.get_text_features(**given))),
+            "image": _ImageTower(model, processor.image_processor, get_dtype(self.precision)),
+            "text": TextTower(tokenizer, lambda inputs: _get_raw(model.get_text_features(**inputs))),
         }
 
 
-def _steps(of: Any) -> str:
-    """What a picture goes through, in one line."""
-    written = of.to_dict()
+def _describe_processor(processor: Any) -> str:
+    """Return the steps of an image processor in one line."""
+    config = processor.to_dict()
     steps = ["RGB"]
-    if written.get("do_resize"):
-        size = ",".join(
-            f"{side} {pixels}" for side, pixels in sorted(dict(written["size"]).items()) if pixels
-        )
-        steps.append(f"resize {size} (filter {int(written['resample'])})")
-    if written.get("do_center_crop"):
-        crop = dict(written["crop_size"])
+    if config.get("do_resize"):
+        size = ",".join(f"{side} {pixels}" for side, pixels in sorted(dict(config["size"]).items()) if pixels)
+        steps.append(f"resize {size} (filter {int(config['resample'])})")
+    if config.get("do_center_crop"):
+        crop = dict(config["crop_size"])
         steps.append(f"crop {crop['height']}x{crop['width']}")
-    if written.get("do_rescale"):
-        steps.append(f"times {written['rescale_factor']:.8g}")
-    if written.get("do_normalize"):
+    if config.get("do_rescale"):
+        steps.append(f"times {config['rescale_factor']:.8g}")
+    if config.get("do_normalize"):
         mean, std = (
-            ",".join(f"{value:.8g}" for value in written[f"image_{part}"]) for part in ("mean", "std")
+            ",".join(f"{value:.8g}" for value in config[f"image_{part}"]) for part in ("mean", "std")
         )
         steps.append(f"mean {mean}, std {std}")
-    return f"{type(of).__name__}: {', '.join(steps)}"
+    return f"{type(processor).__name__}: {', '.join(steps)}"
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _ImageTower:
     """Bytes of a picture file -> one piece [3, H, W]."""
 
     model: Any
@@ -81,9 +79,9 @@ class _Pictures:
 
     def prepare(self, item: bytes) -> np.ndarray:
         """Decode, resize, crop and standardise, as the model's processor does."""
-        # Every picture in colour, whatever the processor's own default for its kind.
-        made = self.processor(images=decode_image(item).convert("RGB"), return_tensors="pt")
-        pixels: np.ndarray = made["pixel_values"].numpy()
+        # Always RGB, whatever the default of this class of processor.
+        processed = self.processor(images=decode_image(item).convert("RGB"), return_tensors="pt")
+        pixels: np.ndarray = processed["pixel_values"].numpy()
         return pixels
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
@@ -92,10 +90,10 @@ class _Pictures:
 
         with torch.inference_mode():
             batch = move_to_device(pieces_B, self.dtype)
-            return _raw(self.model.get_image_features(pixel_values=batch)).float().cpu().numpy()
+            return _get_raw(self.model.get_image_features(pixel_values=batch)).float().cpu().numpy()
 
 
-def _raw(features: Any) -> torch.Tensor:
+def _get_raw(features: Any) -> torch.Tensor:
     # transformers 4 gave the bare tensor.
     raw_BD: torch.Tensor = getattr(features, "pooler_output", features)
     return raw_BD

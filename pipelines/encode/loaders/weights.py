@@ -1,4 +1,4 @@
-"""Files of weights: their fingerprint, and one way to say that they are missing."""
+"""Files of weights: their fingerprint, their tensors, and the errors that say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import ConfigError
 
 
 def compute_fingerprint(files: Sequence[Path]) -> str:
     """Return the sha256 of one file as `sha256sum` prints it, or of the list of them if there are several."""
-    hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    hashes = [_compute_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     if len(hashes) == 1:
         return hashes[0]
     listed = "".join(f"{digest}  {file.name}\n" for digest, file in zip(hashes, files, strict=True))
@@ -22,20 +23,40 @@ def compute_fingerprint(files: Sequence[Path]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _sha256(file: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - they tell one state from another
+def _compute_sha256(file: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - both are keys of the cache
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def make_missing_error(family: str, found: str) -> ConfigError:
+def load_tensors(family: str, file: Path, allowed: Sequence[Any] = ()) -> Any:
+    """Return what a file of weights holds, mapped from it; nothing of it is ever executed.
+
+    Args:
+        family: as in the dataset's file, for errors.
+        file: in safetensors, or pickled by torch.
+        allowed: classes and functions that a pickle may name besides tensors.
+
+    Raises:
+        ConfigError: it cannot be read, or names anything else.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    with as_config_errors(family, file.name), torch.serialization.safe_globals(list(allowed)):
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+
+
+def make_missing_error(family: str, problem: str) -> ConfigError:
     """Return the error for weights that are not there.
 
     Args:
         family: `clip` or `clap`, as in the dataset's file.
-        found: what was looked for and where it stopped, as a clause.
+        problem: what is missing and where, as a clause.
     """
     return ConfigError(
-        f"encode.{family}: {found}; put the weights there, or set encode.{family}=pocket to try without"
+        f"encode.{family}: {problem}; put the weights there, or set encode.{family}=pocket to try without"
     )
 
 
@@ -62,6 +83,6 @@ def as_config_errors(family: str, encoder: str) -> Iterator[None]:
 
 
 def get_first_line(error: BaseException) -> str:
-    """Return what an error of a library says in one line."""
+    """Return the class of an error and the first line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
