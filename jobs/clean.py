@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.shared.dataset_build import publish_in_subprocess
 from jobs.shared.job import load, run
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
@@ -20,7 +21,6 @@ from schemas.candidate import format_key, parse_key
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.compute.child_process import ReportProgress
     from pipelines.maintain.clean import GarbageFile
     from pipelines.maintain.purge import PurgePlan
 
@@ -29,7 +29,7 @@ _SHOWN = 20
 
 
 def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
-    """Remove what the newest versions do not name; return it, removed only if `yes`.
+    """Return the files that the newest versions do not name, and remove them if `yes`.
 
     Args:
         root: of a dataset.
@@ -37,63 +37,57 @@ def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
         yes: whether to do it.
     """
     from pipelines.maintain.clean import find_garbage, list_kept_versions, remove
-    from pipelines.store import lease
+    from pipelines.store.lease import hold_lease
 
     if not yes:
         return find_garbage(root, list_kept_versions(root, keep))
-    with lease.hold_lease(root, "clean"):
-        found = find_garbage(root, list_kept_versions(root, keep))
-        remove(root, found)
-    return found
+    with hold_lease(root, "clean"):
+        garbage = find_garbage(root, list_kept_versions(root, keep))
+        remove(root, garbage)
+    return garbage
 
 
 def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, list[int], list[GarbageFile]]:
-    """Take media out for good; return what goes, the versions that go, and the files that are removed.
+    """Remove media for good; return the plan, the versions that are dropped and the files that are removed.
 
     Args:
-        dataset: the root's own.
+        dataset: as its root has it.
         keys: of the samples.
         yes: whether to do it; else nothing is written.
     """
-    from pipelines.compute.child_process import run_in_subprocess
     from pipelines.maintain.clean import find_garbage, find_traces, list_kept_versions, remove
     from pipelines.maintain.purge import find, put_in_place, write_again
-    from pipelines.store import lease, versions
+    from pipelines.store import versions
+    from pipelines.store.lease import hold_lease
 
     root = Root.from_url(dataset.root)
-    there = versions.list_numbers(root)
+    numbers = versions.list_numbers(root)
     if not yes:
-        return find(root, keys, dataset.shard_rows), there, []
-    with lease.hold_lease(root, "clean") as held:
-        of_sets = {
-            version.set: version for version in (versions.read_version(root, number) for number in there)
+        return find(root, keys, dataset.shard_rows), numbers, []
+    with hold_lease(root, "clean") as lease:
+        newest = {
+            version.set: version for version in (versions.read_version(root, number) for number in numbers)
         }
-        for name in of_sets:
+        for name in newest:
             if versions.find_unchanged(root, name) is None:
                 raise StorageError(
                     f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
                 )
-        found = find(root, keys, dataset.shard_rows)
-        rewritten = write_again(root, found, dataset.shard_rows)
-        held.check()
-        # Before the plan: what is left after it `clean` finds, whenever this is cut off.
-        shown = find_traces(root, {shard.number for shard in found.shards})
-        remove(root, shown)
+        plan = find(root, keys, dataset.shard_rows)
+        rewritten = write_again(root, plan, dataset.shard_rows)
+        lease.check()
+        # Removed before the plan is written: if the purge is killed after that, `clean` finds the rest.
+        traces = find_traces(root, {shard.number for shard in plan.shards})
+        remove(root, traces)
         put_in_place(root, rewritten)
         # The set that was current stays current: its version is the last.
-        for name, _ in sorted(of_sets.items(), key=lambda item: item[1].number):
-            run_in_subprocess(_publish, root, _with_set(dataset, name))
-        kept = list_kept_versions(root, len(there) + len(of_sets))
-        gone = find_garbage(root, kept)
-        remove(root, gone)
-        dropped = sorted(set(there) - {version.number for version in kept})
-        return found, dropped, shown + gone
-
-
-def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> None:
-    from pipelines.maintain.publish import publish
-
-    publish(root, dataset)
+        for name, _ in sorted(newest.items(), key=lambda item: item[1].number):
+            publish_in_subprocess(root, _with_set(dataset, name))
+        kept = list_kept_versions(root, len(numbers) + len(newest))
+        garbage = find_garbage(root, kept)
+        remove(root, garbage)
+        dropped = sorted(set(numbers) - {version.number for version in kept})
+        return plan, dropped, traces + garbage
 
 
 def _with_set(dataset: Dataset, name: str) -> Dataset:
@@ -101,39 +95,39 @@ def _with_set(dataset: Dataset, name: str) -> Dataset:
 
 
 def format_files(files: Sequence[GarbageFile], done: bool) -> str:
-    """Return files as lines, with what they take together."""
-    lines = [f"{one.bytes:>14,}  {one.path}" for one in files]
-    whole = sum(one.bytes for one in files)
+    """Return files as lines, and their total size."""
+    lines = [f"{file.bytes:>14,}  {file.path}" for file in files]
+    total = sum(file.bytes for file in files)
     word = "removed" if done else "would go; add --yes to remove them"
-    return "\n".join([*lines, f"{whole:>14,}  bytes of {len(files):,} files {word}"])
+    return "\n".join([*lines, f"{total:>14,}  bytes of {len(files):,} files {word}"])
 
 
-def _keys(named: Sequence[str]) -> list[str]:
-    """Return keys, or those of a file with one a line."""
-    if len(named) == 1 and not named[0].isdecimal():
-        path = Path(named[0])
+def _read_keys(values: Sequence[str]) -> list[str]:
+    """Return keys as they stand, or those of a file with one a line."""
+    if len(values) == 1 and not values[0].isdecimal():
+        path = Path(values[0])
         if not path.is_file():
             raise ConfigError(f"{path} is neither a key nor a file; give keys, or a file with one a line")
         return path.read_text().split()
-    return list(named)
+    return list(values)
 
 
-def _purged(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
-    found, dropped, gone = purge(dataset, keys, yes)
+def _run_purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
+    plan, dropped, garbage = purge(dataset, keys, yes)
     shown = [
-        format_key(*parse_key(key, dataset.shard_rows), dataset.shard_rows) for key in found.keys[:_SHOWN]
+        format_key(*parse_key(key, dataset.shard_rows), dataset.shard_rows) for key in plan.keys[:_SHOWN]
     ]
-    names = ", ".join(shown) + (", ..." if len(found.keys) > _SHOWN else "")
+    names = ", ".join(shown) + (", ..." if len(plan.keys) > _SHOWN else "")
     lines = [
-        f"{len(found.keys):,} samples, {found.same:,} of them because their media are the same: {names}",
-        f"shards written again under other numbers: {', '.join(shard.name for shard in found.shards)}; "
+        f"{len(plan.keys):,} samples, {plan.same:,} of them because their media are the same: {names}",
+        f"shards written again under other numbers: {', '.join(shard.name for shard in plan.shards)}; "
         "their other samples get new keys",
         "captions and links stay in the tables, as of rows that never came; media and vectors go",
         f"versions dropped: {', '.join(map(str, dropped))}",
     ]
     if not yes:
         return "\n".join([*lines, "nothing was written; add --yes to do it"])
-    return "\n".join([*lines, format_files(gone, done=True)])
+    return "\n".join([*lines, format_files(garbage, done=True)])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -145,17 +139,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--keep", type=int, default=KEEP, metavar="N", help=f"versions to keep; {KEEP}")
     parser.add_argument("--purge", nargs="+", metavar="KEY|FILE", help="take the media of keys out for good")
     parser.add_argument("--yes", action="store_true", help="do it; without, nothing is written")
-    asked = parser.parse_args(argv)
-    if asked.keep < 1:
-        raise ConfigError(f"--keep {asked.keep} would keep no version; give 1 or more")
-    dataset = load(asked.target)
+    args = parser.parse_args(argv)
+    if args.keep < 1:
+        raise ConfigError(f"--keep {args.keep} would keep no version; give 1 or more")
+    dataset = load(args.target)
     root = Root.from_url(dataset.root)
     if not root.exists("dataset.json"):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
-    if asked.purge:
-        print(_purged(dataset, _keys(asked.purge), asked.yes))
+    if args.purge:
+        print(_run_purge(dataset, _read_keys(args.purge), args.yes))
     else:
-        print(format_files(clean(root, asked.keep, asked.yes), asked.yes))
+        print(format_files(clean(root, args.keep, args.yes), args.yes))
 
 
 if __name__ == "__main__":

@@ -31,16 +31,16 @@ def format_line(finding: Finding) -> str:
     return f"{finding.state:<8}{finding.name:<12}{finding.found}{advice}"
 
 
-def _looking(asked: argparse.Namespace) -> Iterator[Finding]:
-    if not asked.encoder:
-        return check_dataset(load(asked.file, asked.overrides) if asked.file else None)
-    # The class may lie in the folder that a person works in.
+def _check(args: argparse.Namespace) -> Iterator[Finding]:
+    if not args.encoder:
+        return check_dataset(load(args.file, args.overrides) if args.file else None)
+    # The class may be in the current folder.
     sys.path.insert(0, str(Path.cwd()))
-    pairs = [*([asked.file] if asked.file else []), *asked.overrides]
+    pairs = [*([args.file] if args.file else []), *args.overrides]
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise ConfigError(f"{wrong[0]!r} is no key of an encoder; write key=value after --encoder")
     keys = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
-    return check_encoders(asked.encoder, keys)
+    return check_encoders(args.encoder, keys)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,16 +54,15 @@ def main(argv: Sequence[str]) -> None:
         "--encoder", metavar="MODULE:CLASS", help="test an encoder of your own, and nothing else"
     )
     parser.add_argument("--json", action="store_true", help="a list of objects: name, state, found, advice")
-    asked = parser.parse_intermixed_args(argv)
-    looking = _looking(asked)
-    made: list[Finding] = []
-    for finding in looking:
-        made.append(finding)
-        if not asked.json:
+    args = parser.parse_intermixed_args(argv)
+    findings: list[Finding] = []
+    for finding in _check(args):
+        findings.append(finding)
+        if not args.json:
             print(format_line(finding), flush=True)
-    if asked.json:
-        print(json.dumps([asdict(finding) for finding in made], indent=2))
-    if any(finding.state == "missing" for finding in made):
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    if any(finding.state == "missing" for finding in findings):
         sys.exit(1)
 
 

@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 
 def export(dataset: Dataset, into: Path, family: Family) -> ExportCounts:
-    """Write the current version of a dataset's set of vectors and say what was written."""
+    """Write the vectors of the current version, and return how many rows were written."""
     from pipelines.export.clip_retrieval import ClipRetrievalExport
     from pipelines.store import versions
 
     root = Root.from_url(dataset.root)
-    asked = ClipRetrievalExport(
+    exporter = ClipRetrievalExport(
         root, dataset.shard_rows, versions.read_current(root, dataset.encode.set), family
     )
     with ReadProgress() as progress:
-        return asked.write(into, lambda rows: progress.read("vectors", rows))
+        return exporter.write(into, lambda rows: progress.show_rows("vectors", rows))
 
 
 def main(argv: Sequence[str]) -> None:
-    """Export, and say how much."""
+    """Export, and print how many rows."""
     parser = argparse.ArgumentParser(
         prog="echolens export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,12 +49,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("into", metavar="DIR", type=Path, help="a folder that is not there yet")
     parser.add_argument("--family", choices=get_args(Family), default="clip", help="clip if not given")
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
-    asked = parser.parse_args(argv)
-    dataset = load(asked.target)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
-    made = export(dataset, asked.into, asked.family)
-    left = f"; {made.without} rows lack a vector and were left out" if made.without else ""
-    print(f"{made.rows} rows in {made.parts} parts in {asked.into}{left}")
+    args = parser.parse_args(argv)
+    dataset = load(args.target)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    counts = export(dataset, args.into, args.family)
+    left = f"; {counts.without} rows lack a vector and were left out" if counts.without else ""
+    print(f"{counts.rows} rows in {counts.parts} parts in {args.into}{left}")
 
 
 if __name__ == "__main__":

@@ -50,26 +50,26 @@ def open_current(dataset: Dataset) -> Lookup:
     return Lookup.open(root, dataset, versions.read_current(root, dataset.encode.set))
 
 
-def make_query(asked: argparse.Namespace) -> Query:
+def make_query(args: argparse.Namespace) -> Query:
     """Return what the command line asks.
 
     Raises:
         ConfigError: a file is not there or holds something else, or a number is none that can be asked for.
     """
     only = {
-        "sources": asked.only_source,
-        "languages": asked.only_language,
-        "min_side_px": asked.only_min_side,
+        "sources": args.only_source,
+        "languages": args.only_language,
+        "min_side_px": args.only_min_side,
     }
-    content: dict[str, Any] = {"text": asked.text, "key": asked.key, "only": only}
-    content |= {"into": asked.column, "of": asked.of, "via": asked.via, "k": asked.k}
-    content |= {"distinct": asked.distinct, "vectors": asked.vectors}
-    if asked.image:
-        content["image"] = base64.b64encode(_read(asked.image, "a picture"))
-    if asked.audio:
-        content["sound"] = base64.b64encode(_read(asked.audio, "a sound"))
-    if asked.vector:
-        content["vector"] = _numbers(asked.vector)
+    content: dict[str, Any] = {"text": args.text, "key": args.key, "only": only}
+    content |= {"into": args.column, "of": args.of, "via": args.via, "k": args.k}
+    content |= {"distinct": args.distinct, "vectors": args.vectors}
+    if args.image:
+        content["image"] = base64.b64encode(_read(args.image, "a picture"))
+    if args.audio:
+        content["sound"] = base64.b64encode(_read(args.audio, "a sound"))
+    if args.vector:
+        content["vector"] = _read_vector(args.vector)
     return check_content(Query, content, "lookup")
 
 
@@ -79,7 +79,7 @@ def _read(path: Path, what: str) -> bytes:
     return path.read_bytes()
 
 
-def _numbers(path: Path) -> tuple[float, ...]:
+def _read_vector(path: Path) -> tuple[float, ...]:
     import numpy as np
 
     _read(path, "a vector")
@@ -95,23 +95,23 @@ def _numbers(path: Path) -> tuple[float, ...]:
 
 def main(argv: Sequence[str]) -> None:
     """Search a column of the current version."""
-    asked = _parser().parse_args(argv)
-    if asked.vectors and not asked.json:
+    args = _make_parser().parse_args(argv)
+    if args.vectors and not args.json:
         raise ConfigError("--vectors prints hundreds of numbers a row, for programs; add --json")
-    if asked.of and asked.key is None:
+    if args.of and args.key is None:
         raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
-    wanted = make_query(asked)
-    dataset = load(asked.target)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
-    hits = open_current(dataset).answer(wanted).hits
-    if asked.json:
-        left_out = set() if asked.vectors else {"vector"}
+    query = make_query(args)
+    dataset = load(args.target)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    hits = open_current(dataset).answer(query).hits
+    if args.json:
+        left_out = set() if args.vectors else {"vector"}
         print(json.dumps([hit.model_dump(exclude=left_out) for hit in hits], indent=2))
     else:
         print(format_hits(hits) or "  no row passes the filters")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="echolens lookup", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from schemas.dataset import Fetch
     from schemas.plan import PlanCounts
 
-_SHOWN = {"languages": 12, "labels": 40}
+_NAMES_SHOWN = {"languages": 12, "labels": 40}
 
 
-def describe(counts: PlanCounts) -> str:
-    """Return the plan as text: every list, what it holds, and the shards it comes to."""
+def format_plan(counts: PlanCounts) -> str:
+    """Return the plan as text: the rows of every list, and the shards of every lane."""
     lines = []
     for source in counts.sources:
         lines.append(
@@ -36,8 +36,8 @@ def describe(counts: PlanCounts) -> str:
         for word, names in (("languages", source.languages), ("labels", source.labels)):
             if names:
                 most = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-                shown = ", ".join(f"{name} {count:,}" for name, count in most[: _SHOWN[word]])
-                more = f", {len(most) - _SHOWN[word]:,} more" if len(most) > _SHOWN[word] else ""
+                shown = ", ".join(f"{name} {count:,}" for name, count in most[: _NAMES_SHOWN[word]])
+                more = f", {len(most) - _NAMES_SHOWN[word]:,} more" if len(most) > _NAMES_SHOWN[word] else ""
                 lines.append(f"{'':>27}{word}: {shown}{more}")
     lines.append(
         f"{'together':<12}{counts.rows_read:>12,} rows read = {counts.candidates:,} candidates"
@@ -46,33 +46,35 @@ def describe(counts: PlanCounts) -> str:
     lines.append(f"{counts.keys:,} candidates to bring through, in {counts.shards:,} shards:")
     for lane in counts.lanes:
         lines.append(f"{lane.rows:>24,}   {lane.kind} by lane {lane.lane}, {lane.shards:,} shards")
-    return "\n".join([*lines, *_hosts(counts), *(f"warning: {warning}" for warning in counts.warnings)])
+    return "\n".join(
+        [*lines, *_format_hosts(counts), *(f"warning: {warning}" for warning in counts.warnings)]
+    )
 
 
-def _hosts(counts: PlanCounts) -> list[str]:
-    asked = counts.asked
-    if not asked.hosts:
+def _format_hosts(counts: PlanCounts) -> list[str]:
+    fetched = counts.asked
+    if not fetched.hosts:
         return []
-    lines = [f"{asked.urls:,} different URLs to ask for, on {asked.hosts:,} hosts; the largest:"]
+    lines = [f"{fetched.urls:,} different URLs to ask for, on {fetched.hosts:,} hosts; the largest:"]
     lines += [
-        f"{host.rows:>24,}   {host.rows / max(1, counts.keys):.1%} {host.host}" for host in asked.largest
+        f"{host.rows:>24,}   {host.rows / max(1, counts.keys):.1%} {host.host}" for host in fetched.largest
     ]
     return lines
 
 
-def print_forecast(fetch: Fetch, counts: PlanCounts) -> str:
-    """Return how long the hosts will take at the rates that they allow."""
+def format_forecast(fetch: Fetch, counts: PlanCounts) -> str:
+    """Return how long fetching takes at the rates that the hosts allow, as text."""
     from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, find_binding_limit, make_forecasts
 
-    found = make_forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
-    slowest = find_binding_limit(found)
+    forecasts = make_forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
+    slowest = find_binding_limit(forecasts)
     if slowest is None:
         return "nothing is asked for from the web"
-    lines = [f"fetching takes about {_length(slowest.days)}, bound by {slowest.host or 'the web'}:"]
+    lines = [f"fetching takes about {_format_length(slowest.days)}, bound by {slowest.host or 'the web'}:"]
     lines += [
-        f"{_length(each.days):>24}   {each.host or 'all other hosts'}: {each.urls:,} URLs "
+        f"{_format_length(each.days):>24}   {each.host or 'all other hosts'}: {each.urls:,} URLs "
         f"at {each.per_s:,.1f}/s ({each.bound_by})"
-        for each in found
+        for each in forecasts
     ]
     lines.append(
         f"if an answer takes {ANSWER_S:g} s and a picture has {PICTURE_BYTES / 1000:g} kB; "
@@ -81,7 +83,7 @@ def print_forecast(fetch: Fetch, counts: PlanCounts) -> str:
     return "\n".join(lines)
 
 
-def _length(days: float) -> str:
+def _format_length(days: float) -> str:
     for unit, in_days in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
         if days >= 2 * in_days:
             return f"{days / in_days:,.1f} {unit}"
@@ -89,27 +91,27 @@ def _length(days: float) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print what the lists hold and what a build would bring through."""
+    """Print what the lists hold and what a build would fetch."""
     parser = argparse.ArgumentParser(
         prog="echolens plan", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", metavar="FILE", help="the dataset's YAML file, or the root of a dataset")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    asked = parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(argv)
 
     from pipelines.fetch.checks import check_lists
     from pipelines.source.plan import preview
 
-    dataset = load(asked.file, asked.overrides)
+    dataset = load(args.file, args.overrides)
     Root.from_url(dataset.root).check()
     check_lists(dataset)
     with ReadProgress() as progress:
-        counts = preview(dataset, progress.read)
-    if asked.json:
+        counts = preview(dataset, progress.show_rows)
+    if args.json:
         print(counts.model_dump_json(indent=2))
     else:
-        print(describe(counts), print_forecast(dataset.fetch, counts), sep="\n")
+        print(format_plan(counts), format_forecast(dataset.fetch, counts), sep="\n")
 
 
 if __name__ == "__main__":

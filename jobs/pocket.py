@@ -19,19 +19,19 @@ from jobs.shared.job import run
 _SCORED_ROWS = 1000
 
 
-def train_models() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
-    """Return model -> how it is trained, how it is scored."""
+def get_trainings() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
+    """Return model -> the functions that train and score it, in the order in which they depend."""
     from pipelines.train.pocket import audioldm, clap, clap_eval, clip, clip_eval
 
     return {
         "clip": (clip.train, clip_eval.evaluate),
         "clap": (clap.train, clap_eval.evaluate),
-        # Speaks pocket CLAP, so it comes after it.
+        # Conditioned on pocket CLAP, so it is trained after it.
         "audioldm": (audioldm.train, audioldm.evaluate),
     }
 
 
-def _shown(model: str) -> Callable[[int, float], None]:
+def _make_printer(model: str) -> Callable[[int, float], None]:
     def show(step: int, loss: float) -> None:
         if step % 100 == 0:
             print(f"pocket {model}: step {step:,}, loss {loss:.3f}", file=sys.stderr)
@@ -51,20 +51,20 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of scenes, batches and first weights")
     parser.add_argument("--steps", type=int, help="batches; as many as the shipped weights had if not given")
     parser.add_argument("--score", action="store_true", help="train nothing, only measure")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
 
     from pipelines.encode.loaders.pocket import WEIGHTS
 
-    for model, (train, score) in train_models().items():
-        if asked.model not in (None, model):
+    for model, (train, score) in get_trainings().items():
+        if args.model not in (None, model):
             continue
-        folder = (asked.out or WEIGHTS) / model
-        said: dict[str, Any] = {"model": model, "weights": str(folder)}
-        if not asked.score:
-            steps = {"steps": asked.steps} if asked.steps else {}
-            said |= train(folder, asked.seed, progress=_shown(model), **steps)
-        said |= score(folder, asked.seed, _SCORED_ROWS)
-        print(json.dumps(said, indent=2))
+        folder = (args.out or WEIGHTS) / model
+        result: dict[str, Any] = {"model": model, "weights": str(folder)}
+        if not args.score:
+            steps = {"steps": args.steps} if args.steps else {}
+            result |= train(folder, args.seed, progress=_make_printer(model), **steps)
+        result |= score(folder, args.seed, _SCORED_ROWS)
+        print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

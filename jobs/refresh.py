@@ -10,38 +10,43 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.build import build, finish, resolve, warn
+from jobs.shared.dataset_build import (
+    build,
+    finish_build,
+    publish_in_subprocess,
+    resolve_encoders,
+    warn_shortfalls,
+)
+from jobs.shared.funnel import format_funnel, read_state
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
 from jobs.shared.submit import add_address, submit
-from jobs.status import format_funnel, read_state
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset
 from schemas.outcome import REASONS
 
 if TYPE_CHECKING:
-    from pipelines.compute.child_process import ReportProgress
     from pipelines.maintain.refresh import Changes, RefreshOptions
     from pipelines.store.lease import Lease
     from schemas.version import Version
 
 
-def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes | None]:
-    """Find out what is to be done, do it, and publish it; return the current version and what changed.
+def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes | None]:
+    """Plan what is new, due or gone, process it and publish it; return the current version and the changes.
 
-    A job that was killed is brought to its end first. A root without a dataset is built, and nothing changed.
+    A job that was killed is finished first. A root without a dataset is built, and has no changes.
 
     Args:
-        dataset: what is wanted.
-        asked: for this once.
+        dataset: its configuration.
+        options: of this refresh.
     """
     from pipelines.fetch.checks import check_sources
     from pipelines.maintain.refresh import plan_refresh
-    from pipelines.store import dataset_file, lease, plans
+    from pipelines.store import dataset_file, plans
+    from pipelines.store.lease import hold_lease
 
     root = Root.from_url(dataset.root)
     root.check()
@@ -49,23 +54,23 @@ def refresh(dataset: Dataset, asked: RefreshOptions) -> tuple[Version, Changes |
         return build(dataset), None
     check_sources(dataset)
     dataset_file.check(root, dataset)
-    with lease.hold_lease(root, "refresh") as held:
-        version = _whole(dataset, root, held)
-        same = dataset_file.is_same(root, dataset)
-        if not same:
-            resolve(dataset, root)
-        with ReadProgress() as reading:
-            changes = plan_refresh(dataset, root, version, asked, reading.read)
-        if version and not (changes.any or asked.publish):
-            if not same:
-                dataset_file.pin(root, dataset)  # what it says from here on is for rows to come
+    with hold_lease(root, "refresh") as lease:
+        version = _finish_previous(dataset, root, lease)
+        unchanged = dataset_file.is_same(root, dataset)
+        if not unchanged:
+            resolve_encoders(dataset, root)
+        with ReadProgress() as progress:
+            changes = plan_refresh(dataset, root, version, options, progress.show_rows)
+        if version and not (changes.any or options.publish):
+            if not unchanged:
+                dataset_file.pin(root, dataset)  # for the rows of later refreshes
             return version, changes
-        held.check()
-        return _through(dataset, root, held, changes), changes
+        lease.check()
+        return _finish(dataset, root, lease, changes), changes
 
 
-def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
-    """Bring what was planned before to its end; return the current version, None if nothing ever arrived."""
+def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | None:
+    """Finish the plans so far; return the current version, None if nothing ever arrived."""
     from pipelines.errors import NoMediaError
     from pipelines.maintain.verify import find_damage
     from pipelines.store import dataset_file, versions
@@ -74,34 +79,27 @@ def _whole(dataset: Dataset, root: Root, held: Lease) -> Version | None:
     damaged = find_damage(root, [version]) if version else []
     if version and not damaged:
         return version
-    specs = resolve(dataset, root)
+    specs = resolve_encoders(dataset, root)
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
     try:
-        return finish(dataset, root, specs, held, damaged, "refresh")
+        return finish_build(dataset, root, specs, lease, damaged, "refresh")
     except NoMediaError:
         return None
 
 
-def _through(dataset: Dataset, root: Root, held: Lease, changes: Changes) -> Version:
-    """Do what was planned, and publish it. Without shards there is nothing for Ray to do."""
-    from pipelines.compute.child_process import run_in_subprocess
+def _finish(dataset: Dataset, root: Root, lease: Lease, changes: Changes) -> Version:
+    """Process what was planned, and publish it. Without shards there is nothing for Ray to do."""
     from pipelines.store import dataset_file
 
     if not changes.shards:
         dataset_file.pin(root, dataset)
-        return run_in_subprocess(_publish, root, dataset)
-    specs = resolve(dataset, root)
+        return publish_in_subprocess(root, dataset)
+    specs = resolve_encoders(dataset, root)
     dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
-    return finish(dataset, root, specs, held, job="refresh")
+    return finish_build(dataset, root, specs, lease, job="refresh")
 
 
-def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> Version:
-    from pipelines.maintain.publish import publish
-
-    return publish(root, dataset)
-
-
-def describe(changes: Changes, before: Version | None, after: Version) -> str:
+def format_changes(changes: Changes, before: Version | None, after: Version) -> str:
     """Return what changed from one version to the next, as a line."""
     words = {
         "new": changes.new,
@@ -111,15 +109,15 @@ def describe(changes: Changes, before: Version | None, after: Version) -> str:
         "link dead for the first time": changes.missing,
         "link gone": changes.gone,
     }
-    said = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
+    text = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
     checked = f"; {changes.asked:,} links asked for" if changes.asked else ""
     ok = [version.outcomes.get("ok", 0) if version else 0 for version in (before, after)]
-    became = f"; ok {ok[0]:,} -> {ok[1]:,}" if said else ""
+    became = f"; ok {ok[0]:,} -> {ok[1]:,}" if text else ""
     waiting = f"; {changes.waiting:,} wait for their next try (--retry takes them at once)"
-    return f"refresh: {said or 'nothing new'}{became}{checked}{waiting if changes.waiting else ''}"
+    return f"refresh: {text or 'nothing new'}{became}{checked}{waiting if changes.waiting else ''}"
 
 
-def _outcome(name: str) -> str:
+def _check_outcome(name: str) -> str:
     status, _, reason = name.partition("/")
     if status not in RETRY_DAYS or (reason and reason not in REASONS.get(status, ())):  # type: ignore[call-overload]
         raise ConfigError(
@@ -130,7 +128,7 @@ def _outcome(name: str) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Refresh, and show what changed and what became of every row."""
+    """Refresh, and print what changed and what became of every row."""
     parser = argparse.ArgumentParser(
         prog="echolens refresh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -146,23 +144,23 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--publish", action="store_true", help="publish a version even if nothing changed")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     add_address(parser)
-    asked = parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(argv)
 
     from pipelines.maintain.refresh import RefreshOptions
     from pipelines.store import versions
 
-    retry = tuple(_outcome(name) for name in asked.retry if "=" not in name)
-    overrides = [*asked.overrides, *(name for name in asked.retry if "=" in name)]
-    if asked.address:
+    retry = tuple(_check_outcome(name) for name in args.retry if "=" not in name)
+    overrides = [*args.overrides, *(name for name in args.retry if "=" in name)]
+    if args.address:
         flags = [*(("--retry", *retry) if retry else ())]
-        flags += [f"--{name}" for name in ("recheck", "publish") if getattr(asked, name)]
-        sys.exit(submit(asked.address, "refresh", asked.file, overrides, flags))
-    dataset = load(asked.file, overrides)
+        flags += [f"--{name}" for name in ("recheck", "publish") if getattr(args, name)]
+        sys.exit(submit(args.address, "refresh", args.file, overrides, flags))
+    dataset = load(args.file, overrides)
     before = versions.find_current(Root.from_url(dataset.root), dataset.encode.set)
-    version, changes = refresh(dataset, RefreshOptions(retry, asked.recheck, asked.publish))
+    version, changes = refresh(dataset, RefreshOptions(retry, args.recheck, args.publish))
     if changes:
-        print(f"{describe(changes, before, version)}; version {version.number}", file=sys.stderr)
-    warn(dataset, version)
+        print(f"{format_changes(changes, before, version)}; version {version.number}", file=sys.stderr)
+    warn_shortfalls(dataset, version)
     print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
 
 

@@ -60,10 +60,10 @@ def main(argv: Sequence[str]) -> None:
         "--query", action="append", default=[], metavar="TEXT", help="words to ask as well; repeat for more"
     )
     parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
-    asked = parser.parse_args(argv)
-    dataset = load(asked.target)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
-    print(write_report(dataset, asked.query, asked.out))
+    args = parser.parse_args(argv)
+    dataset = load(args.target)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    print(write_report(dataset, args.query, args.out))
 
 
 if __name__ == "__main__":

@@ -25,17 +25,17 @@ from pipelines.errors import ConfigError
 
 
 def make_entry(file: str, cron: str, timezone: str | None, address: str | None) -> SchedulerEntry:
-    """Check what is asked for and return it as an entry.
+    """Return the arguments as an entry, once they are checked.
 
     Raises:
         ConfigError: the file or the expression is wrong, or the cluster's nodes would not see the root.
     """
-    timetable = parse(cron, timezone)
+    schedule = parse(cron, timezone)
     content = read_content(file)
     dataset = load(file)
     if address:
         check_root(str(content["root"]))
-    return SchedulerEntry(dataset.name, Path(file).resolve(), timetable, address)
+    return SchedulerEntry(dataset.name, Path(file).resolve(), schedule, address)
 
 
 def install_crontab(entry: SchedulerEntry) -> None:
@@ -56,9 +56,11 @@ def install_crontab(entry: SchedulerEntry) -> None:
         at = before.index(lines[0])
         del before[at : at + len(lines)]
     text = "\n".join([*before, *lines]) + "\n"
-    put = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
-    if put.returncode:
-        raise ConfigError(f"crontab refused the entry ({' '.join(put.stderr.split())}); see `man 5 crontab`")
+    result = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ConfigError(
+            f"crontab refused the entry ({' '.join(result.stderr.split())}); see `man 5 crontab`"
+        )
 
 
 def install_systemd(entry: SchedulerEntry) -> None:
@@ -77,10 +79,10 @@ def install_systemd(entry: SchedulerEntry) -> None:
             "there is no systemd here; the units are written, see --to crontab for this machine"
         )
     for words in (["daemon-reload"], ["enable", "--now", unit]):
-        told = subprocess.run([program, "--user", *words], capture_output=True, text=True, check=False)
-        if told.returncode:
+        result = subprocess.run([program, "--user", *words], capture_output=True, text=True, check=False)
+        if result.returncode:
             raise ConfigError(
-                f"systemd did not take {unit}, which is written ({' '.join(told.stderr.split())}); "
+                f"systemd did not take {unit}, which is written ({' '.join(result.stderr.split())}); "
                 f"run `systemctl --user enable --now {unit}` where this user has a session"
             )
 
@@ -99,19 +101,19 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--install", action="store_true", help="put it in place: crontab and systemd")
     parser.add_argument("--image", default=None, help="kubernetes: the image built from jobs/kube/Dockerfile")
     add_address(parser)
-    asked = parser.parse_args(argv)
-    entry = make_entry(asked.file, asked.cron, asked.timezone, asked.address)
-    if asked.to == "kubernetes":
-        if asked.install:
+    args = parser.parse_args(argv)
+    entry = make_entry(args.file, args.cron, args.timezone, args.address)
+    if args.to == "kubernetes":
+        if args.install:
             raise ConfigError("--install is for this machine; pipe what is printed to `kubectl apply -f -`")
-        print(write_kubernetes(entry, asked.image), end="")
+        print(write_kubernetes(entry, args.image), end="")
         return
-    if asked.install:
-        (install_crontab if asked.to == "crontab" else install_systemd)(entry)
-        next_time = entry.timetable.following().isoformat(sep=" ", timespec="minutes")
+    if args.install:
+        (install_crontab if args.to == "crontab" else install_systemd)(entry)
+        next_time = entry.schedule.find_next().isoformat(sep=" ", timespec="minutes")
         print(f"schedule: {entry.name} is refreshed next at {next_time}", file=sys.stderr)
         return
-    if asked.to == "crontab":
+    if args.to == "crontab":
         print("\n".join(write_crontab(entry)))
         return
     print("\n".join(f"# {path}\n{text}" for path, text in write_systemd(entry).items()), end="")

@@ -17,9 +17,9 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.shared.generation import resolve_generator
 from jobs.shared.job import check_content, load, run
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
@@ -35,33 +35,33 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> None:
     """Serve a dataset until a signal ends it."""
-    asked = _parser().parse_args(argv)
+    args = _make_parser().parse_args(argv)
     from pipelines.serve.http_server import check_free
 
-    dataset = load(asked.target)
+    dataset = load(args.target)
     root = Root.from_url(dataset.root)
-    dataset = with_vector_set(root, dataset, asked.set)
-    # Before Ray is started: what is not there cannot be served.
+    dataset = with_vector_set(root, dataset, args.set)
+    # Checked before Ray is started: without a version there is nothing to serve.
     version = versions.read_current(root, dataset.encode.set)
-    settings = _settings(asked, dataset)
+    settings = _make_settings(args, dataset)
     check_free(settings)
     stop = threading.Event()
-    # While Ray is up, what its processes print goes to stderr; this line is the result.
-    told = sys.stdout
+    # While Ray is up, `sys.stdout` is redirected to stderr; the line with the address is this job's result.
+    stdout = sys.stdout
     with Session() as session:
         session.start()
-        # Ray has handlers of its own, which end the process as if it had crashed.
+        # Ray installs handlers that end the process as if it had crashed.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         from pipelines.serve.deployments import run_service
 
         with run_service(dataset, settings) as address:
             what = "the page and the API" if settings.page else "the API"
-            print(f"{dataset.name}, version {version.number}: {what} at {address}", file=told, flush=True)
+            print(f"{dataset.name}, version {version.number}: {what} at {address}", file=stdout, flush=True)
             stop.wait()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="echolens serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -93,57 +93,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(asked: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
+def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
     from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
     token = None
-    if asked.token_env:
-        token = os.environ.get(asked.token_env)
+    if args.token_env:
+        token = os.environ.get(args.token_env)
         if not token:
-            raise ConfigError(f"{asked.token_env} is not set; put the token there, or leave --token-env out")
-    urls = asked.allow_image_urls or asked.allow_private_image_urls
-    if asked.allow_image_urls and dataset.contact is None:
+            raise ConfigError(f"{args.token_env} is not set; put the token there, or leave --token-env out")
+    urls = args.allow_image_urls or args.allow_private_image_urls
+    if args.allow_image_urls and dataset.contact is None:
         raise ConfigError(
             "pictures on the web are asked for with a contact and the dataset has none; "
             "add `contact:` to its file and build again, or leave --allow-image-urls out"
         )
-    if asked.generator and asked.no_page:
+    if args.generator and args.no_page:
         raise ConfigError("--generator is for the page, which --no-page leaves out; drop one of the two")
-    generator = _generator(asked.generator, dataset) if asked.generator else None
+    generator = _resolve_generator(args.generator, dataset) if args.generator else None
     return ServiceSettings.with_token(
         token,
-        host=asked.host,
-        port=asked.port,
-        replicas=asked.replicas,
+        host=args.host,
+        port=args.port,
+        replicas=args.replicas,
         allow_image_urls=urls,
-        allow_private_image_urls=asked.allow_private_image_urls,
+        allow_private_image_urls=args.allow_private_image_urls,
         contact=dataset.contact,
-        page=not asked.no_page,
-        poll_s=asked.poll_s,
-        limits=ServiceLimits(requests_a_s=asked.rate),
+        page=not args.no_page,
+        poll_s=args.poll_s,
+        limits=ServiceLimits(requests_a_s=args.rate),
         generator=generator,
-        steps=asked.steps,
+        steps=args.steps,
     )
 
 
-def _generator(name: str, dataset: Dataset) -> GeneratorSpec:
-    """Return a generator; what else decides its sounds is as the dataset's file has it, where it names it."""
-    from pipelines.compute.child_process import run_in_subprocess
-
-    there = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
+def _resolve_generator(name: str, dataset: Dataset) -> GeneratorSpec:
+    """Return a generator; its other keys are those of the dataset's file, if that names the same weights."""
+    content = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
     # A page makes one sound at a time.
-    chosen: GeneratorSpec = run_in_subprocess(
-        _chosen, check_content(GeneratorEntry, {**there, "batch_rows": 1}, "serve")
-    )
-    if chosen.info.licence:
-        print(f"serve: {name} is under {chosen.info.licence}", file=sys.stderr)
-    return chosen
-
-
-def _chosen(_: Path, __: object, asked: GeneratorEntry) -> GeneratorSpec:
-    from pipelines.generate.registry import choose_generator
-
-    return choose_generator(asked, compiled=False)
+    entry = check_content(GeneratorEntry, {**content, "batch_rows": 1}, "serve")
+    generator = resolve_generator(entry, compiled=False)
+    if generator.info.licence:
+        print(f"serve: {name} is under {generator.info.licence}", file=sys.stderr)
+    return generator
 
 
 if __name__ == "__main__":

@@ -34,10 +34,10 @@ _YAML = (".yaml", ".yml")
 
 
 def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
-    """Return a preset of ours by its name, or of a file.
+    """Return a shipped preset by its name, or that of a YAML file.
 
     Raises:
-        ConfigError: there is none, or a key or value is not one that we know.
+        ConfigError: there is none, or a key or value is unknown.
     """
     file = Path(name) if name.endswith(_YAML) else _PRESETS / f"{name}.yaml"
     if not file.is_file():
@@ -47,47 +47,48 @@ def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
 
 
 def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
-    """Return cards as lines: the best cosine of each data set first."""
+    """Return cards as lines, by data set, the highest cosine first."""
     lines = []
-    for data in dict.fromkeys(_data_of(card) for card in cards):
-        of_data = [card for card in cards if _data_of(card) == data]
-        first = of_data[0]
+    for data in dict.fromkeys(_get_data(card) for card in cards):
+        group = [card for card in cards if _get_data(card) == data]
+        first = group[0]
         lines.append(
             f"{data}: {first.source} -> {first.target}, {first.counts.train:,} pairs to train on, "
             f"{first.scores.pairs:,} held out, gallery of {first.scores.gallery:,}"
         )
         lines.append("  cosine            R@1    R@5   R@10  mAP@10  class R@1  hub    gap    rank  name")
-        lines += [_line(card) for card in sorted(of_data, key=lambda card: -card.scores.cosine)]
+        lines += [_format_line(card) for card in sorted(group, key=lambda card: -card.scores.cosine)]
     return "\n".join(lines)
 
 
-def _data_of(card: TranslatorCard) -> str:
+def _get_data(card: TranslatorCard) -> str:
     return card.cell.data if card.cell else card.name.removesuffix(f"-{card.method}")
 
 
-def _line(card: TranslatorCard) -> str:
+def _format_line(card: TranslatorCard) -> str:
     scores = card.scores
     half = (scores.cosine_interval[1] - scores.cosine_interval[0]) / 2
-    alike = "     -" if scores.class_r1 is None else f"{scores.class_r1:6.3f}"
+    class_r1 = "     -" if scores.class_r1 is None else f"{scores.class_r1:6.3f}"
     return (
         f"  {scores.cosine:6.3f} +- {half:.3f}  {scores.r1:6.3f} {scores.r5:6.3f} {scores.r10:6.3f}"
-        f"  {scores.map10:6.3f}  {alike}   {scores.hubness:6.2f} {scores.gap:6.3f}"
+        f"  {scores.map10:6.3f}  {class_r1}   {scores.hubness:6.2f} {scores.gap:6.3f}"
         f" {scores.effective_rank:6.1f}  {card.name}"
     )
 
 
-def _told(data: str, epochs: int, done: int) -> None:
+def _print_epoch(data: str, epochs: int, done: int) -> None:
     print(f"train: {data}, epoch {done} of {epochs}", file=sys.stderr)
 
 
-def train(dataset: Dataset, training: TrainingPreset, chosen: Sequence[str]) -> list[TranslatorCard]:
-    """Train the cells of some data sets of a preset, one after the other, and return their cards.
+def train(dataset: Dataset, training: TrainingPreset, data_names: Sequence[str]) -> list[TranslatorCard]:
+    """Train the experiments of some data sets of a preset, one data set after the other; return their cards.
 
     Raises:
-        Held: another training of this root is at work; this one has written nothing.
+        LeaseHeldError: another training of this root is at work; this one has written nothing.
     """
     from pipelines.run.ray_plan import Session
-    from pipelines.store import lease, versions
+    from pipelines.store import versions
+    from pipelines.store.lease import hold_lease
     from pipelines.train.translators import ray_train
     from pipelines.train.translators.job import TrainingJob
     from pipelines.translate import translator
@@ -95,45 +96,45 @@ def train(dataset: Dataset, training: TrainingPreset, chosen: Sequence[str]) -> 
     root = Root.from_url(dataset.root)
     version = versions.read_current(root, dataset.encode.set)
     cards: list[TranslatorCard] = []
-    before = {card.name: card for card in translator.read_cards(root)}
-    # Two trainings may make translators of one name, or go on from one checkpoint. Builds write elsewhere.
-    with lease.hold_lease(Root.from_url(f"{root.url}/translators"), "train") as held, Session() as session:
+    previous_cards = {card.name: card for card in translator.read_cards(root)}
+    # Two trainings could write translators of one name, or resume one checkpoint. Builds write elsewhere.
+    with hold_lease(Root.from_url(f"{root.url}/translators"), "train") as lease, Session() as session:
         session.start()
-        for data in chosen:
-            course = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            many = "1 cell" if len(course.cells) == 1 else f"{len(course.cells)} cells in one pass"
+        for data in data_names:
+            job = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
+            many = "1 cell" if len(job.cells) == 1 else f"{len(job.cells)} cells in one pass"
             print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
-            cards += ray_train.train(course, partial(_told, data, training.fit.epochs))
-            held.check()
-    _tell_replaced(before, cards)
+            cards += ray_train.train(job, partial(_print_epoch, data, training.fit.epochs))
+            lease.check()
+    _print_replaced(previous_cards, cards)
     return cards
 
 
-def _tell_replaced(before: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:
+def _print_replaced(previous_cards: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:
     for card in cards:
-        was = before.get(card.name)
-        if card.cell and was and was.weights_sha256 != card.weights_sha256:
+        previous = previous_cards.get(card.name)
+        if card.cell and previous and previous.weights_sha256 != card.weights_sha256:
             print(
                 f"train: {card.name} of cosine {card.scores.cosine:.3f} took the place of one of "
-                f"{was.scores.cosine:.3f} (set {was.set}, version {was.version})",
+                f"{previous.scores.cosine:.3f} (set {previous.set}, version {previous.version})",
                 file=sys.stderr,
             )
 
 
-def _submitted(asked: argparse.Namespace) -> int:
-    file = Path(asked.preset)
+def _submit(args: argparse.Namespace) -> int:
+    file = Path(args.preset)
     own = file.suffix in _YAML
-    flags = ["--preset", file.name if own else asked.preset]
-    flags += ["--only", asked.only] if asked.only else []
-    flags += ["--set", asked.set] if asked.set else []
-    flags += ["--json"] if asked.json else []
-    flags += [f"--then-generate={place}" for place in asked.then_generate]
+    flags = ["--preset", file.name if own else args.preset]
+    flags += ["--only", args.only] if args.only else []
+    flags += ["--set", args.set] if args.set else []
+    flags += ["--json"] if args.json else []
+    flags += [f"--then-generate={place}" for place in args.then_generate]
     files = [file] if own else []
-    return submit(asked.address, "train", asked.target, flags=[*flags, *asked.overrides], files=files)
+    return submit(args.address, "train", args.target, flags=[*flags, *args.overrides], files=files)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train every cell of a preset, and show the leaderboard."""
+    """Train every experiment of a preset, and print the leaderboard."""
     parser = argparse.ArgumentParser(
         prog="echolens train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -151,28 +152,28 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     add_address(parser)
-    asked = parser.parse_intermixed_args(argv)
-    training = read_preset(asked.preset, asked.overrides)
-    chosen = [data for data in training.data if asked.only in (None, data)]
-    if not chosen:
+    args = parser.parse_intermixed_args(argv)
+    training = read_preset(args.preset, args.overrides)
+    data_names = [data for data in training.data if args.only in (None, data)]
+    if not data_names:
         raise ConfigError(
-            f"preset {training.name} has no data {asked.only!r}; it has {', '.join(training.data)}"
+            f"preset {training.name} has no data {args.only!r}; it has {', '.join(training.data)}"
         )
-    if asked.address:
-        sys.exit(_submitted(asked))
-    dataset = load(asked.target)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
-    cards = train(dataset, training, chosen)
-    if asked.json:
+    if args.address:
+        sys.exit(_submit(args))
+    dataset = load(args.target)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    cards = train(dataset, training, data_names)
+    if args.json:
         print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
     else:
         print(format_leaderboard(cards))
-    if asked.then_generate:
+    if args.then_generate:
         from jobs.shared.compare_translators import compare_translators
 
         print(
-            compare_translators(dataset, cards, asked.then_generate),
-            file=sys.stderr if asked.json else sys.stdout,
+            compare_translators(dataset, cards, args.then_generate),
+            file=sys.stderr if args.json else sys.stdout,
         )
 
 

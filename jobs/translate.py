@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 def translate(
     dataset: Dataset, name: str, column: Column | None = None
 ) -> tuple[TranslateStep, TranslationCard]:
-    """Translate a column of the current version, and return where the tables are and what they hold.
+    """Translate a column of the current version; return the step, which names the tables, and their card.
 
     Args:
-        dataset: whose set of vectors.
+        dataset: its configuration; the set of vectors is the one that it names.
         name: of the translator.
         column: to translate; the one that the translator was trained on if None.
     """
@@ -54,22 +54,22 @@ def translate(
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
     shards = find_shards_with(root, version, step.source)
     step.check(shards[0])
-    flow = PlanSteps(step)
-    left = find_remaining(flow, shards)
-    if not any(left) and (made := find_translated(step, version)):
-        return step, made
-    with Session() as session, RowProgress("translate", left.rows) as progress:
+    steps = PlanSteps(step)
+    remaining = find_remaining(steps, shards)
+    if not any(remaining) and (translated := find_translated(step, version)):
+        return step, translated
+    with Session() as session, RowProgress("translate", remaining.rows) as progress:
 
-        def through(done: ShardResult) -> None:
-            progress.add(done.shard.rows, done.outcomes)
-            progress.spent(done.seconds)
+        def on_shard(result: ShardResult) -> None:
+            progress.add(result.shard.rows, result.outcomes)
+            progress.add_seconds(result.seconds)
 
-        session.run(flow, left, through)
+        session.run(steps, remaining, on_shard)
     return step, finish(step, version, shards)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Translate, and say how many vectors there are and where."""
+    """Translate, and print how many vectors there are and where."""
     parser = argparse.ArgumentParser(
         prog="echolens translate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,33 +82,33 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--npy", type=Path, metavar="DIR", help="write keys.npy and vectors.npy there")
     parser.add_argument("--json", action="store_true", help="print what the tables hold")
     add_address(parser)
-    asked = parser.parse_args(argv)
-    if asked.address:
-        if asked.npy:
+    args = parser.parse_args(argv)
+    if args.address:
+        if args.npy:
             raise ConfigError(
                 "--npy writes to this machine and --address works on another; translate first, then --npy"
             )
-        given = {"--column": asked.column, "--set": asked.set}
-        flags = [asked.name, *(word for option in given.items() if option[1] for word in option)]
-        flags += ["--json"] if asked.json else []
-        sys.exit(submit(asked.address, "translate", asked.target, flags=flags))
-    dataset = load(asked.target)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, asked.set)
-    if asked.npy and asked.npy.exists():
-        raise ConfigError(f"{asked.npy} is there already and nothing is overwritten; name another folder")
-    step, made = translate(dataset, asked.name, asked.column)
-    if asked.npy:
+        options = {"--column": args.column, "--set": args.set}
+        flags = [args.name, *(word for option in options.items() if option[1] for word in option)]
+        flags += ["--json"] if args.json else []
+        sys.exit(submit(args.address, "translate", args.target, flags=flags))
+    dataset = load(args.target)
+    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    if args.npy and args.npy.exists():
+        raise ConfigError(f"{args.npy} is there already and nothing is overwritten; name another folder")
+    step, card = translate(dataset, args.name, args.column)
+    if args.npy:
         from pipelines.store import versions
         from pipelines.translate.translated import TranslatedVectors
 
-        version = versions.read_version(step.root, made.version)
-        TranslatedVectors.open(step.root, asked.name, version, step.source).write_npy(asked.npy)
-    if asked.json:
-        print(made.model_dump_json(indent=2))
+        version = versions.read_version(step.root, card.version)
+        TranslatedVectors.open(step.root, args.name, version, step.source).write_npy(args.npy)
+    if args.json:
+        print(card.model_dump_json(indent=2))
         return
-    rows, ok = sum(made.outcomes.values()), made.outcomes.get("ok", 0)
+    rows, ok = sum(card.outcomes.values()), card.outcomes.get("ok", 0)
     print(
-        f"{ok} of {rows} rows of version {made.version} have {made.source} as {made.target}, "
+        f"{ok} of {rows} rows of version {card.version} have {card.source} as {card.target}, "
         f"in {step.root.url}/{step.folder}"
     )
 

@@ -103,6 +103,15 @@ def test_imports_go_down(path):
     assert not {name.split(".")[0] for name in imported(path)} & {"tests"}
 
 
+@pytest.mark.parametrize("path", sorted((HOME / "jobs").rglob("*.py")), ids=below_home)
+def test_only_the_demo_imports_verbs(path):
+    """What several verbs share is in jobs/shared; the demo runs other verbs."""
+    verbs = {f"jobs.{each.stem}" for each in (HOME / "jobs").glob("*.py")} - {"jobs.__init__"}
+    found = {name for name in map(as_module, imported(path)) if name in verbs}
+
+    assert found == set() or below_home(path) == "jobs/demo.py"
+
+
 def test_no_files_import_each_other():
     """Neither directly nor around a corner; nor do folders, but for one and the folder that it lies in."""
     graph = {

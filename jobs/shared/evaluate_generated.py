@@ -1,4 +1,4 @@
-"""What generated sounds are worth: listened to, written down and said."""
+"""Evaluate generated sounds: compute, store and format their scores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from schemas.generated import GeneratedCard, GeneratedScores
 def score_generated(
     dataset: Dataset, card: GeneratedCard, classes: Sequence[str], second: str | None = None
 ) -> GeneratedScores:
-    """Listen to the sounds of a card with the dataset's CLAP, write scores.json, and return it.
+    """Score the sounds of a card with the dataset's CLAP, write scores.json, and return it.
 
     Args:
-        dataset: that they were made of.
+        dataset: that they were generated from.
         card: of the sounds.
         classes: words; a sound is of the class that its row's label, or else its caption alone, names.
-        second: the folder of another CLAP, for the CLAP score.
+        second: the folder of another CLAP, which computes the CLAP score.
     """
     from pipelines.compute.child_process import run_in_subprocess
     from pipelines.evaluate.sounds import evaluate_sounds
@@ -36,7 +36,7 @@ def score_generated(
 
 
 def format_scores(scores: GeneratedScores) -> str:
-    """Return scores as lines, each with how many sounds it is of."""
+    """Return scores as lines, each with the number of sounds that it is computed on."""
     of = scores.heard
     share = "no sound has a class that is known" if of.accuracy is None else f"{of.accuracy:.3f} heard right"
     lines = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.build import build
+from jobs.shared.dataset_build import build
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, Filter, Source
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from pipelines.encode.encoder import EncoderSpec
 
-# Every picture is wanted, whatever its shape.
-_EVERY = Filter(language=None, min_side_px=1, max_aspect=1e9)
-# A file whose name has no words.
+# Keeps every picture, whatever its shape.
+_NO_FILTER = Filter(language=None, min_side_px=1, max_aspect=1e9)
+# The caption of a file whose name has no words.
 _UNNAMED = "picture"
 
 
 @dataclass(frozen=True)
 class ExternalPictures:
-    """Pictures that were named on a command line, with captions: the text file beside one, else its name.
+    """Pictures named on a command line, with captions: the text file beside one, else its name.
 
     Attributes:
         urls: caption and http(s) URL.
@@ -41,7 +41,7 @@ class ExternalPictures:
     sha256: str
 
 
-def find_pictures(places: Sequence[str]) -> ExternalPictures:
+def find_pictures(locations: Sequence[str]) -> ExternalPictures:
     """Return the pictures at files, folders and http(s) URLs.
 
     Raises:
@@ -50,11 +50,11 @@ def find_pictures(places: Sequence[str]) -> ExternalPictures:
     from pipelines.source.folder import split_words
 
     urls, files = [], []
-    for place in places:
-        if place.startswith(("http://", "https://")):
-            urls.append((split_words(place.partition("?")[0]) or _UNNAMED, place))
+    for location in locations:
+        if location.startswith(("http://", "https://")):
+            urls.append((split_words(location.partition("?")[0]) or _UNNAMED, location))
         else:
-            files += [(_caption(file), file) for file in _files(place)]
+            files += [(_read_caption(file), file) for file in _find_files(location)]
     digest = hashlib.sha256()
     for caption, url in urls:
         digest.update(f"{caption}\t{url}\n".encode())
@@ -63,45 +63,47 @@ def find_pictures(places: Sequence[str]) -> ExternalPictures:
     return ExternalPictures(tuple(urls), tuple(files), digest.hexdigest())
 
 
-def _files(place: str) -> list[Path]:
+def _find_files(location: str) -> list[Path]:
     from pipelines.source.folder import PICTURES
 
-    path = Path(place).expanduser()
+    path = Path(location).expanduser()
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     pictures = [file for file in files if file.suffix[1:].lower() in PICTURES]
     if not pictures:
         known = ", ".join(sorted(PICTURES))
-        raise ConfigError(f"{place} is no picture and no folder of pictures; give files of {known}, or URLs")
+        raise ConfigError(
+            f"{location} is no picture and no folder of pictures; give files of {known}, or URLs"
+        )
     return pictures
 
 
-def _caption(file: Path) -> str:
+def _read_caption(file: Path) -> str:
     from pipelines.source.folder import split_words
 
     beside = file.with_suffix(".txt")
-    said = (
+    caption = (
         beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else split_words(file.name)
     )
-    return " ".join(said.split()) or _UNNAMED
+    return " ".join(caption.split()) or _UNNAMED
 
 
-def _members(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
+def _iterate_members(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
     for number, (caption, file) in enumerate(files):
-        # A folder for each: two files may have one name. A tar has room for 100 bytes.
+        # A folder for each, since two files may have one name. A tar's name field has 100 bytes.
         stem, suffix = f"{number:06d}/{file.stem[:40]}".encode()[:80].decode(errors="ignore"), file.suffix
         yield f"{stem}{suffix}", file.read_bytes()
         yield f"{stem}.txt", caption.encode()
 
 
 def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) -> tuple[Dataset, Version]:
-    """Build pictures into a root of their own below a dataset's, and return it and its version.
+    """Build pictures into a root of their own below a dataset's; return its configuration and version.
 
-    Files of this machine go into a tar there first, which every worker can read.
+    Files of this machine are packed into a tar there first, which every worker can read.
 
     Args:
-        dataset: whose encoder, and whose way of fetching.
-        pictures: from outside.
-        clip: the space that the vectors shall be in.
+        dataset: whose encoder and fetch settings are used.
+        pictures: from outside the dataset.
+        clip: the space of the vectors.
     """
     from pipelines.generate.step import get_pictures_folder
     from pipelines.store.tar import write_tar
@@ -110,26 +112,26 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
     folder = get_pictures_folder(pictures.sha256)
     sources = []
     if pictures.urls:
-        listed = "".join(f"{caption}\t{url}\n" for caption, url in pictures.urls)
-        root.write(f"{folder}.tsv", listed.encode())
+        rows = "".join(f"{caption}\t{url}\n" for caption, url in pictures.urls)
+        root.write(f"{folder}.tsv", rows.encode())
         sources.append(Source(kind="cc3m", list=f"{root.url}/{folder}.tsv"))
     if pictures.files:
         if not root.exists(f"{folder}.tar"):
             with root.write_atomically(f"{folder}.tar") as path:
-                write_tar(path, _members(pictures.files))
+                write_tar(path, _iterate_members(pictures.files))
         sources.append(Source(kind="folder", list=f"{root.url}/{folder}.tar"))
     changes = {"clap": None, "precision": clip.precision}
-    outside = Dataset(
+    external = Dataset(
         name=dataset.name,
         root=f"{root.url}/{folder}",
         contact=dataset.contact,
         shard_rows=dataset.shard_rows,
         sources=tuple(sources),
         fetch=dataset.fetch,
-        filter=_EVERY,
+        filter=_NO_FILTER,
         encode=dataset.encode.model_copy(update=changes),
     )
-    return outside, build(outside)
+    return external, build(external)
 
 
 def read_sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
@@ -146,7 +148,7 @@ def read_sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
 
 
 def encode_sounds(spec: EncoderSpec, files: Sequence[bytes]) -> np.ndarray:
-    """Return unit vectors of sounds, float32 [N, D]; NaN of what is no sound."""
+    """Return unit vectors of sounds, float32 [N, D]; NaN where a file cannot be decoded."""
     import numpy as np
 
     from pipelines.encode.encoder import encode

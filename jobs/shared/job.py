@@ -1,4 +1,4 @@
-"""What every job shares: reading the user's file with overrides, and ending with one sentence or none."""
+"""The frame of every job: read the user's file with overrides, report an error as one sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from schemas.dataset import Dataset
 
 # Set by Ray for the command that `ray job submit` starts.
 _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-# Verbs that change a root or write something of it; the others only look.
+# Verbs that write to a root or about it; the others only read.
 _RECORDED = frozenset(
     {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "demo"}
 )
@@ -31,7 +31,7 @@ M = TypeVar("M", bound=BaseModel)
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Run a job's main; an error of ours is one sentence on stderr and exit code 1, without traceback."""
     arguments = sys.argv[1:] if argv is None else argv
-    record = records.begin(_verb(main), arguments)
+    record = records.begin(_get_verb(main), arguments)
     try:
         main(arguments)
         record.end("ok")
@@ -42,7 +42,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         record.end("interrupted")
         sys.exit("echolens: interrupted; run the same command again to go on where it stopped")
     except BrokenPipeError:
-        # The reader (`head`, say) has seen enough; leave no second error at exit.
+        # The reader, such as `head`, has closed the pipe; avoid a second error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         record.end("ok")
     except Exception as error:
@@ -50,7 +50,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
         raise
 
 
-def _verb(main: Callable[[Sequence[str]], None]) -> str:
+def _get_verb(main: Callable[[Sequence[str]], None]) -> str:
     # `python -m jobs.VERB` calls its module __main__.
     module = main.__module__.rpartition(".")[2]
     return Path(sys.argv[0]).stem if module == "__main__" else module
@@ -62,36 +62,36 @@ def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
     Relative paths in a file are relative to the file.
 
     Raises:
-        ConfigError: neither is there, or a key or value is not one that we know.
+        ConfigError: there is neither, or a key or value is unknown.
     """
-    dataset = _loaded(target, overrides)
+    dataset = _load(target, overrides)
     if (job := records.get_current()) and job.verb in _RECORDED:
         job.root = Root.from_url(dataset.root)
     return dataset
 
 
-def _loaded(target: str, overrides: Sequence[str]) -> Dataset:
+def _load(target: str, overrides: Sequence[str]) -> Dataset:
     root = Root.from_url(target)
     if root.exists("dataset.json"):
-        # A root may have been moved or copied: it is where it was found.
+        # A root may have been moved or copied since: its URL is the one it was opened by.
         try:
             content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
         except (ValueError, KeyError) as error:
             raise ConfigError(
                 f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
             ) from error
-        return _validated(apply_overrides(content, overrides), target)
+        return _validate(apply_overrides(content, overrides), target)
     content = read_content(target, overrides)
     if os.environ.get(_IN_RAY_JOB):
         check_root(str(content.get("root", "")))
-    return _placed(_validated(content, target), Path(target).resolve().parent)
+    return _resolve_paths(_validate(content, target), Path(target).resolve().parent)
 
 
 def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a dataset's file says, with overrides, as it stands.
+    """Return the content of a dataset's file, with overrides, not yet validated.
 
     Raises:
-        ConfigError: it is not there, or is no YAML of keys.
+        ConfigError: there is no such file, or it is no YAML mapping.
     """
     path = Path(file)
     if not path.is_file():
@@ -109,7 +109,7 @@ def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def check_root(root: str) -> None:
-    """Refuse a root that is another place on every node of a cluster.
+    """Refuse a root that is a different folder on every node of a cluster.
 
     Raises:
         ConfigError: it is relative.
@@ -121,7 +121,7 @@ def check_root(root: str) -> None:
         )
 
 
-def _placed(dataset: Dataset, folder: Path) -> Dataset:
+def _resolve_paths(dataset: Dataset, folder: Path) -> Dataset:
     def place(url: str) -> str:
         return url if "://" in url else str(folder / Path(url).expanduser())
 
@@ -133,7 +133,7 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
     """Return content with `key.path=value` set in it.
 
     Raises:
-        ConfigError: an override is none, or leads nowhere.
+        ConfigError: an override has no `=`, or its path does not exist.
     """
     for override in overrides:
         dotted, equals, value = override.partition("=")
@@ -150,34 +150,34 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
     return content
 
 
-def _validated(content: dict[str, Any], target: str) -> Dataset:
+def _validate(content: dict[str, Any], target: str) -> Dataset:
     return check_content(Dataset, content, target)
 
 
 def check_content(model: type[M], content: dict[str, Any], target: str) -> M:
-    """Return what a person wrote as a model.
+    """Return user-written content as a model.
 
     Raises:
-        ConfigError: a key or a value is not one that it knows.
+        ConfigError: a key or a value is unknown to the model.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        # A misspelt key is why another is missing; of a union's members, the one that a word could mean.
+        # Unknown keys first: a misspelt key is often why another is missing. Of a union, the closest member.
         order = {"extra_forbidden": 0, "missing": 2, "model_type": 3}
         problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
-        raise ConfigError(f"{target}: {_sentence(dict(problems[0]), model)}") from error
+        raise ConfigError(f"{target}: {_format_problem(dict(problems[0]), model)}") from error
 
 
-def _sentence(problem: dict[str, Any], model: type[BaseModel]) -> str:
-    """Say one of pydantic's problems as found, wanted, to do."""
-    # A union adds the names of its members to the location; they are no keys of the file.
+def _format_problem(problem: dict[str, Any], model: type[BaseModel]) -> str:
+    """Return one of pydantic's problems as a sentence: what was found, what is expected, what to do."""
+    # A union adds the names of its members to the location; they are not keys of the file.
     parts = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower()]
     parts = [part for part in parts if not str(part).startswith(("literal[", "function-"))]
     key = ".".join(str(part) for part in parts)
     if problem["type"] == "extra_forbidden":
         general = ".".join("[]" if isinstance(part, int) else str(part) for part in parts)
-        known = list(_keys(model))
+        known = list(_iterate_keys(model))
         nearest = difflib.get_close_matches(general, known, n=1, cutoff=0.0)[0]
         return f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
     if problem["type"] == "missing":
@@ -188,16 +188,16 @@ def _sentence(problem: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{key or 'the file'}: {message[:1].lower()}{message[1:]}{shown}"
 
 
-def _keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
+def _iterate_keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield f"{before}{name}"
-        for inner in _models(field.annotation):
+        for inner in _iterate_models(field.annotation):
             middle = f"{name}.[]." if field.annotation is not inner and name == "sources" else f"{name}."
-            yield from _keys(inner, before + middle)
+            yield from _iterate_keys(inner, before + middle)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _iterate_models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models(argument)
+        yield from _iterate_models(argument)

@@ -1,6 +1,6 @@
-"""Progress of long work: one line that lives on a terminal, a quiet line every ten seconds elsewhere.
+"""Progress of a job: one line that is updated on a terminal, a new line every ten seconds elsewhere.
 
-What a run took goes into its record, runs/RUN/run.json; times never enter the dataset itself.
+Times go into the run's record, runs/RUN/run.json, never into the dataset itself.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pipelines.fetch.ratelimit.governor import Traffic
 from pipelines.run import records
 
 _QUIET_EVERY_S = 10
-# Of the last looks at the traffic the rate is made: workers report by the second, and not all at once.
-_READ_OVER = 8
+# The rate is averaged over the last 8 reports of traffic: workers report every second, not all at once.
+_RATE_REPORTS = 8
 
 
 class RowProgress:
-    """Rows done, rows/s, time left and outcomes so far."""
+    """Shows rows done, rows/s, time left and outcomes so far."""
 
     def __init__(self, word: str, rows: int) -> None:
         self._word, self._rows = word, rows
-        self._done = self._told = 0
+        self._done = self._printed = 0
         self._outcomes: Counter[str] = Counter()
-        self._began = self._said = time.monotonic()
+        self._began = self._printed_at = time.monotonic()
         self._lock = threading.Lock()
         self._traffic: Traffic | None = None
-        self._read: deque[tuple[float, int]] = deque(maxlen=_READ_OVER)
+        self._read: deque[tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
@@ -58,11 +58,11 @@ class RowProgress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and self._done != self._told:
-            print(f"{self._word}: {self._line()}", file=sys.stderr)
+        elif kind is None and self._done != self._printed:
+            print(f"{self._word}: {self._format_line()}", file=sys.stderr)
 
     def add(self, rows: int, outcomes: dict[str, int]) -> None:
-        """Count rows that are through, with their outcomes by `outcome/reason`."""
+        """Count rows that are done, with their outcomes by `outcome/reason`."""
         self._done += rows
         for reason, count in outcomes.items():
             self._outcomes[reason.split("/")[0]] += count
@@ -70,8 +70,8 @@ class RowProgress:
             job.add(rows, outcomes, {})
         self._show()
 
-    def traffic(self, traffic: Traffic) -> None:
-        """Take what the workers are doing; may be called from another thread."""
+    def show_traffic(self, traffic: Traffic) -> None:
+        """Show what the workers are fetching; may be called from another thread."""
         self._read.append((time.monotonic(), traffic.read_bytes))
         self._traffic = traffic
         self._show()
@@ -79,17 +79,17 @@ class RowProgress:
     def _show(self) -> None:
         with self._lock:
             if self._bar:
-                self._bar.update(self._task, completed=self._done, line=self._line())
-            elif time.monotonic() - self._said > _QUIET_EVERY_S:
-                self._said, self._told = time.monotonic(), self._done
-                print(f"{self._word}: {self._line()}", file=sys.stderr)
+                self._bar.update(self._task, completed=self._done, line=self._format_line())
+            elif time.monotonic() - self._printed_at > _QUIET_EVERY_S:
+                self._printed_at, self._printed = time.monotonic(), self._done
+                print(f"{self._word}: {self._format_line()}", file=sys.stderr)
 
-    def spent(self, seconds: dict[str, float]) -> None:
+    def add_seconds(self, seconds: dict[str, float]) -> None:
         """Add seconds of work, by word, to the record of the job."""
         if job := records.get_current():
             job.add(0, {}, seconds)
 
-    def _line(self) -> str:
+    def _format_line(self) -> str:
         line = f"{self._done:,} of {self._rows:,} rows"
         if self._done:
             rate = self._done / max(time.monotonic() - self._began, 1e-9)
@@ -99,20 +99,20 @@ class RowProgress:
             line += f", {pace}, {left_s:,.0f} s left: {outcomes}"
         if self._traffic:
             (first_s, first), (last_s, last) = self._read[0], self._read[-1]
-            line += _shown(self._traffic, max(0, last - first) / max(last_s - first_s, 1e-9))
+            line += _format_traffic(self._traffic, max(0, last - first) / max(last_s - first_s, 1e-9))
         return line
 
 
-def _shown(traffic: Traffic, bytes_per_s: float) -> str:
-    """Return what is on its way, and which host keeps the most waiting."""
-    shown = f" | {bytes_per_s / 1e6:,.1f} MB/s, {traffic.in_flight:,} in flight"
+def _format_traffic(traffic: Traffic, bytes_per_s: float) -> str:
+    """Return the bytes and requests in flight, and the host with the longest queue."""
+    text = f" | {bytes_per_s / 1e6:,.1f} MB/s, {traffic.in_flight:,} in flight"
     if traffic.slowest:
-        shown += f", {traffic.waiting:,} wait for {traffic.slowest} ({traffic.longest_s:,.0f} s)"
-    return shown
+        text += f", {traffic.waiting:,} wait for {traffic.slowest} ({traffic.longest_s:,.0f} s)"
+    return text
 
 
 class ReadProgress:
-    """Rows read of each list: a line that lives on a terminal, nothing elsewhere."""
+    """Shows the rows read of each list: a line that is updated on a terminal, nothing elsewhere."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -126,10 +126,10 @@ class ReadProgress:
     def __exit__(self, *_: object) -> None:
         self._status.stop()
 
-    def read(self, what: str, rows: int) -> None:
-        """Take how many rows of a list have been read, or how many candidates written."""
+    def show_rows(self, what: str, rows: int) -> None:
+        """Show how many rows of a list have been read, or how many candidates written."""
         self._status.update(f"{what}: {rows:,} rows")
 
-    def verified(self, read: int, whole: int) -> None:
-        """Take how many bytes of a dataset have been read."""
-        self._status.update(f"verified {read / 2**20:,.0f} of {whole / 2**20:,.0f} MiB")
+    def show_verified(self, read_bytes: int, total_bytes: int) -> None:
+        """Show how many bytes of a dataset have been read."""
+        self._status.update(f"verified {read_bytes / 2**20:,.0f} of {total_bytes / 2**20:,.0f} MiB")

@@ -1,4 +1,4 @@
-"""What cron, systemd and Kubernetes want to be told, so that each runs `echolens refresh FILE`."""
+"""Entries for cron, systemd and Kubernetes, each of which runs `echolens refresh FILE`."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _NAME_MAX_CHARS = 52
 
 @dataclass(frozen=True)
 class SchedulerEntry:
-    """A refresh and when it is to run.
+    """A scheduled refresh.
 
     Attributes:
         name: of the dataset.
         file: its file, absolute.
-        timetable: when.
+        schedule: when it runs.
         address: of a Ray dashboard, or None for this machine.
     """
 
     name: str
     file: Path
-    timetable: CronSchedule
+    schedule: CronSchedule
     address: str | None
 
     @property
     def unit(self) -> str:
-        """A name of lower-case letters, digits and hyphens, as units and Kubernetes want it."""
+        """The name of the unit: lower-case letters, digits and hyphens, as systemd and Kubernetes require."""
         plain = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         return f"echolens-{plain}"[:_NAME_MAX_CHARS].rstrip("-")
 
     @property
     def command(self) -> list[str]:
-        """The refresh, by absolute paths: a scheduler has neither our folder nor our PATH."""
+        """The command, by absolute paths: a scheduler has neither our folder nor our PATH."""
         beside = Path(sys.executable).with_name("echolens")
         program = [str(beside)] if beside.exists() else [sys.executable, "-m", "jobs.cli"]
         return [*program, "refresh", str(self.file), *self._to_cluster]
@@ -59,12 +59,12 @@ class SchedulerEntry:
 
     @property
     def path(self) -> str:
-        """PATH of the job: that of whoever schedules it, since cron's has neither conda nor /usr/local."""
+        """PATH of the job: that of the user who schedules it; cron's has neither conda nor /usr/local."""
         return os.environ.get("PATH", os.defpath)
 
     @property
     def log(self) -> Path:
-        """Where cron's runs write what they say."""
+        """Where the output of cron's runs goes."""
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(state) / "echolens" / f"{self.unit}.log"
 
@@ -73,9 +73,9 @@ def write_crontab(entry: SchedulerEntry) -> list[str]:
     """Return the lines of a crontab: a comment that finds the entry again, and the entry.
 
     Raises:
-        ConfigError: cron cannot be told this.
+        ConfigError: cron cannot express it.
     """
-    zone = entry.timetable.timezone
+    zone = entry.schedule.timezone
     if zone is not None:
         raise ConfigError(
             f"cron runs in the time zone of its machine and --timezone {zone} was asked for; "
@@ -86,8 +86,8 @@ def write_crontab(entry: SchedulerEntry) -> list[str]:
         f"mkdir -p {shlex.quote(str(entry.log.parent))} && PATH={shlex.quote(entry.path)} "
         f"{shlex.join(entry.command)} >>{log} 2>&1"
     )
-    # To cron a bare % ends the command.
-    line = f"{entry.timetable.cron} {command}".replace("%", r"\%")
+    # To cron an unescaped % ends the command.
+    line = f"{entry.schedule.cron} {command}".replace("%", r"\%")
     if "\n" in line:
         raise ConfigError(f"{str(entry.file)!r} has a line break in its path; cron cannot be told that")
     if len(line) > _CRON_MAX_CHARS:
@@ -101,20 +101,20 @@ def write_crontab(entry: SchedulerEntry) -> list[str]:
 def write_systemd(entry: SchedulerEntry) -> dict[Path, str]:
     """Return the files of a timer and its service: path -> text."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
-    calendars = "\n".join(f"OnCalendar={calendar}" for calendar in entry.timetable.calendars())
+    calendars = "\n".join(f"OnCalendar={calendar}" for calendar in entry.schedule.format_calendars())
     service = f"""\
 [Unit]
-Description=Refresh of the dataset {_plain(entry.name)}
+Description=Refresh of the dataset {_escape_text(entry.name)}
 After=network-online.target
 
 [Service]
 Type=oneshot
-Environment={_quoted("PATH=" + entry.path)}
-ExecStart={" ".join(_quoted(word).replace("$", "$$") for word in entry.command)}
+Environment={_quote("PATH=" + entry.path)}
+ExecStart={" ".join(_quote(word).replace("$", "$$") for word in entry.command)}
 """
     timer = f"""\
 [Unit]
-Description=When the dataset {_plain(entry.name)} is refreshed
+Description=When the dataset {_escape_text(entry.name)} is refreshed
 
 [Timer]
 {calendars}
@@ -132,23 +132,25 @@ def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
     """Return a ConfigMap that holds the dataset's file, and the CronJob that refreshes it.
 
     Raises:
-        ConfigError: the file names what a pod has not got.
+        ConfigError: the file names a location that a pod cannot see.
     """
     content = read_content(str(entry.file))
     check_secrets(content)
-    for what, place in [("root", content["root"])] + [("list", each["list"]) for each in content["sources"]]:
-        if "://" not in place or place.startswith("file://"):
+    for what, location in [("root", content["root"])] + [
+        ("list", each["list"]) for each in content["sources"]
+    ]:
+        if "://" not in location or location.startswith("file://"):
             raise ConfigError(
-                f"{what} {place!r} is a place on this machine, which a pod does not have; give a URL such as "
-                "s3://bucket/name"
+                f"{what} {location!r} is a place on this machine, which a pod does not have; give a URL such "
+                "as s3://bucket/name"
             )
     template = Path(__file__).parents[1] / "kube" / "cronjob.yaml"
     config, job = yaml.safe_load_all(template.read_text())
     config["metadata"]["name"] = job["metadata"]["name"] = entry.unit
     config["data"] = {"dataset.yaml": yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}
     spec = job["spec"]
-    spec["schedule"] = entry.timetable.kubernetes()
-    spec["timeZone"] = entry.timetable.timezone or "Etc/UTC"
+    spec["schedule"] = entry.schedule.format_kubernetes()
+    spec["timeZone"] = entry.schedule.timezone or "Etc/UTC"
     pod: dict[str, Any] = spec["jobTemplate"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     container["image"] = image or f"echolens:{version('echolens')}"
@@ -162,7 +164,7 @@ def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a text of several lines as it stands, not between quotes."""
+    """Writes a text of several lines as a block, not between quotes."""
 
 
 _Dumper.add_representer(
@@ -173,7 +175,7 @@ _Dumper.add_representer(
 )
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     """Quote a word for a systemd unit, in which % begins a specifier."""
     if "\n" in word:
         raise ConfigError(f"{word!r} has a line break; systemd cannot be told that")
@@ -181,5 +183,5 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def _plain(text: str) -> str:
+def _escape_text(text: str) -> str:
     return " ".join(text.split()).replace("%", "%%")

@@ -1,7 +1,7 @@
-"""Hand a job to a Ray cluster: upload the code and the file, follow the log, end with the job's exit code.
+"""Submit a job to a Ray cluster: upload the code and the file, follow the log, return the job's exit code.
 
-What travels is a folder made for it: our packages, the dataset's file, and the lists that lie beside it.
-Nothing else does: no cookies, no tokens, no data. The cluster's token is read by Ray itself, from
+The upload is a temporary folder: our packages, the dataset's file, and the lists beside it. Nothing else is
+uploaded: no cookies, no tokens, no data. The cluster's token is read by Ray itself, from
 RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or the home folder, and goes to the cluster's address alone.
 """
 
@@ -28,18 +28,18 @@ from pipelines.run import records
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-# Every node downloads the upload; lists that are larger belong where all nodes see them.
+# Every node downloads the upload; larger lists belong in storage that all nodes see.
 LISTS_MAX_BYTES = 64 * 2**20
 
 _PACKAGES = ("schemas", "pipelines", "jobs")
 _SKIPPED = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
-# No telemetry; the same as the Makefile says.
+# No telemetry, as in the Makefile.
 _ENVIRONMENT = {"NO_ALBUMENTATIONS_UPDATE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-# What Ray's core writes into the driver's log says nothing of rows.
-_START = ("env", "RAY_BACKEND_LOG_LEVEL=fatal", "python", "-m")
+# The log of Ray's C++ core, which would go into the driver's log, says nothing about rows.
+_COMMAND = ("env", "RAY_BACKEND_LOG_LEVEL=fatal", "python", "-m")
 _POLL_S = 2.0
-# A cluster that has just started takes no job for some seconds.
-_AGENT_WITHIN_S = 60.0
+# A cluster that has just started accepts no job for some seconds.
+_AGENT_TIMEOUT_S = 60.0
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -67,30 +67,30 @@ def submit(  # noqa: PLR0913, PLR0917
         target: the dataset's file or root; the root must be absolute or a URL.
         overrides: key.path=value.
         flags: options of the verb.
-        files: that travel too, each under its own name beside our packages.
+        files: to upload as well, each under its own name beside our packages.
 
     Raises:
-        ConfigError: the root is not one that every node sees, or no cluster answers there.
+        ConfigError: not every node sees the root, or no cluster answers at the address.
         StopJob: the cluster stopped answering while the job ran.
     """
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
-        staged = stage_files(target, overrides, Path(folder))
+        target_args = prepare_upload(target, overrides, Path(folder))
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
-        client = _client(address)
+        client = _connect(address)
         if job := records.get_current():
             job.root = None  # the job on the cluster keeps the record
-        command = shlex.join([*_START, f"jobs.{verb}", *staged, *flags])
-        submitted = _submitted(client, address, command, folder)
-    print(f"{verb}: submitted to {address} as {submitted}", file=sys.stderr)
-    return _followed(client, submitted)
+        command = shlex.join([*_COMMAND, f"jobs.{verb}", *target_args, *flags])
+        job_id = _start_job(client, address, command, folder)
+    print(f"{verb}: submitted to {address} as {job_id}", file=sys.stderr)
+    return _follow(client, job_id)
 
 
-def stage_files(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
-    """Fill a folder with what travels to the cluster; return the dataset as the cluster's command names it.
+def prepare_upload(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
+    """Fill a folder with the upload; return the dataset's arguments of the cluster's command.
 
     Raises:
-        ConfigError: the root is relative, or lists are too large to travel.
+        ConfigError: the root is relative, or the lists are too large to upload.
     """
     load(target, overrides)
     home = Path(__file__).resolve().parents[2]
@@ -103,19 +103,19 @@ def stage_files(target: str, overrides: Sequence[str], folder: Path) -> list[str
     content = read_content(target, overrides)
     check_root(content["root"])
     check_secrets(content)
-    place = folder / "dataset"
-    place.mkdir()
-    _stage_lists(content, Path(target).resolve().parent, place)
-    (place / "dataset.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    upload = folder / "dataset"
+    upload.mkdir()
+    _copy_lists(content, Path(target).resolve().parent, upload)
+    (upload / "dataset.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return ["dataset/dataset.yaml"]
 
 
 def check_secrets(content: Any, where: str = "") -> None:
-    """Refuse what others on a cluster could read: passwords and signatures in addresses.
+    """Refuse passwords and signatures in URLs, which others on a cluster could read.
 
     Args:
         content: of a dataset's file.
-        where: the key that it stands under.
+        where: the key of this content.
 
     Raises:
         ConfigError: there is one.
@@ -133,26 +133,26 @@ def check_secrets(content: Any, where: str = "") -> None:
         )
 
 
-def _stage_lists(content: dict[str, Any], folder: Path, place: Path) -> None:
-    """Copy lists that are named relative to the file, and name the copies in the content."""
-    room = LISTS_MAX_BYTES
+def _copy_lists(content: dict[str, Any], folder: Path, upload: Path) -> None:
+    """Copy lists whose paths are relative to the file, and name the copies in the content."""
+    budget = LISTS_MAX_BYTES
     for number, source in enumerate(content["sources"]):
         if "://" in source["list"] or Path(source["list"]).expanduser().is_absolute():
             continue
         path = folder / source["list"]
-        size = path.stat().st_size if path.is_file() else room + 1
-        room -= size
-        if room < 0:
+        size = path.stat().st_size if path.is_file() else budget + 1
+        budget -= size
+        if budget < 0:
             raise ConfigError(
                 f"list {source['list']} is relative, and only files of {LISTS_MAX_BYTES >> 20} MiB in all "
                 "travel to a cluster; name it by an absolute path or a URL that all nodes see"
             )
-        # Two lists of one name may lie in two folders.
+        # Numbered: two lists in two folders may have the same name.
         source["list"] = f"{number:02d}-{path.name}"
-        shutil.copyfile(path, place / source["list"])
+        shutil.copyfile(path, upload / source["list"])
 
 
-def _client(address: str) -> JobSubmissionClient:
+def _connect(address: str) -> JobSubmissionClient:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -169,20 +169,20 @@ def _client(address: str) -> JobSubmissionClient:
         raise ConfigError(
             f"no Ray dashboard answers at {address}; give the address that `ray start --head` printed"
         ) from error
-    # The client has set up Ray's own loggers by then.
+    # Creating the client has set up Ray's own loggers.
     for name in ("ray", "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return client
 
 
-def _submitted(client: JobSubmissionClient, address: str, command: str, folder: str) -> str:
+def _start_job(client: JobSubmissionClient, address: str, command: str, folder: str) -> str:
     environment = {"working_dir": folder, "env_vars": dict(_ENVIRONMENT)}
-    end = time.monotonic() + _AGENT_WITHIN_S
+    deadline = time.monotonic() + _AGENT_TIMEOUT_S
     while True:
         try:
             return client.submit_job(entrypoint=command, runtime_env=environment)
         except (RuntimeError, OSError) as error:
-            if "No available agent" not in str(error) or time.monotonic() > end:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise StopJob(
                     f"the cluster at {address} took no job ({' '.join(str(error).split())}); "
                     "see its dashboard"
@@ -190,40 +190,40 @@ def _submitted(client: JobSubmissionClient, address: str, command: str, folder: 
         time.sleep(_POLL_S)
 
 
-def _followed(client: JobSubmissionClient, submitted: str) -> int:
+def _follow(client: JobSubmissionClient, job_id: str) -> int:
     """Print the log as it grows and return the exit code of the job."""
     try:
-        asyncio.run(_print_log(client, submitted))
-        info = _ended(client, submitted)
+        asyncio.run(_print_log(client, job_id))
+        info = _wait_for_end(client, job_id)
     except KeyboardInterrupt:
         raise StopJob(
-            f"stopped following {submitted}, which goes on; `ray job logs --follow {submitted}` shows it, "
-            f"and `ray job stop {submitted}` ends it"
+            f"stopped following {job_id}, which goes on; `ray job logs --follow {job_id}` shows it, "
+            f"and `ray job stop {job_id}` ends it"
         ) from None
     if info.status == "SUCCEEDED":
         return 0
     if info.driver_exit_code is None:
-        print(f"echolens: job {submitted} {info.status}: {info.message}", file=sys.stderr)
+        print(f"echolens: job {job_id} {info.status}: {info.message}", file=sys.stderr)
     return info.driver_exit_code or 1
 
 
-async def _print_log(client: JobSubmissionClient, submitted: str) -> None:
+async def _print_log(client: JobSubmissionClient, job_id: str) -> None:
     try:
-        async for lines in client.tail_job_logs(submitted):
+        async for lines in client.tail_job_logs(job_id):
             print(lines, end="", flush=True)
     except RuntimeError:
-        # The line to the log was cut; the job itself is asked for below.
-        print(f"the log of {submitted} broke off", file=sys.stderr)
+        # The connection to the log broke; the caller asks for the job's state.
+        print(f"the log of {job_id} broke off", file=sys.stderr)
 
 
-def _ended(client: JobSubmissionClient, submitted: str) -> Any:
-    """Return what the cluster says of the job once it is over."""
+def _wait_for_end(client: JobSubmissionClient, job_id: str) -> Any:
+    """Wait for the end of the job and return its details."""
     while True:
         try:
-            info = client.get_job_info(submitted)
+            info = client.get_job_info(job_id)
         except (ConnectionError, OSError, RuntimeError) as error:
             raise StopJob(
-                f"the cluster stopped answering while {submitted} ran; start it again, then the same command"
+                f"the cluster stopped answering while {job_id} ran; start it again, then the same command"
             ) from error
         if info.status.is_terminal():
             return info

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from jobs.build import fetch
+from jobs.shared.dataset_build import make_media_step
 from jobs.shared.job import load
 from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
 from pipelines.source.plan import make_plan
@@ -53,7 +53,7 @@ def main(file: str, seconds: str) -> None:
     def through(done: ShardResult) -> None:
         spent.update(done.seconds)
 
-    flow = PlanSteps(Nothing(), fetch(dataset, root), fetch_workers=dataset.fetch.workers)
+    flow = PlanSteps(Nothing(), make_media_step(dataset, root), fetch_workers=dataset.fetch.workers)
     with Session() as session:
         session.run(flow, find_remaining(flow, list_planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))

@@ -58,11 +58,11 @@ def test_systemd_comes_when_cron_comes(cron):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
     begin = datetime(2026, 2, 27, 13, 7, tzinfo=UTC)
-    timetable = parse(cron, "Etc/UTC")
-    expected = [next(times).isoformat() for times in [CronSim(timetable.cron, begin)] for _ in range(12)]
+    schedule = parse(cron, "Etc/UTC")
+    expected = [next(times).isoformat() for times in [CronSim(schedule.cron, begin)] for _ in range(12)]
 
     found: set[str] = set()
-    for calendar in timetable.calendars():
+    for calendar in schedule.format_calendars():
         said = subprocess.run(
             ["systemd-analyze", "calendar", "--iterations=12", f"--base-time={begin:%F %T} UTC", calendar],
             capture_output=True,
@@ -159,7 +159,7 @@ def test_a_systemd_that_is_not_there_is_one_sentence(file, tmp_path, monkeypatch
 
 def test_kubernetes_is_told_the_same_days(file):
     """Sunday is 0 alone there; a step of days beside a weekday means something else and is refused."""
-    assert parse("0 5 * * fri-7").kubernetes() == "0 5 * * 0,5,6"
+    assert parse("0 5 * * fri-7").format_kubernetes() == "0 5 * * 0,5,6"
     with pytest.raises(ConfigError, match="another day to Kubernetes"):
         write_kubernetes(entry(file, "0 6 */2 * 1"), None)
 

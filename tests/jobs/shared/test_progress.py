@@ -16,11 +16,11 @@ def test_a_quiet_line_says_all(clock, capsys):
     """Rows, rate, time left and outcomes; bytes/s, requests in flight and whom the slowest lane waits for."""
     progress = RowProgress("build", 1000)
     clock[0] = 5.0
-    progress.traffic(Traffic(10, 1_000_000, 40, 0, "", 0.0))
+    progress.show_traffic(Traffic(10, 1_000_000, 40, 0, "", 0.0))
     clock[0] = 10.0
     progress.add(200, {"ok": 150, "dead/http_404": 50})
     clock[0] = 15.0
-    progress.traffic(Traffic(90, 11_000_000, 42, 12, "upload.wikimedia.org", 3.4))
+    progress.show_traffic(Traffic(90, 11_000_000, 42, 12, "upload.wikimedia.org", 3.4))
 
     assert (
         "build: 200 of 1,000 rows, 13 rows/s, 60 s left: ok 150 dead 50"
@@ -33,7 +33,7 @@ def test_nothing_done_has_no_rate(clock, capsys):
     """Before the first shard is through, nobody knows how long it will take."""
     progress = RowProgress("build", 1000)
     clock[0] = 11.0
-    progress.traffic(Traffic(10, 0, 40, 0, "", 0.0))
+    progress.show_traffic(Traffic(10, 0, 40, 0, "", 0.0))
 
     assert ["build: 0 of 1,000 rows | 0.0 MB/s, 40 in flight"] == capsys.readouterr().err.splitlines()
 
@@ -43,7 +43,7 @@ def test_slow_rows_have_a_pace_and_their_last_line_once(clock, capsys):
     with RowProgress("generate", 8) as progress:
         clock[0] = 12.0
         progress.add(4, {"ok": 4})
-        progress.traffic(Traffic(0, 0, 0, 0, "", 0.0))
+        progress.show_traffic(Traffic(0, 0, 0, 0, "", 0.0))
 
     assert [
         "generate: 8 rows, starting workers",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.shared.submit import stage_files
+from jobs.shared.submit import prepare_upload
 from pipelines.errors import ConfigError
 from tests.commands import HOME, digest, echolens, status
 from tests.in_process import job_here
@@ -48,7 +48,7 @@ def file(tmp_path):
 def test_only_code_file_and_lists_travel(file, tmp_path):
     """The upload is our packages, the dataset's file and its lists; 13 MB, most of them pocket models."""
     folder = tmp_path / "staged"
-    assert ["dataset/dataset.yaml"] == stage_files(str(file), ["root=/data/captions"], folder)
+    assert ["dataset/dataset.yaml"] == prepare_upload(str(file), ["root=/data/captions"], folder)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     said = yaml.safe_load((folder / "dataset" / "dataset.yaml").read_text())
 
@@ -72,7 +72,7 @@ def test_only_code_file_and_lists_travel(file, tmp_path):
 def test_what_nodes_would_not_see_is_refused(file, tmp_path, overrides, sentence):
     """Before anything is sent."""
     with pytest.raises(ConfigError, match=sentence):
-        stage_files(str(file), overrides, tmp_path / "staged")
+        prepare_upload(str(file), overrides, tmp_path / "staged")
 
 
 def test_no_cluster_is_one_sentence(file):
@@ -101,7 +101,7 @@ def test_secrets_do_not_travel(file, tmp_path, override):
     """What is uploaded can be read by everybody on the cluster; the sentence itself keeps the secret."""
     folder = tmp_path / "staged"
     with pytest.raises(ConfigError, match=r"holds a password or signature \(http.*\*\*\*") as error:
-        stage_files(str(file), ["root=/data/x", override], folder)
+        prepare_upload(str(file), ["root=/data/x", override], folder)
 
     assert "word@" not in str(error.value)
     assert not (folder / "dataset").exists()

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from jobs.build import fetch
+from jobs.shared.dataset_build import make_media_step
 from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan
 from pipelines.store.root import Root
@@ -26,7 +26,7 @@ def test_a_url_is_asked_for_once_a_run(server, tmp_path):
     )
     root = Root.from_url(dataset.root)
     make_plan(dataset, root)
-    step = fetch(dataset, root)
+    step = make_media_step(dataset, root)
     runner, shards = Runner(step), list_planned(root)
     for shard in shards:
         assert runner.run(shard)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import pyarrow as pa
 
-from jobs.build import encode
+from jobs.shared.dataset_build import make_vector_step
 from pipelines.encode.encoder import EncoderSpecs
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
@@ -73,7 +73,7 @@ def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
             shard = Shard(len(shards), kind, "local", min(SHARD_ROWS, count - start))
             root.write_table(f"candidates/{shard.name}.parquet", _candidates(shard, start))
             shards.append(shard)
-    built = encode(dataset, root, specs)
+    built = make_vector_step(dataset, root, specs)
     runner = Runner(Drawn(**{field.name: getattr(built, field.name) for field in fields(built)}))
     for shard in shards:
         runner.run(shard)

@@ -1,0 +1,207 @@
+"""Build a dataset, or the rows that a refresh has planned: run every shard through the steps and publish."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.shared.progress import ReadProgress, RowProgress
+from pipelines.store.root import Root
+from schemas.dataset import Dataset
+
+if TYPE_CHECKING:
+    from pipelines.compute.child_process import ReportProgress
+    from pipelines.encode.encoder import EncoderSpecs
+    from pipelines.maintain.verify import DamagedFile
+    from pipelines.run.build_steps import MediaStep, VectorStep
+    from pipelines.store.lease import Lease
+    from schemas.version import Version
+
+# Rows read from a tar at a time: 10 MB of prepared pictures. The nets' batches are filled across them.
+_BATCH_ROWS = 16
+# Damaged files that a line names.
+_FILES_NAMED = 3
+
+
+def make_media_step(dataset: Dataset, root: Root) -> MediaStep:
+    """Return the step candidates -> media."""
+    from pipelines.fetch.stages import FetchClips, FetchImages
+    from pipelines.filter.captions import DetectLanguage
+    from pipelines.filter.frames import FilterFrames
+    from pipelines.filter.pictures import FilterPictures
+    from pipelines.filter.sounds import FilterSounds
+    from pipelines.run.build_steps import MediaStep
+
+    limits = dataset.filter
+    language = DetectLanguage(limits.language)
+    return MediaStep(
+        root,
+        dataset.shard_rows,
+        {
+            "image": (
+                language,
+                FetchImages(dataset.fetch, dataset.contact),
+                FilterPictures(limits.min_side_px, limits.max_aspect),
+            ),
+            "clip": (
+                language,
+                FetchClips(dataset.fetch, dataset.contact),
+                FilterSounds(limits.min_length_s, limits.silence_dbfs, limits.max_full_scale_share),
+                FilterFrames(limits.min_frame_change),
+            ),
+        },
+    )
+
+
+def make_vector_step(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
+    """Return the step media, or the captions of text candidates -> vectors."""
+    from pipelines.encode.encoder import get_spaces
+    from pipelines.encode.segments import add_segment_stages
+    from pipelines.encode.stages import DecodeStage, EncodeStage
+    from pipelines.filter.captions import DetectLanguage
+    from pipelines.run.build_steps import VectorStep
+
+    segment = dataset.encode.segment
+    return VectorStep(
+        root,
+        dataset.shard_rows,
+        {
+            "image": (DecodeStage("image", specs), EncodeStage("image", specs)),
+            "clip": (
+                *add_segment_stages(segment, specs),
+                DecodeStage("clip", specs),
+                EncodeStage("clip", specs),
+            ),
+            "text": (
+                DetectLanguage(dataset.filter.language),
+                DecodeStage("text", specs),
+                EncodeStage("text", specs),
+            ),
+        },
+        dataset.encode.set,
+        get_spaces(specs),
+        _BATCH_ROWS,
+        segment,
+    )
+
+
+def build(dataset: Dataset, verify: bool = False) -> Version:
+    """Process every row of the lists, publish a version if there is anything to publish, and return it.
+
+    Args:
+        dataset: its configuration.
+        verify: whether the bytes of all files are compared with the version's hashes, not only their sizes.
+    """
+    from pipelines.fetch.checks import check_sources
+    from pipelines.maintain.verify import find_damage
+    from pipelines.source.plan import make_plan
+    from pipelines.store import dataset_file, versions
+    from pipelines.store.lease import hold_lease
+
+    root = Root.from_url(dataset.root)
+    root.check()
+    check_sources(dataset)
+    dataset_file.check(root, dataset)
+    version = versions.find_unchanged(root, dataset.encode.set)
+    damaged = find_damage(root, [version], verify) if version else []
+    if version and not damaged and dataset_file.is_same(root, dataset):
+        return version
+    dataset_file.check_planned(root, dataset)
+    specs = resolve_encoders(dataset, root)
+    with hold_lease(root, "build") as lease:
+        with ReadProgress() as progress:
+            make_plan(dataset, root, progress.show_rows)
+        dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+        return finish_build(dataset, root, specs, lease, damaged)
+
+
+def resolve_encoders(dataset: Dataset, root: Root) -> EncoderSpecs:
+    """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
+    from pipelines.encode.resolve import resolve_apart
+    from pipelines.store import dataset_file
+
+    specs = resolve_apart(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
+    dataset_file.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
+    return specs
+
+
+def finish_build(  # noqa: PLR0913, PLR0917 - the state of a job by then
+    dataset: Dataset,
+    root: Root,
+    specs: EncoderSpecs,
+    lease: Lease,
+    damaged: Sequence[DamagedFile] = (),
+    job: str = "build",
+) -> Version:
+    """Process what remains of every plan and publish it, unless it is published already.
+
+    Args:
+        dataset: its configuration.
+        root: where its plans are.
+        specs: the encoders.
+        lease: of the root.
+        damaged: files of the current version to make again.
+        job: the verb, for progress.
+    """
+    from pipelines.maintain.publish import publish
+    from pipelines.maintain.verify import find_rewritten, quarantine
+    from pipelines.run.ray_plan import PlanSteps, Session, ShardResult, find_remaining
+    from pipelines.store import plans, versions
+
+    again = quarantine(root, damaged)
+    if damaged:
+        print(f"{job}: {_format_damage(damaged, again)}", file=sys.stderr)
+    steps = PlanSteps(
+        make_vector_step(dataset, root, specs),
+        make_media_step(dataset, root),
+        dataset.encode.workers,
+        dataset.fetch.workers,
+    )
+    remaining = find_remaining(steps, plans.list_shards(root))
+    with Session() as session, RowProgress(job, remaining.rows) as progress:
+
+        def on_shard(result: ShardResult) -> None:
+            lease.check()
+            progress.add(result.shard.rows, result.outcomes)
+            progress.add_seconds(result.seconds)
+
+        session.run(steps, remaining, on_shard, progress.show_traffic)
+        lease.check()
+        version = versions.find_unchanged(root, dataset.encode.set)
+        torn = any(damage.shard is None for damage in damaged)
+        if version and not torn and not find_rewritten(root, version, again):
+            return version
+        return session.run_task(partial(publish, root, dataset, again, torn))
+
+
+def _format_damage(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:
+    names = ", ".join(damage.path for damage in damaged[:_FILES_NAMED])
+    names += ", ..." if len(damaged) > _FILES_NAMED else ""
+    shards = (
+        f"; shards made again: {len(again):,}, and what was whole of them stays in runs/" if again else ""
+    )
+    return f"files damaged or missing: {len(damaged):,} ({names}){shards}"
+
+
+def publish_in_subprocess(root: Root, dataset: Dataset) -> Version:
+    """Publish the next version of a dataset in another process, whose memory is given back."""
+    from pipelines.compute.child_process import run_in_subprocess
+
+    return run_in_subprocess(_publish, root, dataset)
+
+
+def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> Version:
+    from pipelines.maintain.publish import publish
+
+    return publish(root, dataset)
+
+
+def warn_shortfalls(dataset: Dataset, version: Version) -> None:
+    """Print which indices have a lower recall than the dataset's file asks for."""
+    from pipelines.index.files import find_shortfalls
+
+    for sentence in find_shortfalls(Root.from_url(dataset.root), version):
+        print(f"echolens: {sentence}", file=sys.stderr)
