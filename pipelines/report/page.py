@@ -92,7 +92,7 @@ def render(report: VersionReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= formatting.FILTERS | {"curve": _curve}
+    environment.filters |= {**formatting.FILTERS, "curve": _curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
     took_s = list(report.took.seconds.values()) if report.took else []
