@@ -28,9 +28,9 @@ _GROUPS = {
         "serve/test_clip_client",
         "serve/test_fuzz",
         "serve/test_switch",
-        "serve/page/test_app",
+        "serve/test_deployments",
     ),
-    "page": ("page/test_search_handlers", "page/test_search_tab", "page/test_render", "page/test_allowlist"),
+    "page": ("page/test_search_handlers", "page/test_search_tab", "page/test_render"),
 }
 # The groups that take longest begin first, or one worker would end long before the other.
 _FIRST = (

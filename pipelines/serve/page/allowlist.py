@@ -14,6 +14,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 # and more; none of them is needed here, so none of them answers.
 _PLACES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
 _FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/gradio_api/file=")
+# Gradio would fetch what is at such an address, and hand it on as if it were this service's.
+_ADDRESSES = ("/gradio_api/file=http://", "/gradio_api/file=https://")
 _CALLS = (
     "/gradio_api/queue/join",
     "/gradio_api/queue/data",
@@ -52,6 +54,8 @@ _HEADERS: dict[str, str] = {
 
 def is_open(path: str) -> bool:
     """Return whether a path of Gradio's server is one that the page uses, below the page's own root."""
+    if path.startswith(_ADDRESSES):
+        return False
     place = path.rstrip("/") or "/"
     return place in _PLACES or place in _CALLS or path.startswith(_FOLDERS)
 

@@ -109,6 +109,8 @@ def build_blocks(
     for block in blocks.blocks.values():
         _take_uploads_only(block)
     queued: Blocks = blocks.queue(max_size=_WAITING, default_concurrency_limit=_AT_ONCE, api_open=False)
+    # Gradio (`_check_allowed`) lets every path pass before `launch`, which a mounted app never calls.
+    queued.has_launched = True
     return queued
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
@@ -155,15 +156,26 @@ def render_error(error: Exception) -> str:
 
 
 def read_upload(file: Mapping[str, Any], kind: str) -> bytes:
-    """Return the bytes of an upload; Gradio has checked that it is one.
+    """Return the bytes of an upload.
+
+    The path comes from the browser. Gradio checks those that are marked as `gradio.FileData`; an image may
+    come without that mark.
+
+    Args:
+        file: Gradio's description of an upload.
+        kind: what the upload is, for the error.
 
     Raises:
-        ConfigError: it was swept away meanwhile.
+        ConfigError: it was deleted meanwhile, or it is no upload.
     """
+    missing = ConfigError(f"the {kind} is no longer here; drop it again")
+    path = Path(file["path"]).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise missing
     try:
-        return Path(file["path"]).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"the {kind} is no longer here; drop it again") from None
+        raise missing from None
 
 
 def _entered(fields: SearchForm) -> dict[str, Any]:

@@ -1,80 +1,149 @@
-"""The page as `echolens serve` brings it: its own deployment, which asks the searching one by its handle."""
+"""What a client of the page may have its server do: read uploads, and nothing else of its machine."""
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.pipelines.serve.page.browser import ask, found, keys, member, opened
-from tests.pipelines.serve.page.sounds import bar, downloaded, make
-from tests.pipelines.serve.running import serve
+from pipelines.miniature.media import picture_file, sound_file
+from pipelines.miniature.world import draw
+from pipelines.serve.generation_messages import Capabilities
+from pipelines.serve.page.app import make_page
+from pipelines.serve.settings import ServiceLimits
+from schemas.generated import GeneratorInfo
+from tests.pipelines.serve.page.browser import listening, together
+from tests.pipelines.serve.page.events import post_event, read_result
+from tests.pipelines.serve.page.hostile import Rows
+
+FILE_DATA = {"_type": "gradio.FileData"}
 
 
-@pytest.mark.slow
-def test_the_page_of_a_served_dataset(browser, built, served):
-    """Words, a dropped picture, more like this and a bad file go the whole way, to the replica and back."""
-    key, data = member(built, "jpg", 5)
-    with opened(browser, served.url) as page:
-        assert "bell" in ask(page, "the sound of a bell")[0].lower()
-        page.get_by_role("tab", name="Picture").click()
-        files = page.locator("#picture input[type=file]")
-        files.set_input_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": data})
-        found(page, "pictures nearest to your picture")
-        assert key == keys(page)[0]
-        page.locator(".hit .more").first.click()
-        found(page, "pictures like this one")
-        assert key not in keys(page)
-        page.get_by_role("button", name="Filters").click()
-        page.get_by_label("Languages").fill("xx")
-        page.get_by_label("Languages").press("Enter")
-        page.get_by_role("alert").filter(has_text="No row has the language").wait_for()
+class Recorder(Rows):
+    """A service with pictures and sounds, and a maker of sounds; keeps the media that reach it."""
+
+    def __init__(self):
+        self.media = []
+
+    async def about(self):
+        about = await super().about()
+        card = about.columns["clip_image"]
+        return about.model_copy(update={"columns": {"clip_image": card, "clap_audio": card}})
+
+    async def answer(self, query):
+        self.media.append(query.image or query.sound)
+        return await super().answer(query)
+
+    async def offer(self):
+        made_by = GeneratorInfo(
+            name="any", weights_sha256="", precision="fp32", batch_rows=1, rate_hz=8000, licence=None
+        )
+        return Capabilities(made_by, ("any",))
+
+    async def make(self, order):
+        self.media.append(order.picture)
+        for event in ():
+            yield event
+
+    async def stop(self, job):
+        pass
 
 
-@pytest.mark.slow
-def test_behind_a_token(browser, built):
-    """A browser that gives the token as its password gets the page and its answers; another gets nothing."""
-    token = "correct-horse-battery-staple"
-    with serve(built.root, "--token-env", "PAGE_TOKEN", env={"PAGE_TOKEN": token}) as running:
-        refused = httpx.get(f"{running.url}/page/")
-        with opened(browser, running.url, http_credentials={"username": "any", "password": token}) as page:
-            ask(page, "a bell")
-            width = page.locator(".hit img").first.evaluate(
-                "image => image.decode().then(() => image.naturalWidth)"
-            )
-
-    assert 401 == refused.status_code
-    assert 64 < width
+@pytest.fixture(scope="module")
+def service():
+    """What the page asks."""
+    return Recorder()
 
 
-@pytest.mark.slow
-def test_sounds_of_a_served_dataset(browser, root_with_translator, audible, built):
-    """A generator has a replica of its own: steps come, stop reaches it, lookup goes on."""
-    data = member(built, "jpg", 5)[1]
-    with serve(root_with_translator, "--generator", audible, "--steps", "1000") as running:
+@pytest.fixture(scope="module")
+def web(service):
+    """A client of the running page."""
+    app = together(make_page(service, "/page", ServiceLimits(), service))
+    with listening(app) as address, httpx.Client(base_url=f"{address}/page", timeout=20) as client:
+        yield client
 
-        def begun(page):
-            page.get_by_role("tab", name="Picture to sound").click()
-            page.get_by_label("From picture to sound by").wait_for()
-            page.locator("#sound-of input[type=file]").set_input_files(
-                {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": data}
-            )
-            page.locator("#sound-of img").wait_for()
-            make(page)
-            return bar(page, 5)
 
-        with opened(browser, running.url) as page:
-            begun(page)
-            for _ in range(20):
-                asked = {"text": "the sound of a bell", "k": 1}
-                assert 200 == httpx.post(f"{running.url}/v1/lookup", json=asked, timeout=60).status_code
-            # All were answered before the sound was made.
-            assert bar(page, 5) < 1000
-            page.get_by_role("button", name="Stop").click()
-            page.get_by_text("Stopped.").wait_for()
-            # The line is empty again, or this one would wait for a thousand steps.
-            assert begun(page) < 500
-        # A browser that has gone wants no sound.
-        with opened(browser, running.url) as page:
-            assert begun(page) < 500
-            page.locator("#sound-made audio").wait_for()
-            name, wave_T, rate_hz = downloaded(page)
+# Where a file can be given: what it is given to, and the event that has it read.
+PLACES = {
+    "picture": ("picture", "picture", "upload"),
+    "sound": ("sound", "sound", "upload"),
+    "picture-of-a-sound": ("sound-of", "make", "click"),
+}
 
-    assert ("a-0.flac", 5.0) == (name, len(wave_T) / rate_hz)
+
+def make_file(place):
+    """Return a file that the page takes there."""
+    scene = draw(31, "heldout", 4)
+    return sound_file(scene, 1.0) if place == "sound" else picture_file(scene)
+
+
+@pytest.mark.parametrize(("place", "component", "event"), PLACES.values(), ids=PLACES)
+def test_an_upload_is_read(web, service, place, component, event):
+    """What a browser uploads first, and names then, reaches the service."""
+    service.media.clear()
+    data, session = make_file(place), uuid4().hex
+    (path,) = web.post("/gradio_api/upload", files={"files": ("mine", data)}).raise_for_status().json()
+    post_event(web, component, event, {place: {"path": path, "meta": FILE_DATA}}, session).raise_for_status()
+    result = read_result(web, session)
+
+    assert result["success"], result
+    assert 1 == len(service.media)
+
+
+@pytest.mark.parametrize(("place", "component", "event"), PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("meta", [{"meta": FILE_DATA}, {"meta": {}}, {}], ids=["file", "other", "bare"])
+def test_a_file_of_the_machine_is_not_read(web, service, place, component, event, meta, tmp_path):
+    """A path that a client names in place of an upload is refused, and nothing of the file is copied."""
+    from gradio.utils import get_upload_folder
+
+    service.media.clear()
+    session = uuid4().hex
+    secret = tmp_path / f"{uuid4().hex}.svg"
+    secret.write_bytes(make_file(place))
+    for path in (str(secret), f"{get_upload_folder()}/../../{secret}"):
+        named = {"path": path, **meta}
+        post_event(web, component, event, {place: named}, session).raise_for_status()
+        result = read_result(web, session)
+
+        assert not result["success"] or "is no longer here" in json.dumps(result)
+        assert [] == service.media
+        assert 403 == web.get(f"/gradio_api/file={path}").status_code
+    assert [] == list(Path(get_upload_folder()).rglob(secret.name))
+
+
+def test_an_address_in_place_of_an_upload_is_not_fetched(web, monkeypatch):
+    """Gradio would fetch the address that a browser gives as the path of a picture; here nobody does."""
+    fetched = []
+
+    async def fetch(url, **_):
+        fetched.append(url)
+        return url
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    hostile = {"path": "https://example.org/a.jpg", "meta": FILE_DATA}
+    post_event(web, "picture", "upload", {"picture": hostile}, "hostile").raise_for_status()
+
+    assert not read_result(web, "hostile")["success"]
+    assert [] == fetched
+
+
+def test_a_full_queue_says_so():
+    """Beyond 64 waiting questions the next one is refused at once, and the page goes on."""
+
+    class Stuck(Rows):
+        async def answer(self, query):
+            await asyncio.Event().wait()
+
+    app = together(make_page(Stuck(), "/page", ServiceLimits()))
+    with listening(app) as address, httpx.Client(base_url=f"{address}/page", timeout=20) as web:
+        answers = [
+            post_event(web, "words", "submit", {"words": "a bell"}, f"s{number}") for number in range(80)
+        ]
+        refused = [answer for answer in answers if answer.status_code != 200]
+
+        assert 64 <= 80 - len(refused) < 80
+        assert {503} == {answer.status_code for answer in refused}
+        assert "full" in refused[0].text
+        assert 200 == web.get("/").status_code
