@@ -7,12 +7,12 @@ echolens plan animals.yaml --json
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
+from pipelines.compute import cpu
 from pipelines.store.root import Root
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def format_forecast(fetch: Fetch, counts: PlanCounts) -> str:
     """Return how long fetching takes at the rates that the hosts allow, as text."""
     from pipelines.fetch.ratelimit.forecast import ANSWER_S, PICTURE_BYTES, find_binding_limit, make_forecasts
 
-    forecasts = make_forecasts(fetch, counts.asked, fetch.workers or max(1, (os.cpu_count() or 1) // 2))
+    forecasts = make_forecasts(fetch, counts.asked, fetch.workers or max(1, cpu.count_available_cpus() // 2))
     slowest = find_binding_limit(forecasts)
     if slowest is None:
         return "nothing is asked for from the web"

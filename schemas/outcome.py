@@ -6,6 +6,8 @@ fault of a row and never swallowed.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 Status = Literal["ok", "dead", "blocked", "transient", "invalid", "filtered", "failed"]
@@ -119,7 +121,20 @@ class Outcome(NamedTuple):
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.status}/{self.reason}" if self.reason else self.status
+        return format_outcome(self.status, self.reason)
+
+
+def format_outcome(status: str, reason: str) -> str:
+    """Return `status/reason`, the status alone where there is no reason: what tables and reports count."""
+    return f"{status}/{reason}" if reason else status
+
+
+def sum_by_status(counts: Mapping[str, int]) -> Counter[str]:
+    """Return counts by `status/reason`, summed by status."""
+    summed: Counter[str] = Counter()
+    for name, count in counts.items():
+        summed[name.partition("/")[0]] += count
+    return summed
 
 
 OK = Outcome("ok")

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from pipelines.fetch.ratelimit.governor import Traffic
 from pipelines.run import records
+from schemas.outcome import sum_by_status
 
 _QUIET_EVERY_S = 10
 # The rate is averaged over the last 8 reports of traffic: workers report every second, not all at once.
@@ -64,8 +65,7 @@ class RowProgress:
     def add(self, rows: int, outcomes: dict[str, int]) -> None:
         """Count rows that are done, with their outcomes by `outcome/reason`."""
         self._done += rows
-        for reason, count in outcomes.items():
-            self._outcomes[reason.split("/")[0]] += count
+        self._outcomes += sum_by_status(outcomes)
         if job := records.get_current():
             job.add(rows, outcomes, {})
         self._show()

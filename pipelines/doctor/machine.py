@@ -12,6 +12,7 @@ from http.cookiejar import LoadError, MozillaCookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.compute import cpu
 from pipelines.errors import ConfigError, EcholensError
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def check_ray() -> Finding:
 def _version_and_cores() -> tuple[str, int]:
     from importlib.metadata import version
 
-    return version("ray"), os.cpu_count() or 1
+    return version("ray"), cpu.count_available_cpus()
 
 
 def format_size(count: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.precision import compare_with_fp32
 from pipelines.encode.registry import make_loader
@@ -103,6 +104,6 @@ def _fastest_precision() -> Precision:
     """
     import torch
 
-    if torch.cuda.is_available():
+    if choose_device().type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.compute import cpu
 from pipelines.stage import Work
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES
@@ -95,7 +96,7 @@ class FetchClips:
     def open(self) -> Work:
         """Start the event loop and return the work; its `close()` ends the loop."""
         from pipelines.fetch.readers import ClipReaders
-        from pipelines.fetch.worker import FetchWorker, count_cores
+        from pipelines.fetch.worker import FetchWorker
 
         return FetchWorker(
             self.fetch,
@@ -103,5 +104,5 @@ class FetchClips:
             ClipReaders(self.fetch, self.contact),
             self.adds,
             in_flight=min(self.fetch.connections, _CLIPS_IN_FLIGHT),
-            threads=count_cores(),
+            threads=cpu.count_available_cpus(),
         )

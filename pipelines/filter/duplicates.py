@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.compute import cpu
 from pipelines.store.root import Root
 from schemas.candidate import format_shard
 from schemas.version import TOMBSTONE
@@ -69,7 +69,7 @@ def find_duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | N
 def _connected(root: Root) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    connection = duckdb.connect(config={"threads": os.cpu_count() or 1})
+    connection = duckdb.connect(config={"threads": cpu.count_cpus()})
     connection.execute("SET enable_progress_bar = false")
     if not root.is_local:
         connection.register_filesystem(root.fs)

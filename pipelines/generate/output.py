@@ -17,6 +17,7 @@ from pipelines.generate.step import GenerateStep, get_folder
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.generated import GeneratedCard, GenerationManifest
+from schemas.outcome import format_outcome
 from schemas.space import Space
 
 
@@ -85,7 +86,7 @@ def finish(
     scores: list[float] = []
     sounds, sounds_s, digest = 0, 0.0, hashlib.sha256()
     for row in read_rows(step.root, step.wanted.name, shards):
-        outcomes[f"{row['outcome']}/{row['reason']}".rstrip("/")] += 1
+        outcomes[format_outcome(row["outcome"], row["reason"])] += 1
         if row["sha256"] is not None:
             sounds, sounds_s = sounds + 1, sounds_s + row["length_s"]
             digest.update(bytes.fromhex(row["sha256"]))

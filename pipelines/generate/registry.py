@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.compute.device import choose_device
 from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder
 from pipelines.encode.loaders.hub import read_licence
 from pipelines.encode.loaders.weights import compute_fingerprint
@@ -124,5 +125,5 @@ def _precision(asked: GeneratorEntry) -> Precision:
     import torch
 
     # Diffusion adds up its roundings over all steps: without a GPU that is made for halves, whole floats.
-    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = choose_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if bf16 else "fp32"

@@ -20,6 +20,7 @@ from pipelines.generate.prompts import PromptTables
 from pipelines.generate.registry import GeneratorSpec
 from pipelines.generate.stages import GenerateStage, SingleThreaded, count_lanes
 from pipelines.stage import Batch, Stage, count_rows
+from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables
 from pipelines.store.tar import write_tar
@@ -142,4 +143,4 @@ class GenerateStep:
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's prompts, by `outcome/reason`."""
         table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
-        return Counter(f"{row['outcome']}/{row['reason']}".rstrip("/") for row in table.to_pylist())
+        return count_outcomes(table)

@@ -33,6 +33,7 @@ from pipelines.store.root import Root
 from schemas.candidate import format_key, parse_key
 from schemas.dataset import Dataset
 from schemas.dataset import Refresh as Wanted
+from schemas.outcome import format_outcome
 from schemas.plan import LaneCounts, PlanCounts
 from schemas.version import SUPERSEDED, Version
 
@@ -204,7 +205,7 @@ def _choose(rows: DuckDBPyConnection, dataset: Dataset, forced: Collection[str])
     waits: list[tuple[str, str, int, float]] = []
     for outcome, reason, tries in rows.execute(_FATES).fetchall():
         wait_s = _wait_s(dataset.refresh, outcome, reason, tries)
-        if {outcome, f"{outcome}/{reason}"} & set(forced):
+        if {outcome, format_outcome(outcome, reason)} & set(forced):
             wait_s = 0.0
         if wait_s is not None and reason != "purged":
             waits.append((outcome, reason, tries, wait_s))

@@ -12,6 +12,7 @@ from pipelines.report.published import PublishedVersion
 from pipelines.store.counts import Overlay, apply_overlay
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.outcome import format_outcome
 
 _OUTCOME = ["outcome", "reason"]
 _HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
@@ -86,8 +87,7 @@ def _candidates(
 def _add(by_source: defaultdict[str, Counter[str]], rows: pa.Table) -> None:
     groups = rows.group_by(["source", *_OUTCOME]).aggregate([([], "count_all")])
     for row in groups.to_pylist():
-        reason = f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
-        by_source[row["source"]][reason] += row["count_all"]
+        by_source[row["source"]][format_outcome(row["outcome"], row["reason"])] += row["count_all"]
 
 
 def _add_hosts(by_host: defaultdict[str, Counter[str]], rows: pa.Table) -> None:

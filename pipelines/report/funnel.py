@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.outcome import REASONS, STATUSES, Outcome, Status, as_img2dataset
+from schemas.outcome import REASONS, STATUSES, Outcome, Status, as_img2dataset, sum_by_status
 from schemas.plan import PlanCounts
 from schemas.version import Version
 
@@ -73,9 +73,6 @@ def count_sources(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> li
     lines = []
     for kind in dict.fromkeys(source.kind for source in plan.sources):
         lists = [source for source in plan.sources if source.kind == kind]
-        outcomes: Counter[str] = Counter()
-        for reason, rows in by_source.get(kind, Counter()).items():
-            outcomes[reason.split("/")[0]] += rows
         lines.append(
             SourceFunnel(
                 source=kind,
@@ -83,7 +80,7 @@ def count_sources(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> li
                 rejects=sum(one.rejects for one in lists),
                 duplicates=sum(one.duplicates for one in lists),
                 candidates=sum(one.candidates for one in lists),
-                outcomes=dict(outcomes),
+                outcomes=dict(sum_by_status(by_source.get(kind, {}))),
             )
         )
     return lines

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipelines.compute import timing
 from pipelines.stage import Batch, Stage, check_chain
 from pipelines.store import img2dataset_shards
+from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import (
     CANDIDATE_COLUMNS,
@@ -126,10 +127,7 @@ class VectorStep:
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
         table = self.root.read_table(get_vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
-        found = Counter(
-            f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
-            for row in table.to_pylist()
-        )
+        found = count_outcomes(table)
         if shard.kind != "text":
             before = read_media_outcomes(self.root, shard)
             del before["ok"]

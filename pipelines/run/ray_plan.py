@@ -322,7 +322,7 @@ def _start_ray() -> None:
             # Two CPUs are the least that both steps fit in; the object store holds rows, never media.
             ray.init(
                 "local",
-                num_cpus=max(2, os.cpu_count() or 1),
+                num_cpus=max(2, cpu.count_available_cpus()),
                 object_store_memory=256 * 2**20,
                 include_dashboard=False,
                 **options,

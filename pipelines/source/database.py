@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipelines.compute import cpu
 from pipelines.errors import EcholensError, ListError, StopJob
 from pipelines.source.listing import Listing
 from schemas.dataset import Source
@@ -116,7 +116,7 @@ def connect(scratch: Path, size: DatabaseSize) -> DuckDBPyConnection:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": size.memory,
         "temp_directory": str(scratch / "spill"),
-        "threads": min(size.threads, os.cpu_count() or 1),
+        "threads": min(size.threads, cpu.count_cpus()),
         # Every query that needs an order says so; keeping one besides costs memory.
         "preserve_insertion_order": False,
     }

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import format_shard
+from schemas.outcome import sum_by_status
 from schemas.vectors import COLUMNS
 from schemas.version import SUPERSEDED, TOMBSTONE
 
@@ -35,10 +36,7 @@ class OutcomeCounts:
     @property
     def outcomes(self) -> Counter[str]:
         """The reasons, summed by outcome."""
-        summed: Counter[str] = Counter()
-        for reason, count in self.reasons.items():
-            summed[reason.split("/")[0]] += count
-        return summed
+        return sum_by_status(self.reasons)
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,10 @@ def count(
         if rows is None:
             counts.pending += shard.rows
         else:
-            counts.reasons += _reasons(apply_overlay(rows, [*overlays, laid.select_tombstones(rows)]))
-    counts.reasons += _reasons(root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"]))
+            counts.reasons += count_outcomes(apply_overlay(rows, [*overlays, laid.select_tombstones(rows)]))
+    counts.reasons += count_outcomes(
+        root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"])
+    )
     return counts
 
 
@@ -147,7 +147,8 @@ def _read_vectors(root: Root, path: str) -> pa.Table:
         return file.read(columns=[*_ROW, *norms])
 
 
-def _reasons(table: pa.Table) -> Counter[str]:
+def count_outcomes(table: pa.Table) -> Counter[str]:
+    """Return how many rows of a table each `outcome/reason` has, by its columns `outcome` and `reason`."""
     if not table.num_rows:
         return Counter()
     joined = pc.binary_join_element_wise(table["outcome"], table["reason"], "/")

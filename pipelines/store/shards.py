@@ -25,6 +25,7 @@ from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
 from schemas.candidate import CANDIDATE, KINDS, Kind, format_key, format_shard
 from schemas.dataset import WHOLE, Segment
+from schemas.outcome import format_outcome
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, make_vectors_schema, mark_smaller_batches
@@ -131,7 +132,7 @@ def _stats(batch: Batch, started: float) -> dict[str, Any]:
         "end_time": ended,
         "status_dict": dict(
             Counter(
-                "success" if outcome == "ok" else f"{outcome}/{reason}"
+                "success" if outcome == "ok" else format_outcome(outcome, reason)
                 for outcome, reason in zip(batch["outcome"], batch["reason"], strict=True)
             )
         ),

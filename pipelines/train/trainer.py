@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -169,13 +170,6 @@ class Trainer:
         # The first update of an AveragedModel copies the weights.
         self.averaged.n_averaged.fill_(self.step)
         self.optimizer.load_state_dict(saved["optimizer"])
-
-
-def choose_device() -> Any:
-    """Return where nets are trained."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def set_fast_math(wanted: bool = True) -> Any:

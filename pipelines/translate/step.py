@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.compute import timing
+from pipelines.compute.device import choose_device
 from pipelines.errors import SpaceError, StorageError
 from pipelines.stage import Batch, Stage, Work
+from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array, with_tables
 from pipelines.translate.translator import Translator
@@ -65,10 +67,7 @@ class TranslateStage:
 
     def open(self) -> Work:
         """Load the translator, onto a GPU where there is one."""
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        translator = Translator.open(self.root, self.translator, device)
+        translator = Translator.open(self.root, self.translator, choose_device().type)
         if translator.card.weights_sha256 != self.weights_sha256:
             raise StorageError(
                 f"translator {self.translator!r} was trained again meanwhile; run the command again"
@@ -198,10 +197,7 @@ class TranslateStep:
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's rows, by `outcome/reason`."""
         table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
-        return Counter(
-            f"{row['outcome']}/{row['reason']}" if row["reason"] else row["outcome"]
-            for row in table.to_pylist()
-        )
+        return count_outcomes(table)
 
 
 def get_folder(card: TranslatorCard, set_name: str, source: Column) -> str:

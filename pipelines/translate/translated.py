@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store import versions
 from pipelines.store.atomic import TEMPORARY
-from pipelines.store.counts import as_integers
+from pipelines.store.counts import as_integers, count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.translate.step import TranslateStep, get_folder
@@ -50,8 +50,7 @@ def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Tr
     for shard in shards:
         table = step.root.read_table(step.marker(shard), columns=["key", "outcome", "reason"])
         kept = table.filter(pc.invert(pc.is_in(table["key"], removed.combine_chunks())))
-        for line in kept.group_by(["outcome", "reason"]).aggregate([([], "count_all")]).to_pylist():
-            outcomes[f"{line['outcome']}/{line['reason']}".rstrip("/")] += line["count_all"]
+        outcomes += count_outcomes(kept)
     card = step.card
     made = TranslationCard(
         translator=card.name,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.compute.device import choose_device
 from pipelines.train.pocket.audioldm_data import FRAMES, SoundSampler
 from pipelines.train.pocket.vae import CONFIG as VAE
 from pipelines.train.pocket.vae import compute_mels
-from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
+from pipelines.train.trainer import Recipe, Trainer, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.compute.device import choose_device
 from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, SoundSampler, compute_log_mels
 from pipelines.train.pocket.vae_init import tune
-from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
+from pipelines.train.trainer import Recipe, Trainer, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.compute.device import choose_device
 from pipelines.train.pocket.audioldm_data import (
     FRAMES,
     HOP,
@@ -16,7 +17,7 @@ from pipelines.train.pocket.audioldm_data import (
     make_mel_filters,
 )
 from pipelines.train.pocket.vocoder_init import tune
-from pipelines.train.trainer import Recipe, Trainer, choose_device, set_fast_math
+from pipelines.train.trainer import Recipe, Trainer, set_fast_math
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +58,7 @@ def train_vocoder(sounds: SoundSampler, recipe: Recipe) -> Any:
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     torch.manual_seed(recipe.seed)
-    net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
+    net: Any = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
     tune(net)
     net = net.to(choose_device())
     part = Trainer("vocoder", net, RATE, recipe)
