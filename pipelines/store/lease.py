@@ -101,7 +101,6 @@ class LeaseHolder:
         return _is_gone(self.pid, self.started)
 
     @property
-    @property
     def age_s(self) -> float | None:
         """Return how long ago it was renewed if this machine's monotonic clock knows, else None."""
         return time.monotonic() - self.ticked_s if self.boot and self.boot == _boot() else None
