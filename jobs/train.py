@@ -102,7 +102,7 @@ def train(dataset: Dataset, training: TrainingPreset, data_names: Sequence[str])
         session.start()
         for data in data_names:
             job = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            many = "1 cell" if len(job.cells) == 1 else f"{len(job.cells)} cells in one pass"
+            many = "1 cell" if len(job.experiments) == 1 else f"{len(job.experiments)} cells in one pass"
             print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
             cards += ray_train.train(job, partial(_print_epoch, data, training.fit.epochs))
             lease.check()

@@ -1,7 +1,7 @@
-"""The workers that train one translator together: what they must agree on after every step.
+"""Data-parallel workers over torch.distributed: batch slices, all-gather, all-reduce.
 
-The global batch is fixed and divided among them. Each computes the loss over the whole of it, with gradients
-for its own rows alone; the sum of these is the gradient that a single worker would have had.
+The global batch is fixed and divided among the workers. Each computes the loss over the whole batch, with
+gradients for its own rows alone; the sum of these is the gradient of a single worker.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """How many workers there are, and which one this is. A group of one never waits."""
+    """The rank of this worker and the number of workers; a group of one never communicates."""
 
     rank: int = 0
     size: int = 1
@@ -27,19 +27,19 @@ class WorkerGroup:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def slice_batch(self, batch: int) -> slice:
-        """Return this worker's part of a global batch."""
+        """Return this worker's slice of a global batch."""
         return slice(batch * self.rank // self.size, batch * (self.rank + 1) // self.size)
 
-    def gather_all(self, mine: Tensor) -> Tensor:
-        """Return the rows of all workers, `[..., N, D]`; only this worker's own carry a gradient."""
+    def gather_all(self, local: Tensor) -> Tensor:
+        """All-gather rows, `[..., N, D]`; only this worker's own rows carry a gradient."""
         if self.size == 1:
-            return mine
-        theirs = [torch.empty_like(mine) for _ in range(self.size)]
-        distributed.all_gather(theirs, mine.detach().contiguous())
-        theirs[self.rank] = mine
-        return torch.cat(theirs, dim=-2)
+            return local
+        rows = [torch.empty_like(local) for _ in range(self.size)]
+        distributed.all_gather(rows, local.detach().contiguous())
+        rows[self.rank] = local
+        return torch.cat(rows, dim=-2)
 
-    def reduce_all(self, mine: Tensor) -> None:
-        """Replace a tensor by the sum over all workers."""
+    def reduce_all(self, tensor: Tensor) -> None:
+        """All-reduce: replace a tensor by its sum over all workers."""
         if self.size > 1:
-            distributed.all_reduce(mine)
+            distributed.all_reduce(tensor)

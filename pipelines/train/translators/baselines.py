@@ -1,4 +1,4 @@
-"""What every translator is measured beside: closed forms, and vectors that know nothing.
+"""Baselines for every translator: closed-form maps, and maps that ignore the data.
 
 Shapes: N pairs, I dimensions of the source, O of the target.
 """
@@ -14,12 +14,12 @@ from pipelines.models.translators import Affine
 from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable
 
 _CHUNK = 16_384
-# Ridge's weight, as a share of the mean eigenvalue of the sources' second moments; validation chooses.
+# Ridge penalties, as shares of the mean eigenvalue of the sources' second moments; validation chooses one.
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 class Moments:
-    """Sums over the training pairs from which every closed form is solved; the pairs are read once."""
+    """First and second moments of the training pairs, for all closed forms; the pairs are read once."""
 
     def __init__(self, table: PairTable) -> None:
         rows = table.find_rows(TRAIN)
@@ -41,59 +41,59 @@ class Moments:
         return self.x / self.count, self.y / self.count
 
     def compute_centred_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the second moments about the means."""
+        """Return the second moments about the means: source with source, and source with target."""
         x, y = self.means
         return self.xx - self.count * np.outer(x, x), self.xy - self.count * np.outer(x, y)
 
 
 def solve(name: str, table: PairTable, moments: Moments) -> Affine:
     """Return a baseline: `random`, `mean`, `identity`, `mean_shift`, `procrustes` or `ridge`."""
-    return _SOLVED[name](table, moments)
+    return _SOLVERS[name](table, moments)
 
 
-def _affine(weight: np.ndarray, bias: np.ndarray) -> Affine:
-    made = Affine(*weight.shape)
+def _make_affine(weight: np.ndarray, bias: np.ndarray) -> Affine:
+    net = Affine(*weight.shape)
     with torch.no_grad():
-        made.weight.copy_(torch.from_numpy(weight))
-        made.bias.copy_(torch.from_numpy(bias))
-    return made.eval()
+        net.weight.copy_(torch.from_numpy(weight))
+        net.bias.copy_(torch.from_numpy(bias))
+    return net.eval()
 
 
-def _random(table: PairTable, _: Moments) -> Affine:
-    """A fixed random map: what a translator in another basis would score."""
+def _solve_random(table: PairTable, _: Moments) -> Affine:
+    """Return a fixed random map: the score of a translator in another basis."""
     shape = (table.source_NI.shape[1], table.target_NO.shape[1])
-    return _affine(np.random.default_rng(0).standard_normal(shape), np.zeros(shape[1]))
+    return _make_affine(np.random.default_rng(0).standard_normal(shape), np.zeros(shape[1]))
 
 
-def _mean(table: PairTable, moments: Moments) -> Affine:
-    """The mean target, whatever is asked."""
-    return _affine(np.zeros((table.source_NI.shape[1], table.target_NO.shape[1])), moments.means[1])
+def _solve_mean(table: PairTable, moments: Moments) -> Affine:
+    """Return a constant map to the mean target."""
+    return _make_affine(np.zeros((table.source_NI.shape[1], table.target_NO.shape[1])), moments.means[1])
 
 
-def _identity(table: PairTable, _: Moments) -> Affine:
-    """The source itself, cut or filled up with zeros to the target's dimensions."""
+def _solve_identity(table: PairTable, _: Moments) -> Affine:
+    """Return the identity; the source is truncated or zero-padded to the target's dimensions."""
     shape = (table.source_NI.shape[1], table.target_NO.shape[1])
-    return _affine(np.eye(*shape), np.zeros(shape[1]))
+    return _make_affine(np.eye(*shape), np.zeros(shape[1]))
 
 
-def _mean_shift(table: PairTable, moments: Moments) -> Affine:
-    """The source, moved by the difference of the means: what closing the modality gap alone is worth."""
+def _solve_mean_shift(table: PairTable, moments: Moments) -> Affine:
+    """Return the source moved by the difference of the means, which closes the modality gap and no more."""
     shape = (table.source_NI.shape[1], table.target_NO.shape[1])
     x, y = moments.means
-    return _affine(np.eye(*shape), y - x @ np.eye(*shape))
+    return _make_affine(np.eye(*shape), y - x @ np.eye(*shape))
 
 
-def _procrustes(_table: PairTable, moments: Moments) -> Affine:
-    """The best rotation after centring (Schoenemann 1966): angles within a modality are kept."""
+def _solve_procrustes(_table: PairTable, moments: Moments) -> Affine:
+    """Return the best rotation after centring (Schoenemann 1966); it keeps angles within a modality."""
     x, y = moments.means
     xy = moments.compute_centred_moments()[1]
     left, _, right = np.linalg.svd(xy, full_matrices=False)
     rotation = left @ right
-    return _affine(rotation, y - x @ rotation)
+    return _make_affine(rotation, y - x @ rotation)
 
 
-def _ridge(table: PairTable, moments: Moments) -> Affine:
-    """Least squares with a penalty that the validation pairs choose."""
+def _solve_ridge(table: PairTable, moments: Moments) -> Affine:
+    """Return ridge regression with the penalty that scores best on the validation pairs."""
     x, y = moments.means
     xx, xy = moments.compute_centred_moments()
     source_NI, target_NO = (
@@ -103,21 +103,21 @@ def _ridge(table: PairTable, moments: Moments) -> Affine:
     for share in _RIDGES:
         penalty = share * np.trace(xx) / len(xx)
         weight = np.linalg.solve(xx + penalty * np.eye(len(xx)), xy)
-        made = _affine(weight, y - x @ weight)
+        net = _make_affine(weight, y - x @ weight)
         with torch.inference_mode():
-            found = float((made(source_NI)[0] * target_NO).sum(-1).mean())
-        if best is None or found > best[0]:
-            best = (found, made)
+            cosine = float((net(source_NI)[0] * target_NO).sum(-1).mean())
+        if best is None or cosine > best[0]:
+            best = (cosine, net)
     assert best is not None
     return best[1]
 
 
-_SOLVED: dict[str, Callable[[PairTable, Moments], Affine]] = {
-    "random": _random,
-    "mean": _mean,
-    "identity": _identity,
-    "mean_shift": _mean_shift,
-    "procrustes": _procrustes,
-    "ridge": _ridge,
+_SOLVERS: dict[str, Callable[[PairTable, Moments], Affine]] = {
+    "random": _solve_random,
+    "mean": _solve_mean,
+    "identity": _solve_identity,
+    "mean_shift": _solve_mean_shift,
+    "procrustes": _solve_procrustes,
+    "ridge": _solve_ridge,
 }
-BASELINES = tuple(_SOLVED)
+BASELINES = tuple(_SOLVERS)

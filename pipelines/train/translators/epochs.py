@@ -1,4 +1,4 @@
-"""The loop over epochs and batches, for one worker of a group. No Ray."""
+"""The training loop over epochs and batches of one worker. No Ray."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ from pipelines.train.translators.stacked import StackedNets
 from schemas.training import Experiment
 
 _CHUNK = 4096
-# Held-out pairs beyond this say nothing new: the standard error of a mean cosine is below 0.002.
-_VALIDATED = 10_000
+# Validation pairs at most: the standard error of a mean cosine is then below 0.002.
+_VALIDATION_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """What an epoch brought. `cosines` is cell -> mean cosine of the validation pairs."""
+    """One epoch.
+
+    Attributes:
+        number: from 1.
+        cosines: experiment -> mean cosine of the validation pairs.
+        seconds: of training and validation.
+        loading_s: seconds of it spent loading pairs.
+    """
 
     number: int
     cosines: dict[str, float]
@@ -33,97 +40,102 @@ class EpochResult:
     loading_s: float
 
 
-def balance_groups(cells: Sequence[Experiment], lanes: int) -> list[list[Experiment]]:
-    """Part cells into lanes that take about as long as each other; no lane is empty.
+def balance_groups(experiments: Sequence[Experiment], count: int) -> list[list[Experiment]]:
+    """Split experiments into at most `count` groups of about equal cost; no group is empty.
 
-    Lanes run side by side, a thread each: cells have nothing to say to each other, and two threads that
-    share every product wait for each other 400 times a step. Cells with dropout draw from PyTorch's one
-    stream of random numbers, so they share a lane.
+    Each group trains in a thread of its own: experiments are independent, and two threads that share every
+    matrix product synchronise 400 times a step. Experiments with dropout draw from PyTorch's global random
+    stream, so they share a group.
     """
-    parts: list[list[Experiment]] = [[] for _ in range(min(lanes, len(cells)))]
-    costs = [0] * len(parts)
-    for cell in sorted(cells, key=lambda cell: (not cell.p_drop, -_cost(cell))):
-        at = 0 if cell.p_drop else costs.index(min(costs))
-        parts[at].append(cell)
-        costs[at] += _cost(cell)
-    return [part for part in parts if part]
+    groups: list[list[Experiment]] = [[] for _ in range(min(count, len(experiments)))]
+    costs = [0] * len(groups)
+    for experiment in sorted(experiments, key=lambda each: (not each.p_drop, -_estimate_cost(each))):
+        cheapest = 0 if experiment.p_drop else costs.index(min(costs))
+        groups[cheapest].append(experiment)
+        costs[cheapest] += _estimate_cost(experiment)
+    return [group for group in groups if group]
 
 
-def _cost(cell: Experiment) -> int:
-    # Of 512 dimensions: products of three layers, of two a block, of a transformer's layers over four tokens.
-    between = {"mlp": cell.hidden, "residual_mlp": 4 * cell.depth * cell.hidden}
-    return cell.hidden * (1024 + between.get(cell.net, 48 * cell.depth * cell.hidden))
+def _estimate_cost(experiment: Experiment) -> int:
+    # Products at 512 dimensions: of three layers, of two a block, of transformer layers over four tokens.
+    between = {"mlp": experiment.hidden, "residual_mlp": 4 * experiment.depth * experiment.hidden}
+    return experiment.hidden * (1024 + between.get(experiment.net, 48 * experiment.depth * experiment.hidden))
 
 
 def run_epochs(
-    lanes: Sequence[StackedNets], table: PairTable, workers: WorkerGroup, done: int = 0
+    stacks: Sequence[StackedNets], table: PairTable, workers: WorkerGroup, done: int = 0
 ) -> Iterator[EpochResult]:
-    """Train epoch by epoch, from the one after `done`, and yield what each brought.
+    """Train epoch by epoch, from the one after `done`, and yield the result of each.
 
     Args:
-        lanes: cells that go through the same batches, each lane in a thread of its own if there are several.
+        stacks: nets that go through the same batches; if there are several, each in a thread of its own.
         table: the pairs.
-        workers: the workers that share every batch; several lanes are for a group of one.
-        done: epochs that are behind.
+        workers: the workers that share every batch; several stacks are for a group of one.
+        done: completed epochs.
 
     Raises:
         ConfigError: there are fewer pairs than a batch, or none to validate on.
     """
-    fit, device = lanes[0].fit, lanes[0].device
-    train, held = table.find_rows(TRAIN), table.find_rows(VALIDATION)[:_VALIDATED]
+    fit, device = stacks[0].fit, stacks[0].device
+    train, held = table.find_rows(TRAIN), table.find_rows(VALIDATION)[:_VALIDATION_ROWS]
     if len(train) < fit.batch or not len(held):
         raise ConfigError(
             f"{len(train)} pairs to train on and {len(held)} to validate on are too few for batches of "
             f"{fit.batch} ({dict(table.dropped)} were dropped); take more rows, or a smaller fit.batch"
         )
-    chunks = [_tensors(table, held[start : start + _CHUNK], device) for start in range(0, len(held), _CHUNK)]
+    chunks = [
+        load_tensors(table, held[start : start + _CHUNK], device) for start in range(0, len(held), _CHUNK)
+    ]
 
-    def through(lane: StackedNets, epoch: int) -> tuple[float, dict[str, float]]:
-        return _pass(lane, table, train, workers, epoch), lane.keep_best(epoch + 1, chunks)
+    def run_epoch(stack: StackedNets, epoch: int) -> tuple[float, dict[str, float]]:
+        return _train_epoch(stack, table, train, workers, epoch), stack.validate(epoch + 1, chunks)
 
-    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+    with ThreadPoolExecutor(len(stacks), thread_name_prefix="stack") as pool:
         for epoch in range(done, fit.epochs):
             began = time.perf_counter()
-            with _rounded(fit.precision == "bf16" and torch.device(device).type == "cpu"):
-                if len(lanes) == 1:
-                    passes = [through(lanes[0], epoch)]
+            with _use_bf16(fit.precision == "bf16" and torch.device(device).type == "cpu"):
+                if len(stacks) == 1:
+                    results = [run_epoch(stacks[0], epoch)]
                 else:
-                    passes = [*pool.map(through, lanes, [epoch] * len(lanes))]
+                    results = [*pool.map(run_epoch, stacks, [epoch] * len(stacks))]
             seconds = time.perf_counter() - began
-            cosines = {name: value for _, found in passes for name, value in found.items()}
-            yield EpochResult(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in passes))
+            cosines = {name: value for _, of_stack in results for name, value in of_stack.items()}
+            yield EpochResult(epoch + 1, cosines, seconds, max(loading_s for loading_s, _ in results))
 
 
-def _pass(lane: StackedNets, table: PairTable, train: np.ndarray, workers: WorkerGroup, epoch: int) -> float:
-    """Take one lane through all batches of an epoch; return the seconds that went into loading pairs."""
-    fit, loading_s = lane.fit, 0.0
+def _train_epoch(
+    stack: StackedNets, table: PairTable, train: np.ndarray, workers: WorkerGroup, epoch: int
+) -> float:
+    """Train a stack on all batches of an epoch; return the seconds spent loading pairs."""
+    fit, loading_s = stack.fit, 0.0
     steps = len(train) // fit.batch
     mapped = isinstance(table.source_NI, np.memmap)
     for step, rows in enumerate(iterate_batches(train, fit.batch, fit.order_seed, epoch, mapped=mapped)):
-        asked = time.perf_counter()
-        x_NI, y_NO = _tensors(table, rows[workers.slice_batch(fit.batch)], lane.device)
-        loading_s += time.perf_counter() - asked
-        lane.train_step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, workers)
+        began = time.perf_counter()
+        x_NI, y_NO = load_tensors(table, rows[workers.slice_batch(fit.batch)], stack.device)
+        loading_s += time.perf_counter() - began
+        stack.train_step(x_NI, y_NO, (epoch + step / steps) / fit.epochs, workers)
     return loading_s
 
 
 @contextmanager
-def _rounded(narrow: bool) -> Iterator[None]:
-    """Compute the products of the block in bf16 on a CPU that can; weights and sums stay fp32.
+def _use_bf16(enabled: bool) -> Iterator[None]:
+    """Compute matrix products in bf16 on a CPU that has it; weights and sums stay fp32.
 
-    oneDNN rounds inside its products, which needs none of autocast's copies of the weights. A CPU without
-    bf16 computes in fp32 as before. The setting is the whole process's.
+    oneDNN rounds inside its products, without autocast's copies of the weights. A CPU without bf16 computes
+    in fp32 as before. The setting is process-wide.
     """
-    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    if narrow:
-        products.fp32_precision = "bf16"
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
+    if enabled:
+        matmul.fp32_precision = "bf16"
     try:
         yield
     finally:
-        products.fp32_precision = before
+        matmul.fp32_precision = before
 
 
-def _tensors(table: PairTable, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+def load_tensors(table: PairTable, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+    """Return pairs on a device, float32 `[n, I]` and `[n, O]`."""
     source_NI, target_NO = table.get_pairs(rows)
     return torch.from_numpy(source_NI).to(device), torch.from_numpy(target_NO).to(device)

@@ -1,4 +1,4 @@
-"""One data set of a preset over one version: read the pairs, and make cards of what was trained on them."""
+"""A training job, one data set of a preset over one version: reads its pairs, scores and saves its nets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from pipelines.models.translators import StackedTranslators
 
 # Held-out pairs that are scored at most: the bootstrap interval of R@1 is then below 1.5 points.
-_SCORED = 10_000
+_TEST_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a group of workers is told. Picklable."""
+    """All that a group of workers needs to train on one data set. Picklable."""
 
     root: Root
     dataset: str
@@ -40,40 +40,42 @@ class TrainingJob:
     data: str
 
     @property
-    def cells(self) -> list[Experiment]:
-        """The cells over this data set, in the order of the preset."""
-        return [cell for cell in self.training.expanded() if cell.data == self.data]
+    def experiments(self) -> list[Experiment]:
+        """The experiments over this data set, in the order of the preset."""
+        return [experiment for experiment in self.training.expanded() if experiment.data == self.data]
 
     def read(self, scratch: Path) -> PairTable:
-        """Return the pairs of the version; more than `fit.memory_pairs` lie in `scratch`."""
+        """Return the pairs of the version; more than `fit.memory_pairs` are mapped from `scratch`."""
         version = versions.read_version(self.root, self.version)
         shards = versions.read_shards(self.root, version)
-        stored = VectorReader(
+        vectors = VectorReader(
             self.root, version.set, shards, as_integers(versions.read_removed(self.root, self.version)["key"])
         )
-        most = sum(shard.rows for shard in shards)
-        mapped = scratch if most > self.training.fit.memory_pairs else None
-        return read_pairs(stored, self.shard_rows, self.training.data[self.data], self.training.split, mapped)
+        rows = sum(shard.rows for shard in shards)
+        mapped = scratch if rows > self.training.fit.memory_pairs else None
+        return read_pairs(
+            vectors, self.shard_rows, self.training.data[self.data], self.training.split, mapped
+        )
 
     def finish(
         self,
         table: PairTable,
-        made: Iterator[tuple[Experiment | None, str, StackedTranslators, int, float]],
+        nets: Iterator[tuple[Experiment | None, str, StackedTranslators, int, float]],
         seconds: float,
         curves: Mapping[str, Sequence[float]],
     ) -> list[TranslatorCard]:
-        """Score what was trained on the pairs held out for it, save it, and return the cards.
+        """Score nets on the test pairs, save them as translators, and return their cards.
 
         Args:
             table: the pairs.
-            made: cell (None of a baseline), name, net, epoch, validation cosine.
+            nets: experiment (None of a baseline), name, net, epoch, validation cosine.
             seconds: of training.
-            curves: name of a cell -> validation cosine after each epoch.
+            curves: name of an experiment -> validation cosine after each epoch.
 
         Raises:
             ConfigError: no pair is held out.
         """
-        rows = table.find_rows(TEST)[:_SCORED]
+        rows = table.find_rows(TEST)[:_TEST_ROWS]
         if not len(rows):
             raise ConfigError(
                 f"no pair of {self.data!r} is held out for scores ({dict(table.dropped)} were dropped); "
@@ -82,10 +84,10 @@ class TrainingJob:
         source_NI, target_NO = table.get_pairs(rows)
         target_NO /= np.linalg.norm(target_NO, axis=1, keepdims=True)
         cards = []
-        for cell, name, net, epoch, cosine in made:
-            scores = _scored(net, source_NI, target_NO, table.labels_N[rows])
+        for experiment, name, net, epoch, cosine in nets:
+            scores = _score(net, source_NI, target_NO, table.labels_N[rows])
             weights = pack_weights(net)
-            card = self._card(table, cell, name, scores).model_copy(
+            card = self._make_card(table, experiment, name, scores).model_copy(
                 update={
                     "epoch": epoch,
                     "validation_cosine": cosine,
@@ -99,8 +101,8 @@ class TrainingJob:
             cards.append(card)
         return cards
 
-    def _card(
-        self, table: PairTable, cell: Experiment | None, name: str, scores: RetrievalScores
+    def _make_card(
+        self, table: PairTable, experiment: Experiment | None, name: str, scores: RetrievalScores
     ) -> TranslatorCard:
         mix = self.training.data[self.data]
         return TranslatorCard(
@@ -120,9 +122,9 @@ class TrainingJob:
                 test=len(table.find_rows(TEST)),
                 dropped={reason: count for reason, count in sorted(table.dropped.items()) if count},
             ),
-            cell=cell,
-            fit=self.training.fit if cell else None,
-            method=cell.net if cell else name.removeprefix(f"{self.data}-"),
+            cell=experiment,
+            fit=self.training.fit if experiment else None,
+            method=experiment.net if experiment else name.removeprefix(f"{self.data}-"),
             epoch=0,
             parameters=0,
             validation_cosine=0.0,
@@ -134,7 +136,7 @@ class TrainingJob:
         )
 
 
-def _scored(
+def _score(
     net: StackedTranslators, source_NI: np.ndarray, target_NO: np.ndarray, labels_N: np.ndarray
 ) -> RetrievalScores:
     import torch
@@ -142,5 +144,5 @@ def _scored(
     from pipelines.metrics.retrieval import score
 
     with torch.inference_mode():
-        made_NO = net.translate(torch.from_numpy(source_NI))[0].numpy()
-    return score(made_NO, target_NO, labels_N)
+        output_NO = net.translate(torch.from_numpy(source_NI))[0].numpy()
+    return score(output_NO, target_NO, labels_N)

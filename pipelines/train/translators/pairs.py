@@ -1,4 +1,4 @@
-"""Pairs of vectors out of a version: read once, split by where their media came from, drawn in batches.
+"""Training pairs from the vectors of a version: read once, split by the URL of their media, drawn in batches.
 
 Shapes: N pairs, I dimensions of the source, O of the target.
 """
@@ -26,7 +26,7 @@ from schemas.training import PairSource, SplitSettings
 from schemas.vectors import COLUMNS_OF, decode_spaces
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-# Rows of a block: 1 MB of float16 vectors, read in one go and mixed with the blocks beside it in turn.
+# Rows of a block: 1 MB of float16 vectors, read at once and shuffled together with 63 other blocks.
 _BLOCK = 1024
 _BLOCKS_MIXED = 64
 
@@ -40,11 +40,11 @@ class PairTable:
         target_space: of `target_NO`.
         source_NI: float16, in memory or mapped from a file.
         target_NO: likewise.
-        part_N: TRAIN, VALIDATION or TEST, uint8.
-        labels_N: hash of the row's label (its caption where the list has no label), uint64; 0 of
-            pairs that are not for the test, where nobody asks.
-        licences: as the lists say -> pairs.
-        dropped: reason -> pairs that could not be used.
+        part_N: TRAIN, VALIDATION or TEST, uint8; 255 of dropped pairs.
+        labels_N: hash of the row's label (its caption where the list has no label), uint64; 0 outside
+            the test part.
+        licences: licence, as the lists say -> pairs.
+        dropped: reason -> unusable pairs.
     """
 
     source_space: Space
@@ -57,16 +57,16 @@ class PairTable:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def find_rows(self, part: int) -> np.ndarray:
-        """Return the numbers of the pairs of a part, int64."""
+        """Return the row numbers of a part, int64."""
         return np.flatnonzero(self.part_N == part)
 
     def get_pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return pairs as float32 `[n, I]` and `[n, O]`."""
+        """Return the pairs of rows, float32 `[n, I]` and `[n, O]`."""
         return self.source_NI[rows].astype(np.float32), self.target_NO[rows].astype(np.float32)
 
 
 def read_pairs(
-    stored: VectorReader,
+    vectors: VectorReader,
     shard_rows: int,
     mix: Sequence[PairSource],
     split: SplitSettings,
@@ -75,7 +75,7 @@ def read_pairs(
     """Return the pairs of a mix, split and checked for leaks.
 
     Args:
-        stored: the vectors of a version.
+        vectors: of a version.
         shard_rows: of its dataset.
         mix: which columns of which lists.
         split: what is held out.
@@ -87,74 +87,74 @@ def read_pairs(
     """
     sink = _Sink(scratch)
     for pairs in mix:
-        for shard in stored.shards:
+        for shard in vectors.shards:
             if {pairs.source, pairs.target} <= set(COLUMNS_OF[shard.kind]):
-                _read_shard(stored, shard_rows, pairs, split, shard, sink)
+                _read_shard(vectors, shard_rows, pairs, split, shard, sink)
     if not sink.count:
-        said = " + ".join(f"{pairs.source} -> {pairs.target}" for pairs in mix)
+        directions = " + ".join(f"{pairs.source} -> {pairs.target}" for pairs in mix)
         raise ConfigError(
-            f"{stored.root.url} has no pair {said} ({dict(sink.dropped) or 'no such rows'}); "
+            f"{vectors.root.url} has no pair {directions} ({dict(sink.dropped) or 'no such rows'}); "
             "name columns and sources that the dataset has"
         )
-    table = sink.table()
+    table = sink.make_table()
     _drop_leaked(table, split.leak_cosine)
     return table
 
 
 def _read_shard(  # noqa: PLR0913, PLR0917
-    stored: VectorReader, shard_rows: int, pairs: PairSource, split: SplitSettings, shard: Shard, sink: _Sink
+    vectors: VectorReader, shard_rows: int, pairs: PairSource, split: SplitSettings, shard: Shard, sink: _Sink
 ) -> None:
-    with stored.root.open_parquet(get_vectors_marker(stored.set_name, shard)) as file:
+    with vectors.root.open_parquet(get_vectors_marker(vectors.set_name, shard)) as file:
         spaces = decode_spaces(file.schema_arrow)
         if not {pairs.source, pairs.target} <= spaces.keys():
             return
-        sink.agree(pairs, spaces[pairs.source], spaces[pairs.target])
+        sink.check_spaces(pairs, spaces[pairs.source], spaces[pairs.target])
         table = file.read(columns=["key", "source", pairs.source, pairs.target])
     if pairs.sources:
         table = table.filter(pc.is_in(table["source"], pa.array(pairs.sources)))
-    if len(stored.removed):
-        table = table.filter(pa.array(~np.isin(as_integers(table["key"]), stored.removed)))
-    whole = pc.and_(pc.is_valid(table[pairs.source]), pc.is_valid(table[pairs.target]))
-    sink.dropped["null"] += pc.sum(pc.invert(whole)).as_py() or 0
-    table = table.filter(whole)
-    source_NI, target_NO = _vectors(table, pairs.source), _vectors(table, pairs.target)
+    if len(vectors.removed):
+        table = table.filter(pa.array(~np.isin(as_integers(table["key"]), vectors.removed)))
+    valid = pc.and_(pc.is_valid(table[pairs.source]), pc.is_valid(table[pairs.target]))
+    sink.dropped["null"] += pc.sum(pc.invert(valid)).as_py() or 0
+    table = table.filter(valid)
+    source_NI, target_NO = _read_vectors(table, pairs.source), _read_vectors(table, pairs.target)
     usable = np.array([_has_direction(source_NI), _has_direction(target_NO)]).all(0)
     sink.dropped["not_finite"] += int((~usable).sum())
     if not usable.any():
         return
     rows = [parse_key(int(key), shard_rows)[1] for key in as_integers(table["key"])[usable]]
-    about = stored.root.read_table(
+    candidates = vectors.root.read_table(
         f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
     ).take(rows)
-    part_N = np.array([_part(url, split) for url in about["url"].to_pylist()], dtype=np.uint8)
+    part_N = np.array([_choose_part(url, split) for url in candidates["url"].to_pylist()], dtype=np.uint8)
     labels_N = np.zeros(len(part_N), dtype=np.uint64)
     tested = np.flatnonzero(part_N == TEST)
-    labels = pc.coalesce(about["label"], about["caption"]).take(pa.array(tested)).to_pylist()
+    labels = pc.coalesce(candidates["label"], candidates["caption"]).take(pa.array(tested)).to_pylist()
     labels_N[tested] = [_hash(label) for label in labels]
-    for line in about["licence"].value_counts().to_pylist():
+    for line in candidates["licence"].value_counts().to_pylist():
         sink.licences[line["values"]] += line["counts"]
     sink.add(source_NI[usable], target_NO[usable], part_N, labels_N)
 
 
-def _vectors(table: pa.Table, column: str) -> np.ndarray:
+def _read_vectors(table: pa.Table, column: str) -> np.ndarray:
     flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     vectors: np.ndarray = flat.reshape(table.num_rows, table.schema.field(column).type.list_size)
     return vectors
 
 
 def _has_direction(vectors_ND: np.ndarray) -> np.ndarray:
-    # Stored vectors are units; half of one is room for float16 and none for a zero or a NaN.
+    # Stored vectors are unit vectors: 0.5 allows for float16 and excludes zeros and NaNs.
     norms_N = np.linalg.norm(vectors_ND.astype(np.float32), axis=1)
-    fit: np.ndarray = np.isfinite(norms_N) & (norms_N > 0.5)
-    return fit
+    usable: np.ndarray = np.isfinite(norms_N) & (norms_N > 0.5)
+    return usable
 
 
-def _part(url: str, split: SplitSettings) -> int:
-    """A hash of the address decides: all rows of a video or picture fall on one side, in every version."""
-    place = _hash(url) / 2**64
-    if place < split.test:
+def _choose_part(url: str, split: SplitSettings) -> int:
+    """Return the part by a hash of the URL: all rows of a video or picture share it, in every version."""
+    share = _hash(url) / 2**64
+    if share < split.test:
         return TEST
-    return VALIDATION if place < split.test + split.validation else TRAIN
+    return VALIDATION if share < split.test + split.validation else TRAIN
 
 
 def _hash(text: str) -> int:
@@ -163,7 +163,7 @@ def _hash(text: str) -> int:
 
 
 class _Sink:
-    """Gathers what is read, in memory or in two files."""
+    """Collects the pairs of all shards, in memory or in two files."""
 
     def __init__(self, scratch: Path | None) -> None:
         self.count = 0
@@ -178,7 +178,7 @@ class _Sink:
         self._parts: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
 
-    def agree(self, pairs: PairSource, source: Space, target: Space) -> None:
+    def check_spaces(self, pairs: PairSource, source: Space, target: Space) -> None:
         """Check that all shards and all members of a mix are in the same two spaces."""
         self._spaces = self._spaces or (source, target)
         for column, space, first in zip(
@@ -193,24 +193,24 @@ class _Sink:
     def add(
         self, source_NI: np.ndarray, target_NO: np.ndarray, part_N: np.ndarray, labels_N: np.ndarray
     ) -> None:
-        for at, vectors in enumerate((source_NI, target_NO)):
+        for side, vectors in enumerate((source_NI, target_NO)):
             if self._files:
-                self._files[at].write(np.ascontiguousarray(vectors, np.float16).tobytes())
+                self._files[side].write(np.ascontiguousarray(vectors, np.float16).tobytes())
             else:
-                self._chunks[at].append(vectors.astype(np.float16))
+                self._chunks[side].append(vectors.astype(np.float16))
         self._parts.append(part_N)
         self._labels.append(labels_N)
         self.count += len(part_N)
 
-    def table(self) -> PairTable:
+    def make_table(self) -> PairTable:
         assert self._spaces is not None
         for file in self._files:
             file.close()
         source_NI, target_NO = (
-            np.memmap(self._files[at].name, np.float16, "r").reshape(self.count, space.dims)
+            np.memmap(self._files[side].name, np.float16, "r").reshape(self.count, space.dims)
             if self._files
-            else np.concatenate(self._chunks[at])
-            for at, space in enumerate(self._spaces)
+            else np.concatenate(self._chunks[side])
+            for side, space in enumerate(self._spaces)
         )
         return PairTable(
             *self._spaces,
@@ -223,17 +223,17 @@ class _Sink:
         )
 
 
-# Products of training and held-out pairs up to which every cosine is computed: 20 s on two cores.
-_COMPARED = 2_000_000_000
+# Combinations of training and held-out pairs up to which every cosine is computed: 20 s on two cores.
+_MAX_COSINES = 2_000_000_000
 
 
 def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
-    """Take held-out pairs away whose source is trained on, as good as: another address, the same picture."""
+    """Drop held-out pairs whose source is nearly a training source: the same picture at another URL."""
     train, held = table.find_rows(TRAIN), np.flatnonzero(table.part_N != TRAIN)
     if not len(train) or not len(held):
         return
-    if len(train) * len(held) > _COMPARED:
-        leaked = np.isin(_fingerprints(table.source_NI, held), _fingerprints(table.source_NI, train))
+    if len(train) * len(held) > _MAX_COSINES:
+        leaked = np.isin(_hash_rows(table.source_NI, held), _hash_rows(table.source_NI, train))
     else:
         import faiss
 
@@ -248,29 +248,29 @@ def _drop_leaked(table: PairTable, leak_cosine: float) -> None:
     table.dropped["leaked"] += int(leaked.sum())
 
 
-def _fingerprints(vectors_NI: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return 64 bits of each row, uint64: of equal rows the same, of 10 million others hardly ever."""
+def _hash_rows(vectors_NI: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return a hash of each row, uint64; 10 million rows hardly ever collide."""
     words = vectors_NI.shape[1] * vectors_NI.itemsize // 2
     odd = np.random.default_rng(0).integers(2**63, size=words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    found = np.empty(len(rows), dtype=np.uint64)
+    hashes_N = np.empty(len(rows), dtype=np.uint64)
     for start in range(0, len(rows), 16_384):
         chunk = np.ascontiguousarray(vectors_NI[rows[start : start + 16_384]]).view(np.uint16)
-        found[start : start + 16_384] = chunk.astype(np.uint64) @ odd  # wraps, and may
-    return found
+        hashes_N[start : start + 16_384] = chunk.astype(np.uint64) @ odd  # may overflow: modulo 2**64
+    return hashes_N
 
 
 def iterate_batches(
     rows: np.ndarray, batch: int, seed: int, epoch: int, *, mapped: bool
 ) -> Iterator[np.ndarray]:
-    """Yield the rows of every full batch of an epoch, in an order that seed and epoch alone decide.
+    """Yield the rows of every full batch of an epoch, in an order that depends on seed and epoch alone.
 
     Args:
-        rows: numbers of the pairs, ascending.
-        batch: pairs a step. What is left over at the end is another part of the rows in every epoch.
+        rows: row numbers, ascending.
+        batch: pairs a step. The incomplete last batch is left out; each epoch leaves out other rows.
         seed: of the order.
         epoch: from 0.
-        mapped: whether the vectors lie in a file: then neighbours are drawn together, 1,024 rows in a
-            block and 64 blocks mixed, so that the file is read in long pieces.
+        mapped: whether the vectors are mapped from a file: then blocks of 1,024 neighbouring rows are
+            shuffled 64 at a time, so that the file is read in long pieces.
     """
     rng = np.random.default_rng((seed, epoch))
     if not mapped:
@@ -280,8 +280,8 @@ def iterate_batches(
     blocks = rng.permutation(-(-len(rows) // _BLOCK))
     rest = np.empty(0, dtype=rows.dtype)
     for start in range(0, len(blocks), _BLOCKS_MIXED):
-        mixed = [rows[at * _BLOCK : (at + 1) * _BLOCK] for at in blocks[start : start + _BLOCKS_MIXED]]
+        mixed = [rows[n * _BLOCK : (n + 1) * _BLOCK] for n in blocks[start : start + _BLOCKS_MIXED]]
         drawn = np.concatenate([rest, rng.permutation(np.concatenate(mixed))])
         whole = len(drawn) // batch * batch
-        yield from (drawn[at : at + batch] for at in range(0, whole, batch))
+        yield from (drawn[first : first + batch] for first in range(0, whole, batch))
         rest = drawn[whole:]

@@ -1,7 +1,7 @@
-"""Trains the cells of one data set with Ray Train: workers, checkpoints, and going on after a kill.
+"""Runs a training job with Ray Train: workers, checkpoints, resume after a kill.
 
-Every epoch ends in a checkpoint below ROOT/runs/. A killed worker is started again from the last one; so
-is a killed driver, by the same command.
+Every epoch ends in a checkpoint below ROOT/runs/. Ray restarts a killed worker from the last one; after a
+killed driver the same command does.
 """
 
 from __future__ import annotations
@@ -26,73 +26,73 @@ from schemas.translator_card import TranslatorCard
 if TYPE_CHECKING:
     from pipelines.train.translators.stacked import StackedNets
 
-# How a training ended: {"translators": names}, or {"stop": sentence}.
-_ENDED = "ended.json"
-# Every epoch so far: number, seconds, cell -> validation cosine.
+# The result of a training: {"translators": names}, or {"stop": sentence}.
+_RESULT = "ended.json"
+# Every epoch so far: number, seconds, experiment -> validation cosine.
 _CURVES = "curves.json"
-_WATCHED_EVERY_S = 5.0
-# A worker may be killed this often; each time it costs at most an epoch.
-_KILLS = 5
+_POLL_S = 5.0
+# Restarts of a killed worker; each costs at most an epoch.
+_MAX_FAILURES = 5
 
 
-def train(course: TrainingJob, on_epoch: Callable[[int], None]) -> list[TranslatorCard]:
-    """Train a course on the Ray that is running, and return the cards of its cells and baselines.
+def train(job: TrainingJob, on_epoch: Callable[[int], None]) -> list[TranslatorCard]:
+    """Run a job on the connected Ray cluster; return the cards of its experiments and baselines.
 
     Args:
-        course: what to train on what.
-        on_epoch: told every few seconds, from another thread, how many epochs are behind.
+        job: what to train, on which data.
+        on_epoch: called from another thread, at most every 5 s, with the number of completed epochs.
 
     Raises:
-        StopJob: what a worker found wrong, or it was killed too often.
+        StopJob: a worker stopped with an error, or was killed too often.
     """
     import pyarrow.fs
     import ray.train
     from ray.train.torch import TorchTrainer
 
-    fit = course.training.fit
-    needs = {"CPU": float(fit.cpus_per_worker)} | (
+    fit = job.training.fit
+    resources = {"CPU": float(fit.cpus_per_worker)} | (
         {"GPU": fit.gpus_per_worker} if fit.gpus_per_worker else {}
     )
-    handler = pyarrow.fs.FSSpecHandler(course.root.fs)
+    handler = pyarrow.fs.FSSpecHandler(job.root.fs)
     trainer = TorchTrainer(
-        _worker,
-        train_loop_config={"course": course},
+        _run_worker,
+        train_loop_config={"job": job},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=fit.workers, use_gpu=fit.gpus_per_worker > 0, resources_per_worker=needs
+            num_workers=fit.workers, use_gpu=fit.gpus_per_worker > 0, resources_per_worker=resources
         ),
         run_config=ray.train.RunConfig(
-            name=_name(course),
-            failure_config=ray.train.FailureConfig(max_failures=_KILLS),
+            name=_make_run_name(job),
+            failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            storage_path=course.root.get_path("runs"),
-            storage_filesystem=None if course.root.is_local else pyarrow.fs.PyFileSystem(handler),
+            storage_path=job.root.get_path("runs"),
+            storage_filesystem=None if job.root.is_local else pyarrow.fs.PyFileSystem(handler),
         ),
     )
-    ended = f"runs/{_name(course)}/{_ENDED}"
-    course.root.write_json(ended, {})
+    result = f"runs/{_make_run_name(job)}/{_RESULT}"
+    job.root.write_json(result, {})
     try:
-        with _watched(course, on_epoch):
+        with _watch_epochs(job, on_epoch):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise StopJob(
-            f"training on {course.data!r} was broken off ({_reason(error)}); "
+            f"training on {job.data!r} was broken off ({_get_last_line(error)}); "
             "nothing is lost, run the command again"
         ) from error
-    outcome = json.loads(course.root.read(ended))
-    if "stop" in outcome:
-        raise StopJob(outcome["stop"])
-    return [read_card(course.root, name) for name in outcome["translators"]]
+    content = json.loads(job.root.read(result))
+    if "stop" in content:
+        raise StopJob(content["stop"])
+    return [read_card(job.root, name) for name in content["translators"]]
 
 
 @contextmanager
-def _watched(course: TrainingJob, on_epoch: Callable[[int], None]) -> Iterator[None]:
-    """Tell of epochs while the block lasts; workers may be anywhere, and their file is where all can read."""
+def _watch_epochs(job: TrainingJob, on_epoch: Callable[[int], None]) -> Iterator[None]:
+    """Poll the curves file for completed epochs during the block: workers may be on any node."""
     over = threading.Event()
 
     def watch() -> None:
-        place, before = f"runs/{_name(course)}/{_CURVES}", 0
-        while not over.wait(_WATCHED_EVERY_S):
-            done = len(json.loads(course.root.read(place))) if course.root.exists(place) else 0
+        curves, before = f"runs/{_make_run_name(job)}/{_CURVES}", 0
+        while not over.wait(_POLL_S):
+            done = len(json.loads(job.root.read(curves))) if job.root.exists(curves) else 0
             if done != before:
                 on_epoch(done)
                 before = done
@@ -106,30 +106,30 @@ def _watched(course: TrainingJob, on_epoch: Callable[[int], None]) -> Iterator[N
         thread.join()
 
 
-def _reason(error: Exception) -> str:
+def _get_last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
-def _name(course: TrainingJob) -> str:
-    """The same preset over the same data goes on where it was; anything else begins anew."""
-    preset = course.training.model_dump(mode="json", by_alias=True)
-    said = json.dumps([preset, course.data, course.version], sort_keys=True).encode()
-    return f"train-{course.training.name}-{course.data}-{hashlib.sha256(said).hexdigest()[:8]}"
+def _make_run_name(job: TrainingJob) -> str:
+    """Return the run folder's name, with a hash of preset, data and version: the same job resumes there."""
+    preset = job.training.model_dump(mode="json", by_alias=True)
+    content = json.dumps([preset, job.data, job.version], sort_keys=True).encode()
+    return f"train-{job.training.name}-{job.data}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
-def _worker(config: dict[str, Any]) -> None:
-    course: TrainingJob = config["course"]
+def _run_worker(config: dict[str, Any]) -> None:
+    job: TrainingJob = config["job"]
     try:
-        for epoch, state in _epochs(course):
+        for epoch, state in _train_epochs(job):
             _report(epoch, state)
     except EcholensError as error:
-        # The class does not survive Ray's wrapping of exceptions; the sentence, in a file, does.
-        course.root.write_json(f"runs/{_name(course)}/{_ENDED}", {"stop": str(error)})
+        # Ray's wrapping loses the class of an exception, so the sentence travels in a file.
+        job.root.write_json(f"runs/{_make_run_name(job)}/{_RESULT}", {"stop": str(error)})
 
 
-def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Train, yielding every epoch and the state after it; then score and save."""
+def _train_epochs(job: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each epoch's number and the state after it; then score and save the nets."""
     import torch
     from ray.train.torch import get_device
 
@@ -137,31 +137,39 @@ def _epochs(course: TrainingJob) -> Iterator[tuple[int, dict[str, Any]]]:
     from pipelines.train.translators.epochs import balance_groups, run_epochs
     from pipelines.train.translators.stacked import StackedNets
 
-    workers, fit, device = WorkerGroup.from_distributed(), course.training.fit, str(get_device())
+    workers, fit, device = WorkerGroup.from_distributed(), job.training.fit, str(get_device())
     alone = workers.size == 1 and device == "cpu"
-    parts = balance_groups(course.cells, fit.cpus_per_worker if alone else 1)
-    torch.set_num_threads(max(1, fit.cpus_per_worker // len(parts)))
+    groups = balance_groups(job.experiments, fit.cpus_per_worker if alone else 1)
+    torch.set_num_threads(max(1, fit.cpus_per_worker // len(groups)))
     with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
-        table = course.read(Path(scratch))
+        table = job.read(Path(scratch))
         dims = (table.source_space.dims, table.target_space.dims)
-        lanes = [StackedNets(cells, dims, fit, device) for cells in parts]
-        curves, done = _resumed(lanes, torch)
+        stacks = [StackedNets(experiments, dims, fit, device) for experiments in groups]
+        curves, done = _resume(stacks, torch)
         began = time.monotonic()
-        for epoch in run_epochs(lanes, table, workers, done):
+        for epoch in run_epochs(stacks, table, workers, done):
             curves.append({"epoch": epoch.number, "seconds": epoch.seconds, "cosines": epoch.cosines})
             if workers.rank == 0:
-                course.root.write_json(f"runs/{_name(course)}/{_CURVES}", curves)
-            state = {"lanes": [lane.snapshot() for lane in lanes], "curves": curves, "epoch": epoch.number}
+                job.root.write_json(f"runs/{_make_run_name(job)}/{_CURVES}", curves)
+            state = {"lanes": [stack.snapshot() for stack in stacks], "curves": curves, "epoch": epoch.number}
             yield epoch.number, state
         if workers.rank == 0:
-            made = chain(_chosen(lanes), _baselines(course.data, table))
-            cosines = {cell.name: [epoch["cosines"][cell.name] for epoch in curves] for cell in course.cells}
-            cards = course.finish(table, made, time.monotonic() - began, cosines)
-            ended = {"translators": [card.name for card in cards]}
-            course.root.write_json(f"runs/{_name(course)}/{_ENDED}", ended)
+            nets = chain(_select_nets(stacks), _solve_baselines(job.data, table))
+            cosines = {
+                each.name: [epoch["cosines"][each.name] for epoch in curves] for each in job.experiments
+            }
+            cards = job.finish(table, nets, time.monotonic() - began, cosines)
+            result = {"translators": [card.name for card in cards]}
+            job.root.write_json(f"runs/{_make_run_name(job)}/{_RESULT}", result)
 
 
-def _resumed(lanes: Sequence[StackedNets], torch: Any) -> tuple[list[dict[str, Any]], int]:
+def _resume(stacks: Sequence[StackedNets], torch: Any) -> tuple[list[dict[str, Any]], int]:
+    """Restore nets from the last checkpoint; return the curves and the number of completed epochs.
+
+    Raises:
+        StorageError: the checkpoint cannot be read.
+        ConfigError: it is of other nets.
+    """
     import ray.train
 
     if (checkpoint := ray.train.get_checkpoint()) is None:
@@ -174,23 +182,23 @@ def _resumed(lanes: Sequence[StackedNets], torch: Any) -> tuple[list[dict[str, A
             raise StorageError(
                 f"checkpoint {checkpoint.path} is damaged ({reason}); remove it, and run the command again"
             ) from error
-    if len(found := state.get("lanes", ())) != len(lanes):
+    if len(saved := state.get("lanes", ())) != len(stacks):
         raise ConfigError(
-            f"checkpoint {checkpoint.path} is of {len(found)} lanes and the preset asks for {len(lanes)}; "
+            f"checkpoint {checkpoint.path} is of {len(saved)} lanes and the preset asks for {len(stacks)}; "
             "remove its folder, and run the command again"
         )
-    for lane, before in zip(lanes, found, strict=True):
-        lane.restore(before)
+    for stack, before in zip(stacks, saved, strict=True):
+        stack.restore(before)
     return state["curves"], state["epoch"]
 
 
-def _chosen(lanes: Sequence[StackedNets]) -> Iterator[Any]:
-    for lane in lanes:
-        for cell, net, epoch, cosine in lane.select_nets():
-            yield cell, cell.name, net.cpu(), epoch, cosine
+def _select_nets(stacks: Sequence[StackedNets]) -> Iterator[Any]:
+    for stack in stacks:
+        for experiment, net, epoch, cosine in stack.select_nets():
+            yield experiment, experiment.name, net.cpu(), epoch, cosine
 
 
-def _baselines(data: str, table: Any) -> Iterator[Any]:
+def _solve_baselines(data: str, table: Any) -> Iterator[Any]:
     import torch
 
     from pipelines.train.translators.baselines import BASELINES, Moments, solve

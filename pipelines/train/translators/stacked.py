@@ -1,7 +1,7 @@
-"""Trains the cells that share a data set in one pass over it: one net of C cells in place of C nets.
+"""Trains the experiments over one data set in one pass: one stacked net of C experiments in place of C nets.
 
-Cells of one shape and one optimiser are a `NetGroup`; what they cost is a few larger products. Cells never
-touch each other: each has weights, a loss and a gradient of its own.
+Experiments of one shape and one optimiser form a `NetGroup`, computed as a few larger matrix products. They
+stay independent: each has its own weights, loss and gradient.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ State = dict[str, Any]
 
 @dataclass
 class NetGroup:
-    """Cells of one shape: their net, and the best weights of each cell so far.
+    """Experiments of one shape: their stacked net, and the best weights of each experiment so far.
 
-    All weights lie in one buffer, and all gradients in another: the optimiser and the workers then have one
-    long vector to go through in place of many short ones.
+    All weights share one flat buffer, and all gradients another: the optimiser and the all-reduce then handle
+    one long vector in place of many short ones.
     """
 
-    cells: tuple[Experiment, ...]
+    experiments: tuple[Experiment, ...]
     net: StackedTranslators
     weights: nn.Parameter
     gradients: Tensor
@@ -43,38 +43,39 @@ class NetGroup:
     best_epoch: list[int]
 
     def keep_best(self, epoch: int, cosines: Sequence[float]) -> None:
-        """Keep the weights of every cell that is better than it was."""
-        for at, found in enumerate(cosines):
-            if found > self.best_cosine[at]:
-                self.best_cosine[at], self.best_epoch[at] = found, epoch
+        """Copy the weights of every experiment whose validation cosine has improved."""
+        for number, value in enumerate(cosines):
+            if value > self.best_cosine[number]:
+                self.best_cosine[number], self.best_epoch[number] = value, epoch
+                index = _index_weights(self.net, number)
                 for name, weight in self.net.state_dict().items():
-                    self.best[name][_cell(at, self.net)] = weight[_cell(at, self.net)]
+                    self.best[name][index] = weight[index]
 
 
-def _cell(at: int, net: StackedTranslators) -> Any:
-    # Stacked nets have cells along the first dimension of every weight; the diffusion mapper is one cell.
-    return ... if isinstance(net, DiffusionMapper) else at
+def _index_weights(net: StackedTranslators, number: int) -> Any:
+    # Stacked nets have experiments along the first dimension of every weight; a diffusion mapper is alone.
+    return ... if isinstance(net, DiffusionMapper) else number
 
 
 class StackedNets:
-    """Cells over one data set, while they are trained."""
+    """The experiments over one data set under training, in groups, with one optimiser."""
 
     def __init__(
-        self, cells: Sequence[Experiment], dims: tuple[int, int], fit: FitSettings, device: str = "cpu"
+        self, experiments: Sequence[Experiment], dims: tuple[int, int], fit: FitSettings, device: str = "cpu"
     ) -> None:
         self.fit, self.device = fit, device
         self.groups = [
-            _group(alike, dims, device)
-            for _, alike in _alike(
-                cells, ("net", "hidden", "depth", "p_drop", "lr", "weight_decay", "schedule")
+            _make_group(members, dims, device)
+            for _, members in _group_by(
+                experiments, ("net", "hidden", "depth", "p_drop", "lr", "weight_decay", "schedule")
             )
         ]
         self._optimizer = torch.optim.AdamW(
             [
                 {
                     "params": [group.weights],
-                    "lr": group.cells[0].lr,
-                    "weight_decay": group.cells[0].weight_decay,
+                    "lr": group.experiments[0].lr,
+                    "weight_decay": group.experiments[0].weight_decay,
                 }
                 for group in self.groups
             ],
@@ -82,75 +83,93 @@ class StackedNets:
         )
 
     def train_step(self, x_NI: Tensor, y_NO: Tensor, progress: float, workers: WorkerGroup) -> None:
-        """Learn from this worker's rows of one batch. `progress` is the share of all steps behind it."""
+        """Train on one batch.
+
+        Args:
+            x_NI: sources of this worker's rows.
+            y_NO: their targets.
+            progress: the completed share of all steps, 0 to 1, for the learning rate's schedule.
+            workers: that share the global batch.
+        """
         for group, options in zip(self.groups, self._optimizer.param_groups, strict=True):
-            cell = group.cells[0]
-            half = 0.5 * (1 + math.cos(math.pi * progress)) if cell.schedule == "cosine" else 1.0
-            options["lr"] = cell.lr * half
+            experiment = group.experiments[0]
+            decay = 0.5 * (1 + math.cos(math.pi * progress)) if experiment.schedule == "cosine" else 1.0
+            options["lr"] = experiment.lr * decay
             group.net.train()
             if isinstance(group.net, DiffusionMapper):
-                group.gradients.zero_()  # those of stacked nets are written over
-        narrow, kind = self.fit.precision == "bf16", torch.device(self.device).type
-        # On a CPU the loop over epochs sees to it, for all lanes at once.
-        with torch.autocast(kind, torch.bfloat16, enabled=narrow and kind != "cpu"):
-            loss = self._loss(x_NI, y_NO, workers)
+                group.gradients.zero_()  # stacked nets overwrite theirs
+        bf16, kind = self.fit.precision == "bf16", torch.device(self.device).type
+        # On a CPU `run_epochs` sets the precision, once for all threads.
+        with torch.autocast(kind, torch.bfloat16, enabled=bf16 and kind != "cpu"):
+            loss = self._compute_loss(x_NI, y_NO, workers)
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.groups:
             workers.reduce_all(group.gradients)
         self._optimizer.step()
 
-    def _loss(self, x_NI: Tensor, y_NO: Tensor, workers: WorkerGroup) -> Tensor:
-        """Return the sum of the losses of all cells; those of one loss are computed side by side."""
-        cells: list[Experiment] = []
-        made: list[Tensor] = []
+    def _compute_loss(self, x_NI: Tensor, y_NO: Tensor, workers: WorkerGroup) -> Tensor:
+        """Return the sum of all losses; experiments that share a loss are computed as one batch."""
+        experiments: list[Experiment] = []
+        outputs: list[Tensor] = []
         losses: list[Tensor] = []
         for group in self.groups:
             if isinstance(group.net, DiffusionMapper):
-                # Every row has a loss of its own, so a worker's rows are their share of the mean.
+                # Its loss is a mean over rows: each worker contributes its share.
                 losses.append(group.net.loss(x_NI, y_NO) / workers.size)
             else:
-                cells += group.cells
-                made += workers.gather_all(group.net(x_NI))  # C of [N, O]
-        wanted_NO = workers.gather_all(y_NO) if made else y_NO
+                experiments += group.experiments
+                outputs += workers.gather_all(group.net(x_NI))  # C of [N, O]
+        target_NO = workers.gather_all(y_NO) if outputs else y_NO
         losses += [
-            compute_loss(alike[0], torch.stack([made[at] for at in places]), wanted_NO).sum()
-            for places, alike in _alike(cells, ("loss", "temperature"))
+            compute_loss(members[0], torch.stack([outputs[number] for number in numbers]), target_NO).sum()
+            for numbers, members in _group_by(experiments, ("loss", "temperature"))
         ]
         return torch.stack(losses).sum()
 
-    def keep_best(self, epoch: int, chunks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        """Measure every cell on held-out pairs, keep the best weights, and return cell -> mean cosine."""
-        found: dict[str, float] = {}
+    def validate(self, epoch: int, chunks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """Validate every experiment after an epoch and keep its weights if they are its best.
+
+        Args:
+            epoch: from 1.
+            chunks: held-out pairs, `[n, I]` and `[n, O]`.
+
+        Returns:
+            Experiment -> mean cosine.
+        """
+        cosines: dict[str, float] = {}
         for group in self.groups:
             group.net.eval()
             with torch.inference_mode():
                 sums = sum(
                     ((group.net.translate(x_NI) * y_NO).sum(-1).double().sum(-1) for x_NI, y_NO in chunks),
-                    start=torch.zeros(len(group.cells), dtype=torch.float64, device=self.device),
+                    start=torch.zeros(len(group.experiments), dtype=torch.float64, device=self.device),
                 )
-            cosines = (sums / sum(len(y_NO) for _, y_NO in chunks)).tolist()
-            group.keep_best(epoch, cosines)
-            found |= {cell.name: value for cell, value in zip(group.cells, cosines, strict=True)}
-        return found
+            means = (sums / sum(len(y_NO) for _, y_NO in chunks)).tolist()
+            group.keep_best(epoch, means)
+            cosines |= {each.name: mean for each, mean in zip(group.experiments, means, strict=True)}
+        return cosines
 
     def select_nets(self) -> Iterator[tuple[Experiment, StackedTranslators, int, float]]:
-        """Yield every cell alone, with the weights that are kept, their epoch, and the best cosine."""
+        """Yield each experiment with a net of its own, the epoch of its weights, and its best cosine.
+
+        The weights are those of the best epoch or of the last, as `fit.select` says.
+        """
         for group in self.groups:
             weights = group.best if self.fit.select == "best" else group.net.state_dict()
-            for at, cell in enumerate(group.cells):
-                epoch = group.best_epoch[at] if self.fit.select == "best" else self.fit.epochs
-                alone = build_net(cell, _dims(group.net, weights)).to(self.device)
-                of_cell = {
-                    name: weight if isinstance(group.net, DiffusionMapper) else weight[at : at + 1]
+            for number, experiment in enumerate(group.experiments):
+                epoch = group.best_epoch[number] if self.fit.select == "best" else self.fit.epochs
+                net = build_net(experiment, _read_dims(group.net, weights)).to(self.device)
+                own_weights = {
+                    name: weight if isinstance(group.net, DiffusionMapper) else weight[number : number + 1]
                     for name, weight in weights.items()
                 }
-                alone.load_state_dict(of_cell)
-                yield cell, alone.eval(), epoch, group.best_cosine[at]
+                net.load_state_dict(own_weights)
+                yield experiment, net.eval(), epoch, group.best_cosine[number]
 
     def snapshot(self) -> State:
-        """Return everything that going on needs."""
+        """Return the state from which `restore` resumes training."""
         return {
-            "shapes": self._shapes(),
+            "shapes": self._describe_groups(),
             "nets": [group.net.state_dict() for group in self.groups],
             "best": [(group.best, group.best_cosine, group.best_epoch) for group in self.groups],
             "optimizer": self._optimizer.state_dict(),
@@ -162,21 +181,21 @@ class StackedNets:
             ],
         }
 
-    def _shapes(self) -> list[str]:
+    def _describe_groups(self) -> list[str]:
         return [
-            f"{', '.join(cell.name for cell in group.cells)}: {group.weights.numel():,} weights"
+            f"{', '.join(each.name for each in group.experiments)}: {group.weights.numel():,} weights"
             for group in self.groups
         ]
 
     def restore(self, state: State) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             ConfigError: the state is that of other nets.
         """
-        if (found := state.get("shapes")) != self._shapes():
+        if (found := state.get("shapes")) != (expected := self._describe_groups()):
             raise ConfigError(
-                f"the checkpoint is of other nets ({found}) than those of the preset ({self._shapes()}); "
+                f"the checkpoint is of other nets ({found}) than those of the preset ({expected}); "
                 "remove its folder below runs/, and run the command again"
             )
         mappers = [group.net for group in self.groups if isinstance(group.net, DiffusionMapper)]
@@ -189,61 +208,63 @@ class StackedNets:
             mapper.generator.set_state(generator)
 
 
-def _group(cells: Sequence[Experiment], dims: tuple[int, int], device: str) -> NetGroup:
-    net = build_nets(cells, dims).to(device)
-    weights, gradients = _flat(net)
+def _make_group(experiments: Sequence[Experiment], dims: tuple[int, int], device: str) -> NetGroup:
+    net = build_nets(experiments, dims).to(device)
+    weights, gradients = _flatten(net)
     return NetGroup(
-        cells=tuple(cells),
+        experiments=tuple(experiments),
         net=net,
         weights=weights,
         gradients=gradients,
         best=copy.deepcopy(net.state_dict()),
-        best_cosine=[-math.inf] * len(cells),
-        best_epoch=[0] * len(cells),
+        best_cosine=[-math.inf] * len(experiments),
+        best_epoch=[0] * len(experiments),
     )
 
 
-def _flat(net: StackedTranslators) -> tuple[nn.Parameter, Tensor]:
+def _flatten(net: StackedTranslators) -> tuple[nn.Parameter, Tensor]:
     """Move the weights of a net into one buffer and their gradients into another; return both."""
     parameters = [*net.parameters()]
     weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
     gradients = torch.zeros_like(weights)
-    at = 0
+    start = 0
     for parameter in parameters:
-        part = slice(at, at + parameter.numel())
+        part = slice(start, start + parameter.numel())
         parameter.data = weights[part].view_as(parameter)
         parameter.grad = gradients[part].view_as(parameter)
-        at += parameter.numel()
+        start += parameter.numel()
     flat = nn.Parameter(weights)
     flat.grad = gradients
     return flat, gradients
 
 
-def _dims(net: StackedTranslators, weights: dict[str, Tensor]) -> tuple[int, int]:
+def _read_dims(net: StackedTranslators, weights: dict[str, Tensor]) -> tuple[int, int]:
     if isinstance(net, DiffusionMapper):
         return net.inner, net.outer
     first, *_, last = (weight for name, weight in weights.items() if name.endswith("weight"))
     return first.shape[-2], last.shape[-1]
 
 
-def _alike(cells: Sequence[Experiment], keys: Sequence[str]) -> Iterator[tuple[list[int], list[Experiment]]]:
-    """Part cells by what they have in common: their places and the cells, in order."""
-    places: dict[tuple[Any, ...], list[int]] = {}
-    for at, cell in enumerate(cells):
-        # A diffusion mapper is no stack: each is a part of its own.
-        own = at if cell.net == "diffusion" else -1
-        places.setdefault((own, *(getattr(cell, key) for key in keys)), []).append(at)
-    for found in places.values():
-        yield found, [cells[at] for at in found]
+def _group_by(
+    experiments: Sequence[Experiment], keys: Sequence[str]
+) -> Iterator[tuple[list[int], list[Experiment]]]:
+    """Yield the numbers and the experiments of each group that agrees in `keys`, in order."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number, experiment in enumerate(experiments):
+        # A diffusion mapper cannot be stacked: each is a group of its own.
+        alone = number if experiment.net == "diffusion" else -1
+        groups.setdefault((alone, *(getattr(experiment, key) for key in keys)), []).append(number)
+    for numbers in groups.values():
+        yield numbers, [experiments[number] for number in numbers]
 
 
-def compute_loss(cell: Experiment, made_CNO: Tensor, wanted_NO: Tensor) -> Tensor:
-    """Return the losses, `[C]`, of cells that have one loss in common."""
-    if cell.loss == "mse":
-        return mse(made_CNO, wanted_NO)
-    if cell.loss == "cosine":
-        return cosine(made_CNO, wanted_NO)
-    if cell.loss == "nt_xent":
-        return nt_xent(made_CNO, wanted_NO, cell.temperature)
-    contrastive = symmetric_info_nce(made_CNO, wanted_NO, 1 / cell.temperature)
-    return contrastive if cell.loss == "info_nce" else contrastive + cosine(made_CNO, wanted_NO)
+def compute_loss(experiment: Experiment, output_CNO: Tensor, target_NO: Tensor) -> Tensor:
+    """Return the losses, `[C]`, of experiments that share the loss of `experiment`."""
+    if experiment.loss == "mse":
+        return mse(output_CNO, target_NO)
+    if experiment.loss == "cosine":
+        return cosine(output_CNO, target_NO)
+    if experiment.loss == "nt_xent":
+        return nt_xent(output_CNO, target_NO, experiment.temperature)
+    contrastive = symmetric_info_nce(output_CNO, target_NO, 1 / experiment.temperature)
+    return contrastive if experiment.loss == "info_nce" else contrastive + cosine(output_CNO, target_NO)

@@ -73,12 +73,12 @@ def scored(cells, dims, fit, table):
 def test_cells_together_are_the_cells_alone(root, data, capsys):
     """Within 1e-3 of the validation cosine and half a point of R@1, every cell of the grid."""
     training = read_preset("seed18", ["fit.epochs=15"])
-    course = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
-    table = course.read(Path())
+    job = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
+    table = job.read(Path())
     dims = (table.source_space.dims, table.target_space.dims)
-    together = scored(course.cells, dims, training.fit, table)
+    together = scored(job.experiments, dims, training.fit, table)
     alone = {}
-    for cell in course.cells:
+    for cell in job.experiments:
         alone |= scored([cell], dims, training.fit, table)
     apart = [abs(np.subtract(together[name], alone[name])) for name in alone]
     cosine, r1 = np.max(apart, axis=0)

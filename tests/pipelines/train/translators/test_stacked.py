@@ -51,7 +51,7 @@ def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
         for step, start in enumerate(range(0, 512, 32)):
             progress = (epoch + step / 16) / epochs
             together.train_step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
-        found = together.keep_best(epoch + 1, [(x[512:], y[512:])])
+        found = together.validate(epoch + 1, [(x[512:], y[512:])])
     return together, found
 
 
@@ -168,10 +168,10 @@ def test_the_best_epoch_is_kept(toy):
     for select, expected in (("best", 1), ("last", 2)):
         together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
         together.train_step(x[:32], y[:32], 0.0, WorkerGroup())
-        together.keep_best(1, [(x, y)])
+        together.validate(1, [(x, y)])
         for _ in range(40):
             together.train_step(x[:32], -y[:32], 0.0, WorkerGroup())
-        together.keep_best(2, [(x, y)])
+        together.validate(2, [(x, y)])
         ((_, _, epoch, _),) = together.select_nets()
         assert expected == epoch
 
@@ -182,7 +182,7 @@ def test_chosen_cells_stand_alone(toy):
     inside = {
         cell.name: made
         for group in together.groups
-        for cell, made in zip(group.cells, group.net.translate(toy[0]), strict=True)
+        for cell, made in zip(group.experiments, group.net.translate(toy[0]), strict=True)
     }
 
     for cell, net, _, _ in together.select_nets():

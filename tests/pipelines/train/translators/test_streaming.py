@@ -19,7 +19,7 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.vectors import VectorReader
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import _tensors
+from pipelines.train.translators.epochs import load_tensors
 from pipelines.train.translators.pairs import TRAIN, iterate_batches, read_pairs
 from pipelines.train.translators.stacked import StackedNets
 from schemas.candidate import CANDIDATE, format_key
@@ -118,7 +118,7 @@ def measured(root, shards, scratch):
         )
         began, drawn = time.perf_counter(), 0
         for chosen in iterate_batches(rows, batch, 0, 0, mapped=scratch is not None):
-            x, y = _tensors(table, chosen, "cpu")
+            x, y = load_tensors(table, chosen, "cpu")
             if together:
                 together.train_step(x, y, 0.0, WorkerGroup())
             drawn += batch
