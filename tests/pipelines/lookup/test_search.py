@@ -1,19 +1,20 @@
 import base64
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from pipelines.compute import cpu
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.custom import CustomTower
-from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.resolve import resolve
-from pipelines.errors import ConfigError, NoSuchRowError, SpaceError, StorageError
+from pipelines.errors import ConfigError, StorageError
+from pipelines.index import factory
+from pipelines.index.files import map_index
+from pipelines.index.neighbours import Neighbours
 from pipelines.lookup.search import Lookup
-from schemas.dataset import Dataset
+from pipelines.store.versions import read_version
 from schemas.query import Hit, Query
+from tests.pipelines.serve.synthetic import synthetic
 
 GONE = "000013"
 
@@ -96,80 +97,6 @@ def test_many_at_once(ask, jpeg):
     assert [ask(image=job) for job in jobs] == at_once
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        pytest.param({"text": " \n"}, "the text is empty", id="blank-text"),
-        pytest.param({"image": b"<html>"}, r"\(undecodable\); give a JPEG", id="html"),
-        pytest.param({"sound": b""}, r"\(undecodable\); give a WAV", id="empty-sound"),
-        pytest.param({"text": "a", "via": "none"}, "no translator 'none'; the dataset has: none", id="via"),
-        pytest.param(
-            {"text": "a", "only": {"sources": ["wit"]}},
-            "no row has the source 'wit'; .*: cc3m, vgg",
-            id="source",
-        ),
-        pytest.param(
-            {"text": "a", "only": {"languages": ["fr"]}},
-            "no row has the language 'fr'; .*: de, en",
-            id="language",
-        ),
-        pytest.param({"vector": (0.0,) * 24}, "norm 0; give 24 finite numbers", id="zeros"),
-        pytest.param({"vector": (float("nan"),) * 24}, "norm nan; give 24 finite numbers", id="nan"),
-        pytest.param({"vector": (1e300,) * 24}, "norm inf; give 24 finite numbers", id="huge"),
-        pytest.param({"vector": (1.0,) * 20}, r"shape \(20,\) .* give 24 finite numbers", id="short"),
-    ],
-)
-def test_bad_questions(ask, asked, said):
-    """One sentence: what was found, what was wanted, what to do."""
-    with pytest.raises(ConfigError, match=said):
-        ask(**asked)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param("000099", id="no-such-shard"),
-        pytest.param("000009", id="no-such-row"),
-        pytest.param("../../x", id="no-key"),
-        pytest.param("", id="nothing"),
-        pytest.param("9" * 5000, id="endless"),
-        pytest.param(GONE, id="gone"),
-    ],
-)
-def test_unknown_keys(ask, key):
-    """A row that cannot ask is named."""
-    with pytest.raises(NoSuchRowError, match=f"no row has the key '{key[:40]}'"):
-        ask(key=key)
-
-
-def test_a_row_asks_with_what_it_has(ask, vectors):
-    """A text has no picture: its caption asks the pictures, unless another vector was named."""
-    keys, captions_ND = vectors("clip_text")
-    of_pictures, pictures_ND = vectors("clip_image")
-    scores = pictures_ND @ captions_ND[keys.index("000030")]
-    ranked = [of_pictures[n] for n in np.argsort(-scores) if of_pictures[n] != GONE]
-
-    assert ranked[:5] == [hit.key for hit in ask(key="000030", k=5)]
-    with pytest.raises(ConfigError, match="'000030' has no vector in clip_image"):
-        ask(key="000030", of="clip_image")
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        pytest.param({"image": b"?", "into": "clap_audio"}, "a picture .* clip .* --via", id="picture"),
-        pytest.param({"sound": b"?", "into": "clip_image"}, "a sound .* clap .* --via", id="sound"),
-        pytest.param(
-            {"key": "000023", "of": "clip_image", "into": "clap_text"}, "clip_image is in", id="key"
-        ),
-    ],
-)
-def test_the_other_space_is_out_of_reach(ask, asked, said):
-    """Without a translator no question crosses from one space to the other."""
-    with pytest.raises(SpaceError, match=said):
-        ask(**asked)
-
-
 def test_many_questions_are_answered_as_each_alone(lookup, ask, jpeg, flac):
     """One pass through each net and one search, with an error in the place of each that has none."""
     asked = [{"text": f"image number {n}", "k": 3} for n in range(5)]
@@ -225,84 +152,6 @@ def test_warm_opens_all_that_is_needed(root, dataset, version, monkeypatch):
     assert lookup.answer(Query(text="a bell")).hits
 
 
-def asking_with(root, dataset, version, **encode):
-    content = dataset.model_dump(mode="json")
-    content["encode"] |= encode
-    return Lookup.open(root, Dataset.model_validate(content), version)
-
-
-def test_another_encoder_is_refused(ask, root, dataset, version, tiny_clip, tmp_path, jpeg):
-    """Vectors of two spaces are never compared; both are named, and what differs."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(tiny_clip, tmp_path / "tiny-clip")
-    file = tmp_path / "tiny-clip" / "open_clip_model.safetensors"
-    save_file({name: tensor + torch.tensor(0.01) for name, tensor in load_file(file).items()}, file)
-    lookup = asking_with(root, dataset, version, clip={"model": f"local-dir:{file.parent}", "batch_rows": 4})
-
-    with pytest.raises(SpaceError, match=r"weights_sha256 .*\); use the encoder"):
-        ask(image=jpeg(1), by=lookup)
-
-
-@dataclass(frozen=True)
-class Upgraded(OpenClip):
-    """The encoder of the dataset, under another version of its library that may not be like the old one."""
-
-    turned: bool = False
-
-    def space(self):
-        return super().space().model_copy(update={"library": "open_clip_torch 99"})
-
-    def load(self):
-        towers = super().load()
-        forward = towers["text"].forward
-        turned = CustomTower(towers["text"].prepare, lambda pieces_B: np.roll(forward(pieces_B), 1, axis=1))
-        return towers | ({"text": turned} if self.turned else {})
-
-
-@pytest.mark.parametrize("turned", [False, True], ids=["the-same", "another"])
-def test_the_same_weights_in_another_library(ask, root, dataset, version, lookup, tiny_clip, jpeg, turned):
-    """The dataset's own captions decide whether the same weights are still the same encoder."""
-    keys = {"model": f"local-dir:{tiny_clip}", "weights": "", "batch_rows": 4, "turned": turned}
-    asking = asking_with(root, dataset, version, clip={"loader": f"{__name__}:Upgraded"} | keys)
-
-    if turned:
-        with pytest.raises(SpaceError, match=r"open_clip_torch 99.*open_clip_torch 3.*mean cosine of 28 cap"):
-            ask(image=jpeg(1), by=asking)
-    else:
-        assert ask(image=jpeg(1), by=lookup) == ask(image=jpeg(1), by=asking)
-
-
-def test_auto_asks_in_the_precision_of_the_vectors(ask, root, dataset, version, lookup, jpeg):
-    """A machine that would encode in bf16 still asks a dataset of fp32 in fp32."""
-    asking = asking_with(root, dataset, version, precision="auto")
-
-    assert ask(image=jpeg(1)) == ask(image=jpeg(1), by=asking)
-
-
-def test_no_encoder_no_media_query(ask, root, dataset, version):
-    """Without an encoder, vectors and keys can still ask."""
-    lookup = asking_with(root, dataset, version, clap=None)
-
-    with pytest.raises(
-        ConfigError, match=r"encode\.clap is null in this dataset; ask with a vector or a key"
-    ):
-        ask(text="rain", into="clap_audio", by=lookup)
-    assert ask(key="000023", into="clap_audio", by=lookup)
-
-
-def test_a_column_without_an_index(ask, root, dataset, version):
-    """What can be searched is named."""
-    entries = [entry for entry in version.indices if "clip_" in entry.path]
-    lookup = Lookup.open(root, dataset, version.model_copy(update={"indices": entries}))
-
-    with pytest.raises(ConfigError, match=r"no index of clap_audio; .*: clip_image, clip_text"):
-        ask(sound=b"", by=lookup)
-    with pytest.raises(ConfigError, match=r"no index of clap_audio"):
-        lookup.warm(["clap_audio"])
-
-
 @pytest.mark.parametrize("harm", ["missing", "cut", "garbage"])
 def test_a_broken_index_is_no_index(ask, root, dataset, version, lookup, harm, monkeypatch):
     """An index that is not what its card says is refused, not searched."""
@@ -319,11 +168,22 @@ def test_a_broken_index_is_no_index(ask, root, dataset, version, lookup, harm, m
         root.write(name, whole)
 
 
-def test_opening_loads_nothing(ask, root, dataset, version, monkeypatch):
-    """Encoders are opened by the first question that needs them."""
-    monkeypatch.setattr(EncoderSpec, "open", lambda spec: pytest.fail("opened"))
+def test_as_many_lists_are_searched_as_the_card_says(tmp_path, monkeypatch):
+    """The hits of every query are those of `nprobe` lists; half as many would miss some."""
+    monkeypatch.setattr(factory, "FLAT_ROWS", 100)
+    monkeypatch.setattr(cpu, "count_cpus", lambda: 1)
+    root, dataset, _, pictures_ND = synthetic(tmp_path, 2000)
+    lookup = Lookup.open(root, dataset, read_version(root))
+    card = lookup.cards["clip_image"]
+    index = map_index(root, "indices/main/0001/clip_image.faiss", card)
+    queries_ND = pictures_ND[::40]
 
-    lookup = Lookup.open(root, dataset, version)
+    answers = lookup.answers([Query(vector=tuple(query_D.tolist()), k=20) for query_D in queries_ND])
 
-    assert {"clip_image", "clip_text", "clap_text", "clap_audio"} == set(lookup.cards)
-    assert ask(key="000004", k=2, by=lookup)
+    found = [[int(hit.key) for hit in answer.hits] for answer in answers]
+    expected, fewer = (
+        Neighbours(index, nprobe, np.empty(0, np.int64)).search(queries_ND, 20)[1].tolist()
+        for nprobe in (card.nprobe, card.nprobe // 2)
+    )
+    assert expected == found
+    assert expected != fewer

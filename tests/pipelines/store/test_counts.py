@@ -1,9 +1,12 @@
 """What a root is counted and told apart by."""
 
+import pyarrow as pa
 import pytest
 
-from pipelines.store.counts import compute_digest
+from pipelines.store.counts import compute_digest, count
 from pipelines.store.root import Root
+from pipelines.store.shards import Shard, get_media_marker
+from schemas.candidate import FILTERED
 
 NAMES = (
     "candidates/00000.parquet",
@@ -30,3 +33,19 @@ def test_a_digest_is_of_every_file(tmp_path, name):
     digests.add(compute_digest(root, ["main", "other"]))
 
     assert 4 == len(digests)
+
+
+def test_what_is_not_committed_is_pending(tmp_path):
+    """Of every kind, by its rows: an outcome or pending, each candidate is counted once."""
+    root = Root.from_url(str(tmp_path))
+    root.write_table("plan/filtered.parquet", FILTERED.empty_table())
+    shards = [Shard(0, "image", "web", 3), Shard(1, "image", "web", 5), Shard(2, "text", "none", 7)]
+    rows = {"key": ["0", "1", "2"], "outcome": ["ok", "dead", "ok"], "reason": ["", "http_404", ""]}
+    root.write_table("media/00000.parquet", pa.table(rows))
+    root.write(get_media_marker(shards[0]), b"{}")
+
+    counts = count(root, "main", shards)
+
+    assert {"ok": 2, "dead/http_404": 1} == counts.reasons
+    assert 5 + 7 == counts.pending
+    assert sum(shard.rows for shard in shards) == sum(counts.outcomes.values()) + counts.pending
