@@ -1,4 +1,4 @@
-"""Full batches for a net, from the pieces of every row, read batch and shard that a worker has open."""
+"""Full batches for a net, assembled from the rows of all read batches and shards that a worker has open."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ForwardResult:
-    """What a forward gave.
+    """The output of one batch.
 
     Attributes:
         raw_BD: the raw vectors, float32.
-        batch_rows: of the forwards that made them: the space's, unless a GPU had no room for so many.
+        batch_rows: the size of the forwards: the space's, unless a GPU had no memory for so many rows.
     """
 
     raw_BD: np.ndarray
@@ -34,105 +34,111 @@ class ForwardResult:
 
 @dataclass(frozen=True, slots=True)
 class VectorSlot:
-    """Where the vector of a piece will be."""
+    """The place of a piece's vector: a row of a batch that may still be running."""
 
-    made: Future[ForwardResult]
+    result: Future[ForwardResult]
     row: int
+
+    def wait_for_vector(self) -> np.ndarray:
+        """Return the raw vector, float32 [D], once its batch has run; an error of the net is raised here."""
+        raw_D: np.ndarray = self.result.result().raw_BD[self.row]
+        return raw_D
 
 
 @dataclass(slots=True)
-class _Filling:
+class _OpenBatch:
     """A batch that has room."""
 
     pieces: list[np.ndarray] = field(default_factory=list)
-    made: Future[ForwardResult] = field(default_factory=Future)
+    result: Future[ForwardResult] = field(default_factory=Future)
 
 
 class BatchAssembler:
     """Collects pieces until a batch is full, and runs it.
 
-    Pieces of another shape, as of a longer text, fill another batch. A batch that nobody can fill any more
-    is filled up: the net sees one size of batch for each shape, so a vector depends on its own piece alone.
+    Pieces of another shape, such as longer texts, go into another batch. Once no producer is left, batches
+    that are not full are padded: a net sees one batch size for each shape, so a vector depends on its own
+    piece alone.
     """
 
     def __init__(self, tower: Tower, batch_rows: int) -> None:
         self._tower = tower
-        self._rows = batch_rows
-        self._fits = batch_rows
+        self._batch_rows = batch_rows
+        self._forward_rows = batch_rows
         self._lock = threading.Lock()
-        self._filling: dict[tuple[int, ...], _Filling] = {}
-        self._feeders = 0
+        self._open: dict[tuple[int, ...], _OpenBatch] = {}
+        self._producers = 0
 
     @contextmanager
-    def feeding(self) -> Iterator[None]:
-        """For as long as the block lasts, pieces may be added and batches wait for more of them."""
+    def accept_pieces(self) -> Iterator[None]:
+        """Until the end of the block pieces may be added, and batches that are not full wait for them."""
         with self._lock:
-            self._feeders += 1
+            self._producers += 1
         try:
             yield
         finally:
             with self._lock:
-                self._feeders -= 1
-                last = [] if self._feeders else list(self._filling.values())
+                self._producers -= 1
+                last = [] if self._producers else list(self._open.values())
                 if last:
-                    self._filling = {}
-            for filling in last:
-                self._start(filling)
+                    self._open = {}
+            for batch in last:
+                self._start(batch)
 
     def add(self, piece: np.ndarray) -> VectorSlot:
-        """Put a piece into a batch; the last one to fit starts it, and waits while enough are under way."""
+        """Put a piece into a batch, and start the batch if it is full; blocks while the forward pool is."""
         with self._lock:
-            filling = self._filling.setdefault(piece.shape, _Filling())
-            place = VectorSlot(filling.made, len(filling.pieces))
-            filling.pieces.append(piece)
-            full = len(filling.pieces) == self._rows
+            batch = self._open.setdefault(piece.shape, _OpenBatch())
+            slot = VectorSlot(batch.result, len(batch.pieces))
+            batch.pieces.append(piece)
+            full = len(batch.pieces) == self._batch_rows
             if full:
-                del self._filling[piece.shape]
+                del self._open[piece.shape]
         if full:
-            self._start(filling)
-        return place
+            self._start(batch)
+        return slot
 
-    def _start(self, filling: _Filling) -> None:
+    def _start(self, batch: _OpenBatch) -> None:
         def forward() -> None:
             try:
-                filling.made.set_result(self._made(filling.pieces))
-            except BaseException as error:  # raised again by whoever wants the vectors
-                filling.made.set_exception(error)
+                batch.result.set_result(self._run(batch.pieces))
+            except BaseException as error:  # raised again by those who wait for the vectors
+                batch.result.set_exception(error)
 
         get_forward_pool().run(forward)
 
-    def _made(self, pieces: list[np.ndarray]) -> ForwardResult:
+    def _run(self, pieces: list[np.ndarray]) -> ForwardResult:
         batch = np.stack(pieces)
-        again = True
+        may_retry = True
         while True:
-            rows = self._fits
+            rows = self._forward_rows
             try:
-                return ForwardResult(self._raw(batch, rows), rows)
+                return ForwardResult(self._forward(batch, rows), rows)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or (rows == 1 and not again):
+                if not is_out_of_memory(error) or (rows == 1 and not may_retry):
                     raise
-            # Once more before halving: what other batches held is free by now.
-            if again:
-                again = False
-            elif self._fits == rows:
-                self._fits = rows // 2
+            # Once more before halving: other batches may have freed their memory by now.
+            if may_retry:
+                may_retry = False
+            elif self._forward_rows == rows:
+                self._forward_rows = rows // 2
                 _log.warning("no memory on the GPU for batches of %d: going on with %d", rows, rows // 2)
 
-    def _raw(self, batch: np.ndarray, rows: int) -> np.ndarray:
+    def _forward(self, batch: np.ndarray, rows: int) -> np.ndarray:
         with timing.measure_time("encode"):
             parts = [batch[start : start + rows] for start in range(0, len(batch), rows)]
             return np.concatenate([self._tower.forward(pad_batch(part, rows))[: len(part)] for part in parts])
 
 
-def get_batches(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
-    """Return the batches of a net, which all shards of this process share."""
+def get_assembler(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
+    """Return the assembler of a net, which all shards of this process share."""
     tower = spec.open()[modality]
     settle()
-    with _opening:
-        if (spec, modality) not in _opened:
-            _opened[spec, modality] = BatchAssembler(tower, spec.space.batch_rows)
-        return _opened[spec, modality]
+    with _lock:
+        if (spec, modality) not in _assemblers:
+            _assemblers[spec, modality] = BatchAssembler(tower, spec.space.batch_rows)
+        return _assemblers[spec, modality]
 
 
-_opening = threading.Lock()
-_opened: dict[tuple[EncoderSpec, Modality], BatchAssembler] = {}
+_lock = threading.Lock()
+_assemblers: dict[tuple[EncoderSpec, Modality], BatchAssembler] = {}

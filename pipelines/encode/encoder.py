@@ -1,4 +1,4 @@
-"""What an encoder is: towers that turn media into raw vectors of one space, and how they are run.
+"""Encoders: towers that turn media into raw vectors of one space, and how they are run.
 
 Shapes: N items, P pieces of an item (the frames of a clip, the windows of a long sound), B rows of a
 batch, D dimensions.
@@ -19,7 +19,7 @@ from schemas.vectors import COLUMNS, Column, Family, Modality, family_of
 
 
 class Tower(Protocol):
-    """One modality of an encoder. Decoding and the net are apart, so that they can overlap."""
+    """One modality of an encoder. Preprocessing and the net are two methods, so that they can overlap."""
 
     def prepare(self, item: Any) -> np.ndarray:
         """Return the pieces of one item, [P, ...], as `forward` takes them. Safe to call from threads.
@@ -28,7 +28,7 @@ class Tower(Protocol):
             item: the bytes of a picture or sound file, or a text.
 
         Raises:
-            Unusable: nothing can be made of the item.
+            UndecodableMediaError: the item cannot be decoded.
         """
         ...
 
@@ -41,7 +41,7 @@ Towers = Mapping[Modality, Tower]
 
 
 class EncoderLoader(Protocol):
-    """Where an encoder comes from. Frozen, hashable and picklable, as a stage is."""
+    """Finds and loads an encoder. Frozen, hashable and picklable, as a stage is."""
 
     def space(self) -> Space:
         """Return the space of the encoder's vectors without loading its weights; they are hashed."""
@@ -54,7 +54,7 @@ class EncoderLoader(Protocol):
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """An encoder before its weights are loaded: the driver needs the space, a worker the rest."""
+    """An encoder whose weights are not loaded yet: the driver needs the space, a worker the towers."""
 
     space: Space
     loader: EncoderLoader
@@ -63,24 +63,24 @@ class EncoderSpec:
         """Return the towers. The stages of a process share one copy of the weights.
 
         Raises:
-            SpaceError: this machine would load something else than the driver saw.
+            SpaceError: weights or packages of this machine differ from the driver's.
         """
-        with _opening:
-            if self not in _opened:
+        with _lock:
+            if self not in _towers:
                 here = self.loader.space()
                 if here != self.space:
                     raise SpaceError(
                         f"this machine would encode with {here}, but the dataset is in {self.space} "
                         f"({here.differences(self.space)}); give every machine the same weights and packages"
                     )
-                _opened[self] = self.loader.load()
-            return _opened[self]
+                _towers[self] = self.loader.load()
+            return _towers[self]
 
 
 EncoderSpecs = Mapping[Family, EncoderSpec]
 
-_opening = threading.Lock()
-_opened: dict[EncoderSpec, Towers] = {}
+_lock = threading.Lock()
+_towers: dict[EncoderSpec, Towers] = {}
 
 
 def get_spaces(specs: EncoderSpecs) -> dict[Column, Space]:
@@ -91,47 +91,47 @@ def get_spaces(specs: EncoderSpecs) -> dict[Column, Space]:
 def encode(tower: Tower, pieces: Sequence[np.ndarray], batch_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Run prepared items through a tower, in batches of exactly `batch_rows` pieces.
 
-    The net always sees the same number of pieces, so a vector does not depend on what lies beside it.
+    The net always sees the same number of pieces, so a vector does not depend on its neighbours.
 
     Args:
-        tower: whose net.
+        tower: the net.
         pieces: of every item, [P, ...]; P may differ, and texts may be of several lengths.
-        batch_rows: the size of a batch; the last one of each shape is filled up.
+        batch_rows: the size of a batch; the last one of each shape is padded.
 
     Returns:
-        What `pool_pieces` does.
+        Unit vectors and norms, as `pool_pieces` returns them.
     """
-    every = [piece for item in pieces for piece in item]
-    raw: list[np.ndarray] = [np.empty(0)] * len(every)
-    for shape in {piece.shape for piece in every}:
-        where = [place for place, piece in enumerate(every) if piece.shape == shape]
-        for start in range(0, len(where), batch_rows):
-            of = where[start : start + batch_rows]
-            made_BD = tower.forward(pad_batch(np.stack([every[place] for place in of]), batch_rows))
-            for place, raw_D in zip(of, made_BD, strict=False):
-                raw[place] = raw_D
+    flat = [piece for item in pieces for piece in item]
+    raw: list[np.ndarray] = [np.empty(0)] * len(flat)
+    for shape in {piece.shape for piece in flat}:
+        same_shape = [index for index, piece in enumerate(flat) if piece.shape == shape]
+        for start in range(0, len(same_shape), batch_rows):
+            batch = same_shape[start : start + batch_rows]
+            raw_BD = tower.forward(pad_batch(np.stack([flat[index] for index in batch]), batch_rows))
+            for index, raw_D in zip(batch, raw_BD, strict=False):
+                raw[index] = raw_D
     return pool_pieces(np.stack(raw), [len(item) for item in pieces])
 
 
 def pad_batch(pieces_M: np.ndarray, batch_rows: int) -> np.ndarray:
     """Return a batch of exactly `batch_rows` pieces.
 
-    Filled up with a real piece: zeros would be a text without a token, which is a NaN.
+    Padded with a real piece: zeros would be a text without tokens, whose vector is NaN.
     """
     short = batch_rows - len(pieces_M)
     return np.concatenate([pieces_M, np.repeat(pieces_M[-1:], short, axis=0)]) if short else pieces_M
 
 
 def pool_pieces(raw_MD: np.ndarray, pieces: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return one vector for each item.
+    """Pool the vectors of pieces to one vector for each item.
 
     Args:
-        raw_MD: of all pieces, item after item.
-        pieces: how many of them each item has.
+        raw_MD: raw vectors of all pieces, item after item.
+        pieces: how many pieces each item has.
 
     Returns:
-        Unit vectors, float32 [N, D], and norms, float32 [N]: of a single piece the raw norm, of several
-        the length of the mean of their unit vectors. A vector without a direction has the norm 0 or NaN.
+        Unit vectors, float32 [N, D], and norms, float32 [N]: the raw norm of a single piece, or the length of
+        the mean of several unit vectors. A vector without a direction has the norm 0 or NaN.
     """
     norms_M = np.linalg.norm(raw_MD, axis=1)
     starts_N = np.cumsum([0, *pieces[:-1]])

@@ -1,4 +1,4 @@
-"""How far a precision is from fp32: both make the vectors of a few fixed items, which never change."""
+"""How far vectors of another precision are from those of fp32, on a few fixed items that never change."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def compare_with_fp32(there: EncoderLoader, fp32: EncoderLoader) -> float:
+def compare_with_fp32(loader: EncoderLoader, fp32: EncoderLoader) -> float:
     """Return the lowest cosine between a loader's vectors and those of the same net in fp32.
 
     Args:
-        there: of the precision in question.
-        fp32: of the same net.
+        loader: of the precision in question.
+        fp32: of the same net in fp32.
 
     Returns:
-        Over all modalities, rounded to six digits.
+        Over all items and modalities, rounded to six digits.
     """
-    return min(_lowest(_vectors(there), _vectors(fp32)))
+    vectors, full = _encode_probes(loader), _encode_probes(fp32)
+    return min(
+        round(float((vectors[modality] * full[modality]).sum(axis=1).min()), 6) for modality in vectors
+    )
 
 
-def _vectors(loader: EncoderLoader) -> dict[Modality, np.ndarray]:
+def _encode_probes(loader: EncoderLoader) -> dict[Modality, np.ndarray]:
     towers = loader.load()
     rows = loader.space().batch_rows
     return {
@@ -43,36 +46,32 @@ def _vectors(loader: EncoderLoader) -> dict[Modality, np.ndarray]:
     }
 
 
-def _lowest(ours: Mapping[Modality, np.ndarray], theirs: Mapping[Modality, np.ndarray]) -> list[float]:
-    return [round(float((ours[of] * theirs[of]).sum(axis=1).min()), 6) for of in ours]
-
-
-def _picture(number: int) -> bytes:
-    """Coarse colours under fine noise, 256 px wide, as a PNG."""
+def _draw_picture(number: int) -> bytes:
+    """Draw coarse colours under fine noise, 256 px wide, as a PNG."""
     from PIL import Image
 
     rng = np.random.default_rng(number)
     coarse_HWC = np.kron(rng.integers(0, 200, (8, 8, 3)), np.ones((32, 32, 1), dtype=np.int64))
     pixels_HWC = coarse_HWC + rng.integers(0, 56, coarse_HWC.shape)
-    made = io.BytesIO()
-    Image.fromarray(pixels_HWC.astype(np.uint8)).save(made, "PNG")
-    return made.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(pixels_HWC.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
-def _sound(number: int) -> bytes:
-    """A chord in noise, two seconds, as a WAV file."""
+def _synthesize_sound(number: int) -> bytes:
+    """Synthesize a chord in noise, two seconds, as a WAV file."""
     import soundfile
 
     rng = np.random.default_rng(number)
     times_T = np.arange(96_000) / 48_000
     tones_T = sum(np.sin(2 * np.pi * hz * times_T) for hz in rng.uniform(80, 8_000, 3))
-    made = io.BytesIO()
-    soundfile.write(made, 0.2 * tones_T + 0.02 * rng.standard_normal(len(times_T)), 48_000, format="WAV")
-    return made.getvalue()
+    file = io.BytesIO()
+    soundfile.write(file, 0.2 * tones_T + 0.02 * rng.standard_normal(len(times_T)), 48_000, format="WAV")
+    return file.getvalue()
 
 
 _PROBES: Mapping[Modality, Callable[[int], Any]] = {
-    "image": _picture,
-    "audio": _sound,
+    "image": _draw_picture,
+    "audio": _synthesize_sound,
     "text": _TEXTS.__getitem__,
 }

@@ -1,9 +1,9 @@
-"""Which part of a clip its vectors stand for: all of it, its middle, or what fits its caption best.
+"""Which part of a clip is encoded: all of it, its middle, or the part that matches its caption best.
 
-Media never depend on an encoder, so the choice is made here, from the stored clip: windows slide over the
-sound, and the one whose CLAP vector is nearest to the caption's is taken; of the four frames, the one whose
-CLIP vector is. Of 200 sounds of the miniature world in which an event is heard once, a window of 3 s out
-of 10 s that pocket CLAP chose held some of it in 99.5 %; a window of 3 s anywhere does in 46 %.
+Stored media must not depend on an encoder, so the part is selected here, from the stored clip: of windows
+that slide over the sound the one whose CLAP vector is nearest to the caption's, and of the four frames the
+one whose CLIP vector is. In 200 sounds of the miniature world that hold one event, the 3 s of 10 s that
+pocket CLAP selected contained some of it in 99.5 %; 3 s anywhere do in 46 %.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from schemas.vectors import CHOICE, Family, Modality
 
 _log = logging.getLogger(__name__)
 
-# Clips whose windows are in memory at once, twice: eight windows of LAION's CLAP are 2 MB, four frames for
-# ViT-B-32 another 2.4 MB.
+# Clips of a group; two groups are in memory at once. The eight windows of a clip are 2 MB for LAION's CLAP,
+# its four frames another 2.4 MB for ViT-B-32.
 _GROUP = 8
 
 
 def add_segment_stages(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
-    """Return what goes before `Prepare` in the chain of clips; nothing where whole clips are wanted."""
+    """Return the stages before `DecodeStage` in the chain of clips; none if clips are encoded whole."""
     return () if segment.mode == "whole" else (SelectSegmentStage(segment, specs),)
 
 
 @dataclass(frozen=True)
 class SelectSegmentStage:
-    """A whole clip -> its chosen part: `flac` becomes the segment, `frame` names the one frame of four.
+    """Reduces a clip to one part: `flac` becomes the segment, `frame` the index of one frame of four.
 
-    A sound no longer than a segment is taken whole; silence that fills a clip up is no part of it. Where
-    nothing can be compared, for want of a caption say, the middle is taken and there is no score. A set
+    A sound no longer than a segment is taken whole; the silence that pads a clip is not part of it. Where
+    nothing can be compared, as without a caption, the middle is selected and there is no score. A set
     without CLAP has no segment; a set without CLIP, or a clip without pictures, has no frame.
 
     Attributes:
-        segment: how to choose.
+        segment: how to select.
         specs: the encoders, by family.
     """
 
@@ -69,12 +69,12 @@ class SelectSegmentStage:
             }
             for family, of_family in towers.items()
         }
-        return _Work(self.segment, frozenset(self.specs), towers, nets, get_decode_pool())
+        return _SelectWork(self.segment, frozenset(self.specs), towers, nets, get_decode_pool())
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What there is to choose from, and what the nets take of it; nothing of that where none is asked."""
+    """The segments and frames of a clip, with the input of the nets where they are compared."""
 
     starts_s: list[float]
     segments: list[bytes]
@@ -84,68 +84,70 @@ class _Clip:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _SelectWork:
+    """The work of `SelectSegmentStage`."""
+
     segment: Segment
     families: frozenset[Family]
     towers: Mapping[Family, Towers]
-    # Of its own: who waits for the nets of `Vectors` while `Vectors` waits for it would wait for ever.
+    # Not shared with `EncodeStage`, which waits for this stage: each would wait for the other's pieces.
     nets: Mapping[Family, Mapping[Modality, BatchAssembler]]
     pool: ThreadPoolExecutor
 
     def __call__(self, batch: Batch) -> Batch:
         result = batch | {name: [None] * count_rows(batch) for name in CHOICE.names}
         result |= {name: list(batch[name]) for name in ("outcome", "reason", "flac")}
-        there = [row for row in range(count_rows(batch)) if batch["outcome"][row] == "ok"]
-        for group in self._groups(batch, there):
+        usable = [row for row in range(count_rows(batch)) if batch["outcome"][row] == "ok"]
+        for group in self._decode_groups(batch, usable):
             clips = {row: clip for row, clip in group.items() if isinstance(clip, _Clip)}
-            chosen = {family: self._chosen(family, list(clips.values())) for family in self.families}
+            chosen = {family: self._select_best(family, list(clips.values())) for family in self.families}
             for number, (row, clip) in enumerate(clips.items()):
                 if "clap" in chosen:
                     at, result["segment_score"][row] = chosen["clap"][number]
                     result["segment_start_s"][row], result["flac"][row] = clip.starts_s[at], clip.segments[at]
                 if "clip" in chosen and clip.frames:
                     result["frame"][row], result["frame_score"][row] = chosen["clip"][number]
-            for row, became in group.items():
-                if isinstance(became, Outcome):
-                    result["outcome"][row], result["reason"][row] = became
+            for row, decoded in group.items():
+                if isinstance(decoded, Outcome):
+                    result["outcome"][row], result["reason"][row] = decoded
         return result
 
-    def _groups(self, batch: Batch, there: Sequence[int]) -> Iterator[dict[int, _Clip | Outcome]]:
-        """Decode a group of rows while the nets are at the one before."""
+    def _decode_groups(self, batch: Batch, rows: Sequence[int]) -> Iterator[dict[int, _Clip | Outcome]]:
+        """Decode a group of rows while the nets run on the one before."""
 
-        def begun(first: int) -> dict[int, Future[_Clip | Outcome]]:
-            return {row: self.pool.submit(self._read, batch, row) for row in there[first : first + _GROUP]}
+        def submit(first: int) -> dict[int, Future[_Clip | Outcome]]:
+            return {row: self.pool.submit(self._decode, batch, row) for row in rows[first : first + _GROUP]}
 
-        ahead = begun(0)
-        for first in range(_GROUP, len(there) + _GROUP, _GROUP):
-            made = {row: future.result() for row, future in ahead.items()}
-            ahead = begun(first)
-            yield made
+        ahead = submit(0)
+        for first in range(_GROUP, len(rows) + _GROUP, _GROUP):
+            group = {row: future.result() for row, future in ahead.items()}
+            ahead = submit(first)
+            yield group
 
-    def _read(self, batch: Batch, row: int) -> _Clip | Outcome:
+    def _decode(self, batch: Batch, row: int) -> _Clip | Outcome:
         try:
             with timing.measure_time("decode"):
-                starts_s, segments = self._segments(batch["flac"][row])
+                starts_s, segments = self._cut_segments(batch["flac"][row])
                 frames = [] if batch["width"][row] is None else [batch[name][row] for name in FRAMES]
-                return self._prepared(
+                return self._prepare(
                     _Clip(starts_s, segments, len(frames), {}, {}), frames, batch["caption"][row]
                 )
-        except UndecodableMediaError as unusable:
-            return make_outcome("invalid", unusable.reason)
+        except UndecodableMediaError as error:
+            return make_outcome("invalid", error.reason)
         except Exception:
             _log.exception("nothing could be chosen from a clip")
             return make_outcome("failed", "bug")
 
-    def _segments(self, flac: bytes) -> tuple[list[float], list[bytes]]:
-        """Return where the segments begin, and each as a WAV file."""
-        samples_T, rate_hz = _decoded(flac)
+    def _cut_segments(self, flac: bytes) -> tuple[list[float], list[bytes]]:
+        """Return the start of each segment, and each as a WAV file."""
+        samples_T, rate_hz = _decode_sound(flac)
         length, step = (round(value_s * rate_hz) for value_s in (self.segment.segment_s, self.segment.step_s))
         last = max(0, len(samples_T) - length)
         starts = [last // 2] if self.segment.mode == "middle" else sorted({*range(0, last + 1, step), last})
-        parts = [_wav(samples_T[start : start + length], rate_hz) for start in starts]
+        parts = [_encode_wav(samples_T[start : start + length], rate_hz) for start in starts]
         return [start / rate_hz for start in starts], parts
 
-    def _prepared(self, clip: _Clip, frames: Sequence[bytes], caption: str) -> _Clip:
+    def _prepare(self, clip: _Clip, frames: Sequence[bytes], caption: str) -> _Clip:
         media: Mapping[Family, tuple[Modality, Sequence[bytes]]] = {
             "clap": ("audio", clip.segments),
             "clip": ("image", frames),
@@ -157,43 +159,43 @@ class _Work:
                 clip.captions[family] = towers["text"].prepare(caption)
         return clip
 
-    def _chosen(self, family: Family, clips: Sequence[_Clip]) -> list[tuple[int, float | None]]:
-        """Return which item of each clip fits its caption best, and its cosine to the caption."""
+    def _select_best(self, family: Family, clips: Sequence[_Clip]) -> list[tuple[int, float | None]]:
+        """Return the item of each clip that is nearest to its caption, and its cosine."""
         compared = [clip for clip in clips if family in clip.prepared]
-        cosines = iter(self._cosines(family, compared))
+        cosines = iter(self._compute_cosines(family, compared))
         chosen: list[tuple[int, float | None]] = []
         for clip in clips:
             count = len(clip.segments) if family == "clap" else clip.frames
             middle = (max(count, 1) - 1) // 2
-            fits = next(cosines) if family in clip.prepared else np.array([])
-            # NaN: a net without an answer; `Vectors` says so of the row.
-            known = fits.size and np.isfinite(fits).any()
-            best = int(np.nanargmax(fits)) if known else middle
-            chosen.append((best, float(fits[best]) if known else None))
+            scores = next(cosines) if family in clip.prepared else np.array([])
+            # NaN: a vector without a direction; `EncodeStage` gives the row its outcome.
+            has_score = scores.size and np.isfinite(scores).any()
+            best = int(np.nanargmax(scores)) if has_score else middle
+            chosen.append((best, float(scores[best]) if has_score else None))
         return chosen
 
-    def _cosines(self, family: Family, clips: Sequence[_Clip]) -> list[np.ndarray]:
+    def _compute_cosines(self, family: Family, clips: Sequence[_Clip]) -> list[np.ndarray]:
         if not clips:
             return []
         nets = self.nets[family]
         items = [item for clip in clips for item in clip.prepared[family]]
-        media_MD = _vectors(nets["audio" if family == "clap" else "image"], items)
-        texts_ND = _vectors(nets["text"], [clip.captions[family] for clip in clips])
+        media_MD = _encode(nets["audio" if family == "clap" else "image"], items)
+        texts_ND = _encode(nets["text"], [clip.captions[family] for clip in clips])
         counts = [len(clip.prepared[family]) for clip in clips]
-        fits_M = (media_MD * np.repeat(texts_ND, counts, axis=0)).sum(axis=1)
-        return np.split(fits_M, np.cumsum(counts)[:-1])
+        cosines_M = (media_MD * np.repeat(texts_ND, counts, axis=0)).sum(axis=1)
+        return np.split(cosines_M, np.cumsum(counts)[:-1])
 
 
-def _vectors(net: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
+def _encode(assembler: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
     """Return the unit vectors of prepared items, float32 [N, D]."""
-    with net.feeding():
-        places = [[net.add(piece) for piece in item] for item in items]
-    raw_MD = np.stack([place.made.result().raw_BD[place.row] for pieces in places for place in pieces])
+    with assembler.accept_pieces():
+        slots = [assembler.add(piece) for item in items for piece in item]
+    raw_MD = np.stack([slot.wait_for_vector() for slot in slots])
     return pool_pieces(raw_MD, [len(item) for item in items])[0]
 
 
-def _decoded(flac: bytes) -> tuple[np.ndarray, int]:
-    """Return a stored sound, int16 [T], without the silence that fills it up, and its rate."""
+def _decode_sound(flac: bytes) -> tuple[np.ndarray, int]:
+    """Return a stored sound, int16 [T], without the silence that pads it, and its rate in Hz."""
     import soundfile
 
     try:
@@ -204,7 +206,7 @@ def _decoded(flac: bytes) -> tuple[np.ndarray, int]:
     return (samples_T[: sounding[-1] + 1] if len(sounding) else samples_T), rate_hz
 
 
-def _wav(samples_T: np.ndarray, rate_hz: int) -> bytes:
+def _encode_wav(samples_T: np.ndarray, rate_hz: int) -> bytes:
     import soundfile
 
     file = io.BytesIO()

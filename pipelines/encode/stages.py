@@ -1,4 +1,4 @@
-"""Two stages for each kind of row: `DecodeStage` decodes in threads, `EncodeStage` runs the nets."""
+"""Two stages for each kind of row: `DecodeStage` preprocesses in threads, `EncodeStage` runs the nets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
-from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, get_batches
+from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, get_assembler
 from pipelines.encode.encoder import EncoderSpecs, Tower, pool_pieces
 from pipelines.encode.loaders.decode_cache import share_decoded
 from pipelines.errors import UndecodableMediaError
@@ -33,29 +33,29 @@ _MEMBERS: Mapping[tuple[Kind, Column], tuple[str, ...]] = {
 }
 
 
-# Rows that one thread decodes before the next task: fewer would cost more in handing over than a caption.
-_AT_ONCE = 4
+# Rows of one task of a thread: with fewer, the handover would cost more than a caption.
+_TASK_ROWS = 4
 
-# Read batches that may be decoded at once, so that threads find work while the last rows of one are made.
-_UNDER_WAY = 2
+# Read batches that are decoded at once, so that threads have work while the last rows of one finish.
+_READ_AHEAD = 2
 
 
-def _columns(kind: Kind, specs: EncoderSpecs) -> tuple[Column, ...]:
+def _list_columns(kind: Kind, specs: EncoderSpecs) -> tuple[Column, ...]:
     return tuple(column for column in COLUMNS_OF[kind] if family_of(column) in specs)
 
 
-def _prepared(column: Column) -> str:
+def _get_prepared_name(column: Column) -> str:
     return f"{column}_prepared"
 
 
 @dataclass(frozen=True)
 class DecodeStage:
-    """Media and captions -> what the nets take, `COLUMN_prepared`; the media are let go.
+    """Preprocesses media and captions into `COLUMN_prepared`, the input of the nets, and drops the media.
 
     Attributes:
         kind: of the rows.
         specs: the encoders, by family.
-        threads: that decode at once; as many as the worker has cores if None.
+        threads: how many decode at once; as many as the worker has cores if None.
     """
 
     kind: Kind
@@ -69,104 +69,110 @@ class DecodeStage:
 
     @property
     def reads(self) -> frozenset[str]:
-        """Outcome, caption and the members of the kind."""
+        """Outcome, caption and the media of the kind."""
         width = frozenset({"width"}) if self.kind == "clip" else frozenset[str]()
         return frozenset({"outcome", "reason", "caption"}) | width | self.members
 
     @property
     def adds(self) -> frozenset[str]:
-        """The prepared columns; the members become None."""
-        prepared = map(_prepared, _columns(self.kind, self.specs))
+        """The prepared columns; the media become None."""
+        prepared = map(_get_prepared_name, _list_columns(self.kind, self.specs))
         return frozenset({"outcome", "reason", *prepared}) | self.members
 
     @property
     def members(self) -> frozenset[str]:
         """The media that the columns are made from."""
-        columns = _columns(self.kind, self.specs)
+        columns = _list_columns(self.kind, self.specs)
         return frozenset(name for column in columns for name in _MEMBERS.get((self.kind, column), ()))
 
-    def open(self) -> _Decoding:
+    def open(self) -> _DecodeWork:
         """Load the encoders and start the threads."""
-        columns = _columns(self.kind, self.specs)
+        columns = _list_columns(self.kind, self.specs)
         towers = {column: self.specs[family_of(column)].open()[modality_of(column)] for column in columns}
-        return _Decoding(self, towers, get_decode_pool(self.threads))
+        return _DecodeWork(self, towers, get_decode_pool(self.threads))
 
-    def row(
+    def decode_row(
         self, towers: Mapping[Column, Tower], batch: Batch, row: int
     ) -> tuple[dict[Column, np.ndarray], Outcome]:
-        """Return the pieces of a row by column, and what became of it."""
-        before = Outcome(batch["outcome"][row], batch["reason"][row])
-        if before != OK:
-            return {}, before
+        """Return the pieces of a row by column, and its outcome.
+
+        Args:
+            towers: the tower of each column.
+            batch: holds the row.
+            row: its index in the batch.
+        """
+        outcome = Outcome(batch["outcome"][row], batch["reason"][row])
+        if outcome != OK:
+            return {}, outcome
         try:
             pieces = {
                 column: np.concatenate([tower.prepare(item) for item in items])
                 for column, tower in towers.items()
-                if (items := self._items(column, batch, row))
+                if (items := self._select_items(column, batch, row))
             }
-        except UndecodableMediaError as unusable:
-            return {}, make_outcome("invalid", unusable.reason)
+        except UndecodableMediaError as error:
+            return {}, make_outcome("invalid", error.reason)
         except Exception:
             _log.exception("a row of kind %s could not be prepared", self.kind)
             return {}, make_outcome("failed", "bug")
         return pieces, OK
 
-    def _items(self, column: Column, batch: Batch, row: int) -> list[bytes] | list[str]:
-        """What a column of a row is made from; a blank caption and a clip without pictures make nothing."""
-        # The frames of sound alone are blank, and its width is null.
+    def _select_items(self, column: Column, batch: Batch, row: int) -> list[bytes] | list[str]:
+        """Return the input of a column: nothing for a blank caption or a clip without pictures."""
+        # A clip of sound alone has blank frames, and its width is null.
         if (self.kind, column) == ("clip", "clip_image") and batch["width"][row] is None:
             return []
-        chosen = batch.get("frame", {row: None})[row]
-        if column == "clip_image" and chosen is not None:
-            return [batch[FRAMES[chosen]][row]]
+        frame = batch.get("frame", {row: None})[row]
+        if column == "clip_image" and frame is not None:
+            return [batch[FRAMES[frame]][row]]
         if members := _MEMBERS.get((self.kind, column)):
             return [batch[member][row] for member in members]
         caption: str = batch["caption"][row]
         return [caption] if caption.strip() else []
 
 
-_Row = tuple[dict[Column, np.ndarray], Outcome]
+_DecodedRow = tuple[dict[Column, np.ndarray], Outcome]
 
 
 @dataclass(frozen=True)
-class _Decoding:
-    """The work of `DecodeStage`: rows go to the threads while those of the batch before are still there."""
+class _DecodeWork:
+    """The work of `DecodeStage`: rows are given to the threads while those of the last batch are decoded."""
 
     stage: DecodeStage
     towers: Mapping[Column, Tower]
     threads: ThreadPoolExecutor
 
     def __call__(self, batch: Batch) -> Batch:
-        return self._done(batch, self._begun(batch))
+        return self._collect(batch, self._submit(batch))
 
     def process(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        under_way: deque[tuple[Batch, list[Future[list[_Row]]]]] = deque()
+        pending: deque[tuple[Batch, list[Future[list[_DecodedRow]]]]] = deque()
         for batch in batches:
-            under_way.append((batch, self._begun(batch)))
-            if len(under_way) == _UNDER_WAY:
-                yield self._done(*under_way.popleft())
-        while under_way:
-            yield self._done(*under_way.popleft())
+            pending.append((batch, self._submit(batch)))
+            if len(pending) == _READ_AHEAD:
+                yield self._collect(*pending.popleft())
+        while pending:
+            yield self._collect(*pending.popleft())
 
-    def _begun(self, batch: Batch) -> list[Future[list[_Row]]]:
-        starts = range(0, count_rows(batch), _AT_ONCE)
-        return [self.threads.submit(self._decoded, batch, start) for start in starts]
+    def _submit(self, batch: Batch) -> list[Future[list[_DecodedRow]]]:
+        starts = range(0, count_rows(batch), _TASK_ROWS)
+        return [self.threads.submit(self._decode_rows, batch, start) for start in starts]
 
-    def _decoded(self, batch: Batch, start: int) -> list[_Row]:
+    def _decode_rows(self, batch: Batch, start: int) -> list[_DecodedRow]:
         with timing.measure_time("decode"):
-            made = []
-            for row in range(start, min(start + _AT_ONCE, count_rows(batch))):
+            rows = []
+            for row in range(start, min(start + _TASK_ROWS, count_rows(batch))):
                 with share_decoded():
-                    made.append(self.stage.row(self.towers, batch, row))
-            return made
+                    rows.append(self.stage.decode_row(self.towers, batch, row))
+            return rows
 
-    def _done(self, batch: Batch, begun: list[Future[list[_Row]]]) -> Batch:
-        made = [row for few in begun for row in few.result()]
+    def _collect(self, batch: Batch, tasks: list[Future[list[_DecodedRow]]]) -> Batch:
+        rows = [row for task in tasks for row in task.result()]
         result = batch | {name: [None] * count_rows(batch) for name in self.stage.members}
         for column in self.towers:
-            result[_prepared(column)] = [pieces.get(column) for pieces, _ in made]
-        result["outcome"] = [became.status for _, became in made]
-        result["reason"] = [became.reason for _, became in made]
+            result[_get_prepared_name(column)] = [pieces.get(column) for pieces, _ in rows]
+        result["outcome"] = [outcome.status for _, outcome in rows]
+        result["reason"] = [outcome.reason for _, outcome in rows]
         return result
 
 
@@ -190,117 +196,115 @@ class EncodeStage:
     @property
     def reads(self) -> frozenset[str]:
         """What `DecodeStage` adds."""
-        prepared = map(_prepared, _columns(self.kind, self.specs))
+        prepared = map(_get_prepared_name, _list_columns(self.kind, self.specs))
         return frozenset({"outcome", "reason", *prepared})
 
     @property
     def adds(self) -> frozenset[str]:
         """The vectors, their norms and batch sizes; the prepared columns become None."""
-        columns = _columns(self.kind, self.specs)
-        return self.reads | frozenset(name for column in columns for name in _made_of(column))
+        columns = _list_columns(self.kind, self.specs)
+        return self.reads | frozenset(name for column in columns for name in _list_output_names(column))
 
-    def open(self) -> _Encoding:
+    def open(self) -> _EncodeWork:
         """Load the encoders."""
-        columns = _columns(self.kind, self.specs)
-        return _Encoding(
-            {column: get_batches(self.specs[family_of(column)], modality_of(column)) for column in columns}
+        columns = _list_columns(self.kind, self.specs)
+        return _EncodeWork(
+            {column: get_assembler(self.specs[family_of(column)], modality_of(column)) for column in columns}
         )
 
 
-def _made_of(column: Column) -> tuple[str, str, str]:
+def _list_output_names(column: Column) -> tuple[str, str, str]:
     return column, f"{column}_norm", f"{column}_batch_rows"
 
 
 @dataclass
-class _UnderWay:
-    """A read batch whose pieces are on their way through the nets; a row has places, or None."""
+class _PendingBatch:
+    """A read batch whose pieces the nets have not finished; a row has the slots of its pieces, or None."""
 
     batch: Batch
-    places: dict[Column, list[list[VectorSlot] | None]]
+    slots: dict[Column, list[list[VectorSlot] | None]]
 
-    def is_made(self) -> bool:
+    def is_done(self) -> bool:
         """Return whether nothing is left to wait for."""
-        # From the end: the last pieces are made last.
+        # From the end, because the last pieces are encoded last.
         return all(
-            place.made.done()
-            for of_rows in self.places.values()
-            for places in reversed(of_rows)
-            for place in places or ()
+            slot.result.done()
+            for rows in self.slots.values()
+            for slots in reversed(rows)
+            for slot in slots or ()
         )
 
-    def result(self) -> Batch:
+    def wait_for_rows(self) -> Batch:
         """Wait for the vectors and return the rows with them."""
         result = dict(self.batch)
-        lost: set[int] = set()
-        for column, of_rows in self.places.items():
-            lost |= _fill(result, column, of_rows)
-        return _without(result, lost, tuple(self.places))
+        failed: set[int] = set()
+        for column, rows in self.slots.items():
+            failed |= _fill_column(result, column, rows)
+        return _remove_vectors(result, failed, tuple(self.slots))
 
 
 @dataclass(frozen=True)
-class _Encoding:
-    """The work of `EncodeStage`: the nets' batches are filled across rows, read batches and shards."""
+class _EncodeWork:
+    """The work of `EncodeStage`: batches of the nets are filled across rows, read batches and shards."""
 
-    nets: Mapping[Column, BatchAssembler]
+    assemblers: Mapping[Column, BatchAssembler]
 
     def __call__(self, batch: Batch) -> Batch:
         return next(self.process(iter([batch])))
 
     def process(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        waiting: deque[_UnderWay] = deque()
-        with ExitStack() as feeding:
-            for net in self.nets.values():
-                feeding.enter_context(net.feeding())
+        pending: deque[_PendingBatch] = deque()
+        with ExitStack() as producing:
+            for assembler in self.assemblers.values():
+                producing.enter_context(assembler.accept_pieces())
             for batch in batches:
-                waiting.append(self._begun(batch))
-                while waiting and waiting[0].is_made():
-                    yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+                pending.append(self._add_pieces(batch))
+                while pending and pending[0].is_done():
+                    yield pending.popleft().wait_for_rows()
+        while pending:
+            yield pending.popleft().wait_for_rows()
 
-    def _begun(self, batch: Batch) -> _UnderWay:
-        places: dict[Column, list[list[VectorSlot] | None]] = {}
-        let_go = dict(batch)
-        for column, net in self.nets.items():
-            places[column] = [
-                None if pieces is None else [net.add(piece) for piece in pieces]
-                for pieces in batch[_prepared(column)]
+    def _add_pieces(self, batch: Batch) -> _PendingBatch:
+        slots: dict[Column, list[list[VectorSlot] | None]] = {}
+        rest = dict(batch)
+        for column, assembler in self.assemblers.items():
+            slots[column] = [
+                None if pieces is None else [assembler.add(piece) for piece in pieces]
+                for pieces in batch[_get_prepared_name(column)]
             ]
-            let_go[_prepared(column)] = [None] * count_rows(batch)
-        return _UnderWay(let_go, places)
+            rest[_get_prepared_name(column)] = [None] * count_rows(batch)
+        return _PendingBatch(rest, slots)
 
 
-def _fill(batch: Batch, column: Column, of_rows: list[list[VectorSlot] | None]) -> set[int]:
-    """Add a column, its norms and batch sizes; return the rows that got a vector without a direction."""
-    vectors: list[np.ndarray | None] = [None] * len(of_rows)
-    norms: list[float | None] = [None] * len(of_rows)
-    sizes: list[int | None] = [None] * len(of_rows)
-    there = {row: places for row, places in enumerate(of_rows) if places}
-    lost: set[int] = set()
-    if there:
-        raw_MD = np.stack(
-            [place.made.result().raw_BD[place.row] for places in there.values() for place in places]
-        )
-        unit_ND, norms_N = pool_pieces(raw_MD, [len(places) for places in there.values()])
-        for row, vector_D, norm in zip(there, unit_ND.astype(np.float16), norms_N, strict=True):
+def _fill_column(batch: Batch, column: Column, rows: list[list[VectorSlot] | None]) -> set[int]:
+    """Add a column, its norms and batch sizes; return the rows whose vector has no direction."""
+    vectors: list[np.ndarray | None] = [None] * len(rows)
+    norms: list[float | None] = [None] * len(rows)
+    sizes: list[int | None] = [None] * len(rows)
+    filled = {row: slots for row, slots in enumerate(rows) if slots}
+    failed: set[int] = set()
+    if filled:
+        raw_MD = np.stack([slot.wait_for_vector() for slots in filled.values() for slot in slots])
+        unit_ND, norms_N = pool_pieces(raw_MD, [len(slots) for slots in filled.values()])
+        for row, vector_D, norm in zip(filled, unit_ND.astype(np.float16), norms_N, strict=True):
             vectors[row], norms[row] = vector_D, float(norm)
-            sizes[row] = min(place.made.result().batch_rows for place in there[row])
+            sizes[row] = min(slot.result.result().batch_rows for slot in filled[row])
             if not np.isfinite(norm) or norm == 0:
-                lost.add(row)
-    batch |= dict(zip(_made_of(column), (vectors, norms, sizes), strict=True))
-    return lost
+                failed.add(row)
+    batch |= dict(zip(_list_output_names(column), (vectors, norms, sizes), strict=True))
+    return failed
 
 
-def _without(batch: Batch, lost: set[int], columns: tuple[Column, ...]) -> Batch:
-    """Take the vectors of rows out of a batch and say why: one of zeros or NaN would spoil any search."""
-    if not lost:
+def _remove_vectors(batch: Batch, failed: set[int], columns: tuple[Column, ...]) -> Batch:
+    """Give failed rows an outcome in place of vectors: zeros or NaN would spoil any search."""
+    if not failed:
         return batch
-    instead = make_outcome("failed", "no_vector")
-    changed = dict.fromkeys(name for column in columns for name in _made_of(column)) | {
-        "outcome": instead.status,
-        "reason": instead.reason,
+    outcome = make_outcome("failed", "no_vector")
+    changed = dict.fromkeys(name for column in columns for name in _list_output_names(column)) | {
+        "outcome": outcome.status,
+        "reason": outcome.reason,
     }
     return batch | {
-        name: [value if row in lost else old for row, old in enumerate(batch[name])]
+        name: [value if row in failed else old for row, old in enumerate(batch[name])]
         for name, value in changed.items()
     }

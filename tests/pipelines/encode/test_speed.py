@@ -121,12 +121,12 @@ def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tup
     """
     prepare = DecodeStage(kind, specs)
     work, batch = prepare.open(), next(step.read(shards[0]))
-    made = [prepare.row(work.towers, batch, row)[0] for row in range(count_rows(batch))]
+    made = [prepare.decode_row(work.towers, batch, row)[0] for row in range(count_rows(batch))]
     count = 8 * count_rows(batch)
     with timed() as decoding:
         list(
             get_decode_pool().map(
-                lambda row: prepare.row(work.towers, batch, row % count_rows(batch)), range(count)
+                lambda row: prepare.decode_row(work.towers, batch, row % count_rows(batch)), range(count)
             )
         )
     nets = np.zeros(2)
