@@ -34,13 +34,13 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
         EcholensError: there is no version, a query cannot be asked, or nothing can be written there.
     """
     from pipelines.report.card import render_card
-    from pipelines.report.collect import gather
+    from pipelines.report.collect import collect_report
     from pipelines.report.page import render
 
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it")
     root = Root.from_url(dataset.root)
-    report = gather(root, dataset, queries)
+    report = collect_report(root, dataset, queries)
     place, name = root, f"reports/{report.version.number:04d}.html"
     if out is not None:
         place, name = Root.from_url(str(out.parent)), out.name

@@ -8,7 +8,7 @@ from pipelines.report import formatting
 from pipelines.report.collect import VersionReport
 from schemas.outcome import STATUSES
 
-# The hub's own steps: datasets below and above each.
+# The size categories of the hub: an upper limit, exclusive, and its tag.
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -22,14 +22,14 @@ _LARGEST = "n>1B"
 
 
 def render_card(report: VersionReport) -> str:
-    """Return the card of a version. What comes from a list stands in code spans, on one line each."""
+    """Return the card of a version. Text from lists is in code spans, each on one line."""
     version = report.version
     parts = [
-        f"---\n{_front(report)}\n---",
+        f"---\n{_format_front_matter(report)}\n---",
         f"# {version.name}\n\nVersion {version.number}, published "
         f"{formatting.format_day(version.created)}. Made "
         "by Echolens: every row that its lists hold is counted, and ends in exactly one place.",
-        _table(
+        _format_table(
             "Rows",
             ("what", "rows"),
             [
@@ -44,33 +44,37 @@ def render_card(report: VersionReport) -> str:
                 ),
             ],
         ),
-        _table(
-            "Sources", ("list", "candidates"), [(f"`{one.source}`", one.candidates) for one in report.sources]
+        _format_table(
+            "Sources",
+            ("list", "candidates"),
+            [(f"`{each.source}`", each.candidates) for each in report.sources],
         ),
-        _table(
+        _format_table(
             "Vectors",
             ("column", "vectors", "space"),
             [(f"`{norm.column}`", norm.vectors, f"`{norm.space}`") for norm in report.norms],
         ),
-        _table(
+        _format_table(
             "Licences",
             ("as the lists say", "rows"),
-            [(f"`{_plain(name or 'unknown')}`", rows) for name, rows in report.licences.most_common(20)],
+            [(f"`{_clean_text(name or 'unknown')}`", rows) for name, rows in report.licences.most_common(20)],
         ),
         _USE,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front(report: VersionReport) -> str:
+def _format_front_matter(report: VersionReport) -> str:
     ok = report.version.outcomes.get("ok", 0)
-    kinds = [kind for kind, rows in report.through.items() if rows]
+    kinds = [kind for kind, rows in report.ok_by_kind.items() if rows]
     front = {
         "pretty_name": report.version.name,
         "license": "other",
         "license_name": "as-each-row-says",
         "language": sorted(
-            code for code in report.kept if code and code.isascii() and 2 <= len(code) <= 3 and code.isalpha()
+            code
+            for code in report.ok_languages
+            if code and code.isascii() and 2 <= len(code) <= 3 and code.isalpha()
         ),
         "size_categories": [next((name for limit, name in _SIZES if ok < limit), _LARGEST)],
         "task_categories": ["feature-extraction"],
@@ -91,17 +95,17 @@ column is in the table's metadata. Media belong to whom their rows credit, under
 names."""
 
 
-def _plain(text: str) -> str:
+def _clean_text(text: str) -> str:
     return formatting.trim_text(text, 60).replace("`", "'").replace("|", "/")
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+def _format_table(title: str, heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     if not rows:
         return ""
     lines = [f"## {title}", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    lines += [f"| {' | '.join(_format_cell(value) for value in row)} |" for row in rows]
     return "\n".join(lines)
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     return formatting.format_count(value) if isinstance(value, int) else str(value)

@@ -1,4 +1,4 @@
-"""Everything that a report shows, from the files of a version."""
+"""Collect everything that a report shows from the files of a version."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 from pipelines.lookup.search import Lookup
 from pipelines.report.counts import count_version
-from pipelines.report.funnel import OutcomeCount, SourceFunnel, count_outcomes, count_sources
-from pipelines.report.history import VersionDiff, list_versions
-from pipelines.report.hosts import HostSummary, summarize_hosts
+from pipelines.report.funnel import (
+    HostSummary,
+    OutcomeCount,
+    SourceFunnel,
+    count_outcomes,
+    count_sources,
+    summarize_hosts,
+)
+from pipelines.report.history import StageTimes, VersionDiff, list_versions, read_stage_times
 from pipelines.report.near_duplicates import DuplicateStats, find_near_duplicates
 from pipelines.report.neighbours import NeighbourPanel, make_panels
-from pipelines.report.norms import NormHistogram, count_filled, make_histograms
+from pipelines.report.norms import NormHistogram, make_histograms, read_fills
 from pipelines.report.published import PublishedVersion
-from pipelines.report.runs import StageTimes, read_stage_times
 from pipelines.store import plans
 from pipelines.store.root import Root
 from pipelines.translate.translator import read_cards
@@ -29,91 +34,91 @@ from schemas.version import Version
 
 @dataclass(frozen=True, slots=True)
 class VersionReport:
-    """A version, as a page shows it.
+    """What a report shows of a version.
 
     Attributes:
         version: its manifest.
-        place: the last part of where it lies.
-        pocket: whether a pocket model made any of its vectors.
+        folder_name: the last part of the root's URL.
+        pocket: whether a pocket model encoded any of its vectors.
         lists: how many were read.
-        through: kind -> rows that came through.
-        fates: every other outcome, by reason.
+        ok_by_kind: kind -> rows whose outcome is ok.
+        outcomes: every other outcome, with its reasons.
         sources: the funnel of every kind of list.
-        hosts: that media were asked of.
-        licences: as the lists say -> rows that came through.
-        kept: language as the lists say -> rows that came through; None where a list does not say.
+        hosts: that media were fetched from.
+        licences: licence in the lists -> rows whose outcome is ok.
+        ok_languages: language in the lists -> rows whose outcome is ok; None where a list has none.
         history: the versions of the set.
-        alike: near-duplicates among samples of pictures and of sounds.
-        translators: cards of what was trained on this dataset, the best first.
-        listed: language as the lists say -> candidates; None where a list does not say.
-        detected: language as detected -> candidates with media; None where detection was not sure.
+        near_duplicates: in samples of pictures and of sounds.
+        translators: cards of those trained on this dataset, the highest cosine first.
+        listed_languages: language in the lists -> candidates; None where a list has none.
+        detected_languages: detected language -> candidates with media; None where detection was not sure.
         norms: of every vector column.
         indices: their cards.
-        panels: queries and their answers.
-        took: where the time went; None if no run kept its times.
+        panels: sample queries and their hits.
+        stage_times: of all runs; None if no run has a record.
     """
 
     version: Version
-    place: str
+    folder_name: str
     pocket: bool
     lists: int
-    through: dict[Kind, int]
-    fates: list[OutcomeCount]
+    ok_by_kind: dict[Kind, int]
+    outcomes: list[OutcomeCount]
     sources: list[SourceFunnel]
     hosts: Sequence[HostSummary]
     licences: Counter[str | None]
-    kept: Counter[str | None]
+    ok_languages: Counter[str | None]
     history: list[VersionDiff]
-    alike: list[DuplicateStats]
+    near_duplicates: list[DuplicateStats]
     translators: list[TranslatorCard]
-    listed: Counter[str | None]
-    detected: Counter[str | None]
+    listed_languages: Counter[str | None]
+    detected_languages: Counter[str | None]
     norms: list[NormHistogram]
     indices: list[IndexCard]
     panels: list[NeighbourPanel]
-    took: StageTimes | None
+    stage_times: StageTimes | None
 
 
-def gather(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> VersionReport:
-    """Return what there is to say about the current version of a dataset.
+def collect_report(root: Root, dataset: Dataset, queries: Sequence[str] = ()) -> VersionReport:
+    """Return the report of the current version of a dataset.
 
     Args:
-        root: where it lies.
-        dataset: the root's own; its encoders are opened only for `queries`.
-        queries: texts to ask beside the sample queries.
+        root: of the dataset.
+        dataset: as its root has it; its encoders are opened only for `queries`.
+        queries: texts to search for beside the sample queries.
 
     Raises:
         StorageError: no version was published yet.
         ConfigError: there are queries, and the weights of their encoder are missing.
-        SpaceError: there are queries, and their encoder is not that of the vectors.
+        SpaceError: there are queries, and their encoder has another space than the vectors.
     """
     published = PublishedVersion.read(root, dataset.shard_rows, dataset.encode.set)
     plan = plans.read_counts(root, published.version.plan)
     counts = count_version(published)
-    places = count_filled(published)
+    fills = read_fills(published)
     lookup = Lookup.open(root, dataset, published.version)
     return VersionReport(
         version=published.version,
-        place=published.place,
+        folder_name=published.folder_name,
         pocket=any(space.encoder.endswith(":pocket") for space in published.spaces.values()),
         lists=len(plan.sources),
-        through={kind: counts.through[kind] for kind in KINDS},
-        fates=count_outcomes(published.version),
+        ok_by_kind={kind: counts.ok_by_kind[kind] for kind in KINDS},
+        outcomes=count_outcomes(published.version),
         sources=count_sources(plan, counts.by_source),
         hosts=summarize_hosts(counts.by_host),
         licences=counts.licences,
-        kept=counts.kept,
+        ok_languages=counts.ok_languages,
         history=list_versions(root, published.version.set),
-        alike=find_near_duplicates(published, lookup, places),
-        translators=_translators(root),
-        listed=counts.listed,
-        detected=counts.detected,
-        norms=make_histograms(published, places),
+        near_duplicates=find_near_duplicates(published, lookup, fills),
+        translators=_read_translators(root),
+        listed_languages=counts.listed_languages,
+        detected_languages=counts.detected_languages,
+        norms=make_histograms(published, fills),
         indices=[lookup.cards[column] for column in COLUMNS if column in lookup.cards],
-        panels=make_panels(published, lookup, places, queries),
-        took=read_stage_times(root),
+        panels=make_panels(published, lookup, fills, queries),
+        stage_times=read_stage_times(root),
     )
 
 
-def _translators(root: Root) -> list[TranslatorCard]:
+def _read_translators(root: Root) -> list[TranslatorCard]:
     return sorted(read_cards(root), key=lambda card: (card.source, card.target, -card.scores.cosine))

@@ -20,71 +20,71 @@ _HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
 
 @dataclass
 class VersionCounts:
-    """What the rows say.
+    """Counts over the rows of a version.
 
     Attributes:
         by_source: source -> `status/reason` -> candidates.
-        through: kind -> rows whose outcome is ok.
-        listed: language as the lists say -> candidates; None where a list does not say.
-        detected: language as detected -> candidates; None where detection was not sure.
-        by_host: host that media were asked of -> status -> candidates.
-        licences: as the lists say -> rows whose outcome is ok.
-        kept: language as the lists say -> rows whose outcome is ok.
+        ok_by_kind: kind -> rows whose outcome is ok.
+        listed_languages: language in the lists -> candidates; None where a list has none.
+        detected_languages: detected language -> candidates; None where detection was not sure.
+        by_host: host that media were fetched from -> status -> candidates.
+        licences: licence in the lists -> rows whose outcome is ok.
+        ok_languages: language in the lists -> rows whose outcome is ok.
     """
 
     by_source: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    through: Counter[str] = field(default_factory=Counter)
-    listed: Counter[str | None] = field(default_factory=Counter)
-    detected: Counter[str | None] = field(default_factory=Counter)
+    ok_by_kind: Counter[str] = field(default_factory=Counter)
+    listed_languages: Counter[str | None] = field(default_factory=Counter)
+    detected_languages: Counter[str | None] = field(default_factory=Counter)
     by_host: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     licences: Counter[str | None] = field(default_factory=Counter)
-    kept: Counter[str | None] = field(default_factory=Counter)
+    ok_languages: Counter[str | None] = field(default_factory=Counter)
 
 
 def count_version(published: PublishedVersion) -> VersionCounts:
     """Return the counts of a version. A few columns of one shard are in memory at a time."""
     root = published.root
     counts = VersionCounts()
-    laid = published.overlay
+    overlay = published.overlay
     filtered = root.read_table(
         f"{published.version.plan}/filtered.parquet", columns=["source", "language", *_OUTCOME]
     )
-    _add(counts.by_source, filtered)
-    counts.listed += _values(filtered["language"])
+    _add_outcomes(counts.by_source, filtered)
+    counts.listed_languages += _count_values(filtered["language"])
     for shard in published.shards:
         marker = get_vectors_marker(published.version.set, shard)
         vectors = root.read_table(marker, columns=["key", "source", *_OUTCOME])
-        rows = _candidates(counts, root, shard, vectors, laid)
-        rows = apply_overlay(rows, [vectors, laid.select_tombstones(rows)])
-        _add(counts.by_source, rows)
-        through = rows.filter(pc.equal(rows["outcome"], "ok"))
-        counts.through[shard.kind] += through.num_rows
-        counts.licences += Counter(through["licence"].to_pylist())
-        counts.kept += _values(through["language"])
+        rows = _read_rows(counts, root, shard, vectors, overlay)
+        rows = apply_overlay(rows, [vectors, overlay.select_tombstones(rows)])
+        _add_outcomes(counts.by_source, rows)
+        ok = rows.filter(pc.equal(rows["outcome"], "ok"))
+        counts.ok_by_kind[shard.kind] += ok.num_rows
+        counts.licences += Counter(ok["licence"].to_pylist())
+        counts.ok_languages += _count_values(ok["language"])
         if shard.kind != "text":
             _add_hosts(counts.by_host, rows)
     return counts
 
 
-def _candidates(
-    counts: VersionCounts, root: Root, shard: Shard, vectors: pa.Table, laid: Overlay
+def _read_rows(
+    counts: VersionCounts, root: Root, shard: Shard, vectors: pa.Table, overlay: Overlay
 ) -> pa.Table:
-    """Count the languages of a shard's candidates; return what became of their media, or of their texts."""
+    """Count the languages of a shard's candidates; return its rows, with the outcomes of media or texts."""
     if shard.kind == "text":
-        said = root.read_table(f"candidates/{shard.name}.parquet", ["language", "licence"])
-        for name in said.column_names:
-            vectors = vectors.append_column(name, said[name])
-        rows = laid.select_visible_rows(vectors)
-        counts.listed += _values(rows["language"])
+        candidates = root.read_table(f"candidates/{shard.name}.parquet", ["language", "licence"])
+        for name in candidates.column_names:
+            vectors = vectors.append_column(name, candidates[name])
+        rows = overlay.select_visible_rows(vectors)
+        counts.listed_languages += _count_values(rows["language"])
         return rows
-    wanted = ["key", "source", "media_url", "licence", "language", "language_detected", *_OUTCOME]
-    rows = laid.select_visible_rows(root.read_table(f"media/{shard.name}.parquet", columns=wanted))
-    counts.listed += _values(rows["language"])
-    counts.detected += _values(rows["language_detected"])
+    columns = ["key", "source", "media_url", "licence", "language", "language_detected", *_OUTCOME]
+    rows = overlay.select_visible_rows(root.read_table(f"media/{shard.name}.parquet", columns=columns))
+    counts.listed_languages += _count_values(rows["language"])
+    counts.detected_languages += _count_values(rows["language_detected"])
     return rows
 
 
-def _add(by_source: defaultdict[str, Counter[str]], rows: pa.Table) -> None:
+def _add_outcomes(by_source: defaultdict[str, Counter[str]], rows: pa.Table) -> None:
     groups = rows.group_by(["source", *_OUTCOME]).aggregate([([], "count_all")])
     for row in groups.to_pylist():
         by_source[row["source"]][format_outcome(row["outcome"], row["reason"])] += row["count_all"]
@@ -98,5 +98,5 @@ def _add_hosts(by_host: defaultdict[str, Counter[str]], rows: pa.Table) -> None:
             by_host[row["host"]][row["outcome"]] += row["count_all"]
 
 
-def _values(column: pa.ChunkedArray) -> Counter[str | None]:
+def _count_values(column: pa.ChunkedArray) -> Counter[str | None]:
     return Counter({row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()})

@@ -1,4 +1,4 @@
-"""How numbers, times and texts read on the page: the filters of its template."""
+"""Format numbers, times, sizes and texts; the filters of the page's template."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _URL_CHARS = 2000
 
 
 def format_count(number: float) -> str:
-    """12,345; below ten, a fraction keeps a digit."""
+    """Return 12,345; below ten, a fraction keeps one digit."""
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
 
 def format_share(part: float, whole: float) -> str:
-    """A part in per cent; what is there is never shown as nothing, and never as all of it."""
+    """Return a part in per cent; a part above 0 is never shown as 0 %, nor one below the whole as 100 %."""
     if not part or not whole:
         return "0 %"
     percent = 100 * part / whole
@@ -29,7 +29,7 @@ def format_share(part: float, whole: float) -> str:
 
 
 def format_seconds(took_s: float) -> str:
-    """A time as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration as 0.4 s, 12 s, 3 min 20 s or 2 h 5 min."""
     if took_s < 10:
         return f"{took_s:.1f} s"
     minutes, rest_s = divmod(round(took_s), 60)
@@ -40,33 +40,33 @@ def format_seconds(took_s: float) -> str:
 
 
 def format_size(number: int) -> str:
-    """Bytes in binary units."""
+    """Return bytes in binary units."""
     power = max(0, min(4, (int(number).bit_length() - 1) // 10))
     scaled, unit = number / 1024**power, ("B", "KiB", "MiB", "GiB", "TiB")[power]
     return f"{scaled:,.0f} {unit}" if scaled >= 100 or not power else f"{scaled:,.1f} {unit}"
 
 
 def format_number(number: float) -> str:
-    """Four digits that matter."""
+    """Return a number with four significant digits."""
     return f"{number:.4g}"
 
 
 def format_day(iso: str) -> str:
-    """An ISO 8601 time as day, month, year and time in UTC."""
+    """Return an ISO 8601 time as day, month, year and time in UTC."""
     at = datetime.fromisoformat(iso)
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def trim_text(text: str, chars: int = _CHARS) -> str:
-    """A text of a list on one line, without control characters, at most `chars` long."""
-    # Control characters have no place in HTML, and half a surrogate pair none in UTF-8.
+    """Return a text on one line, without control characters, at most `chars` long."""
+    # Control characters are invalid in HTML, lone surrogates in UTF-8.
     kept = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)
     whole = " ".join(kept.split())
     return whole if len(whole) <= chars else f"{whole[: chars - 1].rstrip()}…"
 
 
 def format_link(*urls: str | None) -> str | None:
-    """The first address that a stranger may follow: http(s), of a sane length, without a password in it."""
+    """Return the first URL that is safe to follow: http(s), at most 2,000 characters, without credentials."""
     for url in urls:
         if url and len(url) <= _URL_CHARS and format_host(url) and "@" not in urlsplit(url).netloc:
             return url
@@ -74,7 +74,7 @@ def format_link(*urls: str | None) -> str | None:
 
 
 def format_host(url: str) -> str:
-    """The host of an http(s) address; empty for anything else."""
+    """Return the host of an http(s) URL; empty for anything else."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -82,7 +82,7 @@ def format_host(url: str) -> str:
     return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
 
 
-# Under the words that templates use.
+# Under the names that the templates use.
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": format_count,
     "share": format_share,

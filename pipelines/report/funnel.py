@@ -1,15 +1,17 @@
-"""From rows read to rows that came through: the whole dataset, and list by list."""
+"""From rows read to rows that are ok: the outcomes of the whole dataset, of every list and of every host."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.outcome import REASONS, STATUSES, Outcome, Status, as_img2dataset, sum_by_status
 from schemas.plan import PlanCounts
 from schemas.version import Version
 
+# Hosts that a page names.
+_HOSTS_SHOWN = 15
 _MEANING: dict[Status, str] = {
     "ok": "arrived, and passed every filter",
     "dead": "gone; asking again will not bring it back",
@@ -23,7 +25,7 @@ _MEANING: dict[Status, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """One reason of an outcome, and what it means."""
+    """A reason of an outcome, with its meaning."""
 
     name: str
     meaning: str
@@ -32,7 +34,7 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """One outcome other than ok, and its reasons, the most frequent first."""
+    """An outcome other than ok, with its reasons, the most frequent first."""
 
     status: Status
     meaning: str
@@ -42,7 +44,7 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True)
 class SourceFunnel:
-    """What became of the rows of all lists of one kind."""
+    """The outcomes of the rows of all lists of one kind."""
 
     source: str
     rows_read: int
@@ -53,7 +55,7 @@ class SourceFunnel:
 
 
 def count_outcomes(version: Version) -> list[OutcomeCount]:
-    """Return every outcome but ok that some row had, in the order of the closed list."""
+    """Return every outcome but ok that some row has, in the order of the closed list."""
     found = []
     for status in STATUSES[1:]:
         rows = {name: version.reasons.get(f"{status}/{name}", 0) for name in REASONS[status]}
@@ -76,11 +78,44 @@ def count_sources(plan: PlanCounts, by_source: Mapping[str, Counter[str]]) -> li
         lines.append(
             SourceFunnel(
                 source=kind,
-                rows_read=sum(one.rows_read for one in lists),
-                rejects=sum(one.rejects for one in lists),
-                duplicates=sum(one.duplicates for one in lists),
-                candidates=sum(one.candidates for one in lists),
+                rows_read=sum(each.rows_read for each in lists),
+                rejects=sum(each.rejects for each in lists),
+                duplicates=sum(each.duplicates for each in lists),
+                candidates=sum(each.candidates for each in lists),
                 outcomes=dict(sum_by_status(by_source.get(kind, {}))),
             )
         )
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class HostSummary:
+    """One host, or several together.
+
+    Attributes:
+        name: of the host; empty for the hosts that are not named.
+        hosts: how many this line sums.
+        outcomes: status -> candidates.
+    """
+
+    name: str
+    hosts: int
+    outcomes: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Candidates whose media were asked for there."""
+        return sum(self.outcomes.values())
+
+
+def summarize_hosts(by_host: Mapping[str, Counter[str]]) -> Sequence[HostSummary]:
+    """Return the 15 hosts with the most candidates, the largest first, and all others as one line."""
+    ordered = sorted(by_host.items(), key=lambda item: (-item[1].total(), item[0]))
+    found = [HostSummary(name, 1, outcomes) for name, outcomes in ordered[:_HOSTS_SHOWN]]
+    rest = ordered[_HOSTS_SHOWN:]
+    if rest:
+        together: Counter[str] = Counter()
+        for _, outcomes in rest:
+            together += outcomes
+        found.append(HostSummary("", len(rest), together))
+    return found

@@ -1,4 +1,4 @@
-"""Media small enough to lie inside a page: data: URIs of thumbnails and of the beginnings of sounds."""
+"""Media small enough to embed in a page: thumbnails and the first seconds of sounds, as data: URIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.candidate import format_shard
 
 THUMBNAIL_PX = 160
 SOUND_S = 5
-# What a row shows: a picture itself or the first frame of a clip, and a clip's sound.
+# Members of a sample: a picture or the first frame of a clip, and a clip's sound.
 _PICTURES = ("jpg", "0.jpg")
 _SOUND = "flac"
 
@@ -22,7 +22,7 @@ Members = dict[str, bytes]
 def read_members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Members]:
     """Return the picture and the sound of these keys of a shard; a key without media is left out.
 
-    Headers are read one after the other up to the last key, and bytes of wanted members alone.
+    Headers are read in order up to the last key, and only the bytes of these members.
     """
     found: dict[str, Members] = {}
     last = max(keys)
@@ -37,40 +37,40 @@ def read_members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Mem
     return found
 
 
-def make_thumbnail(of: Members) -> str | None:
-    """Return a JPEG of at most 160 px a side as a data: URI, or None without a picture that decodes."""
+def make_thumbnail(members: Members) -> str | None:
+    """Return a JPEG of at most 160 px a side as a data: URI; None without a picture that decodes."""
     from PIL import Image
 
-    picture = next((of[member] for member in _PICTURES if member in of), None)
+    picture = next((members[name] for name in _PICTURES if name in members), None)
     if picture is None:
         return None
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
     try:
         with Image.open(io.BytesIO(picture)) as image:
-            # The decoder may leave out what a thumbnail would throw away.
+            # Lets the JPEG decoder scale down while it decodes.
             image.draft("RGB", side)
             small = image.convert("RGB")
     except (OSError, Image.DecompressionBombError):
         return None
     small.thumbnail(side)
-    made = io.BytesIO()
-    small.save(made, "JPEG", quality=80, optimize=True)
-    return _data_uri("image/jpeg", made.getvalue())
+    encoded = io.BytesIO()
+    small.save(encoded, "JPEG", quality=80, optimize=True)
+    return _make_data_uri("image/jpeg", encoded.getvalue())
 
 
-def make_sound_clip(of: Members) -> str | None:
-    """Return the first 5 s as an MP3, which every browser plays, or None without a sound that decodes."""
+def make_sound_clip(members: Members) -> str | None:
+    """Return the first 5 s as an MP3, which every browser plays; None without a sound that decodes."""
     import soundfile
 
-    if _SOUND not in of:
+    if _SOUND not in members:
         return None
-    made = io.BytesIO()
+    encoded = io.BytesIO()
     try:
-        with soundfile.SoundFile(io.BytesIO(of[_SOUND])) as whole:
+        with soundfile.SoundFile(io.BytesIO(members[_SOUND])) as whole:
             samples_TC = whole.read(SOUND_S * whole.samplerate, dtype="float32", always_2d=True)
             # About 56 kbit/s: 35 kB for 5 s.
             soundfile.write(
-                made,
+                encoded,
                 samples_TC.mean(axis=1),
                 whole.samplerate,
                 format="MP3",
@@ -79,8 +79,8 @@ def make_sound_clip(of: Members) -> str | None:
             )
     except soundfile.LibsndfileError:
         return None
-    return _data_uri("audio/mpeg", made.getvalue())
+    return _make_data_uri("audio/mpeg", encoded.getvalue())
 
 
-def _data_uri(kind: str, data: bytes) -> str:
+def _make_data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""Near-duplicates: how many of a sample of rows have another row that is as good as the same."""
+"""Near-duplicates: the share of sampled rows that have another row with nearly the same vector."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pipelines.lookup.dedup import ALIKE
 from pipelines.lookup.search import Lookup
-from pipelines.report.norms import Places
+from pipelines.report.norms import FillByColumn
 from pipelines.report.published import PublishedVersion
-from pipelines.report.samples import sample_rows
+from pipelines.report.rows import sample_rows
 from schemas.candidate import Kind
 from schemas.query import Query
 from schemas.vectors import Column
@@ -19,27 +19,29 @@ _COLUMNS: tuple[tuple[Column, Kind], ...] = (("clip_image", "image"), ("clap_aud
 
 @dataclass(frozen=True, slots=True)
 class DuplicateStats:
-    """What a sample of one column says.
+    """The near-duplicates in a sample of one column.
 
     Attributes:
         column: of the vectors.
-        sampled: rows that were asked for.
-        alike: of those, rows whose nearest other row has a cosine of at least `ALIKE`.
+        sampled: rows of the sample.
+        duplicates: of those, rows whose nearest other row has a cosine of at least `ALIKE`.
     """
 
     column: Column
     sampled: int
-    alike: int
+    duplicates: int
 
 
-def find_near_duplicates(published: PublishedVersion, lookup: Lookup, places: Places) -> list[DuplicateStats]:
-    """Return the near-duplicates among a sample of pictures and among one of sounds."""
-    found = []
+def find_near_duplicates(
+    published: PublishedVersion, lookup: Lookup, fills: FillByColumn
+) -> list[DuplicateStats]:
+    """Return the near-duplicates in a sample of pictures and in one of sounds."""
+    stats = []
     for column, kind in _COLUMNS:
         if column in lookup.cards:
-            of_kind = [place for place in places[column] if place.shard.kind == kind]
+            of_kind = [fill for fill in fills[column] if fill.shard.kind == kind]
             keys = sample_rows(published, column, of_kind, _SAMPLED)
             nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]
-            alike = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
-            found.append(DuplicateStats(column, len(keys), alike))
-    return [one for one in found if one.sampled]
+            duplicates = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
+            stats.append(DuplicateStats(column, len(keys), duplicates))
+    return [each for each in stats if each.sampled]

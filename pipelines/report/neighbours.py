@@ -1,4 +1,4 @@
-"""Queries and their nearest neighbours: across pictures, sounds and captions, in the spaces they share."""
+"""Sample queries and their nearest neighbours, across pictures, sounds and captions that share a space."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.lookup.search import Lookup
-from pipelines.report.norms import Places
+from pipelines.report.norms import FillByColumn
 from pipelines.report.published import PublishedVersion
-from pipelines.report.rows import DisplayRow, make_rows
-from pipelines.report.samples import sample_rows
+from pipelines.report.rows import DisplayRow, make_rows, sample_rows
 from schemas.candidate import Kind
 from schemas.query import Query
 from schemas.vectors import Column
@@ -21,7 +20,7 @@ HITS = 5
 
 @dataclass(frozen=True, slots=True)
 class NeighbourRow:
-    """A row that was found, and the cosine of its vector and the query's."""
+    """A hit, with the cosine of its vector and the query's."""
 
     row: DisplayRow
     score: float
@@ -33,7 +32,7 @@ class SampleQuery:
 
     Attributes:
         text: of the query; the caption of `row` where there is one.
-        row: that the query was taken from; None for a text that a person asked. Never among the hits.
+        row: that the query was taken from, never among the hits; None for a text of a person.
         hits: of the query.
     """
 
@@ -44,12 +43,12 @@ class SampleQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryDirection:
-    """One way across the dataset.
+    """A direction of search.
 
     Attributes:
-        asks: what a query is.
+        asks: the modality of a query.
         kind: of the rows that sample queries are taken from.
-        column: whose vectors ask.
+        column: of the query vectors.
         into: the column that is searched.
     """
 
@@ -69,33 +68,33 @@ WAYS = (
 
 @dataclass(frozen=True, slots=True)
 class NeighbourPanel:
-    """The queries of one way."""
+    """The queries of one direction."""
 
     way: QueryDirection
-    questions: tuple[SampleQuery, ...]
+    queries: tuple[SampleQuery, ...]
 
 
 def make_panels(
-    published: PublishedVersion, lookup: Lookup, places: Places, texts: Sequence[str]
+    published: PublishedVersion, lookup: Lookup, fills: FillByColumn, texts: Sequence[str]
 ) -> list[NeighbourPanel]:
-    """Return the queries of every way that the version has indices for.
+    """Return the queries of every direction that the version has indices for.
 
     Args:
         published: the version.
         lookup: of the same version.
-        places: column -> the shards that hold its vectors.
-        texts: to ask beside the sample queries, first.
+        fills: column -> the shards that hold its vectors.
+        texts: to search for before the sample queries.
     """
-    found = []
+    panels = []
     for way in WAYS:
         if {way.column, way.into} <= lookup.cards.keys():
-            of_kind = [place for place in places[way.column] if place.shard.kind == way.kind]
+            of_kind = [fill for fill in fills[way.column] if fill.shard.kind == way.kind]
             keys = sample_rows(published, way.column, of_kind, QUERIES)
-            found.append(_panel(published, lookup, way, texts if way.asks == "text" else (), keys))
-    return [panel for panel in found if panel.questions]
+            panels.append(_make_panel(published, lookup, way, texts if way.asks == "text" else (), keys))
+    return [panel for panel in panels if panel.queries]
 
 
-def _panel(
+def _make_panel(
     published: PublishedVersion,
     lookup: Lookup,
     way: QueryDirection,
@@ -104,13 +103,13 @@ def _panel(
 ) -> NeighbourPanel:
     queries = [Query(text=text, into=way.into, k=HITS) for text in texts]
     queries += [Query(key=key, of=way.column, into=way.into, k=HITS) for key in keys]
-    asked = [(query.key, lookup.answer(query).hits) for query in queries]
-    rows = make_rows(published, {*keys, *(hit.key for _, hits in asked for hit in hits)})
+    answers = [(query.key, lookup.answer(query).hits) for query in queries]
+    rows = make_rows(published, {*keys, *(hit.key for _, hits in answers for hit in hits)})
     words = [*texts, *(rows[key].caption for key in keys)]
-    questions = [
+    samples = [
         SampleQuery(
             text, rows[key] if key else None, tuple(NeighbourRow(rows[hit.key], hit.score) for hit in hits)
         )
-        for text, (key, hits) in zip(words, asked, strict=True)
+        for text, (key, hits) in zip(words, answers, strict=True)
     ]
-    return NeighbourPanel(way, tuple(questions))
+    return NeighbourPanel(way, tuple(samples))

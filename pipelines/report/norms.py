@@ -1,4 +1,4 @@
-"""The raw norms of every vector column, as histograms. No vector is read."""
+"""Histograms of the raw norms of every vector column. No vector is read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from schemas.space import Space
 from schemas.vectors import COLUMNS, Column
 
 BARS = 48
-# Thin bins inside a bar: the median is right to a thousandth of the range, whatever the number of rows.
-_THIN = 20
+# Bins within a bar: the error of the median is at most a thousandth of the range, whatever the rows.
+_BINS_PER_BAR = 20
 _BATCH_ROWS = 65_536
 
 
@@ -31,16 +31,16 @@ class ColumnFill:
 
 @dataclass(frozen=True, slots=True)
 class NormHistogram:
-    """How long the vectors of a column were when they left the net.
+    """The norms of the vectors of a column as they left the net, before normalization.
 
     Attributes:
         column: of the table.
-        frames: whether these are vectors of several frames, whose norm has another meaning.
+        frames: whether the vectors are means of several frames, whose norm has another meaning.
         space: of the column.
         vectors: how many.
-        least: shortest norm.
-        median: middle norm.
-        most: longest norm.
+        least: smallest norm.
+        median: of the norms.
+        most: largest norm.
         bars: vectors in each of `BARS` equal parts of [least, most].
     """
 
@@ -60,65 +60,63 @@ class NormHistogram:
 
     @property
     def middle(self) -> float:
-        """Where the median lies, counted in bars from the left."""
+        """The position of the median, in bars from the left."""
         wide = self.most - self.least
         return BARS * (self.median - self.least) / wide if wide else BARS / 2
 
 
-Places = Mapping[Column, Sequence[ColumnFill]]
+FillByColumn = Mapping[Column, Sequence[ColumnFill]]
 
 
-def count_filled(published: PublishedVersion) -> Places:
-    """Return, for every column that has vectors, the shards that hold them; only footers are read."""
-    found: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
+def read_fills(published: PublishedVersion) -> FillByColumn:
+    """Return the shards that hold vectors of each column, from the tables' footers alone."""
+    by_column: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
     for shard in published.shards:
         with published.root.open_parquet(get_vectors_marker(published.version.set, shard)) as file:
             footer = file.metadata
         for column in COLUMNS:
-            if there := _filled(footer, shard, column):
-                found[column].append(there)
-    return {column: places for column, places in found.items() if places}
+            if fill := _read_fill(footer, shard, column):
+                by_column[column].append(fill)
+    return {column: fills for column, fills in by_column.items() if fills}
 
 
-def _filled(footer: pq.FileMetaData, shard: Shard, column: Column) -> ColumnFill | None:
+def _read_fill(footer: pq.FileMetaData, shard: Shard, column: Column) -> ColumnFill | None:
     vectors, least, most = 0, np.inf, -np.inf
     for group in range(footer.num_row_groups):
-        of = footer.row_group(group)
-        for place in range(of.num_columns):
-            chunk = of.column(place)
-            about = chunk.statistics  # none of a table without rows
-            if chunk.path_in_schema == f"{column}_norm" and about and about.has_min_max:
-                vectors += chunk.num_values - about.null_count
-                least, most = min(least, about.min), max(most, about.max)
+        columns = footer.row_group(group)
+        for number in range(columns.num_columns):
+            chunk = columns.column(number)
+            statistics = chunk.statistics  # None in a table without rows
+            if chunk.path_in_schema == f"{column}_norm" and statistics and statistics.has_min_max:
+                vectors += chunk.num_values - statistics.null_count
+                least, most = min(least, statistics.min), max(most, statistics.max)
     return ColumnFill(shard, vectors, least, most) if vectors else None
 
 
-def make_histograms(published: PublishedVersion, places: Places) -> list[NormHistogram]:
+def make_histograms(published: PublishedVersion, fills: FillByColumn) -> list[NormHistogram]:
     """Return the histograms of every column that has vectors, in the order of the columns."""
     return [
-        _norms(published, column, frames, group)
-        for column, everywhere in places.items()
-        for frames, group in _alike(column, everywhere)
+        _make_histogram(published, column, frames, group)
+        for column, all_fills in fills.items()
+        for frames, group in _split_frames(column, all_fills)
     ]
 
 
-def _alike(column: Column, places: Sequence[ColumnFill]) -> Iterator[tuple[bool, list[ColumnFill]]]:
-    """Part the pictures from the clips: a clip's norm is the length of the mean of its frames, at most 1."""
+def _split_frames(column: Column, fills: Sequence[ColumnFill]) -> Iterator[tuple[bool, list[ColumnFill]]]:
+    """Separate pictures from clips: a clip's norm is that of the mean of its frames, at most 1."""
     for frames in (False, True):
-        group = [
-            place for place in places if (column == "clip_image" and place.shard.kind == "clip") is frames
-        ]
+        group = [fill for fill in fills if (column == "clip_image" and fill.shard.kind == "clip") is frames]
         if group:
             yield frames, group
 
 
-def _norms(
-    published: PublishedVersion, column: Column, frames: bool, places: Sequence[ColumnFill]
+def _make_histogram(
+    published: PublishedVersion, column: Column, frames: bool, fills: Sequence[ColumnFill]
 ) -> NormHistogram:
-    least, most = min(place.least for place in places), max(place.most for place in places)
-    counts = np.zeros(BARS * _THIN, dtype=np.int64)
-    for place in places:
-        with published.root.open_parquet(get_vectors_marker(published.version.set, place.shard)) as file:
+    least, most = min(fill.least for fill in fills), max(fill.most for fill in fills)
+    counts = np.zeros(BARS * _BINS_PER_BAR, dtype=np.int64)
+    for fill in fills:
+        with published.root.open_parquet(get_vectors_marker(published.version.set, fill.shard)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=[f"{column}_norm"]):
                 values = batch.column(0).drop_null().to_numpy().astype(np.float64)
                 counts += np.histogram(values, bins=len(counts), range=(least, most))[0]
@@ -126,15 +124,15 @@ def _norms(
         column=column,
         frames=frames,
         space=published.spaces[column],
-        vectors=sum(place.vectors for place in places),
+        vectors=sum(fill.vectors for fill in fills),
         least=least,
-        median=_median(counts, least, most),
+        median=_find_median(counts, least, most),
         most=most,
-        bars=tuple(counts.reshape(BARS, _THIN).sum(axis=1).tolist()),
+        bars=tuple(counts.reshape(BARS, _BINS_PER_BAR).sum(axis=1).tolist()),
     )
 
 
-def _median(counts: np.ndarray, least: float, most: float) -> float:
-    """Return the middle of the thin bin in which half of all values is reached."""
+def _find_median(counts: np.ndarray, least: float, most: float) -> float:
+    """Return the centre of the bin in which half of all values is reached."""
     at = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
     return least + (at + 0.5) / len(counts) * (most - least)

@@ -1,4 +1,4 @@
-"""The page: one HTML file. What comes from a list is text and never markup, a link or a script."""
+"""Render the page: one HTML file. Text from lists is escaped: never markup, a link or a script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.outcome import STATUSES
 from schemas.vectors import Column
 
 _TEMPLATE = "report.html"
-_LANGUAGES = 10
+_VALUES_SHOWN = 10
 _RECALL_AT = (1, 10, 100)
 _KINDS: dict[Kind, str] = {"image": "picture", "clip": "sound", "text": "caption without media"}
 _ASKED_BY: tuple[tuple[tuple[Column, ...], str], ...] = (
@@ -31,7 +31,7 @@ _NORMS_OF: dict[tuple[Column, bool], str] = {
     ("clap_text", False): "Captions, in the space of sounds",
     ("clap_audio", False): "Sounds",
 }
-# (asks, into) -> what the way is called, and how it goes.
+# (asks, into) -> heading and explanation.
 _WAYS = {
     ("text", "clip_image"): (
         "Text finds pictures",
@@ -47,16 +47,16 @@ _WAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class CountedNoun:
-    """The most frequent languages, and the rest together.
+class RankedCounts:
+    """The most frequent values of a column, and the rest as a sum.
 
     Attributes:
-        rows: language -> rows, the most frequent first; the language None is not known.
-        others: languages that are not among them.
+        rows: (value, rows), the most frequent first; None is an unknown value.
+        others: values that are not among them.
         rest: rows of those.
         total: all rows.
         most: rows of the longest bar.
-        unknown: what to call None.
+        unknown: the label of None.
     """
 
     rows: list[tuple[str | None, int]]
@@ -68,14 +68,19 @@ class CountedNoun:
 
     @property
     def known(self) -> bool:
-        """Whether any row has a language."""
-        return any(language for language, _ in self.rows)
+        """Whether any row has a value."""
+        return any(value for value, _ in self.rows)
 
     @classmethod
-    def of(cls, counts: Counter[str | None], unknown: str) -> CountedNoun:
-        """Return the counts as a page shows them."""
+    def from_counts(cls, counts: Counter[str | None], unknown: str) -> RankedCounts:
+        """Rank counts.
+
+        Args:
+            counts: value -> rows.
+            unknown: the label of None.
+        """
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
-        shown, others = ordered[:_LANGUAGES], ordered[_LANGUAGES:]
+        shown, others = ordered[:_VALUES_SHOWN], ordered[_VALUES_SHOWN:]
         rest = sum(rows for _, rows in others)
         most = max([rest, *(rows for _, rows in shown)])
         return cls(shown, len(others), rest, counts.total(), most, unknown)
@@ -92,32 +97,32 @@ def render(report: VersionReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {**formatting.FILTERS, "curve": _curve}
+    environment.filters |= {**formatting.FILTERS, "curve": _draw_curve}
     version = report.version
     ok = version.outcomes.get("ok", 0)
-    took_s = list(report.took.seconds.values()) if report.took else []
+    seconds = list(report.stage_times.seconds.values()) if report.stage_times else []
     return environment.get_template(_TEMPLATE).render(
         report=report,
         version=version,
         ok=ok,
-        sentence=_sentence(report),
-        flow=_band([version.rows_read, version.candidates, ok], version.rows_read),
-        flow_ok=_band([ok, ok, ok], version.rows_read),
+        sentence=_describe(report),
+        flow=_draw_band([version.rows_read, version.candidates, ok], version.rows_read),
+        flow_ok=_draw_band([ok, ok, ok], version.rows_read),
         statuses=[status for status in STATUSES[1:] if version.outcomes.get(status)],
-        most_lost=max((reason.rows for fate in report.fates for reason in fate.reasons), default=0),
-        listed=CountedNoun.of(report.listed, "not said"),
-        detected=CountedNoun.of(report.detected, "not sure"),
-        licences=CountedNoun.of(report.licences, "not said"),
+        most_lost=max((reason.rows for outcome in report.outcomes for reason in outcome.reasons), default=0),
+        listed=RankedCounts.from_counts(report.listed_languages, "not said"),
+        detected=RankedCounts.from_counts(report.detected_languages, "not sure"),
+        licences=RankedCounts.from_counts(report.licences, "not said"),
         alike_from=ALIKE,
         recall_at=_RECALL_AT,
         norms_of=_NORMS_OF,
         ways=_WAYS,
-        took_s=sum(took_s),
-        took_most=max(took_s, default=0),
+        stage_seconds=sum(seconds),
+        longest_stage=max(seconds, default=0),
     )
 
 
-def _curve(values: Sequence[float]) -> str:
+def _draw_curve(values: Sequence[float]) -> str:
     """Return the SVG path of a line from 0 to 100, its least value at 22 and its greatest at 2."""
     least, most = min(values), max(values)
     across, up = 100 / max(len(values) - 1, 1), 20 / ((most - least) or 1)
@@ -125,35 +130,35 @@ def _curve(values: Sequence[float]) -> str:
     return "M" + "L".join(places if len(places) > 1 else places * 2)
 
 
-def _sentence(report: VersionReport) -> str:
-    """Say what the dataset is."""
-    kinds = [_several(rows, _KINDS[kind]) for kind, rows in report.through.items() if rows]
-    asked = [
+def _describe(report: VersionReport) -> str:
+    """Return a sentence on what the dataset holds and how it can be searched."""
+    kinds = [_format_plural(rows, _KINDS[kind]) for kind, rows in report.ok_by_kind.items() if rows]
+    queries = [
         word for columns, word in _ASKED_BY if any(report.version.vectors.get(column) for column in columns)
     ]
-    read = f"{_several(report.version.rows_read, 'row')} of {_several(report.lists, 'list')}"
-    became = f"{read} became {_joined(kinds, 'and') or 'no dataset'}."
-    return f"{became} You can search them by {_joined(asked, 'or')}." if asked else became
+    read = f"{_format_plural(report.version.rows_read, 'row')} of {_format_plural(report.lists, 'list')}"
+    became = f"{read} became {_join(kinds, 'and') or 'no dataset'}."
+    return f"{became} You can search them by {_join(queries, 'or')}." if queries else became
 
 
-def _several(number: int, name: str) -> str:
+def _format_plural(number: int, name: str) -> str:
     first, *rest = name.split(" ")
     return " ".join([formatting.format_count(number), first if number == 1 else f"{first}s", *rest])
 
 
-def _joined(parts: Sequence[str], last: str) -> str:
+def _join(parts: Sequence[str], last: str) -> str:
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def _band(rows: list[int], of: int) -> str:
-    """Return the SVG path of a stream 100 wide a stage, as high as its rows, in a box 100 high.
+def _draw_band(rows: list[int], total: int) -> str:
+    """Return the SVG path of a band that is 100 wide per stage and as high as its rows, in a box 100 high.
 
     Args:
         rows: of each stage.
-        of: the rows that fill the box.
+        total: the rows that fill the box.
     """
-    # What is there stays visible, however little.
-    halves = [max(50 * count / (of or 1), 0.4 if count else 0) for count in rows]
+    # A count above 0 stays visible, however small.
+    halves = [max(50 * count / (total or 1), 0.4 if count else 0) for count in rows]
     top, bottom = f"M0 {50 - halves[0]:.2f}", ""
     for at, (before, after) in enumerate(pairwise(halves), 1):
         x = 100 * at

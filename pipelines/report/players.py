@@ -1,4 +1,4 @@
-"""Several sets of generated sounds side by side: a row for each picture, a player for each set. One file."""
+"""Render sets of generated sounds side by side: a row per prompt, a player per set. One HTML file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipelines.store.root import Root
 from schemas.candidate import parse_key
 from schemas.generated import GeneratedCard
 
-# A page of 30 pictures and 18 sets is 60 MB, which a browser still takes.
-_MOST_ROWS = 30
+# A page of 30 rows and 18 sets is 60 MB, which a browser still opens.
+_MAX_ROWS = 30
 _SPECTROGRAM_PX = (180, 64)
 _WINDOW_S, _RANGE_DB = 0.032, 60.0
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
@@ -40,56 +40,59 @@ def render_players(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], 
 
     Args:
         root: of the dataset.
-        shard_rows: of it, and of the pictures from outside.
-        cards: of the sets, in the order of the columns; a row is what they have in common, its id.
+        shard_rows: of the dataset, and of the pictures from outside it.
+        cards: of the sets, in the order of the columns; a row is a prompt id.
         title: of the page.
     """
-    sets = [_Set(root, card) for card in cards]
+    sets = [_SoundSet(root, card) for card in cards]
     first = sets[0].rows if sets else {}
-    ids = list(first)[:_MOST_ROWS]
-    pictures = _pictures(root, shard_rows, cards[0], [first[each] for each in ids]) if ids else {}
-    heads = "".join(_head(card) for card in cards)
-    rows = "".join(_row(first[each], pictures.get(each), [one.cell(each) for one in sets]) for each in ids)
+    ids = list(first)[:_MAX_ROWS]
+    pictures = _read_thumbnails(root, shard_rows, cards[0], [first[each] for each in ids]) if ids else {}
+    heads = "".join(_render_head(card) for card in cards)
+    rows = "".join(
+        _render_row(first[each], pictures.get(each), [one.render_cell(each) for one in sets]) for each in ids
+    )
     shown = f"{len(ids)} of {len(first)}" if len(first) > len(ids) else str(len(ids))
     return _PAGE.format(
         title=escape(title), said=f"{shown} prompts, {len(cards)} ways to a sound.", heads=heads, rows=rows
     )
 
 
-def _head(card: GeneratedCard) -> str:
-    wanted, of = card.wanted, card.wanted.making
-    near = "" if card.mean_score is None else f"<br>cosine to the vector {card.mean_score:.3f}"
-    way = wanted.translator.name if wanted.translator else wanted.via
+def _render_head(card: GeneratedCard) -> str:
+    manifest, params = card.wanted, card.wanted.making
+    score = "" if card.mean_score is None else f"<br>cosine to the vector {card.mean_score:.3f}"
+    path = manifest.translator.name if manifest.translator else manifest.via
     return (
-        f"<th>{escape(wanted.name)}<br><small>{escape(way)} · {escape(wanted.generator.name)}<br>{of.steps} "
-        f"steps, guidance {of.guidance:g}, seed {of.seed}{near}</small></th>"
+        f"<th>{escape(manifest.name)}<br><small>{escape(path)} · {escape(manifest.generator.name)}<br>"
+        f"{params.steps} steps, guidance {params.guidance:g}, seed {params.seed}{score}</small></th>"
     )
 
 
-def _row(row: Mapping[str, object], picture: str | None, cells: Sequence[str]) -> str:
-    shown = f'<img alt="" src="{picture}">' if picture else ""
-    said = escape(str(row["caption"]))
-    return f"<tr><td>{shown}<small>{said}</small></td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+def _render_row(row: Mapping[str, object], picture: str | None, cells: Sequence[str]) -> str:
+    image = f'<img alt="" src="{picture}">' if picture else ""
+    caption = escape(str(row["caption"]))
+    return f"<tr><td>{image}<small>{caption}</small></td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-class _Set:
-    """The sounds of one NAME, by the id of what they were made of."""
+class _SoundSet:
+    """The sounds of one NAME, by prompt id."""
 
     def __init__(self, root: Root, card: GeneratedCard) -> None:
-        wanted = card.wanted
-        shards = PromptTables(root, get_folder(wanted.name), wanted.making.shard_sounds).read_shards() or []
-        self.rows = {row["id"]: row for row in read_rows(root, wanted.name, shards)}
-        kept = {row["key"] for row in list(self.rows.values())[: 4 * _MOST_ROWS]}
+        manifest = card.wanted
+        shard_sounds = manifest.making.shard_sounds
+        shards = PromptTables(root, get_folder(manifest.name), shard_sounds).read_shards() or []
+        self.rows = {row["id"]: row for row in read_rows(root, manifest.name, shards)}
+        kept = {row["key"] for row in list(self.rows.values())[: 4 * _MAX_ROWS]}
         self._sounds = {
             key: data
             for shard in shards
-            if any(parse_key(key, wanted.making.shard_sounds)[0] == shard.number for key in kept)
-            for key, data in read_sounds(root, wanted.name, shard)
+            if any(parse_key(key, shard_sounds)[0] == shard.number for key in kept)
+            for key, data in read_sounds(root, manifest.name, shard)
             if key in kept
         }
 
-    def cell(self, row_id: str) -> str:
-        """Return a player above a spectrogram, or why there is none."""
+    def render_cell(self, row_id: str) -> str:
+        """Return a player above a spectrogram, or the reason why there is none."""
         row = self.rows.get(row_id)
         if row is None:
             return "<small>not asked for</small>"
@@ -105,7 +108,12 @@ class _Set:
 
 
 def draw_spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
-    """Return the picture of a sound, time to the right and pitch upwards, as a data: URI of a PNG."""
+    """Return the spectrogram of a sound as a data: URI of a PNG; time is to the right, frequency upwards.
+
+    Args:
+        wave_T: samples in [-1, 1].
+        rate_hz: sampling rate.
+    """
     from PIL import Image
 
     size = max(16, int(_WINDOW_S * rate_hz))
@@ -119,22 +127,22 @@ def draw_spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _pictures(
+def _read_thumbnails(
     root: Root, shard_rows: int, card: GeneratedCard, rows: Sequence[Mapping[str, object]]
 ) -> dict[str, str]:
-    """Return the thumbnails of rows that have a picture, by id."""
-    found: dict[str, str] = {}
-    for kind, place in (("row", root), ("picture", _outside(root, card))):
+    """Return the thumbnails of rows that have a picture, by prompt id."""
+    thumbnails: dict[str, str] = {}
+    for kind, source in (("row", root), ("picture", _open_pictures(root, card))):
         keys = {str(row["source_key"]): str(row["id"]) for row in rows if row["prompt"] == kind}
         for number in sorted({parse_key(key, shard_rows)[0] for key in keys}):
-            if not place.exists(f"media/{number:05d}.tar"):
+            if not source.exists(f"media/{number:05d}.tar"):
                 continue
-            here = {key for key in keys if parse_key(key, shard_rows)[0] == number}
-            for key, of in media.read_members(place, number, here).items():
-                if (small := media.make_thumbnail(of)) is not None:
-                    found[keys[key]] = small
-    return found
+            of_shard = {key for key in keys if parse_key(key, shard_rows)[0] == number}
+            for key, members in media.read_members(source, number, of_shard).items():
+                if (thumbnail := media.make_thumbnail(members)) is not None:
+                    thumbnails[keys[key]] = thumbnail
+    return thumbnails
 
 
-def _outside(root: Root, card: GeneratedCard) -> Root:
+def _open_pictures(root: Root, card: GeneratedCard) -> Root:
     return Root.from_url(f"{root.url}/{get_pictures_folder(card.wanted.asked.pictures or '')}")

@@ -1,4 +1,4 @@
-"""A published version: what the parts of a report are read from."""
+"""A published version, as the parts of a report read it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PublishedVersion:
     """The current version of a dataset.
 
     Attributes:
-        root: where it lies.
+        root: of the dataset.
         shard_rows: of the dataset.
         version: the manifest.
-        shards: that it names, in the order of their numbers.
-        removed: every key that no reader may see, tombstones and superseded ones: one column, `key`.
-        overlay: what lies over the outcomes in the tables of its shards.
+        shards: of the version, by number.
+        removed: keys that no reader may see, of tombstones and superseded rows: one column, `key`.
+        overlay: outcomes that replace those in the tables of its shards.
         spaces: of every column that its set of vectors can have.
     """
 
@@ -61,6 +61,6 @@ class PublishedVersion:
         )
 
     @property
-    def place(self) -> str:
-        """The last part of where it lies; a page may be shared, and the rest is nobody's business."""
+    def folder_name(self) -> str:
+        """The last part of the root's URL; a page may be shared, and the rest of the path is private."""
         return self.root.url.partition("?")[0].rstrip("/").rpartition("/")[2].rpartition("@")[2]

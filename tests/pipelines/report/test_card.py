@@ -3,12 +3,12 @@
 from huggingface_hub import DatasetCard
 
 from pipelines.report.card import render_card
-from pipelines.report.collect import gather
+from pipelines.report.collect import collect_report
 
 
 def test_the_hub_reads_the_card(root, dataset):
     """Its front matter is valid, and says what kinds of rows there are and how many."""
-    read = DatasetCard(render_card(gather(root, dataset)))
+    read = DatasetCard(render_card(collect_report(root, dataset)))
 
     assert "animals" == read.data.pretty_name
     assert ["n<1K"] == read.data.size_categories
@@ -18,7 +18,7 @@ def test_the_hub_reads_the_card(root, dataset):
 
 def test_the_card_counts_what_the_version_counts(root, dataset):
     """Rows read, every outcome, every column."""
-    report = gather(root, dataset)
+    report = collect_report(root, dataset)
     lines = render_card(report).splitlines()
 
     assert f"| candidates | {report.version.candidates} |" in lines

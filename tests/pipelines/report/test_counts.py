@@ -26,10 +26,17 @@ def test_a_late_outcome_stays_with_its_source(counts):
 
 def test_what_came_through_is_counted_by_kind(counts):
     """Pictures, clips and texts whose outcome is ok."""
-    assert counts.through == {"image": 11, "clip": 7, "text": 5}
+    assert counts.ok_by_kind == {"image": 11, "clip": 7, "text": 5}
 
 
 def test_languages_as_listed_and_as_detected(counts):
     """The lists speak for every candidate, detection for those with media; silence is kept as None."""
-    assert counts.listed == {"en": 17, "de": 6, None: 6, "fr": 7}
-    assert counts.detected == {"en": 12, None: 12}
+    assert counts.listed_languages == {"en": 17, "de": 6, None: 6, "fr": 7}
+    assert counts.detected_languages == {"en": 12, None: 12}
+
+
+def test_every_candidate_with_media_has_a_host(published, counts):
+    """The sum over hosts is that over the shards that ask for media, without the one link that is no http."""
+    assert sum(shard.rows for shard in published.shards if shard.kind != "text") - 1 == sum(
+        outcomes.total() for outcomes in counts.by_host.values()
+    )

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.report.norms import BARS, count_filled, make_histograms
+from pipelines.report.norms import BARS, make_histograms, read_fills
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 
@@ -20,7 +20,7 @@ def made(published, tmp_path):
         batch |= {"clip_image": [np.ones(8, np.float16)] * len(values), "clip_image_norm": values}
         commit_vectors(root, "main", shard, published.spaces, [batch])
         there = replace(published, root=root, shards=[shard])
-        return make_histograms(there, count_filled(there))
+        return make_histograms(there, read_fills(there))
 
     return write
 
@@ -28,8 +28,7 @@ def made(published, tmp_path):
 def test_every_column_has_its_norms(published):
     """Frames of clips are told from pictures; rows without a vector do not count."""
     found = {
-        (norm.column, norm.frames): norm.vectors
-        for norm in make_histograms(published, count_filled(published))
+        (norm.column, norm.frames): norm.vectors for norm in make_histograms(published, read_fills(published))
     }
 
     assert found == {
@@ -40,7 +39,7 @@ def test_every_column_has_its_norms(published):
 
 def test_range_and_median_are_those_of_all_shards(published):
     """Norms are 10 + row: from 10 to 19 over two shards, 13 in the middle, to a thousandth of the range."""
-    pictures = make_histograms(published, count_filled(published))[0]
+    pictures = make_histograms(published, read_fills(published))[0]
 
     assert (pictures.least, pictures.most) == (10, 19)
     assert pictures.median == pytest.approx(13, abs=9 / 1000)

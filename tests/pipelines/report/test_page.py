@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipelines.report.collect import gather
+from pipelines.report.collect import collect_report
 from pipelines.report.page import render
 from pipelines.store.root import Root
 from pipelines.translate.translator import read_card
@@ -58,7 +58,7 @@ def read(page: str) -> Page:
 
 @pytest.fixture(scope="module")
 def html(root, dataset) -> str:
-    return render(gather(root, dataset))
+    return render(collect_report(root, dataset))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_translators_show_how_they_learned(root, dataset, saved):
     """A line of the validation cosine, said in words too; a baseline, which never learned, has none."""
     card = read_card(saved[0], "toy").model_copy(update={"curve": (0.125, 0.5, 0.25), "epoch": 2})
     baseline = card.model_copy(update={"name": "toy-ridge", "curve": ()})
-    page = read(render(replace(gather(root, dataset), translators=[card, baseline])))
+    page = read(render(replace(collect_report(root, dataset), translators=[card, baseline])))
     (curve,) = [attributes for attributes in page.all("svg") if attributes["class"] == "curve"]
 
     assert (
@@ -141,7 +141,7 @@ def test_links_are_those_of_the_rows(page):
 def test_texts_of_lists_stay_texts(part):
     """A caption that is markup is shown as it is written, in the text and in the label of its picture."""
     dataset = part(0)
-    page = read(render(gather(Root.from_url(dataset.root), dataset)))
+    page = read(render(collect_report(Root.from_url(dataset.root), dataset)))
     handlers = {name for _, attributes in page.tags for name in attributes if name.startswith("on")}
 
     assert (
@@ -201,7 +201,7 @@ def test_a_shared_page_names_nobody(html):
 
 def test_equal_versions_make_equal_pages(html, root, dataset):
     """The page depends on the dataset alone, not on the time."""
-    assert html == render(gather(root, dataset))
+    assert html == render(collect_report(root, dataset))
 
 
 def test_players_and_pictures_are_named(page):
@@ -227,7 +227,7 @@ def test_what_is_not_there_takes_no_room(part, shards, there, absent):
     """A version without pictures, sounds or media has a page without them."""
     dataset = part(*shards)
     root = Root.from_url(dataset.root)
-    page = read(render(gather(root, dataset)))
+    page = read(render(collect_report(root, dataset)))
 
     assert [words for words in there if words not in page.words] == []
     assert [words for words in [*absent, "Where the time went"] if words in page.words] == []
@@ -235,8 +235,8 @@ def test_what_is_not_there_takes_no_room(part, shards, there, absent):
 
 def test_own_queries_come_first(encodable):
     """A text that a person asks is asked of pictures and of sounds, before the sample queries."""
-    report = gather(Root.from_url(encodable.root), encodable, ["a <b>bell</b>"])
-    firsts = [(panel.way.into, panel.questions[0]) for panel in report.panels]
+    report = collect_report(Root.from_url(encodable.root), encodable, ["a <b>bell</b>"])
+    firsts = [(panel.way.into, panel.queries[0]) for panel in report.panels]
     asked = {into: question for into, question in firsts if question.row is None}
 
     assert set(asked) == {"clip_image", "clap_audio"}
