@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from jobs.shared.dataset_build import build, warn_shortfalls
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.submit import add_address, submit
 from pipelines.store.root import Root
 
@@ -28,12 +28,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("file", metavar="FILE", help="the dataset's YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--verify", action="store_true", help="read all files; make damaged ones again")
+    add_trust(parser)
     add_address(parser)
     args = parser.parse_intermixed_args(argv)
     if args.address:
         flags = ["--verify"] if args.verify else []
-        sys.exit(submit(args.address, "build", args.file, args.overrides, flags))
-    dataset = load(args.file, args.overrides)
+        sys.exit(submit(args.address, "build", args.file, args.overrides, flags, trust=args.trust))
+    dataset = load(args.file, args.overrides, args.trust)
     warn_shortfalls(dataset, build(dataset, args.verify))
     print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
 

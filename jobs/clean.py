@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.shared.dataset_build import publish_in_subprocess
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
 from schemas.candidate import format_key, parse_key
@@ -139,10 +139,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--keep", type=int, default=KEEP, metavar="N", help=f"versions to keep; {KEEP}")
     parser.add_argument("--purge", nargs="+", metavar="KEY|FILE", help="take the media of keys out for good")
     parser.add_argument("--yes", action="store_true", help="do it; without, nothing is written")
+    add_trust(parser)
     args = parser.parse_args(argv)
     if args.keep < 1:
         raise ConfigError(f"--keep {args.keep} would keep no version; give 1 or more")
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     root = Root.from_url(dataset.root)
     if not root.exists("dataset.json"):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from pipelines.doctor.checks import check_dataset, check_encoders
 from pipelines.doctor.machine import Finding
 from pipelines.errors import ConfigError
@@ -33,7 +33,7 @@ def format_line(finding: Finding) -> str:
 
 def _check(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.encoder:
-        return check_dataset(load(args.file, args.overrides) if args.file else None)
+        return check_dataset(load(args.file, args.overrides, args.trust) if args.file else None)
     # The class may be in the current folder.
     sys.path.insert(0, str(Path.cwd()))
     pairs = [*([args.file] if args.file else []), *args.overrides]
@@ -54,6 +54,7 @@ def main(argv: Sequence[str]) -> None:
         "--encoder", metavar="MODULE:CLASS", help="test an encoder of your own, and nothing else"
     )
     parser.add_argument("--json", action="store_true", help="a list of objects: name, state, found, advice")
+    add_trust(parser)
     args = parser.parse_intermixed_args(argv)
     findings: list[Finding] = []
     for finding in _check(args):

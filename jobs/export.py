@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -49,8 +49,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("into", metavar="DIR", type=Path, help="a folder that is not there yet")
     parser.add_argument("--family", choices=get_args(Family), default="clip", help="clip if not given")
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
+    add_trust(parser)
     args = parser.parse_args(argv)
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     counts = export(dataset, args.into, args.family)
     left = f"; {counts.without} rows lack a vector and were left out" if counts.without else ""

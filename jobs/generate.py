@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
-from jobs.shared.job import check_content, load, run
+from jobs.shared.job import add_trust, check_content, load, run
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     args = _make_parser().parse_args(argv)
     if args.address:
         sys.exit(_submit(args, argv))
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     options = {
         "weights": args.generator, "revision": args.revision, "precision": args.precision,
@@ -98,9 +98,11 @@ def _submit(args: argparse.Namespace, argv: Sequence[str]) -> int:
             "pictures by URLs or by absolute paths that all nodes see, and take sounds into a dataset"
         )
     flags = [word for word in argv if word != args.target]
-    at = next(place for place, word in enumerate(flags) if word.startswith("--address"))
-    del flags[at : at + (1 if "=" in flags[at] else 2)]
-    return submit(args.address, "generate", args.target, flags=flags)
+    # argparse takes unambiguous abbreviations, too.
+    for option in ("--ad", *("--tr" for _ in args.trust)):
+        at = next(place for place, word in enumerate(flags) if word.startswith(option))
+        del flags[at : at + (1 if "=" in flags[at] else 2)]
+    return submit(args.address, "generate", args.target, flags=flags, trust=args.trust)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -136,6 +138,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--second-clap", metavar="FOLDER", help="with --score: a CLAP that had no part in choosing")
     add("--set", help="the set of vectors; that of the newest build if not given")
     add("--json", action="store_true", help="print the card")
+    add_trust(parser)
     add_address(parser)
     return parser
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.shared.job import check_content, load, run
+from jobs.shared.job import add_trust, check_content, load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     if args.of and args.key is None:
         raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
     query = make_query(args)
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     hits = open_current(dataset).answer(query).hits
     if args.json:
@@ -142,6 +142,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--distinct", action="store_true", help="no near-duplicates among the rows")
     parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.add_argument("--vectors", action="store_true", help="with --json: the vector of every row, too")
+    add_trust(parser)
     return parser
 
 

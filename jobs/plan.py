@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
 from pipelines.compute import cpu
 from pipelines.store.root import Root
@@ -98,12 +98,13 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("file", metavar="FILE", help="the dataset's YAML file, or the root of a dataset")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_trust(parser)
     args = parser.parse_intermixed_args(argv)
 
     from pipelines.fetch.checks import check_lists
     from pipelines.source.plan import preview
 
-    dataset = load(args.file, args.overrides)
+    dataset = load(args.file, args.overrides, args.trust)
     Root.from_url(dataset.root).check()
     check_lists(dataset)
     with ReadProgress() as progress:

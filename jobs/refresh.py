@@ -20,7 +20,7 @@ from jobs.shared.dataset_build import (
     warn_shortfalls,
 )
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
@@ -143,6 +143,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--recheck", action="store_true", help="ask whether the links of samples still live")
     parser.add_argument("--publish", action="store_true", help="publish a version even if nothing changed")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_trust(parser)
     add_address(parser)
     args = parser.parse_intermixed_args(argv)
 
@@ -154,8 +155,8 @@ def main(argv: Sequence[str]) -> None:
     if args.address:
         flags = [*(("--retry", *retry) if retry else ())]
         flags += [f"--{name}" for name in ("recheck", "publish") if getattr(args, name)]
-        sys.exit(submit(args.address, "refresh", args.file, overrides, flags))
-    dataset = load(args.file, overrides)
+        sys.exit(submit(args.address, "refresh", args.file, overrides, flags, trust=args.trust))
+    dataset = load(args.file, overrides, args.trust)
     before = versions.find_current(Root.from_url(dataset.root), dataset.encode.set)
     version, changes = refresh(dataset, RefreshOptions(retry, args.recheck, args.publish))
     if changes:

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -60,8 +60,9 @@ def main(argv: Sequence[str]) -> None:
         "--query", action="append", default=[], metavar="TEXT", help="words to ask as well; repeat for more"
     )
     parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
+    add_trust(parser)
     args = parser.parse_args(argv)
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     print(write_report(dataset, args.query, args.out))
 

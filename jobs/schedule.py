@@ -18,24 +18,33 @@ from pathlib import Path
 from shutil import which
 
 from jobs.shared.cron import parse
-from jobs.shared.job import check_root, load, read_content, run
+from jobs.shared.job import add_trust, check_root, load, read_content, run
 from jobs.shared.scheduler_entries import SchedulerEntry, write_crontab, write_kubernetes, write_systemd
 from jobs.shared.submit import add_address
 from pipelines.errors import ConfigError
 
 
-def make_entry(file: str, cron: str, timezone: str | None, address: str | None) -> SchedulerEntry:
+def make_entry(
+    file: str, cron: str, timezone: str | None, address: str | None, trust: Sequence[str] = ()
+) -> SchedulerEntry:
     """Return the arguments as an entry, once they are checked.
+
+    Args:
+        file: of the dataset.
+        cron: when, as five fields or @daily and the like.
+        timezone: of the fields; None for the machine's.
+        address: of a Ray dashboard; None for this machine.
+        trust: classes that the refresh may import, as module:Class.
 
     Raises:
         ConfigError: the file or the expression is wrong, or the cluster's nodes would not see the root.
     """
     schedule = parse(cron, timezone)
     content = read_content(file)
-    dataset = load(file)
+    dataset = load(file, trust=trust)
     if address:
         check_root(str(content["root"]))
-    return SchedulerEntry(dataset.name, Path(file).resolve(), schedule, address)
+    return SchedulerEntry(dataset.name, Path(file).resolve(), schedule, address, tuple(trust))
 
 
 def install_crontab(entry: SchedulerEntry) -> None:
@@ -100,9 +109,10 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--install", action="store_true", help="put it in place: crontab and systemd")
     parser.add_argument("--image", default=None, help="kubernetes: the image built from jobs/kube/Dockerfile")
+    add_trust(parser)
     add_address(parser)
     args = parser.parse_args(argv)
-    entry = make_entry(args.file, args.cron, args.timezone, args.address)
+    entry = make_entry(args.file, args.cron, args.timezone, args.address, args.trust)
     if args.to == "kubernetes":
         if args.install:
             raise ConfigError("--install is for this machine; pipe what is printed to `kubectl apply -f -`")

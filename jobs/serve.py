@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.shared.generation import resolve_generator
-from jobs.shared.job import check_content, load, run
+from jobs.shared.job import add_trust, check_content, load, run
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
 from pipelines.store import versions
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     args = _make_parser().parse_args(argv)
     from pipelines.serve.http_server import check_free
 
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     root = Root.from_url(dataset.root)
     dataset = with_vector_set(root, dataset, args.set)
     # Checked before Ray is started: without a version there is nothing to serve.
@@ -90,6 +90,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--steps", type=int, default=50, help="of the generator's diffusion; 50 if not given")
     parser.add_argument("--set", help="the set of vectors to serve; that of the newest build if not given")
+    add_trust(parser)
     return parser
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
 from pipelines.errors import StorageError
 from pipelines.store.dataset_file import with_vector_set
@@ -100,13 +100,14 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--set", help="the set of vectors to count; that of the newest build if not given")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_trust(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
     """Print the funnel and the versions, or what was asked for."""
     args = _make_parser().parse_intermixed_args(argv)
-    dataset = load(args.target, args.overrides)
+    dataset = load(args.target, args.overrides, args.trust)
     root = Root.from_url(dataset.root)
     if args.digest:
         from pipelines.store.counts import compute_digest

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from jobs.shared.job import check_content, load, read_content, run
+from jobs.shared.job import add_trust, check_content, load, read_content, run
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
@@ -130,7 +130,8 @@ def _submit(args: argparse.Namespace) -> int:
     flags += ["--json"] if args.json else []
     flags += [f"--then-generate={place}" for place in args.then_generate]
     files = [file] if own else []
-    return submit(args.address, "train", args.target, flags=[*flags, *args.overrides], files=files)
+    flags += args.overrides
+    return submit(args.address, "train", args.target, flags=flags, files=files, trust=args.trust)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -151,6 +152,7 @@ def main(argv: Sequence[str]) -> None:
         help="a picture, a folder or a URL that every translator then makes sounds of; repeat for more",
     )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    add_trust(parser)
     add_address(parser)
     args = parser.parse_intermixed_args(argv)
     training = read_preset(args.preset, args.overrides)
@@ -161,7 +163,7 @@ def main(argv: Sequence[str]) -> None:
         )
     if args.address:
         sys.exit(_submit(args))
-    dataset = load(args.target)
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     cards = train(dataset, training, data_names)
     if args.json:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.job import load, run
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import RowProgress
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
@@ -81,6 +81,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     parser.add_argument("--npy", type=Path, metavar="DIR", help="write keys.npy and vectors.npy there")
     parser.add_argument("--json", action="store_true", help="print what the tables hold")
+    add_trust(parser)
     add_address(parser)
     args = parser.parse_args(argv)
     if args.address:
@@ -91,8 +92,8 @@ def main(argv: Sequence[str]) -> None:
         options = {"--column": args.column, "--set": args.set}
         flags = [args.name, *(word for option in options.items() if option[1] for word in option)]
         flags += ["--json"] if args.json else []
-        sys.exit(submit(args.address, "translate", args.target, flags=flags))
-    dataset = load(args.target)
+        sys.exit(submit(args.address, "translate", args.target, flags=flags, trust=args.trust))
+    dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
     if args.npy and args.npy.exists():
         raise ConfigError(f"{args.npy} is there already and nothing is overwritten; name another folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     StringConstraints,
     Tag,
     model_validator,
@@ -145,12 +146,17 @@ class AudioLdmEncoder(StrictModel):
     batch_rows: int = Field(8, ge=1)
 
 
+# A class of somebody's own. ASCII, so that no two names look alike.
+_WORD = "[A-Za-z_][A-Za-z0-9_]*"
+CLASS_PATTERN = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
+
+
 class ImportedEncoder(BaseModel):
     """An encoder of one's own: every other key is an argument of its class."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    loader: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:Class")
+    loader: str = Field(pattern=CLASS_PATTERN, description="module:Class")
 
 
 def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
@@ -227,6 +233,20 @@ class Encode(StrictModel):
     segment: Segment = WHOLE
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
+
+    # Neither a key of a file nor stored: nothing that is read can set it. It travels with pickles and copies.
+    _trusted: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """Classes (module:Class) that the person who runs this has named, and which may be imported."""
+        return self._trusted
+
+    def trust(self, classes: Iterable[str]) -> Encode:
+        """Return a copy that trusts these classes, too; each counts only if its name is the same exactly."""
+        trusting = self.model_copy()
+        trusting._trusted = self._trusted | frozenset(classes)  # noqa: SLF001 - of its own class
+        return trusting
 
 
 class GeneratorEntry(StrictModel):

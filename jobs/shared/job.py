@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import json
 import os
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.run import records
 from pipelines.store.root import Root
+from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
 from schemas.dataset import Dataset
 
 # Set by Ray for the command that `ray job submit` starts.
@@ -56,35 +58,71 @@ def _get_verb(main: Callable[[Sequence[str]], None]) -> str:
     return Path(sys.argv[0]).stem if module == "__main__" else module
 
 
-def load(target: str, overrides: Sequence[str] = ()) -> Dataset:
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add `--trust` to a job's options."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="import this class if the root names it as an encoder; repeat for more",
+    )
+
+
+def load(target: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Dataset:
     """Return the dataset of a FILE that a person wrote, or of a ROOT that a job made.
 
-    Relative paths in a file are relative to the file.
+    Relative paths in a file are relative to the file. A custom encoder's class may be imported if the file,
+    an override or `trust` names it; neither a root nor a file inside of one can decide that.
+
+    Args:
+        target: FILE or ROOT.
+        overrides: key.path=value.
+        trust: classes that may be imported, as module:Class.
 
     Raises:
-        ConfigError: there is neither, or a key or value is unknown.
+        ConfigError: there is neither, a key or value is unknown, or a class may not be imported.
     """
-    dataset = _load(target, overrides)
+    check_trust(trust)
+    dataset = _load(target, overrides, trust)
     if (job := records.get_current()) and job.verb in _RECORDED:
         job.root = Root.from_url(dataset.root)
     return dataset
 
 
-def _load(target: str, overrides: Sequence[str]) -> Dataset:
+def _load(target: str, overrides: Sequence[str], trust: Sequence[str]) -> Dataset:
     root = Root.from_url(target)
     if root.exists("dataset.json"):
         # A root may have been moved or copied since: its URL is the one it was opened by.
         try:
             content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
             ) from error
-        return _validate(apply_overrides(content, overrides), target)
+        dataset = _validate(apply_overrides(content, overrides), target)
+        return _trust(dataset, [*trust, *_find_override_classes(overrides)], f"{root.url}/dataset.json")
     content = read_content(target, overrides)
     if os.environ.get(_IN_RAY_JOB):
         check_root(str(content.get("root", "")))
-    return _resolve_paths(_validate(content, target), Path(target).resolve().parent)
+    dataset = _resolve_paths(_validate(content, target), Path(target).resolve().parent)
+    if enclosing := find_enclosing_root(Path(target)):
+        own, where = _find_override_classes(overrides), f"{target}, a file of the root {enclosing},"
+    else:
+        own, where = find_classes(dataset.encode.model_dump()), target
+    return _trust(dataset, [*trust, *own], where)
+
+
+def _trust(dataset: Dataset, classes: Sequence[str], where: str) -> Dataset:
+    """Return a dataset that trusts these classes; another class in it is an error."""
+    trusting = dataset.model_copy(update={"encode": dataset.encode.trust(classes)})
+    check_classes(trusting.encode, where)
+    return trusting
+
+
+def _find_override_classes(overrides: Sequence[str]) -> list[str]:
+    encode = apply_overrides({}, overrides).get("encode")
+    return find_classes(encode) if isinstance(encode, dict) else []
 
 
 def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:

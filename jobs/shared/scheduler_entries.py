@@ -33,12 +33,14 @@ class SchedulerEntry:
         file: its file, absolute.
         schedule: when it runs.
         address: of a Ray dashboard, or None for this machine.
+        trust: classes that the refresh may import, as module:Class.
     """
 
     name: str
     file: Path
     schedule: CronSchedule
     address: str | None
+    trust: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -51,11 +53,13 @@ class SchedulerEntry:
         """The command, by absolute paths: a scheduler has neither our folder nor our PATH."""
         beside = Path(sys.executable).with_name("echolens")
         program = [str(beside)] if beside.exists() else [sys.executable, "-m", "jobs.cli"]
-        return [*program, "refresh", str(self.file), *self._to_cluster]
+        return [*program, "refresh", str(self.file), *self.options]
 
     @property
-    def _to_cluster(self) -> list[str]:
-        return ["--address", self.address] if self.address else []
+    def options(self) -> list[str]:
+        """The options of the refresh."""
+        to_cluster = ["--address", self.address] if self.address else []
+        return [*to_cluster, *(word for name in self.trust for word in ("--trust", name))]
 
     @property
     def path(self) -> str:
@@ -154,11 +158,7 @@ def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
     pod: dict[str, Any] = spec["jobTemplate"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     container["image"] = image or f"echolens:{version('echolens')}"
-    container["args"] = [
-        "refresh",
-        container["args"][1],
-        *(["--address", entry.address] if entry.address else []),
-    ]
+    container["args"] = ["refresh", container["args"][1], *entry.options]
     pod["volumes"][0]["configMap"]["name"] = entry.unit
     return yaml.dump_all([config, job], Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 

@@ -58,6 +58,7 @@ def submit(  # noqa: PLR0913, PLR0917
     overrides: Sequence[str] = (),
     flags: Sequence[str] = (),
     files: Sequence[Path] = (),
+    trust: Sequence[str] = (),
 ) -> int:
     """Run `echolens VERB` on a cluster, print its log, and return its exit code.
 
@@ -68,31 +69,41 @@ def submit(  # noqa: PLR0913, PLR0917
         overrides: key.path=value.
         flags: options of the verb.
         files: to upload as well, each under its own name beside our packages.
+        trust: classes that may be imported, as module:Class.
 
     Raises:
         ConfigError: not every node sees the root, or no cluster answers at the address.
         StopJob: the cluster stopped answering while the job ran.
     """
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
-        target_args = prepare_upload(target, overrides, Path(folder))
+        target_args = prepare_upload(target, overrides, Path(folder), trust)
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
         client = _connect(address)
         if job := records.get_current():
             job.root = None  # the job on the cluster keeps the record
-        command = shlex.join([*_COMMAND, f"jobs.{verb}", *target_args, *flags])
+        trust_args = [word for name in trust for word in ("--trust", name)]
+        command = shlex.join([*_COMMAND, f"jobs.{verb}", *target_args, *flags, *trust_args])
         job_id = _start_job(client, address, command, folder)
     print(f"{verb}: submitted to {address} as {job_id}", file=sys.stderr)
     return _follow(client, job_id)
 
 
-def prepare_upload(target: str, overrides: Sequence[str], folder: Path) -> list[str]:
+def prepare_upload(
+    target: str, overrides: Sequence[str], folder: Path, trust: Sequence[str] = ()
+) -> list[str]:
     """Fill a folder with the upload; return the dataset's arguments of the cluster's command.
 
+    Args:
+        target: the dataset's file or root.
+        overrides: key.path=value.
+        folder: to fill.
+        trust: classes that may be imported, as module:Class.
+
     Raises:
-        ConfigError: the root is relative, or the lists are too large to upload.
+        ConfigError: the root is relative, the lists are too large to upload, or a class is not trusted.
     """
-    load(target, overrides)
+    load(target, overrides, trust)
     home = Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
         shutil.copytree(home / package, folder / package, ignore=_SKIPPED)

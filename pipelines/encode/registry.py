@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipelines.encode.encoder import EncoderLoader
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.errors import ConfigError
+from pipelines.store.trust import make_untrusted_error
 from schemas.dataset import ClapEncoder, ClipEncoder
 from schemas.space import Precision
 from schemas.vectors import Family
@@ -26,21 +27,30 @@ LOADERS: Mapping[tuple[Family, str], str] = {
 
 
 def make_loader(
-    asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision
+    asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision, trusted: Collection[str]
 ) -> EncoderLoader | None:
     """Return the loader that a family asks for, or None if it is null.
 
+    Args:
+        asked: what the dataset says of the family.
+        family: of the encoder.
+        precision: decided by the driver.
+        trusted: classes that are none of ours and may be imported, as module:Class.
+
     Raises:
-        ConfigError: there is no such class, or it does not take these keys.
+        ConfigError: there is no such class, nobody trusts it, or it does not take these keys.
     """
     if asked is None:
         return None
     if asked == "pocket":
         return make_pocket_clip(precision) if family == "clip" else make_pocket_clap(precision)
-    keys = asked.model_dump(exclude={"loader"})
-    return import_loader(
-        LOADERS.get((family, asked.loader), asked.loader), keys, precision, f"encode.{family}"
-    )
+    where = f"encode.{family}"
+    place = LOADERS.get((family, asked.loader))
+    if place is None:
+        place = asked.loader
+        if place not in trusted:
+            raise make_untrusted_error([place], where)
+    return import_loader(place, asked.model_dump(exclude={"loader"}), precision, where)
 
 
 def import_loader(
@@ -96,6 +106,8 @@ def _found(place: str, where: str) -> Callable[..., EncoderLoader]:
             f"{where}: {module} cannot be imported ({type(error).__name__}: {error}, in line {at.lineno} of "
             f"{at.filename}); mend it"
         ) from error
-    if not callable(found):
+    if not isinstance(found, type):
         raise ConfigError(f"{where}: {place} is a {type(found).__name__}; name a class")
-    return found  # type: ignore[no-any-return]
+    if lacking := [name for name in ("space", "load") if not callable(getattr(found, name, None))]:
+        raise ConfigError(f"{where}: {place} is no encoder, it has no {lacking[0]}(); name one that does")
+    return found

@@ -67,13 +67,13 @@ def resolve_family(
         precision = there.precision
     else:
         precision = _fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
-    loader = make_loader(asked, family, precision)
+    loader = make_loader(asked, family, precision, encode.trusted)
     if loader is None:
         return None
     space = loader.space()
     if there == space:
         return EncoderSpec(there, loader)  # what was measured of it when it was pinned stays with it
-    full = make_loader(asked, family, "fp32") if isinstance(asked, _MEASURED) else None
+    full = make_loader(asked, family, "fp32", encode.trusted) if isinstance(asked, _MEASURED) else None
     if full is None or precision == "fp32":
         return EncoderSpec(space, loader)
     cosine = compare_with_fp32(loader, full)

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
+from pipelines.store.trust import check_classes
 from schemas.dataset import Dataset, Encode
 from schemas.space import Space
 from schemas.vectors import Family
@@ -52,7 +55,8 @@ def check_planned(root: Root, dataset: Dataset) -> None:
 def _wanted(dataset: Dataset, key: str) -> object:
     """Return what a dataset wants, wherever its lists lie: one that was moved or copied is the same."""
     if key != "sources":
-        return getattr(dataset, key)
+        wanted: BaseModel = getattr(dataset, key)
+        return wanted.model_dump()
     return [
         source.model_dump(mode="json") | ({} if "://" in source.list else {"list": Path(source.list).name})
         for source in dataset.sources
@@ -145,7 +149,7 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
     """Return a root's dataset with the encoders of one of its sets; None leaves it as it is.
 
     Raises:
-        ConfigError: there is no such set.
+        ConfigError: there is no such set, or it names a class that the dataset does not trust.
     """
     if set_name is None or set_name == dataset.encode.set:
         return dataset
@@ -155,7 +159,9 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
             f"{root.url} has no set {set_name!r} (it has: {', '.join(sorted(known)) or 'none'}); "
             f"build it with `encode.set={set_name}`"
         )
-    return dataset.model_copy(update={"encode": Encode.model_validate(known[set_name])})
+    encode = Encode.model_validate(known[set_name]).trust(dataset.encode.trusted)
+    check_classes(encode, f"set {set_name!r} of {root.url}")
+    return dataset.model_copy(update={"encode": encode})
 
 
 def list_sets(root: Root) -> list[str]:

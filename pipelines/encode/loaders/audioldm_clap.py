@@ -129,7 +129,9 @@ def load_text_tower(folder: Path, dtype: torch.dtype) -> Tower:
     text = _get_text_model(folder)
     config = text.read_config("clap_text_model")
     with as_config_errors("clap", f"the tokenizer in {folder / 'tokenizer'}"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder / "tokenizer", local_files_only=True, trust_remote_code=False
+        )
     # RoBERTa counts its positions from pad_token_id + 1.
     positions = config.max_position_embeddings - config.pad_token_id - 1
     length = int(min(MAX_TOKENS, tokenizer.model_max_length, positions))

@@ -123,7 +123,7 @@ class LaionClap:
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.tokenizer)
+            tokenizer = AutoTokenizer.from_pretrained(self.tokenizer, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"encode.clap.tokenizer: {self.tokenizer} is no folder here and could not be fetched "

@@ -172,7 +172,7 @@ class PretrainedModel:
         from transformers import AutoConfig
 
         try:
-            config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise make_missing_error(
                 self.family,
@@ -195,7 +195,7 @@ class PretrainedModel:
 
         AutoProcessor: Any = transformers.AutoProcessor
         try:
-            return AutoProcessor.from_pretrained(self.folder, local_files_only=True)
+            return AutoProcessor.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(
                 f"encode.{self.family}: the feature extractor or tokenizer in {self.folder} cannot be read "

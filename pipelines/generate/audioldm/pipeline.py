@@ -178,8 +178,10 @@ def _nets(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
     import transformers
 
     name = json.loads((folder / "scheduler" / "scheduler_config.json").read_text()).get("_class_name", "")
-    steps = getattr(diffusers, name, None)
-    if steps is None:
+    steps: Any = getattr(diffusers, name, None)
+    # Nothing else of diffusers: its pipelines run code that lies beside the weights.
+    is_scheduler = isinstance(steps, type) and issubclass(steps, diffusers.SchedulerMixin)
+    if not is_scheduler:
         raise ConfigError(f"{folder} wants the scheduler {name!r}, which diffusers does not have")
     return AudioLdmModules(
         unet=_filled(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),

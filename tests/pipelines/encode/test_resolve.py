@@ -111,7 +111,8 @@ class Precise(Mine):
 def own(tmp_path, name="Mine", **keys):
     (tmp_path / "mine.pt").write_bytes(b"weights")
     asked = {"loader": f"{__name__}:{name}", "weights": str(tmp_path / "mine.pt")} | keys
-    return Encode.model_validate({"clip": asked, "clap": None} | {"precision": "bf16"})
+    encode = Encode.model_validate({"clip": asked, "clap": None} | {"precision": "bf16"})
+    return encode.trust([asked["loader"]])
 
 
 def test_ones_own_encoder_is_named_in_the_file(tmp_path):

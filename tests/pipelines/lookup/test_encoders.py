@@ -9,13 +9,16 @@ from pipelines.encode.loaders.custom import CustomTower
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.lookup.search import Lookup
+from pipelines.store.trust import find_classes
 from schemas.dataset import Dataset
 
 
 def asking_with(root, dataset, version, **encode):
     content = dataset.model_dump(mode="json")
     content["encode"] |= encode
-    return Lookup.open(root, Dataset.model_validate(content), version)
+    asking = Dataset.model_validate(content)
+    trusting = asking.encode.trust(find_classes(encode))
+    return Lookup.open(root, asking.model_copy(update={"encode": trusting}), version)
 
 
 def test_another_encoder_is_refused(ask, root, dataset, version, tiny_clip, tmp_path, jpeg):
