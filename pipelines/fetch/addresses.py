@@ -1,6 +1,6 @@
-"""Which addresses may be connected to, decided for every socket at the moment it would connect.
+"""Which addresses may be connected to, decided for every socket when it would connect (against SSRF).
 
-Only there is the address final: names change between look-ups, redirects lead elsewhere, and an address
+Only then is the address final: names change between look-ups, redirects lead elsewhere, and an address
 can be spelt in ways that no parser of URLs sees through (`0x7f.1`, `2130706433`).
 
 | address                                                   | default | allow_private_hosts          |
@@ -9,7 +9,7 @@ can be spelt in ways that no parser of URLs sees through (`0x7f.1`, `2130706433`
 | loopback, private, shared, unique local (`INSIDE`)        | no      | for hosts that a list names  |
 | link-local, cloud metadata, multicast, unspecified, rest  | no      | no                           |
 
-A redirect is no list: it reaches an inside address only on the very host that the list named.
+A redirect is no list: it reaches an inside address only on the same host that the list named.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # As getaddrinfo gives it: family, type, protocol, canonical name, socket address.
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
-# What `allow_private_hosts` opens; nothing else that is not public ever is.
+# What `allow_private_hosts` allows; no other non-public address is ever allowed.
 INSIDE = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -36,22 +36,22 @@ INSIDE = tuple(
         "fc00::/7",
     )
 )
-# Metadata services of clouds that lie within `INSIDE`; most are link-local, which is closed anyway.
+# Metadata services of clouds that lie within `INSIDE`; most are link-local, which is refused anyway.
 METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
 # The prefix under which IPv6-only networks reach IPv4 hosts (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class AddressRefusedError(OSError):
-    """The address is not one that may be connected to. An OSError, as any connect that fails."""
+    """The address may not be connected to. An OSError, as any connect that fails."""
 
 
 class NoContactError(OSError):
-    """A public address would be asked, and nobody could tell by whom."""
+    """A public address would be asked without a contact."""
 
 
 def unwrap_address(address: str) -> IPAddress:
-    """Return the address that packets end at: IPv4 in its IPv6 disguises becomes IPv4."""
+    """Return the address that packets reach: IPv4 embedded in IPv6 becomes IPv4."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return parsed
@@ -62,12 +62,12 @@ def unwrap_address(address: str) -> IPAddress:
 
 
 def is_public(address: IPAddress) -> bool:
-    """Return whether an address is one of the open Internet, for one host."""
+    """Return whether an address is a unicast one of the open Internet."""
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def is_inside(address: IPAddress) -> bool:
-    """Return whether an address is one that `allow_private_hosts` opens."""
+    """Return whether an address is one that `allow_private_hosts` allows."""
     return address not in METADATA and any(address in network for network in INSIDE)
 
 
@@ -75,13 +75,13 @@ def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
     """Return a socket factory that makes sockets only for addresses that may be connected to.
 
     Args:
-        inside: whether the addresses of `INSIDE` may.
-        public: whether public ones may; without a contact they may not.
+        inside: whether those of `INSIDE` may be.
+        public: whether public ones may be; without a contact they may not.
     """
 
-    def make(info: AddrInfo) -> socket.socket:
-        family, kind, protocol, _, where = info
-        address = unwrap_address(str(where[0]))
+    def make_socket(info: AddrInfo) -> socket.socket:
+        family, kind, protocol, _, socket_address = info
+        address = unwrap_address(str(socket_address[0]))
         if is_public(address):
             if not public:
                 raise NoContactError("no contact")
@@ -89,4 +89,4 @@ def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
             raise AddressRefusedError("address not allowed")
         return socket.socket(family, kind, protocol)
 
-    return make
+    return make_socket

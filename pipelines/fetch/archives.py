@@ -1,7 +1,7 @@
-"""Members of tars and zips, read without unpacking the whole: where each lies is listed once an archive.
+"""Members of tars and zips, read without unpacking the whole: an archive's offsets are listed once.
 
-A packed tar cannot be read from the middle. So while it is listed, what the unpacker remembers is kept every
-few megabytes, and a member is unpacked from the nearest such mark on.
+A compressed tar cannot be read from the middle. So while it is listed, the state of the decompressor is saved
+every few megabytes, and a member is decompressed from the nearest such checkpoint on.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from pipelines.errors import DamagedArchiveError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
-# From one mark to the next, unpacked: 10 ms of work. A mark is 40 kB, so a tar of 16 GB has 80 MB of them.
-_MARK_BYTES = 8 << 20
+# Decompressed bytes between checkpoints: 10 ms of work. One is 40 kB, so a tar of 16 GB has 80 MB of them.
+_CHECKPOINT_BYTES = 8 << 20
 _BLOCK_BYTES = 1 << 18
-# Of gzip, not zlib, and as many as follow each other.
+# zlib's window bits for the gzip format.
 _GZIP_BITS = 31
-# A shard's rows lie in one foreign tar or two, and four shards are under way at once; VGGSound's mirrors
-# ship twenty.
-_KEPT = 64
+# The most archives whose listing is cached. A shard's rows lie in one foreign tar or two, with four shards in
+# flight; VGGSound's mirrors have twenty.
+_CACHED_ARCHIVES = 64
 
 _listing = threading.Lock()
 
 
 class MemberSpan(NamedTuple):
-    """Where a member begins in its archive (unpacked, for a packed tar), and how long it is."""
+    """Where a member begins in its archive (decompressed, for a compressed tar), and its size in bytes."""
 
     start: int
     size: int
@@ -45,16 +45,16 @@ def is_archive(file: str) -> bool:
 
 
 def list_members(file: str, state: str) -> dict[str, MemberSpan]:
-    """Return the files in an archive by their names, without a leading `./`.
+    """Return the files of an archive by their names, without a leading `./`.
 
     Args:
         file: a path or an fsspec URL.
-        state: its time or ETag: an archive that was written anew is another.
+        state: its time or ETag; part of the cache's key, so that a rewritten archive is listed again.
 
     Raises:
-        Damaged: it cannot be listed to its end.
+        DamagedArchiveError: it cannot be listed to its end.
     """
-    return _listed(file, state)[0]
+    return _list_locked(file, state)[0]
 
 
 def read(file: str, state: str, member: str) -> bytes:
@@ -62,18 +62,18 @@ def read(file: str, state: str, member: str) -> bytes:
 
     Raises:
         KeyError: there is no such member.
-        Damaged: it cannot be unpacked.
+        DamagedArchiveError: it cannot be decompressed.
     """
-    spans, marks = _listed(file, state)
+    spans, checkpoints = _list_locked(file, state)
     span = spans[member]
     fs, path = fsspec.core.url_to_fs(file)
     if file.lower().endswith(".zip"):
-        return _unzipped(fs, path, member)
-    if marks is None:
+        return _read_zip(fs, path, member)
+    if checkpoints is None:
         data: bytes = fs.cat_file(path, start=span.start, end=span.start + span.size)
     else:
-        with fs.open(path, "rb") as packed:
-            gzip = SeekableGzip(packed, marks)
+        with fs.open(path, "rb") as compressed:
+            gzip = SeekableGzip(compressed, checkpoints)
             gzip.seek(span.start)
             data = gzip.read(span.size)
     if len(data) < span.size:
@@ -81,14 +81,14 @@ def read(file: str, state: str, member: str) -> bytes:
     return data
 
 
-def _listed(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:
-    # One thread lists and the others wait: twenty of them would each read the whole of a packed tar.
+def _list_locked(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:
+    # One thread lists and the others wait: twenty of them would each read the whole of a compressed tar.
     with _listing:
         return _list(file, state)
 
 
-@lru_cache(maxsize=_KEPT)
-def _list(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:  # noqa: ARG001 - of the cache's key
+@lru_cache(maxsize=_CACHED_ARCHIVES)
+def _list(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:  # noqa: ARG001 - part of the cache's key
     fs, path = fsspec.core.url_to_fs(file)
     try:
         with fs.open(path, "rb") as opened:
@@ -96,26 +96,29 @@ def _list(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints
                 with zipfile.ZipFile(opened) as archive:
                     infos = [info for info in archive.infolist() if not info.is_dir()]
                 return {
-                    _bare(info.filename): MemberSpan(info.header_offset, info.file_size) for info in infos
+                    _strip_dot(info.filename): MemberSpan(info.header_offset, info.file_size)
+                    for info in infos
                 }, None
             if file.lower().endswith(".tar"):
-                return _tar_members(opened), None
+                return _list_tar(opened), None
             gzip = SeekableGzip(opened, GzipCheckpoints())
-            return _tar_members(gzip), gzip.marks
+            return _list_tar(gzip), gzip.checkpoints
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DamagedArchiveError from error
 
 
-def _tar_members(opened: Any) -> dict[str, MemberSpan]:
+def _list_tar(opened: Any) -> dict[str, MemberSpan]:
     with tarfile.open(fileobj=opened, mode="r:") as tar:
-        return {_bare(info.name): MemberSpan(info.offset_data, info.size) for info in tar if info.isfile()}
+        return {
+            _strip_dot(info.name): MemberSpan(info.offset_data, info.size) for info in tar if info.isfile()
+        }
 
 
-def _bare(name: str) -> str:
+def _strip_dot(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _unzipped(fs: Any, path: str, member: str) -> bytes:
+def _read_zip(fs: Any, path: str, member: str) -> bytes:
     try:
         with fs.open(path, "rb") as opened, zipfile.ZipFile(opened) as archive:
             name = member if member in archive.NameToInfo else f"./{member}"
@@ -125,52 +128,62 @@ def _unzipped(fs: Any, path: str, member: str) -> bytes:
 
 
 class GzipCheckpoint(NamedTuple):
-    """A place in a packed file: what is unpacked and read before it, the unpacker there, what it left."""
+    """The state of a decompressor in the middle of a file.
 
-    out: int
-    taken: int
-    unpacker: Any
-    rest: bytes
+    Attributes:
+        position: decompressed bytes before it.
+        read_bytes: compressed bytes read before it.
+        decompressor: its state there.
+        pending: compressed bytes that are read and not yet decompressed.
+    """
+
+    position: int
+    read_bytes: int
+    decompressor: Any
+    pending: bytes
 
 
 class GzipCheckpoints:
-    """The marks of a packed file, in order."""
+    """The checkpoints of a compressed file, in order."""
 
     def __init__(self) -> None:
-        self._marks = [GzipCheckpoint(0, 0, zlib.decompressobj(_GZIP_BITS), b"")]
+        self._checkpoints = [GzipCheckpoint(0, 0, zlib.decompressobj(_GZIP_BITS), b"")]
 
-    def before(self, out: int) -> GzipCheckpoint:
-        """Return the last mark that is not behind a place; its unpacker is a copy."""
-        mark = self._marks[bisect_right(self._marks, out, key=lambda each: each.out) - 1]
-        return mark._replace(unpacker=mark.unpacker.copy())
+    def find_before(self, position: int) -> GzipCheckpoint:
+        """Return the last checkpoint that is not behind a position; its decompressor is a copy."""
+        after = bisect_right(self._checkpoints, position, key=lambda each: each.position)
+        last = self._checkpoints[after - 1]
+        return last._replace(decompressor=last.decompressor.copy())
 
-    def keep(self, mark: GzipCheckpoint) -> None:
-        """Add a mark, if it is far enough behind the last one."""
-        if mark.out >= self._marks[-1].out + _MARK_BYTES:
-            # What was read and not yet unpacked is read again: it would be far larger than the rest.
-            taken = mark.taken - len(mark.rest)
-            self._marks.append(GzipCheckpoint(mark.out, taken, mark.unpacker.copy(), b""))
+    def add(self, state: GzipCheckpoint) -> None:
+        """Save a state, if it is far enough behind the last checkpoint."""
+        if state.position >= self._checkpoints[-1].position + _CHECKPOINT_BYTES:
+            # Pending bytes are not kept but read again: they are far larger than the rest.
+            read_bytes = state.read_bytes - len(state.pending)
+            self._checkpoints.append(
+                GzipCheckpoint(state.position, read_bytes, state.decompressor.copy(), b"")
+            )
 
 
 class SeekableGzip:
-    """A gzip file that is read from any place: from the nearest mark on. Marks are made on the way."""
+    """A gzip file that can be read from any position; checkpoints are added as it is read."""
 
-    def __init__(self, packed: Any, marks: GzipCheckpoints) -> None:
-        self.marks = marks
-        self._packed = packed
-        self._at = marks.before(0)
+    def __init__(self, compressed: Any, checkpoints: GzipCheckpoints) -> None:
+        self.checkpoints = checkpoints
+        self._compressed = compressed
+        self._state = checkpoints.find_before(0)
         self._ready = b""
 
     def tell(self) -> int:
-        """Return the place in what is unpacked."""
-        return self._at.out - len(self._ready)
+        """Return the position in the decompressed bytes."""
+        return self._state.position - len(self._ready)
 
-    def seek(self, place: int) -> int:
-        """Go to a place."""
-        mark = self.marks.before(place)
-        if place < self.tell() or mark.out > self._at.out:
-            self._at, self._ready = mark, b""
-        while self.tell() < place and self.read(min(place - self.tell(), _BLOCK_BYTES)):
+    def seek(self, position: int) -> int:
+        """Go to a position."""
+        nearest = self.checkpoints.find_before(position)
+        if position < self.tell() or nearest.position > self._state.position:
+            self._state, self._ready = nearest, b""
+        while self.tell() < position and self.read(min(position - self.tell(), _BLOCK_BYTES)):
             pass
         return self.tell()
 
@@ -182,30 +195,30 @@ class SeekableGzip:
             zlib.error: it is no gzip file.
         """
         parts = bytearray()
-        while len(parts) < size and (self._ready or self._unpack()):
+        while len(parts) < size and (self._ready or self._decompress()):
             part = self._ready[: size - len(parts)]
             self._ready = self._ready[len(part) :]
             parts += part
         return bytes(parts)
 
-    def _unpack(self) -> bool:
-        """Unpack a little more; return False at the end."""
-        out, taken, unpacker, rest = self._at
-        if not rest:
-            self._packed.seek(taken)
-            rest = self._packed.read(_BLOCK_BYTES)
-            taken += len(rest)
-            if not rest and not unpacker.eof:
+    def _decompress(self) -> bool:
+        """Decompress one more block; return False at the end."""
+        position, read_bytes, decompressor, pending = self._state
+        if not pending:
+            self._compressed.seek(read_bytes)
+            pending = self._compressed.read(_BLOCK_BYTES)
+            read_bytes += len(pending)
+            if not pending and not decompressor.eof:
                 raise EOFError("the packed file ends in the middle")
-        if unpacker.eof:
-            # Zeros may follow, or another part that is packed by itself.
-            rest = rest.lstrip(b"\0")
-            if not rest:
-                self._at = GzipCheckpoint(out, taken, unpacker, rest)
-                return bool(self._packed.read(1))
-            unpacker = zlib.decompressobj(_GZIP_BITS)
-        self._ready = unpacker.decompress(rest, _BLOCK_BYTES)
-        rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-        self._at = GzipCheckpoint(out + len(self._ready), taken, unpacker, rest)
-        self.marks.keep(self._at)
+        if decompressor.eof:
+            # Padding of zeros may follow, or another gzip member.
+            pending = pending.lstrip(b"\0")
+            if not pending:
+                self._state = GzipCheckpoint(position, read_bytes, decompressor, pending)
+                return bool(self._compressed.read(1))
+            decompressor = zlib.decompressobj(_GZIP_BITS)
+        self._ready = decompressor.decompress(pending, _BLOCK_BYTES)
+        pending = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+        self._state = GzipCheckpoint(position + len(self._ready), read_bytes, decompressor, pending)
+        self.checkpoints.add(self._state)
         return True

@@ -1,10 +1,10 @@
-"""What can be said before the first request: media that could never be fetched are an error of the file."""
+"""Checks before the first request: media that could never be fetched are an error of the dataset file."""
 
 from __future__ import annotations
 
 from pipelines.errors import ConfigError
 from pipelines.fetch import files
-from pipelines.fetch.protocols import make_no_contact_error
+from pipelines.fetch.user_agent import make_no_contact_error
 from pipelines.fetch.video.youtube import is_youtube
 from schemas.dataset import Dataset, VideoSettings
 
@@ -14,11 +14,11 @@ _PUBLIC = ("wit", "cc3m", "cc12m")
 
 
 def check_sources(dataset: Dataset) -> None:
-    """Refuse a dataset whose media cannot be asked for.
+    """Refuse a dataset whose media cannot be requested.
 
     Raises:
-        ConfigError: public hosts without a contact, secrets of the file that are not there, YouTube
-            without what runs its player's script, or members of an archive on the web.
+        ConfigError: public hosts without a contact, secrets of the file that are missing, YouTube without a
+            JavaScript runtime for its player, or members of an archive on the web.
     """
     private = dataset.fetch.allow_private_hosts
     for source in dataset.sources:
@@ -40,7 +40,7 @@ def check_sources(dataset: Dataset) -> None:
 
 
 def check_lists(dataset: Dataset) -> None:
-    """Refuse to read a list from the web for nobody; to read one of this machine, nobody need be named.
+    """Refuse to read a list from the web without a contact; a list of this machine needs none.
 
     Raises:
         ConfigError: a list is a URL and there is no contact.

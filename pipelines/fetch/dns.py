@@ -1,4 +1,4 @@
-"""Host names to addresses, and whether the name service can be believed."""
+"""Host names to addresses, and whether the name service works."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from aiohttp.resolver import ThreadedResolver
 from pipelines.errors import StopJob
 from schemas.outcome import Outcome
 
-# Look-ups block a thread each; a dead name server takes 10 s (glibc: two tries of 5 s) to say so.
+# A look-up blocks a thread; with a dead name server for 10 s (glibc: two tries of 5 s).
 LOOKUP_THREADS = 64
 # A host that did not resolve is not looked up again for so long, however many URLs name it.
-_FORGET_S = 60.0
-# Most names that are remembered as failed: 20 MB of them.
-_REMEMBERED = 100_000
-# Below so many hosts, chance alone may make a share look bad.
-_FEWEST_HOSTS = 20
-# Without an answer at all: 20 % is beyond any list. With NXDOMAIN: lists of 2018 have lost up to a fifth
-# of their hosts, none has lost half.
+_FAILURE_TTL_S = 60.0
+# The most failed names in the cache: 20 MB.
+_MAX_FAILED = 100_000
+# Below so many hosts, a bad share may be chance.
+_MIN_HOSTS = 20
+# No answer at all from 20 % of hosts is beyond any list. NXDOMAIN: lists of 2018 have lost up to a fifth of
+# their hosts, none has lost half.
 _UNANSWERED_SHARE = 0.2
 _UNRESOLVED_SHARE = 0.5
 
 
 class CachingResolver(ThreadedResolver):
-    """The system's resolver, which remembers failures and never asks for `.invalid` (RFC 6761)."""
+    """The system's resolver with a cache of failures; it never looks up `.invalid` (RFC 6761)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,19 +37,23 @@ class CachingResolver(ThreadedResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[Any]:
-        """Return the addresses of a host; raise socket.gaierror where there are none."""
+        """Return the addresses of a host.
+
+        Raises:
+            socket.gaierror: there are none.
+        """
         if is_reserved_invalid(host):
             raise socket.gaierror(socket.EAI_NONAME, "reserved name")
         now = asyncio.get_running_loop().time()
         if host in self._failed:
             at, error = self._failed[host]
-            if now - at < _FORGET_S:
+            if now - at < _FAILURE_TTL_S:
                 raise socket.gaierror(error.errno, "failed before")
             del self._failed[host]
         try:
             return await super().resolve(host, port, family)
         except socket.gaierror as error:
-            if len(self._failed) >= _REMEMBERED:
+            if len(self._failed) >= _MAX_FAILED:
                 self._failed.clear()
             self._failed[host] = (now, error)
             raise
@@ -60,11 +64,11 @@ def is_reserved_invalid(host: str) -> bool:
     return host.rstrip(".").lower().rpartition(".")[2] == "invalid"
 
 
-def check_resolver(asked: Iterable[tuple[str, Outcome]]) -> None:
-    """Stop the job if so many hosts do not resolve that the fault must be here.
+def check_resolver(outcomes: Iterable[tuple[str, Outcome]]) -> None:
+    """Stop the job if so many hosts do not resolve that the name service must be at fault.
 
     Args:
-        asked: the host of each URL of a shard and what became of the URL.
+        outcomes: the host of each URL of a shard, with the URL's outcome.
 
     Raises:
         StopJob: over a fifth of at least 20 distinct hosts got no answer from the name service, or under
@@ -73,7 +77,7 @@ def check_resolver(asked: Iterable[tuple[str, Outcome]]) -> None:
     unanswered: set[str] = set()
     missing: set[str] = set()
     hosts: set[str] = set()
-    for host, outcome in asked:
+    for host, outcome in outcomes:
         if is_reserved_invalid(host) or _is_address(host):
             continue
         hosts.add(host)
@@ -81,7 +85,7 @@ def check_resolver(asked: Iterable[tuple[str, Outcome]]) -> None:
             unanswered.add(host)
         elif outcome == ("dead", "no_such_host"):
             missing.add(host)
-    if len(hosts) < _FEWEST_HOSTS:
+    if len(hosts) < _MIN_HOSTS:
         return
     unresolved = unanswered | missing
     if len(unanswered) > _UNANSWERED_SHARE * len(hosts) or len(unresolved) > _UNRESOLVED_SHARE * len(hosts):

@@ -1,4 +1,4 @@
-"""Bytes that came -> the JPEG that is stored, exactly as img2dataset would store it."""
+"""A response's bytes -> the stored JPEG, exactly as img2dataset would store it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from schemas.dataset import Fetch
 from schemas.outcome import OK, Outcome, make_outcome
 
 _SNIFFED_BYTES = 1024
-# A larger body waits for its decoder on disk, so that `connections` bodies in flight stay in memory.
+# Larger bodies are spooled to disk until they are decoded, so that `connections` bodies fit in memory.
 _IN_MEMORY_BYTES = 2**22
-# What Wikimedia answers for a thumbnail that a picture does not have: 400 if it is no wider than that, 404 if
-# its name is made otherwise. The picture itself is asked for then, unless it was too much already (429, 5xx).
+# Wikimedia's responses for a thumbnail that does not exist: 400 if the picture is no wider than it, 404 if
+# its name is formed otherwise. Then the picture itself is requested, but not after a 429 or 5xx.
 NO_THUMBNAIL = frozenset({make_outcome("transient", "http_4xx"), make_outcome("dead", "http_404")})
 
 
@@ -36,60 +36,63 @@ class ImageReader:
 
     def __init__(self, fetch: Fetch) -> None:
         self._max_bytes = fetch.max_bytes
-        self._pictures = ImageConverter(fetch)
+        self._converter = ImageConverter(fetch)
 
     async def close(self) -> None:
-        """Keep nothing open."""
+        """Do nothing: nothing is kept open."""
 
     async def read(
-        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+        self, client: HttpClient, threads: MediaThreads, requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         """Return the one picture of all rows that share a URL."""
-        place = files.parse_location(wanted[0].url) if wanted[0].local else None
-        if place:
-            return [await self._from_disk(threads, place)] * len(wanted)
+        request = requests[0]
+        location = files.parse_location(request.url) if request.local else None
+        if location:
+            return [await self._read_file(threads, location)] * len(requests)
         with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as body:
-            answer = await web.get(wanted[0].url, body)
-            if wanted[0].original is not None and answer.outcome in NO_THUMBNAIL:
-                answer = await web.get(wanted[0].original, body)
-            if answer.outcome == OK:
-                media = await threads.run(self._from_web, body, answer.content_type)
+            response = await client.get(request.url, body)
+            if request.original is not None and response.outcome in NO_THUMBNAIL:
+                response = await client.get(request.original, body)
+            if response.outcome == OK:
+                result = await threads.run(self._convert_body, body, response.content_type)
             else:
-                media = FetchResult(answer.outcome)
-        return [media] * len(wanted)
+                result = FetchResult(response.outcome)
+        return [result] * len(requests)
 
-    def _from_web(self, body: IO[bytes], content_type: str) -> FetchResult:
+    def _convert_body(self, body: IO[bytes], content_type: str) -> FetchResult:
         with timing.measure_time("decode"):
             body.seek(0)
-            return self._pictures.stored(body.read(), content_type)
+            return self._converter.convert(body.read(), content_type)
 
-    async def _from_disk(self, threads: MediaThreads, place: files.MediaLocation) -> FetchResult:
-        if not place.remote:
-            return await threads.run(lambda: self._made(place, self._read(place)))
-        # A bucket takes 50 ms to answer: what waits for it must not keep others from being decoded.
-        read = await asyncio.get_running_loop().run_in_executor(None, self._read, place)
-        return await threads.run(self._made, place, read)
+    async def _read_file(self, threads: MediaThreads, location: files.MediaLocation) -> FetchResult:
+        if not location.remote:
+            return await threads.run(lambda: self._convert_file(location, self._load(location)))
+        # A bucket takes 50 ms to answer, which must not block a decoder thread.
+        loaded = await asyncio.get_running_loop().run_in_executor(None, self._load, location)
+        return await threads.run(self._convert_file, location, loaded)
 
-    def _read(self, place: files.MediaLocation) -> tuple[bytes, bytes | None] | Outcome:
-        """The bytes of a file and, where img2dataset has stored it, its record."""
+    def _load(self, location: files.MediaLocation) -> tuple[bytes, bytes | None] | Outcome:
+        """Return the bytes of a file and, where img2dataset has stored it, its record."""
         try:
-            data = files.read(place, self._max_bytes)
+            data = files.read(location, self._max_bytes)
         except UnreadableMediaError as error:
             return error.outcome
-        return data, files.find_sibling(place, "json") if is_stored(place.member) else None
+        return data, files.find_sibling(location, "json") if is_stored(location.member) else None
 
-    def _made(self, place: files.MediaLocation, read: tuple[bytes, bytes | None] | Outcome) -> FetchResult:
-        if isinstance(read, Outcome):
-            return FetchResult(read)
+    def _convert_file(
+        self, location: files.MediaLocation, loaded: tuple[bytes, bytes | None] | Outcome
+    ) -> FetchResult:
+        if isinstance(loaded, Outcome):
+            return FetchResult(loaded)
         with timing.measure_time("decode"):
-            data, record = read
-            if is_stored(place.member):
-                return self._pictures.copied(data, record)
-            return self._pictures.stored(data)
+            data, record = loaded
+            if is_stored(location.member):
+                return self._converter.copy(data, record)
+            return self._converter.convert(data)
 
 
 def is_stored(member: str) -> bool:
-    """Return whether a member of an archive is a picture that is kept as it is."""
+    """Return whether a member of an archive is a JPEG, which is copied as it is."""
     return member.endswith((".jpg", ".jpeg"))
 
 
@@ -102,25 +105,25 @@ class ImageConverter:
 
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         logging.getLogger("exifread").setLevel(logging.CRITICAL)
-        # Our own limit of pixels is the one that counts, and every oddity of a file becomes an outcome.
+        # `max_pixels` takes the place of Pillow's limit, and every oddity of a file becomes an outcome.
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")
         self._max_pixels = fetch.max_pixels
         self._resize = make_resizer(fetch)
 
-    def stored(self, data: bytes, content_type: str = "") -> FetchResult:
-        """Return the picture as it is stored, or why it is not.
+    def convert(self, data: bytes, content_type: str = "") -> FetchResult:
+        """Return a picture as it is stored, or why it is not.
 
         Args:
             data: the body.
-            content_type: as the server said; believed only where the bytes are no picture.
+            content_type: from the server; consulted only where the bytes are no picture.
         """
-        size = self._size(data)
+        size = self._read_size(data)
         if isinstance(size, FetchResult):
-            return size if size.outcome.reason != "undecodable" else _no_picture(data, content_type)
+            return size if size.outcome.reason != "undecodable" else _explain_failure(data, content_type)
         jpg, width, height, original_width, original_height, error = self._resize(io.BytesIO(data))
         if error is not None:
-            return _no_picture(data, content_type)
+            return _explain_failure(data, content_type)
         return FetchResult(
             OK,
             {
@@ -134,18 +137,18 @@ class ImageConverter:
             },
         )
 
-    def copied(self, data: bytes, record: bytes | None) -> FetchResult:
-        """Return a JPEG that img2dataset has stored already, untouched.
+    def copy(self, data: bytes, record: bytes | None) -> FetchResult:
+        """Return a JPEG that img2dataset has stored, byte for byte.
 
         Args:
             data: the member `KEY.jpg`.
-            record: the member `KEY.json`, which knows what the original was like.
+            record: the member `KEY.json`, with size and EXIF of the original.
         """
-        size = self._size(data)
+        size = self._read_size(data)
         if isinstance(size, FetchResult):
             return size
         width, height = size
-        original_width, original_height, exif = _recorded(record)
+        original_width, original_height, exif = _parse_record(record)
         return FetchResult(
             OK,
             {
@@ -159,8 +162,8 @@ class ImageConverter:
             },
         )
 
-    def _size(self, data: bytes) -> tuple[int, int] | FetchResult:
-        """Width and height by the header alone: nothing is decoded before its size is known."""
+    def _read_size(self, data: bytes) -> tuple[int, int] | FetchResult:
+        """Return width and height from the header alone, so that nothing too large is decoded."""
         from PIL import Image
 
         try:
@@ -168,22 +171,22 @@ class ImageConverter:
                 width, height = header.size
         except Image.DecompressionBombError:
             return FetchResult(make_outcome("invalid", "too_many_pixels"))
-        except Exception:  # parsers of pictures raise anything at all on bytes made to break them
+        except Exception:  # parsers of pictures raise anything on bytes made to break them
             return FetchResult(make_outcome("invalid", "undecodable"))
         if width * height > self._max_pixels:
             return FetchResult(make_outcome("invalid", "too_many_pixels"))
         return width, height
 
 
-def _recorded(record: bytes | None) -> tuple[int | None, int | None, str | None]:
-    """The original's width, height and EXIF, where img2dataset's record of a sample says so."""
+def _parse_record(record: bytes | None) -> tuple[int | None, int | None, str | None]:
+    """Return the original's width, height and EXIF from img2dataset's record of a sample."""
     try:
-        known = json.loads(record or b"{}")
+        fields = json.loads(record or b"{}")
     except ValueError:
-        known = {}
-    if not isinstance(known, dict):
-        known = {}
-    width, height, exif = (known.get(name) for name in ("original_width", "original_height", "exif"))
+        fields = {}
+    if not isinstance(fields, dict):
+        fields = {}
+    width, height, exif = (fields.get(name) for name in ("original_width", "original_height", "exif"))
     return (
         width if isinstance(width, int) else None,
         height if isinstance(height, int) else None,
@@ -202,8 +205,8 @@ def read_exif(data: bytes) -> str | None:
         return None
 
 
-def _no_picture(data: bytes, content_type: str) -> FetchResult:
-    """Say what bytes are that cannot be decoded."""
+def _explain_failure(data: bytes, content_type: str) -> FetchResult:
+    """Return the result of bytes that cannot be decoded: a page, a cut picture, or neither."""
     start = data[:_SNIFFED_BYTES].lower()
     if b"<html" in start or b"<!doctype html" in start or content_type == "text/html":
         return FetchResult(make_outcome("invalid", "html"))

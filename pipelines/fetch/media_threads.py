@@ -1,4 +1,4 @@
-"""Threads that make media beside an event loop, and give what they made back to it several at a time."""
+"""Threads that decode beside an event loop, and hand results back to it in batches."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Whenever a thread wakes the loop, the two fight for Python's lock. So results wait for each other while
-# there is more to make: for so many, or for so long.
-_TOGETHER = 8
-_WAIT_S = 0.02
+# Whenever a thread wakes the loop, the two contend for Python's lock. So results are batched while jobs are
+# queued: up to so many, or for so long.
+_BATCH = 8
+_BATCH_WAIT_S = 0.02
 
 
 @dataclass(slots=True)
 class _Job:
     work: Callable[[], Any]
     future: asyncio.Future[Any]
-    made: Any = None
+    result: Any = None
     error: BaseException | None = None
 
 
@@ -30,65 +30,65 @@ class MediaThreads:
     """A pool of threads for one event loop, which must outlive them.
 
     Args:
-        count: of threads.
-        loop: where their results are awaited.
+        count: number of threads.
+        loop: where results are awaited.
     """
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._todo: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._made: list[_Job] = []
-        self._since_s = 0.0  # when the first of them was made
+        self._done: list[_Job] = []
+        self._since_s = 0.0  # when the first of them was done
         self._threads = [
-            threading.Thread(target=self._make, name=f"media-{number}", daemon=True)
+            threading.Thread(target=self._work, name=f"media-{number}", daemon=True)
             for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Return what `work` returns, or raise what it raises, in one of the threads."""
+        """Call `work` in one of the threads, and return or raise what it does."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._todo.put(_Job(lambda: work(*arguments), future))
+        self._queue.put(_Job(lambda: work(*arguments), future))
         return await future
 
     def close(self) -> None:
-        """Finish what was asked for and end the threads; nobody waits for it any more."""
+        """Finish the queued jobs, whose results nobody awaits any more, and end the threads."""
         for _ in self._threads:
-            self._todo.put(None)
+            self._queue.put(None)
         for thread in self._threads:
             thread.join()
 
-    def _make(self) -> None:
-        while (job := self._todo.get()) is not None:
-            # Whoever wanted it may be gone by the time that it is its turn.
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            # Its row may have been given up while it was queued.
             if not job.future.cancelled():
                 try:
-                    job.made = job.work()
+                    job.result = job.work()
                 except BaseException as error:  # raised again where the job is awaited
                     job.error = error
-            # One that was left out may be the last that others wait for.
-            self._give(job)
+            # A cancelled job may be the last that a batch waits for.
+            self._add_done(job)
 
-    def _give(self, job: _Job) -> None:
+    def _add_done(self, job: _Job) -> None:
         now_s = time.monotonic()
         with self._lock:
-            if not self._made:
+            if not self._done:
                 self._since_s = now_s
-            self._made.append(job)
-            waits = len(self._made) < _TOGETHER and now_s - self._since_s < _WAIT_S
-            if waits and not self._todo.empty():
+            self._done.append(job)
+            waits = len(self._done) < _BATCH and now_s - self._since_s < _BATCH_WAIT_S
+            if waits and not self._queue.empty():
                 return
-            made, self._made = self._made, []
-        self._loop.call_soon_threadsafe(_hand_back, made)
+            done, self._done = self._done, []
+        self._loop.call_soon_threadsafe(_set_results, done)
 
 
-def _hand_back(made: list[_Job]) -> None:
-    for job in made:
-        if job.future.done():  # cancelled while it was made
+def _set_results(done: list[_Job]) -> None:
+    for job in done:
+        if job.future.done():  # cancelled while it ran
             continue
         if job.error is not None:
             job.future.set_exception(job.error)
         else:
-            job.future.set_result(job.made)
+            job.future.set_result(job.result)

@@ -1,4 +1,4 @@
-"""What became of a request, by the status or the type of the exception; never by an exception's text."""
+"""HTTP statuses and exceptions -> outcomes; by the type of an exception, never by its text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import aiohttp
 
 from pipelines.errors import StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
-from pipelines.fetch.protocols import make_no_contact_error
+from pipelines.fetch.user_agent import make_no_contact_error
 from schemas.outcome import OK, REASONS, Outcome, make_outcome
 
 _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _RESET = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
-# Worth asking once more within the run: the very same request may do.
-AGAIN = frozenset(
+# Worth a retry within the run: the same request may succeed.
+RETRYABLE = frozenset(
     {
         make_outcome("blocked", "http_429"),
         make_outcome("transient", "connection_refused"),
@@ -30,7 +30,7 @@ AGAIN = frozenset(
 
 
 def classify_status(status: int) -> Outcome:
-    """Return the outcome of an HTTP status: ok for 2xx, and a 3xx that names no target is none."""
+    """Return the outcome of an HTTP status: ok for 2xx; a 3xx is a redirect without a target."""
     if 200 <= status < 300:
         return OK
     if 300 <= status < 400:
@@ -48,11 +48,11 @@ def classify_error(error: Exception) -> Outcome:
 
     Raises:
         ConfigError: a public host would have been asked without a contact.
-        StopJob: this machine has no more open files to give.
+        StopJob: this machine is out of open files.
     """
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        known = error.os_error.errno in _NO_SUCH_HOST
-        return make_outcome("dead", "no_such_host") if known else make_outcome("transient", "dns")
+        missing = error.os_error.errno in _NO_SUCH_HOST
+        return make_outcome("dead", "no_such_host") if missing else make_outcome("transient", "dns")
     if isinstance(error, aiohttp.ClientSSLError):
         return make_outcome("transient", "tls")
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -61,7 +61,7 @@ def classify_error(error: Exception) -> Outcome:
         return make_outcome("invalid", "bad_url")
     if isinstance(error, aiohttp.ClientResponseError):
         return make_outcome("invalid", "not_http")
-    # Else: reset, closed without an answer, or closed before the body was as long as announced.
+    # Else: reset, closed without a response, or closed before the body was as long as announced.
     late = isinstance(error, aiohttp.ServerTimeoutError)
     return make_outcome("transient", "timeout" if late else "connection_reset")
 

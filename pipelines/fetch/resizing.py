@@ -15,21 +15,21 @@ from schemas.dataset import STORED_BY, Fetch
 
 _TRANSFORMS = ("SmallestMaxSize", "LongestMaxSize", "CenterCrop", "PadIfNeeded")
 
-# From an encoded picture to its JPEG, width, height, original width and height; or Nones and an error.
+# Encoded picture -> JPEG, width, height, original width and height; or Nones and an error.
 Resize = Callable[[IO[bytes]], tuple[bytes, int, int, int, int, str | None]]
 
 
 def make_resizer(fetch: Fetch) -> Resize:
-    """Return what resizes pictures as img2dataset does with the same options. Thread-safe."""
-    made: Any = _module().Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
-    resize: Resize = made
+    """Return img2dataset's resizer with the options of `fetch`. Thread-safe."""
+    resizer: Any = _load_module().Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
+    resize: Resize = resizer
     return resize
 
 
 @cache
-def _module() -> ModuleType:
-    """The file `resizer.py` without its package, which imports pandas, wandb and more: 1.3 s, not 5.5."""
-    # albumentations, which it imports, else asks the network for its own latest release.
+def _load_module() -> ModuleType:
+    """Import `resizer.py` without its package, which imports pandas, wandb and more: 1.3 s, not 5.5."""
+    # Else albumentations, which it imports, asks the network for its own latest release.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     package = importlib.util.find_spec("img2dataset")
     assert package is not None
@@ -39,22 +39,22 @@ def _module() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # It swaps the process's stdout and stderr around every picture: two threads at it lose them for good.
+    # It swaps the process's stdout and stderr around every picture; two threads doing so lose them for good.
     vars(module)["SuppressStdoutStderr"] = nullcontext
-    # It makes a transform for every picture, and validating its arguments takes a tenth of the whole time.
-    vars(module)["A"] = SimpleNamespace(**{name: _made_once(module.A, name) for name in _TRANSFORMS})
+    # It makes a transform for every picture; validating its arguments takes a tenth of the whole time.
+    vars(module)["A"] = SimpleNamespace(**{name: _cache_by_arguments(module.A, name) for name in _TRANSFORMS})
     return module
 
 
-def _made_once(library: ModuleType, name: str) -> Callable[..., Any]:
-    """Return what makes a transform, or gives the one that was made with the same arguments."""
+def _cache_by_arguments(library: ModuleType, name: str) -> Callable[..., Any]:
+    """Return the constructor of a transform with a cache by arguments."""
     make = getattr(library, name)
-    made: dict[str, Any] = {}
+    cached: dict[str, Any] = {}
 
     def transform(**arguments: Any) -> Any:
         key = repr(arguments)
-        if key not in made:
-            made[key] = make(**arguments)
-        return made[key]
+        if key not in cached:
+            cached[key] = make(**arguments)
+        return cached[key]
 
     return transform

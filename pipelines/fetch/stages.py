@@ -9,9 +9,9 @@ from pipelines.stage import Work
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES
 
-# Decoding is two thirds of the work and leaves Python's lock; a third thread gains nothing on two cores.
-_DECODERS = 2
-# A clip is some megabytes on disk until it is cut, and cutting takes longer than asking.
+# Decoding is two thirds of the work and releases Python's lock; a third thread gains nothing on two cores.
+_DECODER_THREADS = 2
+# A clip takes some megabytes of disk until it is cut, and cutting takes longer than fetching.
 _CLIPS_IN_FLIGHT = 16
 
 _READS = frozenset({"media_url", "url", "source", "outcome", "reason"})
@@ -35,12 +35,12 @@ _ADDS = frozenset(
 class FetchImages:
     """Fetches `media_url` and stores it as a JPEG.
 
-    The work takes a whole shard as one batch, keeps `fetch.connections` requests in flight over all batches
-    that are under way, and may be called from several threads at once.
+    The opened stage takes a whole shard as one batch, keeps `fetch.connections` requests in flight over all
+    batches, and may be called from several threads at once.
 
     Attributes:
-        fetch: how media are asked for and stored.
-        contact: who asks; needed before a public host is asked.
+        fetch: how media are requested and stored.
+        contact: who asks; required to ask a public host.
     """
 
     fetch: Fetch
@@ -50,7 +50,7 @@ class FetchImages:
     adds: frozenset[str] = _ADDS | {"jpg"}
 
     def open(self) -> Work:
-        """Start the event loop and return the work; its `close()` ends the loop."""
+        """Start the event loop and return the stage's work; its `close()` ends the loop."""
         from pipelines.fetch.image import ImageReader
         from pipelines.fetch.worker import FetchWorker
 
@@ -60,7 +60,7 @@ class FetchImages:
             ImageReader(self.fetch),
             self.adds,
             in_flight=self.fetch.connections,
-            threads=_DECODERS,
+            threads=_DECODER_THREADS,
         )
 
 
@@ -68,16 +68,16 @@ class FetchImages:
 class FetchClips:
     """Fetches `media_url` and stores `length_s` of its sound as FLAC, with four frames as JPEG.
 
-    Where a person's `media` template names the medium, it is the clip itself and is cut from its beginning;
-    the list's own URL is that of the whole, and is cut at `start_s`. Pages of YouTube are visited with
-    yt-dlp. A medium of no given length is kept up to its first minute. Sound that ends early is followed by
-    silence; `sound_s` says how long it was. A medium without pictures gets four blank frames and no width.
+    Where the dataset file's `media` template names the media, they are the clip itself and are cut from
+    their beginning; the list's own URL is that of the whole video, and is cut at `start_s`. YouTube pages
+    are downloaded by yt-dlp. Without a length, the first minute is kept. Sound that ends early is padded
+    with silence; `sound_s` says how long it was. Media without pictures get four blank frames and no width.
 
-    The work may be called from several threads at once; ffmpeg runs once a core at most.
+    The opened stage may be called from several threads at once; ffmpeg runs at most once a core.
 
     Attributes:
-        fetch: how media are asked for and stored.
-        contact: who asks; needed before a public host is asked.
+        fetch: how media are requested and stored.
+        contact: who asks; required to ask a public host.
     """
 
     fetch: Fetch
@@ -94,8 +94,8 @@ class FetchClips:
     }
 
     def open(self) -> Work:
-        """Start the event loop and return the work; its `close()` ends the loop."""
-        from pipelines.fetch.readers import ClipReaders
+        """Start the event loop and return the stage's work; its `close()` ends the loop."""
+        from pipelines.fetch.video.reader import ClipReaders
         from pipelines.fetch.worker import FetchWorker
 
         return FetchWorker(

@@ -1,13 +1,13 @@
-"""Whether media lack their end: what formats say of their own length, without decoding them."""
+"""Whether media lack their end: by the length that their format states, without decoding."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import BinaryIO
 
-# Where the marks of an end are looked for; cameras and editors put notes behind them.
+# Where end markers are looked for; cameras and editors append metadata behind them.
 _TAIL_BYTES = 1024
-# What stands at the top level of an MP4; anything else behind the last of them is no part of it.
+# Top-level boxes of an MP4; anything else behind the last of them is no part of it.
 _BOXES = frozenset(
     b"ftyp moov mdat free skip wide moof mfra sidx ssix styp meta uuid udta pdin prft emsg meco".split()
 )
@@ -32,24 +32,24 @@ def is_cut_picture(data: bytes) -> bool:
 
 
 def is_cut_file(path: Path) -> bool:
-    """Return whether a media file lacks its end; MP4, Matroska and RIFF say how long they are."""
+    """Return whether a media file lacks its end; MP4, Matroska and RIFF state their length."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(12)
         file.seek(0)
         if start[4:8] in _BOXES:
-            return _boxes_end(file) > size
+            return _find_boxes_end(file) > size
         if start[:4] == b"RIFF":
             length = int.from_bytes(start[4:8], "little")
-            # What is written to a pipe cannot know its length.
+            # A file that was written to a pipe states no length.
             return 0 < length < 0xFFFFFFFF and length + 8 > size
         if int.from_bytes(start[:4]) == _EBML:
-            return (_segment_end(file) or 0) > size
+            return (_find_segment_end(file) or 0) > size
     return False
 
 
-def _boxes_end(file: BinaryIO) -> int:
-    """Where the last box of an MP4 ends by its own account; a box of length 0 goes on to the end."""
+def _find_boxes_end(file: BinaryIO) -> int:
+    """Return where the last box of an MP4 ends; a box of length 0 extends to the end of the file."""
     end = 0
     while True:
         file.seek(end)
@@ -62,22 +62,22 @@ def _boxes_end(file: BinaryIO) -> int:
         end += length
 
 
-def _segment_end(file: BinaryIO) -> int | None:
-    """Where the first segment of a Matroska file ends; None if it does not say."""
-    if _vint(file, marked=True) != _EBML or (length := _vint(file)) is None:
+def _find_segment_end(file: BinaryIO) -> int | None:
+    """Return where the first segment of a Matroska file ends; None if it does not state it."""
+    if _read_vint(file, marked=True) != _EBML or (length := _read_vint(file)) is None:
         return None
     file.seek(length, 1)
-    if _vint(file, marked=True) != _SEGMENT or (length := _vint(file)) is None:
+    if _read_vint(file, marked=True) != _SEGMENT or (length := _read_vint(file)) is None:
         return None
     return file.tell() + length
 
 
-def _vint(file: BinaryIO, *, marked: bool = False) -> int | None:
-    """A number of 1 to 8 bytes, as many as its first byte has leading zeros and one; None if it is unknown.
+def _read_vint(file: BinaryIO, *, marked: bool = False) -> int | None:
+    """Read an EBML variable-length integer: 1 to 8 bytes, one more than leading zeros; None if unknown.
 
     Args:
         file: at its beginning.
-        marked: whether the bit that ends the zeros belongs to the number, as in ids.
+        marked: whether the marker bit behind the zeros belongs to the number, as in ids.
     """
     first = file.read(1)
     if not first or not first[0]:

@@ -1,4 +1,4 @@
-"""What both fetching stages share: an event loop beside the stage, one request for each URL of a batch."""
+"""The opened fetch stage: an event loop in a thread, and one request for each URL of a batch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from schemas.outcome import Outcome, as_img2dataset
 
 T = TypeVar("T")
 
-# Lists that a person points at the own disk; a list from the web must not name files of this machine.
+# Lists of media on this machine; a list from the web must not name its files.
 LOCAL_SOURCES = frozenset({"folder", "img2dataset"})
-# Lists of YouTube clips: where `media_url` is not the list's `url`, a person's template says where they are.
+# Lists of YouTube clips: a `media_url` that is not the list's `url` is of the file's `media:` template.
 TEMPLATE_SOURCES = frozenset({"audiocaps", "vggsound"})
 # A request is a socket, and a clip's body a file; most systems give 1,024 and allow far more.
-_OPEN_FILES = 65_536
+_MAX_OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What a row asks for. Rows with the same `url` and `local` share one request."""
+    """The media of a row. Rows with the same `url` and `local` share one HTTP request."""
 
     url: str
     local: bool  # whether the URL may name a file of this machine
@@ -46,28 +46,28 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What became of a row: its outcome, and its columns where there are any."""
+    """The outcome of a row, and its columns where there are any."""
 
     outcome: Outcome
     columns: dict[str, Any] = field(default_factory=dict)
 
 
 class RequestReader(Protocol):
-    """One way of turning a URL into media."""
+    """Turns a URL into media."""
 
     async def read(
-        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+        self, client: HttpClient, threads: MediaThreads, requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         """Return the media of rows that share a URL, in their order."""
         ...
 
     async def close(self) -> None:
-        """End what it keeps open."""
+        """Close what it keeps open."""
         ...
 
 
 class LoopThread:
-    """An event loop in a thread of its own, for as long as it is not closed."""
+    """An event loop in a thread of its own, until it is closed."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -76,16 +76,16 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what the coroutine returns; it ends with the caller."""
-        running = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Return what the coroutine returns; cancel it if the caller is interrupted."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            return running.result()
+            return future.result()
         except BaseException:
-            running.cancel()
+            future.cancel()
             raise
 
-    def is_running_this(self) -> bool:
-        """Return whether the caller is in the loop's thread."""
+    def is_current_thread(self) -> bool:
+        """Return whether the caller runs in the loop's thread."""
         return threading.current_thread() is self._thread
 
     def close(self) -> None:
@@ -97,15 +97,15 @@ class LoopThread:
 
 
 class FetchWorker:
-    """The opened stage. Thread-safe: batches of several threads share its loop and its connections.
+    """An opened fetch stage. Thread-safe: batches of several threads share its loop and connections.
 
     Args:
-        fetch: how media are asked for.
+        fetch: how media are requested.
         contact: who asks.
         reader: turns a URL into media.
         adds: the stage's columns.
-        in_flight: the most URLs that are asked for, or made into media, at once.
-        threads: that make media.
+        in_flight: the most URLs that are requested or decoded at once.
+        threads: that decode media.
     """
 
     def __init__(  # noqa: PLR0913
@@ -118,59 +118,59 @@ class FetchWorker:
         in_flight: int,
         threads: int,
     ) -> None:
-        _allow_open_files()
+        _raise_open_files_limit()
         self._reader = reader
         self._adds = sorted(adds)
-        self._background = LoopThread()
-        self._threads = MediaThreads(threads, self._background.loop)
-        self._web, self._slots = self._background.run(_client(fetch, contact, in_flight))
-        self.close = weakref.finalize(self, _close, self._background, reader, self._web, self._threads)
+        self._loop_thread = LoopThread()
+        self._threads = MediaThreads(threads, self._loop_thread.loop)
+        self._client, self._slots = self._loop_thread.run(_make_client(fetch, contact, in_flight))
+        self.close = weakref.finalize(self, _close, self._loop_thread, reader, self._client, self._threads)
 
     def __call__(self, batch: Batch) -> Batch:
-        """Fetch what the rows name; rows that are not ok are left as they are."""
+        """Fetch the media of rows; rows that are not ok are left as they are."""
         rows: dict[tuple[str, bool], list[int]] = {}
-        wanted: dict[int, FetchRequest] = {}
+        requests: dict[int, FetchRequest] = {}
         for row, outcome in enumerate(batch["outcome"]):
             if outcome == "ok":
-                wanted[row] = _wanted(batch, row)
-                rows.setdefault((wanted[row].url, wanted[row].local), []).append(row)
-        shared = [[wanted[row] for row in same] for same in rows.values()]
+                requests[row] = _make_request(batch, row)
+                rows.setdefault((requests[row].url, requests[row].local), []).append(row)
+        by_url = [[requests[row] for row in same] for same in rows.values()]
         with timing.measure_time("fetch"):
-            media = self._background.run(self._all(shared))
+            results = self._loop_thread.run(self._fetch_all(by_url))
         check_resolver(
             (host, each[0].outcome)
-            for (url, _), each in zip(rows, media, strict=True)
+            for (url, _), each in zip(rows, results, strict=True)
             if (host := get_host(url))
         )
-        return self._filled(batch, dict(_flat(rows.values(), media)))
+        return self._fill(batch, dict(_flatten(rows.values(), results)))
 
-    async def _all(self, shared: Sequence[Sequence[FetchRequest]]) -> list[list[FetchResult]]:
+    async def _fetch_all(self, by_url: Sequence[Sequence[FetchRequest]]) -> list[list[FetchResult]]:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(wanted)) for wanted in shared]
+                tasks = [group.create_task(self._fetch_url(requests)) for requests in by_url]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         return [task.result() for task in tasks]
 
-    async def _one(self, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
-        # A slot is held until the media are made, so no more bodies than that ever wait for it.
+    async def _fetch_url(self, requests: Sequence[FetchRequest]) -> list[FetchResult]:
+        # The slot is held until the media are decoded, which bounds the bodies that wait for a decoder.
         async with self._slots:
-            return await self._reader.read(self._web, self._threads, wanted)
+            return await self._reader.read(self._client, self._threads, requests)
 
-    def _filled(self, batch: Batch, media: dict[int, FetchResult]) -> Batch:
-        filled = {name: list(batch[name]) for name in ("outcome", "reason")}
-        filled |= {name: [None] * len(batch["outcome"]) for name in self._adds if name not in filled}
-        for row, made in media.items():
-            filled["outcome"][row], filled["reason"][row] = made.outcome
-            for name, value in made.columns.items():
-                filled[name][row] = value
-        for row, outcome in enumerate(zip(filled["outcome"], filled["reason"], strict=True)):
-            filled["status"][row], message = as_img2dataset(Outcome(*outcome))
-            filled["error_message"][row] = filled["error_message"][row] or message
-        return batch | filled
+    def _fill(self, batch: Batch, results: dict[int, FetchResult]) -> Batch:
+        columns = {name: list(batch[name]) for name in ("outcome", "reason")}
+        columns |= {name: [None] * len(batch["outcome"]) for name in self._adds if name not in columns}
+        for row, result in results.items():
+            columns["outcome"][row], columns["reason"][row] = result.outcome
+            for name, value in result.columns.items():
+                columns[name][row] = value
+        for row, outcome in enumerate(zip(columns["outcome"], columns["reason"], strict=True)):
+            columns["status"][row], message = as_img2dataset(Outcome(*outcome))
+            columns["error_message"][row] = columns["error_message"][row] or message
+        return batch | columns
 
 
-def _wanted(batch: Batch, row: int) -> FetchRequest:
+def _make_request(batch: Batch, row: int) -> FetchRequest:
     if "stored_url" in batch and (stored := batch["stored_url"][row]):
         return FetchRequest(stored, local=True)
     url, source = batch["media_url"][row], batch["source"][row]
@@ -186,9 +186,11 @@ def _wanted(batch: Batch, row: int) -> FetchRequest:
     )
 
 
-def _flat(rows: Iterable[list[int]], media: Iterable[list[FetchResult]]) -> Iterable[tuple[int, FetchResult]]:
-    for same, made in zip(rows, media, strict=True):
-        yield from zip(same, made, strict=True)
+def _flatten(
+    rows: Iterable[list[int]], results: Iterable[list[FetchResult]]
+) -> Iterable[tuple[int, FetchResult]]:
+    for same, of_url in zip(rows, results, strict=True):
+        yield from zip(same, of_url, strict=True)
 
 
 def get_host(url: str) -> str | None:
@@ -200,24 +202,26 @@ def get_host(url: str) -> str | None:
     return parsed.host if parsed.scheme in ("http", "https") else None
 
 
-async def _client(fetch: Fetch, contact: str | None, in_flight: int) -> tuple[HttpClient, PrioritySemaphore]:
+async def _make_client(
+    fetch: Fetch, contact: str | None, in_flight: int
+) -> tuple[HttpClient, PrioritySemaphore]:
     slots = PrioritySemaphore(in_flight)
     return HttpClient(fetch, contact, make_permits(fetch, slots)), slots
 
 
-def _close(background: LoopThread, reader: RequestReader, web: HttpClient, threads: MediaThreads) -> None:
-    if background.is_running_this():
-        # The loop itself let go of the worker last, and cannot wait for its own end.
-        threading.Thread(target=_close, args=(background, reader, web, threads)).start()
+def _close(loop_thread: LoopThread, reader: RequestReader, client: HttpClient, threads: MediaThreads) -> None:
+    if loop_thread.is_current_thread():
+        # The loop's thread dropped the last reference to the worker, and cannot join itself.
+        threading.Thread(target=_close, args=(loop_thread, reader, client, threads)).start()
         return
-    background.run(reader.close())
-    background.run(web.close())
+    loop_thread.run(reader.close())
+    loop_thread.run(client.close())
     threads.close()
-    background.close()
+    loop_thread.close()
 
 
-def _allow_open_files() -> None:
+def _raise_open_files_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    most = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -173,7 +173,7 @@ class GenerationQueue:
 
     def _stored(self, data: bytes, file: str) -> dict[str, Any]:
         pictures = self._pictures
-        media = pictures.copied(data, None) if is_stored(file) else pictures.stored(data)
+        media = pictures.copy(data, None) if is_stored(file) else pictures.convert(data)
         if media.outcome != OK:
             raise ConfigError(
                 f"the picture cannot be read ({media.outcome.reason}); give a JPEG, PNG or WebP"

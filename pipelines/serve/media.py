@@ -122,8 +122,8 @@ class ImageFetcher:
                 allow_private_hosts=self._settings.allow_private_image_urls,
             )
             # Of this replica alone: a governor of the cluster would be an actor that outlives the service.
-            desk = PermitBroker(lease_s=float("inf"))
-            permits = HostPermits(desk, find_limits(fetch), fetch.timeout_s, regularly=False)
+            broker = PermitBroker(lease_s=float("inf"))
+            permits = HostPermits(broker, find_limits(fetch), fetch.timeout_s, regularly=False)
             self._web = HttpClient(fetch, self._settings.contact, permits)
         with tempfile.SpooledTemporaryFile(max_size=limits.body_bytes + 1) as file:
             answer = await self._web.get(url, file)

@@ -132,14 +132,14 @@ def plan_shards(
 
 def _share_lanes(database: DuckDBPyConnection, limits: HostLimits) -> frozenset[str]:
     """Make one host of all hosts that share a limit; return the lanes of limited hosts."""
-    patterns = [pattern for pattern, _ in limits.of]
+    patterns = [pattern for pattern, _ in limits.entries]
     values = {
         "hosts": [pattern for pattern in patterns if not pattern.startswith("*.")],
         "domains": [pattern[2:] for pattern in patterns if pattern.startswith("*.")],
     }
     sharing: dict[str, list[str]] = {}
     for (host,) in database.execute(_MAY_BE_LIMITED, values).fetchall():
-        if pattern := limits.pattern(host):
+        if pattern := limits.find_pattern(host):
             sharing.setdefault(pattern, []).append(host)
     for pattern, hosts in sharing.items():
         if hosts != [pattern]:

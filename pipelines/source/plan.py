@@ -119,7 +119,7 @@ def _plan(
 ) -> PlanCounts:
     with read_lists(scratch, report, dataset, size) as rows:
         lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, find_limits(dataset.fetch))
-        limits = [pattern for pattern, limit in find_limits(dataset.fetch).of if limit is not None]
+        limits = [pattern for pattern, limit in find_limits(dataset.fetch).entries if limit is not None]
         counts = count(rows, dataset.sources, [lane for lane, _ in lanes])
         counts = counts.model_copy(update={"asked": count_hosts(rows, limits)})
         if root is not None:

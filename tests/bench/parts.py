@@ -132,7 +132,7 @@ def parts(port: int, rows: int) -> dict[str, float]:
     resize, pictures = make_resizer(FETCH), ImageConverter(FETCH)
     n = range(rows)
     resized = cost_ms(lambda: [resize(io.BytesIO(bodies[row % 40])) for row in n], rows)
-    stored = cost_ms(lambda: [pictures.stored(bodies[row % 40]) for row in n], rows)
+    stored = cost_ms(lambda: [pictures.convert(bodies[row % 40]) for row in n], rows)
     cost["decode, resize, encode: Resizer"] = resized
     cost["EXIF"] = cost_ms(lambda: [read_exif(bodies[row % 40]) for row in n], rows)
     cost["sha256"] = cost_ms(lambda: [hashlib.sha256(data[row]).hexdigest() for row in n], rows)

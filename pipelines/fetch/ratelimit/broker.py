@@ -1,4 +1,4 @@
-"""Where workers ask for permits and report: the rules, and those who wait for them."""
+"""Where workers request permits and report: the lease table, with the workers that wait for permits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Protocol
 from pipelines.fetch.ratelimit.leases import LEASE_S, HostHold, LeaseTable, Permit, StateDelta
 from pipelines.fetch.ratelimit.limits import HostLimits
 
-# A call is no longer under way than this: a worker that died waits no longer.
+# Long polling: no call waits longer than this, so that one of a dead worker ends.
 POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Who waits for a host's permits: how many requests, and the longest for how long."""
+    """A worker's queue for a host's permits: how many requests, and how long the first has waited."""
 
     requests: int
     longest_s: float
@@ -27,21 +27,21 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True)
 class PermitReport:
-    """What a worker says of itself since its last report.
+    """A worker's report since its last one.
 
     Attributes:
         worker: its name.
         limits: of its job.
-        since: the serial of the news that it has heard.
+        since: the serial of the last delta that it has applied.
         started: leases whose requests have reached their server.
-        ended: leases it gives back.
-        held: leases it has, with their hosts.
-        closed: hosts that asked for a pause and origins that are down.
-        opened: origins that answer again.
+        ended: leases that it returns.
+        leases: those that it has, with their hosts.
+        holds: hosts that asked for a pause and origins that are down.
+        recovered: origins that answer again.
         requests: how many it has made.
         read_bytes: how much it has read.
-        in_flight: requests under way.
-        waiting: host -> who waits for it.
+        in_flight: requests in flight.
+        waiting: host -> its queue.
         waited_s: host -> seconds that requests have waited.
     """
 
@@ -50,9 +50,9 @@ class PermitReport:
     since: int = 0
     started: Sequence[int] = ()
     ended: Sequence[int] = ()
-    held: Mapping[int, str] = field(default_factory=dict)
-    closed: Mapping[str, HostHold] = field(default_factory=dict)
-    opened: Sequence[str] = ()
+    leases: Mapping[int, str] = field(default_factory=dict)
+    holds: Mapping[str, HostHold] = field(default_factory=dict)
+    recovered: Sequence[str] = ()
     requests: int = 0
     read_bytes: int = 0
     in_flight: int = 0
@@ -61,10 +61,10 @@ class PermitReport:
 
 
 class PermitClient(Protocol):
-    """A desk, here or elsewhere."""
+    """A broker, in this process or elsewhere."""
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
-        """Return permits for a host as soon as there are some, or none after a while."""
+    async def request_permits(self, worker: str, host: str, most: int, limits: HostLimits) -> list[Permit]:
+        """Return at most `most` permits for a host as soon as there are some, or none after a while."""
         ...
 
     async def sync(self, report: PermitReport) -> StateDelta:
@@ -73,7 +73,7 @@ class PermitClient(Protocol):
 
 
 class PermitBroker:
-    """Gives permits in the order in which workers asked. Lives in one event loop.
+    """Grants permits in the order in which workers asked. Lives in one event loop.
 
     Args:
         lease_s: see `LeaseTable`.
@@ -82,36 +82,36 @@ class PermitBroker:
     """
 
     def __init__(self, lease_s: float = LEASE_S, shut_s: float = 0.0, first: int = 1) -> None:
-        self.rules = LeaseTable(time.monotonic, lease_s=lease_s, shut_s=shut_s, first=first)
+        self.table = LeaseTable(time.monotonic, lease_s=lease_s, shut_s=shut_s, first=first)
         self._changed = asyncio.Condition()
-        self._asking: Counter[str] = Counter()
+        self._waiting_workers: Counter[str] = Counter()
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
-        """Return permits for a host as soon as there are some, or none after `POLL_S`."""
+    async def request_permits(self, worker: str, host: str, most: int, limits: HostLimits) -> list[Permit]:
+        """Return at most `most` permits for a host as soon as there are some, or none after `POLL_S`."""
         end_s = time.monotonic() + POLL_S
-        self._asking[host] += 1
+        self._waiting_workers[host] += 1
         try:
             while True:
-                grants = self.rules.lease(worker, host, wanted, limits, self._asking[host])
+                permits = self.table.grant_permits(worker, host, most, limits, self._waiting_workers[host])
                 left_s = end_s - time.monotonic()
-                if grants or left_s <= 0:
-                    return grants
+                if permits or left_s <= 0:
+                    return permits
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(left_s, self.rules.next_s(host))), self._changed:
+                    async with asyncio.timeout(min(left_s, self.table.get_wait_s(host))), self._changed:
                         await self._changed.wait()
         finally:
-            self._asking -= Counter({host: 1})
+            self._waiting_workers -= Counter({host: 1})
 
     async def sync(self, report: PermitReport) -> StateDelta:
         """Take a worker's report and return what is new."""
-        self.rules.started(report.started)
-        self.rules.ended(report.ended)
-        self.rules.renew(report.worker, report.held, report.limits)
-        for place, closed in report.closed.items():
-            self.rules.close(place, closed)
-        for place in report.opened:
-            self.rules.open(place)
+        self.table.mark_started(report.started)
+        self.table.end(report.ended)
+        self.table.renew(report.worker, report.leases, report.limits)
+        for name, hold in report.holds.items():
+            self.table.add_hold(name, hold)
+        for origin in report.recovered:
+            self.table.end_hold(origin)
         if report.started or report.ended:
             async with self._changed:
                 self._changed.notify_all()
-        return self.rules.news(report.since)
+        return self.table.get_delta(report.since)

@@ -1,7 +1,7 @@
-"""How long hosts will take at the rates that they allow: what `echolens plan` says before anything is asked.
+"""How long hosts will take at the rates that they allow: what `echolens plan` says before any request.
 
-The politest worker cannot be faster than the slowest of a host's limits. What a request takes is not known
-before it is made, so the figures are of the right size and no more.
+No worker can be faster than the slowest of a host's limits. How long a request takes is not known before it
+is made, so the figures are of the right order of magnitude and no more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pipelines.fetch.ratelimit.limits import find_limits
 from schemas.dataset import Fetch, HostLimit
 from schemas.plan import HostTable
 
-# From a request to the end of its answer: the order of a thumbnail of Wikimedia's, or of a small picture.
+# From a request to the end of its response, about that of a Wikimedia thumbnail or a small picture.
 ANSWER_S = 0.3
-# Of a picture as the web has it; Wikimedia's thumbnails of 330 pixels are a little smaller.
+# Of a picture of the web; Wikimedia's thumbnails of 330 pixels are a little smaller.
 PICTURE_BYTES = 50_000
 # Pictures that one worker fetches and stores where nothing limits it, on one core.
 WORKER_PER_S = 300.0
@@ -24,13 +24,13 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class HostForecast:
-    """What one host will take, or all hosts without a limit.
+    """How long one host will take, or all hosts without a limit.
 
     Attributes:
-        host: or the pattern of its limit; "" for all that have none.
-        urls: to ask for.
+        host: or the pattern of its limit; "" for all without a limit.
+        urls: to be requested.
         per_s: URLs a second, at most.
-        bound_by: what does not let it be faster, in words.
+        bound_by: the limit that keeps it from being faster, in words.
     """
 
     host: str
@@ -44,36 +44,36 @@ class HostForecast:
         return self.urls / self.per_s / _DAY_S
 
 
-def make_forecasts(fetch: Fetch, asked: HostTable, workers: int) -> list[HostForecast]:
-    """Return what the hosts with a limit will take, the longest first, then the rest of the web.
+def make_forecasts(fetch: Fetch, hosts: HostTable, workers: int) -> list[HostForecast]:
+    """Return the forecasts of the hosts with a limit, the longest first, then of the rest of the web.
 
     Args:
         fetch: with its limits.
-        asked: the hosts of a plan; those that share a limit are one.
+        hosts: of a plan; those that share a limit are one.
         workers: that fetch.
     """
     limits = find_limits(fetch)
     limited: list[HostForecast] = []
-    for host in asked.largest:
-        pattern = host.host if host.host.startswith("*.") else limits.pattern(host.host)
-        limit = dict(limits.of).get(pattern) if pattern else None
+    for host in hosts.largest:
+        pattern = host.host if host.host.startswith("*.") else limits.find_pattern(host.host)
+        limit = dict(limits.entries).get(pattern) if pattern else None
         if limit is not None:
-            per_s, bound_by = _slowest(limit)
+            per_s, bound_by = _find_slowest(limit)
             limited.append(HostForecast(host.host, host.urls, per_s, bound_by))
-    rest = asked.urls - sum(each.urls for each in limited)
-    found = sorted(limited, key=lambda each: -each.days)
+    rest = hosts.urls - sum(each.urls for each in limited)
+    forecasts = sorted(limited, key=lambda each: -each.days)
     if rest:
         per_s = workers * min(WORKER_PER_S, fetch.connections / ANSWER_S)
-        found.append(HostForecast("", rest, per_s, f"{workers} workers on this machine"))
-    return found
+        forecasts.append(HostForecast("", rest, per_s, f"{workers} workers on this machine"))
+    return forecasts
 
 
-def find_binding_limit(found: Sequence[HostForecast]) -> HostForecast | None:
-    """Return what the build will wait for; lanes run beside each other, so it is the longest."""
-    return max(found, key=lambda each: each.days, default=None)
+def find_binding_limit(forecasts: Sequence[HostForecast]) -> HostForecast | None:
+    """Return the forecast that the build will wait for; lanes run in parallel, so it is the longest."""
+    return max(forecasts, key=lambda each: each.days, default=None)
 
 
-def _slowest(limit: HostLimit) -> tuple[float, str]:
+def _find_slowest(limit: HostLimit) -> tuple[float, str]:
     rates: list[tuple[float, str]] = []
     if limit.connections is not None:
         rates.append((limit.connections / ANSWER_S, f"{limit.connections} requests at once"))

@@ -1,8 +1,8 @@
 """The host governor: one named actor for the whole cluster, and how a worker reaches it.
 
-Limits hold for all jobs of the cluster together. The actor outlives its jobs and is started again when its
-process dies; then it gives no permit until every lease of before must have ended, except that workers keep
-those they still hold. Without Ray the same rules hold within one process.
+Limits hold for all jobs of the cluster together. The actor outlives its jobs and is restarted when its
+process dies; then it grants no permit until every earlier lease must have expired, except that workers keep
+those that they still hold. Without Ray the same limits hold within one process.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 NAME, NAMESPACE = "governor", "echolens"
-# Waiting calls take no thread: each is a coroutine.
+# Concurrent calls; a waiting one takes no thread, for each is a coroutine.
 _CALLS = 10_000
-# A worker that said nothing for so long is not counted as at work.
+# A worker that has not reported for so long is not counted as at work.
 _SILENT_S = 10.0
-# Between two tries to reach an actor that is being started again.
-_AGAIN_S = 0.5
-# Between two looks at the traffic, for a line that a person reads.
-_TOLD_EVERY_S = 1.5
+# Between two tries to reach an actor that is being restarted.
+_RETRY_S = 0.5
+# Between two polls of the traffic, for a line that a person reads.
+_POLL_TRAFFIC_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Traffic:
     Attributes:
         requests: made since the governor began.
         read_bytes: read since then.
-        in_flight: requests under way.
-        waiting: requests that wait for the host that keeps them waiting longest.
+        in_flight: requests in flight.
+        waiting: requests that wait for the host with the longest wait.
         slowest: that host; "" if none waits.
         longest_s: how long the first of them has waited.
     """
@@ -62,17 +62,17 @@ class Traffic:
 
 
 class Governor(PermitBroker):
-    """The actor: a desk that counts."""
+    """The actor: a broker that counts traffic."""
 
     def __init__(self) -> None:
         import ray
 
-        # A first start has no leases to fear; a later one must not repeat the numbers of an earlier life.
-        again = ray.get_runtime_context().was_current_actor_reconstructed
-        super().__init__(shut_s=LEASE_S if again else 0.0, first=time.time_ns())
+        # A first start has no earlier leases; a restarted actor must not repeat the numbers of earlier ones.
+        restarted = ray.get_runtime_context().was_current_actor_reconstructed
+        super().__init__(shut_s=LEASE_S if restarted else 0.0, first=time.time_ns())
         self._last: dict[str, tuple[float, PermitReport]] = {}
         self._requests = self._read_bytes = 0
-        self._meters = _Meters()
+        self._metrics = _Metrics()
 
     async def sync(self, report: PermitReport) -> StateDelta:
         """Take a worker's report and return what is new."""
@@ -80,26 +80,26 @@ class Governor(PermitBroker):
         self._requests += report.requests
         self._read_bytes += report.read_bytes
         self._last[report.worker] = (now_s, report)
-        self._last = {name: said for name, said in self._last.items() if said[0] > now_s - _SILENT_S}
-        self._meters.count(report, self._traffic())
+        self._last = {name: last for name, last in self._last.items() if last[0] > now_s - _SILENT_S}
+        self._metrics.update(report, self._compute_traffic())
         return await super().sync(report)
 
-    async def traffic(self) -> Traffic:
+    async def get_traffic(self) -> Traffic:
         """Return what the workers are doing."""
-        return self._traffic()
+        return self._compute_traffic()
 
-    async def process(self) -> int:
+    async def get_pid(self) -> int:
         """Return the actor's process id."""
         return os.getpid()
 
-    def _traffic(self) -> Traffic:
+    def _compute_traffic(self) -> Traffic:
         reports = [report for _, report in self._last.values()]
         waiting: defaultdict[str, int] = defaultdict(int)
         longest_s: defaultdict[str, float] = defaultdict(float)
         for report in reports:
-            for host, waits in report.waiting.items():
-                waiting[host] += waits.requests
-                longest_s[host] = max(longest_s[host], waits.longest_s)
+            for host, queue in report.waiting.items():
+                waiting[host] += queue.requests
+                longest_s[host] = max(longest_s[host], queue.longest_s)
         slowest = max(longest_s, key=lambda host: longest_s[host], default="")
         return Traffic(
             self._requests,
@@ -111,7 +111,7 @@ class Governor(PermitBroker):
         )
 
 
-class _Meters:
+class _Metrics:
     """Ray's metrics of the traffic."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class _Meters:
         self._in_flight = Gauge("echolens_in_flight", "Requests under way")
         self._waited = Counter("echolens_host_wait_s", "Seconds waited for a permit", ("host",))
 
-    def count(self, report: PermitReport, traffic: Traffic) -> None:
+    def update(self, report: PermitReport, traffic: Traffic) -> None:
         if report.requests:
             self._requests.inc(report.requests)
         if report.read_bytes:
@@ -134,9 +134,9 @@ class _Meters:
 
 
 @contextmanager
-def watch_traffic(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
-    """Tell what the workers of the cluster are doing, again and again until the block ends."""
-    if tell is None:
+def watch_traffic(on_traffic: Callable[[Traffic], None] | None) -> Iterator[None]:
+    """Poll the traffic of the cluster for a callback, from a thread, until the block ends."""
+    if on_traffic is None:
         yield
         return
     import ray
@@ -145,11 +145,11 @@ def watch_traffic(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
     actor, over = get_governor(), threading.Event()
 
     def watch() -> None:
-        while not over.wait(_TOLD_EVERY_S):
-            # An actor that is being started again has nothing to tell for a moment.
+        while not over.wait(_POLL_TRAFFIC_S):
+            # An actor that is being restarted cannot answer for a moment.
             with suppress(RayError):
-                traffic: Any = ray.get(actor.traffic.remote(), timeout=_TOLD_EVERY_S)
-                tell(traffic)
+                traffic: Any = ray.get(actor.get_traffic.remote(), timeout=_POLL_TRAFFIC_S)
+                on_traffic(traffic)
 
     thread = threading.Thread(target=watch, name="traffic", daemon=True)
     thread.start()
@@ -162,51 +162,51 @@ def watch_traffic(tell: Callable[[Traffic], None] | None) -> Iterator[None]:
 
 def count_rows(step: str, outcomes: Mapping[str, int]) -> None:
     """Add the rows of a shard that is through a step to Ray's metrics."""
-    meter = _rows_meter()
+    counter = _get_rows_counter()
     for outcome, rows in outcomes.items():
-        meter.inc(rows, {"step": step, "outcome": outcome})
+        counter.inc(rows, {"step": step, "outcome": outcome})
 
 
 @cache
-def _rows_meter() -> Any:
+def _get_rows_counter() -> Any:
     from ray.util.metrics import Counter
 
     return Counter("echolens_rows", "Rows through a step, by what became of them", ("step", "outcome"))
 
 
 class RemoteGovernor:
-    """The governor of this cluster, asked from an event loop of a worker."""
+    """The governor of this cluster, called from an event loop of a worker."""
 
     def __init__(self) -> None:
         self._actor = get_governor()
 
-    async def lease(self, worker: str, host: str, wanted: int, limits: HostLimits) -> list[Permit]:
+    async def request_permits(self, worker: str, host: str, most: int, limits: HostLimits) -> list[Permit]:
         """See `PermitBroker`."""
-        grants: list[Permit] = await self._call("lease", worker, host, wanted, limits)
-        return grants
+        permits: list[Permit] = await self._call("request_permits", worker, host, most, limits)
+        return permits
 
     async def sync(self, report: PermitReport) -> StateDelta:
         """See `PermitBroker`."""
-        news: StateDelta = await self._call("sync", report)
-        return news
+        delta: StateDelta = await self._call("sync", report)
+        return delta
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         from ray.exceptions import ActorDiedError, ActorUnavailableError
 
         while True:
-            called = getattr(self._actor, method).remote(*arguments)
+            call = getattr(self._actor, method).remote(*arguments)
             try:
-                # Ray's own loop is another: its future is brought to this one.
-                return await asyncio.wrap_future(called.future())
+                # Ray has a loop of its own: its future is moved to this one.
+                return await asyncio.wrap_future(call.future())
             except ActorUnavailableError:
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
             except ActorDiedError:
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
                 self._actor = get_governor()
 
 
 def get_governor() -> ActorHandle[Any]:
-    """Return the governor of the cluster that this process belongs to; it is started if there is none."""
+    """Return the governor of the cluster that this process belongs to; start it if there is none."""
     import ray
 
     actor: Any = ray.remote(Governor)
@@ -234,5 +234,5 @@ def make_permits(fetch: Fetch, slots: PrioritySemaphore | None = None) -> HostPe
     limits, patience_s = find_limits(fetch), fetch.timeout_s
     if ray is not None and ray.is_initialized():
         return HostPermits(RemoteGovernor(), limits, patience_s, regularly=True, slots=slots)
-    # Leases of one process need no renewal: they end with it.
+    # Leases within one process need no renewal: they end with it.
     return HostPermits(PermitBroker(lease_s=float("inf")), limits, patience_s, regularly=False, slots=slots)

@@ -1,14 +1,14 @@
-"""The host rules of a whole cluster: who may ask which host at a moment. No Ray, and no clock of its own.
+"""The lease table of a whole cluster: who may ask which host when. No Ray, and no clock of its own.
 
 | rule                    | kept by                                                                        |
 |-------------------------|--------------------------------------------------------------------------------|
-| connections, requests/s | leases: a worker asks for permits, is given some, and says when each has ended |
+| connections, requests/s | leases: a worker asks for permits, is granted some, and reports their ends     |
 | bytes/s                 | an equal share for every connection, which the worker itself keeps             |
-| Retry-After             | a hold on the host, told to every worker                                       |
-| hosts that are down     | circuits that a worker opened, told to every worker                            |
+| Retry-After             | a hold on the host, sent to every worker                                       |
+| hosts that are down     | holds on origins whose circuit a worker opened, sent to every worker           |
 
-A lease ends by itself unless it is renewed: the worker may be dead. Jobs with different limits for a host
-are all under the strictest: a permit counts in the bucket of every job that limits the host.
+A lease expires unless it is renewed: the worker may be dead. Jobs with different limits for a host are all
+under the strictest: a permit counts in the window of every job that limits the host.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pipelines.fetch.ratelimit.windows import RateWindow
 from schemas.dataset import HostLimit
 from schemas.outcome import Outcome
 
-# A lease that nobody renewed for so long is void. Workers renew five times as often.
+# A lease expires if it is not renewed for so long. Workers renew five times as often.
 LEASE_S = 15.0
-# A host is held no longer than this for one answer, whatever its Retry-After says.
+# A host is held no longer than this for one response, whatever its Retry-After says.
 MAX_HOLD_S = 900.0
 # A job that was silent for so long has ended, and its limits with it.
 _SILENT_S = 60.0
-# Of hosts that are held or down. Those that end first are dropped, and learnt anew.
-_REMEMBERED = 20_000
+# The most holds on hosts and origins. Those that end first are dropped, and learnt anew.
+_MAX_HOLDS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class HostHold:
-    """A host that is not to be asked.
+    """A time for which a host is not to be asked.
 
     Attributes:
         left_s: how long. A difference, because the clocks of two machines have nothing in common.
-        outcome: what a row has that does not wait for it.
-        down: whether it is down (its origin is HOST:PORT), or held by its own wish.
+        outcome: of a row that does not wait for it.
+        down: whether the origin (HOST:PORT) is down; else the host itself asked for a pause.
     """
 
     left_s: float
@@ -57,10 +57,16 @@ class HostHold:
 
 @dataclass(frozen=True, slots=True)
 class StateDelta:
-    """What a worker is told: `serial` is what it has heard up to, the rest what is new since."""
+    """What changed for a worker since its last sync.
+
+    Attributes:
+        serial: of the latest change; the worker sends it with its next report.
+        holds: host or origin -> its hold; None where it has ended.
+        limits: of all jobs at work.
+    """
 
     serial: int
-    closed: Mapping[str, HostHold | None]  # None: is open again
+    holds: Mapping[str, HostHold | None]
     limits: tuple[HostLimits, ...]
 
 
@@ -68,18 +74,18 @@ class StateDelta:
 class _Lease:
     worker: str
     host: str
-    buckets: tuple[str, ...]
+    patterns: tuple[str, ...]
     until_s: float
 
 
 class LeaseTable:
-    """Leases, holds and circuits.
+    """Leases, and holds on hosts and origins.
 
     Args:
         now_s: a steady clock, in seconds.
         lease_s: how long a lease lasts without being renewed.
-        shut_s: for so long nothing is leased: a governor that was started again does not know what is out.
-        first: of the numbers of leases and news; one that was started again must not repeat itself.
+        shut_s: for so long nothing is granted: a restarted governor does not know which leases are out.
+        first: of the numbers of leases and changes; a restarted governor must not repeat earlier ones.
     """
 
     def __init__(
@@ -89,147 +95,158 @@ class LeaseTable:
         self._shut_until_s = now_s() + shut_s
         self._numbers = count(first)
         self._leases: dict[int, _Lease] = {}
-        self._buckets: dict[str, RateWindow] = {}
-        self._jobs: dict[HostLimits, float] = {}
+        self._windows: dict[str, RateWindow] = {}  # by pattern
+        self._jobs: dict[HostLimits, float] = {}  # when each was last seen
         self._serial = first
-        self._closed: dict[str, tuple[int, float, HostHold]] = {}  # serial, until, what
+        self._holds: dict[str, tuple[int, float, HostHold]] = {}  # serial, end, hold
 
-    def lease(self, worker: str, host: str, wanted: int, limits: HostLimits, among: int = 1) -> list[Permit]:
-        """Return permits for a host: at most `wanted`, and a fair part of what is free, maybe none.
+    def grant_permits(
+        self, worker: str, host: str, most: int, limits: HostLimits, among: int = 1
+    ) -> list[Permit]:
+        """Return permits for a host: at most `most`, and a fair part of what is free, maybe none.
 
         Args:
             worker: who asks.
             host: to be asked.
-            wanted: how many requests wait.
+            most: how many requests wait.
             limits: of the worker's job.
             among: how many workers wait for the host.
         """
         now_s = self._now_s()
-        self._hear(limits, now_s)
+        self._see_job(limits, now_s)
         self.expire()
-        names = self._names(host)
-        if now_s < self._shut_until_s or self._held_s(host, now_s) > 0:
+        patterns = self._list_patterns(host)
+        if now_s < self._shut_until_s or self._get_hold_s(host, now_s) > 0:
             return []
-        buckets = [self._buckets[name] for name in names]
-        free = min((bucket.free(now_s) for bucket in buckets), default=wanted)
-        shares = [share for bucket in buckets if (share := bucket.share_bytes_per_s)]
-        grants = []
-        for _ in range(min(-(-free // among), wanted)):
+        windows = [self._windows[pattern] for pattern in patterns]
+        free = min((window.count_free(now_s) for window in windows), default=most)
+        shares = [share for window in windows if (share := window.share_bytes_per_s)]
+        permits = []
+        for _ in range(min(-(-free // among), most)):
             number = next(self._numbers)
-            self._take(number, _Lease(worker, host, names, now_s + self._lease_s))
-            grants.append(Permit(number, min(shares, default=None)))
-        return grants
+            self._add(number, _Lease(worker, host, patterns, now_s + self._lease_s))
+            permits.append(Permit(number, min(shares, default=None)))
+        return permits
 
-    def next_s(self, host: str) -> float:
-        """Return after how many seconds a permit may be free without anybody's report; inf if never."""
+    def get_wait_s(self, host: str) -> float:
+        """Return after how many seconds a permit may be free without any report; inf if never."""
         now_s = self._now_s()
-        names = self._names(host)
-        waits = [self._buckets[name].next_s(now_s) for name in names]
-        waits += [lease.until_s - now_s for lease in self._leases.values() if {*lease.buckets} & {*names}]
-        later = max(self._shut_until_s - now_s, self._held_s(host, now_s))
-        return max(0.0, later) or max(0.0, min(waits, default=float("inf")))
+        patterns = self._list_patterns(host)
+        waits_s = [self._windows[pattern].get_wait_s(now_s) for pattern in patterns]
+        waits_s += [
+            lease.until_s - now_s for lease in self._leases.values() if {*lease.patterns} & {*patterns}
+        ]
+        shut_s = max(self._shut_until_s - now_s, self._get_hold_s(host, now_s))
+        return max(0.0, shut_s) or max(0.0, min(waits_s, default=float("inf")))
 
-    def renew(self, worker: str, held: Mapping[int, str], limits: HostLimits) -> None:
-        """Keep the leases of a worker (lease -> host), also those of a governor's earlier life."""
+    def renew(self, worker: str, leases: Mapping[int, str], limits: HostLimits) -> None:
+        """Renew the leases of a worker, also those that a governor granted before its restart.
+
+        Args:
+            worker: who reports.
+            leases: number -> host.
+            limits: of the worker's job.
+        """
         now_s = self._now_s()
-        self._hear(limits, now_s)
-        for number, host in held.items():
+        self._see_job(limits, now_s)
+        for number, host in leases.items():
             if number in self._leases:
                 self._leases[number].until_s = now_s + self._lease_s
             else:
-                self._take(number, _Lease(worker, host, self._names(host), now_s + self._lease_s))
+                self._add(number, _Lease(worker, host, self._list_patterns(host), now_s + self._lease_s))
         self.expire()
 
-    def started(self, leases: Iterable[int]) -> None:
-        """Learn that the requests of leases have reached their servers."""
+    def mark_started(self, numbers: Iterable[int]) -> None:
+        """Note that the requests of leases have reached their servers."""
         now_s = self._now_s()
-        for number in leases:
+        for number in numbers:
             if lease := self._leases.get(number):
-                for name in lease.buckets:
-                    self._buckets[name].started(number, now_s)
+                for pattern in lease.patterns:
+                    self._windows[pattern].mark_started(number, now_s)
 
-    def ended(self, leases: Iterable[int]) -> None:
+    def end(self, numbers: Iterable[int]) -> None:
         """Take leases back."""
         now_s = self._now_s()
-        for number in leases:
+        for number in numbers:
             if lease := self._leases.pop(number, None):
-                for name in lease.buckets:
-                    self._buckets[name].ended(number, now_s)
+                for pattern in lease.patterns:
+                    self._windows[pattern].end(number, now_s)
 
     def expire(self) -> None:
-        """Take back the leases that nobody renewed."""
+        """Take back the leases that were not renewed."""
         now_s = self._now_s()
-        self.ended([number for number, lease in self._leases.items() if lease.until_s <= now_s])
+        self.end([number for number, lease in self._leases.items() if lease.until_s <= now_s])
 
-    def close(self, place: str, closed: HostHold) -> None:
-        """Learn that a host is held, or that an origin is down; the longer of two holds stays."""
+    def add_hold(self, name: str, hold: HostHold) -> None:
+        """Hold a host or an origin; the longer of two holds stays."""
         now_s = self._now_s()
-        until_s = now_s + min(closed.left_s, MAX_HOLD_S)
-        before = self._closed.pop(place, None)
+        until_s = now_s + min(hold.left_s, MAX_HOLD_S)
+        before = self._holds.pop(name, None)
         if before and before[1] >= until_s:
-            self._closed[place] = before
+            self._holds[name] = before
             return
-        if len(self._closed) >= _REMEMBERED:
-            del self._closed[min(self._closed, key=lambda name: self._closed[name][1])]
+        if len(self._holds) >= _MAX_HOLDS:
+            del self._holds[min(self._holds, key=lambda each: self._holds[each][1])]
         self._serial += 1
-        self._closed[place] = (self._serial, until_s, closed)
+        self._holds[name] = (self._serial, until_s, hold)
 
-    def open(self, place: str) -> None:
-        """Learn that an origin answers again."""
-        if place in self._closed and self._closed[place][2].down:
+    def end_hold(self, origin: str) -> None:
+        """End the hold on an origin that answers again."""
+        if origin in self._holds and self._holds[origin][2].down:
             self._serial += 1
-            _, _, closed = self._closed[place]
-            self._closed[place] = (self._serial, self._now_s(), closed)
+            _, _, hold = self._holds[origin]
+            self._holds[origin] = (self._serial, self._now_s(), hold)
 
-    def news(self, since: int) -> StateDelta:
+    def get_delta(self, since: int) -> StateDelta:
         """Return what has changed after a serial."""
         now_s = self._now_s()
-        told: dict[str, HostHold | None] = {}
-        for place, (serial, until_s, closed) in [*self._closed.items()]:
+        changed: dict[str, HostHold | None] = {}
+        for name, (serial, until_s, hold) in [*self._holds.items()]:
             if until_s <= now_s - _SILENT_S:
-                del self._closed[place]
+                del self._holds[name]
             elif serial > since:
                 left_s = until_s - now_s
-                told[place] = HostHold(left_s, closed.outcome, closed.down) if left_s > 0 else None
-        return StateDelta(self._serial, told, tuple(self._jobs))
+                changed[name] = HostHold(left_s, hold.outcome, hold.down) if left_s > 0 else None
+        return StateDelta(self._serial, changed, tuple(self._jobs))
 
-    def held(self) -> dict[str, int]:
+    def count_leases(self) -> dict[str, int]:
         """Return how many leases are out, by pattern."""
-        held: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for lease in self._leases.values():
-            for name in lease.buckets:
-                held[name] = held.get(name, 0) + 1
-        return held
+            for pattern in lease.patterns:
+                counts[pattern] = counts.get(pattern, 0) + 1
+        return counts
 
-    def _take(self, number: int, lease: _Lease) -> None:
+    def _add(self, number: int, lease: _Lease) -> None:
         self._leases[number] = lease
-        for name in lease.buckets:
-            self._buckets[name].take(number)
+        for pattern in lease.patterns:
+            self._windows[pattern].take(number)
 
-    def _held_s(self, host: str, now_s: float) -> float:
-        found = self._closed.get(host)
+    def _get_hold_s(self, host: str, now_s: float) -> float:
+        found = self._holds.get(host)
         return found[1] - now_s if found and not found[2].down else 0.0
 
-    def _names(self, host: str) -> tuple[str, ...]:
-        return tuple(sorted({name for limits in self._jobs if (name := limits.pattern(host))}))
+    def _list_patterns(self, host: str) -> tuple[str, ...]:
+        return tuple(sorted({pattern for limits in self._jobs if (pattern := limits.find_pattern(host))}))
 
-    def _hear(self, limits: HostLimits, now_s: float) -> None:
+    def _see_job(self, limits: HostLimits, now_s: float) -> None:
+        """Note that a job is at work, and forget those that have been silent for too long."""
         new = limits not in self._jobs
         self._jobs[limits] = now_s
-        over = [job for job, heard_s in self._jobs.items() if heard_s < now_s - _SILENT_S]
+        over = [job for job, seen_s in self._jobs.items() if seen_s < now_s - _SILENT_S]
         for job in over:
             del self._jobs[job]
         if new or over:
-            self._set_buckets()
+            self._update_windows()
 
-    def _set_buckets(self) -> None:
-        wanted: dict[str, list[HostLimit]] = {}
+    def _update_windows(self) -> None:
+        by_pattern: dict[str, list[HostLimit]] = {}
         for job in self._jobs:
-            for name, limit in job.of:
+            for pattern, limit in job.entries:
                 if limit is not None:
-                    wanted.setdefault(name, []).append(limit)
-        for name, limits in wanted.items():
-            if name in self._buckets:
-                self._buckets[name].set(find_strictest(limits))
+                    by_pattern.setdefault(pattern, []).append(limit)
+        for pattern, limits in by_pattern.items():
+            if pattern in self._windows:
+                self._windows[pattern].set_limit(find_strictest(limits))
             else:
-                self._buckets[name] = RateWindow(find_strictest(limits))
+                self._windows[pattern] = RateWindow(find_strictest(limits))

@@ -17,24 +17,24 @@ PUBLISHED: Mapping[str, HostLimit] = {
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """The limits of one job: patterns with what they allow, None for none. Small, hashable, picklable."""
+    """The limits of one job: patterns of hosts with their limits, None for no limit. Small and hashable."""
 
-    of: tuple[tuple[str, HostLimit | None], ...]
+    entries: tuple[tuple[str, HostLimit | None], ...]
 
-    def pattern(self, host: str) -> str | None:
-        """Return the pattern that limits a host, the longest that fits; None if nothing does.
+    def find_pattern(self, host: str) -> str | None:
+        """Return the longest pattern that matches a host; None if none does, or if that one lifts the limit.
 
-        A host fits its own name, and `*.DOMAIN` if it is the domain or below it. All hosts of a pattern
-        share what it allows.
+        A host matches its own name, and `*.DOMAIN` if it is the domain or below it. All hosts of a pattern
+        share its limit.
         """
-        table = dict(self.of)
-        for name in _patterns(host.rstrip(".")):
+        table = dict(self.entries)
+        for name in _list_patterns(host.rstrip(".")):
             if name in table:
                 return name if table[name] is not None else None
         return None
 
 
-def _patterns(host: str) -> Iterable[str]:
+def _list_patterns(host: str) -> Iterable[str]:
     yield host
     while host:
         yield f"*.{host}"
@@ -47,11 +47,11 @@ def find_limits(fetch: Fetch) -> HostLimits:
 
 
 def find_strictest(limits: Iterable[HostLimit]) -> HostLimit:
-    """Return the limit that keeps all of the given ones."""
-    asked = [limit.model_dump(exclude_none=True) for limit in limits]
-    keys = {key for each in asked for key in each}
+    """Return the limit that keeps within all of the given ones."""
+    given = [limit.model_dump(exclude_none=True) for limit in limits]
+    keys = {key for each in given for key in each}
     # The longest delay is the strictest; of all else, the least.
     found = {
-        key: (max if key == "delay_s" else min)(each[key] for each in asked if key in each) for key in keys
+        key: (max if key == "delay_s" else min)(each[key] for each in given if key in each) for key in keys
     }
     return HostLimit.model_validate(found)

@@ -1,4 +1,4 @@
-"""The slots of a worker: so many requests at once."""
+"""The requests in flight of a worker: a semaphore that serves returning holders first."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from types import TracebackType
 
 
 class PrioritySemaphore:
-    """So many at once, in the order of asking; whoever has had one before goes before those who have not.
+    """A fair semaphore; who has had a slot before goes before those who have not.
 
     A row that waited for its host comes back while thousands have not begun. Behind them it would keep its
     whole shard waiting until all of theirs are done: 16 shards of 1,000 rows ended within a second of each
     other, after 31 s, in place of one after the other from the 14th second on.
 
     Args:
-        count: how many.
+        count: slots.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._back: deque[asyncio.Future[None]] = deque()
-        self._first: deque[asyncio.Future[None]] = deque()
+        self._returning: deque[asyncio.Future[None]] = deque()
+        self._new: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
-        await self._take(self._first)
+        await self._acquire(self._new)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
+        self.release()
 
-    async def come_back(self) -> None:
+    async def reacquire(self) -> None:
         """Take a slot again, before all who have not had one."""
         try:
-            await self._take(self._back)
+            await self._acquire(self._returning)
         except asyncio.CancelledError:
-            self._free -= 1  # the block that had it ends by leaving it once more
+            self._free -= 1  # the block that had it ends by releasing it once more
             raise
 
-    def leave(self) -> None:
-        """Give a slot to whoever is next."""
+    def release(self) -> None:
+        """Give a slot to the next waiter."""
         if self._free < 0:
             self._free += 1
             return
-        for line in (self._back, self._first):
-            while line:
-                place = line.popleft()
-                if not place.done():
-                    place.set_result(None)
+        for queue in (self._returning, self._new):
+            while queue:
+                waiter = queue.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
                     return
         self._free += 1
 
-    async def _take(self, line: deque[asyncio.Future[None]]) -> None:
+    async def _acquire(self, queue: deque[asyncio.Future[None]]) -> None:
         if self._free > 0:
             self._free -= 1
             return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.append(place)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(waiter)
         try:
-            await place
+            await waiter
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.leave()
+            if waiter.done() and not waiter.cancelled():
+                self.release()
             raise

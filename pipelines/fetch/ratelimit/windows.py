@@ -1,4 +1,4 @@
-"""What one limit still allows: requests under way, and requests of the last while. No clock of its own."""
+"""What one limit still allows: connections, and requests within a sliding window. No clock of its own."""
 
 from __future__ import annotations
 
@@ -8,87 +8,85 @@ from dataclasses import dataclass, field
 
 from schemas.dataset import HostLimit
 
-# A limit of bytes alone is shared out among so many connections.
+# A limit of bytes alone is split among so many connections.
 _CONNECTIONS_OF_BYTES = 4
-_NO_END = 1 << 30
+_UNLIMITED = 1 << 30
 
 
 @dataclass(slots=True)
-class _Window:
+class _SlidingWindow:
     """At most `most` requests within any `length_s` seconds, as the server counts them.
 
-    A permit is used some time between when it is given and when its use is known of. So it counts from the
-    first, until `length_s` after the second: however late a worker is, the server never sees more.
+    A permit is used at an unknown time between its grant and the report of its use. So it counts from the
+    grant until `length_s` after the report: however late a worker is, the server never sees more.
     """
 
     most: int
     length_s: float
-    begun_s: deque[float] = field(default_factory=deque)
+    starts_s: deque[float] = field(default_factory=deque)
 
-    def free(self, now_s: float, unknown: int) -> int:
-        while self.begun_s and self.begun_s[0] + self.length_s <= now_s:
-            self.begun_s.popleft()
-        return self.most - unknown - len(self.begun_s)
+    def count_free(self, now_s: float, unreported: int) -> int:
+        while self.starts_s and self.starts_s[0] + self.length_s <= now_s:
+            self.starts_s.popleft()
+        return self.most - unreported - len(self.starts_s)
 
-    def next_s(self, now_s: float) -> float:
-        return max(0.0, self.begun_s[0] + self.length_s - now_s) if self.begun_s else float("inf")
+    def get_wait_s(self, now_s: float) -> float:
+        return max(0.0, self.starts_s[0] + self.length_s - now_s) if self.starts_s else float("inf")
 
 
 class RateWindow:
     """The permits under one limit. Times are seconds of whatever clock the caller has."""
 
     def __init__(self, limit: HostLimit) -> None:
-        self._held: set[int] = set()
-        self._unknown: set[int] = set()
-        self._windows: list[_Window] = []
-        self.set(limit)
+        self._leases: set[int] = set()
+        self._unreported: set[int] = set()
+        self._windows: list[_SlidingWindow] = []
+        self.set_limit(limit)
 
-    def set(self, limit: HostLimit) -> None:
-        """Change the limit; what is known of past requests stays."""
+    def set_limit(self, limit: HostLimit) -> None:
+        """Change the limit; past requests count on."""
         self.limit = limit
-        begun_s = max((window.begun_s for window in self._windows), key=len, default=deque())
-        self._windows = [_Window(most, length_s, deque(begun_s)) for most, length_s in _windows(limit)]
-        self._connections = limit.connections or (_CONNECTIONS_OF_BYTES if limit.bytes_per_s else _NO_END)
+        starts_s = max((window.starts_s for window in self._windows), key=len, default=deque())
+        self._windows = [
+            _SlidingWindow(most, length_s, deque(starts_s)) for most, length_s in _split_limit(limit)
+        ]
+        self._connections = limit.connections or (_CONNECTIONS_OF_BYTES if limit.bytes_per_s else _UNLIMITED)
 
     @property
     def share_bytes_per_s(self) -> float | None:
         """How fast one connection may read, so that all together keep the limit."""
         return self.limit.bytes_per_s / self._connections if self.limit.bytes_per_s else None
 
-    @property
-    def idle(self) -> bool:
-        """Whether no request is under way or still counts."""
-        return not self._held and not any(window.begun_s for window in self._windows)
+    def count_free(self, now_s: float) -> int:
+        """Return how many permits may be granted at once."""
+        unreported = len(self._unreported)
+        windows = (window.count_free(now_s, unreported) for window in self._windows)
+        return max(0, min(self._connections - len(self._leases), *windows, _UNLIMITED))
 
-    def free(self, now_s: float) -> int:
-        """Return how many permits may be given at once."""
-        unknown = len(self._unknown)
-        windows = (window.free(now_s, unknown) for window in self._windows)
-        return max(0, min(self._connections - len(self._held), *windows, _NO_END))
-
-    def next_s(self, now_s: float) -> float:
-        """Return after how many seconds a window frees a permit by itself; inf if only news can."""
-        return min((window.next_s(now_s) for window in self._windows), default=float("inf"))
+    def get_wait_s(self, now_s: float) -> float:
+        """Return after how many seconds a window frees a permit by itself; inf if only a report can."""
+        return min((window.get_wait_s(now_s) for window in self._windows), default=float("inf"))
 
     def take(self, lease: int) -> None:
-        """Give a permit."""
-        self._held.add(lease)
-        self._unknown.add(lease)
+        """Count a permit as granted."""
+        self._leases.add(lease)
+        self._unreported.add(lease)
 
-    def started(self, lease: int, now_s: float) -> None:
-        """Learn that the request of a permit has reached the server by now."""
-        if lease in self._unknown:
-            self._unknown.remove(lease)
+    def mark_started(self, lease: int, now_s: float) -> None:
+        """Note that a permit's request has reached the server by now."""
+        if lease in self._unreported:
+            self._unreported.remove(lease)
             for window in self._windows:
-                window.begun_s.append(now_s)
+                window.starts_s.append(now_s)
 
-    def ended(self, lease: int, now_s: float) -> None:
-        """Take a permit back; its request has come and gone, if there was one."""
-        self.started(lease, now_s)
-        self._held.discard(lease)
+    def end(self, lease: int, now_s: float) -> None:
+        """Take a permit back; its request is over, if there was one."""
+        self.mark_started(lease, now_s)
+        self._leases.discard(lease)
 
 
-def _windows(limit: HostLimit) -> Iterator[tuple[int, float]]:
+def _split_limit(limit: HostLimit) -> Iterator[tuple[int, float]]:
+    """Yield the windows of a limit: the most requests, and within how many seconds."""
     if limit.requests_per_s:
         # 5 a second are 5 within a second; 0.2 a second are 1 within 5 seconds.
         most = max(1, int(limit.requests_per_s))

@@ -1,4 +1,4 @@
-"""A URL of sound or video -> the clips that rows want of it: FLAC, four frames, and what they are like."""
+"""A URL of sound or video -> the clips of rows: FLAC, four frames, and their measures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from schemas.outcome import OK, make_outcome
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 _GREY = 128
-_LOUDEST = 32_767
+_FULL_SCALE = 32_767
 _CELLS = (16, 16)
 _SIZES = ("width", "height", "original_width", "original_height")
 
@@ -36,65 +36,65 @@ class ClipReader:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._pictures = ImageConverter(fetch)
-        self._blank = _blank_jpg(fetch.image_size)
+        self._converter = ImageConverter(fetch)
+        self._blank = _make_blank_jpg(fetch.image_size)
 
     async def read(
-        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+        self, client: HttpClient, threads: MediaThreads, requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
-        """Return the clips that rows cut out of one medium, asked for once."""
-        url = wanted[0].url
-        place = files.parse_location(url) if wanted[0].local else None
-        if place and place.path:
-            return await threads.run(self._cut_file, place, place.path, wanted)
+        """Return the clips of rows that share a URL, which is requested once."""
+        url = requests[0].url
+        location = files.parse_location(url) if requests[0].local else None
+        if location and location.path:
+            return await threads.run(self._cut_file, location, location.path, requests)
         with NamedTemporaryFile(prefix="echolens-") as file:
-            if place:
-                return await threads.run(self._cut_copy, place, file, wanted)
-            answer = await web.get(url, file)
-            if answer.outcome != OK:
-                return [FetchResult(answer.outcome)] * len(wanted)
+            if location:
+                return await threads.run(self._cut_copy, location, file, requests)
+            response = await client.get(url, file)
+            if response.outcome != OK:
+                return [FetchResult(response.outcome)] * len(requests)
             _flush(file)
-            media = await threads.run(self.cut, Path(file.name), wanted)
-        if answer.content_type == "text/html" and media[0].outcome.reason == "undecodable":
-            return [FetchResult(make_outcome("invalid", "html"))] * len(wanted)
-        return media
+            results = await threads.run(self.cut, Path(file.name), requests)
+        if response.content_type == "text/html" and results[0].outcome.reason == "undecodable":
+            return [FetchResult(make_outcome("invalid", "html"))] * len(requests)
+        return results
 
     def _cut_file(
-        self, place: files.MediaLocation, path: Path, wanted: Sequence[FetchRequest]
+        self, location: files.MediaLocation, path: Path, requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         try:
-            files.check(place, self._fetch.max_bytes)
+            files.check(location, self._fetch.max_bytes)
         except UnreadableMediaError as error:
-            return [FetchResult(error.outcome)] * len(wanted)
-        return self.cut(path, wanted)
+            return [FetchResult(error.outcome)] * len(requests)
+        return self.cut(path, requests)
 
     def _cut_copy(
-        self, place: files.MediaLocation, file: IO[bytes], wanted: Sequence[FetchRequest]
+        self, location: files.MediaLocation, file: IO[bytes], requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
         try:
-            data = files.read(place, self._fetch.max_bytes)
+            data = files.read(location, self._fetch.max_bytes)
         except UnreadableMediaError as error:
-            return [FetchResult(error.outcome)] * len(wanted)
+            return [FetchResult(error.outcome)] * len(requests)
         _flush(file, data)
-        return self.cut(Path(file.name), wanted)
+        return self.cut(Path(file.name), requests)
 
     async def close(self) -> None:
-        """Keep nothing open."""
+        """Do nothing: nothing is kept open."""
 
-    def cut(self, path: Path, wanted: Sequence[FetchRequest]) -> list[FetchResult]:
-        """Return the clips that rows cut out of a file."""
+    def cut(self, path: Path, requests: Sequence[FetchRequest]) -> list[FetchResult]:
+        """Return the clips of rows, cut out of one file."""
         with timing.measure_time("decode"):
             if is_cut_file(path):
-                return [FetchResult(make_outcome("invalid", "truncated"))] * len(wanted)
+                return [FetchResult(make_outcome("invalid", "truncated"))] * len(requests)
             try:
                 streams = ffmpeg.probe_streams(path, self._fetch.max_pixels)
             except ClipCutError as error:
-                return [FetchResult(error.outcome)] * len(wanted)
-            cuts = {(each.start_s, each.length_s) for each in wanted}
-            made = {cut: self._clip(path, streams, *cut) for cut in cuts}
-        return [made[each.start_s, each.length_s] for each in wanted]
+                return [FetchResult(error.outcome)] * len(requests)
+            cuts = {(each.start_s, each.length_s) for each in requests}
+            clips = {cut: self._make_clip(path, streams, *cut) for cut in cuts}
+        return [clips[each.start_s, each.length_s] for each in requests]
 
-    def _clip(
+    def _make_clip(
         self, path: Path, streams: ffmpeg.MediaStreams, start_s: float, length_s: float | None
     ) -> FetchResult:
         if not streams.audio:
@@ -108,7 +108,7 @@ class ClipReader:
             flac = ffmpeg.encode_flac(sound_T, length_s)
         except ClipCutError as error:
             return FetchResult(error.outcome)
-        frames = self._stored(bitmaps)
+        frames = self._convert_frames(bitmaps)
         if frames.outcome != OK:
             return frames
         return FetchResult(
@@ -123,18 +123,18 @@ class ClipReader:
             },
         )
 
-    def _stored(self, bitmaps: list[bytes]) -> FetchResult:
-        """The four frames, stored as pictures are; blank ones, and no width, where there is only sound.
+    def _convert_frames(self, bitmaps: list[bytes]) -> FetchResult:
+        """Return four frames, converted as pictures are; blank ones, and no width, where there is only sound.
 
         Every sample of a tar must have the same members.
         """
         if not bitmaps:
             return FetchResult(OK, dict.fromkeys(FRAMES, self._blank))
-        stored = [self._pictures.stored(bitmap) for bitmap in bitmaps]
-        if bad := [each for each in stored if each.outcome != OK]:
-            return bad[0]
-        sizes = {name: stored[0].columns[name] for name in _SIZES}
-        jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, stored, strict=True)}
+        converted = [self._converter.convert(bitmap) for bitmap in bitmaps]
+        if failed := [each for each in converted if each.outcome != OK]:
+            return failed[0]
+        sizes = {name: converted[0].columns[name] for name in _SIZES}
+        jpgs = {name: each.columns["jpg"] for name, each in zip(FRAMES, converted, strict=True)}
         return FetchResult(OK, jpgs | sizes | {"frame_change": compute_frame_change(bitmaps)})
 
 
@@ -155,27 +155,27 @@ def compute_peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | N
 
 
 def compute_full_scale_share(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float:
-    """Return how much of int16 [T] lies at full scale, where what was louder has been cut off."""
-    return float(np.mean((sound_T == _LOUDEST) | (sound_T <= -_LOUDEST)))
+    """Return the share of samples of int16 [T] at full scale, where louder ones have been clipped."""
+    return float(np.mean((sound_T == _FULL_SCALE) | (sound_T <= -_FULL_SCALE)))
 
 
 def compute_frame_change(bitmaps: Sequence[bytes]) -> float:
     """Return by how much frames differ, in grey levels from 0 to 255.
 
-    Of each of 16 x 16 cells the mean brightness is compared, so that the noise of a codec does not count and
-    a small thing that moves does; the cell and the two frames that differ most decide.
+    The mean brightness of each of 16 x 16 cells is compared, so that codec noise does not count and a small
+    moving object does; the result is the largest range of a cell over all frames.
     """
     import cv2
 
-    def cells(bitmap: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def average_cells(bitmap: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
         grey = cv2.imdecode(np.frombuffer(bitmap, np.uint8), cv2.IMREAD_GRAYSCALE)
         assert grey is not None
         return cv2.resize(grey, _CELLS, interpolation=cv2.INTER_AREA).astype(np.int16)
 
-    return float(np.ptp(np.stack([cells(bitmap) for bitmap in bitmaps]), axis=0).max())
+    return float(np.ptp(np.stack([average_cells(bitmap) for bitmap in bitmaps]), axis=0).max())
 
 
-def _blank_jpg(side_px: int) -> bytes:
+def _make_blank_jpg(side_px: int) -> bytes:
     import cv2
 
     _, data = cv2.imencode(".jpg", np.full((side_px, side_px, 3), _GREY, np.uint8))

@@ -1,8 +1,8 @@
-"""What yt-dlp says went wrong -> an outcome. Its classes first, its words next, the HTTP status last.
+"""yt-dlp's errors -> outcomes: by class first, by text next, by HTTP status last.
 
-The words are YouTube's own, as yt-dlp passes them on, and they change. What nobody knows yet is
+The texts are YouTube's own, as yt-dlp passes them on, and they change. An unknown one is
 `transient/unknown_extractor_error`: its text goes into the row's `error_message` without what differs from
-row to row or from run to run, and as it stood into the log.
+row to row or from run to run, and unchanged into the log.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ UNKNOWN = make_outcome("transient", "unknown_extractor_error")
 _log = logging.getLogger(__name__)
 _LONGEST = 200
 
-# The first that is found decides. Curly apostrophes are made straight before.
-_SAID: tuple[tuple[str, Status, str], ...] = (
+# The first match decides. Curly apostrophes are straightened before.
+_TEXTS: tuple[tuple[str, Status, str], ...] = (
     (r"not a bot|captcha|ip is likely being blocked", "blocked", "bot_check"),
     (r"rate-limited|isn't available, try again later", "blocked", "throttled"),
     (r"confirm your age|age[- ]restricted|age-verification|inappropriate for", "blocked", "age_gate"),
@@ -49,7 +49,7 @@ _SAID: tuple[tuple[str, Status, str], ...] = (
 
 
 def classify_extractor_error(error: BaseException) -> Outcome:
-    """Return the outcome of an exception that yt-dlp raised; `UNKNOWN` where there is no telling."""
+    """Return the outcome of an exception that yt-dlp raised, or `UNKNOWN`."""
     from yt_dlp import utils
 
     causes = [*walk_causes(error)]
@@ -58,22 +58,22 @@ def classify_extractor_error(error: BaseException) -> Outcome:
         (utils.UserNotLive, make_outcome("transient", "live")),
         (utils.UnsupportedError, make_outcome("invalid", "no_video")),
     )
-    for kind, became in by_class:
+    for kind, outcome in by_class:
         if any(isinstance(each, kind) for each in causes):
-            return became
+            return outcome
     text = get_text(error).replace("’", "'").lower()  # noqa: RUF001 - YouTube's own apostrophe
-    for words, status, reason in _SAID:
-        if re.search(words, text):
+    for pattern, status, reason in _TEXTS:
+        if re.search(pattern, text):
             return make_outcome(status, reason)
-    return _of_network(causes) or UNKNOWN
+    return _classify_network_error(causes) or UNKNOWN
 
 
-def _of_network(causes: list[BaseException]) -> Outcome | None:
+def _classify_network_error(causes: list[BaseException]) -> Outcome | None:
     from yt_dlp.networking import exceptions as network
 
     for each in causes:
         if isinstance(each, network.HTTPError):
-            return _of_http(each)
+            return _classify_http_error(each)
         if isinstance(each, network.SSLError):
             return make_outcome("transient", "tls")
         if isinstance(each, network.TransportError):
@@ -82,20 +82,20 @@ def _of_network(causes: list[BaseException]) -> Outcome | None:
     return None
 
 
-def _of_http(error: HTTPError) -> Outcome:
+def _classify_http_error(error: HTTPError) -> Outcome:
     return make_outcome("invalid", "redirect_loop") if error.redirect_loop else classify_status(error.status)
 
 
 def get_text(error: BaseException) -> str:
-    """Return what was said first, without yt-dlp's name of the site before and its request for a report."""
+    """Return the first message, without yt-dlp's prefix of the site and its request for a bug report."""
     for each in walk_causes(error):
-        if said := getattr(each, "orig_msg", None):
-            return str(said)
+        if message := getattr(each, "orig_msg", None):
+            return str(message)
     return str(error).removeprefix("ERROR: ")
 
 
 def normalize_text(text: str) -> str:
-    """Return a text without what differs from run to run: addresses, ids, numbers, colours."""
+    """Return a text without URLs, ids, numbers and colours, which differ from run to run."""
     text = re.sub(r"\x1b\[[\d;]*m", "", text)
     text = re.sub(r"\b\w+://\S+", "URL", text)
     text = re.sub(r"\b(?=[\w-]*\d)[\w.:-]{6,}", "N", text)
@@ -104,20 +104,20 @@ def normalize_text(text: str) -> str:
 
 
 def log_unknown(page: str, error: BaseException) -> str:
-    """Log what nobody knows yet, and return the words for the row's `error_message`."""
+    """Log an unknown error, and return its text for the row's `error_message`."""
     _log.warning(
-        "unknown extractor error at %s: %s: %s", page, type(error).__name__, _without_words(str(error))
+        "unknown extractor error at %s: %s: %s", page, type(error).__name__, _redact_credentials(str(error))
     )
     return f"unknown extractor error: {normalize_text(get_text(error))}"
 
 
-def _without_words(text: str) -> str:
-    """Take credentials out of the URLs of a text."""
+def _redact_credentials(text: str) -> str:
+    """Remove credentials from the URLs of a text."""
     return re.sub(r"(://)[^/\s@]+@", r"\1", text)
 
 
 def walk_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it came from, as yt-dlp and as Python say it."""
+    """Yield an exception and its causes, both yt-dlp's and Python's."""
     seen: set[int] = set()
     queue: list[object] = [error]
     while queue:

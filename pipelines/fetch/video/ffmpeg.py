@@ -1,7 +1,7 @@
-"""A media file -> a stored clip: sound of an exact length and four frames, by ffmpeg.
+"""A media file -> a clip: sound of an exact length and four frames, by ffmpeg.
 
-ffmpeg is given local files only, may open nothing else (no playlists, no addresses inside a file), has no
-standard input, one thread, and a limit of time.
+ffmpeg may open only the given local file (no playlists, no URLs inside a file), and has no standard input,
+one thread, and a timeout.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of a medium whose list names no length; longer ones are a recording, not a clip.
+# Kept of media whose list names no length; longer ones are a recording, not a clip.
 LONGEST_S = 60.0
-# Ten seconds of 4K video take about 4 s on one core; whatever needs 60 s is made to take long.
+# Ten seconds of 4K video take about 4 s on one core; a file that needs 60 s was made to take long.
 TIMEOUT_S = 60.0
-# A seek to the start itself loses what a codec's priming samples hide: 23 ms of AAC at 44.1 kHz, 128 ms at
-# 8 kHz. So decoding begins earlier and ends later than the clip, and the samples are counted.
+# A seek to the start itself loses a codec's priming samples: 23 ms of AAC at 44.1 kHz, 128 ms at 8 kHz. So
+# decoding begins earlier and ends later than the clip, and the samples are counted.
 _EARLY_S = 1.0
 _SPARE_S = 0.25
 # 8K; four frames of it are 425 MB of pixels.
 MOST_FRAME_PIXELS = 8192 * 4320
 
-# Containers that hold their media themselves; not among them: playlists, image sequences, scripts, devices.
+# Self-contained formats: no playlists, image sequences, scripts or devices.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "wav", "w64", "flac", "mp3", "aac", "ac3", "aiff",
     "amr", "ape", "asf", "au", "avi", "caf", "flv", "mpeg", "mpegts", "mxf", "nut", "rm", "tta", "wv",
@@ -46,7 +46,7 @@ _DIMENSIONS = re.compile(r"^#dimensions \d+: (\d+)x(\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class MediaStreams:
-    """What a media file holds."""
+    """Which streams a media file has."""
 
     audio: bool
     video: bool
@@ -64,14 +64,14 @@ def probe_streams(path: Path, max_pixels: int) -> MediaStreams:
     """Return which streams a media file has. Cover art is no video.
 
     Raises:
-        UncuttableError: it is no media file, or its pictures are too large.
+        ClipCutError: it is no media file, or its pictures are too large.
     """
     import ffmpeg
 
-    source = _input(path)
-    # Every packet of the first instants as a line of text, after a header that ffmpeg documents.
-    listed = ffmpeg.output(source["a:0?"], source["V:0?"], "pipe:1", format="framecrc", c="copy", t=0.01)
-    header = _run(listed).decode(errors="replace")
+    source = _open_input(path)
+    # The packets of the first 10 ms as lines of text, after a header that ffmpeg documents.
+    packets = ffmpeg.output(source["a:0?"], source["V:0?"], "pipe:1", format="framecrc", c="copy", t=0.01)
+    header = _run(packets).decode(errors="replace")
     for width, height in _DIMENSIONS.findall(header):
         if int(width) * int(height) > min(max_pixels, MOST_FRAME_PIXELS):
             raise ClipCutError(make_outcome("invalid", "too_many_pixels"))
@@ -80,18 +80,18 @@ def probe_streams(path: Path, max_pixels: int) -> MediaStreams:
 
 
 def cut_sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """Return the sound from `start_s` on, int16 [T] at 48 kHz mono: at most `length_s` of it.
+    """Return the sound from `start_s` on, int16 [T] at 48 kHz mono, at most `length_s` long.
 
     Raises:
-        UncuttableError: the file cannot be decoded.
+        ClipCutError: the file cannot be decoded.
     """
     import ffmpeg
 
     most_s = LONGEST_S if length_s is None else length_s
     early_s = min(start_s, _EARLY_S)
     seek = {"ss": start_s - early_s} if start_s > early_s else {}
-    source = _input(path, **seek, t=early_s + most_s + _SPARE_S)["a:0"]
-    # Silence where a stream begins late or has a hole, so that sound stays where it was in time.
+    source = _open_input(path, **seek, t=early_s + most_s + _SPARE_S)["a:0"]
+    # Silence where a stream begins late or has a gap, so that sound keeps its time.
     in_time = source.filter("aresample", SAMPLE_RATE_HZ, **{"async": 1, "first_pts": 0})
     cut = in_time.filter("atrim", start=early_s)
     pcm = _run(ffmpeg.output(cut, "pipe:1", format="s16le", ac=1))
@@ -101,16 +101,16 @@ def cut_sound(path: Path, start_s: float, length_s: float | None) -> np.ndarray[
 def cut_frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
     """Return four frames as BMP files, those that are shown in the middle of each quarter.
 
-    A picture that ends before the sound keeps its last frame; where there is none, the list is empty.
+    Where the video ends before the sound, its last frame is repeated; without any frame the list is empty.
 
     Raises:
-        UncuttableError: the file cannot be decoded.
+        ClipCutError: the file cannot be decoded.
     """
     import ffmpeg
 
-    video = _input(path, ss=start_s, t=length_s)["V:0"]
+    video = _open_input(path, ss=start_s, t=length_s)["V:0"]
     endless = video.filter("tpad", stop_mode="clone", stop_duration=length_s)
-    # A tick every quarter, to which times are rounded: it shows the last frame before the quarter's middle.
+    # One frame a quarter; times are rounded to it, so it is the last frame before the quarter's middle.
     quarters = endless.filter("fps", fps=f"{len(FRAMES)}/{length_s}", start_time=0)
     shown = ffmpeg.output(
         quarters,
@@ -121,14 +121,14 @@ def cut_frames(path: Path, start_s: float, length_s: float) -> list[bytes]:
         sws_flags="+accurate_rnd+bitexact",
         **{"frames:v": len(FRAMES)},
     )
-    return list(_bitmaps(_run(shown)))
+    return list(_split_bitmaps(_run(shown)))
 
 
 def encode_flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | None) -> bytes:
-    """Return 16-bit mono FLAC at 48 kHz of exactly `length_s`; silence follows a sound that ends before.
+    """Return 16-bit mono FLAC at 48 kHz of exactly `length_s`, padded with silence.
 
     Raises:
-        UncuttableError: what was written says that it is of another length.
+        ClipCutError: the encoded file has another length.
     """
     import soundfile
 
@@ -144,11 +144,11 @@ def encode_flac(sound_T: np.ndarray[Any, np.dtype[np.int16]], length_s: float | 
 
 
 def count_samples(length_s: float) -> int:
-    """Return how many samples a length has."""
+    """Return how many samples a length in seconds has."""
     return round(length_s * SAMPLE_RATE_HZ)
 
 
-def _input(path: Path, **options: object) -> Any:
+def _open_input(path: Path, **options: object) -> Any:
     import ffmpeg
 
     return ffmpeg.input(
@@ -173,8 +173,8 @@ def _run(output: Any) -> bytes:
     return done.stdout
 
 
-def _bitmaps(data: bytes) -> Iterator[bytes]:
-    """Split BMP files that follow each other: each says its own length in bytes 2 to 5."""
+def _split_bitmaps(data: bytes) -> Iterator[bytes]:
+    """Split concatenated BMP files: each has its length in bytes 2 to 5."""
     start = 0
     while start < len(data):
         end = start + int.from_bytes(data[start + 2 : start + 6], "little")

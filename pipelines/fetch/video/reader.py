@@ -1,4 +1,4 @@
-"""Clips of a video site: rows that name a page share one visit to it, through the guarding proxy."""
+"""Clips of any URL: rows that name a page of a video site share one download, through the guarding proxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from yarl import URL
 from pipelines.errors import ConfigError, EcholensError, NoVideoError
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
-from pipelines.fetch.protocols import Permits, make_user_agent
+from pipelines.fetch.protocols import Permits
+from pipelines.fetch.user_agent import make_user_agent
+from pipelines.fetch.video.clip import ClipReader
 from pipelines.fetch.video.download import JS_RUNTIMES, Downloader, TimeSpan, VideoSection
 from pipelines.fetch.video.proxy import Proxy
 from pipelines.fetch.video.session import ProxySession
@@ -26,17 +28,42 @@ from pipelines.fetch.worker import FetchRequest, FetchResult
 from schemas.dataset import Fetch, VideoSettings
 from schemas.outcome import Outcome
 
-# A client whose connections were closed gives up within a socket's timeout; one that does not is left alone.
+# Grace period for a download whose connections were closed: it ends within a socket's timeout, or is
+# abandoned.
 _GRACE_S = 30.0
 
 CutClips = Callable[[Path, Sequence[FetchRequest]], list[FetchResult]]
 
 
-class VideoReader:
-    """Reads the clips that rows want of one video, asked for once. Thread-safe.
+class ClipReaders:
+    """Reads clips of YouTube pages, and of URLs that are media themselves. Thread-safe.
 
     Args:
-        fetch: how media are asked for.
+        fetch: how media are requested.
+        contact: who asks.
+    """
+
+    def __init__(self, fetch: Fetch, contact: str | None) -> None:
+        self._media = ClipReader(fetch)
+        self._videos = VideoReader(fetch, contact, self._media.cut)
+
+    async def read(
+        self, client: HttpClient, threads: MediaThreads, requests: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
+        """Return the clips of rows that share a URL, in their order."""
+        reader = self._videos if is_youtube(requests[0].url) else self._media
+        return await reader.read(client, threads, requests)
+
+    async def close(self) -> None:
+        """Close the readers."""
+        await self._videos.close()
+
+
+class VideoReader:
+    """Reads the clips of pages of a video site. Thread-safe.
+
+    Args:
+        fetch: how media are requested.
         contact: who asks.
         cut: makes clips out of a file.
     """
@@ -44,95 +71,99 @@ class VideoReader:
     def __init__(self, fetch: Fetch, contact: str | None, cut: CutClips) -> None:
         self._fetch, self._contact, self._cut = fetch, contact, cut
         self._threads = ThreadPoolExecutor(fetch.video.connections, "video")
-        # A video's clock starts when it has a thread.
+        # A video's deadline starts when it has a thread.
         self._free = asyncio.Semaphore(fetch.video.connections)
         self._proxy: Proxy | None = None
-        self._opening = asyncio.Lock()
+        self._start_lock = asyncio.Lock()
         self._cookies: str | None = None
 
     async def read(
-        self, web: HttpClient, threads: MediaThreads, wanted: Sequence[FetchRequest]
+        self, client: HttpClient, threads: MediaThreads, requests: Sequence[FetchRequest]
     ) -> list[FetchResult]:
-        """Return the clips of rows that name one video, in their order.
+        """Return the clips of rows that name one video, in their order; it is downloaded once.
 
         Raises:
-            ConfigError: a secret that the file names is not there, or a public host would have been asked
+            ConfigError: a secret that the file names is missing, or a public host would have been asked
                 without a contact.
             StopJob: the disk is full.
         """
-        page = make_page_url(wanted[0].url, self._fetch.video.site)
+        page = make_page_url(requests[0].url, self._fetch.video.site)
         if page is None:
-            return [FetchResult(Outcome("invalid", "bad_url"))] * len(wanted)
-        proxy = await self._opened(web, page)
+            return [FetchResult(Outcome("invalid", "bad_url"))] * len(requests)
+        proxy = await self._start_proxy(client, page)
         loop = asyncio.get_running_loop()
         downloader = Downloader(
             self._fetch.video,
             self._fetch.image_size,
             make_user_agent(self._contact),
             self._cookies,
-            partial(_told, loop, web.permits),
+            partial(_report_response, loop, client.permits),
         )
-        spans = list(dict.fromkeys((each.start_s, each.length_s) for each in wanted))
+        spans = list(dict.fromkeys((each.start_s, each.length_s) for each in requests))
         with TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as folder:
-            async with self._free, proxy.visit(page) as visit:
+            async with self._free, proxy.open_session(page) as session:
                 work = loop.run_in_executor(
-                    self._threads, downloader.download, page, spans, Path(folder), visit.proxy_url
+                    self._threads, downloader.download, page, spans, Path(folder), session.proxy_url
                 )
                 try:
-                    pieces = await _ended(work, visit)
+                    files = await _wait_for_download(work, session)
                 except NoVideoError as error:
-                    return [_media(error, visit)] * len(wanted)
-            cuts = dict(zip(spans, pieces, strict=True))
-            return await threads.run(self._clips, cuts, wanted)
+                    return [_make_failed_result(error, session)] * len(requests)
+            sections = dict(zip(spans, files, strict=True))
+            return await threads.run(self._cut_clips, sections, requests)
 
-    def _clips(self, cuts: dict[TimeSpan, VideoSection], wanted: Sequence[FetchRequest]) -> list[FetchResult]:
-        """Cut what rows want out of the files that hold it."""
-        made: dict[TimeSpan, FetchResult] = {}
-        for path in dict.fromkeys(piece.path for piece in cuts.values()):
-            spans = [span for span, piece in cuts.items() if piece.path == path]
+    def _cut_clips(
+        self, sections: dict[TimeSpan, VideoSection], requests: Sequence[FetchRequest]
+    ) -> list[FetchResult]:
+        """Cut the clips of rows out of the files that contain them."""
+        clips: dict[TimeSpan, FetchResult] = {}
+        for path in dict.fromkeys(section.path for section in sections.values()):
+            spans = [span for span, section in sections.items() if section.path == path]
             shifted = [
                 FetchRequest(
-                    "", local=True, start_s=start_s - cuts[start_s, length_s].starts_s, length_s=length_s
+                    "", local=True, start_s=start_s - sections[start_s, length_s].starts_s, length_s=length_s
                 )
                 for start_s, length_s in spans
             ]
-            made |= dict(zip(spans, self._cut(path, shifted), strict=True))
-        return [made[each.start_s, each.length_s] for each in wanted]
+            clips |= dict(zip(spans, self._cut(path, shifted), strict=True))
+        return [clips[each.start_s, each.length_s] for each in requests]
 
-    async def _opened(self, web: HttpClient, page: str) -> Proxy:
-        async with self._opening:
+    async def _start_proxy(self, client: HttpClient, page: str) -> Proxy:
+        async with self._start_lock:
             if self._proxy is None:
                 # Loads yt-dlp, which takes a second.
                 await asyncio.get_running_loop().run_in_executor(self._threads, check_runtime, page)
                 self._cookies = read_cookies(self._fetch.video)
-                proxy = Proxy(self._fetch, self._contact, web.permits, read_upstream(self._fetch.video))
+                proxy = Proxy(self._fetch, self._contact, client.permits, read_upstream(self._fetch.video))
                 await proxy.start()
                 self._proxy = proxy
         return self._proxy
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End all downloads."""
         if self._proxy is not None:
             await self._proxy.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _told(
+def _report_response(
     loop: asyncio.AbstractEventLoop, permits: Permits, host: str, status: int, wait_s: float | None
 ) -> None:
-    """Pass an answer on to the loop, from a thread."""
-    loop.call_soon_threadsafe(permits.heard, host, status, wait_s)
+    """Report a response from a thread other than the loop's."""
+    loop.call_soon_threadsafe(permits.report_response, host, status, wait_s)
 
 
-async def _ended(work: asyncio.Future[list[VideoSection]], visit: ProxySession) -> list[VideoSection]:
-    """Wait for a download; once its visit is over it has little time left."""
+async def _wait_for_download(
+    work: asyncio.Future[list[VideoSection]], session: ProxySession
+) -> list[VideoSection]:
+    """Wait for a download; once its session is over it has a grace period."""
     try:
-        both: set[asyncio.Future[Any]] = {work, visit.over}
+        both: set[asyncio.Future[Any]] = {work, session.over}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({work}, timeout=_GRACE_S)
     except asyncio.CancelledError:
-        # Its files are removed next, so it must not be writing them.
-        visit.close()
+        # Its files are removed next, so it must have stopped writing them.
+        session.close()
         await asyncio.wait({work}, timeout=_GRACE_S)
         raise
     if not work.done():
@@ -140,18 +171,24 @@ async def _ended(work: asyncio.Future[list[VideoSection]], visit: ProxySession) 
     return work.result()
 
 
-def _media(error: NoVideoError, visit: ProxySession) -> FetchResult:
-    """Return what became of a video: what the proxy saw where it closed the way, else what was said."""
-    if isinstance(visit.failure, EcholensError):
-        raise visit.failure
-    of_network = error.outcome.status == "transient" or error.outcome.reason.startswith(("http_", "undecod"))
-    if visit.failure is not None and (visit.final or of_network):
-        return FetchResult(visit.failure)
+def _make_failed_result(error: NoVideoError, session: ProxySession) -> FetchResult:
+    """Return the proxy's failure where it ended the download, else the client's error."""
+    if isinstance(session.failure, EcholensError):
+        raise session.failure
+    from_network = error.outcome.status == "transient" or error.outcome.reason.startswith(
+        ("http_", "undecod")
+    )
+    if session.failure is not None and (session.final or from_network):
+        return FetchResult(session.failure)
     return FetchResult(error.outcome, {"error_message": error.message} if error.message else {})
 
 
 def read_secret(value: str | None, key: str) -> str | None:
-    """Return a secret, from the environment where it is given as `$NAME`; it is never told.
+    """Return a secret, from the environment where it is given as `$NAME`; no error shows it.
+
+    Args:
+        value: of the dataset file.
+        key: its name in `fetch.video`.
 
     Raises:
         ConfigError: there is no such variable.
@@ -170,7 +207,7 @@ def read_cookies(video: VideoSettings) -> str | None:
     """Return the text of the cookies file.
 
     Raises:
-        ConfigError: it cannot be read, or is none.
+        ConfigError: it cannot be read, or is no cookies.txt.
     """
     path = read_secret(video.cookies_file, "cookies_file")
     if path is None:
@@ -191,7 +228,7 @@ def read_cookies(video: VideoSettings) -> str | None:
 
 
 def read_upstream(video: VideoSettings) -> URL | None:
-    """Return the person's own proxy.
+    """Return the upstream proxy that the dataset file names.
 
     Raises:
         ConfigError: it is no http proxy.
@@ -201,16 +238,16 @@ def read_upstream(video: VideoSettings) -> URL | None:
         return None
     try:
         url = URL(value)
-        proper = url.scheme == "http" and url.host and url.port
+        valid = url.scheme == "http" and url.host and url.port
     except ValueError:
-        proper = None
-    if not proper:
+        valid = None
+    if not valid:
         raise ConfigError("fetch.video.proxy is no http proxy; write it as http://[user:word@]host:port")
     return url
 
 
 def check_runtime(page: str) -> None:
-    """Load yt-dlp, and refuse to ask YouTube where its player's script cannot be run.
+    """Load yt-dlp, and refuse to ask YouTube where no runtime can run its player's script.
 
     Raises:
         ConfigError: there is no JavaScript runtime that yt-dlp knows.
@@ -221,9 +258,9 @@ def check_runtime(page: str) -> None:
         return
     from yt_dlp.globals import supported_js_runtimes
 
-    found = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
-    if not any(info and info.supported for info in found):
-        old = ", ".join(f"{info.name} {info.version}" for info in found if info)
+    infos = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
+    if not any(info and info.supported for info in infos):
+        old = ", ".join(f"{info.name} {info.version}" for info in infos if info)
         raise ConfigError(
             f"YouTube is asked for videos and this machine has {old or 'no JavaScript runtime'}"
             f"{', which is too old' if old else ''}; install deno, or node from 22 on, as `echolens doctor` "

@@ -1,4 +1,4 @@
-"""What the address of a YouTube page says, without asking for it."""
+"""What the URL of a YouTube page says, without requesting it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ def is_youtube(url: str) -> bool:
 
 
 def make_page_url(url: str, site: str) -> str | None:
-    """Return where the page of a YouTube video is, or None if the URL names none."""
+    """Return the URL of a YouTube video's page, or None if `url` names no video.
+
+    Args:
+        url: of any form that YouTube has.
+        site: a template with `{youtube_id}`.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
-    named = parse_qs(parts.query).get("v", [parts.path.rpartition("/")[2]])[0]
-    return site.replace("{youtube_id}", named) if _ID.fullmatch(named) else None
+    video_id = parse_qs(parts.query).get("v", [parts.path.rpartition("/")[2]])[0]
+    return site.replace("{youtube_id}", video_id) if _ID.fullmatch(video_id) else None

@@ -95,7 +95,7 @@ class Counting(io.BytesIO):
 
 
 def test_a_packed_tar_is_read_from_the_middle():
-    """Once it is listed, a member costs what lies between it and the mark before it, not the whole."""
+    """Once it is listed, a member costs what lies between it and the checkpoint before it, not the whole."""
     whole = np.random.default_rng(0).bytes(40 << 20)
     file = Counting(gzip.compress(whole[: 20 << 20], 1) + bytes(512) + gzip.compress(whole[20 << 20 :], 1))
     listed = archives.SeekableGzip(file, archives.GzipCheckpoints())
@@ -104,7 +104,7 @@ def test_a_packed_tar_is_read_from_the_middle():
     assert len(whole) == listed.tell()
     for start in (39 << 20, 5, 21 << 20, 19 << 20):
         file.taken = 0
-        reading = archives.SeekableGzip(file, listed.marks)
+        reading = archives.SeekableGzip(file, listed.checkpoints)
         reading.seek(start)
 
         assert whole[start : start + 100_000] == reading.read(100_000)

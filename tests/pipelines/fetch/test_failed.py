@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import StopJob
-from pipelines.fetch.http_client import is_unwritable
+from pipelines.fetch.http_client import make_unwritable_error
 from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 
@@ -56,4 +56,4 @@ def test_no_folder_for_temporary_files_stops_the_job(fetched, monkeypatch, tmp_p
 )
 def test_what_a_disk_says(number, reason):
     """A quota is as good as a full disk."""
-    assert f"failed/{reason}:" in str(is_unwritable(OSError(number, "said")))
+    assert f"failed/{reason}:" in str(make_unwritable_error(OSError(number, "said")))

@@ -14,7 +14,7 @@ FETCH = Fetch(timeout_s=1, retries=0, allow_private_hosts=True)
 
 
 class Recorder:
-    """Gives a permit after a while, and remembers what it heard."""
+    """Permits that grant a slot after a while, and record responses."""
 
     def __init__(self, wait_s: float) -> None:
         self.wait_s = wait_s
@@ -23,27 +23,27 @@ class Recorder:
         self.starts = self.read_bytes = 0
 
     @asynccontextmanager
-    async def permit(self, host):
+    async def acquire(self, host):
         await asyncio.sleep(self.wait_s)
         self.held.append(host)
         yield self
 
-    def started(self):
+    def mark_started(self):
         self.starts += 1
 
-    async def took(self, read_bytes):
+    async def throttle(self, read_bytes):
         self.read_bytes += read_bytes
 
-    def heard(self, host, status, retry_after_s):
+    def report_response(self, host, status, retry_after_s):
         self.answers.append((host, status, retry_after_s))
 
-    def down(self, origin):
+    def check_origin(self, origin):
         return None
 
-    def reached(self, origin):
+    def report_reached(self, origin):
         pass
 
-    def failed(self, origin, became):
+    def report_failure(self, origin, outcome):
         pass
 
     async def close(self):
@@ -65,7 +65,7 @@ def got(url, permits=None, fetch=FETCH):
 
 
 def test_waiting_for_a_permit_is_no_fault_of_the_url(server):
-    """The deadline's clock stands still while a host's turn has not come."""
+    """The deadline's clock stands still while a host's permit is awaited."""
     begun = time.monotonic()
     answer, body = got(server.url("put/plain.jpg"), Recorder(wait_s=1.5))
 
@@ -74,7 +74,7 @@ def test_waiting_for_a_permit_is_no_fault_of_the_url(server):
     assert time.monotonic() - begun >= 1.5
 
 
-def test_every_hop_needs_a_permit_and_is_heard(server):
+def test_every_hop_needs_a_permit_and_is_reported(server):
     """A host behind a redirect is asked as politely as one that a list names."""
     permits = Recorder(wait_s=0)
     got(server.url("hops/2"), permits)
@@ -87,7 +87,7 @@ def test_every_hop_needs_a_permit_and_is_heard(server):
 @pytest.mark.parametrize(
     ("header", "seconds"), [("7", 7.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None)]
 )
-def test_retry_after_is_heard(server, header, seconds):
+def test_retry_after_is_reported(server, header, seconds):
     """In seconds or as a date; a date that is past is now."""
     permits = Recorder(wait_s=0)
     got(server.url(f"status/429?after={header}"), permits)

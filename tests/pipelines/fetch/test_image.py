@@ -31,7 +31,7 @@ def theirs(data, mode):
 def test_stored_as_img2dataset_stores_it(server, name, mode):
     """The same bytes and settings give the same JPEG, byte for byte, in every mode and format."""
     data = server.files[name][0]
-    made = ImageConverter(Fetch(resize_mode=mode)).stored(data)
+    made = ImageConverter(Fetch(resize_mode=mode)).convert(data)
     jpg, width, height, original_width, original_height, error = theirs(data, mode)
 
     assert error is None
@@ -65,14 +65,14 @@ def test_options_mean_what_they_mean_to_img2dataset(server, options):
     for name in ("plain.jpg", "small.jpg", "cmyk.jpg", "rgb.png", "alpha.png", "lossy.webp"):
         data = server.files[name][0]
 
-        assert resize(io.BytesIO(data))[0] == pictures.stored(data).columns["jpg"]
+        assert resize(io.BytesIO(data))[0] == pictures.convert(data).columns["jpg"]
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_picture_without_its_end_is_cut(server, name):
     """Whatever is stored has decoded whole; bytes that stop early never are."""
     data = server.files[name][0]
-    made = ImageConverter(Fetch()).stored(data[: len(data) * 9 // 10])
+    made = ImageConverter(Fetch()).convert(data[: len(data) * 9 // 10])
 
     assert made.outcome.status == "invalid"
     assert not is_cut_picture(data)
@@ -83,7 +83,7 @@ def test_threads_keep_the_output_of_the_process(server, capfd):
     pictures = ImageConverter(Fetch())
     data = [server.files[name][0] for name in WHOLE] * 8
     with ThreadPoolExecutor(4) as threads:
-        made = list(threads.map(pictures.stored, data))
+        made = list(threads.map(pictures.convert, data))
     os.write(1, b"still here")
     sys.stderr.write("and here")
 
@@ -96,7 +96,7 @@ def test_threads_keep_the_output_of_the_process(server, capfd):
 
 def test_exif_is_kept_as_img2dataset_keeps_it(server):
     """Tags become a JSON object of strings; the picture itself is not turned."""
-    made = ImageConverter(Fetch(resize_mode="no")).stored(server.files["rotated.jpg"][0])
+    made = ImageConverter(Fetch(resize_mode="no")).convert(server.files["rotated.jpg"][0])
     tags = json.loads(made.columns["exif"])
 
     assert (tags["Image Make"], tags["Image Orientation"]) == ("Echo", "Rotated 90 CW")
@@ -108,7 +108,7 @@ def test_a_foreign_jpeg_is_copied_untouched(server):
     """What img2dataset stored is not encoded again; its record says what the original was like."""
     data = server.files["small.jpg"][0]
     record = json.dumps({"original_width": 1000, "original_height": 800, "exif": "{}"}).encode()
-    made = ImageConverter(Fetch()).copied(data, record)
+    made = ImageConverter(Fetch()).copy(data, record)
 
     assert made.columns["jpg"] == data
     assert [made.columns[name] for name in ("width", "original_width", "original_height", "exif")] == [
@@ -122,7 +122,7 @@ def test_a_foreign_jpeg_is_copied_untouched(server):
 @pytest.mark.parametrize("record", [None, b"", b"{", b"[1]", b"{}", b'{"original_width": "wide", "exif": 3}'])
 def test_a_foreign_jpeg_needs_no_record(server, record):
     """Without a record the copy is its own original."""
-    made = ImageConverter(Fetch()).copied(server.files["small.jpg"][0], record)
+    made = ImageConverter(Fetch()).copy(server.files["small.jpg"][0], record)
 
     assert [made.columns[name] for name in ("original_width", "original_height")] == [100, 80]
 
@@ -132,16 +132,16 @@ def test_pixels_are_counted_before_decoding(server, monkeypatch):
     pictures = ImageConverter(Fetch(max_pixels=400 * 300))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
 
-    assert pictures.stored(server.files["giant.png"][0]).outcome == ("invalid", "too_many_pixels")
-    assert pictures.stored(server.files["large.png"][0]).outcome == ("invalid", "too_many_pixels")
+    assert pictures.convert(server.files["giant.png"][0]).outcome == ("invalid", "too_many_pixels")
+    assert pictures.convert(server.files["large.png"][0]).outcome == ("invalid", "too_many_pixels")
 
 
 def test_the_pixel_limit_is_inclusive(server):
     """A picture at the limit stays, one pixel past it goes."""
     data = server.files["plain.jpg"][0]
 
-    assert ImageConverter(Fetch(max_pixels=400 * 300)).stored(data).outcome == ("ok", "")
-    assert ImageConverter(Fetch(max_pixels=400 * 300 - 1)).stored(data).outcome == (
+    assert ImageConverter(Fetch(max_pixels=400 * 300)).convert(data).outcome == ("ok", "")
+    assert ImageConverter(Fetch(max_pixels=400 * 300 - 1)).convert(data).outcome == (
         "invalid",
         "too_many_pixels",
     )
@@ -156,4 +156,4 @@ def test_bytes_made_to_break_parsers_are_outcomes(server):
         for _ in range(20):
             broken = data.copy()
             broken[rng.integers(0, min(len(broken), 400), 8)] = rng.integers(0, 256, 8)
-            assert pictures.stored(broken.tobytes()).outcome.status in {"ok", "invalid"}
+            assert pictures.convert(broken.tobytes()).outcome.status in {"ok", "invalid"}

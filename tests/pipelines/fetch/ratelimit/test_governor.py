@@ -35,9 +35,9 @@ async def made(fetch):
 
 async def taken(permits, host, turns, each_s):
     async def one():
-        async with permits.permit(host) as turn:
+        async with permits.acquire(host) as slot:
             began_s = time.time()
-            turn.started()
+            slot.mark_started()
             await asyncio.sleep(each_s)
         return began_s, time.time()
 
@@ -45,7 +45,7 @@ async def taken(permits, host, turns, each_s):
 
 
 async def told(permits, host, status, retry_after_s):
-    permits.heard(host, status, retry_after_s)
+    permits.report_response(host, status, retry_after_s)
     return time.time()
 
 
@@ -125,11 +125,11 @@ def test_the_limit_holds_through_a_restart_of_the_governor(asker):
     ray.get([each.turns.remote("other.example", 1, 0) for each in (first, second)])
     held = first.turns.remote("limited.example", 1, LEASE_S + 10)
     time.sleep(1)
-    before = ray.get(get_governor().process.remote())
+    before = ray.get(get_governor().get_pid.remote())
     os.kill(before, signal.SIGKILL)
     killed_s = time.time()
     spans = ray.get(second.turns.remote("limited.example", 4, 0.5))
-    assert before != ray.get(get_governor().process.remote())
+    assert before != ray.get(get_governor().get_pid.remote())
     spans += ray.get(held)
     began_s = min(began for began, _ in spans if began > killed_s) - killed_s
     print(f"\nthe first permit after the governor's death came after {began_s:.1f} s")

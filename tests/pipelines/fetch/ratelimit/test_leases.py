@@ -27,120 +27,120 @@ def clock():
 
 def test_permits_come_in_batches_and_come_back(clock):
     """As many as are free, and never more than are wanted."""
-    rules = LeaseTable(clock)
-    (one,) = rules.lease("w", HOST, 1, TWO)
-    (two,) = rules.lease("w", HOST, 9, TWO)
-    assert rules.lease("v", HOST, 9, TWO) == []
-    rules.ended([one.lease, two.lease])
+    table = LeaseTable(clock)
+    (one,) = table.grant_permits("w", HOST, 1, TWO)
+    (two,) = table.grant_permits("w", HOST, 9, TWO)
+    assert table.grant_permits("v", HOST, 9, TWO) == []
+    table.end([one.lease, two.lease])
 
-    assert len(rules.lease("v", HOST, 9, TWO)) == 2
-    assert {HOST: 2} == rules.held()
+    assert len(table.grant_permits("v", HOST, 9, TWO)) == 2
+    assert {HOST: 2} == table.count_leases()
 
 
 def test_what_is_free_is_shared_among_those_who_wait(clock):
     """One worker with a long queue leaves some to the next."""
-    rules = LeaseTable(clock)
+    table = LeaseTable(clock)
 
     assert [3, 2] == [
-        len(rules.lease(worker, HOST, 9, FIVE, among)) for worker, among in (("w", 2), ("v", 1))
+        len(table.grant_permits(worker, HOST, 9, FIVE, among)) for worker, among in (("w", 2), ("v", 1))
     ]
 
 
 @pytest.mark.parametrize("order", [(TWO, FIVE), (FIVE, TWO), (TWO, NONE), (NONE, TWO)])
 def test_the_stricter_of_two_jobs_holds_for_both(clock, order):
     """Whoever came first, and also for a job that has no limit for the host."""
-    rules = LeaseTable(clock)
+    table = LeaseTable(clock)
     for limits in order:
-        rules.renew("somebody", {}, limits)
-    given = [len(rules.lease("w", HOST, 9, limits)) for limits in order]
+        table.renew("somebody", {}, limits)
+    given = [len(table.grant_permits("w", HOST, 9, limits)) for limits in order]
 
     assert [2, 0] == given
-    assert all(limits in rules.news(0).limits for limits in order)
+    assert all(limits in table.get_delta(0).limits for limits in order)
 
 
 def test_a_job_that_is_over_limits_nobody(clock):
     """After a minute of silence its limit is gone."""
-    rules = LeaseTable(clock)
-    rules.renew("w", {}, TWO)
+    table = LeaseTable(clock)
+    table.renew("w", {}, TWO)
     clock.now_s += 61
 
-    assert len(rules.lease("v", HOST, 9, FIVE)) == 5
+    assert len(table.grant_permits("v", HOST, 9, FIVE)) == 5
 
 
 def test_a_lease_ends_unless_it_is_renewed(clock):
     """A dead worker's permits go to others, a living one's do not."""
-    rules = LeaseTable(clock)
-    (kept,) = rules.lease("living", HOST, 1, TWO)
-    rules.lease("dead", HOST, 1, TWO)
+    table = LeaseTable(clock)
+    (kept,) = table.grant_permits("living", HOST, 1, TWO)
+    table.grant_permits("dead", HOST, 1, TWO)
     for _ in range(5):
         clock.now_s += LEASE_S / 5
-        rules.renew("living", {kept.lease: HOST}, TWO)
+        table.renew("living", {kept.lease: HOST}, TWO)
 
-    assert len(rules.lease("w", HOST, 9, TWO)) == 1
-    assert rules.lease("w", HOST, 9, TWO) == []
+    assert len(table.grant_permits("w", HOST, 9, TWO)) == 1
+    assert table.grant_permits("w", HOST, 9, TWO) == []
 
 
-def test_next_s_counts_leases_that_may_end_by_themselves(clock):
+def test_the_wait_counts_leases_that_may_end_by_themselves(clock):
     """Who waits looks again when the first lease would be void."""
-    rules = LeaseTable(clock)
-    rules.lease("w", HOST, 2, TWO)
+    table = LeaseTable(clock)
+    table.grant_permits("w", HOST, 2, TWO)
     clock.now_s += 5
 
-    assert rules.next_s(HOST) == LEASE_S - 5
+    assert table.get_wait_s(HOST) == LEASE_S - 5
 
 
 def test_after_a_restart_nothing_is_leased_until_old_leases_are_over(clock):
     """And those that workers still hold count on, under their old numbers."""
-    rules = LeaseTable(clock, shut_s=LEASE_S, first=1000)
-    rules.renew("w", {7: HOST}, TWO)
-    assert rules.lease("v", HOST, 2, TWO) == []
-    assert rules.next_s(HOST) == LEASE_S
+    table = LeaseTable(clock, shut_s=LEASE_S, first=1000)
+    table.renew("w", {7: HOST}, TWO)
+    assert table.grant_permits("v", HOST, 2, TWO) == []
+    assert table.get_wait_s(HOST) == LEASE_S
     clock.now_s += LEASE_S - 1
-    rules.renew("w", {7: HOST}, TWO)
+    table.renew("w", {7: HOST}, TWO)
     clock.now_s += 1
-    (given,) = rules.lease("v", HOST, 2, TWO)
+    (given,) = table.grant_permits("v", HOST, 2, TWO)
 
     assert given.lease >= 1000
-    rules.ended([7])
-    assert len(rules.lease("v", HOST, 2, TWO)) == 1
+    table.end([7])
+    assert len(table.grant_permits("v", HOST, 2, TWO)) == 1
 
 
 def test_a_host_that_asked_for_a_pause_is_leased_to_nobody(clock):
     """For as long as it said, but not for ever."""
-    rules = LeaseTable(clock)
-    rules.close(HOST, HostHold(30, BUSY, down=False))
-    assert rules.lease("w", HOST, 1, TWO) == []
-    assert rules.next_s(HOST) == 30
+    table = LeaseTable(clock)
+    table.add_hold(HOST, HostHold(30, BUSY, down=False))
+    assert table.grant_permits("w", HOST, 1, TWO) == []
+    assert table.get_wait_s(HOST) == 30
     clock.now_s += 30
-    assert len(rules.lease("w", HOST, 1, TWO)) == 1
-    rules.close(HOST, HostHold(1e9, BUSY, down=False))
+    assert len(table.grant_permits("w", HOST, 1, TWO)) == 1
+    table.add_hold(HOST, HostHold(1e9, BUSY, down=False))
 
-    assert rules.next_s(HOST) == MAX_HOLD_S
+    assert table.get_wait_s(HOST) == MAX_HOLD_S
 
 
-def test_news_are_told_once(clock):
-    """Who has heard the last serial hears only what came later, as times left."""
-    rules = LeaseTable(clock)
-    rules.close("down.example:80", HostHold(40, REFUSED, down=True))
-    first = rules.news(0)
+def test_changes_are_sent_once(clock):
+    """A worker that has the last serial gets only later changes, as times left."""
+    table = LeaseTable(clock)
+    table.add_hold("down.example:80", HostHold(40, REFUSED, down=True))
+    first = table.get_delta(0)
     clock.now_s += 10
-    rules.close(HOST, HostHold(30, BUSY, down=False))
-    second = rules.news(first.serial)
-    rules.open("down.example:80")
-    third = rules.news(second.serial)
+    table.add_hold(HOST, HostHold(30, BUSY, down=False))
+    second = table.get_delta(first.serial)
+    table.end_hold("down.example:80")
+    third = table.get_delta(second.serial)
 
-    assert {"down.example:80": HostHold(40, REFUSED, down=True)} == first.closed
-    assert {HOST: HostHold(30, BUSY, down=False)} == second.closed
-    assert {"down.example:80": None} == third.closed
-    assert {} == rules.news(third.serial).closed
-    assert 30 == rules.news(0).closed[HOST].left_s
+    assert {"down.example:80": HostHold(40, REFUSED, down=True)} == first.holds
+    assert {HOST: HostHold(30, BUSY, down=False)} == second.holds
+    assert {"down.example:80": None} == third.holds
+    assert {} == table.get_delta(third.serial).holds
+    assert 30 == table.get_delta(0).holds[HOST].left_s
 
 
 def test_memory_is_bounded(clock):
     """A hundred thousand dead hosts leave the latest twenty thousand."""
-    rules = LeaseTable(clock)
+    table = LeaseTable(clock)
     for number in range(20_100):
-        rules.close(f"{number}.example:80", HostHold(30 + number / 1e4, REFUSED, down=True))
+        table.add_hold(f"{number}.example:80", HostHold(30 + number / 1e4, REFUSED, down=True))
 
-    assert len(rules.news(0).closed) == 20_000
-    assert "20099.example:80" in rules.news(0).closed
+    assert len(table.get_delta(0).holds) == 20_000
+    assert "20099.example:80" in table.get_delta(0).holds

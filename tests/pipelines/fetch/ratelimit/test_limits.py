@@ -36,12 +36,12 @@ OURS = Fetch(
 )
 def test_the_longest_pattern_wins(host, expected):
     """A host's own limit goes before its domain's, and null lifts one."""
-    assert expected == find_limits(OURS).pattern(host)
+    assert expected == find_limits(OURS).find_pattern(host)
 
 
 def test_published_limits_are_there_unless_the_file_says_otherwise():
     """Wikimedia's two connections and 25 Mbit/s; a file's limit takes the place of the published one."""
-    published, ours = dict(find_limits(Fetch()).of), dict(find_limits(OURS).of)
+    published, ours = dict(find_limits(Fetch()).entries), dict(find_limits(OURS).entries)
 
     assert HostLimit(connections=2, bytes_per_s=3_125_000) == published["upload.wikimedia.org"]
     assert published["upload.wikimedia.org"] == ours["upload.wikimedia.org"]

@@ -23,15 +23,15 @@ FETCH = Fetch(timeout_s=1, limits=LIMITS)
 
 
 class Counting(PermitBroker):
-    """A desk that counts its calls."""
+    """A broker that counts its calls."""
 
     def __init__(self) -> None:
         super().__init__(lease_s=float("inf"))
         self.calls = 0
 
-    async def lease(self, *arguments):
+    async def request_permits(self, *arguments):
         self.calls += 1
-        return await super().lease(*arguments)
+        return await super().request_permits(*arguments)
 
     async def sync(self, report):
         self.calls += 1
@@ -51,22 +51,22 @@ def run(work, fetch=FETCH):
     return asyncio.run(all_of_it())
 
 
-def turns(*hosts, each_s=0.01, read_bytes=0):
-    """Return work that takes a turn at each host, all at once: when each began, and the most under way."""
+def take_slots(*hosts, each_s=0.01, read_bytes=0):
+    """Return work that takes a slot at each host, all at once: when each began, and the most in flight."""
 
     async def work(permits):
         began, under_way, most = [], 0, 0
 
         async def one(host):
             nonlocal under_way, most
-            async with permits.permit(host) as turn:
+            async with permits.acquire(host) as slot:
                 under_way += 1
                 most = max(most, under_way)
                 began.append(time.monotonic())
-                turn.started()
+                slot.mark_started()
                 await asyncio.sleep(each_s)
                 for _ in range(read_bytes // 1000):
-                    await turn.took(1000)
+                    await slot.throttle(1000)
                 under_way -= 1
 
         await asyncio.gather(*(one(host) for host in hosts))
@@ -77,13 +77,13 @@ def turns(*hosts, each_s=0.01, read_bytes=0):
 
 def test_connections_are_kept():
     """Two at once for the host that says so, all at once for others."""
-    assert 2 == run(turns(*["two.example"] * 12))[1]
-    assert 12 == run(turns(*["other.example"] * 12))[1]
+    assert 2 == run(take_slots(*["two.example"] * 12))[1]
+    assert 12 == run(take_slots(*["other.example"] * 12))[1]
 
 
 def test_hosts_of_a_domain_share_its_limit():
     """Five within any second, over all of them, as the server would count."""
-    began, _ = run(turns(*["a.five.example", "b.five.example", "five.example"] * 4))
+    began, _ = run(take_slots(*["a.five.example", "b.five.example", "five.example"] * 4))
     began.sort()
 
     assert all(later - earlier >= 1 for earlier, later in zip(began, began[5:], strict=False))
@@ -92,7 +92,7 @@ def test_hosts_of_a_domain_share_its_limit():
 
 def test_delays_are_kept():
     """From one start to the next."""
-    began, _ = run(turns(*["slow.example"] * 5))
+    began, _ = run(take_slots(*["slow.example"] * 5))
     began.sort()
 
     assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(began))
@@ -101,7 +101,7 @@ def test_delays_are_kept():
 def test_bytes_are_paced():
     """Both connections together read no faster than the host allows."""
     began_s = time.monotonic()
-    run(turns("narrow.example", "narrow.example", each_s=0, read_bytes=150_000))
+    run(take_slots("narrow.example", "narrow.example", each_s=0, read_bytes=150_000))
     took_s = time.monotonic() - began_s
 
     assert 1.4 <= took_s < 2.5
@@ -111,18 +111,18 @@ def test_hosts_without_a_limit_cost_no_call():
     """A hundred thousand requests are a look into two dictionaries each."""
 
     async def work():
-        desk = Counting()
-        permits = HostPermits(desk, find_limits(FETCH), 1.0, regularly=True)
+        broker = Counting()
+        permits = HostPermits(broker, find_limits(FETCH), 1.0, regularly=True)
         for number in range(100_000):
             host = f"h{number}.example"
-            assert permits.down(f"{host}:80") is None
-            async with permits.permit(host) as turn:
-                turn.started()
-                permits.reached(f"{host}:80")
-                permits.heard(host, 200, None)
-                await turn.took(1)
+            assert permits.check_origin(f"{host}:80") is None
+            async with permits.acquire(host) as slot:
+                slot.mark_started()
+                permits.report_reached(f"{host}:80")
+                permits.report_response(host, 200, None)
+                await slot.throttle(1)
         await permits.close()
-        return desk.calls
+        return broker.calls
 
     began_s = time.process_time()
     calls = asyncio.run(work())
@@ -135,12 +135,12 @@ def test_permits_come_in_batches():
     """A hundred requests to one host are a few calls, not a hundred."""
 
     async def work():
-        desk = Counting()
+        broker = Counting()
         fetch = Fetch(limits={"many.example": {"connections": 50}})
-        permits = HostPermits(desk, find_limits(fetch), 1.0, regularly=False)
-        await turns(*["many.example"] * 100)(permits)
+        permits = HostPermits(broker, find_limits(fetch), 1.0, regularly=False)
+        await take_slots(*["many.example"] * 100)(permits)
         await permits.close()
-        return desk.calls
+        return broker.calls
 
     assert asyncio.run(work()) <= 20
 
@@ -160,11 +160,11 @@ def test_a_pause_is_for_everyone(host, status, after_s, waits_s):
     """A host that asked for a pause is not asked meanwhile, and others are."""
 
     async def work(permits):
-        permits.heard(host, status, after_s)
+        permits.report_response(host, status, after_s)
         began_s = time.monotonic()
-        async with permits.permit("elsewhere.example"):
+        async with permits.acquire("elsewhere.example"):
             assert time.monotonic() - began_s < 0.3
-        async with permits.permit(host):
+        async with permits.acquire(host):
             return time.monotonic() - began_s
 
     assert waits_s <= run(work) < waits_s + 0.6
@@ -174,10 +174,10 @@ def test_a_long_pause_is_not_waited_for():
     """Rows of such a host have the outcome of its answer, at once."""
 
     async def work(permits):
-        permits.heard("other.example", 429, 60.0)
+        permits.report_response("other.example", 429, 60.0)
         began_s = time.monotonic()
         with pytest.raises(HostUnavailableError) as refused:
-            async with permits.permit("other.example"):
+            async with permits.acquire("other.example"):
                 pass
         assert time.monotonic() - began_s < 0.3
         return refused.value.outcome
@@ -191,9 +191,9 @@ def test_a_host_that_always_wants_another_pause_is_given_up(monkeypatch):
 
     async def work(permits):
         async def one():
-            async with permits.permit("two.example"):
+            async with permits.acquire("two.example"):
                 await asyncio.sleep(0.2)
-                permits.heard("two.example", 429, 0.8)
+                permits.report_response("two.example", 429, 0.8)
 
         return await asyncio.gather(*(one() for _ in range(12)), return_exceptions=True)
 
@@ -207,7 +207,7 @@ def test_a_request_that_gives_up_leaves_its_permit_to_others():
 
     async def work(permits):
         async def hold(seconds):
-            async with permits.permit("two.example"):
+            async with permits.acquire("two.example"):
                 await asyncio.sleep(seconds)
 
         tasks = [asyncio.create_task(hold(60)) for _ in range(6)]
@@ -230,7 +230,7 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
         permits = make_permits(FETCH, slots)
 
         async def hold(seconds):
-            async with slots, permits.permit("two.example"):
+            async with slots, permits.acquire("two.example"):
                 await asyncio.sleep(seconds)
 
         tasks = [asyncio.create_task(hold(60)) for _ in range(2)]
@@ -240,24 +240,24 @@ def test_a_request_that_gives_up_before_it_has_a_slot_again():
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.wait_for(hold(0), 1)
         await asyncio.sleep(0.05)
-        ended = len(permits._held)
+        ended = len(permits._leases)
         await permits.close()
         return ended
 
     assert 0 == asyncio.run(work())
 
 
-def test_a_desk_that_breaks_is_an_error_and_no_wait():
+def test_a_broker_that_breaks_is_an_error_and_no_wait():
     """Nobody waits for ever for permits that will not come."""
 
     class Broken(PermitBroker):
-        async def lease(self, *arguments):
+        async def request_permits(self, *arguments):
             raise RuntimeError("broken")
 
     async def work():
         permits = HostPermits(Broken(), find_limits(FETCH), 1.0, regularly=False)
         try:
-            async with permits.permit("two.example"):
+            async with permits.acquire("two.example"):
                 pass
         finally:
             await permits.close()

@@ -37,9 +37,9 @@ async def test_who_comes_back_goes_first():
 
     async def waiting() -> None:
         async with slots:
-            slots.leave()
+            slots.release()
             await asyncio.sleep(0.005)
-            await slots.come_back()
+            await slots.reacquire()
             begun.append("back")
 
     row = asyncio.create_task(waiting())
@@ -59,9 +59,9 @@ async def test_no_slot_is_lost_or_made_by_a_cancelled_row(when):
     async def row() -> None:
         async with slots:
             if when == "coming back":
-                slots.leave()
+                slots.release()
                 await asyncio.sleep(0)
-                await slots.come_back()
+                await slots.reacquire()
 
     (other,) = await turns(slots, "a", begun) if when != "coming back" else [None]
     cancelled = asyncio.create_task(row())

@@ -25,12 +25,12 @@ def test_the_server_never_counts_more(seed, connections, rate, delay_s):
     """However late a permit is used and reported, connections, rate and delay are kept."""
     asked = {"connections": connections, "requests_per_s": rate, "delay_s": delay_s}
     limit = HostLimit(**({name: value for name, value in asked.items() if value} or {"connections": 1}))
-    bucket, rng = RateWindow(limit), random.Random(seed)
+    window, rng = RateWindow(limit), random.Random(seed)
     now_s, lease, arrived, under_way, most = 0.0, 0, [], [], 0
     while len(arrived) < 40:
-        for _ in range(bucket.free(now_s)):
+        for _ in range(window.count_free(now_s)):
             lease += 1
-            bucket.take(lease)
+            window.take(lease)
             at_s = now_s + rng.expovariate(5)
             heard_s = at_s + rng.expovariate(20)
             under_way.append((lease, at_s, heard_s, heard_s + rng.expovariate(10)))
@@ -41,16 +41,16 @@ def test_the_server_never_counts_more(seed, connections, rate, delay_s):
         for each in [*under_way]:
             number, at_s, heard_s, ended_s = each
             if heard_s <= now_s:
-                bucket.started(number, now_s)
+                window.mark_started(number, now_s)
             if ended_s <= now_s:
-                bucket.ended(number, now_s)
+                window.end(number, now_s)
                 under_way.remove(each)
         most = max(most, len(under_way))
 
     assert limit.connections is None or most <= limit.connections
     if limit.requests_per_s:
-        window = max(1, int(limit.requests_per_s))
-        assert most_within(arrived, window / limit.requests_per_s) <= window
+        most_a_window = max(1, int(limit.requests_per_s))
+        assert most_within(arrived, most_a_window / limit.requests_per_s) <= most_a_window
     if limit.delay_s:
         arrived.sort()
         assert min(b - a for a, b in pairwise(arrived)) >= limit.delay_s
@@ -58,26 +58,26 @@ def test_the_server_never_counts_more(seed, connections, rate, delay_s):
 
 def test_the_rate_is_reached():
     """A host that answers at once is asked as often as it allows."""
-    bucket, asked = RateWindow(HostLimit(requests_per_s=5)), 0
+    window, asked = RateWindow(HostLimit(requests_per_s=5)), 0
     for tick in range(1000):
         now_s = tick / 100
-        for _ in range(bucket.free(now_s)):
+        for _ in range(window.count_free(now_s)):
             asked += 1
-            bucket.take(asked)
-            bucket.ended(asked, now_s)
+            window.take(asked)
+            window.end(asked, now_s)
 
     assert asked == 50
 
 
-def test_next_s_is_when_a_permit_is_free_by_itself():
+def test_the_wait_is_until_a_permit_is_free_by_itself():
     """With nothing out, it is the window that has to pass."""
-    bucket = RateWindow(HostLimit(delay_s=2))
-    bucket.take(1)
-    assert bucket.next_s(0) == float("inf")
+    window = RateWindow(HostLimit(delay_s=2))
+    window.take(1)
+    assert window.get_wait_s(0) == float("inf")
 
-    bucket.ended(1, 10)
-    assert (0, 2) == (bucket.free(10), bucket.next_s(10))
-    assert 1 == bucket.free(12)
+    window.end(1, 10)
+    assert (0, 2) == (window.count_free(10), window.get_wait_s(10))
+    assert 1 == window.count_free(12)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_connections_share_the_bytes(limit, share):
 
 def test_a_limit_may_change_while_permits_are_out():
     """A stricter one holds at once, and requests of before count under it."""
-    bucket = RateWindow(HostLimit(requests_per_s=10))
+    window = RateWindow(HostLimit(requests_per_s=10))
     for lease in range(6):
-        bucket.take(lease)
-        bucket.ended(lease, 0)
-    bucket.set(HostLimit(requests_per_s=5))
+        window.take(lease)
+        window.end(lease, 0)
+    window.set_limit(HostLimit(requests_per_s=5))
 
-    assert bucket.free(0.5) == 0
-    assert bucket.free(1.0) == 5
+    assert window.count_free(0.5) == 0
+    assert window.count_free(1.0) == 5

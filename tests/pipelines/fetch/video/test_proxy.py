@@ -25,7 +25,7 @@ OPEN = Fetch(allow_private_hosts=True)
 
 
 def through(client, page, fetch=OPEN, contact=None, upstream=None, **video):
-    """Run a client in a thread, with a proxy for one visit; return what it returned, and the visit."""
+    """Run a client in a thread, with a proxy for one session; return what it returned, and the session."""
     fetch = fetch.model_copy(update={"video": VideoSettings(**video)})
 
     async def run():
@@ -33,8 +33,8 @@ def through(client, page, fetch=OPEN, contact=None, upstream=None, **video):
         proxy = Proxy(fetch, contact, web.permits, upstream)
         await proxy.start()
         try:
-            async with proxy.visit(page) as visit:
-                return await asyncio.to_thread(client, visit.proxy_url), visit
+            async with proxy.open_session(page) as session:
+                return await asyncio.to_thread(client, session.proxy_url), session
         finally:
             await proxy.close()
             await web.close()
@@ -75,9 +75,9 @@ CLIENTS = pytest.mark.parametrize("client", [by_yt_dlp, by_ffmpeg], ids=["yt-dlp
 def test_what_is_allowed_passes(server, client):
     """A page's own host, where private hosts are allowed."""
     url = server.put("sound.wav", b"RIFF....WAVE")
-    _, visit = through(client(url), url)
+    _, session = through(client(url), url)
 
-    assert (None, 1) == (visit.failure, server.asked["put/sound.wav"])
+    assert (None, 1) == (session.failure, server.asked["put/sound.wav"])
 
 
 @CLIENTS
@@ -104,9 +104,9 @@ def test_a_redirect_inside_is_refused(server, client, target, fetch, monkeypatch
     )
     server.put("secret", b"secret")
     first = server.url(f"to?url={target.format(port=server.port)}")
-    answer, visit = through(client(first), first, fetch, "me@example.org")
+    answer, session = through(client(first), first, fetch, "me@example.org")
 
-    assert "blocked/private_address" == str(visit.failure)
+    assert "blocked/private_address" == str(session.failure)
     assert {"to": 1} == dict(server.asked)
     assert b"secret" != answer
 
@@ -120,17 +120,17 @@ def _loopback(host):
 def test_loopback_is_refused_by_default(server, client):
     """Without `allow_private_hosts` no server of this machine is asked, not even by the page's own name."""
     url = server.put("secret", b"secret")
-    _, visit = through(client(url), url, Fetch(), "me@example.org")
+    _, session = through(client(url), url, Fetch(), "me@example.org")
 
-    assert ("blocked/private_address", 0) == (str(visit.failure), server.asked.total())
+    assert ("blocked/private_address", 0) == (str(session.failure), server.asked.total())
 
 
 def test_public_hosts_want_a_contact():
     """Nobody is asked anonymously."""
-    _, visit = through(by_yt_dlp("http://192.88.99.1/a.mp4"), "http://192.88.99.1/a.mp4", Fetch())
+    _, session = through(by_yt_dlp("http://192.88.99.1/a.mp4"), "http://192.88.99.1/a.mp4", Fetch())
 
-    assert isinstance(visit.failure, ConfigError)
-    assert visit.final
+    assert isinstance(session.failure, ConfigError)
+    assert session.final
 
 
 def raw(port, *lines):
@@ -140,12 +140,12 @@ def raw(port, *lines):
         return sock.makefile("rb").readline().decode().strip()
 
 
-@pytest.mark.parametrize("word", [None, "", "wrong", "é"], ids=["none", "empty", "wrong", "no-ascii"])
-def test_only_who_has_the_word_may_pass(server, word):
+@pytest.mark.parametrize("token", [None, "", "wrong", "é"], ids=["none", "empty", "wrong", "no-ascii"])
+def test_only_a_client_with_the_token_may_pass(server, token):
     """Other programs of the machine find the port, and nothing behind it."""
     url = server.put("a", b"a")
-    who = base64.b64encode(f"{word}:".encode()).decode()
-    headers = [] if word is None else [f"Proxy-Authorization: Basic {who}"]
+    who = base64.b64encode(f"{token}:".encode()).decode()
+    headers = [] if token is None else [f"Proxy-Authorization: Basic {who}"]
     line, _ = through(lambda proxy: raw(URL(proxy).port, f"GET {url} HTTP/1.1", *headers), url)
 
     assert line.startswith("HTTP/1.1 407 ")
@@ -171,13 +171,13 @@ def test_what_is_no_request_to_a_proxy(server, line):
         who = base64.b64encode(f"{URL(proxy).user}:".encode()).decode()
         return raw(URL(proxy).port, line, f"Proxy-Authorization: Basic {who}")
 
-    answer, visit = through(ask, server.url("page"))
+    answer, session = through(ask, server.url("page"))
 
     assert answer.startswith("HTTP/1.1 400 ")
-    assert "invalid/bad_redirect" == str(visit.failure)
+    assert "invalid/bad_redirect" == str(session.failure)
 
 
-def test_the_word_ends_with_the_visit(server):
+def test_the_token_ends_with_the_session(server):
     """What a client kept is of no use later."""
     url = server.put("a", b"a")
     kept = []
@@ -188,17 +188,17 @@ def test_the_word_ends_with_the_visit(server):
 
 def test_bytes_have_a_cap(server):
     """A host that never stops sending is left."""
-    _, visit = through(by_yt_dlp(server.url("endless")), server.url("endless"), max_bytes=1_000_000)
+    _, session = through(by_yt_dlp(server.url("endless")), server.url("endless"), max_bytes=1_000_000)
 
-    assert "invalid/too_many_bytes" == str(visit.failure)
-    assert visit.over.done()
+    assert "invalid/too_many_bytes" == str(session.failure)
+    assert session.over.done()
 
 
-def test_a_visit_has_a_deadline(server):
+def test_a_session_has_a_deadline(server):
     """However slowly a host drips, the whole of it has an end."""
-    _, visit = through(by_yt_dlp(server.url("drip")), server.url("drip"), timeout_s=1)
+    _, session = through(by_yt_dlp(server.url("drip")), server.url("drip"), timeout_s=1)
 
-    assert "transient/timeout" == str(visit.failure)
+    assert "transient/timeout" == str(session.failure)
 
 
 def test_rate_limit(server):
@@ -213,10 +213,10 @@ def test_rate_limit(server):
 
 def test_tunnels_keep_tls_between_the_ends(self_signed):
     """The proxy sees nothing of TLS, and the client still refuses a certificate that nobody signed."""
-    answer, visit = through(by_yt_dlp(self_signed), self_signed)
+    answer, session = through(by_yt_dlp(self_signed), self_signed)
 
     assert "CERTIFICATE_VERIFY_FAILED" in str(answer)
-    assert visit.failure is None
+    assert session.failure is None
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ def test_tunnels_keep_tls_between_the_ends(self_signed):
 )
 def test_what_cannot_be_reached(url, expected):
     """The proxy knows why, whatever the client makes of its answer."""
-    _, visit = through(by_yt_dlp(url), url)
+    _, session = through(by_yt_dlp(url), url)
 
-    assert expected == str(visit.failure)
-    assert not visit.final
+    assert expected == str(session.failure)
+    assert not session.final
 
 
 class Upstream:
@@ -256,11 +256,11 @@ class Upstream:
 
 
 def test_a_proxy_of_ones_own(server):
-    """It gets the whole URL and its own credentials, and never the word that opens ours."""
+    """It gets the whole URL and its own credentials, and never the token of ours."""
     upstream = Upstream()
     with upstream as url:
         body, _ = through(by_yt_dlp(server.url("page")), server.url("page"), upstream=url)
-        refused, visit = through(by_yt_dlp(METADATA), server.url("page"), upstream=url)
+        refused, session = through(by_yt_dlp(METADATA), server.url("page"), upstream=url)
     head = upstream.heads[0]
 
     assert b"hi" == body
@@ -268,7 +268,7 @@ def test_a_proxy_of_ones_own(server):
     assert [base64.b64encode(b"me:word").decode()] == [
         line.rpartition(" ")[2] for line in head.split("\r\n") if line.startswith("Proxy-Authorization")
     ]
-    assert (1, "blocked/private_address") == (len(upstream.heads), str(visit.failure))
+    assert (1, "blocked/private_address") == (len(upstream.heads), str(session.failure))
     assert isinstance(refused, Exception)
 
 
@@ -281,7 +281,7 @@ def test_a_hosts_limit_holds(server):
         with ThreadPoolExecutor(2) as threads:
             return list(threads.map(lambda _: by_yt_dlp(url)(proxy_url), range(2)))
 
-    bodies, visit = through(twice, url, fetch, timeout_s=5)
+    bodies, session = through(twice, url, fetch, timeout_s=5)
 
     assert [server.files["plain.jpg"][0]] * 2 == bodies
-    assert (1, None) == (server.most_under_way, visit.failure)
+    assert (1, None) == (server.most_under_way, session.failure)

@@ -87,8 +87,10 @@ def outcomes(batch):
 def test_a_clip_of_a_video_is_the_clip(site, tmp_path, says_length, monkeypatch):
     """Cut out of a section or of the whole video, sound and frames are those of a mirror's clip."""
     whole = []
-    take = download.Downloader._whole
-    monkeypatch.setattr(download.Downloader, "_whole", lambda *given: whole.append(given) or take(*given))
+    take = download.Downloader._fetch_whole
+    monkeypatch.setattr(
+        download.Downloader, "_fetch_whole", lambda *given: whole.append(given) or take(*given)
+    )
     row = nth("plain", says_length=says_length)
     cut, clip = fetched(site, [row]), mirrored(tmp_path, row)
 
@@ -119,7 +121,7 @@ def test_length_and_place(site, below_s, before_s, length_s):
     assert np.array_equal(wave, whole[first : first + len(wave)])
 
 
-def test_rows_of_one_video_share_one_visit(site):
+def test_rows_of_one_video_share_one_download(site):
     """Its page is asked for once, whatever is cut out of it."""
     rows = [nth("plain", 1, says_length=True)] * 3
     start = float(start_s(rows[0]))
