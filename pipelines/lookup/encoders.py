@@ -40,7 +40,7 @@ class QueryEncoders:
         """Return whether the dataset names an encoder of a family."""
         return (self._asked.clip if family == "clip" else self._asked.clap) is not None
 
-    def spec(self, family: Family) -> EncoderSpec:
+    def get_spec(self, family: Family) -> EncoderSpec:
         """Return the encoder of a family.
 
         Raises:
@@ -54,7 +54,7 @@ class QueryEncoders:
                 assert spec is not None
                 if family in self._pinned:
                     column: Column = "clip_text" if family == "clip" else "clap_text"
-                    known = partial(self._rows.captions, column, len(CAPTIONS))
+                    known = partial(self._rows.read_captions, column, len(CAPTIONS))
                     spec = verify_space(spec, self._pinned[family], known)
                 self._specs[family] = spec
             return self._specs[family]
@@ -68,7 +68,7 @@ class QueryEncoders:
         if not self.has(family):
             raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
 
-    def stored(self, family: Family, modality: Modality, item: str | bytes) -> np.ndarray:
+    def encode_as_stored(self, family: Family, modality: Modality, item: str | bytes) -> np.ndarray:
         """Return the vector of an item as a build would store it, float16 [D].
 
         It is computed in a whole batch and on one core, as a build does, so that it is the same to the last
@@ -78,7 +78,7 @@ class QueryEncoders:
             ConfigError: the dataset has no such encoder, or nothing can be made of the item.
             SpaceError: the encoder is not the one that the vectors were made with.
         """
-        spec = self.spec(family)
+        spec = self.get_spec(family)
         tower = spec.open()[modality]
         piece = _prepared(tower, modality, item)
         if isinstance(piece, EcholensError):
@@ -89,7 +89,7 @@ class QueryEncoders:
         stored_D: np.ndarray = unit_ND[0].astype(np.float16)
         return stored_D
 
-    def vectors(
+    def encode(
         self, family: Family, modality: Modality, items: Sequence[str | bytes]
     ) -> list[QueryVector | EcholensError]:
         """Return the vector of every item, or why it has none.
@@ -99,7 +99,7 @@ class QueryEncoders:
         from itself in another company; but it does not wait for a batch to fill.
         """
         try:
-            spec = self.spec(family)
+            spec = self.get_spec(family)
             tower = spec.open()[modality]
         except EcholensError as error:
             return [error] * len(items)

@@ -1,4 +1,4 @@
-"""Filters -> which keys may be found: a bit a key, from three small facts about every row of a version."""
+"""Filters -> a bitmap of the keys that pass, from three small attributes of every row of a version."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pipelines.lookup.rows import VersionRows
 from pipelines.store.shards import Shard
 from schemas.query import RowFilter
 
-# Files that are opened at once: small ones, so most of the time is the way to them.
+# Files that are read at once: small ones, so latency takes most of the time.
 _READERS = 8
 
-# Filters that are kept: of 10 million keys one takes 1.25 MB.
+# Filters that are cached: one of 10 million keys takes 1.25 MB.
 _KEPT = 16
 
-# Words that an error names; WIT alone has 108 languages.
-_NAMED = 20
+# Values that an error lists; WIT alone has 108 languages.
+_LISTED = 20
 
-_Words = Literal["source", "language"]
+_Attribute = Literal["source", "language"]
 
 
 class RowAttributes:
-    """Source, language and size of every row: 2 bytes a row each, read once, when a filter first asks.
+    """Source, language and size of every row: 2 bytes each per row, read once, when a filter first needs it.
 
     Safe to use from several threads.
 
@@ -40,40 +40,41 @@ class RowAttributes:
 
     def __init__(self, rows: VersionRows) -> None:
         self._rows = rows
-        self.passing: Callable[[RowFilter], KeyFilter] = lru_cache(_KEPT)(self._passing)
+        self.make_filter: Callable[[RowFilter], KeyFilter] = lru_cache(_KEPT)(self._make_filter)
 
     @cached_property
-    def everything(self) -> KeyFilter:
-        """All rows that are left."""
-        return KeyFilter.from_mask(self._spread(np.ones(self._count, dtype=bool)))
+    def all_rows(self) -> KeyFilter:
+        """The keys of all rows that are not gone."""
+        return KeyFilter.from_mask(self._scatter_to_keys(np.ones(self._count, dtype=bool)))
 
-    def _passing(self, only: RowFilter) -> KeyFilter:
-        """Return the rows that pass.
+    def _make_filter(self, only: RowFilter) -> KeyFilter:
+        """Return the keys of the rows that pass.
 
         Raises:
             ConfigError: no row of the version has a source or a language that is named.
         """
         passes = np.ones(self._count, dtype=bool)
         if only.sources:
-            passes &= self._has("source", only.sources)
+            passes &= self._match("source", only.sources)
         if only.languages:
-            passes &= self._has("language", only.languages)
+            passes &= self._match("language", only.languages)
         if only.min_side_px:
             passes &= self._sides >= min(only.min_side_px, np.iinfo(np.uint16).max)
-        return KeyFilter.from_mask(self._spread(passes))
+        return KeyFilter.from_mask(self._scatter_to_keys(passes))
 
-    def _has(self, name: _Words, wanted: Sequence[str]) -> np.ndarray:
-        words, codes = self._sources if name == "source" else self._languages
-        for word in wanted:
-            if word not in words:
-                there = ", ".join(sorted(words)[:_NAMED]) or "none"
-                more = ", ..." if len(words) > _NAMED else ""
-                raise ConfigError(f"no row has the {name} {word[:40]!r}; the rows have: {there}{more}")
-        passes: np.ndarray = np.isin(codes, [words.index(word) for word in wanted])
+    def _match(self, name: _Attribute, values: Sequence[str]) -> np.ndarray:
+        """Return which rows have one of some values, bool [rows]."""
+        known, codes = self._sources if name == "source" else self._languages
+        for value in values:
+            if value not in known:
+                listed = ", ".join(sorted(known)[:_LISTED]) or "none"
+                more = ", ..." if len(known) > _LISTED else ""
+                raise ConfigError(f"no row has the {name} {value[:40]!r}; the rows have: {listed}{more}")
+        passes: np.ndarray = np.isin(codes, [known.index(value) for value in values])
         return passes
 
-    def _spread(self, passes: np.ndarray) -> np.ndarray:
-        """Return it for every key, from it for every row; what is gone does not pass."""
+    def _scatter_to_keys(self, passes: np.ndarray) -> np.ndarray:
+        """Return a mask of keys from one of rows; keys that are gone do not pass."""
         step = self._rows.keys_a_shard
         allowed = np.zeros(step * (max(self._rows.shards, default=0) + 1), dtype=bool)
         for shard, start in zip(self._shards, self._starts, strict=False):
@@ -96,35 +97,33 @@ class RowAttributes:
 
     @cached_property
     def _sources(self) -> tuple[list[str], np.ndarray]:
-        return self._words("source")
+        return self._read_codes("source")
 
     @cached_property
     def _languages(self) -> tuple[list[str], np.ndarray]:
-        return self._words("language")
+        return self._read_codes("language")
 
-    def _words(self, name: _Words) -> tuple[list[str], np.ndarray]:
-        """Return the words of a column, and which one each row has: its place, beyond the last for none."""
+    def _read_codes(self, name: _Attribute) -> tuple[list[str], np.ndarray]:
+        """Return the values of a column, and for each row the index of its value, uint16; 65,535 if null."""
 
         def read(shard: Shard) -> Any:
             table = self._rows.root.read_table(f"candidates/{shard.name}.parquet", columns=[name])
             return pc.dictionary_encode(table[name].combine_chunks())
 
-        places: dict[str, int] = {}
+        indices: dict[str, int] = {}
         codes = np.full(self._count, np.iinfo(np.uint16).max, dtype=np.uint16)
         with ThreadPoolExecutor(_READERS) as readers:
             for start, encoded in zip(self._starts, readers.map(read, self._shards), strict=False):
-                own = [places.setdefault(word, len(places)) for word in encoded.dictionary.to_pylist()]
-                there = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
-                indices = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+                own = [indices.setdefault(value, len(indices)) for value in encoded.dictionary.to_pylist()]
+                valid = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
+                rows = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
                 if own:
-                    codes[start : start + len(indices)][there] = np.array(own, dtype=np.uint16)[
-                        indices[there]
-                    ]
-        return list(places), codes
+                    codes[start : start + len(rows)][valid] = np.array(own, dtype=np.uint16)[rows[valid]]
+        return list(indices), codes
 
     @cached_property
     def _sides(self) -> np.ndarray:
-        """The shorter side of every picture as it came, in pixels, uint16; 0 of what has no picture."""
+        """The shorter side of every picture as it was fetched, pixels, uint16; 0 for rows without one."""
 
         def read(shard: Shard) -> np.ndarray:
             if shard.kind == "text":

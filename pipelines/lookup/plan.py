@@ -38,7 +38,7 @@ class QueryPlan:
     Attributes:
         query: as it was asked.
         into: the column that is searched.
-        passing: which rows may answer; None if all may.
+        key_filter: which rows may answer; None if all may.
         modality: of the text, picture or sound that is to be encoded; None where the vector is there.
         family: whose encoder the query needs, or whose space its vector is in.
         vector: of a query by vector or key, where the query begins; None for media.
@@ -47,7 +47,7 @@ class QueryPlan:
 
     query: Query
     into: Column
-    passing: KeyFilter | None
+    key_filter: KeyFilter | None
     modality: Modality | None
     family: Family
     vector: QueryVector | None = None
@@ -72,7 +72,7 @@ def plan_query(
     cards: Mapping[Column, IndexCard],
     rows: VersionRows,
     via: TranslatorCard | None,
-    passing: KeyFilter | None,
+    key_filter: KeyFilter | None,
 ) -> QueryPlan:
     """Return what is decided about a query.
 
@@ -81,7 +81,7 @@ def plan_query(
         cards: of the columns that can be searched.
         rows: of the version.
         via: the card of the translator that the query names.
-        passing: which rows may answer.
+        key_filter: which rows may answer.
 
     Raises:
         ConfigError: nothing is said, a vector has no direction, a row has no vector, or the column no index.
@@ -93,15 +93,15 @@ def plan_query(
         _check_ends(via, into)
         space = via.source_space if via else cards[into].space
         family = family_of(via.source if via else into)
-        return QueryPlan(query, into, passing, None, family, _unit(query.vector, space), via)
+        return QueryPlan(query, into, key_filter, None, family, _unit(query.vector, space), via)
     if query.key is not None:
-        return _of_key(query, query.key, into, rows, via, passing)
+        return _of_key(query, query.key, into, rows, via, key_filter)
     if query.text is not None and not query.text.strip():
         raise ConfigError("the text is empty; say what to look for")
     modality: Modality = "text" if query.text is not None else "image" if query.image is not None else "audio"
     family = _OWN.get(modality, family_of(via.source if via else into))
     _check_reach(f"a {_WORDS[modality]}", family, into, via)
-    return QueryPlan(query, into, passing, modality, family, via=via)
+    return QueryPlan(query, into, key_filter, modality, family, via=via)
 
 
 def decode_media(query: Query) -> Any:
@@ -131,7 +131,7 @@ def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
     into: Column,
     rows: VersionRows,
     via: TranslatorCard | None,
-    passing: KeyFilter | None,
+    key_filter: KeyFilter | None,
 ) -> QueryPlan:
     """The first column that can ask and has a vector of the row: the named one, the searched one, others."""
     begins = via.source if via else into
@@ -141,8 +141,8 @@ def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
         _check_ends(via, into)
     others = [column for column in COLUMNS if family_of(column) == family_of(begins) and column != begins]
     for column in [query.of] if query.of else [begins, *others]:
-        if found := rows.vector(key, column):
-            return QueryPlan(query, into, passing, None, family_of(column), _unit(*found), via)
+        if found := rows.read_vector(key, column):
+            return QueryPlan(query, into, key_filter, None, family_of(column), _unit(*found), via)
     wanted = query.of or _COLUMNS_IN[family_of(begins)]
     raise ConfigError(f"key {key!r} has no vector in {wanted}; give the key of a row that was found")
 

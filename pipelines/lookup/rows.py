@@ -1,4 +1,4 @@
-"""What the rows of a version say, and their vectors: tables of shards, read when a row is asked for."""
+"""The rows of a version: columns of their candidates, and vectors; tables of shards are read on demand."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 from schemas.version import Version
 
-# What a hit says of its row.
-SAID = ("caption", "url", "source", "kind", "licence", "page_url", "attribution", "language")
+# The columns of a candidate that a hit has.
+HIT_COLUMNS = ("caption", "url", "source", "kind", "licence", "page_url", "attribution", "language")
 
-# Rows whose tables are kept once they were read: what a row says takes about 300 bytes, a vector of 512
-# dimensions 1 kB; so about 120 MB of the former and 50 MB of the latter.
+# Rows whose tables are cached: the columns of a hit take about 300 bytes, a vector of 512 dimensions 1 kB;
+# so about 120 MB of the former and 50 MB of the latter.
 _ROWS_KEPT = 400_000
 _VECTORS_KEPT = 50_000
 
@@ -34,9 +34,9 @@ class VersionRows:
     """The rows of a version. Safe to use from several threads.
 
     Args:
-        root: where the dataset lies.
+        root: of the dataset.
         version: of it.
-        shard_rows: of the dataset: they decide what a key means.
+        shard_rows: of the dataset: a key is parsed with it.
 
     Attributes:
         removed: the keys that no search may find, int64, ascending.
@@ -47,20 +47,22 @@ class VersionRows:
         self.root = root
         self.shard_rows = shard_rows
         self._set_name = version.set
-        # Read at once: the version may be cleaned away while it is searched.
+        # Read eagerly: the version may be cleaned away while it is searched.
         self.removed = np.unique(as_integers(versions.read_removed(root, version.number)["key"]))
         self.shards = {shard.number: shard for shard in versions.read_shards(root, version)}
-        self._said: Callable[[int], dict[str, Any]] = lru_cache(_kept(_ROWS_KEPT, shard_rows))(self._read)
-        self._tables: Callable[[int, Column], Any] = lru_cache(_kept(_VECTORS_KEPT, shard_rows))(
-            self._read_vectors
+        self._get_columns: Callable[[int], dict[str, Any]] = lru_cache(_count_tables(_ROWS_KEPT, shard_rows))(
+            self._load_columns
+        )
+        self._get_vectors: Callable[[int, Column], Any] = lru_cache(_count_tables(_VECTORS_KEPT, shard_rows))(
+            self._load_vectors
         )
 
     @property
     def keys_a_shard(self) -> int:
-        """By how much the keys of two neighbouring shards differ."""
+        """The difference between the keys of two consecutive shards."""
         return int(format_key(1, 0, self.shard_rows))
 
-    def place(self, key: str) -> tuple[Shard, int]:
+    def locate(self, key: str) -> tuple[Shard, int]:
         """Return the shard and the row of a key.
 
         Raises:
@@ -73,62 +75,62 @@ class VersionRows:
                 return shard, row
         raise NoSuchRowError(f"no row has the key {key[:40]!r}; give the key of a row that was found")
 
-    def said(self, keys: np.ndarray) -> list[dict[str, Any]]:
-        """Return what the rows of some keys say: their key, and each of `SAID`."""
-        found = []
+    def describe(self, keys: np.ndarray) -> list[dict[str, Any]]:
+        """Return the key and the `HIT_COLUMNS` of every row."""
+        rows = []
         for key in keys.tolist():
             shard, row = parse_key(key, self.shard_rows)
-            columns = self._said(shard)
-            values = {name: columns[name][row].as_py() for name in SAID}
-            found.append({"key": format_key(shard, row, self.shard_rows), **values})
-        return found
+            columns = self._get_columns(shard)
+            values = {name: columns[name][row].as_py() for name in HIT_COLUMNS}
+            rows.append({"key": format_key(shard, row, self.shard_rows), **values})
+        return rows
 
-    def vector(self, key: str, column: Column) -> tuple[np.ndarray, Space] | None:
+    def read_vector(self, key: str, column: Column) -> tuple[np.ndarray, Space] | None:
         """Return the vector of a row, float32 [D], and its space; None if it has none in the column.
 
         Raises:
             NoSuchRow: the version has no such row, or no longer.
         """
-        shard, _ = self.place(key)
+        shard, _ = self.locate(key)
         if column not in COLUMNS_OF[shard.kind]:
             return None
-        keys, vectors, space = self._tables(shard.number, column)
+        keys, vectors, space = self._get_vectors(shard.number, column)
         at = int(np.searchsorted(keys, int(key)))
         if space is None or at == len(keys) or keys[at] != int(key) or not vectors[at].is_valid:
             return None
-        return _numbers(vectors[at]), space
+        return _as_array(vectors[at]), space
 
-    def vectors(self, keys: np.ndarray, column: Column) -> np.ndarray:
+    def read_vectors(self, keys: np.ndarray, column: Column) -> np.ndarray:
         """Return the vectors of rows that have one in a column, float32 [N, D]."""
-        found = []
+        rows = []
         for key in keys.tolist():
-            of_shard, vectors, _ = self._tables(parse_key(key, self.shard_rows)[0], column)
-            found.append(_numbers(vectors[int(np.searchsorted(of_shard, key))]))
-        return np.stack(found)
+            shard_keys, vectors, _ = self._get_vectors(parse_key(key, self.shard_rows)[0], column)
+            rows.append(_as_array(vectors[int(np.searchsorted(shard_keys, key))]))
+        return np.stack(rows)
 
-    def captions(self, column: Column, count: int) -> tuple[list[str], np.ndarray]:
-        """Return captions of some rows that have a vector in a column, and these vectors, float32 [N, D]."""
+    def read_captions(self, column: Column, count: int) -> tuple[list[str], np.ndarray]:
+        """Return captions of up to `count` rows with a vector in a column, and the vectors, float32 [N, D]."""
         keys: list[int] = []
         for shard in self.shards.values():
             if column in COLUMNS_OF[shard.kind] and len(keys) < count:
-                of_shard, vectors, _ = self._tables(shard.number, column)
+                shard_keys, vectors, _ = self._get_vectors(shard.number, column)
                 if vectors is not None:
-                    keys += of_shard[vectors.is_valid().to_numpy(zero_copy_only=False)].tolist()
+                    keys += shard_keys[vectors.is_valid().to_numpy(zero_copy_only=False)].tolist()
         some = np.array(keys[:count], dtype=np.int64)
         if not len(some):
             return [], np.empty((0, 0), dtype=np.float32)
-        return [said["caption"] for said in self.said(some)], self.vectors(some, column)
+        return [row["caption"] for row in self.describe(some)], self.read_vectors(some, column)
 
     def _is_gone(self, key: int) -> bool:
         at = int(np.searchsorted(self.removed, key))
         return at < len(self.removed) and int(self.removed[at]) == key
 
-    def _read(self, shard: int) -> dict[str, Any]:
-        # What a row says never changes, whatever version it is read for.
-        table = self.root.read_table(f"candidates/{format_shard(shard)}.parquet", columns=list(SAID))
-        return {name: table[name].combine_chunks() for name in SAID}
+    def _load_columns(self, shard: int) -> dict[str, Any]:
+        # A candidate never changes, so every version may read it.
+        table = self.root.read_table(f"candidates/{format_shard(shard)}.parquet", columns=list(HIT_COLUMNS))
+        return {name: table[name].combine_chunks() for name in HIT_COLUMNS}
 
-    def _read_vectors(self, shard: int, column: Column) -> tuple[np.ndarray, Any, Space | None]:
+    def _load_vectors(self, shard: int, column: Column) -> tuple[np.ndarray, Any, Space | None]:
         name = f"vectors/{self._set_name}/{format_shard(shard)}.parquet"
         with self.root.open_parquet(name) as file:
             space = decode_spaces(file.schema_arrow).get(column)
@@ -136,11 +138,11 @@ class VersionRows:
         return as_integers(table["key"]), table[column].combine_chunks() if space else None, space
 
 
-def _numbers(stored: Any) -> np.ndarray:
-    numbers: np.ndarray = stored.values.to_numpy(zero_copy_only=False).astype(np.float32)
-    return numbers
+def _as_array(vector: Any) -> np.ndarray:
+    array: np.ndarray = vector.values.to_numpy(zero_copy_only=False).astype(np.float32)
+    return array
 
 
-def _kept(rows: int, shard_rows: int) -> int:
-    """Return how many tables of shards hold so many rows."""
+def _count_tables(rows: int, shard_rows: int) -> int:
+    """Return how many tables of shards hold so many rows, at least 16."""
     return max(16, rows // shard_rows)

@@ -1,17 +1,17 @@
 """A text, picture, sound, vector or key -> the nearest rows of a version.
 
-    checked   a query -> what is to be searched; refuses what cannot be answered, before any model is loaded
-    encoded   many of them -> a vector each, in one pass through a net
-    found     many vectors -> the hits of each, in one search
+    plan      a query -> what is to be searched; refuses what cannot be answered, before any model is loaded
+    encode    many plans -> a vector each, in one pass through a net
+    search    many vectors -> the hits of each, in one search of the index
 
-`answer` is the three after each other, for one query; a service calls them one by one, to batch each.
+`answer` runs the three for one query, `answer_many` for a batch.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -48,22 +48,22 @@ class Lookup:
         self._root = root
         self._cards = cards
         self._rows = VersionRows(root, version, dataset.shard_rows)
-        self._facts = RowAttributes(self._rows)
+        self._attributes = RowAttributes(self._rows)
         self._media = MediaReader(self._rows)
         pinned: dict[str, Space] = {family_of(column): card.space for column, card in self.cards.items()}
         self._encoders = QueryEncoders(dataset.encode, pinned, self._rows)
         self._neighbours: dict[Column, Neighbours] = {}
         self._translators: dict[str, Translator] = {}
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
 
     @classmethod
     def open(cls, root: Root, dataset: Dataset, version: Version) -> Self:
-        """Return the lookup of a version; reads the cards of its indices, not yet the indices.
+        """Return the lookup of a version; reads the cards of its indices, but no index yet.
 
         Args:
-            root: where the dataset lies.
+            root: of the dataset.
             dataset: the root's own, for its encoders and the size of its shards.
-            version: of the root, as `pipelines.store.versions.read_version` returns it.
+            version: of the root, from `pipelines.store.versions.read_version`.
         """
         return cls(root, dataset, version, read_cards(root, version))
 
@@ -82,11 +82,11 @@ class Lookup:
         """
         for column in self._cards if columns is None else columns:
             check_column(column, self._cards)
-            self._opened(column)
+            self._get_neighbours(column)
             if encoders and self._encoders.has(family_of(column)):
-                self._encoders.spec(family_of(column)).open()
+                self._encoders.get_spec(family_of(column)).open()
 
-    def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
+    def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the picture (of a clip: a frame) or the sound of a row, and its content type.
 
         Raises:
@@ -95,188 +95,196 @@ class Lookup:
         """
         return self._media.read(key, medium)
 
-    def vector(self, picture: bytes) -> np.ndarray:
+    def encode_picture(self, picture: bytes) -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D].
 
         Raises:
             ConfigError: the dataset has no CLIP, or the picture cannot be read.
             SpaceError: the encoder on this machine is not the one that the vectors were made with.
         """
-        return self._encoders.stored("clip", "image", picture)
+        return self._encoders.encode_as_stored("clip", "image", picture)
 
     def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a text, picture, sound, vector or row.
 
         Raises:
-            ConfigError: nothing is said, media cannot be read, or there is no such row, column or translator.
+            ConfigError: the query is empty or unreadable, or there is no such row, column or translator.
             SpaceError: the query cannot be compared with the column, or the encoder on this machine is not
                 the one that the vectors were made with.
             StorageError: a file of the version is damaged.
         """
-        return _whole(self.answers([query])[0])
+        answer = self.answer_many([query])[0]
+        if isinstance(answer, EcholensError):
+            raise answer
+        return answer
 
-    def answers(self, queries: Sequence[Query]) -> list[Answer | EcholensError]:
-        """Return what `answer` does for many queries, each of which may have an error of its own."""
+    def answer_many(self, queries: Sequence[Query]) -> list[Answer | EcholensError]:
+        """Return for each of many queries what `answer` returns or raises."""
         results: dict[int, Answer | EcholensError] = {}
-        good: dict[int, QueryPlan] = {}
-        for place, query in enumerate(queries):
+        plans: dict[int, QueryPlan] = {}
+        for number, query in enumerate(queries):
             try:
-                good[place] = self.checked(query)
+                plans[number] = self.plan(query)
             except EcholensError as error:
-                results[place] = error
+                results[number] = error
         vectors: dict[int, np.ndarray] = {}
-        for place, made in zip(good, self.encoded(list(good.values())), strict=True):
-            if isinstance(made, EcholensError):
-                results[place] = made
+        for number, vector in zip(plans, self.encode(list(plans.values())), strict=True):
+            if isinstance(vector, EcholensError):
+                results[number] = vector
             else:
-                vectors[place] = made
-        found = self.found([good[place] for place in vectors], list(vectors.values()))
-        results |= zip(vectors, found, strict=True)
-        return [results[place] for place in range(len(queries))]
+                vectors[number] = vector
+        answers = self.search([plans[number] for number in vectors], list(vectors.values()))
+        results |= zip(vectors, answers, strict=True)
+        return [results[number] for number in range(len(queries))]
 
-    def checked(self, query: Query) -> QueryPlan:
+    def plan(self, query: Query) -> QueryPlan:
         """Return what is to be searched for a query; loads neither an index nor a model.
 
         Raises:
-            ConfigError: nothing is said, or there is no such row, column, translator, source or language.
+            ConfigError: the query is empty, or there is no such row, column, translator, source or language.
             SpaceError: the query cannot be compared with the column.
         """
-        via = self._card_of(query.via) if query.via is not None else None
-        passing = self._facts.passing(query.only) if query.only else None
-        ready = plan_query(query, self.cards, self._rows, via, passing)
+        via = self._read_card(query.via) if query.via is not None else None
+        key_filter = self._attributes.make_filter(query.only) if query.only else None
+        plan = plan_query(query, self.cards, self._rows, via, key_filter)
         if via:
-            check_space(via.target_space, ready.into, self.cards[ready.into])
-        if ready.modality:
-            self._encoders.check(ready.family)
-        return ready
+            check_space(via.target_space, plan.into, self.cards[plan.into])
+        if plan.modality:
+            self._encoders.check(plan.family)
+        return plan
 
-    def encoded(self, queries: Sequence[QueryPlan]) -> list[np.ndarray | EcholensError]:
+    def encode(self, plans: Sequence[QueryPlan]) -> list[np.ndarray | EcholensError]:
         """Return a unit vector for every query, float32 [D], in the space of the column that it searches.
 
-        Those of one modality go through their net together, and those of one translator through it. A query
-        that has no vector has an error in its place.
+        Queries of one modality pass their encoder in one batch, and those of one translator the translator.
+        A query without a vector has an error in its place.
         """
-        made: list[QueryVector | EcholensError | None] = [one.vector for one in queries]
-        for (family, modality), places in _groups((one.family, one.modality) for one in queries).items():
+        vectors: list[QueryVector | EcholensError | None] = [plan.vector for plan in plans]
+        for (family, modality), numbers in _group((plan.family, plan.modality) for plan in plans).items():
             if modality is not None:
-                items = [decode_media(queries[place].query) for place in places]
-                for place, vector in zip(
-                    places, self._encoders.vectors(family, modality, items), strict=True
-                ):
-                    made[place] = vector
-        for name, places in _groups(one.via.name if one.via else None for one in queries).items():
+                items = [decode_media(plans[number].query) for number in numbers]
+                encoded = self._encoders.encode(family, modality, items)
+                for number, vector in zip(numbers, encoded, strict=True):
+                    vectors[number] = vector
+        for name, numbers in _group(plan.via.name if plan.via else None for plan in plans).items():
             if name is not None:
-                crossed = self._crossed(name, [made[place] for place in places])
-                for place, over in zip(places, crossed, strict=True):
-                    made[place] = over
-        return [self._compared(vector, one.into) for vector, one in zip(made, queries, strict=True)]
+                translated = self._translate(name, [vectors[number] for number in numbers])
+                for number, target in zip(numbers, translated, strict=True):
+                    vectors[number] = target
+        return [self._check(vector, plan.into) for vector, plan in zip(vectors, plans, strict=True)]
 
-    def found(self, queries: Sequence[QueryPlan], vectors: Sequence[np.ndarray]) -> list[Answer]:
-        """Return the answers to queries by their unit vectors; those that ask for the same are one search.
+    def search(self, plans: Sequence[QueryPlan], vectors: Sequence[np.ndarray]) -> list[Answer]:
+        """Return the answers to queries by their vectors; queries of one column, k and filter are one search.
 
         Args:
-            queries: that were checked.
-            vectors: of `encoded`, none of them an error.
+            plans: of the queries.
+            vectors: from `encode`, none of them an error.
 
         Raises:
             StorageError: a file of the version is damaged.
         """
         answers: dict[int, Answer] = {}
-        alike = _groups((one.into, one.query.k, id(one.passing)) for one in queries)
-        for (into, k, _), places in alike.items():
-            # One more than is wanted: a row that asks for more like itself is its own nearest neighbour.
-            scores, keys = self._opened(into).search(
-                np.stack([vectors[place] for place in places]), k + 1, queries[places[0]].passing
+        groups = _group((plan.into, plan.query.k, id(plan.key_filter)) for plan in plans)
+        for (into, k, _), numbers in groups.items():
+            # One more than k: a row that asks for more like itself is its own nearest neighbour.
+            scores, keys = self._get_neighbours(into).search(
+                np.stack([vectors[number] for number in numbers]), k + 1, plans[numbers[0]].key_filter
             )
-            for row, place in enumerate(places):
+            for row, number in enumerate(numbers):
                 there = keys[row] >= 0
-                found = scores[row][there], keys[row][there]
-                answers[place] = self._answer(queries[place], vectors[place], *found)
-        return [answers[place] for place in range(len(queries))]
+                nearest = scores[row][there], keys[row][there]
+                answers[number] = self._make_answer(plans[number], vectors[number], *nearest)
+        return [answers[number] for number in range(len(plans))]
 
-    def _answer(self, asked: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray) -> Answer:
+    def _make_answer(
+        self, plan: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
+    ) -> Answer:
         """Return the answer to a query from its k + 1 nearest rows."""
-        query, own = asked.query, int(asked.query.key) if asked.query.key is not None else -1
+        query, own = plan.query, int(plan.query.key) if plan.query.key is not None else -1
         if query.distinct:
             scores, keys = drop_near_duplicates(
-                self._ranked(asked, vector_D, scores, keys),
-                lambda of: self._rows.vectors(of, asked.into),
+                self._extend(plan, vector_D, scores, keys),
+                lambda chosen: self._rows.read_vectors(chosen, plan.into),
                 query.k,
                 own,
             )
         else:
             others = keys != own
             scores, keys = scores[others][: query.k], keys[others][: query.k]
-        vectors = self._rows.vectors(keys, asked.into) if query.vectors and len(keys) else [None] * len(keys)
+        vectors: Iterable[Any] = [None] * len(keys)
+        if query.vectors and len(keys):
+            vectors = self._rows.read_vectors(keys, plan.into)
         hits = tuple(
-            Hit(score=float(score), vector=None if vector is None else tuple(vector.tolist()), **said)
-            for score, vector, said in zip(scores, vectors, self._rows.said(keys), strict=True)
+            Hit(score=float(score), vector=None if vector is None else tuple(vector.tolist()), **columns)
+            for score, vector, columns in zip(scores, vectors, self._rows.describe(keys), strict=True)
         )
-        return Answer(version=self.version, column=asked.into, hits=hits)
+        return Answer(version=self.version, column=plan.into, hits=hits)
 
-    def _ranked(
-        self, asked: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
+    def _extend(
+        self, plan: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield what was found, then further rows."""
+        """Yield the rows that were found, then further ones."""
         yield scores, keys
-        if len(keys) > asked.query.k:
-            left = (asked.passing or self._facts.everything).exclude(keys)
-            yield from extend_search(self._opened(asked.into), vector_D, len(keys), left)
+        if len(keys) > plan.query.k:
+            remaining = (plan.key_filter or self._attributes.all_rows).exclude(keys)
+            yield from extend_search(self._get_neighbours(plan.into), vector_D, len(keys), remaining)
 
-    def _crossed(
+    def _translate(
         self, name: str, vectors: Sequence[QueryVector | EcholensError | None]
     ) -> Sequence[QueryVector | EcholensError | None]:
-        """Return vectors taken through a translator."""
-        crossed = list(vectors)
+        """Return vectors translated, one batch a space; errors stay in their places."""
+        translated = list(vectors)
         try:
-            via = self._translator(name)
+            via = self._get_translator(name)
         except EcholensError as error:
             return [error] * len(vectors)
-        spaces = (one.space if isinstance(one, QueryVector) else None for one in vectors)
-        for space, places in _groups(spaces).items():
+        spaces = (vector.space if isinstance(vector, QueryVector) else None for vector in vectors)
+        for space, numbers in _group(spaces).items():
             if space is None:
                 continue
             source = [
-                one.unit_D for one in (vectors[place] for place in places) if isinstance(one, QueryVector)
+                vector.unit_D
+                for vector in (vectors[number] for number in numbers)
+                if isinstance(vector, QueryVector)
             ]
             try:
-                made_ND = via.translate(np.stack(source), space)
+                target_ND = via.translate(np.stack(source), space)
             except EcholensError as error:
-                for place in places:
-                    crossed[place] = error
+                for number in numbers:
+                    translated[number] = error
                 continue
-            for place, made_D in zip(places, made_ND, strict=True):
-                crossed[place] = QueryVector(made_D, via.card.target_space)
-        return crossed
+            for number, target_D in zip(numbers, target_ND, strict=True):
+                translated[number] = QueryVector(target_D, via.card.target_space)
+        return translated
 
-    def _compared(self, made: QueryVector | EcholensError | None, into: Column) -> np.ndarray | EcholensError:
-        """Return a vector once it is sure that it may be compared with a column."""
-        if not isinstance(made, QueryVector):
-            assert made is not None
-            return made
+    def _check(self, vector: QueryVector | EcholensError | None, into: Column) -> np.ndarray | EcholensError:
+        """Return a vector that may be compared with a column, or the error that says why it may not."""
+        if not isinstance(vector, QueryVector):
+            assert vector is not None
+            return vector
         try:
-            check_space(made.space, into, self.cards[into])
+            check_space(vector.space, into, self.cards[into])
         except EcholensError as error:
             return error
-        return made.unit_D
+        return vector.unit_D
 
-    def _card_of(self, name: str) -> TranslatorCard:
+    def _read_card(self, name: str) -> TranslatorCard:
         if name in self._translators:
             return self._translators[name].card
-        there = translator.list_names(self._root)
-        if name not in there:
-            known = ", ".join(there) or "none; `echolens train` makes them"
+        names = translator.list_names(self._root)
+        if name not in names:
+            known = ", ".join(names) or "none; `echolens train` makes them"
             raise ConfigError(f"there is no translator {name[:80]!r}; the dataset has: {known}")
         return translator.read_card(self._root, name)
 
-    def _translator(self, name: str) -> Translator:
-        with self._turn:
+    def _get_translator(self, name: str) -> Translator:
+        with self._lock:
             if name not in self._translators:
                 self._translators[name] = Translator.open(self._root, name)
             return self._translators[name]
 
-    def _opened(self, column: Column) -> Neighbours:
-        with self._turn:
+    def _get_neighbours(self, column: Column) -> Neighbours:
+        with self._lock:
             if column not in self._neighbours:
                 path, card = self._cards[column]
                 index = map_index(self._root, path, card)
@@ -284,15 +292,9 @@ class Lookup:
             return self._neighbours[column]
 
 
-def _whole(answer: Answer | EcholensError) -> Answer:
-    if isinstance(answer, EcholensError):
-        raise answer
-    return answer
-
-
-def _groups(of: Iterable[G]) -> dict[G, list[int]]:
-    """Return value -> the places where it stands."""
-    places: dict[G, list[int]] = {}
-    for place, value in enumerate(of):
-        places.setdefault(value, []).append(place)
-    return places
+def _group(values: Iterable[G]) -> dict[G, list[int]]:
+    """Return value -> the positions at which it occurs."""
+    numbers: dict[G, list[int]] = {}
+    for number, value in enumerate(values):
+        numbers.setdefault(value, []).append(number)
+    return numbers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.lookup.dedup import ALIKE
+from pipelines.lookup.dedup import DUPLICATE_COSINE
 from pipelines.lookup.search import Lookup
 from pipelines.report.norms import FillByColumn
 from pipelines.report.published import PublishedVersion
@@ -24,7 +24,7 @@ class DuplicateStats:
     Attributes:
         column: of the vectors.
         sampled: rows of the sample.
-        duplicates: of those, rows whose nearest other row has a cosine of at least `ALIKE`.
+        duplicates: of those, rows whose nearest other row has a cosine of at least `DUPLICATE_COSINE`.
     """
 
     column: Column
@@ -42,6 +42,6 @@ def find_near_duplicates(
             of_kind = [fill for fill in fills[column] if fill.shard.kind == kind]
             keys = sample_rows(published, column, of_kind, _SAMPLED)
             nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]
-            duplicates = sum(bool(hits) and hits[0].score >= ALIKE for hits in nearest)
+            duplicates = sum(bool(hits) and hits[0].score >= DUPLICATE_COSINE for hits in nearest)
             stats.append(DuplicateStats(column, len(keys), duplicates))
     return [each for each in stats if each.sampled]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pipelines.lookup.dedup import ALIKE
+from pipelines.lookup.dedup import DUPLICATE_COSINE
 from pipelines.report import formatting
 from pipelines.report.collect import VersionReport
 from schemas.candidate import Kind
@@ -113,7 +113,7 @@ def render(report: VersionReport) -> str:
         listed=RankedCounts.from_counts(report.listed_languages, "not said"),
         detected=RankedCounts.from_counts(report.detected_languages, "not sure"),
         licences=RankedCounts.from_counts(report.licences, "not said"),
-        alike_from=ALIKE,
+        alike_from=DUPLICATE_COSINE,
         recall_at=_RECALL_AT,
         norms_of=_NORMS_OF,
         ways=_WAYS,

@@ -123,7 +123,7 @@ class SearchReplica:
             ConfigError: the dataset has no CLIP, or the picture cannot be read.
             SpaceError: the encoder here is not the one that the vectors were made with.
         """
-        return await asyncio.to_thread(self._opened.lookup.vector, picture)
+        return await asyncio.to_thread(self._opened.lookup.encode_picture, picture)
 
     async def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type.
@@ -131,7 +131,7 @@ class SearchReplica:
         Raises:
             NoSuchRow: there is none.
         """
-        return await asyncio.to_thread(self._opened.lookup.media, key, medium)
+        return await asyncio.to_thread(self._opened.lookup.read_media, key, medium)
 
     async def about(self) -> About:
         """Return what is served."""
@@ -163,13 +163,13 @@ class SearchReplica:
         rows = self._opened.rows
         written = [format_key(0, key, rows.shard_rows) for key in keys]
         for key in written:
-            rows.place(key)
-        return rows.said(np.array(written, dtype=np.int64))
+            rows.locate(key)
+        return rows.describe(np.array(written, dtype=np.int64))
 
     def _answers(self, queries: list[Query]) -> Sequence[Answer | EcholensError]:
         self.metrics.batch_queries.observe(len(queries))
         # The version that is current as the batch begins answers all of it.
-        return self._opened.lookup.answers(queries)
+        return self._opened.lookup.answer_many(queries)
 
     def _open(self, number: int) -> _Opened:
         from pipelines.lookup.rows import VersionRows

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pipelines.index.neighbours import KeyFilter, Neighbours
-from pipelines.lookup.dedup import ALIKE, drop_near_duplicates, extend_search
+from pipelines.lookup.dedup import DUPLICATE_COSINE, drop_near_duplicates, extend_search
 
 DIMS = 32
 
@@ -23,7 +23,7 @@ def greedy(vectors_ND, query_D, k):
     """What is meant, in the plainest way."""
     kept = []
     for key in np.lexsort((np.arange(len(vectors_ND)), -(vectors_ND @ query_D))):
-        if all(vectors_ND[key] @ vectors_ND[other] < ALIKE for other in kept):
+        if all(vectors_ND[key] @ vectors_ND[other] < DUPLICATE_COSINE for other in kept):
             kept.append(int(key))
     return kept[:k]
 
@@ -55,7 +55,7 @@ def test_nothing_near_is_found_twice(ask):
     cosines_KK = vectors_KD @ vectors_KD.T - 2 * np.eye(len(hits))
 
     assert ask(text="image number 3", k=1)[0].key == hits[0].key
-    assert cosines_KK.max() < ALIKE
+    assert cosines_KK.max() < DUPLICATE_COSINE
     assert 1 < len(hits) < 22
     assert sorted((hit.score for hit in hits), reverse=True) == [hit.score for hit in hits]
 

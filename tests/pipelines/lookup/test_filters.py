@@ -12,8 +12,8 @@ EVERY = [*range(9), *range(10, 19), *range(20, 25), *range(30, 35)]
 
 
 @pytest.fixture(scope="session")
-def facts(root, version, dataset):
-    """The facts of the version."""
+def attributes(root, version, dataset):
+    """The attributes of the version."""
     return RowAttributes(VersionRows(root, version, dataset.shard_rows))
 
 
@@ -37,9 +37,9 @@ def keys(passing):
         pytest.param(RowFilter(min_side_px=10**9), [], id="beyond-any"),
     ],
 )
-def test_what_passes(facts, only, expected):
+def test_what_passes(attributes, only, expected):
     """Exactly the rows that say so; what is gone never passes."""
-    passing = facts.passing(only)
+    passing = attributes.make_filter(only)
 
     assert [key for key in expected if key != int(GONE)] == keys(passing)
     assert len(keys(passing)) == passing.rows
@@ -61,8 +61,10 @@ def test_hits_are_exactly_the_nearest_that_pass(ask, vectors):
 
 def test_filters_are_answered_from_memory(root, version, dataset, monkeypatch):
     """The files of the rows are read once, whatever is asked then."""
-    facts = RowAttributes(VersionRows(root, version, dataset.shard_rows))
-    facts.passing(RowFilter(sources=("cc3m",), languages=("en",), min_side_px=1))
+    attributes = RowAttributes(VersionRows(root, version, dataset.shard_rows))
+    attributes.make_filter(RowFilter(sources=("cc3m",), languages=("en",), min_side_px=1))
     monkeypatch.setattr(type(root), "read_table", lambda *_, **__: pytest.fail("read"))
 
-    assert facts.passing(RowFilter(sources=("vggsound",), languages=("de",), min_side_px=64)).rows == 1
+    assert (
+        attributes.make_filter(RowFilter(sources=("vggsound",), languages=("de",), min_side_px=64)).rows == 1
+    )

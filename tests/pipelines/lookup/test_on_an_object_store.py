@@ -23,6 +23,6 @@ def test_a_bucket_answers_as_the_folder_does(bucket, lookup, dataset, version):
         Query(key="000023", into="clap_audio", only={"languages": ["en"], "min_side_px": 64}),
     ]
 
-    assert lookup.answers(asked) == remote.answers(asked)
+    assert lookup.answer_many(asked) == remote.answer_many(asked)
     for key, medium in (("000004", "picture"), ("000022", "sound")):
-        assert lookup.media(key, medium) == remote.media(key, medium)
+        assert lookup.read_media(key, medium) == remote.read_media(key, medium)

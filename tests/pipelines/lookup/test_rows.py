@@ -33,20 +33,20 @@ def test_vectors_of_rows_are_the_stored_ones(rows, vectors):
     """One by one with their space, or many at once; a text has none among the pictures."""
     keys, vectors_ND = vectors("clip_image")
 
-    vector_D, space = rows.vector("000023", "clip_image")
+    vector_D, space = rows.read_vector("000023", "clip_image")
 
     assert len(vector_D) == space.dims
     np.testing.assert_array_equal(vectors_ND[keys.index("000023")], vector_D)
-    np.testing.assert_array_equal(vectors_ND[[9, 0]], rows.vectors(np.array([10, 0]), "clip_image"))
-    assert rows.vector("000030", "clip_image") is None
+    np.testing.assert_array_equal(vectors_ND[[9, 0]], rows.read_vectors(np.array([10, 0]), "clip_image"))
+    assert rows.read_vector("000030", "clip_image") is None
 
 
 def test_captions_come_with_their_vectors(rows, vectors):
     """As many as were asked for, from several shards; none where a column has no vectors."""
     _, vectors_ND = vectors("clip_text")
 
-    captions, found_ND = rows.captions("clip_text", 11)
+    captions, found_ND = rows.read_captions("clip_text", 11)
 
     assert ["image number 8 of 0", "image number 0 of 1"] == captions[8:10]
     np.testing.assert_array_equal(vectors_ND[:11], found_ND)
-    assert 28 == len(rows.captions("clip_text", 100)[0])
+    assert 28 == len(rows.read_captions("clip_text", 100)[0])

@@ -111,7 +111,7 @@ def test_many_questions_are_answered_as_each_alone(lookup, ask, jpeg, flac):
         for one in asked
     ]
 
-    answers = lookup.answers([Query(**one) for one in [*coded, {"text": " "}, {"image": b"PGh0bWw+"}]])
+    answers = lookup.answer_many([Query(**one) for one in [*coded, {"text": " "}, {"image": b"PGh0bWw+"}]])
 
     assert ["ConfigError"] * 2 == [type(answer).__name__ for answer in answers[-2:]]
     for one, answer in zip(asked, answers, strict=False):
@@ -178,7 +178,7 @@ def test_as_many_lists_are_searched_as_the_card_says(tmp_path, monkeypatch):
     index = map_index(root, "indices/main/0001/clip_image.faiss", card)
     queries_ND = pictures_ND[::40]
 
-    answers = lookup.answers([Query(vector=tuple(query_D.tolist()), k=20) for query_D in queries_ND])
+    answers = lookup.answer_many([Query(vector=tuple(query_D.tolist()), k=20) for query_D in queries_ND])
 
     found = [[int(hit.key) for hit in answer.hits] for answer in answers]
     expected, fewer = (

@@ -91,7 +91,7 @@ def test_media_cross_over(crossing, ask, lookup, jpeg, flac):
     asked = [{"text": "a bell", "via": "over"}, {"text": "a bell", "via": "back"}, {"text": "a bell"}]
     for one, column in zip(asked, ("clap_audio", "clip_text", "clip_image"), strict=True):
         assert column == lookup.answer(Query(**one)).column
-    together = lookup.answers([Query(**one) for one in [*asked, *asked]])
+    together = lookup.answer_many([Query(**one) for one in [*asked, *asked]])
 
     assert [[hit.key for hit in ask(**one)] for one in [*asked, *asked]] == [
         [hit.key for hit in answer.hits] for answer in together
@@ -133,7 +133,7 @@ def test_damaged_weights_are_an_error_of_their_own_query(crossing, root, dataset
     whole = root.read(name)
     root.write(name, whole[:-1])
     try:
-        answers = Lookup.open(root, dataset, version).answers(
+        answers = Lookup.open(root, dataset, version).answer_many(
             [Query(key="000004", via="over"), Query(key="000004")]
         )
     finally:

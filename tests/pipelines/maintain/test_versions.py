@@ -161,7 +161,7 @@ def test_an_extended_index_finds_what_a_new_one_finds(world, column):
         lookup = Lookup.open(root, dataset, version)
         assert lookup.cards[column].rows == version.vectors[column]
         asked = [Query(vector=tuple(query.tolist()), into=column) for query in queries]
-        return [[hit.key for hit in answer.hits] for answer in lookup.answers(asked)]
+        return [[hit.key for hit in answer.hits] for answer in lookup.answer_many(asked)]
 
     answers = found(extended)
     anew = world.finish(dataset, torn=True)
