@@ -1,7 +1,6 @@
-"""Losses, under the names that their papers gave them.
+"""Losses, named as in their papers.
 
-Shapes: N pairs, D dimensions; `...` is any number of nets that are trained side by side, each with a loss
-of its own.
+Shapes: N pairs, D dimensions; `...` are any stacked nets, each with its own loss.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ def symmetric_info_nce(
 ) -> Tensor:
     """Return CLIP's loss: InfoNCE from a to b and from b to a, averaged.
 
-    Radford et al. 2021, arXiv 2103.00020, figure 3. Where a batch holds several right answers, plain
-    InfoNCE pushes them apart; `targets` says how right each pair is and replaces the one-hot answer
-    (cross entropy with soft targets, as in Gao et al. 2023, SoftCLIP, arXiv 2303.17561).
+    Radford et al. 2021, arXiv 2103.00020, figure 3. Plain InfoNCE pushes apart other right answers within
+    a batch; `targets` replaces its one-hot targets by soft ones (as in Gao et al. 2023, SoftCLIP, arXiv
+    2303.17561).
 
     Args:
         a_ND: unit vectors, `[..., N, D]`.
         b_ND: unit vectors, `[..., N, D]`; row i belongs to row i of `a_ND`.
-        scale: what the cosines are multiplied with; 1 / temperature.
+        scale: factor of the cosines; 1 / temperature.
         targets: `[N, N]`, at least 0 and with a positive sum in every row and column: how well row i
-            of `a_ND` fits row j of `b_ND`. Without it only i = j fits.
+            of `a_ND` matches row j of `b_ND`. Without it only i = j matches.
 
     Returns:
         `[...]`.
@@ -34,31 +33,31 @@ def symmetric_info_nce(
     import torch
 
     logits = scale * a_ND @ b_ND.transpose(-2, -1)
-    forth, back = logits.log_softmax(-1), logits.log_softmax(-2)
+    forward, backward = logits.log_softmax(-1), logits.log_softmax(-2)
     if targets is None:
-        both = forth.diagonal(dim1=-2, dim2=-1) + back.diagonal(dim1=-2, dim2=-1)
+        both = forward.diagonal(dim1=-2, dim2=-1) + backward.diagonal(dim1=-2, dim2=-1)
         return -both.mean(-1) / 2
     rows, columns = targets / targets.sum(1, keepdim=True), targets / targets.sum(0, keepdim=True)
-    return -torch.mean((forth * rows + back * columns).sum(-1), -1) / 2
+    return -torch.mean((forward * rows + backward * columns).sum(-1), -1) / 2
 
 
 def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float = 0.5) -> Tensor:
     """Return SimCLR's NT-Xent over the 2N vectors of N pairs (Chen et al. 2020, arXiv 2002.05709).
 
-    The first seed's "contrastive" loss. Unlike InfoNCE it also pushes the a apart from each other, and the
-    b; the first seed's temperature is 0.5.
+    The first seed's "contrastive" loss, at temperature 0.5. Unlike InfoNCE it also pushes the rows of `a_ND`
+    apart from each other, and those of `b_ND`.
 
     Args:
         a_ND: unit vectors, `[..., N, D]`.
         b_ND: unit vectors, `[..., N, D]`; row i belongs to row i of `a_ND`.
-        temperature: what the cosines are divided by.
+        temperature: divisor of the cosines.
 
     Returns:
         `[...]`.
     """
     import torch
 
-    # The 2N x 2N matrix in blocks: b with b is the same for all nets, and a with b is computed once.
+    # The 2N x 2N matrix in blocks: b with b is shared by all nets, and a with b is computed once.
     across = a_ND @ b_ND.transpose(-2, -1)
     own = torch.eye(a_ND.shape[-2], dtype=torch.bool, device=a_ND.device)
     among_a = (a_ND @ a_ND.transpose(-2, -1)).masked_fill(own, -torch.inf)
@@ -72,7 +71,7 @@ def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float = 0.5) -> Tensor:
 def cosine(a_ND: Tensor, b_ND: Tensor) -> Tensor:
     """Return 1 - the mean cosine of pairs of unit vectors, `[...]`.
 
-    `CosineEmbeddingLoss` with targets of 1 alone, as the first seed has it: its margin is never used.
+    The first seed's `CosineEmbeddingLoss`, whose targets are all 1, so that its margin is unused.
     """
     return 1 - (a_ND * b_ND).sum(-1).mean(-1)
 

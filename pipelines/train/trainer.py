@@ -1,4 +1,4 @@
-"""One net of the pocket AudioLDM under training: averaged weights, checkpoints, a rate that fades."""
+"""Trains one part of the pocket AudioLDM: weight averaging, checkpoints, learning-rate decay."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Progress = Callable[[str, int, float], None]
-# Makes the loss of a step; what it draws depends on the seed and the step alone.
+# Computes the loss of a step; its random draws depend on the seed and the step alone.
 StepLoss = Callable[[int], "Tensor"]
 
-# The average forgets what lies further back than about 200 steps; at first, all but the last few.
-_AVERAGE = 0.995
+# Decay of the exponential moving average of the weights: a memory of 200 steps, shorter at the start.
+_EMA_DECAY = 0.995
 _WARM_UP = 100  # steps
-_FADE = 0.7  # of the steps; what comes after makes the weights come to rest
+_DECAY_START = 0.7  # share of the steps after which the learning rate decays to 0
 
 
 @dataclass(frozen=True)
 class AudioLdmSizes:
-    """How much a training of the pocket AudioLDM handles at a time; the defaults made the shipped weights.
+    """Sizes in a training of the pocket AudioLDM; the defaults are those of the shipped weights.
 
     Attributes:
-        draws: sounds to learn from.
-        block: sounds that are made and kept together.
-        vae_batch: sounds that a step of the VAE learns from.
-        vocoder_batch: the same of the vocoder.
-        unet_batch: the same of the UNet; as many latents are made at once.
-        checkpoint_every: steps of a part.
+        draws: training sounds.
+        block: sounds that are rendered and cached in one block.
+        vae_batch: sounds a step of the VAE.
+        vocoder_batch: sounds a step of the vocoder.
+        unet_batch: sounds a step of the UNet; also the batch in which latents are encoded.
+        checkpoint_every: steps between two checkpoints of a part.
     """
 
     draws: int = 3_000
@@ -47,14 +48,14 @@ class AudioLdmSizes:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the parts are trained.
+    """How the parts (VAE, vocoder, UNet) are trained.
 
     Attributes:
         folder: of the checkpoints.
-        seed: of the first weights and the batches.
-        steps: of each part, by name.
-        sizes: of batches, and how often a part is saved.
-        progress: called after each step with the part's name, the step, from 1, and its loss.
+        seed: of the initial weights and the batches.
+        steps: part -> steps.
+        sizes: of batches and checkpoint intervals.
+        progress: called after each step with the part's name, the step (from 1) and its loss.
     """
 
     folder: Path
@@ -65,25 +66,25 @@ class Recipe:
 
 
 class Trainer:
-    """A net under training.
+    """Trains one net.
 
     Attributes:
-        net: what is trained.
-        averaged: the running average of its weights, which is what is kept in the end.
-        step: how far it has come.
+        net: under training.
+        averaged: the exponential moving average of its weights, which is the result.
+        step: completed steps.
     """
 
     def __init__(self, name: str, net: Any, rate: float, recipe: Recipe) -> None:
-        """Take up the training of a net in a checkpoint, or begin it.
+        """Resume the training of a part from its checkpoint, or begin it.
 
         Args:
             name: of the part.
-            net: with its first weights.
+            net: with its initial weights.
             rate: the highest learning rate.
             recipe: of the training.
 
         Raises:
-            ConfigError: the checkpoint is of another seed, or its rate has begun to fade towards another end.
+            ConfigError: the checkpoint is of another seed, or its rate decays towards another last step.
         """
         import torch
 
@@ -92,26 +93,30 @@ class Trainer:
         self.seed, self.steps = recipe.seed, recipe.steps[name]
         self._progress, self._checkpoint_every = recipe.progress, recipe.sizes.checkpoint_every
         self._rate = rate
-        self.averaged = torch.optim.swa_utils.AveragedModel(net, avg_fn=self._averaged)
+        self.averaged = torch.optim.swa_utils.AveragedModel(net, avg_fn=self._average)
         self.optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
         recipe.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
-    def _averaged(self, kept: Any, fresh: Any, _: Any) -> Any:
-        share = min(_AVERAGE, (1 + self.step) / (10 + self.step))
-        return kept + (1 - share) * (fresh - kept)
+    def _average(self, average: Any, weight: Any, _: Any) -> Any:
+        decay = min(_EMA_DECAY, (1 + self.step) / (10 + self.step))
+        return average + (1 - decay) * (weight - average)
 
-    def train(self, lesson: StepLoss) -> None:
-        """Train to the end."""
+    def train(self, compute_loss: StepLoss) -> None:
+        """Train to the last step.
+
+        Args:
+            compute_loss: of a step, counted from 0.
+        """
         import torch
 
         while self.step < self.steps:
             self.net.train()
             for group in self.optimizer.param_groups:
-                group["lr"] = self._rate * self._share()
-            value = lesson(self.step)
+                group["lr"] = self._rate * self._compute_rate_factor()
+            loss = compute_loss(self.step)
             self.optimizer.zero_grad()
-            torch.autograd.backward(value)
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0, error_if_nonfinite=True)
             self.optimizer.step()
             self.averaged.update_parameters(self.net)
@@ -119,24 +124,24 @@ class Trainer:
             if self.step % self._checkpoint_every == 0 or self.step == self.steps:
                 self._save()
             if self._progress is not None:
-                self._progress(self.file.stem, self.step, float(value.detach()))
+                self._progress(self.file.stem, self.step, float(loss.detach()))
 
     @property
-    def fading(self) -> bool:
-        """Whether the rate has begun to fade."""
-        return self.step >= _FADE * self.steps
+    def is_decaying(self) -> bool:
+        """Whether the learning rate has begun to decay."""
+        return self.step >= _DECAY_START * self.steps
 
     def get_averaged_net(self) -> Any:
-        """Return the averaged net, for use."""
+        """Return the averaged net, for inference."""
         return self.averaged.module.eval().requires_grad_(False)
 
-    def _share(self) -> float:
-        """Return the share of the highest rate: up, level, and down along a cosine in the end."""
-        faded = max(0.0, self.step / self.steps - _FADE) / (1 - _FADE)
-        return min(1.0, (self.step + 1) / _WARM_UP) * math.cos(faded * math.pi / 2) ** 2
+    def _compute_rate_factor(self) -> float:
+        """Return the factor of the highest rate: linear warm-up, constant, cosine decay."""
+        decayed = max(0.0, self.step / self.steps - _DECAY_START) / (1 - _DECAY_START)
+        return min(1.0, (self.step + 1) / _WARM_UP) * math.cos(decayed * math.pi / 2) ** 2
 
     def _save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         import torch
 
         state = {
@@ -157,9 +162,11 @@ class Trainer:
         if not self.file.exists():
             return
         saved = torch.load(self.file, map_location="cpu", weights_only=True)
-        # Before the rate fades, a training does not depend on how long it will be.
-        fades = saved["steps"] != self.steps and saved["step"] > _FADE * min(saved["steps"], self.steps)
-        if saved["seed"] != self.seed or fades:
+        # Until the rate decays, a training does not depend on its number of steps.
+        differs = saved["steps"] != self.steps and saved["step"] > _DECAY_START * min(
+            saved["steps"], self.steps
+        )
+        if saved["seed"] != self.seed or differs:
             raise ConfigError(
                 f"{self.file} holds a training of {saved['steps']} steps from seed {saved['seed']}, "
                 f"not of {self.steps} from {self.seed}; finish that one or remove the file"
@@ -167,15 +174,21 @@ class Trainer:
         self.step = saved["step"]
         self.net.load_state_dict(saved["net"])
         self.averaged.module.load_state_dict(saved["averaged"])
-        # The first update of an AveragedModel copies the weights.
+        # An AveragedModel with n_averaged == 0 would copy the weights at its next update.
         self.averaged.n_averaged.fill_(self.step)
         self.optimizer.load_state_dict(saved["optimizer"])
 
 
-def set_fast_math(wanted: bool = True) -> Any:
-    """Return a context in which nets compute in bf16 if wanted and where the machine multiplies it."""
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether a device multiplies bf16 natively: every GPU, and a CPU with AMX."""
     import torch
 
-    kind = choose_device().type
-    bf16 = kind == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    return torch.autocast(kind, torch.bfloat16, enabled=wanted and bf16)
+    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def set_fast_math(enabled: bool = True) -> Any:
+    """Return an autocast context for bf16, which does nothing if disabled or where bf16 is not native."""
+    import torch
+
+    device = choose_device()
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_fast_bf16(device))

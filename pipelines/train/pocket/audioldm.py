@@ -1,8 +1,7 @@
 """Trains the pocket AudioLDM: a real diffusers `AudioLDMPipeline`, for the demo and the tests.
 
-It loads as the real ones do (`AudioLDMPipeline.from_pretrained(FOLDER)`), speaks pocket CLAP and knows
-nothing but the miniature world's 24 kinds of things. Its VAE, vocoder and UNet are trained one after the
-other.
+It loads as the real ones do (`AudioLDMPipeline.from_pretrained(FOLDER)`), is conditioned on pocket CLAP and
+knows only the miniature world's 24 kinds of things. VAE, vocoder and UNet are trained one after the other.
 """
 
 from __future__ import annotations
@@ -54,39 +53,38 @@ def train(
 ) -> dict[str, float]:
     """Train a pocket AudioLDM from scratch and write its parts to a folder.
 
-    A training that was cut goes on from its last checkpoint, in `OUT.partial/`; `out` itself is
-    written when the training is over. Sounds and captions are of the training split alone.
+    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is written at
+    the end. Sounds and captions are of the training split alone.
 
     Args:
-        out: the folder; an earlier one is replaced. Pocket CLAP lies beside it, in `clap`, or else is the
+        out: the folder; an earlier one is replaced. Pocket CLAP is read from `clap` beside it, or else is the
             package's own.
-        seed: of the scenes, the batches and the first weights.
-        steps: of the UNet; the VAE and the vocoder have their shares.
-        progress: called after each step of each part with its number, from 1, and its loss.
-        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
-            which is not checked.
+        seed: of the scenes, the batches and the initial weights.
+        steps: of the UNet; those of the VAE and the vocoder are in proportion.
+        progress: called after each step of each part with its number (from 1) and its loss.
+        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
 
     Returns:
         `parameters`, and `train_s` of this call.
 
     Raises:
-        ConfigError: a checkpoint is of another seed, or has come too far to end at another step.
+        ConfigError: a checkpoint is of another seed, or its rate decays towards another last step.
     """
     started = time.monotonic()
     folder = out.with_name(f"{out.name}.partial")
     clap = find_clap_folder(out)
-    shown = None if progress is None else (lambda _part, step, loss: progress(step, loss))
-    recipe = Recipe(folder, seed, _steps(steps), sizes, shown)
+    on_step = None if progress is None else (lambda _part, step, loss: progress(step, loss))
+    recipe = Recipe(folder, seed, _divide_steps(steps), sizes, on_step)
     sounds = SoundSampler(folder / f"sounds-{seed}", seed, clap, sizes)
     vae = train_vae(sounds, recipe)
     vocoder = train_vocoder(sounds, recipe)
     unet = train_unet(sounds, vae, recipe)
-    made = folder / "made"
-    write(made, clap, vae=vae, vocoder=vocoder, unet=unet)
-    (made / "README.md").write_text(_CARD.format(seed=seed, **recipe.steps))
+    result = folder / "made"
+    write(result, clap, vae=vae, vocoder=vocoder, unet=unet)
+    (result / "README.md").write_text(_CARD.format(seed=seed, **recipe.steps))
     if out.exists():
         shutil.rmtree(out)
-    made.replace(out)
+    result.replace(out)
     shutil.rmtree(folder)
     nets = (vae, vocoder, unet)
     return {
@@ -95,8 +93,8 @@ def train(
     }
 
 
-def _steps(unet: int) -> dict[str, int]:
-    """Return the steps of each part, in the proportion of the shipped weights."""
+def _divide_steps(unet: int) -> dict[str, int]:
+    """Return part -> steps, in the proportion of the shipped weights."""
     share = unet / UNET_STEPS
     parts = {"vae": VAE_STEPS, "vocoder": VOCODER_STEPS, "unet": UNET_STEPS}
     return {part: max(1, round(share * steps)) for part, steps in parts.items()}
@@ -107,7 +105,7 @@ def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> Non
 
     Args:
         folder: to write to.
-        clap: the folder of pocket CLAP, whose text tower and tokenizer go in, too.
+        clap: the folder of pocket CLAP, whose text tower and tokenizer become parts, too.
         vae: trained, on any device.
         vocoder: trained.
         unet: trained.
@@ -118,14 +116,14 @@ def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> Non
 
     text = ClapTextModelWithProjection.from_pretrained(clap, dtype=torch.float16, local_files_only=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # the class is deprecated; what it holds is not
-        of: Any = diffusers
-        pipeline = of.AudioLDMPipeline(
+        warnings.simplefilter("ignore", FutureWarning)  # the pipeline class is deprecated, its parts are not
+        library: Any = diffusers
+        pipeline = library.AudioLDMPipeline(
             vae=vae.cpu().half(),
             text_encoder=text,
             tokenizer=AutoTokenizer.from_pretrained(clap, local_files_only=True),
             unet=unet.cpu().half(),
-            scheduler=of.DDIMScheduler(**SCHEDULER),
+            scheduler=library.DDIMScheduler(**SCHEDULER),
             vocoder=vocoder.cpu().half(),
         )
         pipeline.save_pretrained(folder)

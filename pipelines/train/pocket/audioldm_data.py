@@ -1,4 +1,4 @@
-"""What the parts of the pocket AudioLDM learn from: sounds of 5.12 s at 16 kHz, and their spectrograms."""
+"""Training data of the pocket AudioLDM: sounds of 5.12 s at 16 kHz, and their log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLE_RATE = 16_000
-# 50 frames a second, half as many as AudioLDM's: half the work, and pocket CLAP hears 57 a second.
+# 50 frames a second, half of AudioLDM's: half the work, and pocket CLAP has only 57 a second.
 HOP = 320
 _WINDOW = 640
 FFT = 1024
 MELS = 64
 FRAMES = 256
-SAMPLES = FRAMES * HOP  # 5.12 s: a whole group of events, and all that pocket CLAP hears at once
-CAPTIONS = 4  # of each sound
+SAMPLES = FRAMES * HOP  # 5.12 s: a whole group of events, and the window of pocket CLAP
+CAPTIONS = 4  # a sound
 _PEAK = 0.7
 _FLOOR = 1e-5
-# Mean and spread of the logarithms, over 500 sounds: what the nets take has mean 0 and spread 1.
+# Mean and standard deviation of the log-mels over 500 sounds, which normalise the inputs of the nets.
 MEAN, SPREAD = -3.7, 1.3
 
 
 def compute_log_mels(waves_NT: Tensor) -> Tensor:
-    """Return the log-mel spectrograms of waves, of about mean 0 and spread 1.
+    """Return the log-mel spectrograms of waves, normalised to about mean 0 and standard deviation 1.
 
     Args:
         waves_NT: `[N, T]` at 16 kHz, T a multiple of `HOP`.
@@ -42,8 +42,8 @@ def compute_log_mels(waves_NT: Tensor) -> Tensor:
     """
     import torch
 
-    beyond = (FFT - HOP) // 2
-    padded = torch.nn.functional.pad(waves_NT[:, None], (beyond, beyond), mode="reflect")[:, 0]
+    padding = (FFT - HOP) // 2
+    padded = torch.nn.functional.pad(waves_NT[:, None], (padding, padding), mode="reflect")[:, 0]
     window = torch.hann_window(_WINDOW, device=waves_NT.device)
     spectrum = torch.stft(padded, FFT, HOP, _WINDOW, window, center=False, return_complex=True)
     mels_NMF = make_mel_filters(FFT, MELS).to(waves_NT.device).T @ spectrum.abs()
@@ -60,8 +60,8 @@ def make_mel_filters(fft: int, bands: int) -> Tensor:
     return torch.from_numpy(filters.astype(np.float32))
 
 
-def encode_heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the sound of a scene at 48 kHz, as pocket CLAP hears it, and at 16 kHz; both equally loud."""
+def render_sound(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the sound of a scene at 48 kHz, for pocket CLAP, and at 16 kHz; both equally loud."""
     from scipy.signal import resample_poly
 
     full = sounds.sound(scene, SAMPLES / SAMPLE_RATE)
@@ -70,70 +70,69 @@ def encode_heard(scene: world.Scene) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 
 class SoundSampler:
-    """The training split's first sounds, with the vectors that pocket CLAP has for them and their captions.
+    """The first sounds of the training split, with pocket CLAP's vectors of the sounds and their captions.
 
-    Made once, in blocks, and kept in a folder: 3,000 take 4 minutes on one core, and 0.9 GB.
+    Rendered once, in blocks, and cached in a folder: 3,000 take 4 minutes on one core, and 0.9 GB.
 
     Attributes:
-        waves_NT: int16 `[N, SAMPLES]`, mapped from the disk.
         audio_ND: unit vectors of the sounds, `[N, 512]`.
         text_NCD: unit vectors of `CAPTIONS` captions each, `[N, CAPTIONS, 512]`.
-        silent_D: the unit vector of "", which stands for no wish at all.
+        unconditional_D: the unit vector of "", for unconditional samples.
     """
 
     def __init__(self, folder: Path, seed: int, clap: Path, sizes: AudioLdmSizes) -> None:
-        """Take up the sounds in a folder, and make those that are missing.
+        """Load the blocks of a folder, and render those that are missing.
 
         Args:
-            folder: for the blocks.
+            folder: of the blocks.
             seed: of the scenes.
             clap: the folder of pocket CLAP.
-            sizes: how many sounds there are, and in a block; the same as those in the folder were made with.
+            sizes: how many sounds there are, and how many in a block; the same as those of the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._per_block = sizes.block
         blocks = [
-            _block(folder, seed, clap, range(first, min(first + sizes.block, sizes.draws)))
+            _load_block(folder, seed, clap, range(first, min(first + sizes.block, sizes.draws)))
             for first in range(0, sizes.draws, sizes.block)
         ]
         self._waves = [np.load(block / "waves.npy", mmap_mode="r") for block in blocks]
         self.audio_ND = np.concatenate([np.load(block / "audio.npy") for block in blocks])
         self.text_NCD = np.concatenate([np.load(block / "text.npy") for block in blocks])
-        self.silent_D = np.load(blocks[0] / "silent.npy")
+        self.unconditional_D = np.load(blocks[0] / "silent.npy")
 
     def __len__(self) -> int:
         return len(self.audio_ND)
 
     def read_wave(self, index: int, first: int = 0, samples: int = SAMPLES) -> NDArray[np.float32]:
-        """Return a sound, or some samples of it, float32 `[T]`."""
-        block, place = divmod(index, self._per_block)
-        return np.asarray(self._waves[block][place, first : first + samples], np.float32) / np.float32(32767)
+        """Return a sound, or `samples` of it from sample `first` on, float32 `[T]`."""
+        block, row = divmod(index, self._per_block)
+        return np.asarray(self._waves[block][row, first : first + samples], np.float32) / np.float32(32767)
 
 
-def _block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
-    """Return the folder of a block of sounds, made if it is not there."""
+def _load_block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
+    """Return the folder of a block of sounds, rendered if it is missing."""
     block = folder / f"{indices.start:05d}"
     if block.exists():
         return block
-    audio, text = load_clap_towers(clap)
+    embed_audio, embed_texts = load_clap_towers(clap)
     scenes = [world.draw(seed, "train", index) for index in indices]
     waves, vectors = [], []
     for scene in scenes:
-        full, wave = encode_heard(scene)
+        full, wave = render_sound(scene)
         waves.append(np.round(wave.clip(-1, 1) * 32767).astype(np.int16))
-        vectors.append(audio(full))
-    told = [
+        vectors.append(embed_audio(full))
+    texts = [
         captions.caption(scene, "sound", "train", variant) for scene in scenes for variant in range(CAPTIONS)
     ]
-    made = {
+    arrays = {
         "waves": np.stack(waves),
         "audio": np.stack(vectors),
-        "text": text(told).reshape(len(scenes), CAPTIONS, -1),
-        "silent": text([""])[0],
+        "text": embed_texts(texts).reshape(len(scenes), CAPTIONS, -1),
+        "silent": embed_texts([""])[0],
     }
     scratch = folder / f"{indices.start:05d}.tmp"
     scratch.mkdir(exist_ok=True)
-    for name, values in made.items():
+    for name, values in arrays.items():
         np.save(scratch / f"{name}.npy", values)
     scratch.rename(block)
     return block
@@ -143,22 +142,22 @@ def _block(folder: Path, seed: int, clap: Path, indices: range) -> Path:
 def load_clap_towers(
     clap: Path,
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], Callable[[list[str]], NDArray[np.float32]]]:
-    """Return pocket CLAP: a sound at 48 kHz -> a unit vector `[D]`; texts -> unit vectors `[N, D]`."""
+    """Return pocket CLAP's towers: sound at 48 kHz -> unit vector `[D]`; texts -> unit vectors `[N, D]`."""
     from pipelines.encode.encoder import encode
     from pipelines.encode.loaders.transformers_clap import TransformersClap
 
     rows = 32
     towers = TransformersClap(str(clap), None, "fp32", rows).load()
-    sound: Any = towers["audio"]
-    window = sound.extractor.nb_max_samples
+    audio: Any = towers["audio"]
+    window = audio.extractor.nb_max_samples
 
-    def audio(wave_T: NDArray[np.float32]) -> NDArray[np.float32]:
-        mels = sound.extractor(wave_T[:window], sampling_rate=sounds.SAMPLE_RATE, return_tensors="np")
-        raw_D = sound.forward(np.asarray(mels["input_features"], np.float32))[0]
+    def embed_audio(wave_T: NDArray[np.float32]) -> NDArray[np.float32]:
+        mels = audio.extractor(wave_T[:window], sampling_rate=sounds.SAMPLE_RATE, return_tensors="np")
+        raw_D = audio.forward(np.asarray(mels["input_features"], np.float32))[0]
         return np.asarray(raw_D / np.linalg.norm(raw_D), np.float32)
 
-    def text(texts: list[str]) -> NDArray[np.float32]:
+    def embed_texts(texts: list[str]) -> NDArray[np.float32]:
         units_ND = encode(towers["text"], [towers["text"].prepare(each) for each in texts], rows)[0]
         return np.asarray(units_ND, np.float32)
 
-    return audio, text
+    return embed_audio, embed_texts

@@ -1,6 +1,6 @@
 """Trains the pocket CLAP: a real transformers `ClapModel` of 1.2 M parameters, for the demo and the tests.
 
-It loads as the real ones do (`ClapModel.from_pretrained(FOLDER)`) and knows nothing but the miniature
+It loads as the real ones do (`ClapModel.from_pretrained(FOLDER)`) and knows only the miniature
 world's 24 kinds of things.
 """
 
@@ -20,8 +20,17 @@ from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clap_data import FEATURES, HEARD, MELS, UNKNOWN, ClapBatch, ClapSampler, ClapSizes
+from pipelines.train.pocket.clap_data import (
+    ATTRIBUTES,
+    FEATURES,
+    MELS,
+    UNKNOWN,
+    ClapBatch,
+    ClapSampler,
+    ClapSizes,
+)
 from pipelines.train.pocket.clap_eval import evaluate
+from pipelines.train.trainer import has_fast_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,15 +41,15 @@ STEPS = 2500
 FULL = ClapSizes()
 CONTEXT = 77  # tokens, as many as laion_clap takes
 PEAK_RATE = 2e-3
-# What the hints weigh beside the contrast, in the order of `HEARD`. A hint draws both towers towards one
-# vector a kind, pitch, count and background. Towers that start from nothing wait for each other: without
-# hints the contrast stands at 3.5 after 300 steps, with those of kinds at 2.3; and without hints of
-# pitch, count and background 1,500 steps leave these at chance.
-_HINTS = (0.5, 0.25, 0.25, 0.25)
-_SIZES = [len(of) for of in HEARD.values()]
-_UNTOLD = -1
+# Weights of the auxiliary classification losses beside the contrastive loss, in the order of `ATTRIBUTES`.
+# They draw both towers towards one prototype a kind, pitch, count and background. From random weights the
+# towers wait for each other: without these losses the contrastive loss is 3.5 after 300 steps, with that of
+# the kinds 2.3; and without those of pitch, count and background these stay at chance after 1,500 steps.
+_CLASS_WEIGHTS = (0.5, 0.25, 0.25, 0.25)
+_CLASSES = [len(values) for values in ATTRIBUTES.values()]
+_IGNORED = -1
 _DIMS = 512
-# RoBERTa's; their ids are the places in `_FIRST`.
+# RoBERTa's; their ids are the positions in `_SPECIAL_TOKENS`.
 _SPECIALS = {
     "bos_token": "<s>",
     "cls_token": "<s>",
@@ -62,10 +71,10 @@ are made there, too.
 
 Licence: Apache-2.0, like the code.
 """
-_FIRST = ("<s>", "<pad>", "</s>", UNKNOWN, "<mask>")
+_SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", UNKNOWN, "<mask>")
 
-# transformers' first weights suit towers of 12 layers; these hardly learn from ones so small.
-_FIRST_WEIGHTS = 3.0
+# transformers' initial weights suit towers of 12 layers; towers this small hardly learn from them.
+_INIT_FACTOR = 3.0
 # HTSAT folds 288 frames of 32 mels into a square of 96 and cuts it into 12 x 24 patches.
 AUDIO_TOWER: dict[str, Any] = {
     "spec_size": 96,
@@ -79,7 +88,7 @@ AUDIO_TOWER: dict[str, Any] = {
     "num_attention_heads": [2, 4],
     "window_size": 6,  # the last stage is 6 x 12, and a window may not be larger
     "hidden_dropout_prob": 0.0,
-    "initializer_factor": _FIRST_WEIGHTS,
+    "initializer_factor": _INIT_FACTOR,
 }
 TEXT_TOWER: dict[str, Any] = {
     "hidden_size": 64,
@@ -89,7 +98,7 @@ TEXT_TOWER: dict[str, Any] = {
     "max_position_embeddings": CONTEXT + 2,  # RoBERTa counts them from 2
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
-    "initializer_factor": _FIRST_WEIGHTS,
+    "initializer_factor": _INIT_FACTOR,
     "bos_token_id": 0,
     "pad_token_id": 1,
     "eos_token_id": 2,
@@ -102,7 +111,7 @@ def make_word_tokenizer() -> Any:
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
 
-    words = [*_FIRST, *captions.vocabulary()]
+    words = [*_SPECIAL_TOKENS, *captions.vocabulary()]
     tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[a-z]+"), "removed", invert=True)
@@ -117,38 +126,38 @@ def make_word_tokenizer() -> Any:
 
 
 def make_model_config() -> Any:
-    """Return the configuration of the model, as large as the world's vocabulary asks."""
+    """Return the configuration of the model, sized to the world's vocabulary."""
     from transformers import ClapConfig
 
-    words = len(_FIRST) + len(captions.vocabulary())
+    words = len(_SPECIAL_TOKENS) + len(captions.vocabulary())
     return ClapConfig(
         text_config={**TEXT_TOWER, "vocab_size": words},
         audio_config=AUDIO_TOWER,
         projection_dim=_DIMS,
-        initializer_factor=_FIRST_WEIGHTS,
+        initializer_factor=_INIT_FACTOR,
     )
 
 
 class ClapTraining:
-    """A model under training: its weights, its optimizer and the step it has come to."""
+    """A model under training: weights, optimizer and completed steps."""
 
     def __init__(self, folder: Path, seed: int, steps: int) -> None:
-        """Take up the training in `folder`, or begin one there."""
+        """Resume the training in `folder`, or begin one there."""
         import torch
         from transformers import ClapModel
 
         self.folder, self.seed, self.steps, self.step = folder, seed, steps, 0
         self.device = choose_device()
-        # bfloat16 pays only where the machine multiplies it: 0.20 s a step on one core against 0.30.
-        self.bf16 = self.device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        # bf16 pays off only where it is native: 0.20 s a step on one core against 0.30.
+        self.bf16 = has_fast_bf16(self.device)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = make_word_tokenizer()
         torch.manual_seed(seed)
         model: Any = ClapModel(make_model_config())
         self.model = model.to(self.device)
-        # Scaffolding: only the towers are written.
-        self.hints_VD = torch.nn.Parameter(0.05 * torch.randn(sum(_SIZES), _DIMS, device=self.device))
-        weights = [*self.model.parameters(), self.hints_VD]
+        # For training alone: only the towers are written.
+        self.prototypes_VD = torch.nn.Parameter(0.05 * torch.randn(sum(_CLASSES), _DIMS, device=self.device))
+        weights = [*self.model.parameters(), self.prototypes_VD]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": [p for p in weights if p.ndim >= 2], "weight_decay": 0.05},
@@ -156,8 +165,8 @@ class ClapTraining:
             ],
             betas=(0.9, 0.98),
         )
-        # Which words have been read: the others end as the unknown word, not as noise.
-        self.read = torch.zeros(len(self.tokenizer), dtype=torch.bool)
+        # Tokens seen in training: the others get the embedding of the unknown word, not random weights.
+        self.seen_tokens = torch.zeros(len(self.tokenizer), dtype=torch.bool)
         self._resume()
 
     def _resume(self) -> None:
@@ -172,22 +181,22 @@ class ClapTraining:
                 f"{self.folder} holds a training of {saved['steps']} steps from seed {saved['seed']}, "
                 f"not of {self.steps} from {self.seed}; finish that one or remove the folder"
             )
-        self.step, self.read = saved["step"], saved["read"].cpu()
+        self.step, self.seen_tokens = saved["step"], saved["read"].cpu()
         self.model.load_state_dict(saved["model"])
-        self.hints_VD.data.copy_(saved["hints"])
+        self.prototypes_VD.data.copy_(saved["hints"])
         self.optimizer.load_state_dict(saved["optimizer"])
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         import torch
 
         state = {
             "seed": self.seed,
             "steps": self.steps,
             "step": self.step,
-            "read": self.read,
+            "read": self.seen_tokens,
             "model": self.model.state_dict(),
-            "hints": self.hints_VD.detach(),
+            "hints": self.prototypes_VD.detach(),
             "optimizer": self.optimizer.state_dict(),
         }
         scratch = self.folder / "checkpoint.tmp"
@@ -195,25 +204,27 @@ class ClapTraining:
         scratch.replace(self.folder / "checkpoint.pt")
 
     def train_step(self, batch: ClapBatch) -> float:
-        """Take one step and return the loss before it."""
+        """Take one optimizer step and return the batch's loss before it."""
         import torch
 
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        words = self.tokenizer(batch.texts, padding=True, return_tensors="pt")
-        self.read[words["input_ids"].unique()] = True
+            group["lr"] = self._compute_rate()
+        tokens = self.tokenizer(batch.texts, padding=True, return_tensors="pt")
+        self.seen_tokens[tokens["input_ids"].unique()] = True
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            found = self.model(
+            output = self.model(
                 input_features=torch.from_numpy(batch.windows).to(self.device),
-                input_ids=words["input_ids"].to(self.device),
-                attention_mask=words["attention_mask"].to(self.device),
+                input_ids=tokens["input_ids"].to(self.device),
+                attention_mask=tokens["attention_mask"].to(self.device),
             )
-        audio_ND, text_ND = found.audio_embeds.float(), found.text_embeds.float()
+        audio_ND, text_ND = output.audio_embeds.float(), output.text_embeds.float()
         scale = self.model.logit_scale_a.exp().clamp(max=100)
-        loss = symmetric_info_nce(audio_ND, text_ND, scale, torch.from_numpy(batch.fits).to(self.device))
-        loss = loss + self._hinted(scale * audio_ND, batch.values)
-        loss = loss + self._hinted(scale * text_ND, np.where(batch.told, batch.values, _UNTOLD))
+        loss = symmetric_info_nce(audio_ND, text_ND, scale, torch.from_numpy(batch.targets).to(self.device))
+        loss = loss + self._compute_class_loss(scale * audio_ND, batch.values)
+        loss = loss + self._compute_class_loss(
+            scale * text_ND, np.where(batch.mentioned, batch.values, _IGNORED)
+        )
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -221,33 +232,35 @@ class ClapTraining:
         self.step += 1
         return float(loss.detach())
 
-    def _hinted(self, scaled_ND: Tensor, values_N4: NDArray[np.int64]) -> Tensor:
-        """Return how far vectors are from telling what they should, `_UNTOLD` values left out."""
+    def _compute_class_loss(self, scaled_ND: Tensor, values_N4: NDArray[np.int64]) -> Tensor:
+        """Return the weighted cross entropy of the attributes of vectors; `_IGNORED` values are left out."""
         import torch
         from torch.nn.functional import cross_entropy, normalize
 
-        logits_NV = scaled_ND @ normalize(self.hints_VD, dim=-1).T
+        logits_NV = scaled_ND @ normalize(self.prototypes_VD, dim=-1).T
         values = torch.from_numpy(values_N4).to(self.device)
         loss = torch.zeros((), device=self.device)
-        for place, logits in enumerate(torch.split(logits_NV, _SIZES, dim=1)):
-            missed = cross_entropy(logits, values[:, place], ignore_index=_UNTOLD, reduction="sum")
-            loss = loss + _HINTS[place] * missed / len(scaled_ND)
+        for column, logits in enumerate(torch.split(logits_NV, _CLASSES, dim=1)):
+            total = cross_entropy(logits, values[:, column], ignore_index=_IGNORED, reduction="sum")
+            loss = loss + _CLASS_WEIGHTS[column] * total / len(scaled_ND)
         return loss
 
-    def _rate(self) -> float:
-        """Return the learning rate: one-cycle, up over the first 5 %, then down to 0 along a cosine."""
+    def _compute_rate(self) -> float:
+        """Return the learning rate: linear warm-up over the first 5 %, cosine decay to 0."""
         done = self.step / self.steps
         return PEAK_RATE * min(1.0, (self.step + 1) / (0.05 * self.steps)) * math.cos(done * math.pi / 2) ** 2
 
     def write_weights(self) -> None:
-        """Write the weights as fp16 safetensors, and all that transformers needs to load them."""
+        """Write the weights as fp16 safetensors, with all files that transformers needs to load them."""
         import torch
         from transformers import ClapFeatureExtractor
 
         with torch.no_grad():
             embedding = self.model.text_model.embeddings.word_embeddings.weight
-            embedding[~self.read.to(embedding.device)] = embedding[_FIRST.index(UNKNOWN)].clone()
-            # One temperature was learned for both directions.
+            embedding[~self.seen_tokens.to(embedding.device)] = embedding[
+                _SPECIAL_TOKENS.index(UNKNOWN)
+            ].clone()
+            # Only one temperature is trained, for both directions.
             self.model.logit_scale_t.copy_(self.model.logit_scale_a)
         self.model.cpu().half().eval().save_pretrained(self.folder)
         ClapFeatureExtractor(**FEATURES).save_pretrained(self.folder)
@@ -267,17 +280,16 @@ def train(
 ) -> dict[str, float]:
     """Train a pocket CLAP from scratch and write weights, configuration and tokenizer to a folder.
 
-    A training that was cut goes on from its last checkpoint, in `OUT.partial/`; `out` itself is
-    written when the training is over. Sounds and captions are of the training split alone.
+    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is
+    written at the end. Sounds and captions are of the training split alone.
 
     Args:
         out: the folder; an earlier one is replaced.
-        seed: of the scenes, the batches and the first weights.
+        seed: of the scenes, the batches and the initial weights.
         steps: batches of `sizes.batch` pairs; 2,500 of 64 took 24 minutes on one core that others used
             as well.
-        progress: called after each step with its number, from 1, and its loss.
-        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
-            which is not checked.
+        progress: called after each step with its number (from 1) and its loss.
+        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
 
     Returns:
         `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
@@ -287,10 +299,10 @@ def train(
     """
     started = time.monotonic()
     training = ClapTraining(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = ClapSampler(seed, sizes)
+    sampler = ClapSampler(seed, sizes)
     first, loss = training.step, float("nan")
     while training.step < steps:
-        loss = training.train_step(draws.draw_batch(training.step))
+        loss = training.train_step(sampler.draw_batch(training.step))
         if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:

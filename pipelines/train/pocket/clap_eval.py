@@ -1,4 +1,4 @@
-"""What a pocket CLAP finds on held-out draws, beside what a mean spectrum finds."""
+"""Scores a pocket CLAP by retrieval on held-out scenes, beside mean spectra."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pipelines.miniature.sounds import SAMPLE_RATE, sound
 from pipelines.miniature.world import Scene
 
 _BATCH_ROWS = 32
-_TOLD_ROWS = 100  # of the gallery; each asks 13 questions
+_ATTRIBUTE_ROWS = 100  # of the gallery; each takes 13 queries
 
 
 def evaluate(weights: Path, seed: int, rows: int, *, aac: bool = False) -> dict[str, float]:
-    """Return what a pocket CLAP finds on held-out draws, beside what a mean spectrum finds.
+    """Return retrieval scores of a pocket CLAP on held-out scenes, and those of mean spectra.
 
     `rows` sounds of 10 s, as a dataset stores them (FLAC), are looked up with the captions of `rows`
-    other scenes, and the other way round. Kinds count: a hit is right if it sounds like or names the
-    kind that was asked for.
+    other scenes, and the other way round. A hit is right if it sounds like or names the
+    kind of the query.
 
     Args:
         weights: the folder.
         seed: of the scenes; any but the one trained from.
         rows: size of the gallery.
-        aac: whether the sounds come out of an mp4 with AAC at 96 kbit/s, as clips of the web do.
+        aac: whether the sounds go through AAC at 96 kbit/s, as in clips of the web.
 
     Returns:
-        `text_to_sound_r1`, `sound_to_text_r1`: share of questions whose first hit is right;
+        `text_to_sound_r1`, `sound_to_text_r1`: share of queries whose first hit is right;
         `text_to_sound_top10`, `sound_to_text_top10`: mean share of right hits among the first ten;
         `picture_text_to_sound_r1`, `..._top10`: the same with captions of pictures;
         `label_accuracy`: share of sounds whose nearest label is right;
@@ -46,111 +46,114 @@ def evaluate(weights: Path, seed: int, rows: int, *, aac: bool = False) -> dict[
         `mean_log_spectrum`, `mean_power_spectrum`: share of sounds whose nearest class mean is right.
     """
     gallery = [world.draw(seed, "heldout", i) for i in range(rows)]
-    asking = [world.draw(seed, "heldout", i) for i in range(rows, 2 * rows)]
-    model = _Loaded(weights)
-    mels = [model.prepared(store_features(scene, aac=aac)) for scene in gallery]
-    audio_ND = model.sounds(mels)
-    text_ND = model.texts([captions.caption(s, "sound", "heldout") for s in asking])
-    seen_ND = model.texts([captions.caption(s, "picture", "heldout") for s in asking])
-    right = np.array([[a.kind == g.kind for g in gallery] for a in asking])
+    queries = [world.draw(seed, "heldout", i) for i in range(rows, 2 * rows)]
+    model = _Model(weights)
+    mels = [model.prepare(encode_flac(scene, aac=aac)) for scene in gallery]
+    audio_ND = model.encode_sounds(mels)
+    text_ND = model.encode_texts([captions.caption(s, "sound", "heldout") for s in queries])
+    picture_text_ND = model.encode_texts([captions.caption(s, "picture", "heldout") for s in queries])
+    right = np.array([[a.kind == g.kind for g in gallery] for a in queries])
     scores: dict[str, float] = {}
     for name, cosines, hits in (
         ("text_to_sound", text_ND @ audio_ND.T, right),
         ("sound_to_text", audio_ND @ text_ND.T, right.T),
-        ("picture_text_to_sound", seen_ND @ audio_ND.T, right),
+        ("picture_text_to_sound", picture_text_ND @ audio_ND.T, right),
     ):
         first = np.take_along_axis(hits, np.argsort(-cosines, axis=1)[:, :10], axis=1)
         scores[f"{name}_r1"] = float(first[:, 0].mean())
         scores[f"{name}_top10"] = float(first.mean())
-    nearest = (audio_ND @ model.texts([captions.label(kind) for kind in world.KINDS]).T).argmax(1)
+    nearest = (audio_ND @ model.encode_texts([captions.label(kind) for kind in world.KINDS]).T).argmax(1)
     kinds = np.array([world.KINDS.index(scene.kind) for scene in gallery])
     scores["label_accuracy"] = float(np.mean(nearest == kinds))
-    scores["pitch"] = _told(model, gallery, audio_ND, "pitch", world.PITCHES)
-    scores["count"] = _told(model, gallery, audio_ND, "count", range(1, world.MAX_COUNT + 1))
-    scores["background"] = _told(model, gallery, audio_ND, "background", world.BACKGROUNDS)
+    scores["pitch"] = _score_attribute(model, gallery, audio_ND, "pitch", world.PITCHES)
+    scores["count"] = _score_attribute(model, gallery, audio_ND, "count", range(1, world.MAX_COUNT + 1))
+    scores["background"] = _score_attribute(model, gallery, audio_ND, "background", world.BACKGROUNDS)
     fitted = [world.draw(seed, "train", i) for i in range(rows)]
-    known = [model.prepared(store_features(scene)) for scene in fitted]
-    return scores | _trivial(fitted, known, gallery, mels)
+    fitted_mels = [model.prepare(encode_flac(scene)) for scene in fitted]
+    return scores | _score_trivial_features(fitted, fitted_mels, gallery, mels)
 
 
-class _Loaded:
+class _Model:
     """A pocket CLAP as datasets load it."""
 
     def __init__(self, weights: Path) -> None:
         towers = TransformersClap(str(weights), None, "fp32", _BATCH_ROWS).load()
         self._audio, self._text = towers["audio"], towers["text"]
 
-    def prepared(self, flac: bytes) -> NDArray[np.float32]:
+    def prepare(self, flac: bytes) -> NDArray[np.float32]:
         """Return the log-mel spectrograms of a sound's windows, `[P, 1, T, M]`."""
         return self._audio.prepare(flac)
 
-    def sounds(self, mels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def encode_sounds(self, mels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return unit vectors `[N, 512]`."""
         return encode(self._audio, mels, _BATCH_ROWS)[0]
 
-    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors `[N, 512]`."""
         return encode(self._text, [self._text.prepare(text) for text in texts], _BATCH_ROWS)[0]
 
 
-def store_features(scene: Scene, *, aac: bool = False) -> bytes:
-    """Return the sound of a scene as FLAC, before that as AAC if asked for."""
+def encode_flac(scene: Scene, *, aac: bool = False) -> bytes:
+    """Return the sound of a scene as FLAC, after AAC if `aac`."""
     import soundfile
 
     with io.BytesIO() as file:
         soundfile.write(file, sound(scene), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         flac = file.getvalue()
-    return _through_aac(flac) if aac else flac
+    return _transcode_aac(flac) if aac else flac
 
 
-def _through_aac(flac: bytes) -> bytes:
+def _transcode_aac(flac: bytes) -> bytes:
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    quietly = [get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
     with tempfile.TemporaryDirectory() as folder:
-        given, sent, kept = (f"{folder}/{name}" for name in ("given.flac", "sent.mp4", "kept.flac"))
-        Path(given).write_bytes(flac)
-        subprocess.run([*quietly, "-i", given, "-c:a", "aac", "-b:a", "96k", sent], check=True)
-        subprocess.run([*quietly, "-i", sent, "-ac", "1", "-ar", f"{SAMPLE_RATE}", kept], check=True)
-        return Path(kept).read_bytes()
+        source, clip, result = (f"{folder}/{name}" for name in ("source.flac", "clip.mp4", "result.flac"))
+        Path(source).write_bytes(flac)
+        subprocess.run([*command, "-i", source, "-c:a", "aac", "-b:a", "96k", clip], check=True)
+        subprocess.run([*command, "-i", clip, "-ac", "1", "-ar", f"{SAMPLE_RATE}", result], check=True)
+        return Path(result).read_bytes()
 
 
-def _told(
-    model: _Loaded,
+def _score_attribute(
+    model: _Model,
     scenes: Sequence[Scene],
     audio_ND: NDArray[np.float32],
     attribute: str,
     values: Sequence[Any],
 ) -> float:
     """Return how often the caption with the right value of an attribute is the nearest."""
-    questions = []
-    for place, scene in enumerate(scenes[:_TOLD_ROWS]):
+    queries = []
+    for row, scene in enumerate(scenes[:_ATTRIBUTE_ROWS]):
         others = [replace(scene, **{attribute: value}) for value in values]
         texts = [captions.caption(other, "sound", "heldout") for other in others]
-        if len(set(texts)) > 1:  # not every caption tells it
-            questions.append((place, values.index(getattr(scene, attribute)), texts))
-    places, true_values, texts_NV = zip(*questions, strict=True)
-    text_ND = model.texts([text for texts_V in texts_NV for text in texts_V])
-    text_NVD = text_ND.reshape(len(places), len(values), -1)
-    nearest_N = np.einsum("nvd,nd->nv", text_NVD, audio_ND[list(places)]).argmax(1)
+        if len(set(texts)) > 1:  # not every caption mentions it
+            queries.append((row, values.index(getattr(scene, attribute)), texts))
+    rows, true_values, texts_NV = zip(*queries, strict=True)
+    text_ND = model.encode_texts([text for texts_V in texts_NV for text in texts_V])
+    text_NVD = text_ND.reshape(len(rows), len(values), -1)
+    nearest_N = np.einsum("nvd,nd->nv", text_NVD, audio_ND[list(rows)]).argmax(1)
     return float(np.mean(nearest_N == np.array(true_values)))
 
 
-def _trivial(
+def _score_trivial_features(
     fitted: Sequence[Scene],
     known: Sequence[NDArray[np.float32]],
     scenes: Sequence[Scene],
     unknown: Sequence[NDArray[np.float32]],
 ) -> dict[str, float]:
-    """Return the accuracy of the nearest class mean, fitted on training draws, over mean spectra.
+    """Return the accuracy of a nearest-class-mean classifier on mean spectra of training scenes.
 
-    Both spectra are freed of the sound's loudness, which only makes the guess better.
+    Both spectra are normalised by loudness, which only raises the accuracy.
     """
     known_kinds = np.array([scene.kind for scene in fitted])
     true_kinds = np.array([scene.kind for scene in scenes])
     scores = {}
-    for name, spectrum in (("mean_log_spectrum", _mean_log), ("mean_power_spectrum", _mean_power)):
-        known_NM, unknown_NM = (np.array([spectrum(mels) for mels in of]) for of in (known, unknown))
+    for name, spectrum in (
+        ("mean_log_spectrum", _compute_mean_log),
+        ("mean_power_spectrum", _compute_mean_power),
+    ):
+        known_NM, unknown_NM = (np.array([spectrum(mels) for mels in sounds]) for sounds in (known, unknown))
         names = np.unique(known_kinds)
         means = np.array([known_NM[known_kinds == kind].mean(0) for kind in names])
         distances = ((unknown_NM[:, None] - means[None]) ** 2).sum(-1)
@@ -158,11 +161,11 @@ def _trivial(
     return scores
 
 
-def _mean_log(mels_db: NDArray[np.float32]) -> NDArray[np.float32]:
+def _compute_mean_log(mels_db: NDArray[np.float32]) -> NDArray[np.float32]:
     mean_M = mels_db.mean(axis=(0, 1, 2))
     return np.asarray(mean_M - mean_M.mean(), np.float32)
 
 
-def _mean_power(mels_db: NDArray[np.float32]) -> NDArray[np.float32]:
+def _compute_mean_power(mels_db: NDArray[np.float32]) -> NDArray[np.float32]:
     mean_M = (10 ** (mels_db.astype(np.float64) / 10)).mean(axis=(0, 1, 2))
     return np.asarray(mean_M / np.linalg.norm(mean_M), np.float32)

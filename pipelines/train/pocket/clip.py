@@ -1,6 +1,6 @@
 """Trains the pocket CLIP: a real open_clip model of 0.7 million parameters, for the demo and the tests.
 
-It loads as the real ones do (`local-dir:FOLDER` in place of a model's name) and knows nothing but the
+It loads as the real ones do (`local-dir:FOLDER` in place of a model's name) and knows only the
 miniature world's 24 kinds of things.
 """
 
@@ -24,9 +24,10 @@ from pipelines.train.pocket.clip_data import (
     ClipBatch,
     ClipSampler,
     ClipSizes,
-    vary_picture,
+    augment_pictures,
 )
 from pipelines.train.pocket.clip_eval import evaluate
+from pipelines.train.trainer import has_fast_bf16
 
 __all__ = ["STEPS", "evaluate", "train"]
 
@@ -102,7 +103,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def make_model_config() -> dict[str, Any]:
-    """Return open_clip's configuration of the model, as large as the world's vocabulary asks."""
+    """Return open_clip's configuration of the model, sized to the world's vocabulary."""
     words = len(captions.vocabulary()) + 3
     return {**MODEL, "text_cfg": {**MODEL["text_cfg"], "vocab_size": words}}
 
@@ -114,18 +115,18 @@ def write_config(folder: Path) -> None:
 
 
 class ClipTraining:
-    """A model under training: its weights, its optimizer and the step it has come to."""
+    """A model under training: weights, optimizer and completed steps."""
 
     def __init__(self, folder: Path, seed: int, steps: int) -> None:
-        """Take up the training in `folder`, or begin one there."""
+        """Resume the training in `folder`, or begin one there."""
         import open_clip
         import torch
 
         self.folder, self.seed, self.steps = folder, seed, steps
         self.step, self.loss = 0, float("nan")
         self.device = choose_device()
-        # bfloat16 pays only where the machine multiplies it: 1,055 pictures/s a core against 748.
-        self.bf16 = self.device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        # bf16 pays off only where it is native: 1,055 pictures/s a core against 748.
+        self.bf16 = has_fast_bf16(self.device)
         folder.mkdir(parents=True, exist_ok=True)
         write_tokenizer(folder)
         write_config(folder)
@@ -133,9 +134,9 @@ class ClipTraining:
         self.model = open_clip.CLIP(**make_model_config())
         self.model.to(self.device, memory_format=torch.channels_last)
         self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        self.optimizer = torch.optim.AdamW(_groups(self.model), betas=(0.9, 0.98))
-        # Which words have been read: the others end as the unknown word, not as noise.
-        self.read = torch.zeros(self.model.vocab_size, dtype=torch.bool)
+        self.optimizer = torch.optim.AdamW(_group_parameters(self.model), betas=(0.9, 0.98))
+        # Tokens seen in training: the others get the embedding of the unknown word, not random weights.
+        self.seen_tokens = torch.zeros(self.model.vocab_size, dtype=torch.bool)
         self._resume()
 
     def _resume(self) -> None:
@@ -150,12 +151,12 @@ class ClipTraining:
                 f"{self.folder} holds a training of {saved['steps']} steps from seed {saved['seed']}, "
                 f"not of {self.steps} from {self.seed}; finish that one or remove the folder"
             )
-        self.step, self.loss, self.read = saved["step"], saved["loss"], saved["read"].cpu()
+        self.step, self.loss, self.seen_tokens = saved["step"], saved["loss"], saved["read"].cpu()
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint atomically."""
         import torch
 
         state = {
@@ -163,7 +164,7 @@ class ClipTraining:
             "steps": self.steps,
             "step": self.step,
             "loss": self.loss,
-            "read": self.read,
+            "read": self.seen_tokens,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -172,19 +173,19 @@ class ClipTraining:
         scratch.replace(self.folder / "checkpoint.pt")
 
     def train_step(self, batch: ClipBatch) -> None:
-        """Take one step; `loss` is the batch's before it."""
+        """Take one optimizer step; `loss` becomes the batch's loss before it."""
         import torch
 
         self.model.train()
-        # Up over the first 5 % of the steps, then down to 0 along a cosine.
+        # Linear warm-up over the first 5 % of the steps, cosine decay to 0.
         done = (self.step + 0.5) / self.steps
-        share = min(1.0, done / 0.05) * math.cos(done * math.pi / 2) ** 2
+        factor = min(1.0, done / 0.05) * math.cos(done * math.pi / 2) ** 2
         for group in self.optimizer.param_groups:
-            group["lr"] = share * group["peak"]
+            group["lr"] = factor * group["peak"]
         tokens_NT = self.tokenizer(batch.texts)
-        self.read[tokens_NT.unique()] = True
+        self.seen_tokens[tokens_NT.unique()] = True
         mean, std = (torch.tensor(PREPROCESS[k], device=self.device) for k in ("mean", "std"))
-        pictures = vary_picture(torch.from_numpy(batch.pictures).to(self.device), batch.rng)
+        pictures = augment_pictures(torch.from_numpy(batch.pictures).to(self.device), batch.rng)
         pictures = (pictures - mean[:, None, None]) / std[:, None, None]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             image_ND = self.model.encode_image(pictures)
@@ -193,7 +194,7 @@ class ClipTraining:
             torch.nn.functional.normalize(image_ND.float(), dim=-1),
             torch.nn.functional.normalize(text_ND, dim=-1),
             self.model.logit_scale.exp().clamp(max=100),
-            torch.from_numpy(batch.fits).to(self.device),
+            torch.from_numpy(batch.targets).to(self.device),
         )
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -201,7 +202,7 @@ class ClipTraining:
         self.step, self.loss = self.step + 1, float(loss.detach())
 
     def publish(self, out: Path) -> None:
-        """Move what open_clip loads to `out`, weights last, and end the training."""
+        """Move the files that open_clip loads to `out`, weights last, and remove the training's folder."""
         self._write_weights()
         (self.folder / "README.md").write_text(_CARD.format(steps=self.steps, seed=self.seed))
         out.mkdir(parents=True, exist_ok=True)
@@ -210,13 +211,13 @@ class ClipTraining:
         shutil.rmtree(self.folder)
 
     def _write_weights(self) -> None:
-        """Write the weights as fp16 safetensors, words never read as the unknown word."""
+        """Write the weights as fp16 safetensors; unseen tokens get the embedding of the unknown word."""
         import torch
         from safetensors.torch import save_file
 
         with torch.no_grad():
             embedding = self.model.token_embedding.weight
-            embedding[~self.read.to(embedding.device)] = embedding[1].clone()
+            embedding[~self.seen_tokens.to(embedding.device)] = embedding[1].clone()
         state = {
             name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
             for name, value in self.model.state_dict().items()
@@ -224,8 +225,8 @@ class ClipTraining:
         save_file(state, self.folder / _WEIGHTS)
 
 
-def _groups(model: Any) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: the ResNet learns faster than the transformer, matrices decay."""
+def _group_parameters(model: Any) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: a higher rate for the ResNet, weight decay for matrices."""
     groups: dict[tuple[float, float], list[Any]] = {}
     for name, weight in model.named_parameters():
         peak = 4e-3 if name.startswith("visual.") else 2e-3
@@ -245,16 +246,15 @@ def train(
 ) -> dict[str, float]:
     """Train a pocket CLIP from scratch and write weights, configuration and tokenizer to a folder.
 
-    A training that was cut goes on from its last checkpoint, in `OUT.partial/`; `out` itself is
-    written when the training is over. Pictures and captions are of the training split alone.
+    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is
+    written at the end. Pictures and captions are of the training split alone.
 
     Args:
         out: the folder; an earlier pocket CLIP in it is replaced.
-        seed: of the scenes, the batches and the first weights.
+        seed: of the scenes, the batches and the initial weights.
         steps: batches of `sizes.batch` pairs; `STEPS` of 128 take 14 minutes of one core that has AMX.
-        progress: called after each step with its number, from 1, and its loss.
-        sizes: of the batches and of what they are drawn from; the same again where a training was cut,
-            which is not checked.
+        progress: called after each step with its number (from 1) and its loss.
+        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
 
     Returns:
         `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
@@ -264,10 +264,10 @@ def train(
     """
     started = time.monotonic()
     training = ClipTraining(out.with_name(f"{out.name}.partial"), seed, steps)
-    draws = ClipSampler(seed, sizes)
+    sampler = ClipSampler(seed, sizes)
     first = training.step
     while training.step < steps:
-        training.train_step(draws.draw_batch(training.step))
+        training.train_step(sampler.draw_batch(training.step))
         if training.step % sizes.checkpoint_every == 0 or training.step == steps:
             training.save()
         if progress is not None:

@@ -1,4 +1,4 @@
-"""What the pocket CLIP learns from: pictures, texts, and how well each picture fits each text."""
+"""Training batches of the pocket CLIP: pictures, texts, and soft targets for each picture and text."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_PX = 64
-UNKNOWN = "[UNK]"  # stands for any word that the world does not use
+UNKNOWN = "[UNK]"  # the token of words outside the world's vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class ClipSizes:
-    """How much a training of the pocket CLIP handles at a time; the defaults made the shipped weights.
+    """Sizes in a training of the pocket CLIP; the defaults are those of the shipped weights.
 
     Attributes:
-        batch: pairs that a step learns from.
-        draws: pictures that batches are drawn from: each is drawn when first needed and kept (12 kB each).
-        checkpoint_every: steps; under a minute.
+        batch: pairs a step.
+        draws: training pictures; each is rendered when first needed and cached (12 kB each).
+        checkpoint_every: steps between two checkpoints; under a minute.
     """
 
     batch: int = 128
@@ -37,23 +37,23 @@ class ClipSizes:
 
 @dataclass(frozen=True, slots=True)
 class ClipBatch:
-    """What one step learns from.
+    """The batch of one step.
 
     Attributes:
         pictures: uint8 `[N, IMAGE_PX, IMAGE_PX, 3]`.
         texts: `N` captions.
-        fits: float32 `[N, N]`; how well picture i fits text j, 0 to 1.
+        targets: float32 `[N, N]`; how well picture i matches text j, 0 to 1.
         rng: the random stream of this step.
     """
 
     pictures: NDArray[np.uint8]
     texts: list[str]
-    fits: NDArray[np.float32]
+    targets: NDArray[np.float32]
     rng: np.random.Generator
 
 
 class ClipSampler:
-    """The training split's first `sizes.draws` scenes, and the batches made of them."""
+    """Draws batches from the first `sizes.draws` scenes of the training split."""
 
     def __init__(self, seed: int, sizes: ClipSizes) -> None:
         self._seed, self._sizes = seed, sizes
@@ -62,66 +62,70 @@ class ClipSampler:
     def draw_batch(self, step: int) -> ClipBatch:
         """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
         size, draws = self._sizes.batch, self._sizes.draws
-        epoch, place = divmod(step * size, draws // size * size)
+        epoch, start = divmod(step * size, draws // size * size)
         order = np.random.default_rng([self._seed, epoch]).permutation(draws)
-        rng = np.random.default_rng([self._seed, epoch, place])
-        indices = [int(i) for i in order[place : place + size]]
+        rng = np.random.default_rng([self._seed, epoch, start])
+        indices = [int(i) for i in order[start : start + size]]
         scenes = [world.draw(self._seed, "train", i) for i in indices]
-        told = [_text(scene, rng) for scene in scenes]
+        texts = [_draw_text(scene, rng) for scene in scenes]
         return ClipBatch(
-            np.stack([self._picture(*pair) for pair in zip(indices, scenes, strict=True)]),
-            [text for text, _ in told],
-            match_texts(scenes, np.array([attributes for _, attributes in told])),
+            np.stack([self._render_picture(*pair) for pair in zip(indices, scenes, strict=True)]),
+            [text for text, _ in texts],
+            match_texts(scenes, np.array([attributes for _, attributes in texts])),
             rng,
         )
 
-    def _picture(self, index: int, scene: Scene) -> NDArray[np.uint8]:
+    def _render_picture(self, index: int, scene: Scene) -> NDArray[np.uint8]:
         from PIL import Image
 
         if index not in self._pictures:
-            # From 320 px down to 160 as a dataset may hold it, then as the model's preprocessing does.
+            # At 160 to 320 px, as a dataset may hold it, then resized as by the model's preprocessing.
             drawn = Image.fromarray(picture(scene, 160 + 40 * (index % 5)))
             small = drawn.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
             self._pictures[index] = np.asarray(small)
         return self._pictures[index]
 
 
-def _text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]]:
-    """Return a text about a scene and whether it may tell colour, count, background and pitch."""
+def _draw_text(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[bool, ...]]:
+    """Return a text about a scene, and whether it may mention colour, count, background and pitch."""
     which = rng.random()
     variant = int(rng.integers(1 << 30))
     if which < 0.7:
         text = captions.caption(scene, "picture", "train", variant)
-        told = (True, True, True, True)
+        mentioned = (True, True, True, True)
     elif which < 0.9:
-        # The captions of clips go through the text tower, too.
+        # The text tower also encodes the captions of clips.
         text = captions.caption(scene, "sound", "train", variant)
-        told = (False, True, True, True)
+        mentioned = (False, True, True, True)
     else:
         text = captions.label(scene.kind) if which < 0.95 else scene.kind
-        told = (False, False, False, False)
+        mentioned = (False, False, False, False)
     words = [UNKNOWN if rng.random() < 0.04 else word for word in text.split()]
-    # A question opens with words that no caption has ("find me ...").
+    # Queries may begin with words that no caption has ("find me ...").
     opening = [UNKNOWN] * int(rng.integers(1, 4)) if rng.random() < 0.15 else []
-    return " ".join(opening + words), told
+    return " ".join(opening + words), mentioned
 
 
-def match_texts(scenes: Sequence[Scene], told: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return `[N, N]`: 0 between kinds; within one, 3 to minus the told attributes that differ.
+def match_texts(scenes: Sequence[Scene], mentioned: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return soft targets `[N, N]`: 0 between kinds, else 3 to minus the mentioned attributes that differ.
 
-    With 24 kinds a batch of 128 holds five right answers to every question beside its own. One-hot
-    targets would push them away from it.
+    With 24 kinds a batch of 128 has five other right answers to every query; one-hot targets would push
+    them away from it.
+
+    Args:
+        scenes: `N` of a batch.
+        mentioned: bool `[N, 4]`; which attributes text j may mention.
     """
     kinds = np.array([world.KINDS.index(scene.kind) for scene in scenes])
-    told_of = [(s.colour, str(s.count), s.background, s.pitch) for s in scenes]
-    attributes = np.unique(np.array(told_of), return_inverse=True)[1].reshape(len(scenes), 4)
-    differ = (attributes[:, None] != attributes[None]) & told[None]
+    values = [(s.colour, str(s.count), s.background, s.pitch) for s in scenes]
+    attributes = np.unique(np.array(values), return_inverse=True)[1].reshape(len(scenes), 4)
+    differ = (attributes[:, None] != attributes[None]) & mentioned[None]
     same = kinds[:, None] == kinds[None]
     return np.asarray(same * 3.0 ** -differ.sum(-1), np.float32)
 
 
-def vary_picture(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, moved, mirrored and tinted a bit."""
+def augment_pictures(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, with random affine maps and tints."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 

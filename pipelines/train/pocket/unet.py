@@ -1,4 +1,4 @@
-"""Trains the UNet of the pocket AudioLDM: from noisy latents to clean ones, told a vector of pocket CLAP."""
+"""Trains the UNet of the pocket AudioLDM: a denoiser of latents, conditioned on a vector of pocket CLAP."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ CONFIG: dict[str, Any] = {
     "projection_class_embeddings_input_dim": DIMS,
     "class_embeddings_concat": True,
 }
-# AudioLDM's noise. With velocities for targets few steps of sampling go far, and "trailing" begins them
-# where the noise is whole.
+# AudioLDM's noise schedule. With v-prediction few sampling steps suffice; "trailing" spacing starts them at
+# pure noise.
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.0015,
@@ -48,79 +48,85 @@ SCHEDULER: dict[str, Any] = {
     "prediction_type": "v_prediction",
     "timestep_spacing": "trailing",
 }
-# Steps that are all noise or none at all teach less than those between: min-SNR, Hang et al. 2023,
-# arXiv 2303.09556.
+# Min-SNR loss weights, clamped here: nearly clean and nearly pure-noise steps teach less than those between
+# (Hang et al. 2023, arXiv 2303.09556).
 _SNR = 5.0
-_WISHLESS = 0.1  # share of samples that are given "" for their wish, for the guidance
-_TOLD = 0.5  # share of samples that are given the vector of a caption, not of the sound
-# A translator's vectors miss: up to half the samples' vectors are moved as far as this, at most.
-_ASTRAY = 0.7
+_UNCONDITIONAL = 0.1  # share of samples conditioned on "", for classifier-free guidance
+_CAPTIONED = 0.5  # share of samples conditioned on a caption's vector instead of the sound's
+# Translated vectors are inexact, so half of the conditions get noise of a norm up to this.
+_MAX_NOISE = 0.7
 
 
 def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
     """Return the trained UNet.
 
     Args:
-        sounds: to learn from, with their vectors.
-        vae: trained; its latents are what the UNet learns.
-        recipe: of the training; the latents are kept beside the checkpoints.
+        sounds: to train on, with their vectors.
+        vae: trained; its latents are what the UNet denoises.
+        recipe: of the training; the latents are cached beside the checkpoints.
     """
     import diffusers
     import torch
 
     torch.manual_seed(recipe.seed)
-    made: Any = diffusers.UNet2DConditionModel
-    net = made(**CONFIG)
-    # Its entry expects numbers of spread 1; those of a unit vector have 0.04.
+    unet: Any = diffusers.UNet2DConditionModel
+    net = unet(**CONFIG)
+    # The layer expects inputs of standard deviation 1; the coordinates of a unit vector have 0.04.
     torch.nn.init.normal_(net.class_embedding.weight)
-    part = Trainer("unet", net.to(choose_device()), RATE, recipe)
+    trainer = Trainer("unet", net.to(choose_device()), RATE, recipe)
     batch = recipe.sizes.unet_batch
     clean_N = torch.from_numpy(encode_latents(sounds, vae, recipe.folder / "latents.npy", batch))
-    steps: Any = diffusers.DDIMScheduler
-    scheduler = steps(**SCHEDULER)
-    kept: Tensor = scheduler.alphas_cumprod
-    weights = (kept / (1 - kept)).clamp(max=_SNR) / (kept / (1 - kept) + 1)
+    ddim: Any = diffusers.DDIMScheduler
+    scheduler = ddim(**SCHEDULER)
+    alphas: Tensor = scheduler.alphas_cumprod
+    weights = (alphas / (1 - alphas)).clamp(max=_SNR) / (alphas / (1 - alphas) + 1)
 
-    def lesson(step: int) -> Tensor:
+    def compute_loss(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
         indices = rng.choice(len(sounds), batch, replace=False)
-        noise = torch.Generator().manual_seed(step)
-        times_N = torch.randint(0, len(kept), (batch,), generator=noise)
+        generator = torch.Generator().manual_seed(step)
+        times_N = torch.randint(0, len(alphas), (batch,), generator=generator)
         clean = clean_N[torch.from_numpy(indices)].float()
-        dirt = torch.randn(clean.shape, generator=noise)
-        noisy = scheduler.add_noise(clean, dirt, times_N)
-        velocity = scheduler.get_velocity(clean, dirt, times_N).to(choose_device())
-        wish_ND = torch.from_numpy(draw_conditions(sounds, indices, rng)).to(choose_device())
+        noise = torch.randn(clean.shape, generator=generator)
+        noisy = scheduler.add_noise(clean, noise, times_N)
+        velocity = scheduler.get_velocity(clean, noise, times_N).to(choose_device())
+        condition_ND = torch.from_numpy(draw_conditions(sounds, indices, rng)).to(choose_device())
         with set_fast_math():
-            found = part.net(
+            predicted = trainer.net(
                 noisy.to(choose_device()),
                 times_N.to(choose_device()),
                 encoder_hidden_states=None,
-                class_labels=wish_ND,
+                class_labels=condition_ND,
             ).sample
-        missed_N: Tensor = (found.float() - velocity).square().flatten(1).mean(1)
-        return (weights[times_N].to(choose_device()) * missed_N).mean()
+        errors_N: Tensor = (predicted.float() - velocity).square().flatten(1).mean(1)
+        return (weights[times_N].to(choose_device()) * errors_N).mean()
 
-    part.train(lesson)
-    return part.get_averaged_net()
+    trainer.train(compute_loss)
+    return trainer.get_averaged_net()
 
 
 def draw_conditions(
     sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return what the UNet is told about sounds, unit vectors `[N, D]`."""
+    """Draw the conditions of a batch, unit vectors `[N, D]`: of captions, of sounds, or unconditional.
+
+    Args:
+        sounds: with their vectors.
+        indices: of the batch.
+        rng: the random stream of the step.
+    """
     count = len(indices)
-    spoken_ND = sounds.text_NCD[indices, rng.integers(sounds.text_NCD.shape[1], size=count)]
-    told_ND = np.where(rng.random((count, 1)) < _TOLD, spoken_ND, sounds.audio_ND[indices])
-    aside_ND = rng.standard_normal(told_ND.shape) / np.sqrt(told_ND.shape[1])
-    told_ND = told_ND + np.maximum(0, rng.uniform(-_ASTRAY, _ASTRAY, (count, 1))) * aside_ND
-    told_ND /= np.linalg.norm(told_ND, axis=1, keepdims=True)
-    wishless = rng.random((count, 1)) < _WISHLESS
-    return np.asarray(np.where(wishless, sounds.silent_D, told_ND), np.float32)
+    caption_ND = sounds.text_NCD[indices, rng.integers(sounds.text_NCD.shape[1], size=count)]
+    condition_ND = np.where(rng.random((count, 1)) < _CAPTIONED, caption_ND, sounds.audio_ND[indices])
+    noise_ND = rng.standard_normal(condition_ND.shape) / np.sqrt(condition_ND.shape[1])
+    condition_ND = condition_ND + np.maximum(0, rng.uniform(-_MAX_NOISE, _MAX_NOISE, (count, 1))) * noise_ND
+    condition_ND /= np.linalg.norm(condition_ND, axis=1, keepdims=True)
+    unconditional = rng.random((count, 1)) < _UNCONDITIONAL
+    return np.asarray(np.where(unconditional, sounds.unconditional_D, condition_ND), np.float32)
 
 
 def encode_latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> NDArray[np.float16]:
-    """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`; kept in a file.
+    """Return the scaled latents of all sounds, `[N, C, F / 8, M / 8]`, cached in a file.
 
     Args:
         sounds: to encode.
@@ -131,15 +137,15 @@ def encode_latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> ND
     import torch
 
     if file.exists():
-        kept: NDArray[np.float16] = np.load(file)
-        return kept
-    made = []
+        cached: NDArray[np.float16] = np.load(file)
+        return cached
+    latents = []
     with torch.no_grad():
         for first in range(0, len(sounds), batch):
             mels = compute_mels(sounds, range(first, min(first + batch, len(sounds))))
-            found = vae.encode(mels[:, None].to(choose_device())).latent_dist.mean
-            made.append((vae.config.scaling_factor * found).cpu().half().numpy())
+            mean = vae.encode(mels[:, None].to(choose_device())).latent_dist.mean
+            latents.append((vae.config.scaling_factor * mean).cpu().half().numpy())
     scratch = file.with_suffix(".tmp.npy")
-    np.save(scratch, np.concatenate(made))
+    np.save(scratch, np.concatenate(latents))
     scratch.replace(file)
-    return np.concatenate(made)
+    return np.concatenate(latents)

@@ -1,4 +1,4 @@
-"""Trains the VAE of the pocket AudioLDM: spectrograms to latents of a quarter of the numbers, and back."""
+"""Trains the VAE of the pocket AudioLDM: spectrograms to latents with a quarter of the numbers, and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 1_000
-# Small: what it begins with, the principal components of patches, is to be refined and not forgotten.
+# Small, to refine the initial principal components of patches instead of destroying them.
 RATE = 2e-4
-# Eight times smaller in both directions: the UNet, which is asked at every step of the diffusion, has a
-# quarter of the work that latents of AudioLDM's size would make.
+# Downsamples 8 times in both directions: the UNet, which runs at every step of the diffusion, has a quarter
+# of the work of AudioLDM's larger latents.
 CONFIG: dict[str, Any] = {
     "in_channels": 1,
     "out_channels": 1,
@@ -30,51 +30,51 @@ CONFIG: dict[str, Any] = {
     "norm_num_groups": 4,
     "mid_block_add_attention": False,
 }
-# Of a crop, 1.28 s: more steps teach more than longer crops.
+# Of a crop, 1.28 s: more steps help more than longer crops.
 _FRAMES = 64
-_BEGINS_WITH = 100  # sounds, whose components are taken
-# Of the divergence from a normal distribution, a number of a latent: enough to keep latents smooth.
-_DIVERGENCE = 1e-3
+_INIT_SOUNDS = 100  # whose principal components are the initial weights
+# Weight of the KL divergence per latent dimension: enough to keep latents smooth.
+_KL_WEIGHT = 1e-3
 
 
 def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
-    """Return the trained VAE, its `scaling_factor` such that latents have a spread of 1.
+    """Return the trained VAE; its `scaling_factor` gives latents a standard deviation of 1.
 
     Args:
-        sounds: to learn from.
+        sounds: to train on.
         recipe: of the training.
     """
     import diffusers
     import torch
 
     torch.manual_seed(recipe.seed)
-    made_of: Any = diffusers.AutoencoderKL
-    net = made_of(**CONFIG)
-    tune(net, compute_mels(sounds, range(min(_BEGINS_WITH, len(sounds)))))
-    part = Trainer("vae", net.to(choose_device()), RATE, recipe)
+    autoencoder: Any = diffusers.AutoencoderKL
+    net = autoencoder(**CONFIG)
+    tune(net, compute_mels(sounds, range(min(_INIT_SOUNDS, len(sounds)))))
+    trainer = Trainer("vae", net.to(choose_device()), RATE, recipe)
 
-    def lesson(step: int) -> Tensor:
+    def compute_loss(step: int) -> Tensor:
         rng = np.random.default_rng([recipe.seed, step])
         indices = rng.choice(len(sounds), recipe.sizes.vae_batch, replace=False)
         first = int(rng.integers(FRAMES - _FRAMES + 1)) * HOP
         mels = compute_mels(sounds, indices, first, _FRAMES * HOP)[:, None].to(choose_device())
         noise = torch.Generator(choose_device()).manual_seed(step)
         with set_fast_math():
-            posterior = part.net.encode(mels).latent_dist
-            made = part.net.decode(posterior.sample(noise)).sample
-        # What is loud is the event, what is soft the noise behind it.
-        missed: Tensor = ((made.float() - mels).abs() * (1 + mels.clamp(min=0))).mean()
-        far: Tensor = posterior.kl().mean() / posterior.mean[0].numel()
-        return missed + _DIVERGENCE * far
+            posterior = trainer.net.encode(mels).latent_dist
+            output = trainer.net.decode(posterior.sample(noise)).sample
+        # Weighted by loudness: loud bins are the event, soft ones the background.
+        error: Tensor = ((output.float() - mels).abs() * (1 + mels.clamp(min=0))).mean()
+        divergence: Tensor = posterior.kl().mean() / posterior.mean[0].numel()
+        return error + _KL_WEIGHT * divergence
 
-    part.train(lesson)
-    vae = part.get_averaged_net()
-    vae.register_to_config(scaling_factor=1 / _spread(vae, sounds))
+    trainer.train(compute_loss)
+    vae = trainer.get_averaged_net()
+    vae.register_to_config(scaling_factor=1 / _measure_spread(vae, sounds))
     return vae
 
 
 def compute_mels(sounds: SoundSampler, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
-    """Return the spectrograms of sounds, or of parts of them, `[N, F, M]`."""
+    """Return the spectrograms of sounds, or of `samples` of each from sample `first` on, `[N, F, M]`."""
     import torch
 
     return compute_log_mels(
@@ -82,8 +82,8 @@ def compute_mels(sounds: SoundSampler, indices: Any, first: int = 0, samples: in
     )
 
 
-def _spread(vae: Any, sounds: SoundSampler) -> float:
-    """Return the standard deviation of the latents of some sounds."""
+def _measure_spread(vae: Any, sounds: SoundSampler) -> float:
+    """Return the standard deviation of the latents of 64 sounds."""
     import torch
 
     with torch.no_grad():

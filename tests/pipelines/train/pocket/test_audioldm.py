@@ -23,7 +23,7 @@ from pipelines.train.pocket.audioldm_data import (
     SAMPLES,
     SoundSampler,
     compute_log_mels,
-    encode_heard,
+    render_sound,
 )
 from pipelines.train.pocket.unet import draw_conditions
 from pipelines.train.pocket.vocoder import measure_spectral_distance
@@ -85,7 +85,7 @@ def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
 @pytest.mark.parametrize("length_s", [0.64, 5.12], ids=str)
 def test_a_spectrogram_has_a_frame_for_every_hop(length_s: float) -> None:
     """Frames are as many as the vocoder makes samples of, and of about mean 0 and spread 1."""
-    waves = [encode_heard(world.draw(3, "heldout", index))[1] for index in range(8)]
+    waves = [render_sound(world.draw(3, "heldout", index))[1] for index in range(8)]
     samples = round(length_s * SAMPLE_RATE)
 
     mels = compute_log_mels(torch.from_numpy(np.stack(waves)[:, :samples]))
@@ -97,7 +97,7 @@ def test_a_spectrogram_has_a_frame_for_every_hop(length_s: float) -> None:
 
 def test_a_sound_is_heard_equally_loud_at_both_rates() -> None:
     """What pocket CLAP hears and what the nets learn are one sound, peaking at 0.7."""
-    full, wave = encode_heard(world.draw(0, "train", 4))
+    full, wave = render_sound(world.draw(0, "train", 4))
 
     assert (3 * SAMPLES, SAMPLES) == (len(full), len(wave))
     assert pytest.approx(0.7, abs=1e-6) == np.abs(full).max()
@@ -122,7 +122,7 @@ def test_the_vocoder_begins_as_a_bank_of_tones() -> None:
 
     torch.manual_seed(0)
     net = SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder.CONFIG))
-    waves = np.stack([encode_heard(world.draw(3, "heldout", index))[1] for index in range(6)])
+    waves = np.stack([render_sound(world.draw(3, "heldout", index))[1] for index in range(6)])
     mels = compute_log_mels(torch.from_numpy(waves))
     with torch.inference_mode():
         untuned = compute_log_mels(net(mels)) - mels
@@ -141,7 +141,7 @@ def test_the_vae_begins_with_principal_components() -> None:
 
     torch.manual_seed(0)
     net = AutoencoderKL(**vae.CONFIG).eval()
-    waves = np.stack([encode_heard(world.draw(3, "heldout", index))[1] for index in range(40)])
+    waves = np.stack([render_sound(world.draw(3, "heldout", index))[1] for index in range(40)])
     mels = compute_log_mels(torch.from_numpy(waves))
     seen, unseen = mels[:34], mels[34:, None]
     with torch.inference_mode():
@@ -165,7 +165,7 @@ def test_wishes_are_unit_vectors_of_what_is_heard(tmp_path: Path) -> None:
     made_ND = draw_conditions(sounds, indices, np.random.default_rng(0))
 
     np.testing.assert_allclose(np.linalg.norm(made_ND, axis=1), 1, rtol=1e-5)
-    silent = (made_ND == sounds.silent_D).all(axis=1)
+    silent = (made_ND == sounds.unconditional_D).all(axis=1)
     assert 0.05 < silent.mean() < 0.16
     heard_N = (made_ND * sounds.audio_ND[indices]).sum(1)
     said_N = (made_ND[:, None] * sounds.text_NCD[indices]).sum(-1).max(1)

@@ -19,12 +19,12 @@ from pipelines.train.pocket.clap_data import (
     FEATURES,
     ClapSampler,
     ClapSizes,
-    find_audible,
+    audio_attributes,
+    augment_sound,
     find_mentioned,
     match_texts,
-    vary_sound,
 )
-from pipelines.train.pocket.clap_eval import store_features
+from pipelines.train.pocket.clap_eval import encode_flac
 
 WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
 SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
@@ -114,7 +114,7 @@ def test_aac_keeps_the_sound() -> None:
 
     scene = world.draw(0, "heldout", 1)
     (given, rate_hz), (kept, kept_hz) = (
-        soundfile.read(io.BytesIO(store_features(scene, aac=aac)), dtype="float32") for aac in (False, True)
+        soundfile.read(io.BytesIO(encode_flac(scene, aac=aac)), dtype="float32") for aac in (False, True)
     )
     assert rate_hz == kept_hz == 48_000
     assert abs(len(given) - len(kept)) <= 1024
@@ -134,7 +134,7 @@ def test_batches_are_of_the_training_split_and_of_their_step() -> None:
 def test_windows_vary_within_the_extractors_range() -> None:
     """Whatever is done to a spectrogram, it keeps its shape and is no quieter than silence."""
     mel_FM = np.full((575, 32), -60, np.float16)
-    windows = [vary_sound(mel_FM, np.random.default_rng(seed)) for seed in range(50)]
+    windows = [augment_sound(mel_FM, np.random.default_rng(seed)) for seed in range(50)]
     assert {(288, 32)} == {window.shape for window in windows}
     assert all(-100 <= window.min() and window.max() < -50 for window in windows)
     assert 2 < sum(window[-1].max() == -100 for window in windows) < 20
@@ -149,7 +149,7 @@ def test_a_sound_fits_a_text_by_what_the_text_tells() -> None:
     ]
     of_texts = np.array([[True] * 4, [True, False, True, False], [True] * 4])
     expected = [[1, 1 / 3, 0], [1 / 9, 1, 0], [0, 0, 1]]
-    assert np.allclose(expected, match_texts(find_audible(scenes), of_texts))
+    assert np.allclose(expected, match_texts(audio_attributes(scenes), of_texts))
 
 
 @pytest.mark.parametrize(
