@@ -11,10 +11,10 @@ from pipelines.encode.loaders.waveform import decode_mono
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
 
-# The real audio net and the whole library behind it.
-pytestmark = pytest.mark.slow
-
 WINDOW = 480_000
+# The real audio net and the whole library behind it.
+SLOW = pytest.mark.slow
+PATCHES = "audio_branch.patch_embed.proj.weight"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def own_sound(laion, samples_T):
         return model.get_audio_embedding([made])[0].numpy()
 
 
+@SLOW
 @pytest.mark.parametrize("length_s", [0.7, 3.0, 10.0], ids=["short", "repeated-thrice", "a-window"])
 def test_sounds_are_the_librarys_own(laion, spec, flac, length_s):
     """A sound comes out as laion_clap's single call gives it: the same waveform, repeated and padded."""
@@ -48,6 +49,7 @@ def test_sounds_are_the_librarys_own(laion, spec, flac, length_s):
     assert norms_N[0] != pytest.approx(1, abs=1e-3)
 
 
+@SLOW
 def test_texts_are_the_librarys_own(laion, roberta, spec):
     """A text comes out as laion_clap's single call gives it, padded to 77 tokens."""
     import torch
@@ -65,6 +67,7 @@ def test_texts_are_the_librarys_own(laion, roberta, spec):
     np.testing.assert_allclose(own_D, unit_ND[0], atol=1e-5)
 
 
+@SLOW
 def test_a_long_sound_is_the_mean_of_its_windows(laion, spec, flac):
     """Where laion_clap would cut 10 s out at random: every window, then the last one whole."""
     sound = flac(3, length_s=12.0)
@@ -78,6 +81,7 @@ def test_a_long_sound_is_the_mean_of_its_windows(laion, spec, flac):
     np.testing.assert_allclose(mean_D / np.linalg.norm(mean_D), unit_ND[0], atol=1e-5)
 
 
+@SLOW
 @pytest.mark.parametrize(("rate_hz", "channels"), [(22_050, 2), (44_100, 1)], ids=["stereo", "cd"])
 def test_files_are_read_as_the_library_reads_them(flac, tmp_path, rate_hz, channels):
     """Mono, the resampler and the int16 step are those of get_audio_embedding_from_filelist."""
@@ -139,6 +143,7 @@ RENAMED = (
 )
 
 
+@SLOW
 def test_the_same_weights_through_transformers(laion, roberta, spec, tmp_path, flac):
     """Two libraries with one set of weights are one space: the gate passes them, and so do sounds."""
     from pipelines.encode.loaders.transformers_clap import TransformersClap
@@ -153,6 +158,7 @@ def test_the_same_weights_through_transformers(laion, roberta, spec, tmp_path, f
     assert (both[0] * both[1]).sum() > 0.999
 
 
+@SLOW
 def test_half_precision_stays_near(laion, roberta, spec, flac):
     """bf16 has nearly the direction of fp32: the spectrograms are made in fp32 for both."""
     half = LaionClap(str(laion[0]), None, str(roberta), "bf16", 2).load()
@@ -165,6 +171,7 @@ def test_half_precision_stays_near(laion, roberta, spec, flac):
         assert (full_ND * half_ND).sum(axis=1).min() > 0.999
 
 
+@SLOW
 def test_the_command_line_is_left_alone(laion, roberta):
     """laion_clap's own import reads the arguments of whoever imports it, and ends the program."""
     code = (
@@ -178,6 +185,7 @@ def test_the_command_line_is_left_alone(laion, roberta):
     assert (0, "['audio', 'text']") == (ended.returncode, ended.stdout.strip())
 
 
+@SLOW
 def test_missing_tensors(laion, roberta, tmp_path):
     """Never random numbers for what is missing."""
     import torch
@@ -188,3 +196,99 @@ def test_missing_tensors(laion, roberta, tmp_path):
 
     with pytest.raises(ConfigError, match=r"short\.pt cannot be loaded"):
         LaionClap(str(tmp_path / "short.pt"), None, str(roberta), "fp32", 2).load()
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Save a checkpoint with the tensors that a space is read from, and others."""
+    import torch
+
+    def make(channels=96, **others):
+        state = {
+            PATCHES: torch.zeros(channels, 1, 4, 4),
+            "text_branch.embeddings.word_embeddings.weight": torch.zeros(300, 8),
+            "text_branch.embeddings.position_embeddings.weight": torch.zeros(514, 8),
+            "text_projection.2.weight": torch.zeros(512, 512),
+        } | others
+        state = {f"module.{name}": tensor for name, tensor in state.items()}
+        torch.save({"epoch": 9, "state_dict": state, "best": np.float64(0.9)}, tmp_path / "630k.pt")
+        return str(tmp_path / "630k.pt")
+
+    return make
+
+
+def test_space_names_what_decides_a_vector(checkpoint, roberta):
+    """Neither a path nor the name of a tokenizer's folder is in it, but what the tokenizer does."""
+    space = LaionClap(checkpoint(), None, str(roberta), "fp32", 2).space()
+
+    assert "laion_clap:630k.pt" == space.encoder
+    assert 512 == space.dims
+    assert "windows of 480000 samples (repeatpad), 64 mels 50-14000 Hz" in space.preprocessing
+    assert "text: 77 tokens of " in space.preprocessing
+    assert str(roberta) not in space.model_dump_json()
+
+
+def test_fusion_is_refused(checkpoint, roberta):
+    """A net with fusion draws its crops at random; the checkpoint without it is named."""
+    import torch
+
+    fused = checkpoint(**{"audio_branch.patch_embed.mel_conv2d.weight": torch.zeros(1)})
+
+    with pytest.raises(ConfigError, match=r"with fusion.*random.*630k-audioset-best\.pt"):
+        LaionClap(fused, None, str(roberta), "fp32", 2).space()
+
+
+def test_a_missing_tokenizer_is_said(checkpoint):
+    """roberta-base is on a hub that may not answer: a folder will do, and the sentence says so."""
+    with pytest.raises(ConfigError, match=r"encode\.clap\.tokenizer: roberta-base .*tokenizer\.json.*folder"):
+        LaionClap(checkpoint(), None, "roberta-base", "fp32", 2).space()
+
+
+def test_a_tokenizer_of_more_words_than_the_net(checkpoint, roberta):
+    """A text would name a word that the net does not have."""
+    import torch
+
+    few = checkpoint(**{"text_branch.embeddings.word_embeddings.weight": torch.zeros(200, 8)})
+
+    with pytest.raises(ConfigError, match="knows 261 tokens and the net 200"):
+        LaionClap(few, None, str(roberta), "fp32", 2).space()
+
+
+class Code:
+    """What a checkpoint must never get to run."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+def test_nothing_of_a_checkpoint_is_executed(checkpoint, roberta):
+    """Weights are read without unpickling code: a checkpoint that brings some is refused."""
+    with pytest.raises(ConfigError, match=r"630k.pt cannot be loaded \(UnpicklingError"):
+        LaionClap(checkpoint(code=Code()), None, str(roberta), "fp32", 2).space()
+
+
+@pytest.mark.parametrize(
+    ("weights", "revision", "said"),
+    [
+        pytest.param("./nowhere.pt", None, "no file ./nowhere.pt.*pocket", id="no-file"),
+        pytest.param("lukewys/laion_clap/630k-best.pt", "main", "'main' may move", id="branch"),
+        pytest.param("lukewys/laion_clap/630k-best.pt", None, "not be fetched.*pocket", id="no-network"),
+    ],
+)
+def test_weights_that_cannot_be_had(roberta, weights, revision, said):
+    """One sentence that says what was looked for and what to do."""
+    with pytest.raises(ConfigError, match=said):
+        LaionClap(weights, revision, str(roberta), "fp32", 2).space()
+
+
+@pytest.mark.parametrize(
+    ("channels", "others", "said"),
+    [
+        pytest.param(64, {}, "64 channels, which is none of HTSAT-tiny, HTSAT-base", id="another-net"),
+        pytest.param(96, {PATCHES: 3}, "holds no HTSAT and RoBERTa", id="no-net"),
+    ],
+)
+def test_other_checkpoints(checkpoint, roberta, channels, others, said):
+    """A file of other weights is named as what it is."""
+    with pytest.raises(ConfigError, match=said):
+        LaionClap(checkpoint(channels, **others), None, str(roberta), "fp32", 2).space()

@@ -1,5 +1,4 @@
 import io
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,8 +7,7 @@ import soundfile
 
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
-from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
-from pipelines.errors import ConfigError, UndecodableMediaError
+from pipelines.encode.loaders.waveform import decode_mono
 
 WINDOW = 48_000
 
@@ -78,23 +76,6 @@ def test_a_long_sound_is_the_mean_of_its_windows(spec):
     np.testing.assert_allclose(mean_D / np.linalg.norm(mean_D), whole_ND[0], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("length", "starts"),
-    [
-        pytest.param(1, [0], id="one-sample"),
-        pytest.param(1000, [0], id="exactly-a-window"),
-        pytest.param(1010, [0], id="a-codec-frame-more"),
-        pytest.param(1011, [0, 11], id="more-than-that"),
-        pytest.param(2000, [0, 1000], id="two-windows"),
-        pytest.param(2005, [0, 1000], id="two-and-a-frame"),
-        pytest.param(2500, [0, 1000, 1500], id="two-and-a-half"),
-    ],
-)
-def test_windows(length, starts):
-    """Every window of a long sound is whole, and a few milliseconds do not make one."""
-    assert starts == find_window_starts(length, 1000)
-
-
 @pytest.mark.parametrize("truncation", ["rand_trunc", "fusion"])
 def test_nothing_is_drawn_at_random(saving_clap, tmp_path, flac, truncation):
     """Neither the random cut nor the random fusion of the extractor has a say."""
@@ -110,38 +91,6 @@ def test_nothing_is_drawn_at_random(saving_clap, tmp_path, flac, truncation):
     np.testing.assert_array_equal(vectors[0], vectors[2])
 
 
-def test_waveform():
-    """Stereo becomes its mean, another rate becomes the model's, and samples lie on CLAP's int16 grid."""
-    times_T = np.arange(22_050) / 22_050
-    tone_T = 0.5 * np.sin(2 * np.pi * 440 * times_T)
-    sound = wav(np.stack([tone_T, np.zeros_like(tone_T)], axis=1), 22_050)
-
-    samples_T = decode_mono(sound, 48_000)
-
-    assert len(samples_T) == 48_000
-    assert np.abs(samples_T).max() == pytest.approx(0.25, abs=0.01)
-    np.testing.assert_allclose(np.round(samples_T * 32767), samples_T * 32767, atol=1e-2)
-    loud_T = decode_mono(wav(np.array([2.0, -2.0, 0.5])), 48_000)
-    np.testing.assert_allclose([1, -1, 16383 / 32767], loud_T, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("sound", "reason"),
-    [
-        pytest.param(lambda: b"<html>", "undecodable", id="html"),
-        pytest.param(lambda: b"", "undecodable", id="empty"),
-        pytest.param(lambda: wav(np.zeros(0)), "no_audio", id="no-samples"),
-        pytest.param(lambda: wav(np.full(99, np.nan)), "undecodable", id="nan"),
-    ],
-)
-def test_bad_sounds(spec, sound, reason):
-    """What cannot be heard is an outcome, with its reason."""
-    with pytest.raises(UndecodableMediaError) as caught:
-        spec.open()["audio"].prepare(sound())
-
-    assert caught.value.reason == reason
-
-
 def test_silence_has_a_vector(spec):
     """Silence is a sound: no NaN from its logarithm."""
     tower = spec.open()["audio"]
@@ -150,19 +99,6 @@ def test_silence_has_a_vector(spec):
 
     assert np.isfinite(unit_ND).all()
     assert norms_N[0] > 0
-
-
-@pytest.mark.parametrize(
-    ("text", "width"),
-    [
-        pytest.param("", 16, id="empty"),
-        pytest.param("a dog barks at night", 32, id="a-caption"),
-        pytest.param("dog " * 1250, 38, id="5,000-characters"),
-    ],
-)
-def test_texts_have_few_shapes(spec, text, width):
-    """A text is padded to the narrowest width that holds it, and cut to the positions that the net has."""
-    assert (1, 2, width) == spec.open()["text"].prepare(text).shape
 
 
 def test_preparing_is_safe_in_threads(spec, flac):
@@ -182,67 +118,6 @@ def test_space_names_what_decides_a_vector(spec):
     assert spec.space.encoder == "transformers:tiny-clap"
     assert (20, 4) == (spec.space.dims, spec.space.batch_rows)
     assert "windows of 48000 samples (repeatpad, rand_trunc), 16 mels 50-14000 Hz" in spec.space.preprocessing
-
-
-def without_tensors(folder):
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in tensors.items() if "text_projection" not in name}
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
-
-
-def drop(name):
-    return lambda folder: (folder / name).unlink()
-
-
-def write(name, content):
-    return lambda folder: (folder / name).write_text(content)
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        pytest.param(shutil.rmtree, "no folder.*pocket", id="no-folder"),
-        pytest.param(drop("model.safetensors"), "no model.safetensors.*pocket", id="no-weights"),
-        pytest.param(drop("config.json"), "no config.json.*pocket", id="no-config"),
-        pytest.param(write("config.json", "{"), "no config.json.*pocket", id="not-json"),
-        pytest.param(write("config.json", '{"model_type": "bert"}'), "not a clap", id="bert"),
-        pytest.param(drop("tokenizer.json"), "tokenizer", id="no-tokenizer"),
-        pytest.param(write("model.safetensors", "x"), "cannot be loaded", id="garbage"),
-        pytest.param(without_tensors, "lack 4 tensors", id="tensors-missing"),
-    ],
-)
-def test_broken_folders(tiny_clap, tmp_path, edit, said):
-    """Never random numbers for what is missing: one sentence that says what to do."""
-    folder = tmp_path / "clap"
-    shutil.copytree(tiny_clap, folder)
-    edit(folder)
-
-    with pytest.raises(ConfigError, match=said):
-        TransformersClap(str(folder), None, "fp32", 4).load()
-
-
-def test_a_tokenizer_without_its_vocabulary(saving_clap, tmp_path):
-    """Five special tokens make every caption the same, and no library says so."""
-    folder = saving_clap(tmp_path / "clap", vocabulary=False)
-
-    with pytest.raises(ConfigError, match="knows 5 tokens and cannot tell captions apart"):
-        TransformersClap(str(folder), None, "fp32", 4).space()
-
-
-@pytest.mark.parametrize(
-    ("weights", "revision", "said"),
-    [
-        pytest.param("laion/clap-htsat-unfused", "main", "'main' may move", id="branch"),
-        pytest.param("laion/clap-htsat-unfused", None, "could not be fetched.*pocket", id="no-network"),
-        pytest.param("./nowhere", None, "no folder ./nowhere.*pocket", id="no-folder"),
-    ],
-)
-def test_the_hub(weights, revision, said):
-    """A branch is no revision; weights that cannot be had are named, with a way to try without."""
-    with pytest.raises(ConfigError, match=said):
-        TransformersClap(weights, revision, "fp32", 4).space()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -1,5 +1,4 @@
 import io
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +7,7 @@ from PIL import Image
 
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clip import TransformersClip
-from pipelines.errors import ConfigError, UndecodableMediaError
+from pipelines.errors import UndecodableMediaError
 
 DIMS = {"clip": 24, "siglip": 64}
 
@@ -119,63 +118,3 @@ def test_bad_pictures(spec, data):
     """What cannot be decoded is an outcome, with its reason."""
     with pytest.raises(UndecodableMediaError, match="undecodable"):
         spec.open()["image"].prepare(data)
-
-
-def drop(name):
-    return lambda folder: (folder / name).unlink()
-
-
-def forget_words(folder):
-    from transformers import CLIPTokenizer
-
-    CLIPTokenizer(vocab={"<|startoftext|>": 0, "<|endoftext|>": 1}, merges=[]).save_pretrained(folder)
-
-
-def learn_words(folder):
-    from transformers import CLIPTokenizer
-
-    words = ["<|startoftext|>", "<|endoftext|>", *(f"{number}</w>" for number in range(700))]
-    CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[]).save_pretrained(
-        folder
-    )
-
-
-def without_tensors(folder):
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in tensors.items() if "visual_projection" not in name}
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        pytest.param(shutil.rmtree, "no folder.*pocket", id="no-folder"),
-        pytest.param(drop("model.safetensors"), "no model.safetensors.*pocket", id="no-weights"),
-        pytest.param(drop("config.json"), "no config.json.*pocket", id="no-config"),
-        pytest.param(forget_words, "cannot tell captions apart", id="no-vocabulary"),
-        pytest.param(learn_words, "knows 702 tokens and the net 600", id="tokenizer-of-another-net"),
-        pytest.param(without_tensors, "lack 1 tensors", id="tensors-missing"),
-    ],
-)
-def test_broken_folders(clip_models, tmp_path, edit, said):
-    """Never random numbers for what is missing, nor another tokenizer: one sentence that says what to do."""
-    folder = tmp_path / "clip"
-    shutil.copytree(clip_models["clip"], folder)
-    edit(folder)
-
-    with pytest.raises(ConfigError, match=said):
-        TransformersClip(str(folder), None, "fp32", 4).load()
-
-
-def test_a_clap_is_no_clip(tiny_clap):
-    """A model of the other family is named as what it is."""
-    with pytest.raises(ConfigError, match="holds a clap model, not a clip or siglip"):
-        TransformersClip(str(tiny_clap), None, "fp32", 4).space()
-
-
-def test_a_branch_is_no_revision():
-    """Tomorrow it may be another model."""
-    with pytest.raises(ConfigError, match=r"encode\.clip\.revision: 'main' may move"):
-        TransformersClip("openai/clip-vit-base-patch32", "main", "fp32", 4).space()
