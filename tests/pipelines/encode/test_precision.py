@@ -37,7 +37,8 @@ class Rounding(CustomEncoder):
             def forward(pieces_B):
                 rng = np.random.default_rng(0)
                 raw_BD = pieces_B @ rng.standard_normal((pieces_B.shape[1], 8))
-                return (np.round(raw_BD / np.abs(raw_BD).max() * steps) / steps).astype(np.float32)
+                largest_B1 = np.abs(raw_BD).max(axis=1, keepdims=True)
+                return (np.round(raw_BD / largest_B1 * steps) / steps).astype(np.float32)
 
             return CustomTower(prepare, forward)
 
@@ -53,7 +54,7 @@ def test_the_same_net_loses_nothing():
 @pytest.mark.parametrize("modality", ["image", "audio", "text"])
 def test_the_worst_modality_counts(modality):
     """One that is rounded to a few steps decides, whichever it is; fewer steps lose more."""
-    twelve, thirty = (compare_with_fp32(Rounding(steps, modality), Rounding()) for steps in (12, 30))
+    few, many = (compare_with_fp32(Rounding(steps, modality), Rounding()) for steps in (3, 30))
 
-    assert 0 < twelve < thirty < 1
-    assert thirty == round(thirty, 6)
+    assert 0 < few < many < 1
+    assert many == round(many, 6)
