@@ -53,8 +53,8 @@ def test_the_same_net_loses_nothing():
 
 @pytest.mark.parametrize("modality", ["image", "audio", "text"])
 def test_the_worst_modality_counts(modality):
-    """One that is rounded to a few steps decides, whichever it is; fewer steps lose more."""
-    few, many = (compare_with_fp32(Rounding(steps, modality), Rounding()) for steps in (3, 30))
+    """One that is rounded to a few steps decides, whichever it is; the number has six digits."""
+    cosine = compare_with_fp32(Rounding(3, modality), Rounding())
 
-    assert 0 < few < many < 1
-    assert many == round(many, 6)
+    assert 0.5 < cosine < 0.99
+    assert cosine == round(cosine, 6)
