@@ -32,29 +32,33 @@ class SessionHere(ray_plan.Session):
 
     def run(
         self,
-        flow: ray_plan.PlanSteps,
-        left: ray_plan.Remaining,
+        steps: ray_plan.PlanSteps,
+        remaining: ray_plan.Remaining,
         on_done: Callable[[ray_plan.ShardResult], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
         """See `Session`; shards that are fetched are begun side by side, so that slow pages are."""
-        place = ray_plan.records.get_log_folder()
-        if flow.fetch:
-            fetching = Runner(flow.fetch)
+        folder = ray_plan.records.get_log_folder()
+        if steps.fetch:
+            fetching = Runner(steps.fetch)
             with ThreadPoolExecutor(_SHARDS_IN_FLIGHT) as threads:
-                list(threads.map(lambda shard: fetching.run(shard, place), [*left.web, *left.limited]))
-        runner = Runner(flow.then)
-        for shard in (shard for lane in left for shard in lane):
-            runner.run(shard, place)
+                list(
+                    threads.map(
+                        lambda shard: fetching.run(shard, folder), [*remaining.web, *remaining.limited]
+                    )
+                )
+        runner = Runner(steps.then)
+        for shard in (shard for group in remaining for shard in group):
+            runner.run(shard, folder)
             on_done(
                 ray_plan.ShardResult(
-                    shard, dict(flow.then.count_outcomes(shard)), dict(Counter(timing.drain()))
+                    shard, dict(steps.then.count_outcomes(shard)), dict(Counter(timing.drain()))
                 )
             )
 
-    def run_task(self, work: Callable[[], ray_plan.T]) -> ray_plan.T:
+    def run_task(self, function: Callable[[], ray_plan.T]) -> ray_plan.T:
         """See `Session`."""
-        return work()
+        return function()
 
 
 @contextmanager

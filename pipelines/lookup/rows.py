@@ -109,7 +109,7 @@ class VersionRows:
         return np.stack(rows)
 
     def read_captions(self, column: Column, count: int) -> tuple[list[str], np.ndarray]:
-        """Return captions of up to `count` rows with a vector in a column, and the vectors, float32 [N, D]."""
+        """Return captions of up to `count` rows with a vector in a column, and the vectors, float [N, D]."""
         keys: list[int] = []
         for shard in self.shards.values():
             if column in COLUMNS_OF[shard.kind] and len(keys) < count:

@@ -1,1 +1,1 @@
-"""What runs a plan: shard by shard in this process, or on Ray; and the records of its runs."""
+"""Runs a plan, shard by shard in this process or on Ray, and records its runs."""

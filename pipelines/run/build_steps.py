@@ -47,15 +47,15 @@ class MediaStep:
             check_chain(chain, CANDIDATE_COLUMNS)
 
     def find_committed(self, shards: Collection[int]) -> frozenset[int]:
-        """Return which shards have their media committed; those of img2dataset are still to be taken over.
+        """Return which of these shards have committed media; those of img2dataset are still to be converted.
 
-        The table of each is opened, to see whose it is: ask for those alone that nothing else is known of.
+        The table of each is opened, to see who wrote it, so pass only shards without vectors.
         """
         marked = (int(name[:-11]) for name in self.root.list_names("media", "_stats.json"))
         return img2dataset_shards.drop_foreign(self.root, frozenset(shards).intersection(marked))
 
     def is_done(self, shard: Shard) -> bool:
-        """Return whether the media of a shard are committed, by us."""
+        """Return whether the media of a shard are committed, and not by img2dataset."""
         return self.root.exists(get_media_marker(shard)) and not img2dataset_shards.is_foreign(
             self.root, shard.number
         )
@@ -68,8 +68,8 @@ class MediaStep:
         """Yield all candidates of the shard at once: rows that name one URL are fetched once."""
         batch = read_candidates(self.root, shard, self.shard_rows)
         if shard.kind == "image" and self.root.exists(get_media_marker(shard)):
-            there = img2dataset_shards.read_pictures(self.root, shard.number)
-            batch["stored_url"] = [there.get(key) for key in batch["key"]]
+            urls = img2dataset_shards.read_pictures(self.root, shard.number)
+            batch["stored_url"] = [urls.get(key) for key in batch["key"]]
         yield batch
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:
@@ -101,7 +101,7 @@ class VectorStep:
             check_chain(chain, CANDIDATE_COLUMNS if kind == "text" else make_media_columns(kind))
 
     def find_committed(self, shards: Collection[int]) -> frozenset[int]:
-        """Return which shards have their vectors committed."""
+        """Return which of these shards have committed vectors."""
         return with_tables(self.root, f"vectors/{self.set_name}", shards)
 
     def is_done(self, shard: Shard) -> bool:
@@ -113,19 +113,19 @@ class VectorStep:
         return self.chains[shard.kind]
 
     def read(self, shard: Shard) -> Iterator[Batch]:
-        """Yield the shard's samples from its tar; a text shard's candidates."""
+        """Yield the shard's samples from its tar, or a text shard's candidates."""
         if shard.kind == "text":
-            return _timed(read_texts(self.root, shard, self.shard_rows, self.batch_rows))
-        return _timed(read_media(self.root, shard, self.batch_rows))
+            return _time_reads(read_texts(self.root, shard, self.shard_rows, self.batch_rows))
+        return _time_reads(read_media(self.root, shard, self.batch_rows))
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write tar and table; the table is the marker."""
-        made = list(batches)
+        encoded = list(batches)
         with timing.measure_time("write"):
-            commit_vectors(self.root, self.set_name, shard, self.spaces, made, self.segment)
+            commit_vectors(self.root, self.set_name, shard, self.spaces, encoded, self.segment)
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
-        """Return the outcomes of a committed shard: those of its media, and what encoding made of `ok`."""
+        """Return the outcomes of a committed shard: of its media, and for media that were ok, of encoding."""
         table = self.root.read_table(get_vectors_marker(self.set_name, shard), columns=["outcome", "reason"])
         found = count_outcomes(table)
         if shard.kind != "text":
@@ -135,7 +135,7 @@ class VectorStep:
         return found
 
 
-def _timed(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _time_reads(batches: Iterator[Batch]) -> Iterator[Batch]:
     while True:
         with timing.measure_time("read"):
             batch = next(batches, None)

@@ -4,8 +4,8 @@ r"""One Ray Data plan: a row is a shard, a step is a pool of actors, and every s
     limited shards -> fetch pools ----+-- union --> encode pool -> progress
     text, fetched  -------------------/
 
-A row carries a shard's number and counts, never media: what one step commits, the next one reads. A
-committed output is found instead of done again, so a plan that was killed is simply started again.
+A row carries a shard's number and counts, never media: each step reads what the previous one committed.
+Committed output is never computed again, so a plan that was killed is resumed by starting it again.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ANSWERS_WITHIN_S = 10
-# A worker that stops the job waits so long for what it writes beside: it would be left half-written.
-_ENDS_WITHIN_S = 5
+_CONNECT_TIMEOUT_S = 10
+# Grace period for in-flight writes of other shards before a worker that stops the job exits.
+_IDLE_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What the driver learns of one shard."""
+    """Outcomes and times of a shard that is done, as the driver receives them."""
 
     shard: Shard
     outcomes: dict[str, int]
@@ -54,11 +54,13 @@ class ShardResult:
 
 @dataclass(frozen=True)
 class PlanSteps:
-    """The steps of a plan, and how many workers each may have (None: what the cluster offers).
+    """The steps of a plan, and the number of workers of each.
 
     Attributes:
-        then: what is done with a shard whose media are there.
-        fetch: what gets the media; None where every shard has them already.
+        then: the step that follows the fetch.
+        fetch: the step that fetches media; None if every shard has them already.
+        workers: of `then`; None for what the cluster offers.
+        fetch_workers: of `fetch`; None for what the cluster offers.
     """
 
     then: Step
@@ -68,10 +70,10 @@ class PlanSteps:
 
 
 class Session:
-    """A Ray cluster for as long as the block lasts: the one RAY_ADDRESS names, or one of our own.
+    """A context with a Ray cluster: the one that RAY_ADDRESS names, or a local one.
 
-    It is started when something first needs it, so a run that finds everything done starts none. Sessions
-    within a session have the same cluster, for as long as the outermost lasts.
+    It is started on first use, so a run with nothing left to do starts none. Nested sessions share the
+    cluster of the outermost one, which shuts it down.
     """
 
     _depth: ClassVar[int] = 0
@@ -97,48 +99,50 @@ class Session:
 
     def run(
         self,
-        flow: PlanSteps,
-        left: Remaining,
+        steps: PlanSteps,
+        remaining: Remaining,
         on_done: Callable[[ShardResult], None],
         on_traffic: Callable[[Traffic], None] | None = None,
     ) -> None:
-        """Bring what is left of a plan through the flow; if nothing is, Ray is not started.
+        """Run the steps on the remaining shards; with none, Ray is not started.
 
         Args:
-            flow: the steps.
-            left: what `find_remaining` says.
-            on_done: called once for each shard, as it gets done.
-            on_traffic: told every second or two, from another thread, what the workers are doing.
+            steps: of the plan.
+            remaining: from `find_remaining`.
+            on_done: called once for each shard, when it is done.
+            on_traffic: called every second or two, from another thread, with the traffic of the workers.
 
         Raises:
             StopJob: a worker found that going on would lose rows.
         """
-        if not any(left):
+        if not any(remaining):
             return
         self.start()
         with watch_traffic(on_traffic):
-            for row in _plan(flow, left).iter_rows():
+            for row in _make_dataset(steps, remaining).iter_rows():
                 if row["stop"]:
                     raise StopJob(row["stop"])
-                on_done(ShardResult(_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"])))
+                on_done(
+                    ShardResult(_parse_shard(row), json.loads(row["outcomes"]), json.loads(row["seconds"]))
+                )
 
-    def run_task(self, work: Callable[[], T]) -> T:
-        """Run a piece of work as one task that has all cores of a node, and return what it returns."""
+    def run_task(self, function: Callable[[], T]) -> T:
+        """Run a function as one Ray task with all cores of a node, and return its result."""
         self.start()
         import ray
 
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         cpus = max(float(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
-        task: Any = ray.remote(num_cpus=cpus)(_sentences)
-        outcome: T | EcholensError = ray.get(task.remote(work))
-        if isinstance(outcome, EcholensError):
-            raise outcome
-        return outcome
+        task: Any = ray.remote(num_cpus=cpus)(_return_errors)
+        result: T | EcholensError = ray.get(task.remote(function))
+        if isinstance(result, EcholensError):
+            raise result
+        return result
 
     def start(self) -> None:
-        """Start Ray, unless it is; what needs it does so by itself."""
+        """Start Ray if it is not running; `run` and `run_task` do so themselves."""
         if not self._started:
-            # Ray prints what befell its workers to stdout, which is for a job's results alone.
+            # Ray prints failures of workers to stdout, which is reserved for a job's results.
             self._open.enter_context(redirect_stdout(sys.stderr))
             self._started = True
         if not Session._runs:
@@ -147,7 +151,13 @@ class Session:
 
 
 class Remaining(NamedTuple):
-    """The shards of a plan that are not through: to encode, to fetch from the web, from limited hosts."""
+    """The shards of a plan that are not done.
+
+    Attributes:
+        ready: whose media are there.
+        web: to fetch, from hosts without a limit.
+        limited: to fetch, from hosts with a limit.
+    """
 
     ready: list[Shard]
     web: list[Shard]
@@ -155,22 +165,22 @@ class Remaining(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Rows of all of them."""
+        """The number of rows of all shards."""
         return sum(shard.rows for shards in self for shard in shards)
 
 
-def find_remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
-    """Return what is left to be done, from one listing of each step's output."""
-    done = flow.then.find_committed([shard.number for shard in shards])
-    # What has vectors has media: a run with nothing left to do opens no file of any shard.
-    left = [shard for shard in shards if shard.number not in done]
-    if flow.fetch is None:
-        return Remaining(left, [], [])
-    fetched = flow.fetch.find_committed([shard.number for shard in left])
+def find_remaining(steps: PlanSteps, shards: Sequence[Shard]) -> Remaining:
+    """Return the shards that are not done, from one listing of each step's output."""
+    done = steps.then.find_committed([shard.number for shard in shards])
+    # A shard with vectors has media: a run with nothing left to do opens no file of any shard.
+    pending = [shard for shard in shards if shard.number not in done]
+    if steps.fetch is None:
+        return Remaining(pending, [], [])
+    fetched = steps.fetch.find_committed([shard.number for shard in pending])
     ready: list[Shard] = []
     web: list[Shard] = []
     limited: list[Shard] = []
-    for shard in left:
+    for shard in pending:
         if shard.kind == "text" or shard.number in fetched:
             ready.append(shard)
         else:
@@ -178,46 +188,46 @@ def find_remaining(flow: PlanSteps, shards: Sequence[Shard]) -> Remaining:
     return Remaining(ready, web, limited)
 
 
-def _plan(flow: PlanSteps, left: Remaining) -> Dataset:
+def _make_dataset(steps: PlanSteps, remaining: Remaining) -> Dataset:
+    """Return the lazy Ray dataset that runs the steps; its rows are shards."""
     import ray
 
-    ready, web, limited = left
+    ready, web, limited = remaining
 
-    offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = int(offered.get("CPU", 1)), int(offered.get("GPU", 0))
-    branches = [_rows(ready)] if ready else []
-    asked_by_fetch = 0.0
-    for each in make_pools(web, limited, cpus, flow.fetch_workers):
-        assert flow.fetch is not None
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    branches = [_make_rows(ready)] if ready else []
+    fetch_cpus = 0.0
+    for each in make_pools(web, limited, cpus, steps.fetch_workers):
+        assert steps.fetch is not None
         strategy = ray.data.ActorPoolStrategy(
             size=each.workers,
-            # None wait in a worker: the first to be ready would get those that others could have begun.
+            # No shard queues in a worker: the first worker to start would get those that others could begin.
             max_tasks_in_flight_per_actor=each.in_flight,
             max_concurrent_calls_per_actor=each.in_flight,
             enable_true_multi_threading=True,
         )
-        asked_by_fetch += each.cpus_each * each.workers
-        branches.append(_through(_rows(each.shards), flow.fetch, strategy, num_cpus=each.cpus_each))
-    todo = len(ready) + len(web) + len(limited)
-    workers = min(flow.workers or max(1, gpus), todo)
-    # Two shards in flight: one's rows fill the batches that the other's last rows leave half empty.
+        fetch_cpus += each.cpus_each * each.workers
+        branches.append(_map_step(_make_rows(each.shards), steps.fetch, strategy, num_cpus=each.cpus_each))
+    workers = min(steps.workers or max(1, gpus), len(ready) + len(web) + len(limited))
+    # Two shards in flight: rows of one fill the batches that the last rows of the other leave half empty.
     pool = ray.data.ActorPoolStrategy(
         size=workers,
         max_tasks_in_flight_per_actor=4,
         max_concurrent_calls_per_actor=2,
         enable_true_multi_threading=True,
     )
-    every = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
-    share = _share_of_cpus(workers, asked_by_fetch)
+    rows = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
+    share = _share_cpus(workers, fetch_cpus)
     # Ray Data takes either; a worker with a GPU decodes with as many threads as one without would.
     needs: dict[str, float] = {"num_gpus": 1} if gpus else {"num_cpus": int(share)}
-    return _through(every, flow.then, pool, math.ceil(share), **needs)
+    return _map_step(rows, steps.then, pool, math.ceil(share), **needs)
 
 
-def _share_of_cpus(workers: int, taken: float) -> float:
-    """Return how many CPUs each of the encode workers gets of those that are not taken.
+def _share_cpus(workers: int, taken: float) -> float:
+    """Return the CPUs of each encode worker, of those that are not taken.
 
-    On several nodes no more than half of one, so that a node that fetches has room for it.
+    On several nodes at most half of a node's, so that a node with fetch workers has room for one.
     """
     import ray
 
@@ -227,7 +237,7 @@ def _share_of_cpus(workers: int, taken: float) -> float:
     return max(1.0, min((sum(cpus) - taken) / workers, largest))
 
 
-def _rows(shards: Sequence[Shard]) -> Dataset:
+def _make_rows(shards: Sequence[Shard]) -> Dataset:
     import ray
 
     rows = [
@@ -237,16 +247,16 @@ def _rows(shards: Sequence[Shard]) -> Dataset:
     return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
-def _through(rows: Dataset, step: Step, pool: ActorPoolStrategy, threads: int = 1, **needs: Any) -> Dataset:
+def _map_step(rows: Dataset, step: Step, pool: ActorPoolStrategy, threads: int = 1, **needs: Any) -> Dataset:
     return rows.map_batches(_Actor, fn_constructor_args=(step, threads), batch_size=1, compute=pool, **needs)
 
 
-def _shard(row: Mapping[str, Any]) -> Shard:
+def _parse_shard(row: Mapping[str, Any]) -> Shard:
     return Shard(int(row["number"]), row["kind"], row["lane"], int(row["rows"]))
 
 
 class _Actor:
-    """A Ray Data worker: takes rows that are shards and gives them back with what became of them."""
+    """A Ray Data worker: runs a step on rows that are shards, and returns them with outcomes and times."""
 
     def __init__(self, step: Step, threads: int) -> None:
         cpu.limit_cpus(threads)
@@ -254,14 +264,14 @@ class _Actor:
 
     def __call__(self, columns: dict[str, Any]) -> dict[str, Any]:
         row = {name: values[0] for name, values in columns.items()}
-        shard = _shard(row)
+        shard = _parse_shard(row)
         if not row["stop"]:
             try:
                 self.runner.run(shard, row["log"])
             except EcholensError as error:
-                # The class does not survive Ray's wrapping of exceptions; the sentence, as a value, does.
+                # Ray's wrapping of exceptions loses the class; the message, as a value, is kept.
                 row["stop"] = str(error)
-                self.runner.wait_idle(_ENDS_WITHIN_S)
+                self.runner.wait_idle(_IDLE_TIMEOUT_S)
             else:
                 outcomes = self.runner.step.count_outcomes(shard)
                 count_rows(self.runner.step.name, outcomes)
@@ -270,21 +280,21 @@ class _Actor:
         return {name: [value] for name, value in row.items()}
 
 
-def _sentences(work: Callable[[], T]) -> T | EcholensError:
+def _return_errors(function: Callable[[], T]) -> T | EcholensError:
     try:
-        return work()
+        return function()
     except EcholensError as error:
-        # The class does not survive Ray's wrapping of exceptions; as a value it does.
+        # Ray's wrapping of exceptions loses the class; as a value it is kept.
         return error
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself would try for minutes, and write each time that it did."""
-    place = urlsplit(address if "://" in address else f"ray://{address}")
-    if place.hostname is None or place.port is None:
-        return  # "auto" and "local" are Ray's to find
+def _check_address(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray would retry for minutes and log every attempt."""
+    url = urlsplit(address if "://" in address else f"ray://{address}")
+    if url.hostname is None or url.port is None:
+        return  # "auto" and "local" are resolved by Ray
     try:
-        socket.create_connection((place.hostname, place.port), _ANSWERS_WITHIN_S).close()
+        socket.create_connection((url.hostname, url.port), _CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigError(
             f"no Ray cluster answers at RAY_ADDRESS={address}; "
@@ -293,8 +303,8 @@ def _check_answers(address: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what Ray's core writes while it starts ("Set ray log level ...") from the terminal."""
+def _silence_stderr() -> Iterator[None]:
+    """Discard stderr, of Ray's core too, which writes "Set ray log level ..." at its start."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
@@ -313,13 +323,13 @@ def _start_ray() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address := os.environ.get("RAY_ADDRESS"):
-        _check_answers(address)
+        _check_address(address)
         ray.init(address, **options)
     else:
-        # Its core complains of every actor's arguments; what goes wrong reaches us as an exception.
+        # Ray's core logs warnings about the arguments of every actor; errors arrive as exceptions.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        with _quiet():
-            # Two CPUs are the least that both steps fit in; the object store holds rows, never media.
+        with _silence_stderr():
+            # Both steps need at least two CPUs; the object store holds rows, never media.
             ray.init(
                 "local",
                 num_cpus=max(2, cpu.count_available_cpus()),
@@ -329,10 +339,10 @@ def _start_ray() -> None:
             )
     context = DataContext.get_current()
     context.enable_progress_bars = False
-    # Ray Data would walk all pages of a worker once a second for every shard that it has in flight.
+    # Ray Data would scan all memory pages of a worker once a second for every shard in flight.
     context.memory_usage_poll_interval_s = None
-    # A worker may wait for a slow host longer than Ray would; our own deadlines end it.
+    # A worker may wait for a slow host longer than Ray's limit; the fetch has deadlines of its own.
     context.execution_no_progress_timeout_s = -1
-    # A worker that is killed while it loads weights is started again, up to this many times in a row.
+    # A worker that is killed while it loads weights is restarted, up to this many times in a row.
     context.max_consecutive_actor_init_deaths = 3
     logging.getLogger("ray.data").setLevel(logging.ERROR)

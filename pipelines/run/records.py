@@ -1,10 +1,10 @@
-"""What happened, kept beside the dataset and never part of it: runs/RUN/run.json and runs/RUN/*.jsonl.
+"""Run records and shard logs, beside a dataset and no part of it: runs/RUN/run.json and runs/RUN/*.jsonl.
 
     run.json             the record of a job: verb, arguments, versions, begin, end, outcome, counts, seconds
     00012-fetch.jsonl    the log of a shard in a step, one line an event, with the shard and the key
 
-A log is written once, when the shard is over: object stores cannot append. Nothing secret gets in: names,
-passwords and signatures in addresses, and values of keys that sound like one, are struck out on the way.
+A log is written once, when the shard ends: object stores cannot append. Secrets are redacted: users,
+passwords and signatures in URLs, and the values of keys whose names suggest a secret.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from schemas.run import RunRecord
 
 _SENSITIVE = r"cookie|token|password|passwd|secret|signature|credential|api_?key|access_?key|auth"
 # https://user:password@host, ?X-Amz-Signature=..., and fetch.cookies=... on a command line.
-_STRUCK = (
+_REDACTIONS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE), r"\1***@"),
     (
         re.compile(rf"([?&;][^=&;\s]*(?:{_SENSITIVE}|\bsig\b|\bkey\b)[^=&;\s]*=)[^&;\s]+", re.IGNORECASE),
@@ -53,20 +53,23 @@ _LIBRARIES = (
 
 
 def redact(text: str) -> str:
-    """Return a text without what looks like a secret in it."""
-    for pattern, instead in _STRUCK:
-        text = pattern.sub(instead, text)
+    """Return a text with everything that looks like a secret replaced by ***."""
+    for pattern, replacement in _REDACTIONS:
+        text = pattern.sub(replacement, text)
     return text
 
 
 @dataclass
 class JobRun:
-    """A job under way, and what it has done so far.
+    """A running job and its counts so far.
 
     Attributes:
-        verb: what runs.
-        arguments: as they were given.
+        verb: of the command.
+        arguments: of the command.
         root: of the dataset, once the job knows it.
+        rows: that are done.
+        outcomes: of the rows, by `outcome/reason`.
+        seconds: of work, by kind.
     """
 
     verb: str
@@ -75,44 +78,49 @@ class JobRun:
     rows: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: Counter[str] = field(default_factory=Counter)
-    _began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _ticks: float = field(default_factory=time.monotonic)
+    _started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _started_s: float = field(default_factory=time.monotonic)
 
     @property
     def name(self) -> str:
-        """The run's folder in runs/: when it began."""
-        return self._began.strftime("%Y%m%dT%H%M%S.%fZ")
+        """The run's folder in runs/: the time at which it began."""
+        return self._started.strftime("%Y%m%dT%H%M%S.%fZ")
 
     def add(self, rows: int, outcomes: Mapping[str, int], seconds: Mapping[str, float]) -> None:
-        """Add rows that are through, their outcomes by `outcome/reason`, and seconds of work by word."""
+        """Add rows that are done, their outcomes by `outcome/reason`, and seconds of work by kind."""
         self.rows += rows
         self.outcomes.update(outcomes)
-        for word, took_s in seconds.items():
-            self.seconds[word] += took_s  # type: ignore[assignment]
+        for kind, spent_s in seconds.items():
+            self.seconds[kind] += spent_s  # type: ignore[assignment]
 
     def end(self, outcome: str, error: str = "") -> None:
-        """Write the run's record, if there is a dataset that it belongs to."""
-        # A root that is not there yet is not made for the record of a mistake; and one that cannot be written
-        # has made the job itself say so, or was only read.
+        """Write the run's record, if its dataset exists.
+
+        Args:
+            outcome: of the job, as in `ok` or `failed`.
+            error: its message.
+        """
+        # A failed job does not create a root for its record; and if the root cannot be written, the job has
+        # said so itself, or only read it.
         with suppress(EcholensError):
             if self.root is not None and self.root.exists("dataset.json"):
-                self.root.write_json(f"runs/{self.name}/run.json", self._record(outcome, error))
+                self.root.write_json(f"runs/{self.name}/run.json", self._make_record(outcome, error))
 
-    def _record(self, outcome: str, error: str) -> dict[str, Any]:
+    def _make_record(self, outcome: str, error: str) -> dict[str, Any]:
         return RunRecord(
             run=self.name,
             verb=self.verb,
             arguments=[redact(argument) for argument in self.arguments],
-            versions=_versions(),
+            versions=_read_versions(),
             host=socket.gethostname(),
-            started=self._began.isoformat(timespec="milliseconds"),
+            started=self._started.isoformat(timespec="milliseconds"),
             ended=datetime.now(UTC).isoformat(timespec="milliseconds"),
             outcome=outcome,
             error=redact(error),
             rows=self.rows,
             outcomes=dict(sorted(self.outcomes.items())),
-            wall_s=round(time.monotonic() - self._ticks, 3),
-            seconds={word: round(took_s, 3) for word, took_s in sorted(self.seconds.items())},
+            wall_s=round(time.monotonic() - self._started_s, 3),
+            seconds={kind: round(spent_s, 3) for kind, spent_s in sorted(self.seconds.items())},
         ).model_dump(mode="json")
 
 
@@ -127,39 +135,39 @@ def begin(verb: str, arguments: Sequence[str]) -> JobRun:
 
 
 def get_current() -> JobRun | None:
-    """Return the job of this process, if it is one."""
+    """Return the job of this process, if there is one."""
     return _current
 
 
 def get_log_folder() -> str:
-    """Return the URL of the folder for logs, or nothing where nobody keeps any."""
+    """Return the URL of the folder for shard logs; empty outside a job."""
     if _current is None or _current.root is None:
         return ""
     return f"{_current.root.url}/runs/{_current.name}"
 
 
 class ShardLog:
-    """Collects the events of one shard in one step and writes them when it is over."""
+    """Collects the events of one shard in one step, and writes them when it ends."""
 
     def __init__(self, folder: str, step: str, shard: int) -> None:
         self._folder, self._step, self._shard = folder, step, shard
         self._lines: list[str] = []
 
-    def add_event(self, what: str, **fields: Any) -> None:
-        """Add an event; texts among its fields are struck."""
+    def add_event(self, name: str, **fields: Any) -> None:
+        """Add an event; its fields are redacted."""
         if not self._folder:
             return
         line: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "event": what,
+            "event": name,
             "step": self._step,
             "shard": self._shard,
         }
-        clean = {name: redact(value) if isinstance(value, str) else value for name, value in fields.items()}
-        self._lines.append(json.dumps(line | clean, ensure_ascii=False))
+        redacted = {key: redact(value) if isinstance(value, str) else value for key, value in fields.items()}
+        self._lines.append(json.dumps(line | redacted, ensure_ascii=False))
 
     def record_rows(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Pass batches on, with an event for every row that is not ok."""
+        """Yield batches unchanged; add an event for every row that is not ok."""
         for batch in batches:
             urls = batch.get("media_url", [None] * len(batch["key"]))
             for key, outcome, reason, url in zip(
@@ -180,34 +188,34 @@ class ShardLog:
 
 @contextmanager
 def open_shard_log(folder: str, step: str, shard: Shard) -> Iterator[ShardLog]:
-    """Keep the log of a shard in a step, however that ends.
+    """Open the log of a shard in a step; it is written whether the step succeeds or fails.
 
     Args:
-        folder: URL of the folder for it; nothing is kept without one.
-        step: the word for the step.
-        shard: which.
+        folder: URL of the folder for the log; empty for none.
+        step: name of the step.
+        shard: the shard.
     """
     log = ShardLog(folder, step, shard.number)
     worker = {"host": socket.gethostname(), "pid": os.getpid()}
     log.add_event("started", kind=shard.kind, lane=shard.lane, rows=shard.rows, **worker)
-    begun = time.monotonic()
+    started_s = time.monotonic()
     try:
         yield log
     except Exception as error:
         log.add_event(
-            "failed", error=f"{type(error).__name__}: {error}", took_s=round(time.monotonic() - begun, 3)
+            "failed", error=f"{type(error).__name__}: {error}", took_s=round(time.monotonic() - started_s, 3)
         )
-        # What went wrong with the shard is what is to be said, though its log may not be writable either.
+        # The shard's error is the one to raise, even if its log cannot be written either.
         with suppress(EcholensError):
             log.write()
         raise
-    log.add_event("committed", took_s=round(time.monotonic() - begun, 3))
+    log.add_event("committed", took_s=round(time.monotonic() - started_s, 3))
     log.write()
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
+def _read_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
     for library in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
-            found[library] = metadata.version(library)
-    return found
+            versions[library] = metadata.version(library)
+    return versions

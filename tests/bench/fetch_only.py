@@ -53,9 +53,9 @@ def main(file: str, seconds: str) -> None:
     def through(done: ShardResult) -> None:
         spent.update(done.seconds)
 
-    flow = PlanSteps(Nothing(), make_media_step(dataset, root), fetch_workers=dataset.fetch.workers)
+    steps = PlanSteps(Nothing(), make_media_step(dataset, root), fetch_workers=dataset.fetch.workers)
     with Session() as session:
-        session.run(flow, find_remaining(flow, list_planned(root)), through)
+        session.run(steps, find_remaining(steps, list_planned(root)), through)
     Path(seconds).write_text(json.dumps(spent))
 
 

@@ -1,13 +1,14 @@
 """The steps of a build know what their stages need before anything runs."""
 
+import json
+
 import pyarrow as pa
 import pytest
 
 from pipelines.encode.stages import DecodeStage
-from pipelines.errors import ConfigError, StorageError
+from pipelines.errors import ConfigError
 from pipelines.filter.pictures import FilterPictures
 from pipelines.run.build_steps import MediaStep, VectorStep
-from pipelines.run.ray_plan import PlanSteps, find_remaining
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_media_marker, get_vectors_marker
 
@@ -24,22 +25,6 @@ def test_a_chain_of_another_kind_is_refused(tmp_path):
         VectorStep(Root.from_url(str(tmp_path)), 100, {"text": (DecodeStage("clip", {}),)}, "main", {}, 8)
 
 
-def test_what_has_vectors_is_not_opened_to_see_whose_media_it_has(tmp_path):
-    """A run with nothing left reads names alone: these files are no Parquet at all, and nobody minds."""
-    root = Root.from_url(str(tmp_path))
-    shards = [Shard(number, "image", "web", 8) for number in range(3)]
-    for shard in shards:
-        root.write(get_media_marker(shard), b"{}")
-        root.write(f"media/{shard.name}.parquet", b"no table")
-        root.write(get_vectors_marker("main", shard), b"")
-    flow = PlanSteps(VectorStep(root, 8, {}, "main", {}, 8), MediaStep(root, 8, {}))
-
-    assert not any(find_remaining(flow, shards))
-    root.remove(get_vectors_marker("main", shards[1]))
-    with pytest.raises(StorageError, match=r"media/00001\.parquet is damaged"):
-        find_remaining(flow, shards)
-
-
 def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):
     """Another plan's shards may lie in the same folders."""
     root = Root.from_url(str(tmp_path))
@@ -50,3 +35,18 @@ def test_only_what_is_asked_for_is_said_to_be_committed(tmp_path):
 
     assert {2} == MediaStep(root, 8, {}).find_committed({2, 3})
     assert {2} == VectorStep(root, 8, {}, "main", {}, 8).find_committed({2, 3})
+
+
+def test_outcomes_are_of_media_then_of_vectors(tmp_path):
+    """Only media that are ok are encoded: their outcomes are those of encoding, all others stay."""
+    root = Root.from_url(str(tmp_path))
+    shard = Shard(1, "image", "web", 4)
+    media = MediaStep(root, 8, {})
+    vectors = VectorStep(root, 8, {}, "main", {}, 8)
+    statuses = {"success": 3, "dead/http_404": 1}
+    root.write(get_media_marker(shard), json.dumps({"status_dict": statuses}).encode())
+    encoded = {"outcome": ["ok", "ok", "failed"], "reason": ["", "", "no_vector"]}
+    root.write_table(get_vectors_marker("main", shard), pa.table(encoded))
+
+    assert {"ok": 3, "dead/http_404": 1} == media.count_outcomes(shard)
+    assert {"ok": 2, "failed/no_vector": 1, "dead/http_404": 1} == vectors.count_outcomes(shard)

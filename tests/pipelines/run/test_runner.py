@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipelines.errors import ConfigError
 from pipelines.run.runner import Runner
-from pipelines.stage import check_chain
 from pipelines.store.shards import Shard
 
 SHARD = Shard(0, "image", "web", 6)
@@ -165,12 +163,3 @@ def test_a_failed_shard_is_not_worked_through():
         Runner(step).run(SHARD)
 
     assert len(read) < 1000
-
-
-def test_check_chain_names_the_missing_column():
-    """A stage that reads what no stage before it makes is refused before anything starts."""
-    assert frozenset({"n", "m", "o"}) == check_chain([Add("n", "m"), Add("m", "o")], ["n"])
-    with pytest.raises(
-        ConfigError, match=r"stage 'add' reads \['m'\], but by then the rows have only \['n'\]"
-    ):
-        check_chain([Add("m", "o"), Add("n", "m")], ["n"])
