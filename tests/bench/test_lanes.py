@@ -16,7 +16,7 @@ from PIL import Image
 
 ROWS = int(os.environ.get("ECHOLENS_LANE_ROWS", "4000"))
 HERE = Path(__file__).parent
-SERVER = HERE.parent / "pipelines" / "fetch" / "counting_server.py"
+SERVER = HERE.parent / "pipelines" / "fetch" / "ratelimit" / "counting_server.py"
 LIMITED, OTHERS = "127.0.0.2", [f"127.0.0.{last}" for last in range(3, 28)]
 
 pytestmark = [

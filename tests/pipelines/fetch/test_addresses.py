@@ -1,7 +1,11 @@
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 
 import pytest
 
+from pipelines.fetch import addresses
 from pipelines.fetch.addresses import (
     AddressRefusedError,
     NoContactError,
@@ -10,6 +14,13 @@ from pipelines.fetch.addresses import (
     is_public,
     unwrap_address,
 )
+from pipelines.fetch.stages import FetchImages
+from schemas.dataset import Fetch
+
+OPEN = Fetch(timeout_s=2, retries=0, allow_private_hosts=True)
+STRICT = OPEN.model_copy(update={"allow_private_hosts": False})
+# Stands for a public address: it is the one of loopback that the tests let pass.
+PUBLIC, PRIVATE = "127.0.0.2", "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -76,3 +87,171 @@ def test_guard_makes_no_socket_for_what_is_closed(address, inside, public, error
     else:
         with make(info) as made:
             assert (made.family, made.type) == (socket.AF_INET, socket.SOCK_STREAM)
+
+
+@pytest.fixture(scope="module")
+def work():
+    """The stage with private hosts allowed, and no contact."""
+    work = FetchImages(OPEN).open()
+    yield work
+    work.close()
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """The stage as it is by default: no private hosts."""
+    work = FetchImages(STRICT, "me@example.org").open()
+    yield work
+    work.close()
+
+
+def outcomes(batch):
+    became = zip(batch["outcome"], batch["reason"], strict=True)
+    return [f"{outcome}/{reason}".rstrip("/") for outcome, reason in became]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "plain.jpg",
+        "ftp://example.org/a.jpg",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+        "http:///a.jpg",
+        "http://example.org:99999/a.jpg",
+        "http://me:secret@example.org/a.jpg",
+        "http://me@example.org/a.jpg",
+        f"http://{'a' * 70}.example.org/a.jpg",
+        "http://127.1/a.jpg",
+        "http://2130706433/a.jpg",
+        "http://0177.0.0.1/a.jpg",
+    ],
+)
+def test_what_is_no_web_address_is_not_asked(work, asking, url):
+    """A list from the web can name neither files of this machine nor other protocols nor credentials."""
+    assert outcomes(work(asking(url))) == ["invalid/bad_url"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "0x7f000001",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.31.255.255",
+        "192.168.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+    ],
+)
+def test_private_addresses_are_not_asked(server, asking, strict, host):
+    """However an address is spelt, no socket is made for one that is not public."""
+    batch = strict(asking(f"http://{host}:{server.port}/put/plain.jpg"))
+
+    assert outcomes(batch) == ["blocked/private_address"]
+    assert server.asked.total() == 0
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0", "[fe80::1]", "224.0.0.1", "[fd00:ec2::254]"])
+def test_private_hosts_allowed_are_not_all_hosts(work, server, asking, host):
+    """Link-local, metadata, multicast and unspecified addresses stay closed whatever the file says."""
+    assert outcomes(work(asking(f"http://{host}:{server.port}/put/plain.jpg"))) == ["blocked/private_address"]
+
+
+def test_a_redirect_reaches_no_connection_of_others(work, server, asking):
+    """An inside host that a list names is open to that list's URLs, not to redirects from elsewhere."""
+    named = server.url("put/plain.jpg", host="localhost")
+    redirected = server.url(f"to?url={named}")
+
+    assert outcomes(work(asking(named))) == ["ok"]
+    assert outcomes(work(asking(redirected))) == ["blocked/private_address"]
+
+
+@pytest.fixture
+def web(server, monkeypatch):
+    """A server on every address; it remembers under which it was reached."""
+    reached = []
+    body = server.files["plain.jpg"][0]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            reached.append(self.connection.getsockname()[0])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == ip_address(PUBLIC))
+    with ThreadingHTTPServer(("0.0.0.0", 0), Handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        serving.reached = reached
+        yield serving
+        serving.shutdown()
+
+
+@pytest.fixture
+def resolving(monkeypatch):
+    """Let a name have these addresses, look-up by look-up."""
+
+    def to(*lookups):
+        left = list(lookups)
+
+        def getaddrinfo(host, port, *_, **__):
+            found = left.pop(0) if len(left) > 1 else left[0]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return to
+
+
+def fetched(asking, port):
+    """Return what becomes of a picture of a name, asked by a worker that has asked nobody before."""
+    work = FetchImages(Fetch(timeout_s=5, retries=0), "me@example.org").open()
+    batch = work(asking(f"http://rebound.example:{port}/a.jpg"))
+    work.close()
+    return f"{batch['outcome'][0]}/{batch['reason'][0]}".rstrip("/")
+
+
+def test_a_name_that_moves_inside_is_not_followed(web, resolving, asking):
+    """What a name was at its first look-up says nothing of the second: each connection is looked at."""
+    resolving([PUBLIC], [PRIVATE])
+
+    assert ["ok", "blocked/private_address"] == [fetched(asking, web.server_port) for _ in range(2)]
+    assert [PUBLIC] == web.reached
+
+
+def test_a_name_with_an_address_inside_reaches_the_others_alone(web, resolving, asking):
+    """Of several addresses of a name, those inside are never tried, in whichever order they come."""
+    resolving([PRIVATE, PUBLIC])
+
+    assert "ok" == fetched(asking, web.server_port)
+    assert [PUBLIC] == web.reached
+
+
+def test_an_address_inside_is_no_second_choice(web, resolving, asking):
+    """Where the public address does not answer, the one inside is not asked in its place."""
+    resolving([PUBLIC, PRIVATE])
+    with socket.create_server((PRIVATE, 0)) as inside:
+        inside.setblocking(False)
+        became = fetched(asking, inside.getsockname()[1])
+
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+    assert became in {"transient/connection_refused", "transient/unreachable", "blocked/private_address"}

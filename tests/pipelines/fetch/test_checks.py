@@ -5,7 +5,6 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.fetch.checks import check_lists, check_sources
 from pipelines.fetch.video.download import JS_RUNTIMES
-from pipelines.fetch.video.youtube import is_youtube
 from schemas.dataset import Dataset
 
 
@@ -54,21 +53,6 @@ def test_what_cannot(source, contact, private, words):
     """Said before the first request, in one sentence that says what to do."""
     with pytest.raises(ConfigError, match=words):
         check_sources(dataset(source, contact, private))
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://www.youtube.com/watch?v=x", True),
-        ("https://youtu.be/x", True),
-        ("https://notyoutube.com/x", False),
-        ("https://example.org/youtube.com/x", False),
-        ("file:///youtube.com/x.mp4", False),
-    ],
-)
-def test_pages_of_youtube(url, expected):
-    """The host decides."""
-    assert is_youtube(url) is expected
 
 
 def test_reading_lists_needs_a_contact_only_on_the_web():

@@ -12,7 +12,6 @@ from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video import download
 from pipelines.fetch.video.reader import check_runtime, read_cookies, read_secret, read_upstream
-from pipelines.fetch.video.youtube import make_page_url
 from pipelines.miniature.addresses import has_clip, start_s, youtube_id
 from pipelines.miniature.rows import row_at
 from pipelines.miniature.server import serving
@@ -204,21 +203,6 @@ def test_who_asks(server):
 
     assert server.headers[0]["User-Agent"].startswith("Echolens/")
     assert "X-Forwarded-For" not in server.headers[0]
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://www.youtube.com/watch?v=---g-f_I2yQ", "https://a.example/---g-f_I2yQ"),
-        ("https://youtu.be/---g-f_I2yQ?t=3", "https://a.example/---g-f_I2yQ"),
-        ("https://www.youtube.com/watch?v=../../etc", None),
-        ("https://www.youtube.com/watch?v=short", None),
-        ("https://www.youtube.com/", None),
-    ],
-)
-def test_page_of(url, expected):
-    """An id is eleven letters, digits, dashes and underscores, and nothing else gets into a URL."""
-    assert expected == make_page_url(url, "https://a.example/{youtube_id}")
 
 
 def test_no_page_is_no_request(site):
