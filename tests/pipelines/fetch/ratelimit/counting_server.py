@@ -2,7 +2,7 @@
 
     python counting_server.py PICTURE LATENCY_S ADDRESS...
 
-Prints its port. `/_counts` tells, address by address, when each request came and how many were under way.
+Prints its port. `/_counts` returns, by address, when requests came and the most in flight, and resets both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 class Counts:
-    """What one address was asked."""
+    """The requests to one address."""
 
     def __init__(self) -> None:
         self.came_s: list[float] = []
@@ -29,30 +29,30 @@ async def serve(picture: bytes, latency_s: float, addresses: list[str]) -> None:
     counts: defaultdict[str, Counts] = defaultdict(Counts)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
 
-    def told() -> bytes:
-        body = json.dumps({name: {"came_s": of.came_s, "most": of.most} for name, of in counts.items()})
+    def pop_counts() -> bytes:
+        body = json.dumps({name: {"came_s": each.came_s, "most": each.most} for name, each in counts.items()})
         counts.clear()
         return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        of = counts[writer.get_extra_info("sockname")[0]]
+        counter = counts[writer.get_extra_info("sockname")[0]]
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
                 if request.startswith(b"GET /_counts"):
-                    writer.write(told())
+                    writer.write(pop_counts())
                     await writer.drain()
                     continue
-                of = counts[writer.get_extra_info("sockname")[0]]
-                of.came_s.append(time.monotonic())
-                of.under_way += 1
-                of.most = max(of.most, of.under_way)
+                counter = counts[writer.get_extra_info("sockname")[0]]
+                counter.came_s.append(time.monotonic())
+                counter.under_way += 1
+                counter.most = max(counter.most, counter.under_way)
                 try:
                     await asyncio.sleep(latency_s)
                     writer.write(head + picture)
                     await writer.drain()
                 finally:
-                    of.under_way -= 1
+                    counter.under_way -= 1
         writer.close()
 
     first = await asyncio.start_server(answer, addresses[0], 0, backlog=2048)

@@ -29,11 +29,11 @@ def cluster():
         yield
 
 
-async def made(fetch):
+async def make(fetch):
     return make_permits(fetch)
 
 
-async def taken(permits, host, turns, each_s):
+async def take_slots(permits, host, count, each_s):
     async def one():
         async with permits.acquire(host) as slot:
             began_s = time.time()
@@ -41,10 +41,10 @@ async def taken(permits, host, turns, each_s):
             await asyncio.sleep(each_s)
         return began_s, time.time()
 
-    return await asyncio.gather(*(one() for _ in range(turns)))
+    return await asyncio.gather(*(one() for _ in range(count)))
 
 
-async def told(permits, host, status, retry_after_s):
+async def report_response(permits, host, status, retry_after_s):
     permits.report_response(host, status, retry_after_s)
     return time.time()
 
@@ -53,22 +53,22 @@ class Asker:
     """An actor as Ray Data makes them: its calls are threads, and its event loop is in one beside them."""
 
     def __init__(self, fetch):
-        self.background = LoopThread()
-        self.permits = self.background.run(made(fetch))
+        self.loop_thread = LoopThread()
+        self.permits = self.loop_thread.run(make(fetch))
 
-    def process(self):
+    def get_pid(self):
         return os.getpid()
 
-    def turns(self, host, turns, each_s):
-        """Take turns all at once; return when each began and ended."""
-        return self.background.run(taken(self.permits, host, turns, each_s))
+    def take_slots(self, host, count, each_s):
+        """Take slots all at once; return when each began and ended."""
+        return self.loop_thread.run(take_slots(self.permits, host, count, each_s))
 
-    def heard(self, host, status, retry_after_s):
-        return self.background.run(told(self.permits, host, status, retry_after_s))
+    def report_response(self, host, status, retry_after_s):
+        return self.loop_thread.run(report_response(self.permits, host, status, retry_after_s))
 
     def close(self):
-        self.background.run(self.permits.close())
-        self.background.close()
+        self.loop_thread.run(self.permits.close())
+        self.loop_thread.close()
 
 
 @pytest.fixture
@@ -91,11 +91,11 @@ def most_at_once(spans):
 def test_two_jobs_share_one_limit(asker):
     """Workers of several jobs, one of which does not even know the limit, keep it together."""
     askers = [asker(fetch) for fetch in (TWO, TWO, TWO)]
-    ray.get([each.turns.remote("other.example", 1, 0) for each in askers])
+    ray.get([each.take_slots.remote("other.example", 1, 0) for each in askers])
     late = asker(UNTOLD)
     began_s = time.time()
-    spans = ray.get([each.turns.remote("limited.example", 10, 0.05) for each in [*askers, late]])
-    print(f"\n40 turns of 0.05 s, 2 at once: {time.time() - began_s:.2f} s of at least 1.0 s")
+    spans = ray.get([each.take_slots.remote("limited.example", 10, 0.05) for each in [*askers, late]])
+    print(f"\n40 slots of 0.05 s, 2 at once: {time.time() - began_s:.2f} s of at least 1.0 s")
     ray.get([each.close.remote() for each in [*askers, late]])
 
     assert most_at_once([span for each in spans for span in each]) == 2
@@ -105,12 +105,12 @@ def test_two_jobs_share_one_limit(asker):
 def test_a_worker_that_is_killed_loses_its_permits_by_time(asker):
     """Its leases count until they end by themselves, and then go to others."""
     dying, living = (asker(TWO) for _ in range(2))
-    ray.get(living.turns.remote("other.example", 1, 0))
-    dying.turns.remote("limited.example", 2, 600)
+    ray.get(living.take_slots.remote("other.example", 1, 0))
+    dying.take_slots.remote("limited.example", 2, 600)
     time.sleep(2)
-    os.kill(ray.get(dying.process.remote()), signal.SIGKILL)
+    os.kill(ray.get(dying.get_pid.remote()), signal.SIGKILL)
     began_s = time.time()
-    spans = ray.get(living.turns.remote("limited.example", 2, 0))
+    spans = ray.get(living.take_slots.remote("limited.example", 2, 0))
     waited_s = min(began for began, _ in spans) - began_s
     print(f"\nleases of a killed worker were free after {waited_s:.1f} s")
     ray.get(living.close.remote())
@@ -122,13 +122,13 @@ def test_a_worker_that_is_killed_loses_its_permits_by_time(asker):
 def test_the_limit_holds_through_a_restart_of_the_governor(asker):
     """Killed with permits out, it gives none until they must have ended or been reported again."""
     first, second = (asker(TWO) for _ in range(2))
-    ray.get([each.turns.remote("other.example", 1, 0) for each in (first, second)])
-    held = first.turns.remote("limited.example", 1, LEASE_S + 10)
+    ray.get([each.take_slots.remote("other.example", 1, 0) for each in (first, second)])
+    held = first.take_slots.remote("limited.example", 1, LEASE_S + 10)
     time.sleep(1)
     before = ray.get(get_governor().get_pid.remote())
     os.kill(before, signal.SIGKILL)
     killed_s = time.time()
-    spans = ray.get(second.turns.remote("limited.example", 4, 0.5))
+    spans = ray.get(second.take_slots.remote("limited.example", 4, 0.5))
     assert before != ray.get(get_governor().get_pid.remote())
     spans += ray.get(held)
     began_s = min(began for began, _ in spans if began > killed_s) - killed_s
@@ -140,20 +140,20 @@ def test_the_limit_holds_through_a_restart_of_the_governor(asker):
 
 
 @pytest.mark.slow
-def test_every_worker_hears_of_a_hold(asker):
-    """Retry-After that one worker heard keeps the requests of all away, also of hosts without a limit."""
+def test_every_worker_keeps_a_hold(asker):
+    """Retry-After that one worker is sent keeps the requests of all away, also of hosts without a limit."""
     first, second = (asker(Fetch(timeout_s=60)) for _ in range(2))
-    ray.get([each.turns.remote("other.example", 1, 0) for each in (first, second)])
-    heard_s = ray.get(first.heard.remote("pausing.example", 429, 8.0))
+    ray.get([each.take_slots.remote("other.example", 1, 0) for each in (first, second)])
+    heard_s = ray.get(first.report_response.remote("pausing.example", 429, 8.0))
     time.sleep(LEASE_S / 5 + 1)  # a worker with nothing to say reports once in this time
-    spans = ray.get(second.turns.remote("pausing.example", 1, 0))
+    spans = ray.get(second.take_slots.remote("pausing.example", 1, 0))
     ray.get([each.close.remote() for each in (first, second)])
 
     assert spans[0][0] - heard_s >= 7.5
 
 
-def exported():
-    """The text that Prometheus would read from this node."""
+def read_metrics():
+    """Return the text that Prometheus would read from this node."""
     (node,) = ray.nodes()
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     with urllib.request.urlopen(url, timeout=10) as answer:
@@ -166,8 +166,8 @@ def test_what_is_going_on_can_be_seen(asker):
     seen = []
     busy = asker(TWO)
     with watch_traffic(seen.append):
-        ray.get(busy.heard.remote("other.example", 200, None))
-        ray.get(busy.turns.remote("limited.example", 6, 2))
+        ray.get(busy.report_response.remote("other.example", 200, None))
+        ray.get(busy.take_slots.remote("limited.example", 6, 2))
     ray.get(busy.close.remote())
     slowest = max(seen, key=lambda traffic: traffic.longest_s)
 
@@ -177,6 +177,6 @@ def test_what_is_going_on_can_be_seen(asker):
     count_rows("fetch", {"ok": 3, "dead/http_404": 1})
     wanted = {"echolens_requests", "echolens_in_flight", "echolens_host_wait_s", "echolens_rows"}
     end_s = time.monotonic() + 60
-    while time.monotonic() < end_s and not all(name in exported() for name in wanted):
+    while time.monotonic() < end_s and not all(name in read_metrics() for name in wanted):
         time.sleep(1)
-    assert {name for name in wanted if name in exported()} == wanted
+    assert {name for name in wanted if name in read_metrics()} == wanted

@@ -5,8 +5,8 @@ import pytest
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 
 
-async def turns(slots: PrioritySemaphore, names: str, begun: list[str]) -> list[asyncio.Task[None]]:
-    """Start rows that want a slot, take note of their turns, and keep the slot for a moment."""
+async def start_rows(slots: PrioritySemaphore, names: str, begun: list[str]) -> list[asyncio.Task[None]]:
+    """Start rows that take a slot, note the order in which they have one, and keep it for a moment."""
 
     async def row(name: str) -> None:
         async with slots:
@@ -22,7 +22,7 @@ async def turns(slots: PrioritySemaphore, names: str, begun: list[str]) -> list[
 async def test_in_the_order_of_asking():
     """Never more than there are slots, and nobody is passed over."""
     begun: list[str] = []
-    tasks = await turns(PrioritySemaphore(2), "abcdef", begun)
+    tasks = await start_rows(PrioritySemaphore(2), "abcdef", begun)
     at_first = [*begun]
     await asyncio.gather(*tasks)
 
@@ -44,7 +44,7 @@ async def test_who_comes_back_goes_first():
 
     row = asyncio.create_task(waiting())
     await asyncio.sleep(0)
-    tasks = await turns(slots, "abc", begun)
+    tasks = await start_rows(slots, "abc", begun)
     await asyncio.gather(row, *tasks)
 
     assert ["a", "back", "b", "c"] == begun
@@ -63,16 +63,16 @@ async def test_no_slot_is_lost_or_made_by_a_cancelled_row(when):
                 await asyncio.sleep(0)
                 await slots.reacquire()
 
-    (other,) = await turns(slots, "a", begun) if when != "coming back" else [None]
+    (other,) = await start_rows(slots, "a", begun) if when != "coming back" else [None]
     cancelled = asyncio.create_task(row())
     await asyncio.sleep(0)
     if other is None:
-        (other,) = await turns(slots, "a", begun)
+        (other,) = await start_rows(slots, "a", begun)
     if when == "given":
         await other
     cancelled.cancel()
     await asyncio.gather(cancelled, other, return_exceptions=True)
-    tasks = await turns(slots, "bc", begun)
+    tasks = await start_rows(slots, "bc", begun)
     at_once = [*begun]
     await asyncio.gather(*tasks)
 

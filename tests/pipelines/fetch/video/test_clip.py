@@ -88,7 +88,7 @@ def named(folder, *names):
     return [(folder / name).as_uri() for name in names]
 
 
-def heard(flac):
+def read_flac(flac):
     wave, rate = soundfile.read(io.BytesIO(flac), dtype="int16")
     assert (rate, wave.ndim) == (SAMPLE_RATE_HZ, 1)
     return wave
@@ -109,7 +109,7 @@ def brightness(jpg):
 def test_sound_is_exact(work, asking, media, name, start_s, length_s):
     """48 kHz mono FLAC of the very length, and the click where it was, to a millisecond."""
     batch = work(asking(*named(media, name), source="folder", start_s=start_s, length_s=length_s))
-    wave = heard(batch["flac"][0])
+    wave = read_flac(batch["flac"][0])
     loud = np.convolve(wave.astype(float) ** 2, np.ones(240), "valid")
 
     assert (batch["outcome"], len(wave)) == (["ok"], round(length_s * SAMPLE_RATE_HZ))
@@ -136,7 +136,7 @@ def test_a_picture_that_ends_early_keeps_its_last_frame(work, asking, media):
 
 
 def test_one_frame_is_enough(work, asking, media):
-    """A medium far shorter than what is cut out of it."""
+    """A file far shorter than what is cut out of it."""
     batch = work(asking(*named(media, "blink.mkv"), source="folder", start_s=0.0, length_s=10.0))
 
     assert (batch["outcome"], batch["sound_s"]) == (["ok"], [pytest.approx(0.5, abs=0.01)])
@@ -162,7 +162,7 @@ def test_sound_without_a_picture_has_blank_frames(work, asking, media):
 def test_sound_that_ends_early_is_followed_by_silence(work, asking, media):
     """The length is exact, and `sound_s` says how much of it is sound."""
     batch = work(asking(*named(media, "early.mkv", "stub.wav"), source="folder", start_s=0.0, length_s=10.0))
-    early, stub = map(heard, batch["flac"])
+    early, stub = map(read_flac, batch["flac"])
 
     assert (len(early), len(stub)) == (480_000, 480_000)
     assert batch["sound_s"] == pytest.approx([6.0, 0.5], abs=0.001)
@@ -174,7 +174,7 @@ def test_no_given_length_is_all_of_it(work, asking, media):
     """Up to the first minute."""
     batch = work(asking(*named(media, "sound.wav"), source="folder", start_s=None, length_s=None))
 
-    assert len(heard(batch["flac"][0])) == SECONDS * SAMPLE_RATE_HZ
+    assert len(read_flac(batch["flac"][0])) == SECONDS * SAMPLE_RATE_HZ
 
 
 def test_loudness_is_of_the_loudest_sample(work, asking, media):
@@ -229,7 +229,7 @@ def test_a_start_beyond_the_end(work, asking, media):
     assert (batch["outcome"], batch["reason"]) == (["invalid"], ["past_the_end"])
 
 
-def test_one_request_for_all_cuts_of_a_medium(work, server, asking, media):
+def test_one_request_for_all_cuts_of_a_file(work, server, asking, media):
     """Rows that name one video share its download, whatever they cut out of it."""
     url = server.put("whole.mkv", (media / "exact.mkv").read_bytes())
     batch = asking(url, url, url, start_s=0.0, length_s=2.0)
@@ -241,7 +241,7 @@ def test_one_request_for_all_cuts_of_a_medium(work, server, asking, media):
     assert done["sha256"][0] == done["sha256"][2] != done["sha256"][1]
 
 
-def test_a_templates_medium_is_the_clip(work, server, asking, media):
+def test_a_file_of_a_template_is_the_clip(work, server, asking, media):
     """A mirror's clip begins at 0, whatever second of the video it was cut from."""
     url = server.put("clip.mkv", (media / "exact.mkv").read_bytes())
     page = "https://www.youtube.com/watch?v=---g-f_I2yQ"
@@ -260,7 +260,7 @@ def test_members_of_a_tar(work, asking, media, tmp_path):
     url = f"{(tmp_path / 'mirror.tar').as_uri()}#exact.mkv"
     batch = work(asking(url, source="audiocaps", url="https://youtu.be/x", start_s=30.0, length_s=10.0))
 
-    assert (batch["outcome"], len(heard(batch["flac"][0]))) == (["ok"], 480_000)
+    assert (batch["outcome"], len(read_flac(batch["flac"][0]))) == (["ok"], 480_000)
 
 
 def test_the_same_media_give_the_same_bytes(work, asking, media):
@@ -271,7 +271,7 @@ def test_the_same_media_give_the_same_bytes(work, asking, media):
 
 
 def test_ffmpeg_has_a_limit_of_time(work, asking, media, monkeypatch):
-    """A medium made to take for ever costs no more than that."""
+    """A file made to take for ever costs no more than that."""
     monkeypatch.setattr(ffmpeg, "TIMEOUT_S", 0.001)
     batch = work(asking(*named(media, "video.mp4"), source="folder", start_s=0.0, length_s=10.0))
 

@@ -89,7 +89,7 @@ def youtube(server, monkeypatch):
     return answer
 
 
-def visited(folder, page=PAGE, spans=((0.0, 10.0),), **video):
+def download(folder, page=PAGE, spans=((0.0, 10.0),), **video):
     """Download without a proxy; return the pieces."""
     downloader = Downloader(VideoSettings(**video), 256, "Echolens", None, lambda *_: None)
     return downloader.download(page, spans, folder, "")
@@ -111,7 +111,7 @@ def test_what_youtube_says(youtube, tmp_path, status, reason, more, expected):
         }
     )
     with pytest.raises(NoVideoError) as raised:
-        visited(tmp_path)
+        download(tmp_path)
 
     assert expected == str(raised.value.outcome)
 
@@ -128,7 +128,7 @@ def test_a_live_stream_is_not_waited_for(youtube, tmp_path, server):
         }
     )
     with pytest.raises(NoVideoError) as raised:
-        visited(tmp_path)
+        download(tmp_path)
 
     assert "transient/live" == str(raised.value.outcome)
 
@@ -145,21 +145,23 @@ def test_a_live_stream_is_not_waited_for(youtube, tmp_path, server):
     ],
 )
 def test_pages_that_answer_with_a_status(server, tmp_path, status, expected):
-    """As for pictures; the site's permits hear of it."""
-    heard = []
-    downloader = Downloader(VideoSettings(), 256, "Echolens", None, lambda *answer: heard.append(answer))
+    """As for pictures; the site's permits are told of it."""
+    responses = []
+    downloader = Downloader(
+        VideoSettings(), 256, "Echolens", None, lambda *response: responses.append(response)
+    )
     with pytest.raises(NoVideoError) as raised:
         downloader.download(server.url(f"status/{status}?after=7"), [(0.0, 10.0)], tmp_path, "")
 
     assert expected == str(raised.value.outcome)
-    assert ("127.0.0.1", status, 7.0) in heard
+    assert ("127.0.0.1", status, 7.0) in responses
 
 
 def test_a_page_without_a_video(server, tmp_path):
     """The generic extractor finds nothing in it."""
     url = server.put("watch.html", b"<html><body>moved</body></html>", Content_Type="text/html")
     with pytest.raises(NoVideoError) as raised:
-        visited(tmp_path, url)
+        download(tmp_path, url)
 
     assert "invalid/no_video" == str(raised.value.outcome)
 
@@ -169,7 +171,7 @@ def test_a_site_may_say_no(server, tmp_path, kind):
     """X-Robots-Tag of pages and of media is respected, whatever else they are."""
     url = server.put("watch", b"<html></html>", Content_Type=kind, X_Robots_Tag="noai")
     with pytest.raises(NoVideoError) as raised:
-        visited(tmp_path, url)
+        download(tmp_path, url)
 
     assert "blocked/robots_noai" == str(raised.value.outcome)
 
@@ -185,7 +187,7 @@ def test_what_nobody_knows_is_kept(youtube, tmp_path, caplog):
         }
     )
     with caplog.at_level(logging.WARNING), pytest.raises(NoVideoError) as raised:
-        visited(tmp_path)
+        download(tmp_path)
 
     assert UNKNOWN == raised.value.outcome
     assert "unknown extractor error: Code N at N see URL" == raised.value.message
@@ -230,7 +232,7 @@ def test_sound_and_picture_apart(youtube, server, tmp_path, sections_below_s):
     """YouTube's best streams come apart; what they are cut from is one file, with both in time."""
     youtube(playing(server, tmp_path))
     spans = [(0.0, 2.0), (20.0, 10.0), (41.5, 3.0)]
-    pieces = visited(tmp_path, spans=spans, sections_below_s=sections_below_s)
+    pieces = download(tmp_path, spans=spans, sections_below_s=sections_below_s)
 
     for (start_s, length_s), piece in zip(spans, pieces, strict=True):
         local_s = start_s - piece.starts_s
@@ -250,7 +252,7 @@ def test_long_and_too_large_comes_in_sections(youtube, server, tmp_path):
     player = playing(server, tmp_path)
     player["videoDetails"]["lengthSeconds"] = str(10 * 3600)
     youtube(player)
-    pieces = visited(tmp_path, spans=[(20.0, 10.0)], max_bytes=1_000_000)
+    pieces = download(tmp_path, spans=[(20.0, 10.0)], max_bytes=1_000_000)
 
     assert pieces[0].path.stat().st_size < 1_000_000
     assert pieces[0].starts_s == pytest.approx(18.0, abs=0.05)
@@ -260,6 +262,6 @@ def test_player_client_reaches_the_extractor(youtube, tmp_path):
     """The file's choice is the one that is asked."""
     youtube({"playabilityStatus": {"status": "OK"}})
     with pytest.raises(NoVideoError):
-        visited(tmp_path, player_client=["android_vr"])
+        download(tmp_path, player_client=["android_vr"])
 
     assert {"ANDROID_VR"} == youtube.clients

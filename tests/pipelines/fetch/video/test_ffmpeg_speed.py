@@ -86,10 +86,10 @@ def spent_s(work, times):
 def test_cutting_is_as_fast_as_ffmpeg(videos, tmp_path, name):
     """Clips a second of one core: at least 0.8 of what ffmpeg alone makes."""
     reader = ClipReader(Fetch())
-    wanted = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
+    requests = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
 
     def ours():
-        assert reader.cut(videos / name, wanted)[0].outcome.status == "ok"
+        assert reader.cut(videos / name, requests)[0].outcome.status == "ok"
 
     ours()
     started = time.monotonic()
@@ -110,11 +110,11 @@ def test_cutting_is_as_fast_as_ffmpeg(videos, tmp_path, name):
 def test_memory_is_flat(videos):
     """A hundred clips later, the process is as large as after ten."""
     reader = ClipReader(Fetch())
-    wanted = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
+    requests = [FetchRequest("", local=True, start_s=START_S, length_s=LENGTH_S)]
 
     def grown_to_mb(clips):
         for _ in range(clips):
-            reader.cut(videos / "whole.mp4", wanted)
+            reader.cut(videos / "whole.mp4", requests)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     before_mb = grown_to_mb(max(2, CLIPS // 10))

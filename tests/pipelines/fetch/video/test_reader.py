@@ -157,7 +157,7 @@ def test_what_is_planted_is_found(site, oddity, expected):
 
 
 def test_a_slow_video_has_a_deadline(site):
-    """All told, however often a byte comes."""
+    """In total, however often a byte comes."""
     row = next(row for row in WORLD if row.oddity == "slow")
 
     assert ["transient/timeout"] == outcomes(fetched(site, [row], timeout_s=6))
@@ -247,7 +247,7 @@ def test_a_secret_may_be_in_the_environment(monkeypatch):
 
 @pytest.mark.parametrize("proxy", ["socks5://secret:1", "secret", "http://", "http://secret:99999"])
 def test_a_proxy_that_is_none(proxy):
-    """It is said so without saying it."""
+    """The error does not show it."""
     with pytest.raises(ConfigError, match=r"fetch\.video\.proxy is no http proxy") as raised:
         read_upstream(VideoSettings(proxy=proxy))
 
