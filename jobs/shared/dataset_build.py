@@ -120,10 +120,10 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
 
 def resolve_encoders(dataset: Dataset, root: Root) -> EncoderSpecs:
     """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
-    from pipelines.encode.resolve import resolve_apart
+    from pipelines.encode.resolve import resolve_in_subprocess
     from pipelines.store import dataset_file
 
-    specs = resolve_apart(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
+    specs = resolve_in_subprocess(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
     dataset_file.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
     return specs
 

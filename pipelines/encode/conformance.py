@@ -1,4 +1,4 @@
-"""A test kit for encoders of one's own: everything that the stages, the index and a cluster rely on."""
+"""Conformance checks for custom encoders: the properties that the stages, the index and a cluster rely on."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from pipelines.errors import EcholensError, UndecodableMediaError
 from schemas.space import Space
 from schemas.vectors import Modality
 
-# How far a vector may move with its batch. In half precision sums are rounded to 3 decimal places.
+# How much a vector may differ with its batch. In half precision sums are rounded to 3 decimal places.
 _CLOSE = {"fp32": 1e-5, "bf16": 1e-2, "fp16": 1e-2}
 
-# The driver asks for the space before every job, and each worker does again.
-_QUICK_S = 2.0
+# The driver calls space() before every job, and so does each worker.
+_MAX_SPACE_S = 2.0
 
 _PROBES = 5
 _TEXTS = ("a dog is barking", "rain on a tin roof", "two red birds", "a church bell far away", "a drum")
+_REFUSAL = "UndecodableMediaError('undecodable')"
 _ANY_TEXT = ("", " ", "dog " * 1250, "Vögel im Regen", "犬が吠える")
 
 
 @dataclass(frozen=True, slots=True)
 class ConformanceResult:
-    """One property of an encoder; `wrong` says what was found instead, and is empty where it holds."""
+    """One property of an encoder; `wrong` says what was observed instead, and is empty if it holds."""
 
     what: str
     wrong: str = ""
@@ -43,28 +44,28 @@ class ConformanceResult:
 
 
 def check(encoder: str | EncoderLoader, keys: Mapping[str, Any] | None = None) -> list[ConformanceResult]:
-    """Return what holds of an encoder and what does not; after a failure that hides the rest, no more.
+    """Check every property of an encoder; a failure that makes further checks impossible is the last.
 
     Args:
         encoder: a loader, or the module:Class of one.
         keys: the other keys of the dataset's file, for a class.
     """
-    return list(_findings(encoder, keys or {}))
+    return list(_check_all(encoder, keys or {}))
 
 
-def _findings(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> Iterator[ConformanceResult]:
+def _check_all(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> Iterator[ConformanceResult]:
     made: list[Any] = []
-    yield (first := _finding("it can be made", lambda: made.append(_loader(encoder, keys))))
+    yield (first := _check("it can be made", lambda: made.append(_make_loader(encoder, keys))))
     if not first.ok:
         return
     loader: EncoderLoader = made[0]
-    yield _finding("it travels: hashable, and equal after a pickle", lambda: _travels(loader))
-    yield (second := _finding("space() is stable and quick", lambda: _stable(loader, made)))
+    yield _check("it travels: hashable, and equal after a pickle", lambda: _check_pickle(loader))
+    yield (second := _check("space() is stable and quick", lambda: _check_space(loader, made)))
     if not second.ok:
         return
     space: Space = made[1]
     yield (
-        third := _finding(
+        third := _check(
             "load() gives a text tower and one of pictures or sounds", lambda: _loads(loader, made)
         )
     )
@@ -73,39 +74,39 @@ def _findings(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> Iterator
     towers: Towers = made[2]
     for modality, tower in towers.items():
         for what, holds in _properties(tower, modality, space):
-            yield _finding(f"{modality}: {what}", holds)
+            yield _check(f"{modality}: {what}", holds)
 
 
-def _finding(what: str, holds: Callable[[], str | None]) -> ConformanceResult:
+def _check(what: str, find_problem: Callable[[], str | None]) -> ConformanceResult:
     try:
-        return ConformanceResult(what, holds() or "")
+        return ConformanceResult(what, find_problem() or "")
     except EcholensError as error:
         return ConformanceResult(what, str(error))
     except Exception as error:
         return ConformanceResult(what, f"{type(error).__name__}: {error}")
 
 
-def _loader(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> EncoderLoader:
+def _make_loader(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> EncoderLoader:
     return import_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
 
 
-def _travels(loader: EncoderLoader) -> str | None:
-    there = pickle.loads(pickle.dumps(loader))  # noqa: S301 - our own bytes
-    if there != loader or hash(there) != hash(loader):
+def _check_pickle(loader: EncoderLoader) -> str | None:
+    copy = pickle.loads(pickle.dumps(loader))  # noqa: S301 - our own bytes
+    if copy != loader or hash(copy) != hash(loader):
         return "after a pickle it is another one; make it a frozen dataclass"
     return None
 
 
-def _stable(loader: EncoderLoader, made: list[Any]) -> str | None:
+def _check_space(loader: EncoderLoader, made: list[Any]) -> str | None:
     space = loader.space()
     if not isinstance(space, Space):
         return f"space() gives a {type(space).__name__}, not a Space"
-    began = time.monotonic()
-    again = pickle.loads(pickle.dumps(loader)).space()  # noqa: S301 - our own bytes
-    took_s = time.monotonic() - began
-    if again != space:
-        return f"a second call gives another space ({again.differences(space)})"
-    if took_s > _QUICK_S:
+    start_s = time.monotonic()
+    second = pickle.loads(pickle.dumps(loader)).space()  # noqa: S301 - our own bytes
+    took_s = time.monotonic() - start_s
+    if second != space:
+        return f"a second call gives another space ({second.differences(space)})"
+    if took_s > _MAX_SPACE_S:
         return f"a second call takes {took_s:.1f} s; read the weights' fingerprint, not the weights"
     made.append(space)
     return None
@@ -126,40 +127,43 @@ def _properties(
     items = make_probes(modality)
     yield (
         "pieces have a first axis, vectors are float32 and as long as the space says",
-        lambda: _shapes(tower, items, space),
+        lambda: _check_shapes(tower, items, space),
     )
-    yield "a vector has a direction, and different items differ", lambda: _directions(tower, items, space)
-    yield "the same item gives the same bits", lambda: _deterministic(tower, items, space)
-    yield "a vector does not depend on its neighbours", lambda: _independent(tower, items, space)
-    yield "prepare() may run in threads", lambda: _threads(tower, items)
+    yield (
+        "a vector has a direction, and different items differ",
+        lambda: _check_directions(tower, items, space),
+    )
+    yield "the same item gives the same bits", lambda: _check_determinism(tower, items, space)
+    yield "a vector does not depend on its neighbours", lambda: _check_batches(tower, items, space)
+    yield "prepare() may run in threads", lambda: _check_threads(tower, items)
     if modality == "text":
-        yield "any text has a vector", lambda: _shapes(tower, _ANY_TEXT, space)
+        yield "any text has a vector", lambda: _check_shapes(tower, _ANY_TEXT, space)
     else:
-        yield "bytes that are no media are Unusable", lambda: _refuses(tower, items[0])
+        yield "bytes that are no media are refused", lambda: _check_refusal(tower, items[0])
 
 
-def _shapes(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+def _check_shapes(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
     for item in items:
         pieces = tower.prepare(item)
         if not isinstance(pieces, np.ndarray) or pieces.ndim < 2 or not len(pieces):
-            return f"prepare() gives {_described(pieces)}, not an array [pieces, ...]"
+            return f"prepare() gives {_describe(pieces)}, not an array [pieces, ...]"
         batch = np.repeat(pieces[:1], space.batch_rows, axis=0)
         vectors = tower.forward(batch)
-        wanted = f"float32 {[space.batch_rows, space.dims]}"
-        if _described(vectors) != wanted:
-            return f"forward() gives {_described(vectors)}, not {wanted}"
+        expected = f"float32 {[space.batch_rows, space.dims]}"
+        if _describe(vectors) != expected:
+            return f"forward() gives {_describe(vectors)}, not {expected}"
         if not np.isfinite(vectors).all():
             return "forward() gives numbers that are not finite"
     return None
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {list(value.shape)}"
     return f"a {type(value).__name__}"
 
 
-def _directions(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+def _check_directions(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
     unit_ND, norms_N = encode(tower, [tower.prepare(item) for item in items], space.batch_rows)
     if not (np.isfinite(norms_N) & (norms_N > 0)).all():
         return f"the lengths are {', '.join(f'{norm:g}' for norm in norms_N)}"
@@ -169,7 +173,7 @@ def _directions(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
     return None
 
 
-def _deterministic(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+def _check_determinism(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
     first, second = (
         encode(tower, [tower.prepare(item) for item in items], space.batch_rows)[0] for _ in range(2)
     )
@@ -178,17 +182,17 @@ def _deterministic(tower: Tower, items: Sequence[Any], space: Space) -> str | No
     return None
 
 
-def _independent(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
+def _check_batches(tower: Tower, items: Sequence[Any], space: Space) -> str | None:
     pieces = [tower.prepare(item) for item in items]
-    together = encode(tower, pieces, space.batch_rows)[0]
+    together_ND = encode(tower, pieces, space.batch_rows)[0]
     for how, rows in (("alone", space.batch_rows), ("in a batch of one", 1)):
-        alone = np.concatenate([encode(tower, [piece], rows)[0] for piece in pieces])
-        if (apart := np.abs(together - alone).max()) > _CLOSE[space.precision]:
-            return f"{how} it differs by {apart:.1e}, and {_CLOSE[space.precision]:.0e} is allowed"
+        alone_ND = np.concatenate([encode(tower, [piece], rows)[0] for piece in pieces])
+        if (difference := np.abs(together_ND - alone_ND).max()) > _CLOSE[space.precision]:
+            return f"{how} it differs by {difference:.1e}, and {_CLOSE[space.precision]:.0e} is allowed"
     return None
 
 
-def _threads(tower: Tower, items: Sequence[Any]) -> str | None:
+def _check_threads(tower: Tower, items: Sequence[Any]) -> str | None:
     many = [item for item in items for _ in range(8)]
     one_by_one = [tower.prepare(item) for item in many]
     with ThreadPoolExecutor(8) as pool:
@@ -198,17 +202,17 @@ def _threads(tower: Tower, items: Sequence[Any]) -> str | None:
     return None
 
 
-def _refuses(tower: Tower, good: bytes) -> str | None:
-    for data in (b"", b"<html>not found</html>", good[: len(good) // 3]):
+def _check_refusal(tower: Tower, media: bytes) -> str | None:
+    for data in (b"", b"<html>not found</html>", media[: len(media) // 3]):
         try:
             tower.prepare(data)
         except UndecodableMediaError:
             continue
         except Exception as error:
-            return f"{data[:12]!r} raises {type(error).__name__}; raise Unusable('undecodable')"
-        # A decoder may make do with a part; none can make anything of the other two.
-        if not good.startswith(data) or not data:
-            return f"{data[:12]!r} is prepared as if it were media; raise Unusable('undecodable')"
+            return f"{data[:12]!r} raises {type(error).__name__}; raise {_REFUSAL}"
+        # A decoder may accept the first third of a file; none can decode the other two.
+        if not media.startswith(data) or not data:
+            return f"{data[:12]!r} is prepared as if it were media; raise {_REFUSAL}"
     return None
 
 
@@ -216,10 +220,13 @@ def make_probes(modality: Modality) -> Sequence[Any]:
     """Return five different items: texts, or the bytes of pictures (JPEG) or sounds (FLAC)."""
     if modality == "text":
         return _TEXTS
-    return [_picture(number) if modality == "image" else _sound(number) for number in range(_PROBES)]
+    return [
+        _draw_picture(number) if modality == "image" else _synthesize_sound(number)
+        for number in range(_PROBES)
+    ]
 
 
-def _picture(number: int) -> bytes:
+def _draw_picture(number: int) -> bytes:
     from PIL import Image
 
     pixels = np.random.default_rng(number).integers(0, 255, (9, 12, 3), dtype=np.uint8)
@@ -228,7 +235,7 @@ def _picture(number: int) -> bytes:
     return file.getvalue()
 
 
-def _sound(number: int) -> bytes:
+def _synthesize_sound(number: int) -> bytes:
     import soundfile
 
     times_T = np.arange(48_000 * (number + 1) // 2) / 48_000

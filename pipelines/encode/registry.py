@@ -54,42 +54,42 @@ def make_loader(
 
 
 def import_loader(
-    place: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder"
+    path: str, keys: Mapping[str, Any], precision: Precision, where: str = "encoder"
 ) -> EncoderLoader:
-    """Return the loader that a class makes of its keys; `precision` is given to one that takes it.
+    """Return an instance of a loader class; `precision` is passed if the class takes it.
 
     Args:
-        place: the class, as module:Class.
+        path: the class, as module:Class.
         keys: its arguments.
         precision: decided by the driver.
-        where: the key of the file that asked for it, for errors.
+        where: the key of the dataset's file that names it, for errors.
 
     Raises:
         ConfigError: there is no such class, or it does not take these keys.
     """
-    made = _found(place, where)
-    takes = inspect.signature(made)
-    # Lists come out of YAML; a loader is hashable.
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
-    if "precision" in takes.parameters:
-        given = {"precision": precision} | given
+    loader_class = _import_class(path, where)
+    signature = inspect.signature(loader_class)
+    # YAML gives lists, and a loader must be hashable.
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
+    if "precision" in signature.parameters:
+        arguments = {"precision": precision} | arguments
     try:
-        takes.bind(**given)
+        signature.bind(**arguments)
     except TypeError as error:
-        wanted = ", ".join(name for name in takes.parameters if name != "precision") or "nothing"
+        accepted = ", ".join(name for name in signature.parameters if name != "precision") or "nothing"
         raise ConfigError(
-            f"{where}: {place} cannot be made of what was given ({error}); it takes {wanted}"
+            f"{where}: {path} cannot be made of what was given ({error}); it takes {accepted}"
         ) from error
-    loader: EncoderLoader = made(**given)
+    loader: EncoderLoader = loader_class(**arguments)
     return loader
 
 
-def _found(place: str, where: str) -> Callable[..., EncoderLoader]:
-    module, colon, name = place.partition(":")
+def _import_class(path: str, where: str) -> Callable[..., EncoderLoader]:
+    module, colon, name = path.partition(":")
     if not colon:
-        raise ConfigError(f"{where}: {place!r} names no class; write module:Class")
+        raise ConfigError(f"{where}: {path!r} names no class; write module:Class")
     try:
-        found = getattr(importlib.import_module(module), name)
+        loader_class = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise ConfigError(
@@ -106,8 +106,8 @@ def _found(place: str, where: str) -> Callable[..., EncoderLoader]:
             f"{where}: {module} cannot be imported ({type(error).__name__}: {error}, in line {at.lineno} of "
             f"{at.filename}); mend it"
         ) from error
-    if not isinstance(found, type):
-        raise ConfigError(f"{where}: {place} is a {type(found).__name__}; name a class")
-    if lacking := [name for name in ("space", "load") if not callable(getattr(found, name, None))]:
-        raise ConfigError(f"{where}: {place} is no encoder, it has no {lacking[0]}(); name one that does")
-    return found
+    if not isinstance(loader_class, type):
+        raise ConfigError(f"{where}: {path} is a {type(loader_class).__name__}; name a class")
+    if lacking := [name for name in ("space", "load") if not callable(getattr(loader_class, name, None))]:
+        raise ConfigError(f"{where}: {path} is no encoder, it has no {lacking[0]}(); name one that does")
+    return loader_class

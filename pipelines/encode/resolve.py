@@ -30,8 +30,8 @@ def resolve(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[F
 
     Args:
         encode: of the dataset's file.
-        pinned: family -> the space of the vectors that are there already. Where the file says `auto`,
-            theirs is taken, whatever this machine would do best.
+        pinned: family -> the space of the vectors that exist already. Where the file says `auto`, their
+            precision is taken, whatever is fastest on this machine.
 
     Raises:
         ConfigError: weights are missing or do not fit their model.
@@ -40,15 +40,14 @@ def resolve(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[F
     return {family: spec for family, spec in specs.items() if spec is not None}
 
 
-def resolve_apart(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[Family, EncoderSpec]:
-    """Return what `resolve` does, found out in a process that ends.
+def resolve_in_subprocess(
+    encode: Encode, pinned: Mapping[str, Space] | None = None
+) -> dict[Family, EncoderSpec]:
+    """Run `resolve` in a process of its own: the libraries that it imports take a gigabyte of memory."""
+    return run_in_subprocess(_resolve, encode, pinned)
 
-    The driver only needs the answer; the libraries behind it would stay with it, at a gigabyte.
-    """
-    return run_in_subprocess(_resolved, encode, pinned)
 
-
-def _resolved(
+def _resolve(
     _: Path, __: ReportProgress, encode: Encode, pinned: Mapping[str, Space] | None
 ) -> dict[Family, EncoderSpec]:
     return resolve(encode, pinned)
@@ -66,13 +65,13 @@ def resolve_family(
     elif there:
         precision = there.precision
     else:
-        precision = _fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
+        precision = _choose_fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
     loader = make_loader(asked, family, precision, encode.trusted)
     if loader is None:
         return None
     space = loader.space()
     if there == space:
-        return EncoderSpec(there, loader)  # what was measured of it when it was pinned stays with it
+        return EncoderSpec(there, loader)  # with the cosine to fp32 that was measured when it was pinned
     full = make_loader(asked, family, "fp32", encode.trusted) if isinstance(asked, _MEASURED) else None
     if full is None or precision == "fp32":
         return EncoderSpec(space, loader)
@@ -82,8 +81,8 @@ def resolve_family(
     return EncoderSpec(space.model_copy(update={"fp32_cosine": cosine}), loader)
 
 
-# Encoders that take whatever a machine computes fastest. The pocket models are small enough for fp32
-# everywhere, and so give the same on every machine.
+# Encoders whose precision `auto` measures. The pocket models are small enough for fp32 everywhere, and so
+# give the same vectors on every machine.
 _MEASURED = (
     OpenClipEncoder,
     TransformersClipEncoder,
@@ -92,12 +91,12 @@ _MEASURED = (
     AudioLdmEncoder,
 )
 
-# To fp32, below which `auto` would rather be slow: ten times the loss of bf16 for ViT-B-32 (0.99994).
+# The cosine to fp32 below which `auto` takes fp32: ten times the loss of bf16 for ViT-B-32 (0.99994).
 _LEAST_COSINE = 0.999
 
 
-def _fastest_precision() -> Precision:
-    """Return what this machine computes fastest.
+def _choose_fastest_precision() -> Precision:
+    """Return the fastest precision of this machine.
 
     Measured on two cores with avx512_bf16 and AMX: ViT-B-32 160 images/s in bf16 against 33 in fp32,
     ClapModel 38 windows/s against 10. Without such instructions bf16 is emulated and slower than fp32.

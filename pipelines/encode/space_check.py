@@ -1,4 +1,4 @@
-"""Whether two towers that claim one space are in it: a hundred captions through both."""
+"""Check that two encoders that claim one space are in it, by the vectors of a hundred captions."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def check_same_space(one: EncoderSpec, other: EncoderSpec) -> float:
         SpaceError: it is below `LEAST_COSINE`, or their vectors differ in length.
     """
     _check_dims(one, other.space.dims, str(other.space))
-    return _passed(one, encode_captions(one, CAPTIONS), encode_captions(other, CAPTIONS), str(other.space))
+    return _compare(one, encode_captions(one, CAPTIONS), encode_captions(other, CAPTIONS), str(other.space))
 
 
 @dataclass(frozen=True)
 class VerifiedEncoder(EncoderSpec):
-    """An encoder that passes for one of the space of stored vectors."""
+    """An encoder that was verified to be in the space of stored vectors, and now has that space."""
 
     own: EncoderSpec
 
     def open(self) -> Towers:
-        """Return the towers, in the space that this machine has them in."""
+        """Return the towers of the encoder of this machine."""
         return self.own.open()
 
 
 def verify_space(
     spec: EncoderSpec, stored: Space, rows: Callable[[], tuple[Sequence[str], np.ndarray]]
 ) -> EncoderSpec:
-    """Return an encoder as one of the space of stored vectors, if it claims that space and passes.
+    """Return an encoder with the space of stored vectors, if it claims that space and passes the check.
 
-    The same weights under another version of their library, in another precision or batch size claim one
-    space. Anything else is another space, and the encoder is returned as it came.
+    The same weights with another version of their library, precision or batch size claim the same space. An
+    encoder of any other space is returned unchanged.
 
     Args:
         spec: the encoder of this machine.
         stored: the space of the vectors.
-        rows: captions of rows, and their vectors; asked for only where there is something to compare.
+        rows: returns captions of rows and their vectors; called only if the check is needed.
 
     Raises:
         SpaceError: it claims the space and is not in it.
@@ -70,20 +70,22 @@ def verify_space(
     return VerifiedEncoder(stored, spec.loader, spec)
 
 
-def check_against_vectors(one: EncoderSpec, captions: Sequence[str], unit_ND: np.ndarray, of: str) -> float:
-    """Return the mean cosine of captions through an encoder with the vectors that are stored of them.
+def check_against_vectors(
+    spec: EncoderSpec, captions: Sequence[str], unit_ND: np.ndarray, what: str
+) -> float:
+    """Return the mean cosine between an encoder's vectors of captions and those that are stored of them.
 
     Args:
-        one: the encoder.
+        spec: the encoder.
         captions: of the rows.
-        unit_ND: their vectors.
-        of: what they are of, for the error.
+        unit_ND: their stored vectors.
+        what: the name of these vectors, for the error.
 
     Raises:
         SpaceError: it is below `LEAST_COSINE`, or the encoder's vectors have another length.
     """
-    _check_dims(one, unit_ND.shape[1], of)
-    return _passed(one, encode_captions(one, captions), unit_ND, of)
+    _check_dims(spec, unit_ND.shape[1], what)
+    return _compare(spec, encode_captions(spec, captions), unit_ND, what)
 
 
 def encode_captions(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
@@ -93,21 +95,21 @@ def encode_captions(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
     return encode(tower, pieces, spec.space.batch_rows)[0]
 
 
-def _passed(one: EncoderSpec, first_ND: np.ndarray, second_ND: np.ndarray, of: str) -> float:
+def _compare(spec: EncoderSpec, first_ND: np.ndarray, second_ND: np.ndarray, what: str) -> float:
     lengths_N = np.linalg.norm(first_ND, axis=1) * np.linalg.norm(second_ND.astype(np.float32), axis=1)
     cosine = float(((first_ND * second_ND).sum(axis=1) / lengths_N).mean())
     if not cosine >= LEAST_COSINE:  # NaN is refused as well
         raise SpaceError(
-            f"{one.space} ({one.space.library}) and {of} claim one space, but the mean cosine of "
+            f"{spec.space} ({spec.space.library}) and {what} claim one space, but the mean cosine of "
             f"{len(first_ND)} captions is {cosine:.3f}, not {LEAST_COSINE} at least; use the encoder that "
             "the dataset was built with, or encode the dataset into another set"
         )
     return cosine
 
 
-def _check_dims(one: EncoderSpec, dims: int, of: str) -> None:
-    if one.space.dims != dims:
+def _check_dims(spec: EncoderSpec, dims: int, what: str) -> None:
+    if spec.space.dims != dims:
         raise SpaceError(
-            f"{one.space} gives vectors of {one.space.dims} numbers and {of} has {dims}, which is no one "
+            f"{spec.space} gives vectors of {spec.space.dims} numbers and {what} has {dims}, which is no one "
             "space; use the encoder that the dataset was built with"
         )

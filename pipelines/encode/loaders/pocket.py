@@ -1,4 +1,4 @@
-"""The pocket models: small, trained on the miniature world, loaded by the same loaders as the real ones."""
+"""The pocket models: small, trained on the miniature world, and loaded as the full-size models are."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BATCH_ROWS = 32
 
 def make_pocket_clip(precision: Precision) -> OpenClip:
     """Return the loader of pocket CLIP."""
-    folder = _folder("clip", "open_clip_config.json")
+    folder = _find_folder("clip", "open_clip_config.json")
     return OpenClip(f"local-dir:{folder}", "", precision, BATCH_ROWS, name="open_clip:pocket")
 
 
 def make_pocket_clap(precision: Precision) -> TransformersClap:
     """Return the loader of pocket CLAP."""
-    folder = _folder("clap", "config.json")
+    folder = _find_folder("clap", "config.json")
     return TransformersClap(str(folder), None, precision, BATCH_ROWS, name="transformers:pocket")
 
 
-def _folder(family: Family, file: str) -> Path:
+def _find_folder(family: Family, file: str) -> Path:
     folder = WEIGHTS / family
     if not (folder / file).is_file():
         raise ConfigError(

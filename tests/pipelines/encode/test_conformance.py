@@ -88,7 +88,7 @@ FAULTS = {
     "html": (
         "image",
         {"prepare": lambda data: letters("") if b"<html>" in data else picture(data)},
-        "Unusable",
+        "are refused",
     ),
     "an-empty-text": ("text", {"prepare": lambda text: letters(text) if text else 1 / 0}, "any text"),
 }

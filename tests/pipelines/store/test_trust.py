@@ -3,7 +3,7 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from pipelines.encode.resolve import resolve, resolve_apart
+from pipelines.encode.resolve import resolve, resolve_in_subprocess
 from pipelines.errors import ConfigError
 from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
 from schemas.dataset import Encode
@@ -74,7 +74,7 @@ def test_only_encoders_are_called(loader):
 def test_trust_goes_where_the_encoders_go(written):
     """A process that encodes is given what its driver trusts, and trusts nothing by itself."""
     with pytest.raises(ConfigError, match=r"encode\.clip names trap:Trap"):
-        resolve_apart(encode())
+        resolve_in_subprocess(encode())
     assert not written.exists()
 
     trusting = encode().trust(["trap:Trap"])
