@@ -56,14 +56,14 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
         yes: whether to do it; else nothing is written.
     """
     from pipelines.maintain.clean import find_garbage, find_traces, list_kept_versions, remove
-    from pipelines.maintain.purge import find, put_in_place, write_again
+    from pipelines.maintain.purge import plan_purge, rewrite_shards, write_plan
     from pipelines.store import versions
     from pipelines.store.lease import hold_lease
 
     root = Root.from_url(dataset.root)
     numbers = versions.list_numbers(root)
     if not yes:
-        return find(root, keys, dataset.shard_rows), numbers, []
+        return plan_purge(root, keys, dataset.shard_rows), numbers, []
     with hold_lease(root, "clean") as lease:
         newest = {
             version.set: version for version in (versions.read_version(root, number) for number in numbers)
@@ -73,13 +73,13 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
                 raise StorageError(
                     f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
                 )
-        plan = find(root, keys, dataset.shard_rows)
-        rewritten = write_again(root, plan, dataset.shard_rows)
+        plan = plan_purge(root, keys, dataset.shard_rows)
+        rewritten = rewrite_shards(root, plan, dataset.shard_rows)
         lease.check()
         # Removed before the plan is written: if the purge is killed after that, `clean` finds the rest.
         traces = find_traces(root, {shard.number for shard in plan.shards})
         remove(root, traces)
-        put_in_place(root, rewritten)
+        write_plan(root, rewritten)
         # The set that was current stays current: its version is the last.
         for name, _ in sorted(newest.items(), key=lambda item: item[1].number):
             publish_in_subprocess(root, _with_set(dataset, name))
@@ -119,7 +119,7 @@ def _run_purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
     ]
     names = ", ".join(shown) + (", ..." if len(plan.keys) > _SHOWN else "")
     lines = [
-        f"{len(plan.keys):,} samples, {plan.same:,} of them because their media are the same: {names}",
+        f"{len(plan.keys):,} samples, {plan.duplicates:,} of them because their media are the same: {names}",
         f"shards written again under other numbers: {', '.join(shard.name for shard in plan.shards)}; "
         "their other samples get new keys",
         "captions and links stay in the tables, as of rows that never came; media and vectors go",

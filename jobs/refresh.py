@@ -110,7 +110,7 @@ def format_changes(changes: Changes, before: Version | None, after: Version) -> 
         "link gone": changes.gone,
     }
     text = ", ".join(f"{count:,} {word}" for word, count in words.items() if count)
-    checked = f"; {changes.asked:,} links asked for" if changes.asked else ""
+    checked = f"; {changes.requested:,} links asked for" if changes.requested else ""
     ok = [version.outcomes.get("ok", 0) if version else 0 for version in (before, after)]
     became = f"; ok {ok[0]:,} -> {ok[1]:,}" if text else ""
     waiting = f"; {changes.waiting:,} wait for their next try (--retry takes them at once)"

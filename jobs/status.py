@@ -64,7 +64,7 @@ def verify_files(root: Root, as_json: bool) -> None:
     if not versions:
         raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
     with ReadProgress() as progress:
-        damaged = find_damage(root, versions, whole=True, progress=progress.show_verified)
+        damaged = find_damage(root, versions, compare_hashes=True, progress=progress.show_verified)
     if as_json:
         print(json.dumps([asdict(file) for file in damaged], indent=2))
     else:

@@ -171,14 +171,15 @@ def finish_build(  # noqa: PLR0913, PLR0917 - the state of a job by then
         session.run(steps, remaining, on_shard, progress.show_traffic)
         lease.check()
         version = versions.find_unchanged(root, dataset.encode.set)
-        torn = any(damage.shard is None for damage in damaged)
-        if version and not torn and not find_rewritten(root, version, again):
+        # Tables and indices of a version have no shard.
+        from_scratch = any(file.shard is None for file in damaged)
+        if version and not from_scratch and not find_rewritten(root, version, again):
             return version
-        return session.run_task(partial(publish, root, dataset, again, torn))
+        return session.run_task(partial(publish, root, dataset, again, from_scratch))
 
 
 def _format_damage(damaged: Sequence[DamagedFile], again: Collection[int]) -> str:
-    names = ", ".join(damage.path for damage in damaged[:_FILES_NAMED])
+    names = ", ".join(file.path for file in damaged[:_FILES_NAMED])
     names += ", ..." if len(damaged) > _FILES_NAMED else ""
     shards = (
         f"; shards made again: {len(again):,}, and what was whole of them stays in runs/" if again else ""

@@ -1,7 +1,8 @@
-"""What no version that is kept names: old versions, their indices, and what jobs that were killed left."""
+"""Find and remove garbage: files of versions that are not kept, and leftovers of jobs that were killed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,11 @@ from schemas.version import Version
 
 @dataclass(frozen=True, slots=True)
 class GarbageFile:
-    """A file that may go.
+    """A file that may be removed.
 
     Attributes:
         path: below the root.
-        bytes: that it takes.
+        bytes: its size.
     """
 
     path: str
@@ -26,74 +27,83 @@ class GarbageFile:
 
 
 def list_kept_versions(root: Root, keep: int) -> list[Version]:
-    """Return the newest versions of every set of vectors, so many of each, the oldest first.
+    """Return the newest `keep` versions of every set of vectors, the oldest first.
 
-    A version with shards that were purged is kept by none.
+    A version with shards that were purged is never kept.
     """
-    found: dict[str, list[Version]] = {}
+    kept: list[Version] = []
+    counts: Counter[str] = Counter()
     dropped = plans.read_dropped(root)
     for number in reversed(versions.list_numbers(root)):
         version = versions.read_version(root, number)
-        of_set = found.setdefault(version.set, [])
-        if len(of_set) < keep and not (dropped and dropped & _shards(root, version)):
-            of_set.append(version)
-    return sorted((version for of_set in found.values() for version in of_set), key=lambda v: v.number)
+        if counts[version.set] < keep and not (dropped and dropped & _list_shard_numbers(root, version)):
+            counts[version.set] += 1
+            kept.append(version)
+    return kept[::-1]
 
 
 def find_garbage(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
     """Return every file that no kept version and no plan names.
 
-    Runs, reports, translators and what was generated are nobody's but a person's: they stay, all but files
-    that were never finished. Of translated vectors those stay whose shards do.
+    Runs, reports, translators and generated media belong to the user and stay, except files that were never
+    finished. Translated vectors stay as long as their shards do.
     """
-    wanted = {file.path for version in kept for file in (*version.tables, *version.indices)}
-    wanted |= {f"versions/{version.number:04d}.json" for version in kept}
+    named = {file.path for version in kept for file in (*version.tables, *version.indices)}
+    named |= {f"versions/{version.number:04d}.json" for version in kept}
     numbers = {shard.number for shard in plans.list_shards(root)}
     for version in kept:
-        numbers |= _shards(root, version)
-    found = [
+        numbers |= _list_shard_numbers(root, version)
+    garbage = [
         GarbageFile(path, size)
-        for path, size in _below(root, ("versions", *_folders(root, "indices")))
-        if path not in wanted
+        for path, size in _list_files(root, ("versions", *_list_folders(root, "indices")))
+        if path not in named
     ]
-    for path, size in _below(root, ("candidates", "media", *_folders(root, "vectors"))):
+    for path, size in _list_files(root, ("candidates", "media", *_list_folders(root, "vectors"))):
         if parse_shard(path.rpartition("/")[2]) not in numbers:
-            found.append(GarbageFile(path, size))
-    for path, size in _translated(root):
+            garbage.append(GarbageFile(path, size))
+    for path, size in _list_translated(root):
         if parse_shard(path.rpartition("/")[2]) not in numbers:
-            found.append(GarbageFile(path, size))
-    found += [GarbageFile(path, size) for path, size in _below(root, _elsewhere(root)) if TEMPORARY in path]
-    return sorted(set(found), key=lambda one: one.path)
+            garbage.append(GarbageFile(path, size))
+    garbage += [
+        GarbageFile(path, size)
+        for path, size in _list_files(root, _list_user_folders(root))
+        if TEMPORARY in path
+    ]
+    return sorted(set(garbage), key=lambda file: file.path)
 
 
 def remove(root: Root, files: Iterable[GarbageFile]) -> None:
-    """Remove files; a version's manifest goes first, so that none is ever there without its files."""
-    for one in sorted(files, key=lambda one: (not _is_manifest(one.path), one.path)):
-        root.remove(one.path)
+    """Remove files; manifests of versions first, so that no manifest names a file that is gone."""
+    for file in sorted(files, key=lambda file: (not _is_manifest(file.path), file.path)):
+        root.remove(file.path)
 
 
 def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
-    """Return what else shows media of some shards: reports, translated vectors, files set aside."""
-    found = _below(root, ["reports"])
-    found += [
-        (path, size) for path, size in _translated(root) if parse_shard(path.rpartition("/")[2]) in shards
+    """Return the other files with content of some shards: reports, translated vectors, quarantined files."""
+    garbage = _list_files(root, ["reports"])
+    garbage += [
+        (path, size)
+        for path, size in _list_translated(root)
+        if parse_shard(path.rpartition("/")[2]) in shards
     ]
-    aside = [f"runs/{name}" for name in root.list_names("runs") if name.endswith("-set-aside")]
-    sets = [f"{folder}/vectors/{name}" for folder in aside for name in root.list_names(f"{folder}/vectors")]
-    for path, size in _below(root, [*(f"{folder}/media" for folder in aside), *sets]):
+    quarantines = [f"runs/{name}" for name in root.list_names("runs") if name.endswith("-set-aside")]
+    sets = [
+        f"{folder}/vectors/{name}" for folder in quarantines for name in root.list_names(f"{folder}/vectors")
+    ]
+    for path, size in _list_files(root, [*(f"{folder}/media" for folder in quarantines), *sets]):
         if parse_shard(path.rpartition("/")[2]) in shards:
-            found.append((path, size))
-    return [GarbageFile(path, size) for path, size in found]
+            garbage.append((path, size))
+    return [GarbageFile(path, size) for path, size in garbage]
 
 
-def _translated(root: Root) -> list[tuple[str, int]]:
-    """Return the tables of translated vectors, one a shard; what says of which version stays."""
-    above = [f"translators/{name}/vectors" for name in root.list_folders("translators")]
-    folders = [f"{folder}/{name}" for folder in above for name in root.list_folders(folder)]
-    return [(path, size) for path, size in _below(root, folders) if path.endswith(".parquet")]
+def _list_translated(root: Root) -> list[tuple[str, int]]:
+    """Return the tables of translated vectors, one a shard; their cards are left out."""
+    parents = [f"translators/{name}/vectors" for name in root.list_folders("translators")]
+    folders = [f"{folder}/{name}" for folder in parents for name in root.list_folders(folder)]
+    return [(path, size) for path, size in _list_files(root, folders) if path.endswith(".parquet")]
 
 
-def _shards(root: Root, version: Version) -> frozenset[int]:
+def _list_shard_numbers(root: Root, version: Version) -> frozenset[int]:
     return frozenset(shard.number for shard in versions.read_shards(root, version))
 
 
@@ -101,21 +111,23 @@ def _is_manifest(path: str) -> bool:
     return path.startswith("versions/") and path.endswith(".json")
 
 
-def _folders(root: Root, above: str) -> list[str]:
-    """Return the folders below indices/ and vectors/ that hold files."""
-    sets = [f"{above}/{name}" for name in root.list_folders(above)]
-    if above == "vectors":
+def _list_folders(root: Root, parent: str) -> list[str]:
+    """Return the folders below indices/ or vectors/ that have files."""
+    sets = [f"{parent}/{name}" for name in root.list_folders(parent)]
+    if parent == "vectors":
         return sets
     return [f"{folder}/{name}" for folder in sets for name in root.list_folders(folder)]
 
 
-def _elsewhere(root: Root) -> list[str]:
-    """Return the folders of which only files that were never finished may go."""
-    made = [f"{above}/{name}" for above in ("generated", "translators") for name in root.list_folders(above)]
-    return ["", "plan", "reports", *made, *(f"{folder}/prompts" for folder in made)]
+def _list_user_folders(root: Root) -> list[str]:
+    """Return the folders in which only files that were never finished are garbage."""
+    folders = [
+        f"{parent}/{name}" for parent in ("generated", "translators") for name in root.list_folders(parent)
+    ]
+    return ["", "plan", "reports", *folders, *(f"{folder}/prompts" for folder in folders)]
 
 
-def _below(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:
+def _list_files(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:
     return [
         (f"{folder}/{name}".lstrip("/"), size)
         for folder in folders

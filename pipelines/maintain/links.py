@@ -1,4 +1,4 @@
-"""The links of samples, asked for again: a sample goes if its link is dead at two refreshes a day apart."""
+"""Recheck the links of samples: a sample is removed if its link is dead at two refreshes a day apart."""
 
 from __future__ import annotations
 
@@ -17,119 +17,120 @@ from schemas.dataset import Dataset
 from schemas.outcome import Outcome
 from schemas.version import MISSING
 
-# In flight; the next ones wait for the slowest of them.
-_AT_ONCE = 1000
+# Requests in flight; the next batch waits for the slowest of them.
+_BATCH_LINKS = 1000
 
 
 @dataclass(frozen=True)
 class LinkCheck:
-    """What is known of the links of samples.
+    """The state of the links of samples.
 
     Attributes:
-        missing: samples whose link was found dead, and when first (MISSING).
-        dead: samples whose link is gone for good (MISSING).
-        asked: links that were asked for.
-        newly_missing: samples that are missing for the first time.
-        newly_dead: samples that are gone since this refresh.
-        changed: whether a link that was missing has come back.
+        missing: samples whose link was dead once, and since when (MISSING).
+        dead: samples whose link is dead for good (MISSING).
+        requested: links that this refresh requested.
+        newly_missing: samples whose link is dead for the first time.
+        newly_dead: samples whose link is dead for good since this refresh.
+        changed: whether a missing link works again.
     """
 
     missing: pa.Table
     dead: pa.Table
-    asked: int = 0
+    requested: int = 0
     newly_missing: int = 0
     newly_dead: int = 0
     changed: bool = False
 
-    @classmethod
-    def none(cls, missing: pa.Table, dead: pa.Table) -> LinkCheck:
-        """Return what was known before."""
-        return cls(missing, dead)
 
-
-def recheck(
-    live: Iterable[tuple[str, list[str], float]], dataset: Dataset, known: LinkCheck, report: ReportProgress
+def recheck_links(
+    links: Iterable[tuple[str, list[str], float]],
+    dataset: Dataset,
+    previous: LinkCheck,
+    report: ReportProgress,
 ) -> LinkCheck:
-    """Ask for the links of samples, by conditional requests, and return what is known then.
+    """Send a conditional request for every link, and return the state of the links after it.
 
-    A server that knows If-Modified-Since answers 304 to what it has not changed since it was fetched; the
-    body of any other answer is not read. Only an answer that says so makes a link dead: a timeout, a 5xx or
-    a 403 changes nothing.
+    A server that supports If-Modified-Since answers 304 if the media have not changed since they were
+    fetched; the body of any other response is not read. Only a response such as 404 or 410 makes a link
+    dead: a timeout, a 5xx or a 403 changes nothing.
 
     Args:
-        live: link, the keys of the samples that have it, and when it was fetched, in seconds since 1970.
-        dataset: says how to ask.
-        known: from the refreshes before.
-        report: is told "links" and how many were asked for.
+        links: link, the keys of its samples, and when it was fetched, in seconds since 1970.
+        dataset: whose fetch settings are used.
+        previous: the state after the refresh before.
+        report: receives "links" and the number of requests.
     """
-    return asyncio.run(_recheck(iter(live), dataset, known, report))
+    return asyncio.run(_recheck(iter(links), dataset, previous, report))
 
 
 async def _recheck(
-    live: Iterator[tuple[str, list[str], float]], dataset: Dataset, known: LinkCheck, report: ReportProgress
+    links: Iterator[tuple[str, list[str], float]],
+    dataset: Dataset,
+    previous: LinkCheck,
+    report: ReportProgress,
 ) -> LinkCheck:
     from pipelines.fetch.http_client import HttpClient
 
-    web = HttpClient(dataset.fetch, dataset.contact)
+    client = HttpClient(dataset.fetch, dataset.contact)
     now = datetime.now(UTC).replace(microsecond=0)
-    old = timedelta(hours=dataset.refresh.gone_after_h)
-    since = {row["key"]: row["since"] for row in known.missing.to_pylist()}
-    found: dict[str, Outcome] = {}
-    back: set[str] = set()
-    asked = 0
+    grace = timedelta(hours=dataset.refresh.gone_after_h)
+    since = {row["key"]: row["since"] for row in previous.missing.to_pylist()}
+    dead_links: dict[str, Outcome] = {}
+    revived: set[str] = set()
+    requested = 0
 
-    async def ask(url: str, keys: list[str], tried_s: float) -> None:
-        answer = await web.get(url, io.BytesIO(), datetime.fromtimestamp(tried_s, UTC))
-        if answer.outcome.status == "ok":
-            # Only what was missing has to be known to be back.
-            back.update(key for key in keys if key in since)
-        elif answer.outcome.status == "dead":
-            found.update(dict.fromkeys(keys, answer.outcome))
+    async def check(url: str, keys: list[str], tried_s: float) -> None:
+        response = await client.get(url, io.BytesIO(), datetime.fromtimestamp(tried_s, UTC))
+        if response.outcome.status == "ok":
+            # Only links that were missing are of interest.
+            revived.update(key for key in keys if key in since)
+        elif response.outcome.status == "dead":
+            dead_links.update(dict.fromkeys(keys, response.outcome))
 
     try:
-        for links in iter(lambda: list(islice(live, _AT_ONCE)), []):
+        for batch in iter(lambda: list(islice(links, _BATCH_LINKS)), []):
             async with asyncio.TaskGroup() as group:
-                for link in links:
-                    group.create_task(ask(*link))
-            asked += len(links)
-            report("links", asked)
+                for link in batch:
+                    group.create_task(check(*link))
+            requested += len(batch)
+            report("links", requested)
     finally:
-        await web.close()
-    return _judged(known, found, back, now, old, asked)
+        await client.close()
+    return _update(previous, dead_links, revived, now, grace, requested)
 
 
-def _judged(  # noqa: PLR0913, PLR0917 - what was known, and what was found
-    known: LinkCheck,
-    found: Mapping[str, Outcome],
-    back: Collection[str],
+def _update(  # noqa: PLR0913, PLR0917 - the state before, and the results
+    previous: LinkCheck,
+    dead_links: Mapping[str, Outcome],
+    revived: Collection[str],
     now: datetime,
-    old: timedelta,
-    asked: int,
+    grace: timedelta,
+    requested: int,
 ) -> LinkCheck:
-    before = {row["key"]: row for row in known.missing.to_pylist()}
-    missing, dead = dict(before), {row["key"]: row for row in known.dead.to_pylist()}
+    before = {row["key"]: row for row in previous.missing.to_pylist()}
+    missing, dead = dict(before), {row["key"]: row for row in previous.dead.to_pylist()}
     newly_dead = 0
-    for key, outcome in found.items():
+    for key, outcome in dead_links.items():
         row = before.get(key) or {"key": key, "since": now}
         row = row | {"outcome": outcome.status, "reason": outcome.reason}
-        if key in before and now - row["since"] >= old:
+        if key in before and now - row["since"] >= grace:
             missing.pop(key)
             dead[key] = row | {"since": now}
             newly_dead += 1
         else:
             missing[key] = row
-    for key in back:
+    for key in revived:
         missing.pop(key, None)
     return replace(
-        known,
-        missing=_table(missing.values()),
-        dead=_table(dead.values()),
-        asked=asked,
+        previous,
+        missing=_make_table(missing.values()),
+        dead=_make_table(dead.values()),
+        requested=requested,
         newly_missing=len(missing.keys() - before.keys()),
         newly_dead=newly_dead,
-        changed=bool(back),
+        changed=bool(revived),
     )
 
 
-def _table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+def _make_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(sorted(rows, key=lambda row: int(row["key"])), schema=MISSING)

@@ -1,4 +1,4 @@
-"""Creates the next version of a dataset: duplicates found, indices brought up to date, counts written."""
+"""Publish the next version of a dataset: find duplicates, update the indices, count the outcomes."""
 
 from __future__ import annotations
 
@@ -25,59 +25,66 @@ from schemas.vectors import COLUMNS
 from schemas.version import TOMBSTONE, FileEntry, Version
 
 
-def publish(root: Root, dataset: Dataset, again: Collection[int] = (), torn: bool = False) -> Version:
-    """Find duplicates, bring the indices up to date, and create the next version from all that is planned.
+def publish(
+    root: Root, dataset: Dataset, rewritten: Collection[int] = (), from_scratch: bool = False
+) -> Version:
+    """Find duplicates, update the indices, and create the next version from all planned shards.
 
     Args:
-        root: where.
-        dataset: which.
-        again: shards whose files are not what the version before says they are.
-        torn: whether tables or indices of the version before are damaged: then nothing is taken over from it.
+        root: of the dataset.
+        dataset: its configuration.
+        rewritten: shards whose files may differ from the entries of the version before.
+        from_scratch: whether nothing is taken over from the version before, since its tables or indices are
+            damaged.
 
     Raises:
-        NothingArrived: not one picture or clip came.
-        StorageError: a shard is not committed, or another job published meanwhile.
+        NoMediaError: not one picture or clip arrived.
+        StorageError: a shard is not committed, or another job has published meanwhile.
     """
-    planned, set_name = plans.list_shards(root), dataset.encode.set
-    before = find_current(root, set_name)
+    shards, set_name = plans.list_shards(root), dataset.encode.set
+    previous = find_current(root, set_name)
     # The newest version may be of another set: its candidates and media are the same.
-    there = [*list_numbers(root)[-1:], *([before.number] if before else [])]
-    number = max(there, default=0) + 1
-    if before and not torn:
-        # An index of shards that were purged has their vectors in it.
-        torn = not plans.read_dropped(root).isdisjoint(shard.number for shard in read_shards(root, before))
-    hiding = _hiding(root, planned)
-    counts = _counted(root, dataset, planned, hiding)
+    numbers = [*list_numbers(root)[-1:], *([previous.number] if previous else [])]
+    number = max(numbers, default=0) + 1
+    if previous and not from_scratch:
+        # An index of shards that were purged still has their vectors.
+        from_scratch = not plans.read_dropped(root).isdisjoint(
+            shard.number for shard in read_shards(root, previous)
+        )
+    overlays = _read_overlays(root, shards)
+    counts = _count_outcomes(root, dataset, shards, overlays)
     tables = {
-        "": Manifest(root, set_name, [] if torn else there, again).build_table(planned),
-        ".tombstones": hiding.tombstones,
-        ".superseded": hiding.superseded,
-        ".missing": hiding.missing,
+        "": Manifest(root, set_name, [] if from_scratch else numbers, rewritten).build_table(shards),
+        ".tombstones": overlays.tombstones,
+        ".superseded": overlays.superseded,
+        ".missing": overlays.missing,
     }
     for name, table in tables.items():
         root.write_table(f"versions/{number:04d}{name}.parquet", table)
     version = Version(
-        **_said(root, counts, hiding),
+        **_make_counts(root, counts, overlays),
         number=number,
         name=dataset.name,
         set=set_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        shards=len(planned),
+        shards=len(shards),
         tables=[make_entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
-        indices=_indices(root, dataset, planned, counts, number, hiding, None if torn else before),
+        indices=_update_indices(
+            root, dataset, shards, counts, number, overlays, None if from_scratch else previous
+        ),
     )
     data = (version.model_dump_json(indent=2) + "\n").encode()
     if not root.create(f"versions/{number:04d}.json", data):
-        # Another job was quicker. If it published the same shards, that is what was asked for.
-        if quicker := find_unchanged(root, set_name):
-            return quicker
+        # Another job has published first. If it published the same shards, its version will do.
+        if published := find_unchanged(root, set_name):
+            return published
         raise StorageError(f"version {number} of {root.url} was published by another job; run this one again")
     return version
 
 
 @dataclass(frozen=True)
-class _Hiding:
-    """The tables of a version that lie over its shards."""
+class _Overlays:
+    """The tables of a version that override the outcomes in its shards."""
 
     superseded: pa.Table
     unlisted: pa.Table
@@ -86,90 +93,97 @@ class _Hiding:
 
     @property
     def keys(self) -> pa.Table:
-        """All keys that no search may find."""
+        """The keys that no search may find."""
         return pa.concat_tables([self.tombstones.select(["key"]), self.superseded.select(["key"])])
 
 
-def _hiding(root: Root, planned: Sequence[Shard]) -> _Hiding:
-    tried_again = plans.read_superseded(root)
-    return _Hiding(
-        tried_again,
+def _read_overlays(root: Root, shards: Sequence[Shard]) -> _Overlays:
+    superseded = plans.read_superseded(root)
+    return _Overlays(
+        superseded,
         plans.read_unlisted(root),
         plans.read_missing(root),
-        _tombstones(root, planned, tried_again),
+        _make_tombstones(root, shards, superseded),
     )
 
 
-def _counted(root: Root, dataset: Dataset, planned: Sequence[Shard], hiding: _Hiding) -> OutcomeCounts:
-    """Return what became of every candidate, once it is sure that it is worth publishing."""
-    laid = build_overlay(hiding.superseded, hiding.unlisted, hiding.tombstones)
-    counts = count(root, dataset.encode.set, planned, plans.list_folders(root)[-1], laid)
+def _count_outcomes(
+    root: Root, dataset: Dataset, shards: Sequence[Shard], overlays: _Overlays
+) -> OutcomeCounts:
+    """Return the outcomes of all candidates, once it is sure that the version may be published."""
+    overlay = build_overlay(overlays.superseded, overlays.unlisted, overlays.tombstones)
+    counts = count(root, dataset.encode.set, shards, plans.list_folders(root)[-1], overlay)
     if counts.pending:
         raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
     if dataset.encode.clip is not None:
-        _check_arrived(root, counts, planned)
+        _check_arrived(root, counts, shards)
     return counts
 
 
-def _said(root: Root, counts: OutcomeCounts, hiding: _Hiding) -> dict[str, Any]:
-    """Return the numbers of a manifest."""
+def _make_counts(root: Root, counts: OutcomeCounts, overlays: _Overlays) -> dict[str, Any]:
+    """Return the counts of a manifest."""
     plan = plans.list_folders(root)[-1]
     listed = plans.read_counts(root, plan)
     return {
         "plan": plan,
         **listed.model_dump(include={"rows_read", "rejects", "duplicates", "candidates"}),
-        "unlisted": hiding.unlisted.num_rows,
-        "superseded": hiding.superseded.num_rows,
-        "tombstones": hiding.tombstones.num_rows,
-        "missing": hiding.missing.num_rows,
+        "unlisted": overlays.unlisted.num_rows,
+        "superseded": overlays.superseded.num_rows,
+        "tombstones": overlays.tombstones.num_rows,
+        "missing": overlays.missing.num_rows,
         "outcomes": dict(counts.outcomes),
         "reasons": dict(+counts.reasons),
         "vectors": dict(counts.vectors),
     }
 
 
-def _tombstones(root: Root, planned: Sequence[Shard], tried_again: pa.Table) -> pa.Table:
-    """Return the tombstones of the version to come: unlisted rows, dead links, duplicates of what is left."""
+def _make_tombstones(root: Root, shards: Sequence[Shard], superseded: pa.Table) -> pa.Table:
+    """Return the tombstones of the next version: unlisted rows, dead links, duplicates of other rows."""
     unlisted, dead = plans.read_unlisted(root), plans.read_dead(root)
-    hidden = np.union1d(as_integers(tried_again["key"]), as_integers(unlisted["key"]))
+    hidden = np.union1d(as_integers(superseded["key"]), as_integers(unlisted["key"]))
     dead = dead.filter(pa.array(~np.isin(as_integers(dead["key"]), hidden), pa.bool_()))
     gone = np.union1d(hidden, as_integers(dead["key"]))
-    twice = find_duplicate_media(root, [shard.number for shard in planned if shard.kind != "text"], gone)
-    left = unlisted.num_rows
+    duplicates = find_duplicate_media(root, [shard.number for shard in shards if shard.kind != "text"], gone)
+    count_unlisted = unlisted.num_rows
     tables = [
         pa.table(
-            [unlisted["key"], ["filtered"] * left, ["unlisted"] * left, pa.nulls(left, pa.string())],
+            [
+                unlisted["key"],
+                ["filtered"] * count_unlisted,
+                ["unlisted"] * count_unlisted,
+                pa.nulls(count_unlisted, pa.string()),
+            ],
             schema=TOMBSTONE,
         ),
         pa.table(
             [dead["key"], dead["outcome"], dead["reason"], pa.nulls(dead.num_rows, pa.string())],
             schema=TOMBSTONE,
         ),
-        twice,
+        duplicates,
     ]
-    whole = pa.concat_tables(tables).combine_chunks()
-    return whole.take(pc.sort_indices(pc.cast(whole["key"], pa.int64())))
+    tombstones = pa.concat_tables(tables).combine_chunks()
+    return tombstones.take(pc.sort_indices(pc.cast(tombstones["key"], pa.int64())))
 
 
-def _indices(  # noqa: PLR0913, PLR0917
+def _update_indices(  # noqa: PLR0913, PLR0917
     root: Root,
     dataset: Dataset,
-    planned: Sequence[Shard],
+    shards: Sequence[Shard],
     counts: OutcomeCounts,
     number: int,
-    hiding: _Hiding,
-    before: Version | None,
+    overlays: _Overlays,
+    previous: Version | None,
 ) -> list[FileEntry]:
-    """Bring the index of every column up to date, and return their files and cards."""
+    """Update the index of every column, and return the entries of its files."""
     set_name = dataset.encode.set
-    known = {file.path: file for file in before.indices} if before else {}
+    known = {file.path: file for file in previous.indices} if previous else {}
     entries: list[FileEntry] = []
     for column in COLUMNS:
         if not counts.vectors[column]:
             continue
-        there = [path.removesuffix(".json") for path in known if path.endswith(f"/{column}.json")]
+        old = [path.removesuffix(".json") for path in known if path.endswith(f"/{column}.json")]
         path = extend_index(
-            root, set_name, column, planned, hiding.keys, dataset.index, number, there[0] if there else None
+            root, set_name, column, shards, overlays.keys, dataset.index, number, old[0] if old else None
         )
         if path:
             entries += [
@@ -179,13 +193,13 @@ def _indices(  # noqa: PLR0913, PLR0917
 
 
 def _check_arrived(root: Root, counts: OutcomeCounts, shards: Sequence[Shard]) -> None:
-    """Refuse a dataset of which nothing arrived, most of it out of reach: that is no fault of the rows."""
-    wanted = sum(shard.rows for shard in shards if shard.kind != "text")
+    """Refuse a dataset of which no media arrived if most were out of reach, which is no fault of the rows."""
+    requested = sum(shard.rows for shard in shards if shard.kind != "text")
     arrived = counts.vectors["clip_image"] + counts.vectors["clap_audio"]
-    beyond = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
-    if not arrived and 2 * beyond > wanted:
+    unreachable = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
+    if not arrived and 2 * unreachable > requested:
         raise NoMediaError(
-            f"none of {wanted} pictures and clips arrived in {root.url} and {beyond} were out of reach, "
-            "so nothing was published; mend the network, or see fetch.allow_private_hosts, then run "
+            f"none of {requested} pictures and clips arrived in {root.url} and {unreachable} were out of "
+            "reach, so nothing was published; mend the network, or see fetch.allow_private_hosts, then run "
             "`echolens refresh` on its file"
         )

@@ -1,7 +1,7 @@
-"""The lists as they are, against the dataset as it is -> the plan of what is to be done, if anything is.
+"""Plan a refresh: compare the lists with the dataset, and write a plan of the rows to process, if any.
 
-Rows are joined by what they are (id and kind). Everything is decided here; what follows is the same as for
-a build: fetch and encode the shards of the plan, then publish.
+Rows are joined by id and kind. Everything is decided here; the rest is as in a build: fetch and encode the
+shards of the plan, then publish.
 
 | table      | a row is                                                                      |
 |------------|-------------------------------------------------------------------------------|
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from pipelines.compute.child_process import ReportProgress, run_in_subprocess
 from pipelines.fetch.ratelimit.limits import find_limits
-from pipelines.maintain.links import LinkCheck, recheck
+from pipelines.maintain.links import LinkCheck, recheck_links
 from pipelines.maintain.snapshot import format_parquet, get_keys_per_shard, read_dataset
 from pipelines.source.counts import count
 from pipelines.source.database import DEFAULT_SIZE, DatabaseSize
@@ -32,7 +32,7 @@ from pipelines.store import plans
 from pipelines.store.root import Root
 from schemas.candidate import format_key, parse_key
 from schemas.dataset import Dataset
-from schemas.dataset import Refresh as Wanted
+from schemas.dataset import Refresh as RefreshSettings
 from schemas.outcome import format_outcome
 from schemas.plan import LaneCounts, PlanCounts
 from schemas.version import SUPERSEDED, Version
@@ -76,18 +76,18 @@ SELECT count(*) FROM (
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a refresh found to do.
+    """What a refresh has to do.
 
     Attributes:
-        new: candidates that the lists have and the dataset had not.
+        new: candidates that are in the lists and not in the dataset.
         retried: candidates that are tried again.
         waiting: candidates whose next try is not due yet.
-        unlisted: candidates whose rows left the lists since.
-        listed_again: candidates whose rows came back.
-        missing: samples whose link was found dead for the first time.
-        gone: samples whose link was found dead for good.
-        asked: links that were asked for.
-        recounted: whether the lists hold other rows that need no key.
+        unlisted: candidates whose rows have left the lists.
+        listed_again: candidates whose rows are back in the lists.
+        missing: samples whose link is dead for the first time.
+        gone: samples whose link is dead for good.
+        requested: links that were rechecked.
+        recounted: whether the counts of rows without a key have changed.
         shards: that the plan adds.
     """
 
@@ -98,7 +98,7 @@ class Changes:
     listed_again: int = 0
     missing: int = 0
     gone: int = 0
-    asked: int = 0
+    requested: int = 0
     recounted: bool = False
     shards: int = 0
 
@@ -112,12 +112,12 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class RefreshOptions:
-    """What a person asks of one refresh.
+    """Options of one refresh.
 
     Attributes:
-        retry: outcomes, or outcome/reason, that are tried again whenever they were tried last.
-        recheck: whether the links of all samples are asked for.
-        publish: whether a version is wanted even if nothing changed.
+        retry: outcomes, or outcome/reason, that are tried again now, whenever they were tried last.
+        recheck: whether the links of all samples are requested.
+        publish: whether a version is published even if nothing changed.
     """
 
     retry: tuple[str, ...] = ()
@@ -125,71 +125,71 @@ class RefreshOptions:
     publish: bool = False
 
 
-def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset as it is and as it is wanted
+def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset and its configuration
     dataset: Dataset,
     root: Root,
     version: Version | None,
-    asked: RefreshOptions,
+    options: RefreshOptions,
     progress: ReportProgress | None = None,
     size: DatabaseSize = DEFAULT_SIZE,
 ) -> Changes:
-    """Compare the lists with the dataset and write the plan of what is to be done, if there is anything.
+    """Compare the lists with the dataset in a subprocess, and write the plan of the rows to process, if any.
 
     Args:
-        dataset: what is wanted.
-        root: where it lies; every shard of its plans is committed.
-        version: the current one, None if none was ever published.
-        asked: for this once.
-        progress: is told a list and how many of its rows are read, "links" and how many were asked for,
-            "candidates" and how many of them are written.
+        dataset: its configuration.
+        root: of the dataset; every shard of its plans is committed.
+        version: the current one; None if none was ever published.
+        options: of this refresh.
+        progress: receives a list and its rows read, "links" and how many were requested, "candidates" and
+            how many were written.
         size: of the database.
 
     Raises:
         ListError: a list is missing, damaged, empty or of another format. Nothing is written.
-        ConfigError: a source names what its list does not have. Nothing is written.
-        StopJob: there is no room for the lists.
+        ConfigError: a source names a column or value that its list does not have. Nothing is written.
+        StopJob: the disk has no room for the lists.
     """
-    return run_in_subprocess(compare, dataset, root, version, asked, size, report=progress)
+    return run_in_subprocess(compare, dataset, root, version, options, size, report=progress)
 
 
-def compare(  # noqa: PLR0913, PLR0917 - a process has no closure
+def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure
     scratch: Path,
     report: ReportProgress,
     dataset: Dataset,
     root: Root,
     version: Version | None,
-    asked: RefreshOptions,
+    options: RefreshOptions,
     size: DatabaseSize,
 ) -> Changes:
-    """Do what `plan_refresh` says, in this process.
+    """Do what `plan_refresh` does, in this process.
 
     Args:
         scratch: an empty folder for the database.
         report: as `progress` there.
-        dataset: what is wanted.
-        root: where it lies.
+        dataset: its configuration.
+        root: of the dataset.
         version: the current one, if any.
-        asked: for this once.
+        options: of this refresh.
         size: of the database.
     """
     plans.remove_orphans(root)
     with read_lists(scratch, report, dataset, size) as rows:
         read_dataset(rows, root, dataset, plans.list_shards(root), version)
         rows.execute(_WANTED_NOW)
-        links = LinkCheck.none(plans.read_missing(root), plans.read_dead(root))
-        if asked.recheck or dataset.refresh.recheck:
-            links = recheck(_live(rows, dataset), dataset, links, report)
-        _choose(rows, dataset, asked.retry)
+        links = LinkCheck(plans.read_missing(root), plans.read_dead(root))
+        if options.recheck or dataset.refresh.recheck:
+            links = recheck_links(_iterate_links(rows, dataset), dataset, links, report)
+        _choose_rows(rows, dataset, options.retry)
         unlisted = rows.execute(_UNLISTED).fetchnumpy()["key"].astype(np.int64)
         counts = count(rows, dataset.sources, [])
-        changes = _changes(rows, root, counts, unlisted, links)
-        if changes.any or asked.publish:
-            return _write(rows, root, dataset, counts, unlisted, links, changes, report)
+        changes = _count_changes(rows, root, counts, unlisted, links)
+        if changes.any or options.publish:
+            return _write_plan(rows, root, dataset, counts, unlisted, links, changes, report)
         return changes
 
 
-def _live(rows: DuckDBPyConnection, dataset: Dataset) -> Iterator[tuple[str, list[str], float]]:
-    """Yield the links of samples, neighbours on different hosts; a video's page says nothing of the video."""
+def _iterate_links(rows: DuckDBPyConnection, dataset: Dataset) -> Iterator[tuple[str, list[str], float]]:
+    """Yield the links of samples in an order that mixes hosts; not of videos, whose page may outlive them."""
     values = {
         "keys_a_shard": get_keys_per_shard(dataset.shard_rows),
         "form": f"%0{len(format_key(0, 0, dataset.shard_rows))}d",
@@ -200,12 +200,12 @@ def _live(rows: DuckDBPyConnection, dataset: Dataset) -> Iterator[tuple[str, lis
         yield link
 
 
-def _choose(rows: DuckDBPyConnection, dataset: Dataset, forced: Collection[str]) -> None:
-    """Make `todo`: what is new, and what is due."""
+def _choose_rows(rows: DuckDBPyConnection, dataset: Dataset, retry: Collection[str]) -> None:
+    """Create the table `todo`: candidates that are new, and those that are due."""
     waits: list[tuple[str, str, int, float]] = []
     for outcome, reason, tries in rows.execute(_FATES).fetchall():
-        wait_s = _wait_s(dataset.refresh, outcome, reason, tries)
-        if {outcome, format_outcome(outcome, reason)} & set(forced):
+        wait_s = _get_wait_s(dataset.refresh, outcome, reason, tries)
+        if {outcome, format_outcome(outcome, reason)} & set(retry):
             wait_s = 0.0
         if wait_s is not None and reason != "purged":
             waits.append((outcome, reason, tries, wait_s))
@@ -216,18 +216,18 @@ def _choose(rows: DuckDBPyConnection, dataset: Dataset, forced: Collection[str])
     rows.execute(_DUE_OR_NEW, values)
 
 
-def _wait_s(wanted: Wanted, outcome: str, reason: str, tries: int) -> float | None:
-    """Return how long a row rests after it was tried so many times; None is for ever."""
-    waits = wanted.waits_days(outcome, reason)
+def _get_wait_s(settings: RefreshSettings, outcome: str, reason: str, tries: int) -> float | None:
+    """Return how long a candidate waits after so many tries; None if it is not tried again."""
+    waits = settings.waits_days(outcome, reason)
     return waits[min(tries, len(waits)) - 1] * _DAY_S if waits else None
 
 
-def _changes(
+def _count_changes(
     rows: DuckDBPyConnection, root: Root, counts: PlanCounts, unlisted: np.ndarray, links: LinkCheck
 ) -> Changes:
     folder = plans.list_folders(root)[-1]
     before = plans.read_counts(root, folder)
-    was = plans.read_unlisted(root)["key"].cast(pa.int64()).to_numpy()
+    unlisted_before = plans.read_unlisted(root)["key"].cast(pa.int64()).to_numpy()
     new, retried = rows.execute("SELECT count(*) - count(before), count(before) FROM todo").fetchall()[0]
     can_come_back = rows.execute(_CAN_COME_BACK).fetchall()[0][0]
     ruled_out = format_parquet(root, [f"{folder}/filtered.parquet"])
@@ -237,18 +237,18 @@ def _changes(
         new=new,
         retried=retried,
         waiting=can_come_back - retried,
-        unlisted=len(np.setdiff1d(unlisted, was)),
-        listed_again=len(np.setdiff1d(was, unlisted)),
+        unlisted=len(np.setdiff1d(unlisted, unlisted_before)),
+        listed_again=len(np.setdiff1d(unlisted_before, unlisted)),
         missing=links.newly_missing,
         gone=links.newly_dead,
-        asked=links.asked,
+        requested=links.requested,
         recounted=bool(others)
         or links.changed
         or before.model_dump(include=same) != counts.model_dump(include=same),
     )
 
 
-def _write(  # noqa: PLR0913, PLR0917
+def _write_plan(  # noqa: PLR0913, PLR0917
     rows: DuckDBPyConnection,
     root: Root,
     dataset: Dataset,
@@ -258,10 +258,10 @@ def _write(  # noqa: PLR0913, PLR0917
     changes: Changes,
     report: ReportProgress,
 ) -> Changes:
-    """Write the plan, its counts last."""
+    """Write the files of the plan; the counts, which commit it, are the last."""
     folder, first = plans.get_next_folder(root), plans.get_next_shard(root)
     write_ruled_out(rows, root, dataset.sources, folder)
-    # What follows plans the rows of `kept`: those to do.
+    # The functions below plan the rows of `kept`, so it becomes `todo`.
     rows.execute("DROP VIEW wanted_now")
     rows.execute("DROP TABLE kept")
     rows.execute("CREATE TABLE kept AS SELECT seq FROM todo")
@@ -273,18 +273,18 @@ def _write(  # noqa: PLR0913, PLR0917
         write_candidates(rows, root, lanes, report, folder, first)
     else:
         root.write_table(f"{folder}/shards.parquet", plans.NO_SHARDS)
-    root.write_table(f"{folder}/superseded.parquet", _superseded(rows, sizes, first, dataset.shard_rows))
+    root.write_table(f"{folder}/superseded.parquet", _make_superseded(rows, sizes, first, dataset.shard_rows))
     keys = [format_key(*parse_key(int(key), dataset.shard_rows), dataset.shard_rows) for key in unlisted]
     root.write_table(f"{folder}/unlisted.parquet", pa.table([pa.array(keys, pa.string())], plans.KEYS))
     root.write_table(f"{folder}/missing.parquet", links.missing)
     root.write_table(f"{folder}/dead.parquet", links.dead)
-    whole = counts.model_copy(update={"lanes": tuple(lane for lane, _ in lanes)})
-    root.write(f"{folder}/{plans.MARKER}", (whole.model_dump_json(indent=2) + "\n").encode())
+    totals = counts.model_copy(update={"lanes": tuple(lane for lane, _ in lanes)})
+    root.write(f"{folder}/{plans.MARKER}", (totals.model_dump_json(indent=2) + "\n").encode())
     return Changes(**{name: getattr(changes, name) for name in changes.__slots__} | {"shards": len(sizes)})
 
 
-def _superseded(rows: DuckDBPyConnection, sizes: Sequence[int], first: int, shard_rows: int) -> pa.Table:
-    """Return which keys the plan tries again, and under which (SUPERSEDED), in the order of the new keys."""
+def _make_superseded(rows: DuckDBPyConnection, sizes: Sequence[int], first: int, shard_rows: int) -> pa.Table:
+    """Return the keys that the plan supersedes, and by which (SUPERSEDED), in the order of the latter."""
     if not sizes:
         return SUPERSEDED.empty_table()
     seqs = rows.execute(f"SELECT listed.seq AS seq {ROWS_IN_ORDER}").fetchnumpy()["seq"]
@@ -296,7 +296,7 @@ def _superseded(rows: DuckDBPyConnection, sizes: Sequence[int], first: int, shar
     old = np.asarray(pairs["before"], dtype=np.int64)
     by_new = np.argsort(new)
 
-    def named(numbers: np.ndarray) -> list[str]:
+    def format_keys(numbers: np.ndarray) -> list[str]:
         return [format_key(*parse_key(int(number), shard_rows), shard_rows) for number in numbers]
 
-    return pa.table([named(old[by_new]), named(new[by_new])], schema=SUPERSEDED)
+    return pa.table([format_keys(old[by_new]), format_keys(new[by_new])], schema=SUPERSEDED)

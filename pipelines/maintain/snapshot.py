@@ -1,10 +1,10 @@
-"""The dataset as it is, key by key, beside the lists in one database.
+"""Load the current dataset, key by key, into the database of the lists.
 
 | table       | a row is                                                                     |
 |-------------|------------------------------------------------------------------------------|
-| keyed       | a key of a committed shard, with the outcome that its candidate has by it    |
-| latest      | the key of `keyed` that decides what became of its candidate                 |
-| shard_tried | a shard, and when its media were asked for, in seconds since 1970            |
+| keyed       | a key of a committed shard, with the outcome of its candidate under that key |
+| latest      | the key of `keyed` that decides the outcome of its candidate                 |
+| shard_tried | a shard, and when its media were fetched, in seconds since 1970              |
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ ANTI JOIN superseded USING (key)
 def read_dataset(
     rows: DuckDBPyConnection, root: Root, dataset: Dataset, shards: Sequence[Shard], version: Version | None
 ) -> None:
-    """Add `keyed`, `latest` and `shard_tried` to a database: the dataset as it is.
+    """Add the tables `keyed`, `latest` and `shard_tried` to a database.
 
     Args:
         rows: the database.
         root: of the dataset.
-        dataset: as it is wanted.
+        dataset: its configuration.
         shards: of all its plans, committed.
         version: the current one; None if none was ever published.
     """
@@ -71,8 +71,8 @@ def read_dataset(
     columns = [dead["key"].cast(pa.int64()), dead["outcome"], dead["reason"], found_s]
     rows.register("dead_now", pa.table(columns, names=["key", "outcome", "reason", "tried_s"]))
     rows.execute("CREATE TABLE dead AS FROM dead_now")
-    again = plans.read_superseded(root)["key"].cast(pa.int64())
-    rows.register("superseded_now", pa.table({"key": again}))
+    superseded = plans.read_superseded(root)["key"].cast(pa.int64())
+    rows.register("superseded_now", pa.table({"key": superseded}))
     rows.execute("CREATE TABLE superseded AS FROM superseded_now")
     rows.execute(
         _KEYED.format(
@@ -82,8 +82,8 @@ def read_dataset(
         )
     )
     rows.execute(_LATEST)
-    known = _known_tries(root, version)
-    times = [known.get(shard.number) or read_tried(root, shard).timestamp() for shard in shards]
+    tries = _read_tries(root, version)
+    times = [tries.get(shard.number) or read_tried(root, shard).timestamp() for shard in shards]
     rows.register(
         "tried_now",
         pa.table({"shard": pa.array([shard.number for shard in shards], pa.int64()), "tried_s": times}),
@@ -91,8 +91,8 @@ def read_dataset(
     rows.execute("CREATE TABLE shard_tried AS FROM tried_now")
 
 
-def _known_tries(root: Root, version: Version | None) -> dict[int, float]:
-    """Return when the shards of a version were tried, in seconds since 1970."""
+def _read_tries(root: Root, version: Version | None) -> dict[int, float]:
+    """Return shard -> when it was tried, in seconds since 1970, as a version has it."""
     if version is None:
         return {}
     table = root.read_table(f"versions/{version.number:04d}.parquet", columns=["shard", "tried"])
@@ -104,7 +104,7 @@ def _known_tries(root: Root, version: Version | None) -> dict[int, float]:
 
 
 def format_parquet(root: Root, names: Collection[str]) -> str:
-    """Return SQL that reads the files of a root; no rows of none."""
+    """Return SQL that reads files of a root; it yields no rows if there are no files."""
     if not names:
         return _NO_ROWS
     paths = [root.get_path(name) if root.is_local else f"{root.url}/{name}" for name in names]
@@ -113,5 +113,5 @@ def format_parquet(root: Root, names: Collection[str]) -> str:
 
 
 def get_keys_per_shard(shard_rows: int) -> int:
-    """Return how many keys there are from one shard to the next."""
+    """Return the distance between the first keys of two consecutive shards."""
     return int(format_key(1, 0, shard_rows))

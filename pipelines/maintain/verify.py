@@ -1,6 +1,6 @@
-"""What versions say of their files, against the files: what is damaged or missing, and how it is mended.
+"""Compare files with the entries of versions: find damaged and missing ones, and prepare their repair.
 
-A shard is mended by being made again. Its files are moved to runs/, never removed: what is whole among them
+A shard is repaired by processing it again. Its files are moved to runs/, never removed: the undamaged ones
 may be all that is left of its media.
 """
 
@@ -14,39 +14,39 @@ from typing import Literal
 import pyarrow as pa
 
 from pipelines.errors import StorageError
-from pipelines.store import versions
 from pipelines.store.manifest import make_entry
 from pipelines.store.root import Root
+from pipelines.store.versions import list_numbers, read_version
 from schemas.candidate import CANDIDATE, format_shard
 from schemas.version import FileEntry, Version
 
-Found = Literal["missing", "size", "sha256"]
+Damage = Literal["missing", "size", "sha256"]
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedFile:
-    """A file that is not what versions say.
+    """A file that differs from its entry in versions.
 
     Attributes:
         path: below the root.
-        found: what is wrong: it is not there, has another size, or other bytes of the same size.
+        found: the difference: it is missing, has another size, or other bytes of the same size.
         versions: that name it.
-        shard: that it is of; None of a table or an index of a version.
+        shard: to which it belongs; None for a table or an index of a version.
     """
 
     path: str
-    found: Found
+    found: Damage
     versions: tuple[int, ...]
     shard: int | None
 
     def __str__(self) -> str:
         what = {"missing": "is missing", "size": "has another size", "sha256": "has other bytes"}[self.found]
-        named = ", ".join(str(number) for number in self.versions)
-        return f"{self.path} {what} (versions {named}); {self.remedy}"
+        numbers = ", ".join(str(number) for number in self.versions)
+        return f"{self.path} {what} (versions {numbers}); {self.remedy}"
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """The command that repairs it."""
         if self.path.startswith(("candidates/", "media/", "vectors/")):
             return "run `echolens build --verify` on the dataset's file to make it again"
         if self.path.startswith("indices/"):
@@ -56,98 +56,98 @@ class DamagedFile:
 
 def find_damage(
     root: Root,
-    of: Iterable[Version],
-    whole: bool = False,
+    versions: Iterable[Version],
+    compare_hashes: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[DamagedFile]:
-    """Return every file of some versions that is not what they say.
+    """Return the files of some versions that differ from their entries.
 
     Args:
         root: of the dataset.
-        of: the versions.
-        whole: whether files are read and their bytes compared, not only their sizes.
-        progress: is told how many bytes have been read, of how many.
+        versions: whose files are checked.
+        compare_hashes: whether files are read and their hashes compared, not only their sizes.
+        progress: receives the bytes read so far, and their total.
     """
-    named = _named(root, of)
-    found: list[DamagedFile] = []
+    named_files = _list_named_files(root, versions)
+    damaged: list[DamagedFile] = []
     sizes: dict[str, dict[str, int]] = {}
-    total, read = sum(file.bytes for file, _, _ in named.values()), 0
-    for path, (file, numbers, shard) in sorted(named.items()):
+    total, read = sum(file.bytes for file, _, _ in named_files.values()), 0
+    for path, (file, numbers, shard) in sorted(named_files.items()):
         folder, _, name = path.rpartition("/")
         if folder not in sizes:
             sizes[folder] = root.list_sizes(folder)
         size = sizes[folder].get(name)
         if size is None:
-            found.append(DamagedFile(path, "missing", tuple(numbers), shard))
+            damaged.append(DamagedFile(path, "missing", tuple(numbers), shard))
         elif size != file.bytes:
-            found.append(DamagedFile(path, "size", tuple(numbers), shard))
-        elif whole:
+            damaged.append(DamagedFile(path, "size", tuple(numbers), shard))
+        elif compare_hashes:
             if root.compute_sha256(path) != file.sha256:
-                found.append(DamagedFile(path, "sha256", tuple(numbers), shard))
+                damaged.append(DamagedFile(path, "sha256", tuple(numbers), shard))
             read += size
             if progress:
                 progress(read, total)
-    return found
+    return damaged
 
 
-_Named = dict[str, tuple[FileEntry, list[int], int | None]]
+_NamedFiles = dict[str, tuple[FileEntry, list[int], int | None]]
 
 
-def _named(root: Root, of: Iterable[Version]) -> _Named:
-    """Return every file that versions name: with its versions, and its shard if it is of one."""
-    named: _Named = {}
+def _list_named_files(root: Root, versions: Iterable[Version]) -> _NamedFiles:
+    """Return path -> entry, versions, and shard if any, of every file that versions name."""
+    named_files: _NamedFiles = {}
 
     def add(file: FileEntry, number: int, shard: int | None) -> None:
-        _, numbers, _ = named.setdefault(file.path, (file, [], shard))
+        _, numbers, _ = named_files.setdefault(file.path, (file, [], shard))
         if number not in numbers:
             numbers.append(number)
 
-    for version in of:
+    for version in versions:
         for file in (*version.tables, *version.indices):
             add(file, version.number, None)
         path = f"versions/{version.number:04d}.parquet"
         try:
             table = root.read_table(path, columns=["shard", "path", "bytes", "sha256"])
         except (FileNotFoundError, StorageError):
-            continue  # said by its own entry
+            continue  # its own entry tells that it is damaged
         for line in table.to_pylist():
             shard = line.pop("shard")
             add(FileEntry(**line), version.number, shard)
-    return named
+    return named_files
 
 
-def quarantine(root: Root, found: Sequence[DamagedFile]) -> frozenset[int]:
-    """Move the files of damaged shards out of the way, and return the shards that are to be made again.
+def quarantine(root: Root, damaged: Sequence[DamagedFile]) -> frozenset[int]:
+    """Move the files of damaged shards to runs/, and return the shards that have to be processed again.
 
-    What a shard's candidates were is read back from the table of its media.
+    A shard's candidates are restored from the table of its media.
 
     Raises:
-        StorageError: nothing of the root says what the candidates of a shard were.
+        StorageError: the candidates of a shard cannot be restored.
     """
-    place = f"runs/{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-set-aside"
-    shards = sorted({damage.shard for damage in found if damage.shard is not None})
+    folder = f"runs/{datetime.now(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-set-aside"
+    shards = sorted({file.shard for file in damaged if file.shard is not None})
     for shard in shards:
         name = format_shard(shard)
-        broken = {damage.path for damage in found if damage.shard == shard}
+        broken = {file.path for file in damaged if file.shard == shard}
         if f"candidates/{name}.parquet" in broken:
             _restore_candidates(root, name, broken)
         if any(path.startswith("media/") for path in broken):
-            # Vectors first: without their marker they are made again, of whatever the media are then.
+            # Vectors first: without their marker they are encoded again, from the media as they are then.
             for set_name in root.list_names("vectors"):
-                _move(root, f"vectors/{set_name}/{name}.parquet", place)
+                _move_file(root, f"vectors/{set_name}/{name}.parquet", folder)
             marker = f"media/{name}_stats.json"
             for path in (marker, f"media/{name}.parquet", f"media/{name}.tar"):
-                _move(root, path, place)
+                _move_file(root, path, folder)
         for path in sorted(broken):
             if path.startswith("vectors/"):
-                # The table is the marker: without it the tar is written again as well.
+                # The table is the marker: without it, the tar is written again, too.
                 table = path.removesuffix(".tar").removesuffix(".parquet") + ".parquet"
-                _move(root, table, place)
+                _move_file(root, table, folder)
     return frozenset(shards)
 
 
 def find_rewritten(root: Root, version: Version, shards: Collection[int]) -> bool:
-    """Return whether shards that were made again are other bytes than a version says."""
+    """Return whether shards that were processed again have other bytes than a version's entries say."""
     if not shards:
         return False
     table = root.read_table(f"versions/{version.number:04d}.parquet")
@@ -170,11 +170,11 @@ def _restore_candidates(root: Root, name: str, broken: Collection[str]) -> None:
     root.write_table(f"candidates/{name}.parquet", pa.Table.from_arrays(columns, schema=CANDIDATE))
 
 
-def _move(root: Root, path: str, place: str) -> None:
+def _move_file(root: Root, path: str, folder: str) -> None:
     if root.exists(path):
-        root.move(path, f"{place}/{path}")
+        root.move(path, f"{folder}/{path}")
 
 
 def read_all_versions(root: Root) -> list[Version]:
     """Return every version of a root, the oldest first."""
-    return [versions.read_version(root, number) for number in versions.list_numbers(root)]
+    return [read_version(root, number) for number in list_numbers(root)]

@@ -73,7 +73,7 @@ def test_links_that_live_change_nothing(world, server):
     """Each is asked for once, on condition that it changed since it was fetched; nothing is published."""
     version, changes = world.refresh(asked=TOGETHER)
 
-    assert (1, 6, False) == (version.number, changes.asked, changes.any)
+    assert (1, 6, False) == (version.number, changes.requested, changes.any)
     assert [f"/{name}.jpg" for name in NAMES] == sorted(path for path, _ in server.asked)
     assert all(since and since.endswith("GMT") for _, since in server.asked)
     assert [] == world.asked

@@ -11,7 +11,7 @@ from jobs.clean import clean, purge
 from pipelines.errors import ConfigError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.maintain.publish import publish
-from pipelines.maintain.purge import find, put_in_place, write_again
+from pipelines.maintain.purge import plan_purge, rewrite_shards, write_plan
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import find_damage, find_rewritten, quarantine, read_all_versions
 from pipelines.store import plans, versions
@@ -71,7 +71,7 @@ def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     root = world.at()
     whole = compute_digest(root, ["main"])
     damage(root, path, how)
-    found = find_damage(root, read_all_versions(root), whole=True)
+    found = find_damage(root, read_all_versions(root), compare_hashes=True)
     ended = echolens("status", root.url, "--verify", check=False)
     again = quarantine(root, found)
     for shard in plans.list_shards(root):
@@ -83,7 +83,7 @@ def test_a_damaged_shard_is_found_named_and_made_again(world, path, how):
     assert "echolens build --verify" in ended.stdout
     assert whole == compute_digest(root, ["main"])
     assert not find_rewritten(root, versions.read_version(root), again)
-    assert [] == find_damage(root, read_all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), compare_hashes=True)
 
 
 def test_sizes_alone_tell_what_is_truncated_or_missing(world):
@@ -104,7 +104,7 @@ def test_a_missing_file_of_an_old_version_is_named_with_it(world):
     """So is what to do about it."""
     root = world.at()
     root.remove("versions/0001.tombstones.parquet")
-    (found,) = find_damage(root, read_all_versions(root), whole=True)
+    (found,) = find_damage(root, read_all_versions(root), compare_hashes=True)
 
     assert (1,) == found.versions
     assert "echolens clean" in str(found)
@@ -114,10 +114,10 @@ def test_a_damaged_index_is_built_again_by_a_next_version(world):
     """It takes nothing over from the version before."""
     root = world.at()
     damage(root, "indices/main/0002/clip_image.faiss", "flipped")
-    version = world.finish(world.dataset(), torn=True)
+    version = world.finish(world.dataset(), from_scratch=True)
 
     assert 3 == version.number
-    assert [] == find_damage(root, [version], whole=True)
+    assert [] == find_damage(root, [version], compare_hashes=True)
 
 
 def test_media_that_come_back_other_make_a_next_version(world):
@@ -132,7 +132,7 @@ def test_media_that_come_back_other_make_a_next_version(world):
     version = publish(root, world.dataset(), again)
 
     assert must
-    assert [] == find_damage(root, [version], whole=True)
+    assert [] == find_damage(root, [version], compare_hashes=True)
     assert version.outcomes["dead"] == 4
 
 
@@ -164,7 +164,7 @@ def test_an_extended_index_finds_what_a_new_one_finds(world, column):
         return [[hit.key for hit in answer.hits] for answer in lookup.answer_many(asked)]
 
     answers = found(extended)
-    anew = world.finish(dataset, torn=True)
+    anew = world.finish(dataset, from_scratch=True)
 
     assert found(anew) == answers
 
@@ -184,7 +184,7 @@ def test_a_reader_of_a_version_reads_it_to_the_end(world):
     assert before == lookup.answer(Query(vector=query, into="clip_image", k=5))
     assert before == late.answer(Query(vector=query, into="clip_image", k=5))
     assert lookup.answer(Query(vector=query, into="clip_text", k=5)).hits
-    assert [] == find_damage(root, read_all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), compare_hashes=True)
 
 
 def test_clean_says_what_would_go_and_then_removes_just_that(world):
@@ -209,7 +209,7 @@ def test_clean_says_what_would_go_and_then_removes_just_that(world):
     assert ["generated/mine/prompts/.tmp-1-00000.parquet"] == [
         path for path in said_of if path.startswith("generated/")
     ]
-    assert [] == find_damage(root, read_all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), compare_hashes=True)
     assert not clean(root, keep=1, yes=False)
 
 
@@ -234,7 +234,7 @@ def test_what_is_purged_is_in_no_file(world):
     assert not any(stored in data for stored in vectors for data in left)
     assert before | {victim["caption"]: "filtered/purged"} == outcomes(root)
     assert version.candidates == sum(version.outcomes.values())
-    assert [] == find_damage(root, read_all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), compare_hashes=True)
     assert not root.exists("media/00000.tar")
 
 
@@ -277,7 +277,7 @@ def test_media_of_equal_bytes_are_purged_together(world):
     key = next(row["key"] for row in rows if row["media_url"] == f"{HOST}a.jpg")
     found, _, _ = purge(world.dataset(), [key], yes=True)
 
-    assert (2, 1) == (len(found.keys), found.same)
+    assert (2, 1) == (len(found.keys), found.duplicates)
     assert {"a picture of a", "a picture of z"} == {
         said for said, outcome in outcomes(root).items() if outcome == "filtered/purged"
     }
@@ -293,7 +293,9 @@ def test_a_purge_that_was_cut_off_is_finished(world):
     """From its plan on: the keys are the same no more, and `build` and `clean` leave none of the media."""
     root, dataset = world.at(), world.dataset()
     victim = root.read_table("media/00000.parquet").to_pylist()[3]
-    put_in_place(root, write_again(root, find(root, [victim["key"]], dataset.shard_rows), dataset.shard_rows))
+    write_plan(
+        root, rewrite_shards(root, plan_purge(root, [victim["key"]], dataset.shard_rows), dataset.shard_rows)
+    )
     with pytest.raises(StorageError, match="run `echolens build` on its file first"):
         purge(dataset, [victim["key"]], yes=True)
     world.finish(dataset)
@@ -304,7 +306,7 @@ def test_a_purge_that_was_cut_off_is_finished(world):
 
     assert [3] == versions.list_numbers(root)
     assert not any(hashlib.sha256(victim["media_url"].encode()).hexdigest().encode() in data for data in left)
-    assert [] == find_damage(root, read_all_versions(root), whole=True)
+    assert [] == find_damage(root, read_all_versions(root), compare_hashes=True)
 
 
 def test_two_sets_have_versions_of_their_own(world):
