@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from schemas.vectors import COLUMNS_OF, Column, family_of
 from schemas.version import Version
 
 DIMS = 16
+HOST = "http://127.0.0.1/"
 FILE = """
 name: by-hand
 root: {root}
@@ -91,15 +93,15 @@ class ByHand:
         make_plan(dataset, root)
         return self.finish(dataset)
 
-    def refresh(self, *overrides: str, asked: RefreshOptions | None = None) -> tuple[Version, Changes]:
+    def refresh(self, *overrides: str, options: RefreshOptions | None = None) -> tuple[Version, Changes]:
         """Do as the job of that name, in this process."""
         dataset = self.dataset(*overrides)
         root = Root.from_url(dataset.root)
         version = versions.find_current(root, dataset.encode.set)
-        asked = asked or RefreshOptions()
+        options = options or RefreshOptions()
         with tempfile.TemporaryDirectory() as scratch:
-            changes = compare(Path(scratch), lambda *_: None, dataset, root, version, asked, DEFAULT_SIZE)
-        if version and not (changes.any or asked.publish):
+            changes = compare(Path(scratch), lambda *_: None, dataset, root, version, options, DEFAULT_SIZE)
+        if version and not (changes.any or options.publish):
             return version, changes
         return self.finish(dataset), changes
 
@@ -136,6 +138,21 @@ class ByHand:
             for data, outcome in zip(media, outcomes, strict=True)
         ]
         return batch
+
+
+def pictures(names: str) -> dict[str, str]:
+    """Return a list of pictures, one for each letter: link -> caption."""
+    return {f"{HOST}{name}.jpg": f"a picture of {name}" for name in names}
+
+
+def damage(root: Root, path: str, how: Literal["missing", "flipped", "truncated"]) -> None:
+    """Remove a file, flip one of its bits, or cut it in half."""
+    data = root.read(path)
+    root.remove(path)
+    if how == "flipped":
+        root.write(path, data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    elif how == "truncated":
+        root.write(path, data[: len(data) // 2])
 
 
 def commit(dataset: Dataset, root: Root, shard: Shard) -> None:

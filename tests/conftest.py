@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures.one_ray",
     "tests.fixtures.generators",
     "tests.fixtures.translators",
+    "tests.fixtures.versions",
 ]
 
 # Files that share what a run can have only once: the counts of the world's server, a service with Ray, a page

@@ -71,7 +71,7 @@ def world(built, server, tmp_path) -> ByHand:
 
 def test_links_that_live_change_nothing(world, server):
     """Each is asked for once, on condition that it changed since it was fetched; nothing is published."""
-    version, changes = world.refresh(asked=TOGETHER)
+    version, changes = world.refresh(options=TOGETHER)
 
     assert (1, 6, False) == (version.number, changes.requested, changes.any)
     assert [f"/{name}.jpg" for name in NAMES] == sorted(path for path, _ in server.asked)
@@ -89,10 +89,10 @@ def test_without_being_told_to_no_link_is_asked_for(world, server):
 def test_a_sample_goes_after_two_refreshes_a_day_apart(world, server):
     """The first one remembers, one within the day changes nothing, one after it puts up the tombstone."""
     server.answers["/b.jpg"] = 404
-    first, found = world.refresh(asked=TOGETHER)
-    same, again = world.refresh(asked=TOGETHER)
+    first, found = world.refresh(options=TOGETHER)
+    same, again = world.refresh(options=TOGETHER)
     alive = outcomes(world.at())["a picture of b"]
-    last, gone = world.refresh("refresh.gone_after_h=0", asked=TOGETHER)
+    last, gone = world.refresh("refresh.gone_after_h=0", options=TOGETHER)
 
     assert (2, 1, 1, 0) == (first.number, first.missing, found.missing, found.gone)
     assert (2, False, "ok") == (same.number, again.any, alive)
@@ -105,9 +105,9 @@ def test_a_sample_goes_after_two_refreshes_a_day_apart(world, server):
 def test_a_link_that_comes_back_is_forgotten(world, server):
     """What was missing starts from the beginning the next time."""
     server.answers["/b.jpg"] = 410
-    world.refresh(asked=TOGETHER)
+    world.refresh(options=TOGETHER)
     server.answers.clear()
-    version, changes = world.refresh("refresh.gone_after_h=0", asked=TOGETHER)
+    version, changes = world.refresh("refresh.gone_after_h=0", options=TOGETHER)
 
     assert (0, 0) == (version.missing, changes.gone)
     assert "ok" == outcomes(world.at())["a picture of b"]
@@ -117,7 +117,7 @@ def test_a_link_that_comes_back_is_forgotten(world, server):
 def test_only_an_answer_that_says_so_makes_a_link_dead(world, server, code):
     """A server that is busy or shy has lost nothing."""
     server.answers["/b.jpg"] = code
-    _, changes = world.refresh("refresh.gone_after_h=0", "fetch.retries=0", asked=TOGETHER)
+    _, changes = world.refresh("refresh.gone_after_h=0", "fetch.retries=0", options=TOGETHER)
 
     assert not changes.any
 
@@ -125,9 +125,9 @@ def test_only_an_answer_that_says_so_makes_a_link_dead(world, server, code):
 def test_a_tombstone_stays_until_the_row_is_tried_again(world, server):
     """It is carried from version to version; a retry by schedule brings the row back under another key."""
     server.answers["/b.jpg"] = 404
-    world.refresh(asked=TOGETHER)
-    world.refresh("refresh.gone_after_h=0", asked=TOGETHER)
-    carried, _ = world.refresh(asked=RefreshOptions(publish=True))
+    world.refresh(options=TOGETHER)
+    world.refresh("refresh.gone_after_h=0", options=TOGETHER)
+    carried, _ = world.refresh(options=RefreshOptions(publish=True))
     server.answers.clear()
     back, changes = world.refresh("refresh.retry_days.dead=[0]")
 

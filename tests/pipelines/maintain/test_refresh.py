@@ -96,7 +96,7 @@ def test_the_second_wait_is_for_the_second_try(world):
 
 def test_rows_that_are_asked_for_by_name_are_tried(world):
     """`--retry dead` does not wait."""
-    assert 2 == world.refresh(asked=RefreshOptions(retry=("dead",)))[1].retried
+    assert 2 == world.refresh(options=RefreshOptions(retry=("dead",)))[1].retried
 
 
 def test_new_rows_get_new_shards(world):
@@ -141,7 +141,7 @@ def test_a_refresh_is_the_build_of_the_lists_as_they_are(world, tmp_path):
     rows = pictures("b", "c", "d", "e", "f", "x", "y")
     world.answers = {f"{HOST}x.jpg": "blocked/http_403"}
     world.lists(rows, texts=4)
-    version, _ = world.refresh(asked=RefreshOptions(retry=("dead",)))
+    version, _ = world.refresh(options=RefreshOptions(retry=("dead",)))
     fresh = ByHand(tmp_path / "fresh", answers=world.answers)
     fresh.lists(rows, texts=4)
     built = fresh.build()
