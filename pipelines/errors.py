@@ -1,7 +1,7 @@
-"""What can go wrong. An error ends a job, a query or a request; a `MediaError` is the outcome of one row.
+"""All errors. An error ends a job, a query or a request; a `MediaError` is the outcome of one row.
 
     EcholensError
-    ├── ConfigError                    the file or the command line asks for something that cannot be
+    ├── ConfigError                    the file or the command line asks for something impossible
     │   └── NoSuchRowError             a version has no row of this key
     ├── ListError                      a list is missing, unreadable or in another format than its kind says
     ├── StorageError                   a root cannot be reached or written, or holds something else
@@ -11,15 +11,15 @@
     ├── StopJob                        going on would lose rows: disk full, a broken resolver
     │   └── NoMediaError               no media arrived, and most were out of reach
     ├── RequestRefusedError            an HTTP request is answered with a status of its own
-    ├── GenerationCancelledError       nobody waits for what is being generated any more
+    ├── GenerationCancelledError       nobody waits for the generation any more
     └── MediaError                     one row's media cannot be had or used
-        ├── HostUnavailableError       the host is down, or asks for a pause longer than rows wait
+        ├── HostUnavailableError       the host is down, or asks for a pause longer than rows may wait
         ├── UnreadableMediaError       a file is not there, not for us, empty or too large
         ├── NoVideoError               a video site has no such video
         ├── ClipCutError               no clip can be cut out of a file
-        └── UndecodableMediaError      an encoder can make nothing of the media
+        └── UndecodableMediaError      an encoder cannot decode the media
 
-The message of an error that reaches a person is one sentence: what was found, what was wanted, what to do.
+A message that reaches a person is one sentence: what was found, what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from schemas.outcome import Outcome, make_outcome
 
 
 class EcholensError(Exception):
-    """An error whose text is meant for the person at the keyboard; shown without a traceback."""
+    """An error whose text is meant for the user; shown without a traceback."""
 
 
 class ConfigError(EcholensError):
-    """The file or the command line asks for something that cannot be."""
+    """The file or the command line asks for something impossible."""
 
 
 class NoSuchRowError(ConfigError):
@@ -64,14 +64,14 @@ class NoMediaError(StopJob):
 
 
 class RequestRefusedError(EcholensError):
-    """A request that is answered with a status of its own."""
+    """A request that is answered with its own HTTP status."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
     def __reduce__(self) -> tuple[type[RequestRefusedError], tuple[int, str]]:
-        """Pickle the status, too: an exception is otherwise made again from its text alone."""
+        """Pickle the status, too: by default an exception is rebuilt from its text alone."""
         return type(self), (self.status, str(self))
 
 
@@ -82,13 +82,13 @@ class GenerationCancelledError(EcholensError):
 class MediaError(EcholensError):
     """The media of one row cannot be had or used; `outcome` says why."""
 
-    def __init__(self, became: Outcome) -> None:
-        super().__init__(str(became))
-        self.outcome = became
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
 
 
 class HostUnavailableError(MediaError):
-    """A host is not asked: it is down, or asks for a longer pause than rows wait."""
+    """A host is not asked: it is down, or asks for a longer pause than rows may wait."""
 
 
 class UnreadableMediaError(MediaError):
@@ -100,10 +100,10 @@ class DamagedArchiveError(EcholensError):
 
 
 class NoVideoError(MediaError):
-    """A video site has no video to cut; `message` is its own sentence where no table knows it."""
+    """A video site has no such video; `message` is the site's sentence if our table does not list it."""
 
-    def __init__(self, became: Outcome, message: str | None = None) -> None:
-        super().__init__(became)
+    def __init__(self, outcome: Outcome, message: str | None = None) -> None:
+        super().__init__(outcome)
         self.message = message
 
 
@@ -112,7 +112,7 @@ class ClipCutError(MediaError):
 
 
 class UndecodableMediaError(MediaError):
-    """Media that a tower can make nothing of; `reason` is one of `invalid` in schemas/outcome.py."""
+    """Media that a tower cannot decode; `reason` is one of `invalid` in schemas/outcome.py."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(make_outcome("invalid", reason))

@@ -1,4 +1,4 @@
-"""One step of the flow: a description that travels, and the work it opens into on a worker."""
+"""One step of the pipeline: a picklable description, and the work that it opens into on a worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipelines.errors import ConfigError
 
-# Column -> one value a row. Lists, not arrays: media are bytes of any length, and most values may be None.
+# Column -> one value per row. Lists, not arrays: media are bytes of any length, and most values may be None.
 Batch = dict[str, list[Any]]
 Work = Callable[[Batch], Batch]
 
@@ -15,13 +15,13 @@ Work = Callable[[Batch], Batch]
 class Stage(Protocol):
     """Reads columns and adds (or replaces) columns. It never removes a row: it writes an outcome.
 
-    A stage is frozen and picklable; whatever is heavy (weights, connections) is loaded by `open()`, once
-    a worker. So every stage runs in a plain test: `stage.open()(batch)`.
+    A stage is frozen and picklable; heavy state (weights, connections) is loaded by `open()`, once
+    per worker. So every stage runs in a plain test: `stage.open()(batch)`.
     """
 
     @property
     def name(self) -> str:
-        """The word for it in progress and profiles."""
+        """The name in progress lines and profiles."""
         ...
 
     @property
@@ -35,28 +35,28 @@ class Stage(Protocol):
         ...
 
     def open(self) -> Work:
-        """Load what the work needs and return the work."""
+        """Load the heavy state and return the work."""
         ...
 
 
 def check_chain(stages: Sequence[Stage], given: Collection[str]) -> frozenset[str]:
-    """Return the columns there are after the last stage.
+    """Return the columns after the last stage.
 
     Raises:
-        ConfigError: a stage reads what no stage before it makes.
+        ConfigError: a stage reads a column that no earlier stage adds.
     """
-    have = frozenset(given)
+    columns = frozenset(given)
     for stage in stages:
-        missing = sorted(stage.reads - have)
+        missing = sorted(stage.reads - columns)
         if missing:
             raise ConfigError(
-                f"stage {stage.name!r} reads {missing}, but by then the rows have only {sorted(have)}; "
+                f"stage {stage.name!r} reads {missing}, but by then the rows have only {sorted(columns)}; "
                 "put the stage that makes them before it"
             )
-        have |= stage.adds
-    return have
+        columns |= stage.adds
+    return columns
 
 
 def count_rows(batch: Batch) -> int:
-    """Return how many rows a batch has."""
+    """Return the number of rows of a batch."""
     return len(next(iter(batch.values()), []))

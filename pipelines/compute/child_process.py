@@ -1,4 +1,4 @@
-"""Work in a process of its own: its memory is given back when it is done, whatever it needed."""
+"""Runs work in a child process, so that all of its memory is freed when it ends."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from pipelines.errors import EcholensError, StopJob
 T = TypeVar("T")
 ReportProgress = Callable[[str, int], None]
 
-_inside = False
+_in_process = False
 
 
 @contextmanager
 def use_this_process() -> Iterator[None]:
-    """Let `run_in_subprocess` do its work in this process for as long as the block lasts.
+    """Let `run_in_subprocess` work in this process within the block.
 
-    For a process that has loaded the libraries already and keeps them: a new one takes 6 s to load them.
+    For a process that has already loaded the libraries: a new process takes 6 s to load them.
     """
-    global _inside  # noqa: PLW0603 - one switch a process, and processes are what this is about
-    before, _inside = _inside, True
+    global _in_process  # noqa: PLW0603 - one switch per process is meant
+    before, _in_process = _in_process, True
     try:
         yield
     finally:
-        _inside = before
+        _in_process = before
 
 
 def run_in_subprocess(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
-    """Return `work(scratch, report, *args)`, run in another process.
+    """Return `work(scratch, report, *args)`, run in a child process.
 
     Args:
-        work: a function that can be pickled. It gets an empty folder, which is removed afterwards, and a
-            function that hands what it is told to `report` here.
+        work: a picklable function. It gets an empty folder, which is removed afterwards, and a function that
+            passes its arguments on to `report` in this process.
         args: further arguments, picklable.
-        report: called in this process.
+        report: called in this process; None ignores progress.
 
     Raises:
         StopJob: the process was killed.
         Exception: whatever `work` raised.
     """
-    if _inside:
+    if _in_process:
         with tempfile.TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as scratch:
             return work(Path(scratch), report or (lambda *_: None), *args)
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+    connection, child_connection = context.Pipe()
     with tempfile.TemporaryDirectory(prefix="echolens-", ignore_cleanup_errors=True) as scratch:
-        process = context.Process(target=_serve, args=(theirs, scratch, work, args), daemon=True)
+        process = context.Process(target=_run, args=(child_connection, scratch, work, args), daemon=True)
         process.start()
-        theirs.close()
+        child_connection.close()
         try:
             while True:
-                word, value = ours.recv()
-                if word == "done":
-                    done: T = value
-                    return done
-                if word == "failed":
+                kind, value = connection.recv()
+                if kind == "done":
+                    result: T = value
+                    return result
+                if kind == "failed":
                     raise value
                 if report:
                     report(*value)
@@ -78,27 +78,27 @@ def run_in_subprocess(work: Callable[..., T], *args: object, report: ReportProgr
         finally:
             process.terminate()
             process.join()
-            ours.close()
+            connection.close()
 
 
-def _serve(theirs: Connection, scratch: str, work: Callable[..., Any], args: tuple[object, ...]) -> None:
-    # Ctrl-C reaches both processes; the other one decides.
+def _run(connection: Connection, scratch: str, work: Callable[..., Any], args: tuple[object, ...]) -> None:
+    # Ctrl-C reaches both processes; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(theirs, scratch), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(connection, scratch), daemon=True).start()
     try:
-        done = work(Path(scratch), lambda *said: theirs.send(("said", said)), *args)
+        result = work(Path(scratch), lambda *progress: connection.send(("progress", progress)), *args)
     except Exception as error:
         if not isinstance(error, EcholensError):
             error.add_note("".join(traceback.format_exception(error)))
-        theirs.send(("failed", error))
+        connection.send(("failed", error))
     else:
-        theirs.send(("done", done))
+        connection.send(("done", result))
 
 
-def _end_with_parent(theirs: Connection, scratch: str) -> None:
-    """Wait for the other end of the pipe to close, which it does even if its process is killed."""
+def _end_with_parent(connection: Connection, scratch: str) -> None:
+    """Exit when the parent's end of the pipe closes, which happens even if the parent is killed."""
     try:
-        theirs.recv()
+        connection.recv()
     except (EOFError, OSError):
         shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)

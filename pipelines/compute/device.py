@@ -1,4 +1,4 @@
-"""What the nets run on: threads of a CPU, or streams of a GPU, with its copies hidden behind its work."""
+"""What nets run on: threads of a CPU, or streams of a GPU that overlap copies with computation."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Batches in flight on one GPU: while one computes, the next is copied there and the last one back.
-_ON_GPU = 2
+# Batches in flight on one GPU: one computes while the next is copied in and the last one out.
+_GPU_BATCHES = 2
 
 # A batch in flight holds its activations, 200 MB for 32 pictures of a ViT-L-14 in fp32.
-_MOST = 16
+_MAX_CPU_BATCHES = 16
 
 
-class _OneCoreEach(ThreadPoolExecutor):
-    """Threads whose tasks compute on one core each."""
+class _SingleThreadedPool(ThreadPoolExecutor):
+    """A thread pool whose tasks compute on one core each."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Start a task as soon as a thread is free."""
-        # At every task: a thread may have begun before there was a torch to tell.
-        return super().submit(_alone_on_its_core, fn, *args, **kwargs)
+        # Set for every task: a thread may have started before torch was imported.
+        return super().submit(_run_on_one_core, fn, *args, **kwargs)
 
 
 class ForwardPool:
-    """Forwards that run side by side.
+    """Runs forward passes in parallel.
 
-    On a CPU each has a core of its own and its nets use that one alone. Two forwards of one thread each do
-    as much as one of two threads (ViT-B-32, two cores: 162 images/s against 154 in bf16, 36 against 29 in
-    fp32), no thread spins while it waits for its twin, and a vector cannot depend on the number of cores:
-    in bf16 one thread and two differ in the last digit.
+    On a CPU each forward has one core and its nets use that core alone. Two forwards of one thread each are
+    no slower than one of two threads (ViT-B-32, two cores: 162 images/s against 154 in bf16, 36 against 29
+    in fp32), no thread spins while it waits for another, and a vector does not depend on the number of
+    cores: in bf16 one thread and two differ in the last digit.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, count: int) -> None:
         self._pool = pool
-        # One batch may be ready while the lanes are busy; whoever makes more of them waits.
+        # One batch may be ready while all threads are busy; `run` blocks beyond that.
         self._free = threading.Semaphore(count + 1)
 
     def run(self, forward: Callable[[], None]) -> Future[None]:
-        """Start a forward as soon as there is room for it."""
+        """Start a forward; block while too many are in flight."""
         self._free.acquire()
         started = self._pool.submit(forward)
         started.add_done_callback(lambda _: self._free.release())
@@ -59,34 +59,35 @@ class ForwardPool:
 
 @lru_cache(maxsize=1)
 def get_forward_pool() -> ForwardPool:
-    """Return the lanes of this process: all its nets share them."""
+    """Return the pool of this process; all its nets share it."""
     if _has_gpu():
         return ForwardPool(
-            ThreadPoolExecutor(_ON_GPU, thread_name_prefix="forward", initializer=_enter), _ON_GPU
+            ThreadPoolExecutor(_GPU_BATCHES, thread_name_prefix="forward", initializer=_init_gpu_thread),
+            _GPU_BATCHES,
         )
-    # Beside decoding, not against it: a thread that is pushed off its core finds its caches empty.
-    return ForwardPool(get_decode_pool(), min(cpu.count_cpus(), _MOST))
+    # The same threads decode: with more threads than cores, a preempted one finds its caches empty.
+    return ForwardPool(get_decode_pool(), min(cpu.count_cpus(), _MAX_CPU_BATCHES))
 
 
 def get_decode_pool(threads: int | None = None) -> ThreadPoolExecutor:
-    """Return the threads of this process that decode, as many as it has cores if not told."""
-    return _decoders(threads or cpu.count_cpus())
+    """Return the decoding threads of this process, by default as many as it has cores."""
+    return _make_decode_pool(threads or cpu.count_cpus())
 
 
 @lru_cache
-def _decoders(threads: int) -> ThreadPoolExecutor:
-    return _OneCoreEach(threads, thread_name_prefix="compute")
+def _make_decode_pool(threads: int) -> ThreadPoolExecutor:
+    return _SingleThreadedPool(threads, thread_name_prefix="compute")
 
 
 def choose_device() -> torch.device:
-    """Return where the nets are: the GPU if there is one, else the CPU."""
+    """Return the device of all nets: the GPU if there is one, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def get_dtype(precision: Precision) -> torch.dtype:
-    """Return torch's word for a precision."""
+    """Return the torch dtype of a precision."""
     import torch
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -94,22 +95,22 @@ def get_dtype(precision: Precision) -> torch.dtype:
 
 
 def move_to_device(pieces_B: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """Return a batch where the nets are, in the dtype of its net.
+    """Return a batch on the device of the nets, in the dtype of its net.
 
-    To a GPU it goes through pinned memory, so that the copy runs beside the forward of another stream; the
-    dtype changes there, since a change on the way would copy from memory that is not pinned.
+    A batch for a GPU is pinned, so that its copy overlaps the forward of another stream; the dtype is changed
+    on the GPU, since a conversion before it would copy from memory that is not pinned.
     """
     import torch
 
     batch = torch.from_numpy(pieces_B)
-    there = choose_device()
-    if there.type == "cuda":
-        return batch.pin_memory().to(there, non_blocking=True).to(dtype=dtype or batch.dtype)
-    return batch.to(there, dtype)
+    device = choose_device()
+    if device.type == "cuda":
+        return batch.pin_memory().to(device, non_blocking=True).to(dtype=dtype or batch.dtype)
+    return batch.to(device, dtype)
 
 
 def settle() -> None:
-    """Wait until weights are where they were sent: a stream does not wait for the one that sent them."""
+    """Wait until weights have arrived on the GPU: other streams do not wait for their copy."""
     if _has_gpu():
         import torch
 
@@ -117,7 +118,7 @@ def settle() -> None:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a GPU had no room for a batch; what is kept for later batches is given back."""
+    """Return whether a GPU had no memory for a batch; if so, empty its cache."""
     if "torch" not in sys.modules:
         return False
     import torch
@@ -130,7 +131,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _has_gpu() -> bool:
-    # Without torch there is no net that could want one.
+    # Without torch there is no net that could use it.
     if "torch" not in sys.modules:
         return False
     import torch
@@ -138,8 +139,8 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _alone_on_its_core(task: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-    # torch keeps this number for each thread.
+def _run_on_one_core(task: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    # torch keeps this number per thread.
     if "torch" in sys.modules:
         import torch
 
@@ -147,8 +148,8 @@ def _alone_on_its_core(task: Callable[..., T], /, *args: Any, **kwargs: Any) -> 
     return task(*args, **kwargs)
 
 
-def _enter() -> None:
-    """Begin a thread that feeds a GPU."""
+def _init_gpu_thread() -> None:
+    """Give a thread that feeds a GPU its own stream."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds spent on each word (fetch, decode, encode, write), summed over threads."""
+"""Seconds spent in each phase (fetch, decode, encode, write), summed over threads."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 
 
 @contextmanager
-def measure_time(word: str) -> Iterator[None]:
-    """Add the time of the block to a word, whichever thread it runs in."""
-    begun = time.perf_counter()
+def measure_time(phase: str) -> Iterator[None]:
+    """Add the duration of the block to a phase, whichever thread it runs in."""
+    started = time.perf_counter()
     try:
         yield
     finally:
-        add(word, time.perf_counter() - begun)
+        add(phase, time.perf_counter() - started)
 
 
-def add(word: str, seconds: float) -> None:
-    """Add seconds to a word."""
+def add(phase: str, seconds: float) -> None:
+    """Add seconds to a phase."""
     with _lock:
-        _seconds[word] += seconds
+        _seconds[phase] += seconds
 
 
 def drain() -> dict[str, float]:
-    """Return the seconds since the last call, and start again from nothing."""
+    """Return the seconds by phase since the last call, and reset them."""
     with _lock:
-        taken = dict(_seconds)
+        drained = dict(_seconds)
         _seconds.clear()
-    return taken
+    return drained

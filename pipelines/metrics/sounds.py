@@ -1,13 +1,13 @@
-"""What generated sounds are worth, from what an embedder makes of them and of real ones.
+"""Scores of generated sounds, from the vectors and logits of an embedder for them and for real sounds.
 
-Shapes: N generated and M real sounds, D dimensions, C classes. Which embedder, at which sampling rate and
-through which resampler decides the numbers: the way of resampling alone moves a Fréchet distance by up to 30
-and KL by 0.4 (audioldm_eval's README). So scores carry all three, and other settings give other scores.
+Shapes: N generated and M real sounds, D dimensions, C classes. The scores depend on the embedder, its
+sampling rate and the resampler: resampling alone moves a Fréchet distance by up to 30 and KL by 0.4
+(audioldm_eval's README). So scores name all three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,17 +15,17 @@ import numpy as np
 from pipelines.errors import ConfigError
 from schemas.generated import FrechetDistance, SoundScores
 
-# audioldm_eval's: keeps the logarithm of a probability of nought finite.
+# As in audioldm_eval: keeps the logarithm of a probability of zero finite.
 _EPSILON = 1e-6
-_RESAMPLED = 200
+_RESAMPLES = 200
 _SPLITS = 10
 
 
 class Embedder(Protocol):
-    """What listens: a net that gives a vector and class logits of a sound.
+    """A net that returns a vector and class logits of a sound.
 
-    FAD is `frechet` over VGGish (128 dimensions, 16 kHz), FD over PANNs' Cnn14 (2,048); KL and IS want the
-    logits of a classifier that had no part in the generator. The pocket models stand in for all of them.
+    FAD is `frechet` over VGGish (128 dimensions, 16 kHz), FD over PANNs' Cnn14 (2,048); KL and IS need the
+    logits of a classifier that is no part of the generator. The pocket models stand in for all of them.
     """
 
     name: str
@@ -44,17 +44,17 @@ def score(
     sampling_rate_hz: int,
     seed: int = 0,
 ) -> SoundScores:
-    """Return the scores of sounds against real ones; pairs are those of one name.
+    """Return the scores of generated sounds against real ones; sounds of one name are a pair.
 
     Args:
-        embedder: what listens.
+        embedder: of both kinds of sounds.
         made: name -> generated sound, mono float32.
-        real: name -> real sound, mono float32; names without a partner count for the Fréchet distance alone.
+        real: name -> real sound, mono float32; unpaired sounds count for the Fréchet distance alone.
         sampling_rate_hz: of both.
         seed: of the bootstrap.
 
     Raises:
-        ConfigError: there are fewer than two sounds of either.
+        ConfigError: there are fewer than two sounds of either kind.
     """
     if min(len(made), len(real)) < 2:
         raise ConfigError(
@@ -63,8 +63,8 @@ def score(
         )
     made_ND, made_NC = embedder.listen(list(made.values()), sampling_rate_hz)
     real_MD, real_MC = embedder.listen(list(real.values()), sampling_rate_hz)
-    at = {name: row for row, name in enumerate(real)}
-    pairs = [(row, at[name]) for row, name in enumerate(made) if name in at]
+    rows = {name: row for row, name in enumerate(real)}
+    pairs = [(row, rows[name]) for row, name in enumerate(made) if name in rows]
     paired = made_NC[[row for row, _ in pairs]], real_MC[[row for _, row in pairs]]
     distance = frechet(made_ND, real_MD)
     return SoundScores(
@@ -87,34 +87,34 @@ def score(
 
 
 def frechet(made_ND: np.ndarray, real_MD: np.ndarray) -> float:
-    """Return the Fréchet distance (squared, as FAD and FD are given) between the Gaussians of two sets.
+    """Return the Fréchet distance (squared, as FAD and FD are reported) between the Gaussians of two sets.
 
     The trace of the root of the product of two covariances is the sum of the singular values of the product
-    of the centred sets, so the covariances need be neither full of rank nor made at all.
+    of the centred sets, so the covariances need neither full rank nor to be computed at all.
     """
     made, real = made_ND.astype(np.float64), real_MD.astype(np.float64)
-    apart = made.mean(0) - real.mean(0)
+    offset = made.mean(0) - real.mean(0)
     made = (made - made.mean(0)) / np.sqrt(len(made) - 1)
     real = (real - real.mean(0)) / np.sqrt(len(real) - 1)
     if min(len(made), len(real)) > made.shape[1]:
-        # Triangles of the same covariances, D x D instead of N x M.
+        # QR factors R have the same covariances and make the product D x D instead of N x M.
         made, real = np.asarray(np.linalg.qr(made, "r")), np.asarray(np.linalg.qr(real, "r"))
-    shared = np.linalg.svd(made @ real.T, compute_uv=False).sum()
-    return float(max(apart @ apart + (made**2).sum() + (real**2).sum() - 2 * shared, 0.0))
+    trace = np.linalg.svd(made @ real.T, compute_uv=False).sum()
+    return float(max(offset @ offset + (made**2).sum() + (real**2).sum() - 2 * trace, 0.0))
 
 
 def kl(real_NC: np.ndarray, made_NC: np.ndarray) -> float:
     """Return the mean over pairs of the sum over classes of p log(p / q), real p and made q, in nats.
 
-    For probabilities that sum to 1 it is KL(real || made). Of independent classes it is audioldm_eval's
-    "sigmoid" number, which leaves the absent classes out and so can fall below nought.
+    For probabilities that sum to 1 this is KL(real || made). For independent classes it is audioldm_eval's
+    "sigmoid" number, which ignores absent classes and so can be negative.
     """
     ratio = np.log(real_NC + _EPSILON) - np.log(made_NC + _EPSILON)
     return float((real_NC * ratio).sum(1).mean())
 
 
 def inception_score(probabilities_NC: np.ndarray, splits: int = 1) -> float:
-    """Return exp of the mean KL(p(y|x) || p(y)): from 1 (all alike) to C; the mean over equal splits."""
+    """Return exp of the mean KL(p(y|x) || p(y)), from 1 (all alike) to C, averaged over equal splits."""
     scores = []
     for part in np.array_split(probabilities_NC, splits):
         ratio = np.log(part + _EPSILON) - np.log(part.mean(0, keepdims=True) + _EPSILON)
@@ -133,16 +133,15 @@ def _sigmoid(logits_NC: np.ndarray) -> np.ndarray:
 
 
 def _interval(made_ND: np.ndarray, real_MD: np.ndarray, distance: float, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of a bootstrap over sounds, moved back by its own bias.
+    """Return the 95 % bootstrap interval over sounds, corrected for its bias.
 
-    Drawn again with repeats, a set has fewer different sounds, and its distance is larger for that alone.
+    A resampled set has fewer distinct sounds, which alone makes its distance larger.
     """
     rng = np.random.default_rng(seed)
 
-    def again(vectors: np.ndarray) -> np.ndarray:
+    def resample(vectors: np.ndarray) -> np.ndarray:
         return vectors[rng.integers(0, len(vectors), len(vectors))]
 
-    draw: Callable[[], float] = lambda: frechet(again(made_ND), again(real_MD))  # noqa: E731
-    drawn = np.array([draw() for _ in range(_RESAMPLED)])
-    low, high = np.quantile(drawn - drawn.mean() + distance, (0.025, 0.975))
+    distances = np.array([frechet(resample(made_ND), resample(real_MD)) for _ in range(_RESAMPLES)])
+    low, high = np.quantile(distances - distances.mean() + distance, (0.025, 0.975))
     return float(max(low, 0.0)), float(high)

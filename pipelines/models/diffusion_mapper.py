@@ -1,7 +1,7 @@
 """A diffusion prior between embedding spaces: a small transformer that denoises the target vector.
 
 After V2A-Mapper's generative variant (arXiv 2308.09300), which follows DALL-E 2's prior (arXiv 2204.06125):
-the net sees the condition, the time, the noisy vector and a learned query, and says the clean vector.
+the net reads the condition, the time, the noisy vector and a learned query, and predicts the clean vector.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.nn.functional import normalize
 from pipelines.models.translators import StackedTranslators
 
 _TOKENS = 4  # condition, time, noisy vector, query
-STEPS = 1000  # of the cosine schedule that is learned
-SAMPLED = 16  # of them that are taken to draw a vector
+STEPS = 1000  # of the cosine schedule in training
+SAMPLING_STEPS = 16  # of them that sampling takes
 
 
 class DiffusionMapper(StackedTranslators):
-    """One net (C = 1) that draws a CLAP vector given a CLIP vector.
+    """One net (C = 1) that samples a CLAP vector given a CLIP vector.
 
-    Vectors are scaled by sqrt(O), so that their coordinates have the variance 1 that the noise has.
+    Vectors are scaled by sqrt(O), so that their coordinates have variance 1, as the noise has.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -38,7 +38,7 @@ class DiffusionMapper(StackedTranslators):
         super().__init__()
         if len(generators) != 1:
             raise ValueError("a diffusion mapper is trained alone: one generator, not several")
-        # PyTorch's transformer draws its weights from the global state alone.
+        # PyTorch's transformer initialises its weights from the global generator only.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generators[0].initial_seed())
             self.condition = nn.Linear(inner, hidden)
@@ -61,58 +61,58 @@ class DiffusionMapper(StackedTranslators):
         self.generator = generators[0]
 
     def denoise(self, x_NI: Tensor, noisy_NO: Tensor, time_N: Tensor) -> Tensor:
-        """Return the clean vectors, `[N, O]`, scaled by sqrt(O), that the net sees behind noisy ones."""
+        """Predict the clean vectors, `[N, O]`, scaled by sqrt(O), from noisy ones."""
         tokens = [
             self.condition(normalize(x_NI, dim=-1) * math.sqrt(self.inner)),
-            self.time(_waves(time_N, self.hidden)),
+            self.time(_embed_times(time_N, self.hidden)),
             self.noisy(noisy_NO),
             self.query.expand(len(x_NI), -1),
         ]
-        seen: Tensor = self.leave(self.body(torch.stack(tokens, 1) + self.place)[:, -1])
-        return seen
+        clean_NO: Tensor = self.leave(self.body(torch.stack(tokens, 1) + self.place)[:, -1])
+        return clean_NO
 
     def forward(self, x_NI: Tensor) -> Tensor:
-        """Return what sampling returns: for this net both are one."""
+        """Return what `translate` returns: this net has no cheaper forward."""
         return self.translate(x_NI)
 
     def loss(self, x_NI: Tensor, y_NO: Tensor) -> Tensor:
-        """Return the mean squared error of the clean vector at times drawn from the cell's generator."""
+        """Return the mean squared error of the clean vector at times drawn from the net's generator."""
         count, device = len(x_NI), x_NI.device
         time_N = torch.randint(STEPS, (count,), generator=self.generator).to(device)
         noise_NO = torch.randn(count, self.outer, generator=self.generator).to(device)
         clean_NO = normalize(y_NO, dim=-1) * math.sqrt(self.outer)
-        kept_N1 = kept(time_N).unsqueeze(1)
-        noisy_NO = kept_N1.sqrt() * clean_NO + (1 - kept_N1).sqrt() * noise_NO
+        alpha_N1 = alpha_bar(time_N).unsqueeze(1)
+        noisy_NO = alpha_N1.sqrt() * clean_NO + (1 - alpha_N1).sqrt() * noise_NO
         return (self.denoise(x_NI, noisy_NO, time_N) - clean_NO).square().mean()
 
     def translate(self, x_NI: Tensor) -> Tensor:
-        """Return unit vectors `[1, N, O]` by DDIM without noise (arXiv 2010.02502), from a fixed beginning.
+        """Return unit vectors `[1, N, O]` by DDIM without noise (arXiv 2010.02502), from a fixed start.
 
-        All rows begin at the same point: the same vector gives the same result, whatever lies beside it.
+        All rows start at the same point: a vector gives the same result whatever else is in its batch.
         """
-        begin = torch.randn(self.outer, generator=torch.Generator().manual_seed(0)).to(x_NI.device)
-        noisy_NO = begin.expand(len(x_NI), -1)
-        times = torch.linspace(STEPS - 1, 0, SAMPLED).long().tolist()
-        for at, time in enumerate(times):
-            now = kept(torch.tensor(time))
+        start = torch.randn(self.outer, generator=torch.Generator().manual_seed(0)).to(x_NI.device)
+        noisy_NO = start.expand(len(x_NI), -1)
+        times = torch.linspace(STEPS - 1, 0, SAMPLING_STEPS).long().tolist()
+        for step, time in enumerate(times):
+            alpha = alpha_bar(torch.tensor(time))
             clean_NO = self.denoise(x_NI, noisy_NO, torch.full((len(x_NI),), time, device=x_NI.device))
-            # A unit vector is what is sought: its length is known.
+            # The target is a unit vector, so its length is known.
             clean_NO = normalize(clean_NO, dim=-1) * math.sqrt(self.outer)
-            if at + 1 == len(times):
+            if step + 1 == len(times):
                 break
-            noise_NO = (noisy_NO - now.sqrt() * clean_NO) / (1 - now).sqrt()
-            then = kept(torch.tensor(times[at + 1]))
-            noisy_NO = then.sqrt() * clean_NO + (1 - then).sqrt() * noise_NO
+            noise_NO = (noisy_NO - alpha.sqrt() * clean_NO) / (1 - alpha).sqrt()
+            next_alpha = alpha_bar(torch.tensor(times[step + 1]))
+            noisy_NO = next_alpha.sqrt() * clean_NO + (1 - next_alpha).sqrt() * noise_NO
         return normalize(clean_NO, dim=-1).unsqueeze(0)
 
 
-def kept(time: Tensor) -> Tensor:
-    """Return the share of the variance that is signal at a time: the cosine schedule (arXiv 2102.09672)."""
+def alpha_bar(time: Tensor) -> Tensor:
+    """Return the signal share of the variance at a time: the cosine schedule (arXiv 2102.09672)."""
     angle = ((time + 1) / STEPS + 0.008) / 1.008 * math.pi / 2
     return angle.cos().square().clamp(1e-4, 0.9999)
 
 
-def _waves(time_N: Tensor, dims: int) -> Tensor:
-    rates = torch.exp(-math.log(10_000) * torch.arange(dims // 2, device=time_N.device) / (dims // 2))
-    angles = time_N.unsqueeze(1) * rates
+def _embed_times(time_N: Tensor, dims: int) -> Tensor:
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(dims // 2, device=time_N.device) / (dims // 2))
+    angles = time_N.unsqueeze(1) * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)

@@ -1,4 +1,4 @@
-"""The nets that translators may be, by the name that a preset or a card gives them."""
+"""The nets of translators, by their names in presets and cards."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pipelines.models.translators import Mlp, ResidualMlp, StackedTranslators
 from schemas.training import Experiment
 
 
-def build_nets(cells: Sequence[Experiment], dims: tuple[int, int]) -> StackedTranslators:
-    """Return the nets of cells of one shape as one stacked net, with the first weights of each cell's seed.
+def build_nets(experiments: Sequence[Experiment], dims: tuple[int, int]) -> StackedTranslators:
+    """Build the nets of experiments as one stacked net, initialised from the seed of each experiment.
 
     Args:
-        cells: alike in net, width, depth and dropout; a diffusion mapper is always alone.
-        dims: of the vectors that go in and come out.
+        experiments: alike in net, width, depth and dropout; a diffusion mapper is always alone.
+        dims: of the input and output vectors.
     """
-    cell = cells[0]
-    generators = [torch.Generator().manual_seed(each.seed) for each in cells]
-    if cell.net == "mlp":
-        return Mlp(*dims, cell.hidden, generators, cell.p_drop)
-    if cell.net == "residual_mlp":
-        return ResidualMlp(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
-    return DiffusionMapper(*dims, cell.hidden, generators, cell.p_drop, cell.depth)
+    first = experiments[0]
+    generators = [torch.Generator().manual_seed(each.seed) for each in experiments]
+    if first.net == "mlp":
+        return Mlp(*dims, first.hidden, generators, first.p_drop)
+    if first.net == "residual_mlp":
+        return ResidualMlp(*dims, first.hidden, generators, first.p_drop, first.depth)
+    return DiffusionMapper(*dims, first.hidden, generators, first.p_drop, first.depth)
 
 
-def build_net(cell: Experiment, dims: tuple[int, int]) -> StackedTranslators:
-    """Return one cell's net with the first weights of its seed, `dims` in and out."""
-    return build_nets((cell,), dims)
+def build_net(experiment: Experiment, dims: tuple[int, int]) -> StackedTranslators:
+    """Build the net of one experiment, initialised from its seed, with `dims` in and out."""
+    return build_nets((experiment,), dims)

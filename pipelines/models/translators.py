@@ -1,8 +1,8 @@
 """Nets from one embedding space to another, several of one shape at once.
 
-Shapes: C cells (nets of one shape with weights of their own), N vectors, I dimensions in, O out, H hidden.
-Every net takes `x_NI` and returns unit vectors `[C, N, O]`. Training C nets on the same data is then a few
-large matrix products in place of many small ones; a net alone is C = 1.
+Shapes: C nets of one shape with their own weights, N vectors, I dimensions in, O out, H hidden.
+Every stack takes `x_NI` and returns unit vectors `[C, N, O]`. Training C nets on the same data is then a few
+large matrix products instead of many small ones; a single net is C = 1.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch.nn.functional import dropout, gelu, layer_norm, relu
 
 
 class _Affine(torch.autograd.Function):
-    """`x W + b` of C cells. Gradients of weights that have a buffer are written into it, over what was there.
+    """`x W + b` of C nets. Gradients are written over the existing `grad` buffers of the weights, if any.
 
-    PyTorch would allocate 13 MB of gradients for six cells, touch fresh pages for them (1,300 a step), and
-    add them to the buffer: a fifth of a step.
+    PyTorch would allocate 13 MB of gradients for six nets, touch fresh pages for them (1,300 a step), and
+    add them to the buffers: a fifth of a step.
     """
 
     @staticmethod
     def forward(ctx: Any, x_CNI: Tensor, weight_CIO: Tensor, bias_C1O: Tensor) -> Tensor:
         kind = x_CNI.device.type
-        # Inside autocast weights stay fp32 and products are not; backward has to know of it.
-        kept = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_CIO.dtype
-        x_CNI, narrow_CIO = x_CNI.to(kept), weight_CIO.to(kept)
+        # Inside autocast weights stay fp32 and products are narrower; backward needs the same dtype.
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_CIO.dtype
+        x_CNI, narrow_CIO = x_CNI.to(dtype), weight_CIO.to(dtype)
         ctx.save_for_backward(x_CNI, narrow_CIO)
         ctx.leaves = (weight_CIO, bias_C1O)
-        made_CNO: Tensor = torch.bmm(x_CNI, narrow_CIO).add_(bias_C1O)
-        return made_CNO
+        out_CNO: Tensor = torch.bmm(x_CNI, narrow_CIO).add_(bias_C1O)
+        return out_CNO
 
     @staticmethod
     def backward(ctx: Any, gradient_CNO: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -51,32 +51,32 @@ class _Affine(torch.autograd.Function):
 
 
 class _Unit(torch.autograd.Function):
-    """`x / |x|` in half of the passes over memory that `torch.nn.functional.normalize` takes."""
+    """`x / |x|` in half of the memory passes of `torch.nn.functional.normalize`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.float()
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12).reciprocal_()
-        made: Tensor = x * scale
-        ctx.save_for_backward(made, scale)
-        return made
+        unit_x: Tensor = x * scale
+        ctx.save_for_backward(unit_x, scale)
+        return unit_x
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        made, scale = ctx.saved_tensors
-        along = (made * gradient).sum(-1, keepdim=True)
-        across: Tensor = torch.addcmul(gradient, made, along, value=-1).mul_(scale)
+        unit_x, scale = ctx.saved_tensors
+        along = (unit_x * gradient).sum(-1, keepdim=True)
+        across: Tensor = torch.addcmul(gradient, unit_x, along, value=-1).mul_(scale)
         return across
 
 
 def unit(x: Tensor) -> Tensor:
     """Return vectors of length 1 along the last dimension, fp32."""
-    made: Tensor = _Unit.apply(x)
-    return made
+    unit_x: Tensor = _Unit.apply(x)
+    return unit_x
 
 
 class StackedLinear(nn.Module):
-    """C linear layers side by side, each drawn as `nn.Linear` draws its own from its cell's seed."""
+    """C linear layers side by side, each initialised as `nn.Linear` from the generator of its net."""
 
     def __init__(self, inner: int, outer: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
@@ -85,30 +85,30 @@ class StackedLinear(nn.Module):
         for generator in generators:
             weights.append(torch.empty(inner, outer).uniform_(-bound, bound, generator=generator))
             biases.append(torch.empty(1, outer).uniform_(-bound, bound, generator=generator))
-        # [C, inner, outer], unlike nn.Linear: a transposed weight would have its gradient copied each step.
+        # [C, inner, outer], unlike nn.Linear: the gradient of a transposed weight would be copied each step.
         self.weight = nn.Parameter(torch.stack(weights))
         self.bias = nn.Parameter(torch.stack(biases))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `[C, N, outer]` of `[C, N, inner]`, or of `[N, inner]` that all cells share."""
-        made: Tensor = _Affine.apply(x.expand(len(self.weight), -1, -1), self.weight, self.bias)
-        return made
+        """Return `[C, N, outer]` of `[C, N, inner]`, or of `[N, inner]` that all nets share."""
+        out: Tensor = _Affine.apply(x.expand(len(self.weight), -1, -1), self.weight, self.bias)
+        return out
 
 
 class StackedTranslators(nn.Module):
-    """C nets of one shape. `generators` hold one seeded generator a cell."""
+    """C nets of one shape. `generators` holds one seeded generator per net."""
 
     def translate(self, x_NI: Tensor) -> Tensor:
-        """Return unit vectors `[C, N, O]`; the same every time."""
-        made: Tensor = self(x_NI)
-        return made
+        """Return unit vectors `[C, N, O]`, deterministically."""
+        out: Tensor = self(x_NI)
+        return out
 
 
 class Mlp(StackedTranslators):
     """Normalise, three linear layers with ReLU between, normalise: the net of the first seed.
 
     Source: Laurafdez/Audio-to-image-with--AudioLDM, traductorCL.py: h = 256 has 328,704 parameters, h = 512
-    has 787,968 (512-d in and out). The net it shipped drops half of both hidden layers while it learns.
+    has 787,968 (512-d in and out). The net it shipped drops half of both hidden layers in training.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Mlp(StackedTranslators):
 
 
 class ResidualBlock(nn.Module):
-    """C blocks `x + W2 gelu(W1 norm(x))`, each beginning as the identity."""
+    """C blocks `x + W2 gelu(W1 norm(x))`, each initialised as the identity."""
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
@@ -139,12 +139,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[C, N, width]`."""
-        made: Tensor = x + self.down(gelu(self.up(layer_norm(x, x.shape[-1:]))))
-        return made
+        out: Tensor = x + self.down(gelu(self.up(layer_norm(x, x.shape[-1:]))))
+        return out
 
 
 class ResidualMlp(StackedTranslators):
-    """A linear map and `depth` residual blocks: it starts where least squares would, and bends from there."""
+    """A linear map and `depth` residual blocks, which start as the identity: at first the net is linear."""
 
     def __init__(  # noqa: PLR0913, PLR0917
         self,
@@ -163,7 +163,7 @@ class ResidualMlp(StackedTranslators):
 
     def forward(self, x_NI: Tensor) -> Tensor:
         """Return unit vectors `[C, N, O]`."""
-        # Unit vectors have coordinates of 1 / sqrt(I); layers like them near 1.
+        # Coordinates of unit vectors are about 1 / sqrt(I); layers train better with inputs near 1.
         x = self.enter(unit(x_NI) * math.sqrt(x_NI.shape[-1]))
         for block in self.blocks:
             x = block(dropout(x, self.p_drop, self.training))
@@ -171,7 +171,7 @@ class ResidualMlp(StackedTranslators):
 
 
 class Affine(StackedTranslators):
-    """`normalize(x W + b)`: what every closed form is, once it is solved. C = 1."""
+    """`normalize(x W + b)`: the net of every closed-form solution. C = 1."""
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Large files of an object store, kept on this machine by their sha256, so that they can be mapped.
+"""Local cache of large files of an object store, named by their sha256, so that they can be memory-mapped.
 
-They lie in XDG_CACHE_HOME/echolens (~/.cache/echolens). What is unused for a month goes when another comes.
+The cache is XDG_CACHE_HOME/echolens (~/.cache/echolens). Adding a file evicts those unused for 30 days.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from pipelines.store.atomic import TEMPORARY
 from pipelines.store.io_errors import as_storage_errors
 from pipelines.store.root import Root
 
-_KEPT_S = 30 * 24 * 3600
+_TTL_S = 30 * 24 * 3600
 
 
 def get_folder() -> Path:
-    """Return where the files are kept."""
+    """Return the folder of the cache."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "echolens"
 
 
 def fetch_cached(root: Root, name: str, sha256: str) -> Path:
-    """Return a local copy of a file, fetched if this machine has none.
+    """Return the path of a local copy of a file; download it if there is none.
 
     Raises:
         FileNotFoundError: there is no such file.
-        StorageError: its bytes are others than `sha256` says.
+        StorageError: its bytes do not have the sha256.
     """
-    place = get_folder() / sha256
-    if not place.exists():
-        _fetch(root, name, sha256, place)
-    place.touch()
-    return place
+    target = get_folder() / sha256
+    if not target.exists():
+        _fetch(root, name, sha256, target)
+    target.touch()
+    return target
 
 
-def _fetch(root: Root, name: str, sha256: str, place: Path) -> None:
-    scratch = place.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-    with as_storage_errors(str(place.parent)):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _forget(place.parent)
+def _fetch(root: Root, name: str, sha256: str, target: Path) -> None:
+    scratch = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    with as_storage_errors(str(target.parent)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _evict(target.parent)
     try:
         with as_storage_errors(root.url, "read"):
             root.fs.get_file(root.get_path(name), str(scratch))
@@ -52,13 +52,13 @@ def _fetch(root: Root, name: str, sha256: str, place: Path) -> None:
                 f"{root.url}/{name} is not the file that its card names; "
                 "take that version away and run the build again"
             )
-        scratch.replace(place)
+        scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _forget(place: Path) -> None:
-    for path in place.iterdir():
-        with suppress(OSError):  # another process may have been quicker
-            if time.time() - path.stat().st_mtime > _KEPT_S:
+def _evict(target: Path) -> None:
+    for path in target.iterdir():
+        with suppress(OSError):  # another process may have removed it
+            if time.time() - path.stat().st_mtime > _TTL_S:
                 path.unlink()

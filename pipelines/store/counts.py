@@ -1,4 +1,4 @@
-"""What became of every row: the counts behind `status`, the manifest and the report.
+"""Outcomes of all rows: the counts behind `status`, the manifest and the report.
 
 rows_read = candidates + rejects + duplicates
 sum(outcomes) + pending = candidates
@@ -41,11 +41,11 @@ class OutcomeCounts:
 
 @dataclass(frozen=True)
 class Overlay:
-    """What lies over the outcomes in the tables of shards. Make one with `build_overlay`.
+    """Corrections of the outcomes in the tables of shards; `build_overlay` makes one.
 
     Attributes:
-        hidden: keys that are no candidates of the version: superseded or unlisted ones, int64, ascending.
-        tombstones: keys that are, and whose outcome is another than their table says (TOMBSTONE).
+        hidden: keys that are not candidates of the version (superseded or unlisted), int64, ascending.
+        tombstones: keys of candidates whose outcome differs from that in their table (TOMBSTONE).
         keys: of the tombstones, int64, ascending.
     """
 
@@ -56,17 +56,17 @@ class Overlay:
     def select_visible_rows(self, rows: pa.Table) -> pa.Table:
         """Return the rows of a shard that are candidates of the version; keys ascend."""
         keys = as_integers(rows["key"])
-        hidden = self.hidden[_within(self.hidden, keys)]
+        hidden = self.hidden[_find_range(self.hidden, keys)]
         return rows.filter(pa.array(~np.isin(keys, hidden), pa.bool_())) if len(hidden) else rows
 
     def select_tombstones(self, rows: pa.Table) -> pa.Table:
         """Return the tombstones of the rows of a shard; keys ascend."""
-        within = _within(self.keys, as_integers(rows["key"]))
-        return self.tombstones.slice(within.start, within.stop - within.start)
+        part = _find_range(self.keys, as_integers(rows["key"]))
+        return self.tombstones.slice(part.start, part.stop - part.start)
 
 
 def build_overlay(superseded: pa.Table, unlisted: pa.Table, tombstones: pa.Table) -> Overlay:
-    """Return what the overlay tables of a version say."""
+    """Combine the overlay tables of a version."""
     hidden = np.union1d(as_integers(superseded["key"]), as_integers(unlisted["key"]))
     keys = as_integers(tombstones["key"])
     order = np.argsort(keys)
@@ -74,14 +74,14 @@ def build_overlay(superseded: pa.Table, unlisted: pa.Table, tombstones: pa.Table
     return Overlay(hidden, tombstones.take(pa.array(order)), keys[order])
 
 
-def _within(ascending: np.ndarray, keys: np.ndarray) -> slice:
+def _find_range(ascending: np.ndarray, keys: np.ndarray) -> slice:
     if not len(keys):
         return slice(0, 0)
     return slice(int(np.searchsorted(ascending, keys[0])), int(np.searchsorted(ascending, keys[-1], "right")))
 
 
 def as_integers(keys: pa.ChunkedArray) -> np.ndarray:
-    """Return keys as the integers that an index knows, int64 [N]."""
+    """Return keys as the integer ids that an index uses, int64 [N]."""
     integers: np.ndarray = pc.cast(keys, pa.int64()).to_numpy()
     return integers
 
@@ -96,12 +96,12 @@ def count(
     Args:
         root: of the dataset.
         set_name: of the vectors.
-        shards: that belong to it.
-        plan: the folder with what the lists ruled out.
-        overlay: of the version.
+        shards: of the version.
+        plan: folder of the plan whose filtered rows are counted.
+        overlay: of the version; none if None.
     """
     counts = OutcomeCounts()
-    laid = overlay or build_overlay(
+    overlay = overlay or build_overlay(
         SUPERSEDED.empty_table(), TOMBSTONE.empty_table(), TOMBSTONE.empty_table()
     )
     media = {name.removesuffix("_stats.json") for name in root.list_names("media", "_stats.json")}
@@ -109,7 +109,7 @@ def count(
     for shard in shards:
         overlays, rows = [], None
         if shard.name in vectors:
-            encoded = laid.select_visible_rows(_read_vectors(root, get_vectors_marker(set_name, shard)))
+            encoded = overlay.select_visible_rows(_read_vectors(root, get_vectors_marker(set_name, shard)))
             for column in COLUMNS:
                 if f"{column}_norm" in encoded.column_names:
                     counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
@@ -117,43 +117,46 @@ def count(
         if shard.kind == "text":
             rows = overlays.pop() if overlays else None
         elif shard.name in media:
-            rows = laid.select_visible_rows(root.read_table(f"media/{shard.name}.parquet", columns=[*_ROW]))
+            rows = overlay.select_visible_rows(
+                root.read_table(f"media/{shard.name}.parquet", columns=[*_ROW])
+            )
         if rows is None:
             counts.pending += shard.rows
         else:
-            counts.reasons += count_outcomes(apply_overlay(rows, [*overlays, laid.select_tombstones(rows)]))
-    counts.reasons += count_outcomes(
-        root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"])
-    )
+            counts.reasons += count_outcomes(
+                apply_overlay(rows, [*overlays, overlay.select_tombstones(rows)])
+            )
+    filtered = root.read_table(f"{plan}/filtered.parquet", columns=["outcome", "reason"])
+    counts.reasons += count_outcomes(filtered)
     return counts
 
 
 def apply_overlay(rows: pa.Table, overlays: Iterable[pa.Table]) -> pa.Table:
     """Return rows with the outcome and reason of the last overlay that has their key."""
     for overlay in overlays:
-        found = pc.index_in(rows["key"], value_set=overlay["key"].combine_chunks())
-        if found.null_count == rows.num_rows:
+        matches = pc.index_in(rows["key"], value_set=overlay["key"].combine_chunks())
+        if matches.null_count == rows.num_rows:
             continue
         for name in _ROW[1:]:
-            at = rows.column_names.index(name)
-            rows = rows.set_column(at, name, pc.coalesce(overlay[name].take(found), rows[name]))
+            position = rows.column_names.index(name)
+            rows = rows.set_column(position, name, pc.coalesce(overlay[name].take(matches), rows[name]))
     return rows
 
 
 def _read_vectors(root: Root, path: str) -> pa.Table:
-    """Return the outcomes of a shard's vectors, and of every column the norms."""
+    """Return the outcomes of a shard's vectors and the norms of every column."""
     with root.open_parquet(path) as file:
         norms = [name for name in file.schema_arrow.names if name.endswith("_norm")]
         return file.read(columns=[*_ROW, *norms])
 
 
 def count_outcomes(table: pa.Table) -> Counter[str]:
-    """Return how many rows of a table each `outcome/reason` has, by its columns `outcome` and `reason`."""
+    """Count the rows of a table with columns `outcome` and `reason` by `outcome/reason`."""
     if not table.num_rows:
         return Counter()
     joined = pc.binary_join_element_wise(table["outcome"], table["reason"], "/")
-    found = pc.value_counts(joined).to_pylist()
-    return Counter({row["values"].rstrip("/"): row["counts"] for row in found})
+    counts = pc.value_counts(joined).to_pylist()
+    return Counter({row["values"].rstrip("/"): row["counts"] for row in counts})
 
 
 def compute_digest(root: Root, set_names: Sequence[str]) -> str:
@@ -161,14 +164,14 @@ def compute_digest(root: Root, set_names: Sequence[str]) -> str:
 
     Two roots hold the same dataset if and only if their digests are equal.
     """
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     names = [f"candidates/{name}" for name in root.list_names("candidates", ".parquet")]
     names += [f"media/{name}" for name in root.list_names("media") if name.endswith((".tar", ".parquet"))]
     for set_name in sorted(set_names):
         names += [f"vectors/{set_name}/{name}" for name in root.list_names(f"vectors/{set_name}")]
     for name in names:
-        whole.update(f"{name} {root.compute_sha256(name)}\n".encode())
-    return whole.hexdigest()
+        digest.update(f"{name} {root.compute_sha256(name)}\n".encode())
+    return digest.hexdigest()
 
 
 def list_shard_files(set_name: str, shard: Shard) -> list[str]:

@@ -1,4 +1,4 @@
-"""dataset.json: what a root is, and what about it can never change."""
+"""dataset.json: which dataset a root holds, and which of its settings can never change."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _FILE = "dataset.json"
 
 
 def check(root: Root, dataset: Dataset) -> None:
-    """Check that a dataset may lie where it is asked for: nothing is there, or one of the same shape is.
+    """Check that a dataset may be built into a root: it is empty, or its pinned settings are the same.
 
     Raises:
-        ConfigError: something that cannot change for a root is another than it was.
+        ConfigError: a pinned setting differs.
     """
-    if root.exists(_FILE):
-        was = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
-        before, after = was.pinned(), dataset.pinned()
+    if stored := _read_dataset(root, dataset.root):
+        before, after = stored.pinned(), dataset.pinned()
         for key in before:
             if before[key] != after[key]:
                 raise ConfigError(
@@ -37,23 +36,22 @@ def check(root: Root, dataset: Dataset) -> None:
 
 
 def check_planned(root: Root, dataset: Dataset) -> None:
-    """Check that a dataset wants the rows that its root was planned with.
+    """Check that a dataset has the sources and filters that its root was planned with.
 
     Raises:
-        ConfigError: it wants others.
+        ConfigError: it has others.
     """
-    if root.exists(_FILE):
-        was = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
+    if stored := _read_dataset(root, dataset.root):
         for key in ("sources", "filter"):
-            if _wanted(was, key) != _wanted(dataset, key):
+            if _normalize_setting(stored, key) != _normalize_setting(dataset, key):
                 raise ConfigError(
                     f"{key} of {root.url} differ from those it was planned with; run `echolens refresh` to "
                     "bring them in, set them back, or build into another root"
                 )
 
 
-def _wanted(dataset: Dataset, key: str) -> object:
-    """Return what a dataset wants, wherever its lists lie: one that was moved or copied is the same."""
+def _normalize_setting(dataset: Dataset, key: str) -> object:
+    """Return a setting without the folders of local lists: a list that was moved is still the same."""
     if key != "sources":
         wanted: BaseModel = getattr(dataset, key)
         return wanted.model_dump()
@@ -67,8 +65,8 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -
     """Check that the vectors of a set stay in their spaces.
 
     Args:
-        root: where.
-        dataset: what is asked for.
+        root: of the dataset.
+        dataset: to be built.
         spaces: family ("clip", "clap") -> the space of its vectors.
 
     Raises:
@@ -76,69 +74,80 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -
     """
     if not root.exists(_FILE):
         return
-    there = json.loads(root.read(_FILE))
-    asked = _written(spaces)
-    found = there["sets"].get(dataset.encode.set)
-    if found is not None and found != asked:
-        family = next(name for name in ("clip", "clap") if found.get(name) != asked.get(name))
+    stored = json.loads(root.read(_FILE))
+    requested = _dump_spaces(spaces)
+    pinned = stored["sets"].get(dataset.encode.set)
+    if pinned is not None and pinned != requested:
+        family = next(name for name in ("clip", "clap") if pinned.get(name) != requested.get(name))
+        before, after = (_describe_space(each.get(family)) for each in (pinned, requested))
         raise ConfigError(
-            f"set {dataset.encode.set!r} of {root.url} holds {family} vectors of {_space(found.get(family))} "
-            f"and {_space(asked.get(family))} was asked for; give the other encoder another `encode.set`"
+            f"set {dataset.encode.set!r} of {root.url} holds {family} vectors of {before} "
+            f"and {after} was asked for; give the other encoder another `encode.set`"
         )
-    _check_segment(root, dataset, there)
+    _check_segment(root, dataset, stored)
 
 
-def _check_segment(root: Root, dataset: Dataset, there: Mapping[str, Any]) -> None:
-    name, asked = dataset.encode.set, dataset.encode.segment.decides()
-    found = there.get("segments", {}).get(name, {})
-    if name in there["sets"] and found != asked:
+def _check_segment(root: Root, dataset: Dataset, stored: Mapping[str, Any]) -> None:
+    name, requested = dataset.encode.set, dataset.encode.segment.decides()
+    pinned = stored.get("segments", {}).get(name, {})
+    if name in stored["sets"] and pinned != requested:
+        before, after = _describe_segment(pinned), _describe_segment(requested)
         raise ConfigError(
-            f"set {name!r} of {root.url} holds vectors of {_part(found)} and {_part(asked)} was asked for; "
+            f"set {name!r} of {root.url} holds vectors of {before} and {after} was asked for; "
             "give another `encode.segment` another `encode.set`"
         )
 
 
-def _part(decided: Mapping[str, Any]) -> str:
-    keys = ", ".join(f"{key} {value}" for key, value in decided.items())
+def _describe_segment(settings: Mapping[str, Any]) -> str:
+    keys = ", ".join(f"{key} {value}" for key, value in settings.items())
     return f"segments ({keys})" if keys else "whole clips"
 
 
 def is_same(root: Root, dataset: Dataset) -> bool:
-    """Return whether the root was made of the same rows by the same encoders, however it was fetched."""
-    if not root.exists(_FILE):
+    """Return whether the root holds the same rows and encoders, however its media were fetched."""
+    stored = _read_dataset(root, dataset.root)
+    if stored is None or stored.pinned() != dataset.pinned():
         return False
-    there = Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": dataset.root})
-    return all(_wanted(there, key) == _wanted(dataset, key) for key in ("sources", "filter", "encode")) and (
-        there.pinned() == dataset.pinned()
-    )
+    keys = ("sources", "filter", "encode")
+    return all(_normalize_setting(stored, key) == _normalize_setting(dataset, key) for key in keys)
+
+
+def _read_dataset(root: Root, url: str) -> Dataset | None:
+    """Return the dataset of a root, under the URL that it has now; None if there is none."""
+    if not root.exists(_FILE):
+        return None
+    return Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": url})
 
 
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space] | None = None) -> None:
-    """Write dataset.json after the checks, unless it says the same already; without spaces they stay."""
-    there = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
+    """Write dataset.json unless it is up to date; without spaces those of the file stay.
+
+    The checks of this module come first.
+    """
+    stored = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
     written = {
         "dataset": dataset.model_dump(mode="json"),
-        "sets": there["sets"] | ({} if spaces is None else {dataset.encode.set: _written(spaces)}),
+        "sets": stored["sets"] | ({} if spaces is None else {dataset.encode.set: _dump_spaces(spaces)}),
     }
-    segments = there.get("segments", {})
-    if decided := dataset.encode.segment.decides():
-        segments = segments | {dataset.encode.set: decided}
+    segments = stored.get("segments", {})
+    if settings := dataset.encode.segment.decides():
+        segments = segments | {dataset.encode.set: settings}
     if segments:
         written["segments"] = segments
-    # What the newest build asked for is in `dataset`; the other sets' encoders are kept beside it.
-    written["encoders"] = there.get("encoders", {}) | {
+    # `dataset` has the settings of the newest build; the encoders of the other sets are kept beside it.
+    written["encoders"] = stored.get("encoders", {}) | {
         dataset.encode.set: dataset.encode.model_dump(mode="json")
     }
-    if there != written:
+    if stored != written:
         root.write_json(_FILE, written)
 
 
-def _written(spaces: Mapping[Family, Space]) -> dict[str, Any]:
+def _dump_spaces(spaces: Mapping[Family, Space]) -> dict[str, Any]:
     return {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
 
 
 def read_spaces(root: Root, set_name: str) -> dict[str, Space]:
-    """Return the spaces that a set of a root was pinned to, by family; none if it was not yet."""
+    """Return the spaces that a set is pinned to, by family; empty if it is not pinned yet."""
     if not root.exists(_FILE):
         return {}
     sets = json.loads(root.read(_FILE))["sets"]
@@ -146,7 +155,7 @@ def read_spaces(root: Root, set_name: str) -> dict[str, Space]:
 
 
 def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Dataset:
-    """Return a root's dataset with the encoders of one of its sets; None leaves it as it is.
+    """Return a root's dataset with the encoders of one of its sets; unchanged if the name is None.
 
     Raises:
         ConfigError: there is no such set, or it names a class that the dataset does not trust.
@@ -175,5 +184,5 @@ def list_sets(root: Root) -> list[str]:
     return sorted(json.loads(root.read(_FILE))["sets"])
 
 
-def _space(space: dict[str, Any] | None) -> str:
+def _describe_space(space: dict[str, Any] | None) -> str:
     return str(Space.model_validate(space)) if space else "no encoder"

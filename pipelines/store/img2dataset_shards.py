@@ -1,8 +1,8 @@
-"""Shards of media/ that img2dataset has filled: their pictures are taken over, what it missed is asked again.
+"""Shards of media/ that img2dataset has written: their pictures are kept, what it missed is fetched again.
 
     img2dataset --url_list ROOT/candidates --input_format parquet --output_folder ROOT/media ...
 
-gives a shard the keys that we would, but its table has no outcome: an exception's text is none.
+gives a shard the same keys as ours, but its table has no outcomes, only texts of exceptions.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from pipelines.store.root import Root
 from schemas.candidate import format_shard
 
-# Footers that are read at once: on an object store each is a request of its own.
-_AT_ONCE = 16
+# Footers that are read in parallel: on an object store each is one request.
+_THREADS = 16
 
 
 def is_foreign(root: Root, number: int) -> bool:
-    """Return whether a shard whose marker is there has a table that is not ours."""
+    """Return whether the table of a committed shard was written by img2dataset."""
     try:
         with root.open_parquet(f"media/{format_shard(number)}.parquet") as table:
             return "outcome" not in table.schema_arrow.names
@@ -28,17 +28,17 @@ def is_foreign(root: Root, number: int) -> bool:
 
 
 def drop_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
-    """Return those of the committed shards that are ours."""
-    asked = sorted(numbers)
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        foreign = threads.map(lambda number: is_foreign(root, number), asked)
-        return frozenset(number for number, other in zip(asked, foreign, strict=True) if not other)
+    """Return the committed shards that img2dataset did not write."""
+    shards = sorted(numbers)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        foreign = threads.map(lambda number: is_foreign(root, number), shards)
+        return frozenset(number for number, is_other in zip(shards, foreign, strict=True) if not is_other)
 
 
 def read_pictures(root: Root, number: int) -> dict[str, str]:
-    """Return the key of every picture that a foreign shard has, and the URL of the picture in its tar."""
+    """Return key -> URL in the tar of every picture that a foreign shard has."""
     table = root.read_table(f"media/{format_shard(number)}.parquet", columns=["key", "status"])
     tar = root.get_path(f"media/{format_shard(number)}.tar")
-    place = Path(tar).absolute().as_uri() if root.is_local else str(root.fs.unstrip_protocol(tar))
+    url = Path(tar).absolute().as_uri() if root.is_local else str(root.fs.unstrip_protocol(tar))
     rows = zip(*(table[name].to_pylist() for name in ("key", "status")), strict=True)
-    return {key: f"{place}#{key}.jpg" for key, status in rows if status == "success"}
+    return {key: f"{url}#{key}.jpg" for key, status in rows if status == "success"}

@@ -1,16 +1,16 @@
 """One writer at a time: lease.json names the job that may write to a root.
 
-The job renews it every 10 s; a lease that was not renewed for 60 s is void. Whether that is so is never
-read off two clocks that could differ:
+The job renews it every 10 s; a lease that was not renewed for 60 s is void. Ages are
+never compared between two clocks that could differ:
 
-- On the machine that it was taken on (same boot id), ages are of the monotonic clock, which no one sets,
-  and a process that is gone makes its lease void at once. Only a process of the same pid namespace can be
-  seen: containers of one machine share its boot id, not its processes.
-- Anywhere else, wall clocks only raise a suspicion. The lease is then watched, and taken if it does not
-  change while two renewals are due.
+- On the machine where it was taken (same boot id), ages are by the monotonic clock, which nobody sets, and
+  the lease of a dead process is void at once. Only a process of the same pid namespace can be seen:
+  containers of one machine share its boot id, not its processes.
+- On any other machine, wall clocks only raise a suspicion. The lease is then watched, and taken if it does
+  not change while two renewals are due.
 
-It is taken over by compare-and-swap, so of several that want it one gets it. A job that was asleep for so
-long that another has taken over finds that out at its next renewal and stops before it publishes.
+A takeover is a compare-and-swap, so exactly one of several contenders gets the lease. A job that was
+suspended and lost its lease finds out at its next renewal and stops before it publishes.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from pipelines.store.root import Root
 FILE = "lease.json"
 RENEW_S = 10.0
 VOID_S = 60.0
-# Two renewals are due in it, and the time that a busy store takes.
+# Two renewals, and half of one for a busy store.
 _WATCH_S = 2.5 * RENEW_S
 _ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """What lease.json says.
+    """The content of lease.json: which process holds the root.
 
     Attributes:
         job: the verb.
         host: name of the machine.
         pid: of the process that renews it.
         boot: id of the machine's boot; empty where there is none.
-        namespace: of process ids.
-        started: when that process started, in ticks since boot; pids are used again.
-        token: of this lease, so that no two writers ever write the same bytes.
+        namespace: of its process ids.
+        started: when that process started, in ticks since boot, because pids are reused.
+        token: unique to this lease, so that no two writers ever write the same bytes.
         since: UTC, ISO 8601.
         renewed_s: `time.time()` of the last renewal.
         ticked_s: `time.monotonic()` of the last renewal.
-        released: whether the job is over.
+        released: whether the job has ended.
     """
 
     job: str
@@ -72,14 +72,14 @@ class LeaseHolder:
 
     @classmethod
     def create(cls, job: str) -> LeaseHolder:
-        """Return a lease of this process."""
+        """Return a new lease of this process."""
         return cls(
             job=job,
             host=socket.gethostname(),
             pid=os.getpid(),
-            boot=_boot(),
-            namespace=_namespace(),
-            started=_state(os.getpid())[1],
+            boot=_get_boot_id(),
+            namespace=_get_pid_namespace(),
+            started=_read_process_state(os.getpid())[1],
             token=uuid.uuid4().hex,
             since=datetime.now(UTC).isoformat(timespec="seconds"),
             renewed_s=time.time(),
@@ -87,42 +87,42 @@ class LeaseHolder:
         )
 
     def renew(self) -> LeaseHolder:
-        """Return the lease, renewed."""
+        """Return the lease with the times of now."""
         return replace(self, renewed_s=time.time(), ticked_s=time.monotonic())
 
     def to_json(self) -> bytes:
-        """Return it as lease.json has it."""
+        """Return the bytes of lease.json."""
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
     def is_dead(self) -> bool:
         """Return whether its process is known to be gone."""
-        if not self.boot or (self.boot, self.namespace) != (_boot(), _namespace()):
+        if not self.boot or (self.boot, self.namespace) != (_get_boot_id(), _get_pid_namespace()):
             return False
         return _is_gone(self.pid, self.started)
 
     @property
     def age_s(self) -> float | None:
-        """Return how long ago it was renewed if this machine's monotonic clock knows, else None."""
-        return time.monotonic() - self.ticked_s if self.boot and self.boot == _boot() else None
+        """Seconds since the last renewal by the monotonic clock; None if it was taken in another boot."""
+        return time.monotonic() - self.ticked_s if self.boot and self.boot == _get_boot_id() else None
 
     def __str__(self) -> str:
         return f"`{self.job}` on {self.host} (pid {self.pid}) since {self.since}"
 
 
 class Lease:
-    """A lease that this process holds, renewed by a thread."""
+    """A lease that this process holds, renewed by a background thread."""
 
     def __init__(self, root: Root, holder: LeaseHolder, every_s: float = RENEW_S) -> None:
         self._root = root
         self._holder = holder
         self._every_s = every_s
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._lost = ""
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Go on only while the lease is held.
+        """Check that the lease is still held.
 
         Raises:
             StopJob: another job has taken it over.
@@ -132,12 +132,12 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back, unless it is lost."""
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         if self._lost:
             return
         expected = self._holder.to_json()
-        # Whatever is wrong with the root was said already; the lease becomes void by itself.
+        # A broken root was reported already; the lease expires by itself.
         with suppress(EcholensError, OSError):
             if self._root.is_local:
                 atomic.remove_local(Path(self._root.get_path(FILE)), expected)
@@ -145,24 +145,24 @@ class Lease:
                 self._root.replace_if(FILE, replace(self._holder, released=True).to_json(), expected)
 
     def _renew(self) -> None:
-        renewed = time.monotonic()
-        while not self._over.wait(self._every_s):
-            following = self._holder.renew()
+        last_s = time.monotonic()
+        while not self._stopped.wait(self._every_s):
+            renewed = self._holder.renew()
             try:
-                if not self._root.replace_if(FILE, following.to_json(), self._holder.to_json()):
+                if not self._root.replace_if(FILE, renewed.to_json(), self._holder.to_json()):
                     self._lose()
                     return
             except (EcholensError, OSError):
-                # A store that does not answer for a while; another job may not take over before VOID_S.
-                if time.monotonic() - renewed > VOID_S:
+                # The store does not answer; nobody may take over before VOID_S.
+                if time.monotonic() - last_s > VOID_S:
                     self._lose()
                     return
                 continue
-            self._holder, renewed = following, time.monotonic()
+            self._holder, last_s = renewed, time.monotonic()
 
     def _lose(self) -> None:
-        now = read_lease(self._root)
-        by = f"{now} has taken over" if now else "its lease is gone"
+        other = read_lease(self._root)
+        by = f"{other} has taken over" if other else "its lease is gone"
         self._lost = f"this job no longer holds {self._root.url}: {by}; nothing is lost, run it again later"
 
 
@@ -171,22 +171,22 @@ def hold_lease(root: Root, job: str) -> Iterator[Lease]:
     """Hold the lease of a root for as long as the block lasts.
 
     Args:
-        root: which.
-        job: the verb that asks, for whoever comes second.
+        root: that is written to.
+        job: its verb, which other jobs are told.
 
     Raises:
-        Held: another job has it.
-        StopJob: at the end, if another job has taken it over meanwhile.
+        LeaseHeldError: another job has it.
+        StopJob: at the end, if another job took it over meanwhile.
     """
-    new = root.is_local and not Path(root.get_path("")).exists()
+    is_new = root.is_local and not Path(root.get_path("")).exists()
     lease = Lease(root, take_lease(root, job))
     try:
         yield lease
         lease.check()
     finally:
         lease.release()
-        if new:
-            # A job that found nothing to do leaves no empty folder.
+        if is_new:
+            # A job that had nothing to do leaves no empty folder behind.
             with suppress(OSError):
                 Path(root.get_path("")).rmdir()
 
@@ -195,21 +195,21 @@ def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
     """Take the lease of a root.
 
     Args:
-        root: which.
-        job: the verb that asks.
-        watch_s: how long a lease of another machine is watched that looks void.
+        root: that is written to.
+        job: its verb.
+        watch_s: how long a seemingly expired lease of another machine is watched, in seconds.
 
     Raises:
-        Held: another job has it.
+        LeaseHeldError: another job has it.
     """
     for _ in range(_ATTEMPTS):
         mine = LeaseHolder.create(job)
         if root.create(FILE, mine.to_json()):
             return mine
-        found = _found(root)
-        if found is None:
+        stored = _read_file(root)
+        if stored is None:
             continue
-        data, holder = found
+        data, holder = stored
         if holder is not None and not _is_void(root, data, holder, watch_s):
             raise LeaseHeldError(
                 f"{root.url} is held by {holder}, so this job wrote nothing; "
@@ -222,12 +222,12 @@ def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
 
 
 def read_lease(root: Root) -> LeaseHolder | None:
-    """Return who holds a root, void or not; None if nobody does."""
-    found = _found(root)
-    return found[1] if found and found[1] and not found[1].released else None
+    """Return who holds a root, expired or not; None if nobody does."""
+    stored = _read_file(root)
+    return stored[1] if stored and stored[1] and not stored[1].released else None
 
 
-def _found(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
+def _read_file(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
     try:
         data = root.read(FILE)
     except FileNotFoundError:
@@ -236,7 +236,7 @@ def _found(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
         fields: dict[str, Any] = json.loads(data)
         return data, LeaseHolder(**fields)
     except (ValueError, TypeError):
-        return data, None  # half a file of a machine that lost power
+        return data, None  # half-written by a machine that lost power
 
 
 def _is_void(root: Root, data: bytes, holder: LeaseHolder, watch_s: float) -> bool:
@@ -245,47 +245,47 @@ def _is_void(root: Root, data: bytes, holder: LeaseHolder, watch_s: float) -> bo
     age_s = holder.age_s
     if age_s is not None:
         return age_s > VOID_S
-    # A clock that is ahead of ours makes a lease look young for ever, so that is suspicious as well.
+    # A clock ahead of ours makes a lease look fresh for ever, so a negative age is suspicious, too.
     if 0 <= time.time() - holder.renewed_s <= VOID_S:
         return False
     end = time.monotonic() + watch_s
     while time.monotonic() < end:
         time.sleep(min(1.0, watch_s / 10))
-        found = _found(root)
-        if found is None or found[0] != data:
+        stored = _read_file(root)
+        if stored is None or stored[0] != data:
             return False
     return True
 
 
-def _boot() -> str:
+def _get_boot_id() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
 
 
-def _namespace() -> str:
+def _get_pid_namespace() -> str:
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").stat().st_ino)
     return ""
 
 
 def _is_gone(pid: int, started: int) -> bool:
-    """Return whether a process of this boot is no more, or is another one that got its pid."""
+    """Return whether a process of this boot has ended; its pid may belong to another one by now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False  # another user's
-    state, now = _state(pid)
-    # A zombie has done its last write.
-    return state == "Z" or now not in (0, started)
+        return False  # it belongs to another user
+    state, started_now = _read_process_state(pid)
+    # A zombie writes no more.
+    return state == "Z" or started_now not in (0, started)
 
 
-def _state(pid: int) -> tuple[str, int]:
-    """Return the state of a process and when it started, in ticks since boot; 0 if it cannot be seen."""
+def _read_process_state(pid: int) -> tuple[str, int]:
+    """Return the state of a process and its start in ticks since boot; 0 if it cannot be read."""
     try:
-        # The name, in brackets, may have anything in it.
+        # The process name, in parentheses, may contain any character.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return "", 0

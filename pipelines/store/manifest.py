@@ -1,4 +1,4 @@
-"""The files of a version, with sizes and hashes: those of the version before are not read again."""
+"""The files of a version, with sizes and hashes; known files of earlier versions are not hashed again."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from schemas.version import VERSION_SHARD, FileEntry
 
 
 def make_entry(root: Root, path: str) -> FileEntry:
-    """Return a file with its size and hash."""
+    """Return the entry of a file, with its size and sha256."""
     return FileEntry(path=path, bytes=root.get_size(path), sha256=root.compute_sha256(path))
 
 
 def read_tried(root: Root, shard: Shard) -> datetime:
-    """Return when the media of a committed shard were there; of a text, that is now."""
-    at = datetime.now(UTC).timestamp()
+    """Return when the media of a committed shard were fetched; now for a text shard."""
+    end_s = datetime.now(UTC).timestamp()
     if shard.kind != "text":
-        at = json.loads(root.read(get_media_marker(shard)))["end_time"]
-    return datetime.fromtimestamp(int(at), UTC)
+        end_s = json.loads(root.read(get_media_marker(shard)))["end_time"]
+    return datetime.fromtimestamp(int(end_s), UTC)
 
 
 class Manifest:
-    """Makes the shard table of a version.
+    """Builds the shard table of a version.
 
     Args:
         root: of the dataset.
         set_name: of the vectors.
-        before: numbers of versions whose lines are believed, the last one most.
-        again: shards of which nothing older is believed.
+        earlier: numbers of versions whose entries are reused; later ones take precedence.
+        rewritten: shards whose earlier entries are not reused.
     """
 
     def __init__(
-        self, root: Root, set_name: str, before: Sequence[int] = (), again: Collection[int] = ()
+        self, root: Root, set_name: str, earlier: Sequence[int] = (), rewritten: Collection[int] = ()
     ) -> None:
         self._root = root
         self._set_name = set_name
         self._known: dict[str, dict[str, Any]] = {}
-        for number in before:
+        for number in earlier:
             for line in root.read_table(f"versions/{number:04d}.parquet").to_pylist():
-                if line["shard"] not in again:
+                if line["shard"] not in rewritten:
                     self._known[line["path"]] = line
 
     def build_table(self, shards: Sequence[Shard]) -> pa.Table:
-        """Return one line a file of a shard (VERSION_SHARD)."""
+        """Return one row per file of each shard (VERSION_SHARD)."""
         rows = []
         for shard in shards:
             paths = list_shard_files(self._set_name, shard)
             known = self._known.get(paths[0])
-            of = {
+            columns = {
                 "shard": shard.number,
                 "kind": shard.kind,
                 "lane": shard.lane,
@@ -64,9 +64,11 @@ class Manifest:
             }
             for path in paths:
                 line = self._known.get(path)
-                rows.append(of | (_file(line) if line else make_entry(self._root, path).model_dump()))
+                rows.append(
+                    columns | (_select_entry(line) if line else make_entry(self._root, path).model_dump())
+                )
         return pa.Table.from_pylist(rows, schema=VERSION_SHARD)
 
 
-def _file(line: dict[str, Any]) -> dict[str, Any]:
+def _select_entry(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in ("path", "bytes", "sha256")}

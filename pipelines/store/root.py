@@ -1,4 +1,4 @@
-"""Files of a root, on any fsspec URL: written under a temporary name and renamed, or by one PUT."""
+"""Files of a root on any fsspec URL: written to a scratch file and renamed, or by one PUT."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipelines.store.io_errors import as_storage_errors
 
 @dataclass(frozen=True)
 class Root:
-    """A folder or URL under which a dataset lies. Picklable; connections are made where they are used."""
+    """A folder or URL under which a dataset lies. Picklable; connections are opened where they are used."""
 
     url: str
 
@@ -35,17 +35,17 @@ class Root:
         """Return the root of a local path or URL; a local path is made absolute.
 
         Raises:
-            StorageError: a URL that names no place.
+            StorageError: the URL names no bucket or folder.
         """
-        scheme, is_url, place = url.partition("://")
+        scheme, is_url, rest = url.partition("://")
         if not is_url:
             return cls(str(Path(url).expanduser().resolve()))
-        if not place.strip("/"):
+        if not rest.strip("/"):
             raise StorageError(f"root {url} names no bucket or folder; give a URL such as s3://bucket/name")
-        return cls(f"{scheme}://{place.rstrip('/')}")
+        return cls(f"{scheme}://{rest.rstrip('/')}")
 
     @cached_property
-    def _opened(self) -> tuple[fsspec.AbstractFileSystem, str]:
+    def _filesystem(self) -> tuple[fsspec.AbstractFileSystem, str]:
         try:
             fs, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
@@ -58,7 +58,7 @@ class Root:
     @property
     def fs(self) -> fsspec.AbstractFileSystem:
         """The fsspec file system of the root."""
-        return self._opened[0]
+        return self._filesystem[0]
 
     @property
     def is_local(self) -> bool:
@@ -66,20 +66,20 @@ class Root:
         return "://" not in self.url or self.url.startswith("file://")
 
     def check(self) -> None:
-        """Find out that the root can be reached and written, without writing anything.
+        """Check that the root can be reached and written, without writing anything.
 
         Raises:
             StorageError: it cannot.
         """
         if self.is_local:
             with as_storage_errors(self.url):
-                place = Path(self.get_path(""))
-                while not place.exists():
-                    place = place.parent
-                if not (place.is_dir() and os.access(place, os.W_OK, effective_ids=True)):
-                    what = "may not be written" if place.is_dir() else "is a file"
+                folder = Path(self.get_path(""))
+                while not folder.exists():
+                    folder = folder.parent
+                if not (folder.is_dir() and os.access(folder, os.W_OK, effective_ids=True)):
+                    what = "may not be written" if folder.is_dir() else "is a file"
                     raise StorageError(
-                        f"root {self.url}: {place} {what}; choose a folder that this user may write to"
+                        f"root {self.url}: {folder} {what}; choose a folder that this user may write to"
                     )
             return
         try:
@@ -88,12 +88,12 @@ class Root:
         except (FileNotFoundError, StorageError) as error:
             if isinstance(error, StorageError):
                 raise
-            return  # a root that is to be made
+            return  # created by the first write
         except Exception as error:
-            # Every other file system has exceptions of its own for no route and no credentials.
-            said = " ".join(str(error).split()) or type(error).__name__
+            # Every file system has its own exceptions for a missing route or credentials.
+            cause = " ".join(str(error).split()) or type(error).__name__
             raise StorageError(
-                f"root {self.url} cannot be reached ({said}); check the address and the credentials"
+                f"root {self.url} cannot be reached ({cause}); check the address and the credentials"
             ) from error
 
     def __getstate__(self) -> dict[str, str]:
@@ -101,10 +101,10 @@ class Root:
 
     def get_path(self, name: str) -> str:
         """Return the file system's own path of a name below the root."""
-        return f"{self._opened[1]}/{name}"
+        return f"{self._filesystem[1]}/{name}"
 
     def exists(self, name: str) -> bool:
-        """Return whether a file or folder is there."""
+        """Return whether a file or folder exists."""
         with as_storage_errors(self.url, "read"):
             return bool(self.fs.exists(self.get_path(name)))
 
@@ -114,17 +114,17 @@ class Root:
             return int(self.fs.size(self.get_path(name)))
 
     def list_names(self, folder: str, suffix: str = "") -> list[str]:
-        """Return the sorted file names directly in a folder; empty if it is not there."""
+        """Return the sorted names of the entries directly in a folder; empty if there is none."""
         try:
             with as_storage_errors(self.url, "read"):
                 paths = self.fs.ls(self.get_path(folder), detail=False)
         except FileNotFoundError:
             return []
-        found = (str(path).rsplit("/", 1)[-1] for path in paths)
-        return sorted(name for name in found if name.endswith(suffix) and TEMPORARY not in name)
+        names = (str(path).rsplit("/", 1)[-1] for path in paths)
+        return sorted(name for name in names if name.endswith(suffix) and TEMPORARY not in name)
 
     def list_folders(self, folder: str) -> list[str]:
-        """Return the sorted names of the folders directly in a folder; empty if it is not there."""
+        """Return the sorted names of the folders directly in a folder; empty if there is none."""
         try:
             with as_storage_errors(self.url, "read"):
                 entries = self.fs.ls(self.get_path(folder), detail=True)
@@ -153,7 +153,7 @@ class Root:
             self.fs.mv(self.get_path(name), self.get_path(to))
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is not there is removed already."""
+        """Remove a file, if it exists."""
         with as_storage_errors(self.url):
             try:
                 self.fs.rm_file(self.get_path(name))
@@ -183,8 +183,8 @@ class Root:
             FileNotFoundError: there is none.
             StorageError: it is damaged.
         """
-        # Never a Python file: Arrow's threads drop it when they please, and one that does so while the
-        # interpreter ends takes the process down with SIGABRT (8 of 120 short commands).
+        # Never a Python file object: an Arrow thread may release it while the interpreter shuts down, which
+        # ends the process with SIGABRT (8 of 120 short commands).
         source = self.get_path(name) if self.is_local else pa.BufferReader(self.read(name))
         try:
             with as_storage_errors(self.url, "read"), pq.ParquetFile(source) as file:
@@ -196,18 +196,18 @@ class Root:
 
     @contextmanager
     def write_atomically(self, name: str) -> Iterator[Path]:
-        """Give a local path to write to; the file is committed under `name` when the block ends well.
+        """Yield a local path to write to; the file is committed under `name` if the block succeeds.
 
-        Nothing is left behind when it does not.
+        Nothing is left behind if it fails.
         """
         final = Path(self.get_path(name))
         folder = final.parent if self.is_local else Path(tempfile.gettempdir())
         scratch = folder / f"{TEMPORARY}{uuid.uuid4().hex}-{final.name}"
-        here = self.url if self.is_local else str(folder)
-        with as_storage_errors(here):
+        scratch_url = self.url if self.is_local else str(folder)
+        with as_storage_errors(scratch_url):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            with as_storage_errors(here):
+            with as_storage_errors(scratch_url):
                 yield scratch
                 if self.is_local:
                     sync(scratch)
@@ -233,7 +233,7 @@ class Root:
             pq.write_table(table, scratch, compression="zstd")
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create a file if nothing is there and return whether it was this call that did."""
+        """Create a file if there is none; return whether this call created it."""
         with as_storage_errors(self.url):
             if self.is_local:
                 return atomic.create_local(Path(self.get_path(name)), data)
@@ -242,10 +242,10 @@ class Root:
     def replace_if(self, name: str, data: bytes, expected: bytes) -> bool:
         """Replace a file if it holds the expected bytes: compare-and-swap.
 
-        The new bytes must differ from every other writer's (name the writer in them).
+        The new bytes must differ from every other writer's (put the writer's name in them).
 
         Returns:
-            Whether it was this call that replaced it; False if it holds other bytes or is not there.
+            Whether this call replaced it; False if it holds other bytes or does not exist.
         """
         with as_storage_errors(self.url):
             if self.is_local:

@@ -1,7 +1,7 @@
-"""A shard on disk: candidates in, media and vectors out, each committed with its marker last.
+"""A shard on disk: candidates in, media and vectors out, each committed by writing its marker last.
 
 Bytes are deterministic: members sorted by key and name, no times, no owners. Only `_stats.json` has times,
-and it is no part of the dataset's digest.
+and the dataset's digest does not cover it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, make_vectors_schema, mark_smaller_batches
 
-# The columns that encode needs beside the media; the vectors table starts with them.
+# Columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
-_OF_SAMPLE = (*ROW, "caption", "width")
+_SAMPLE_COLUMNS = (*ROW, "caption", "width")
 # What `read_candidates` yields.
 CANDIDATE_COLUMNS = (*CANDIDATE.names, "key", "outcome", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The unit of work, of retry and of commit."""
+    """The unit of work, retry and commit."""
 
     number: int
     kind: Kind
@@ -48,35 +48,35 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Five digits."""
+        """The number in five digits."""
         return format_shard(self.number)
 
 
 def list_planned(root: Root, folder: str = "plan") -> list[Shard]:
-    """Return every shard of a plan, in the order of their numbers."""
+    """Return every shard of a plan in ascending order."""
     table = root.read_table(f"{folder}/shards.parquet").to_pylist()
     kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
     return [Shard(row["shard"], kinds[row["kind"]], row["lane"], row["rows"]) for row in table]
 
 
 def with_tables(root: Root, folder: str, shards: Collection[int]) -> frozenset[int]:
-    """Return which of the shards have a table in a folder, from one listing."""
+    """Return the shards that have a table in a folder, from one listing."""
     names = root.list_names(folder, ".parquet")
     return frozenset(shards).intersection(int(name.removesuffix(".parquet")) for name in names)
 
 
 def get_media_marker(shard: Shard) -> str:
-    """Return the file whose presence says that the media of a shard are committed."""
+    """Return the path of the file that marks the media of a shard as committed."""
     return f"media/{shard.name}_stats.json"
 
 
 def get_vectors_marker(set_name: str, shard: Shard) -> str:
-    """Return the file whose presence says that the vectors of a shard are committed."""
+    """Return the path of the file that marks the vectors of a shard as committed."""
     return f"vectors/{set_name}/{shard.name}.parquet"
 
 
 def read_candidates(root: Root, shard: Shard, shard_rows: int) -> Batch:
-    """Return all candidates of a shard as one batch, with their keys and the outcome `ok` so far."""
+    """Return all candidates of a shard as one batch, with their keys and the initial outcome `ok`."""
     table = root.read_table(f"candidates/{shard.name}.parquet")
     batch: Batch = table.to_pydict()
     batch["key"] = [format_key(shard.number, row, shard_rows) for row in range(table.num_rows)]
@@ -89,28 +89,28 @@ def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None
     """Write the tar and the table of a shard, then its marker.
 
     Args:
-        root: where to.
-        shard: which.
-        batch: SAMPLE's columns and the members of the shard's kind, every row of the shard.
-        started: `time.time()` at the beginning of the shard, for img2dataset's stats.
+        root: that is written to.
+        shard: whose media.
+        batch: SAMPLE's columns and the members of the shard's kind, for every row of the shard.
+        started: `time.time()` at the start of the shard, for img2dataset's stats.
     """
     count = count_rows(batch)
     table = pa.Table.from_pydict(
         {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
     )
     with root.write_atomically(f"media/{shard.name}.tar") as path:
-        write_tar(path, _media_members(shard, table, batch))
+        write_tar(path, _iterate_media_members(shard, table, batch))
     root.write_table(f"media/{shard.name}.parquet", table)
-    root.write_json(get_media_marker(shard), _stats(batch, started))
+    root.write_json(get_media_marker(shard), _make_stats(batch, started))
 
 
-def _media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tuple[str, bytes]]:
+def _iterate_media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tuple[str, bytes]]:
     for row, record in enumerate(table.to_pylist()):
         if record["outcome"] != "ok":
             continue
         for member in MEMBERS[shard.kind]:
             if member == "json":
-                data = _json_of(record)
+                data = _format_json(record)
             elif member == "txt":
                 data = record["caption"].encode()
             else:
@@ -118,8 +118,8 @@ def _media_members(shard: Shard, table: pa.Table, batch: Batch) -> Iterator[tupl
             yield f"{record['key']}.{member}", data
 
 
-def _stats(batch: Batch, started: float) -> dict[str, Any]:
-    """img2dataset's `_stats.json`."""
+def _make_stats(batch: Batch, started: float) -> dict[str, Any]:
+    """Return the content of img2dataset's `_stats.json`."""
     statuses = Counter(batch["status"])
     ended = time.time()
     return {
@@ -139,34 +139,34 @@ def _stats(batch: Batch, started: float) -> dict[str, Any]:
     }
 
 
-def _json_of(record: Mapping[str, Any]) -> bytes:
-    """A flat record as `json.dumps(record, indent=4)` writes it, which takes twice as long."""
+def _format_json(record: Mapping[str, Any]) -> bytes:
+    """Format a flat record as `json.dumps(record, indent=4)` does, in half of the time."""
     lines = json.dumps(record, separators=(",\n    ", ": "))
     return f"{{\n    {lines[1:-1]}\n}}".encode()
 
 
 def make_media_columns(kind: Kind) -> tuple[str, ...]:
-    """Return what `read_media` yields: `ROW`, caption, width and the media."""
-    return (*_OF_SAMPLE, *_media(kind))
+    """Return the columns that `read_media` yields: `ROW`, caption, width and the media."""
+    return (*_SAMPLE_COLUMNS, *_list_media(kind))
 
 
-def _media(kind: Kind) -> tuple[str, ...]:
+def _list_media(kind: Kind) -> tuple[str, ...]:
     return tuple(member for member in MEMBERS[kind] if member not in ("json", "txt"))
 
 
 def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
-    """Yield the samples of a committed shard, streamed from its tar, as `make_media_columns`.
+    """Yield the samples of a committed shard in batches of `make_media_columns`, streamed from its tar.
 
     Raises:
-        StorageError: the tar is damaged, or holds other samples than its table says.
+        StorageError: the tar is damaged, or its samples are not those of its table.
     """
-    table = root.read_table(f"media/{shard.name}.parquet", columns=list(_OF_SAMPLE)).to_pylist()
+    table = root.read_table(f"media/{shard.name}.parquet", columns=list(_SAMPLE_COLUMNS)).to_pylist()
     samples = {record["key"]: record for record in table if record["outcome"] == "ok"}
-    members = _media(shard.kind)
+    members = _list_media(shard.kind)
     batch: Batch = {}
-    for key, media in _samples(root, shard):
+    for key, media in _iterate_samples(root, shard):
         if key not in samples or not media.keys() >= set(members):
-            raise _damaged(root, shard, f"its sample {key} is not the one that its table names")
+            raise _make_damage_error(root, shard, f"its sample {key} is not the one that its table names")
         record = samples.pop(key) | {member: media[member] for member in members}
         for name, value in record.items():
             batch.setdefault(name, []).append(value)
@@ -175,45 +175,45 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
             batch = {}
     if batch:
         yield batch
-    # A tar that was cut between two members ends like any other.
+    # A tar that was truncated between two members has no visible damage.
     if samples:
-        raise _damaged(
+        raise _make_damage_error(
             root, shard, f"it lacks {len(samples)} samples of its table, the first is {min(samples)}"
         )
 
 
-def _samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The tar's consecutive members, grouped by key."""
+def _iterate_samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the keys of a tar with their members, which are consecutive."""
     try:
         with root.open(f"media/{shard.name}.tar") as file, tarfile.open(fileobj=file, mode="r|") as tar:
             key = ""
             media: dict[str, bytes] = {}
             for info in tar:
-                at, _, member = info.name.partition(".")
-                if at != key and key:
+                next_key, _, member = info.name.partition(".")
+                if next_key != key and key:
                     yield key, media
                     media = {}
-                key = at
+                key = next_key
                 content: IO[bytes] | None = tar.extractfile(info)
                 media[member] = content.read() if content else b""
             if key:
                 yield key, media
     except tarfile.TarError as error:
-        raise _damaged(root, shard, f"it cannot be read ({error})") from error
+        raise _make_damage_error(root, shard, f"it cannot be read ({error})") from error
 
 
-def _damaged(root: Root, shard: Shard, found: str) -> StorageError:
+def _make_damage_error(root: Root, shard: Shard, damage: str) -> StorageError:
     return StorageError(
-        f"{root.url}/media/{shard.name}.tar is damaged: {found}; remove {get_media_marker(shard)} and build "
+        f"{root.url}/media/{shard.name}.tar is damaged: {damage}; remove {get_media_marker(shard)} and build "
         "again, which fetches the shard once more"
     )
 
 
 def read_texts(root: Root, shard: Shard, shard_rows: int, batch_rows: int) -> Iterator[Batch]:
-    """Yield the candidates of a text shard in batches: they have no media to wait for."""
-    whole = read_candidates(root, shard, shard_rows)
-    for start in range(0, count_rows(whole), batch_rows):
-        yield {name: values[start : start + batch_rows] for name, values in whole.items()}
+    """Yield the candidates of a text shard in batches; there are no media to read."""
+    candidates = read_candidates(root, shard, shard_rows)
+    for start in range(0, count_rows(candidates), batch_rows):
+        yield {name: values[start : start + batch_rows] for name, values in candidates.items()}
 
 
 def commit_vectors(  # noqa: PLR0913, PLR0917
@@ -227,23 +227,23 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
     """Write the vectors of a shard: the WebDataset tar, then the table, which is the marker.
 
     Args:
-        root: where to.
+        root: that is written to.
         set_name: the set of the dataset's `encode`.
-        shard: which.
+        shard: whose vectors.
         spaces: the space of every column of the set.
-        batches: `ROW` and, of every column of the shard's kind, unit float16 vectors [D] (or None), norms and
-            the sizes of the batches that made them.
+        batches: `ROW` and, for every column of the shard's kind, unit float16 vectors [D] (or None), norms
+            and the sizes of the batches that they were computed in.
         segment: which part of a clip its vectors stand for.
 
     Returns:
-        How many vectors each column got.
+        The number of vectors in each column.
     """
     schema = make_vectors_schema(spaces, segment)
     columns = [column for column in COLUMNS_OF[shard.kind] if column in spaces]
     tables: list[pa.Table] = []
     smaller: dict[Column, int] = {}
     for batch in batches:
-        tables.append(_vectors_table(schema, spaces, batch))
+        tables.append(_make_table(schema, spaces, batch))
         for column in columns:
             sizes = filter(None, batch.get(f"{column}_batch_rows", ()))
             if (least := min(sizes, default=spaces[column].batch_rows)) < spaces[column].batch_rows:
@@ -252,14 +252,14 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
     table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
     table = table.replace_schema_metadata(schema.metadata)
     with root.write_atomically(f"vectors/{set_name}/{shard.name}.tar") as path:
-        write_tar(path, _vector_members(table, columns))
+        write_tar(path, _iterate_vector_members(table, columns))
     with root.write_atomically(get_vectors_marker(set_name, shard)) as path:
-        # Unit vectors do not compress; a dictionary of them would only cost time.
+        # Unit vectors do not compress, so a dictionary would only cost time.
         pq.write_table(table, path, compression="zstd", use_dictionary=list(ROW[2:]))
     return Counter({column: table.num_rows - table[column].null_count for column in columns})
 
 
-def _vectors_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Batch) -> pa.Table:
+def _make_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Batch) -> pa.Table:
     count = count_rows(batch)
     arrays: list[pa.Array] = []
     for field in schema:
@@ -271,30 +271,30 @@ def _vectors_table(schema: pa.Schema, spaces: Mapping[Column, Space], batch: Bat
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def make_vector_array(vectors: list[np.ndarray | None], of: pa.DataType) -> pa.Array:
-    """Return vectors as a column of fixed-size lists of float16; None is a null."""
+def make_vector_array(vectors: list[np.ndarray | None], list_type: pa.DataType) -> pa.Array:
+    """Return vectors as a column of fixed-size lists of float16; None becomes null."""
     mask = np.array([vector is None for vector in vectors])
-    flat = np.zeros((len(vectors), of.list_size), dtype=np.float16)
+    flat = np.zeros((len(vectors), list_type.list_size), dtype=np.float16)
     for row, vector in enumerate(vectors):
         if vector is not None:
             flat[row] = vector
     return pa.FixedSizeListArray.from_arrays(
-        pa.array(flat.reshape(-1)), type=of, mask=pa.array(mask, type=pa.bool_())
+        pa.array(flat.reshape(-1)), type=list_type, mask=pa.array(mask, type=pa.bool_())
     )
 
 
-def _vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[str, bytes]]:
+def _iterate_vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[str, bytes]]:
     vectors = {}
     for column in columns:
         flat = table[column].combine_chunks().values.to_numpy()
         vectors[column] = flat.reshape(-1, table.schema.field(column).type.list_size)
-    whole = np.logical_and.reduce([table[column].is_valid().to_numpy() for column in columns])
+    complete = np.logical_and.reduce([table[column].is_valid().to_numpy() for column in columns])
     for row, record in enumerate(table.select(ROW).to_pylist()):
-        # Every sample of a tar has the same members; a row that lacks a vector is in the table alone.
-        if not whole[row]:
+        # All samples of a tar have the same members, so an incomplete row is in the table alone.
+        if not complete[row]:
             continue
         for column in sorted(columns):
             buffer = io.BytesIO()
             np.save(buffer, vectors[column][row])
             yield f"{record['key']}.{column}.npy", buffer.getvalue()
-        yield f"{record['key']}.json", _json_of(record)
+        yield f"{record['key']}.json", _format_json(record)

@@ -1,4 +1,4 @@
-"""Writes tars whose bytes depend on their members alone: USTAR, no times, no owners."""
+"""Writes tars whose bytes depend only on their members: USTAR, no times, no owners."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from pipelines.errors import StorageError
 
 _BLOCK_BYTES = 512
-# As `tar` and Python's tarfile end an archive: whole records of twenty blocks, two of them empty.
+# As `tar` and Python's tarfile do: an archive ends with two empty blocks and fills records of 20 blocks.
 _RECORD_BYTES = 20 * _BLOCK_BYTES
 _NAME_BYTES = 100
-# Eleven octal digits.
+# The size field has eleven octal digits.
 _MAX_BYTES = 8**11 - 1
 _BUFFER_BYTES = 2**20
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write members, a name and its bytes each, in their order.
+    """Write members, each a name and its bytes, in the given order.
 
-    The bytes are those of Python's `tarfile` with the same names and mode 0444, which makes its headers field
-    by field: 0.10 ms for the three members of a picture against 0.04.
+    The bytes are those of Python's `tarfile` with the same names and mode 0444, which builds its headers
+    field by field: 0.10 ms for the three members of a picture against 0.04.
     """
     with path.open("wb", buffering=_BUFFER_BYTES) as file:
         size = 0
         for name, data in members:
-            header, padding = _header(name, len(data)), bytes(-len(data) % _BLOCK_BYTES)
+            header, padding = _make_header(name, len(data)), bytes(-len(data) % _BLOCK_BYTES)
             file.write(header)
             file.write(data)
             file.write(padding)
@@ -34,15 +34,17 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         file.write(bytes(end + -(size + end) % _RECORD_BYTES))
 
 
-def _header(name: str, size: int) -> bytes:
-    place = name.encode()
-    if len(place) > _NAME_BYTES or size > _MAX_BYTES:
+def _make_header(name: str, size: int) -> bytes:
+    encoded = name.encode()
+    if len(encoded) > _NAME_BYTES or size > _MAX_BYTES:
         raise StorageError(
             f"{name} with {size} bytes does not fit into a tar; "
             f"names have up to {_NAME_BYTES} bytes and members up to 8 GiB"
         )
-    start = place.ljust(_NAME_BYTES, b"\0") + b"0000444\0" + b"0000000\0" * 2 + b"%011o\0%011o\0" % (size, 0)
+    start = (
+        encoded.ljust(_NAME_BYTES, b"\0") + b"0000444\0" + b"0000000\0" * 2 + b"%011o\0%011o\0" % (size, 0)
+    )
     rest = b"0" + bytes(_NAME_BYTES) + b"ustar\x0000"
-    # The checksum is taken with spaces in its own place.
+    # The checksum is computed with its own field filled with spaces.
     checksum = sum(start) + 8 * ord(" ") + sum(rest)
     return (start + b"%06o\0 " % checksum + rest).ljust(_BLOCK_BYTES, b"\0")

@@ -1,4 +1,4 @@
-"""Reads the vectors of a set back from its shards, column by column, as a stream.
+"""Streams the vectors of a set from its shards, column by column.
 
 Shapes: N rows, D dimensions.
 """
@@ -19,86 +19,86 @@ from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 
-# Shards that a sample is drawn from at least: more of them cost time to read and add little.
-_SHARDS_DRAWN = 16
+# A sample is drawn from at least so many shards: more cost time to read and add little.
+_MIN_SAMPLED_SHARDS = 16
 
-# Rows that are handed on together: large enough for FAISS to work on, 32 MB of 512 dimensions.
+# Rows of a block: large enough for FAISS to be fast, 32 MB of float32 at 512 dimensions.
 _BLOCK_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The keys of a column, shard after shard, and how many each has."""
+class _ColumnKeys:
+    """The keys of a column, shard by shard, and how many each shard has."""
 
     space: Space | None
     keys: np.ndarray
     shards: Sequence[Shard]
     counts: Sequence[int]
 
-    def some(self, count: int, but: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        """Return the keys of shards that together have `count` of them beside those in `but`, int64."""
-        at_least = min(_SHARDS_DRAWN, len(self.shards))
+    def sample_shards(self, count: int, excluded: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return all keys, int64, of random shards that together have `count` keys that are not excluded."""
+        min_shards = min(_MIN_SAMPLED_SHARDS, len(self.shards))
         ends = np.cumsum(self.counts)
-        found: list[np.ndarray] = []
-        for number, shard in enumerate(draw.permutation(len(self.shards)).tolist()):
+        keys: list[np.ndarray] = []
+        for number, shard in enumerate(rng.permutation(len(self.shards)).tolist()):
             own = self.keys[ends[shard] - self.counts[shard] : ends[shard]]
-            found.append(own[~np.isin(own, but)])
-            if number + 1 >= at_least and sum(map(len, found)) >= count:
+            keys.append(own[~np.isin(own, excluded)])
+            if number + 1 >= min_shards and sum(map(len, keys)) >= count:
                 break
-        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+        return np.concatenate([np.empty(0, dtype=np.int64), *keys])
 
-    def with_any(self, keys: np.ndarray) -> list[Shard]:
-        """Return the shards that have one of some keys."""
-        wanted = np.concatenate([[0], np.cumsum(np.isin(self.keys, keys))])
+    def find_shards(self, keys: np.ndarray) -> list[Shard]:
+        """Return the shards that have any of the keys."""
+        hits = np.concatenate([[0], np.cumsum(np.isin(self.keys, keys))])
         ends = np.cumsum(self.counts)
         starts = ends - self.counts
         return [
             shard
             for shard, start, end in zip(self.shards, starts, ends, strict=True)
-            if wanted[end] > wanted[start]
+            if hits[end] > hits[start]
         ]
 
 
 @dataclass(frozen=True)
 class VectorReader:
-    """The committed vectors of some shards, without the keys that are gone.
+    """Reads the committed vectors of some shards, without removed keys.
 
     Attributes:
-        root: where they are.
+        root: of the dataset.
         set_name: the set of vectors.
         shards: of one version.
-        removed: keys of rows that no reader may see, as integers.
+        removed: keys of rows that no reader may see, int64.
     """
 
     root: Root
     set_name: str
     shards: Sequence[Shard]
     removed: np.ndarray
-    _found: dict[Column, _Found] = field(default_factory=dict, repr=False)
+    _cache: dict[Column, _ColumnKeys] = field(default_factory=dict, repr=False)
 
     def read_keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
         """Return a column's space and the keys of all rows that have a vector, int64 [N].
 
-        The keys are in the order of `vectors`; the space is None if no shard has the column.
+        The keys are in the order of `read_vectors`; the space is None if no shard has the column.
 
         Raises:
             SpaceError: two shards have it in different spaces.
             StorageError: a shard is missing.
         """
-        found = self._get_keys(column)
-        return found.space, found.keys
+        cached = self._get_keys(column)
+        return cached.space, cached.keys
 
-    def _get_keys(self, column: Column) -> _Found:
-        if column not in self._found:
-            self._found[column] = self._load_keys(column)
-        return self._found[column]
+    def _get_keys(self, column: Column) -> _ColumnKeys:
+        if column not in self._cache:
+            self._cache[column] = self._load_keys(column)
+        return self._cache[column]
 
-    def _load_keys(self, column: Column) -> _Found:
+    def _load_keys(self, column: Column) -> _ColumnKeys:
         norm = f"{column}_norm"
-        ids = [np.empty(0, dtype=np.int64)]
+        keys = [np.empty(0, dtype=np.int64)]
         shards: list[Shard] = []
         first: tuple[Shard, Space] | None = None
-        for shard, table in self._tables(self.shards, column, norm):
+        for shard, table in self._read_tables(self.shards, column, norm):
             space = decode_spaces(table.schema)[column]
             first = first or (shard, space)
             if space != first[1]:
@@ -107,31 +107,34 @@ class VectorReader:
                     f"{first[1]} ({space.differences(first[1])}); encode one of them again"
                 )
             shards.append(shard)
-            ids.append(as_integers(self._kept(table, norm)["key"]))
-        return _Found(first[1] if first else None, np.concatenate(ids), shards, [len(own) for own in ids[1:]])
+            keys.append(as_integers(self._drop_rows(table, norm)["key"]))
+        counts = [len(own) for own in keys[1:]]
+        return _ColumnKeys(first[1] if first else None, np.concatenate(keys), shards, counts)
 
-    def sample(self, column: Column, count: int, but: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the keys, int64 [N], and vectors, float32 [N, D], of rows drawn from some shards.
+    def sample(
+        self, column: Column, count: int, excluded: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys, int64 [N], and vectors, float32 [N, D], of random rows of some shards.
 
         Args:
             column: of the set.
-            count: how many; all that may be drawn if there are no more.
-            but: keys that are not drawn, unless more than half of the sample would be missing.
+            count: size of the sample; fewer if there are not so many rows.
+            excluded: keys that are not drawn, unless more than half of the sample would be missing.
             seed: of the draw.
         """
-        space, ids = self.read_keys(column)
-        draw = np.random.default_rng(seed)
-        there = self._get_keys(column).some(count, but, draw)
-        if len(there) < min(count, len(ids)) / 2:
-            there = self._get_keys(column).some(count, np.empty(0, dtype=np.int64), draw)
-        chosen = draw.choice(there, min(count, len(there)), replace=False)
-        keys_N = np.empty(len(chosen), dtype=np.int64)
-        vectors_ND = np.empty((len(chosen), space.dims if space else 0), dtype=np.float32)
-        at = 0
-        for keys, of_shard_ND in self.read_vectors(column, chosen):
-            keys_N[at : at + len(keys)] = keys
-            vectors_ND[at : at + len(keys)] = of_shard_ND
-            at += len(keys)
+        space, all_keys = self.read_keys(column)
+        rng = np.random.default_rng(seed)
+        pool = self._get_keys(column).sample_shards(count, excluded, rng)
+        if len(pool) < min(count, len(all_keys)) / 2:
+            pool = self._get_keys(column).sample_shards(count, np.empty(0, dtype=np.int64), rng)
+        sampled = rng.choice(pool, min(count, len(pool)), replace=False)
+        keys_N = np.empty(len(sampled), dtype=np.int64)
+        vectors_ND = np.empty((len(sampled), space.dims if space else 0), dtype=np.float32)
+        start = 0
+        for keys, shard_ND in self.read_vectors(column, sampled):
+            keys_N[start : start + len(keys)] = keys
+            vectors_ND[start : start + len(keys)] = shard_ND
+            start += len(keys)
         return keys_N, vectors_ND
 
     def read_vectors(
@@ -141,26 +144,26 @@ class VectorReader:
 
         Args:
             column: of the set.
-            only: keys of the rows that are wanted; all if None. Shards without any are not read.
+            only: keys of the rows to read; all if None. Shards without any are not read.
         """
-        shards = self.shards if only is None else self._get_keys(column).with_any(only)
-        for _, table in self._tables(shards, column, column):
-            kept = self._kept(table, column)
+        shards = self.shards if only is None else self._get_keys(column).find_shards(only)
+        for _, table in self._read_tables(shards, column, column):
+            rows = self._drop_rows(table, column)
             if only is not None:
-                kept = kept.filter(pa.array(np.isin(as_integers(kept["key"]), only)))
-            if kept.num_rows:
-                yield as_integers(kept["key"]), _matrix(kept[column].combine_chunks())
+                rows = rows.filter(pa.array(np.isin(as_integers(rows["key"]), only)))
+            if rows.num_rows:
+                yield as_integers(rows["key"]), _to_matrix(rows[column].combine_chunks())
 
     def read_blocks(self, column: Column) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield what `vectors` does, several shards at once; a thread reads ahead."""
+        """Yield what `read_vectors` does, several shards joined; a thread reads one block ahead."""
         with ThreadPoolExecutor(1) as reader:
-            gathered = _gathered(self.read_vectors(column))
-            ahead = reader.submit(next, gathered, None)
+            blocks = _join_blocks(self.read_vectors(column))
+            ahead = reader.submit(next, blocks, None)
             while block := ahead.result():
-                ahead = reader.submit(next, gathered, None)
+                ahead = reader.submit(next, blocks, None)
                 yield block
 
-    def _tables(
+    def _read_tables(
         self, shards: Sequence[Shard], column: Column, values: str
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Read the keys and one more column of every shard that has the column."""
@@ -177,32 +180,33 @@ class VectorReader:
                     f"{self.root.url} has no {name}; run `echolens build` on it to its end first"
                 ) from error
 
-    def _kept(self, table: pa.Table, column: str) -> pa.Table:
+    def _drop_rows(self, table: pa.Table, column: str) -> pa.Table:
+        """Drop the rows that are removed or have no value in a column."""
         kept = table[column].is_valid().to_numpy()
         if len(self.removed):
             kept = kept & ~np.isin(as_integers(table["key"]), self.removed)
-        # Most shards have every vector: a filter would copy them all.
+        # Most shards have every vector; a filter would copy them all.
         return table if kept.all() else table.filter(pa.array(kept))
 
 
-def _gathered(
+def _join_blocks(
     blocks: Iterator[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     waiting: list[tuple[np.ndarray, np.ndarray]] = []
     for block in blocks:
         waiting.append(block)
         if sum(len(keys) for keys, _ in waiting) >= _BLOCK_ROWS:
-            yield _joined(waiting)
+            yield _concat(waiting)
             waiting = []
     if waiting:
-        yield _joined(waiting)
+        yield _concat(waiting)
 
 
-def _joined(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _concat(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([keys for keys, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])
 
 
-def _matrix(array: pa.FixedSizeListArray) -> np.ndarray:
+def _to_matrix(array: pa.FixedSizeListArray) -> np.ndarray:
     """Return vectors, none of them null, as float32 [N, D]."""
     dims = array.type.list_size
     start = array.offset * dims

@@ -1,6 +1,6 @@
-"""Versions: what belongs to the dataset at one time. One never changes; the highest number is current.
+"""Versions: what belongs to the dataset at one time. A version never changes; the highest is current.
 
-Every set of vectors has versions of its own: the current one of a set is the highest that names it.
+Every set of vectors has its own versions: the current version of a set is the highest that names it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def read_version(root: Root, number: int | None = None) -> Version:
     Raises:
         StorageError: there is none, or its manifest is damaged.
     """
-    there = list_numbers(root)
-    if not there:
+    numbers = list_numbers(root)
+    if not numbers:
         raise StorageError(f"{root.url} has no version yet; run `echolens build` on its file first")
-    if number is not None and number not in there:
-        known = ", ".join(map(str, there))
+    if number is not None and number not in numbers:
+        known = ", ".join(map(str, numbers))
         raise StorageError(
             f"{root.url} has no version {number}; name one of {known}, or run `echolens refresh` for another"
         )
-    chosen = there[-1] if number is None else number
+    number = numbers[-1] if number is None else number
     try:
-        return Version.model_validate_json(root.read(f"versions/{chosen:04d}.json"))
+        return Version.model_validate_json(root.read(f"versions/{number:04d}.json"))
     except (ValidationError, UnicodeDecodeError) as error:
         raise StorageError(
-            f"{root.url}/versions/{chosen:04d}.json is damaged; put it back from a copy, "
+            f"{root.url}/versions/{number:04d}.json is damaged; put it back from a copy, "
             "or remove it and run `echolens build` on the dataset's file"
         ) from error
 
@@ -83,12 +83,12 @@ def read_shards(root: Root, version: Version) -> list[Shard]:
 
 def read_tombstones(root: Root, number: int) -> pa.Table:
     """Return the keys that no reader of a version may see (TOMBSTONE)."""
-    return _table(root, number, "tombstones", TOMBSTONE)
+    return _read_optional(root, number, "tombstones", TOMBSTONE)
 
 
 def read_superseded(root: Root, number: int) -> pa.Table:
-    """Return the keys of a version that were tried again, and under which key (SUPERSEDED)."""
-    return _table(root, number, "superseded", SUPERSEDED)
+    """Return the keys of a version that were retried, and under which new key (SUPERSEDED)."""
+    return _read_optional(root, number, "superseded", SUPERSEDED)
 
 
 def read_removed(root: Root, number: int) -> pa.Table:
@@ -98,20 +98,20 @@ def read_removed(root: Root, number: int) -> pa.Table:
 
 
 def read_overlay(root: Root, number: int) -> Overlay:
-    """Return what lies over the outcomes in the tables of a version's shards."""
-    gone = read_tombstones(root, number)
-    unlisted = gone.filter(pc.equal(gone["reason"], "unlisted"))
-    return build_overlay(read_superseded(root, number), unlisted, gone)
+    """Return the corrections of the outcomes in the tables of a version's shards."""
+    tombstones = read_tombstones(root, number)
+    unlisted = tombstones.filter(pc.equal(tombstones["reason"], "unlisted"))
+    return build_overlay(read_superseded(root, number), unlisted, tombstones)
 
 
 def find_unchanged(root: Root, set_name: str) -> Version | None:
-    """Return the current version of a set if it already holds all that is planned."""
+    """Return the current version of a set if it holds everything that is planned, else None."""
     version = find_current(root, set_name)
     planned = plans.list_folders(root)
-    whole = version and planned and version.plan == planned[-1]
-    return version if version and whole and version.shards == len(plans.list_shards(root)) else None
+    is_last = version and planned and version.plan == planned[-1]
+    return version if version and is_last and version.shards == len(plans.list_shards(root)) else None
 
 
-def _table(root: Root, number: int, name: str, schema: pa.Schema) -> pa.Table:
+def _read_optional(root: Root, number: int, name: str, schema: pa.Schema) -> pa.Table:
     path = f"versions/{number:04d}.{name}.parquet"
     return root.read_table(path) if root.exists(path) else schema.empty_table()

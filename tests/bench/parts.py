@@ -99,12 +99,12 @@ def written(batch: dict[str, list[Any]]) -> dict[str, float]:
     rows = len(batch["key"])
     shard = Shard(0, "image", "web", rows)
     table = pa.Table.from_pydict({field.name: batch[field.name] for field in SAMPLE}, schema=SAMPLE)
-    members = list(shards._media_members(shard, table, batch))
+    members = list(shards._iterate_media_members(shard, table, batch))
     with tempfile.TemporaryDirectory() as folder:
         root = Root.from_url(folder)
         return {
             "records: a JSON a sample": cost_ms(
-                lambda: list(shards._media_members(shard, table, batch)), rows
+                lambda: list(shards._iterate_media_members(shard, table, batch)), rows
             ),
             "tar": cost_ms(lambda: write_tar(Path(folder) / "a.tar", members), rows),
             "tables": cost_ms(lambda: root.write_table("a.parquet", table), rows),

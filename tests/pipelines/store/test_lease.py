@@ -180,7 +180,7 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(root):
 def test_a_process_of_another_user_is_alive(root, monkeypatch):
     """That it may not be asked does not mean that it is gone."""
     parent = os.getppid()
-    started = lease._state(parent)[1]
+    started = lease._read_process_state(parent)[1]
     root.write(lease.FILE, replace(LeaseHolder.create("build"), pid=parent, started=started).to_json())
 
     def kill(pid, signal):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.errors import ConfigError
-from pipelines.models.diffusion_mapper import DiffusionMapper, kept
+from pipelines.models.diffusion_mapper import DiffusionMapper, alpha_bar
 from pipelines.models.registry import build_net
 from pipelines.models.translators import Affine, Mlp, ResidualMlp
 from pipelines.train.distributed import WorkerGroup
@@ -203,7 +203,7 @@ def test_a_diffusion_mapper_learns_a_map(toy):
 
 def test_the_noise_schedule_goes_from_signal_to_noise():
     """Nearly all signal at the beginning, nearly none at the end."""
-    begin, end = kept(torch.tensor([0, 999])).tolist()
+    begin, end = alpha_bar(torch.tensor([0, 999])).tolist()
 
     assert begin > 0.99
     assert end < 0.001
