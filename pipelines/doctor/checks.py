@@ -1,4 +1,4 @@
-"""What a dataset needs, looked at before it is built: one finding for each thing, and what to do about it."""
+"""Check what a dataset needs before it is built: one finding per requirement, and what to do about it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from schemas.dataset import Encode
     from schemas.plan import PlanCounts
 
-# img2dataset's own figure: 29.9 GB for a million JPEGs of 256 px.
+# From img2dataset: 29.9 GB for a million JPEGs of 256 px.
 _PICTURE_BYTES_256 = 30_000
-# Ten seconds of 16-bit 48 kHz mono are 960 kB, of which FLAC leaves 40 to 90 %; four frames come on top.
+# Ten seconds of 16-bit 48 kHz mono are 960 kB, which FLAC compresses to 40 to 90 %; four frames are added.
 _SOUND_BYTES_PER_S = 86_000
 _CLIP_S = 10.0
-# Of one row, in table, tar and index: four vectors of 512 float16, a kilobyte each, three times.
+# Per row: four vectors of 512 float16, a kilobyte each, in the table, the tar and the index.
 _VECTORS_BYTES = 12_000
 
 
 def check_encoders(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what the test kit found of an encoder of one's own.
+    """Yield the findings of the conformance kit for a custom encoder.
 
     Args:
         encoder: its module:Class.
-        keys: the other keys of the dataset's file.
+        keys: its other keys in the dataset's file.
     """
     from pipelines.encode.conformance import check
 
@@ -43,10 +43,10 @@ def check_encoders(encoder: str, keys: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
-    """Yield what was found, one thing after the other.
+    """Yield findings, one check after the other.
 
     Args:
-        dataset: whose needs decide what is missing; None looks at what any dataset may need.
+        dataset: whose needs decide what is missing; None checks what any dataset may need.
     """
     yield machine.check_ffmpeg()
     yield machine.check_yt_dlp()
@@ -57,11 +57,11 @@ def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
     hub = machine.check_hub()
     yield hub
     if dataset is None:
-        yield _scratch()
+        yield _check_scratch()
     else:
-        yield _weights(dataset.encode, hub_answers=hub.state == "ok")
-        yield _contact(dataset)
-        yield from _lists_and_disk(dataset)
+        yield _check_weights(dataset.encode, hub_answers=hub.state == "ok")
+        yield _check_contact(dataset)
+        yield from _check_lists_and_disk(dataset)
     yield machine.check_ray()
 
 
@@ -69,13 +69,13 @@ def _asks_youtube(dataset: Dataset) -> bool:
     from pipelines.fetch.video.youtube import is_youtube
 
     videos = [source for source in dataset.sources if source.kind in ("audiocaps", "vggsound")]
-    asked = any(source.take == "media" and source.media is None for source in videos)
-    return asked and is_youtube(dataset.fetch.video.site)
+    fetches_videos = any(source.take == "media" and source.media is None for source in videos)
+    return fetches_videos and is_youtube(dataset.fetch.video.site)
 
 
-def _weights(encode: Encode, *, hub_answers: bool) -> Finding:
+def _check_weights(encode: Encode, *, hub_answers: bool) -> Finding:
     try:
-        spaces = run_in_subprocess(_spaces_here, encode)
+        spaces = run_in_subprocess(_list_local_spaces, encode)
     except EcholensError as error:
         if hub_answers:
             return Finding(
@@ -85,49 +85,49 @@ def _weights(encode: Encode, *, hub_answers: bool) -> Finding:
     return Finding("weights", "ok", ", ".join(spaces) or "none asked for")
 
 
-def _spaces_here(_: Path, __: ReportProgress, encode: Encode) -> list[str]:
-    """Return the spaces of the encoders whose weights lie on this machine; nothing is downloaded."""
+def _list_local_spaces(_: Path, __: ReportProgress, encode: Encode) -> list[str]:
+    """Return the spaces of the encoders, whose weights must be on this machine; nothing is downloaded."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from pipelines.encode.resolve import resolve
 
     return [str(spec.space) for spec in resolve(encode).values()]
 
 
-def _contact(dataset: Dataset) -> Finding:
+def _check_contact(dataset: Dataset) -> Finding:
     from pipelines.fetch.checks import check_sources
 
     try:
         check_sources(dataset)
     except ConfigError as error:
-        # Its other objections are to how videos are asked for.
+        # Its other errors are about how videos are fetched.
         return Finding("contact" if dataset.contact is None else "video", "missing", str(error))
     if dataset.contact is None:
         return Finding("contact", "ok", "none, and no public host is asked")
     return Finding("contact", "ok", f"{dataset.contact}, in the User-Agent of every request")
 
 
-def _scratch() -> Finding:
+def _check_scratch() -> Finding:
     folder = Path(tempfile.gettempdir())
     return Finding("disk", "ok", f"{format_size(shutil.disk_usage(folder).free)} free in {folder}")
 
 
-def _lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
+def _check_lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
     from pipelines.source.plan import MARKER, preview
     from schemas.plan import PlanCounts
 
     root = Root.from_url(dataset.root)
     try:
-        known = root.read(MARKER) if root.exists(MARKER) else None
-        plan = PlanCounts.model_validate_json(known) if known else preview(dataset)
+        stored = root.read(MARKER) if root.exists(MARKER) else None
+        plan = PlanCounts.model_validate_json(stored) if stored else preview(dataset)
     except EcholensError as error:
         yield Finding("lists", "missing", str(error))
         return
     yield Finding("lists", "ok", f"{plan.rows_read:,} rows, {plan.keys:,} to bring through")
-    yield _disk(root, estimate_bytes(dataset, plan))
+    yield _check_disk(root, estimate_bytes(dataset, plan))
 
 
 def estimate_bytes(dataset: Dataset, plan: PlanCounts) -> int:
-    """Return how much a plan comes to if every row arrives: media, vectors and index."""
+    """Return the bytes of media, vectors and indices if every row of a plan arrives."""
     of_kind: dict[str, int] = {
         "image": round(_PICTURE_BYTES_256 * (dataset.fetch.image_size / 256) ** 2),
         "clip": round(_SOUND_BYTES_PER_S * _CLIP_S),
@@ -140,23 +140,23 @@ def estimate_bytes(dataset: Dataset, plan: PlanCounts) -> int:
     )
 
 
-def _disk(root: Root, needed: int) -> Finding:
-    wanted = f"up to {format_size(needed)} wanted"
+def _check_disk(root: Root, needed: int) -> Finding:
+    estimate = f"up to {format_size(needed)} wanted"
     try:
         root.check()
     except EcholensError as error:
         return Finding("disk", "missing", str(error))
     if not root.is_local:
-        return Finding("disk", "ok", f"{wanted}; {root.url} can be reached, its room is not known")
-    place = Path(root.get_path(""))
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+        return Finding("disk", "ok", f"{estimate}; {root.url} can be reached, its room is not known")
+    folder = Path(root.get_path(""))
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
     if free < needed:
         return Finding(
             "disk",
             "warn",
-            f"{wanted}, {format_size(free)} free in {place}",
+            f"{estimate}, {format_size(free)} free in {folder}",
             "make room, choose another root, or count on rows that do not arrive",
         )
-    return Finding("disk", "ok", f"{wanted}, {format_size(free)} free in {place}")
+    return Finding("disk", "ok", f"{estimate}, {format_size(free)} free in {folder}")

@@ -1,7 +1,8 @@
-"""What this machine has of what a build needs: one finding for each thing, and what to do about it."""
+"""Check what this machine has for a build: one finding for each requirement, and what to do about it."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warn", "missing"]
 
-# yt-dlp itself calls a version old after so long; YouTube changes faster than that.
+# The age at which yt-dlp itself warns; YouTube changes faster than that.
 _OLD_DAYS = 90
-# What clips of the web are made of.
+# Codecs of clips on the web.
 _DECODERS = ("aac", "av1", "flac", "h264", "hevc", "mp3", "opus", "vorbis", "vp8", "vp9")
-_ANSWERS_WITHIN_S = 10.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: of the thing.
-        state: missing is what the dataset cannot do without; warn is what a person should know.
+        name: of the requirement.
+        state: missing if the dataset cannot be built without it; warn if the user should know.
         found: in a few words.
-        advice: what to do about it; empty where it is ok.
+        advice: what to do about it; empty if the state is ok.
     """
 
     name: str
@@ -45,13 +46,13 @@ class Finding:
 
 
 def check_ffmpeg() -> Finding:
-    """Whether an ffmpeg runs, and decodes what clips of the web are made of."""
+    """Check that an ffmpeg runs, and has decoders for the codecs of clips on the web."""
     from pipelines.fetch.video.ffmpeg import find_ffmpeg
 
     try:
         binary = find_ffmpeg()
-        version = _said(binary, "-version").split()[2]
-        listed = _said(binary, "-decoders").split()
+        version = _run_command(binary, "-version").split()[2]
+        listed = _run_command(binary, "-decoders").split()
     except (OSError, RuntimeError, IndexError, subprocess.SubprocessError) as error:
         return Finding(
             "ffmpeg",
@@ -59,77 +60,79 @@ def check_ffmpeg() -> Finding:
             f"it does not run ({error})",
             "install ffmpeg, or reinstall imageio-ffmpeg, which brings one",
         )
-    lacks = [name for name in _DECODERS if name not in listed and f"lib{name}" not in listed]
-    if lacks:
+    missing = [name for name in _DECODERS if name not in listed and f"lib{name}" not in listed]
+    if missing:
         return Finding(
             "ffmpeg",
             "warn",
-            f"{version} at {binary} without decoders of {', '.join(lacks)}",
+            f"{version} at {binary} without decoders of {', '.join(missing)}",
             "clips of these come out invalid/undecodable; take that ffmpeg off the PATH and the one of "
             "imageio-ffmpeg is used",
         )
     return Finding("ffmpeg", "ok", f"{version} at {binary}")
 
 
-def _said(*command: str) -> str:
+def _run_command(*command: str) -> str:
     return subprocess.run(
         [command[0], "-v", "quiet", *command[1:]],
         check=True,
         capture_output=True,
         text=True,
-        timeout=_ANSWERS_WITHIN_S,
+        timeout=_TIMEOUT_S,
         stdin=subprocess.DEVNULL,
     ).stdout
 
 
 def check_yt_dlp() -> Finding:
-    """How old yt-dlp is."""
-    from importlib.metadata import version
-
-    found = version("yt-dlp")
-    year, month, day = (int(part) for part in found.split(".")[:3])
+    """Check the age of yt-dlp."""
+    version = importlib.metadata.version("yt-dlp")
+    year, month, day = (int(part) for part in version.split(".")[:3])
     days = (datetime.now(UTC) - datetime(year, month, day, tzinfo=UTC)).days
     if days > _OLD_DAYS:
         return Finding(
             "yt-dlp",
             "warn",
-            f"{found}, {days} days old",
+            f"{version}, {days} days old",
             "video sites change weekly: upgrade it (`pip install -U yt-dlp`) before clips are asked for",
         )
-    return Finding("yt-dlp", "ok", f"{found}, {days} days old")
+    return Finding("yt-dlp", "ok", f"{version}, {days} days old")
 
 
 def check_javascript(*, needed: bool) -> Finding:
-    """YouTube's player is a script; yt-dlp runs it in deno, node, bun or quickjs, with its package `ejs`."""
-    import yt_dlp  # noqa: F401 - fills the table of runtimes
+    """Check for a JavaScript runtime: yt-dlp runs YouTube's player in deno, node, bun or quickjs, with `ejs`.
+
+    Args:
+        needed: whether the dataset fetches from YouTube.
+    """
+    import yt_dlp  # noqa: F401 - registers the runtimes
     from yt_dlp.globals import supported_js_runtimes
 
     from pipelines.fetch.video.download import JS_RUNTIMES
 
-    found = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
-    there = [info for info in found if info is not None]
-    usable = [f"{info.name} {info.version}" for info in there if info.supported]
-    absent: State = "missing" if needed else "warn"
-    if not usable:
-        old = ", ".join(f"{info.name} {info.version} (too old)" for info in there) or "none"
+    infos = [supported_js_runtimes.value[name]().info for name in JS_RUNTIMES]
+    runtimes = [info for info in infos if info is not None]
+    supported = [f"{info.name} {info.version}" for info in runtimes if info.supported]
+    state: State = "missing" if needed else "warn"
+    if not supported:
+        old = ", ".join(f"{info.name} {info.version} (too old)" for info in runtimes) or "none"
         return Finding(
             "javascript",
-            absent,
+            state,
             old,
             "YouTube needs one: install deno 2.3 or later, or node 22 or later",
         )
     if importlib.util.find_spec("yt_dlp_ejs") is None:
         return Finding(
             "javascript",
-            absent,
-            f"{usable[0]}, without yt-dlp's scripts for it",
+            state,
+            f"{supported[0]}, without yt-dlp's scripts for it",
             "install them: `pip install -U yt-dlp-ejs`",
         )
-    return Finding("javascript", "ok", usable[0])
+    return Finding("javascript", "ok", supported[0])
 
 
 def check_cookies(video: VideoSettings) -> Finding:
-    """Where the file lies is a secret, as what is in it."""
+    """Check the cookies file; neither its path nor its content is shown, as both are secret."""
     from pipelines.fetch.video.reader import read_secret
 
     try:
@@ -146,18 +149,18 @@ def check_cookies(video: VideoSettings) -> Finding:
             f"fetch.video.cookies_file {said}",
             "export the cookies of a browser in Netscape's format to it, or take the key out",
         )
-    alive = [cookie for cookie in jar if not cookie.is_expired()]
-    if not alive:
+    valid = [cookie for cookie in jar if not cookie.is_expired()]
+    if not valid:
         return Finding("cookies", "warn", f"all {len(jar)} are expired", "export them from a browser again")
     if file.stat().st_mode & 0o077:
         return Finding(
             "cookies", "warn", "other users can read them", "they are a password: chmod 600 the file"
         )
-    return Finding("cookies", "ok", f"{len(alive)} cookies")
+    return Finding("cookies", "ok", f"{len(valid)} cookies")
 
 
 def check_gpu() -> Finding:
-    """Whether there is a GPU, and torch sees it."""
+    """Check whether there is a GPU, and whether torch sees it."""
     import torch
 
     if torch.cuda.is_available():
@@ -175,7 +178,7 @@ def check_gpu() -> Finding:
 
 
 def check_hub() -> Finding:
-    """Whether the hub of weights answers."""
+    """Check that the hub of weights answers."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
@@ -183,8 +186,8 @@ def check_hub() -> Finding:
             "hub", "warn", "HF_HUB_OFFLINE is set", "unset it if weights are still to be downloaded"
         )
     try:
-        get_session().head(constants.ENDPOINT, timeout=_ANSWERS_WITHIN_S)
-    except Exception as error:  # each of its clients has exceptions of its own
+        get_session().head(constants.ENDPOINT, timeout=_TIMEOUT_S)
+    except Exception as error:  # the hub's clients raise exceptions of their own
         return Finding(
             "hub",
             "warn",
@@ -195,17 +198,17 @@ def check_hub() -> Finding:
 
 
 def check_ray() -> Finding:
-    """Whether the cluster that RAY_ADDRESS names does a task, or one of this machine's own does."""
+    """Check that a task runs on the cluster that RAY_ADDRESS names, or else on a local one."""
     from pipelines.run.ray_plan import Session
 
     address = os.environ.get("RAY_ADDRESS")
     place = f"the cluster at {address}" if address else "one of its own"
     try:
         with Session() as session:
-            version, cores = session.run_task(_version_and_cores)
+            version, cores = session.run_task(_get_version_and_cores)
     except EcholensError as error:
         return Finding("ray", "missing", str(error))
-    except Exception as error:  # whatever Ray's start raises, a doctor says it
+    except Exception as error:  # Ray's start may raise anything; it is reported
         lines = str(error).split("\n")
         return Finding(
             "ray",
@@ -216,14 +219,14 @@ def check_ray() -> Finding:
     return Finding("ray", "ok", f"{version}, {place}; a node of {cores} cores did a task")
 
 
-def _version_and_cores() -> tuple[str, int]:
+def _get_version_and_cores() -> tuple[str, int]:
     from importlib.metadata import version
 
     return version("ray"), cpu.count_available_cpus()
 
 
 def format_size(count: float) -> str:
-    """Return a number of bytes as a person reads it."""
+    """Return bytes in decimal units."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

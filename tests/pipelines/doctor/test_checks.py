@@ -17,7 +17,7 @@ def test_weights_that_are_not_here(tmp_path, answers, state):
     """A hub that answers will bring them; nothing is downloaded by looking."""
     encode = dataset(encode={"clip": None, "clap": {"weights": str(tmp_path / "clap")}}).encode
 
-    assert state == checks._weights(encode, hub_answers=answers).state
+    assert state == checks._check_weights(encode, hub_answers=answers).state
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_contact(keys, state):
     """Asked for where a public host is."""
     public = {"sources": [{"kind": "cc3m", "list": "cc3m.tsv"}]}
 
-    assert state == checks._contact(dataset(**public | keys)).state
+    assert state == checks._check_contact(dataset(**public | keys)).state
 
 
 def test_room(tmp_path):
@@ -48,5 +48,5 @@ def test_room(tmp_path):
     free = shutil.disk_usage(tmp_path).free
 
     assert 43_000_000_000 == pytest.approx(needed, rel=0.01)
-    assert ["ok", "warn"] == [checks._disk(root, wanted).state for wanted in (1000, 2 * free)]
+    assert ["ok", "warn"] == [checks._check_disk(root, wanted).state for wanted in (1000, 2 * free)]
     assert not (tmp_path / "not").exists()
