@@ -1,8 +1,8 @@
 """URLs of the miniature world: from a row to its URL, and from a path back to the row.
 
-A URL says which row's it is and no more; what is odd about the row has to be found out by asking.
-Pictures of WIT lie on one host and those of the CC lists on 29 others, as hosts do on the web: a few are
-large, and whoever is broken or strict is so for every URL.
+A URL identifies its row and no more; the row's oddity shows only in the response.
+Pictures of WIT are on one host and those of the CC lists on 29 others, distributed as on the web: a few hosts
+are large, and a broken or strict host is so for every URL.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _STRICT_OR_BROKEN = {
     "wait_seconds": 29,
     "wait_date": 30,
 }
-_NOBODY_LISTENS = 1  # a port that is never given to programs
+_NOBODY_LISTENS = 1  # a reserved port, on which no program listens
 
 _EXTENSIONS = {"png": "png", "webp": "webp", "gif": "gif", "tiff": "tif", "svg": "svg"}
 _PICTURE = re.compile(r"(?:/moved)?/(?:pictures/(cc3m|cc12m)|wikipedia/commons)/(?:.*[-_])?(\d+)\.\w+")
 _THUMBNAIL = re.compile(
     r"((?:/moved)?/wikipedia/commons)/thumb(/\w/\w\w/([^/]+\.(\w+)))/(lossy-page1-)?(\d+)px-\3(\.\w+)?"
 )
-# What MediaWiki puts behind the name of a thumbnail in another format than its original.
+# MediaWiki's suffix of a thumbnail in another format than its original.
 _THUMBNAIL_ENDS = {"svg": ".png", "webp": ".png", "tif": ".jpg"}
 _CLIP = re.compile(r"/clips/([\w-]{11})_(\d{6})\.mp4")
 
 
 def has_clip(row: WorldRow) -> bool:
-    """Return whether a clip is behind a row, and no picture."""
+    """Return whether a row has a clip, not a picture."""
     return row.source in ("audiocaps", "vggsound")
 
 
@@ -48,12 +48,12 @@ def media_url(base_url: str, row: WorldRow) -> str:
     """Return the URL of the picture of a WIT, CC3M or CC12M row."""
     owner = row.owner
     parts = urlsplit(base_url)
-    path = _picture_path(owner)
+    path = _make_picture_path(owner)
     if owner.oddity == "query":
         path += f"?w=640&caption={quote('größer & schöner', safe='')}"
     if owner.oddity == "no_such_host":
         return f"http://photos-{owner.number % 5}.invalid{path}"
-    host = _host(parts.hostname or "", owner)
+    host = _choose_host(parts.hostname or "", owner)
     if owner.oddity == "refused":
         return f"http://{host}:{_NOBODY_LISTENS}{path}"
     scheme = {"tls": "https", "ftp": "ftp"}.get(owner.oddity, parts.scheme)
@@ -71,10 +71,10 @@ def clip_path(row: WorldRow) -> str:
 
 
 def youtube_id(row: WorldRow) -> str:
-    """Return an id as YouTube's: 11 letters, digits, `-` and `_`, from which the row can be told."""
+    """Return an id in YouTube's format, 11 letters, digits, `-` and `_`, which encodes the row."""
     owner = row.owner
     number = owner.number * len(SOURCES) + SOURCES.index(owner.source)
-    check = _check(number)
+    check = _hash_number(number)
     hidden = number ^ int.from_bytes(check)
     return base64.urlsafe_b64encode(hidden.to_bytes(4) + check).decode().rstrip("=")
 
@@ -85,10 +85,10 @@ def start_s(row: WorldRow) -> int:
 
 
 def row_behind(path: str) -> WorldRow | None:
-    """Return the row whose picture or clip lies under a path; None if there is none."""
+    """Return the row whose picture or clip has this path; None if there is none."""
     if found := _PICTURE.fullmatch(path):
         row = WorldRow(found[1] or "wit", int(found[2]))
-        return row if path.removeprefix("/moved") == _picture_path(row) else None
+        return row if path.removeprefix("/moved") == _make_picture_path(row) else None
     if found := _CLIP.fullmatch(path):
         behind = row_of_video(found[1])
         return behind if behind and path == clip_path(behind) else None
@@ -96,7 +96,7 @@ def row_behind(path: str) -> WorldRow | None:
 
 
 def row_of_video(name: str) -> WorldRow | None:
-    """Return the row that a YouTube id is of; None if it is not of this world."""
+    """Return the row that a YouTube id encodes; None if it is not of this world."""
     try:
         raw = base64.urlsafe_b64decode(name + "=")
     except ValueError:
@@ -116,7 +116,7 @@ def thumbnail_of(path: str) -> tuple[str, int] | None:
     return (home + original, int(width)) if proper else None
 
 
-def _picture_path(row: WorldRow) -> str:
+def _make_picture_path(row: WorldRow) -> str:
     extension = _EXTENSIONS.get(row.oddity, "jpg")
     if row.source == "wit":
         name = f"World_{row.number:06d}.{extension}"
@@ -127,15 +127,15 @@ def _picture_path(row: WorldRow) -> str:
     return f"/pictures/{row.source}/{folder}photo-{row.number:06d}.{extension}"
 
 
-def _host(base_host: str, row: WorldRow) -> str:
+def _choose_host(base_host: str, row: WorldRow) -> str:
     if base_host not in HOSTS or row.source == "wit":
         return base_host
     last = _STRICT_OR_BROKEN.get(row.oddity)
     if last is None:
-        # One URL in six is on 127.0.0.2: a host large enough for a lane of its own.
+        # One URL in six is on 127.0.0.2, a host large enough for a lane of its own.
         last = 2 if row.number % 6 == 0 else 3 + row.number * 7 % 22
     return HOSTS[last - 1]
 
 
-def _check(number: int) -> bytes:
+def _hash_number(number: int) -> bytes:
     return hashlib.blake2b(number.to_bytes(4), digest_size=4).digest()

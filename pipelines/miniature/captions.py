@@ -1,4 +1,4 @@
-"""What people would write under a picture or a sound of the miniature world, in English.
+"""Captions of pictures and sounds of the miniature world, in English.
 
 Captions are lower-case English with full stops and commas as the only marks. The two splits share every
 word and no template, so a model that only knows sentences by heart fails on the held-out split.
@@ -102,7 +102,7 @@ def caption(scene: Scene, medium: Medium, split: Split, variant: int = 0) -> str
         variant: another number gives, most likely, another caption of the same scene.
     """
     rng = scene.rng(f"caption {variant}" if variant else "caption")
-    return _seen(scene, rng, split) if medium == "picture" else _heard(scene, rng, split)
+    return _describe_picture(scene, rng, split) if medium == "picture" else _describe_sound(scene, rng, split)
 
 
 def label(kind: str) -> str:
@@ -119,7 +119,7 @@ def translated(scene: Scene, medium: Medium, language: str) -> str:
 def vocabulary() -> list[str]:
     """Return, sorted, every word of any caption, label or ordinary query about the world.
 
-    Lower-case, letters only: a tokenizer made from it should lower its input and cut at other marks.
+    Lower-case, letters only: a tokenizer built from it must lower-case its input and split at other marks.
     """
     texts = [QUERY_WORDS, *KINDS, *BACKGROUNDS, *COUNTS, *TIMES, "a", "an"]
     for names in NAMES.values():
@@ -135,25 +135,25 @@ def _pick(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _seen(scene: Scene, rng: np.random.Generator, split: Split) -> str:
+def _describe_picture(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     noun = _pick(rng, NAMES[scene.kind].seen).split("/")[scene.count > 1]
     size, colour = _pick(rng, SIZES[scene.pitch]), _pick(rng, COLOUR_WORDS[scene.colour])
     return _pick(rng, SEEN[split]).format(
-        things=_counted(scene.count, " ".join(filter(None, (size, colour, noun))), rng),
-        plain=_counted(scene.count, noun, rng),
+        things=_count_things(scene.count, " ".join(filter(None, (size, colour, noun))), rng),
+        plain=_count_things(scene.count, noun, rng),
         are="is" if scene.count == 1 else "are",
         where=_pick(rng, SEEN_WHERE[scene.background]),
     )
 
 
-def _counted(count: int, things: str, rng: np.random.Generator) -> str:
+def _count_things(count: int, things: str, rng: np.random.Generator) -> str:
     if count > 1:
         return f"{COUNTS[count - 1]} {things}"
     article = "an" if things[0] in "aeiou" else "a"
     return f"{_pick(rng, (article, article, 'one'))} {things}"
 
 
-def _heard(scene: Scene, rng: np.random.Generator, split: Split) -> str:
+def _describe_sound(scene: Scene, rng: np.random.Generator, split: Split) -> str:
     names = NAMES[scene.kind]
     does, doing = _pick(rng, names.verbs).split("/")
     return _pick(rng, HEARD[split]).format(

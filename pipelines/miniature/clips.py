@@ -14,28 +14,28 @@ from pipelines.miniature.world import Scene
 LENGTH_S = 10.0
 _FRAMES_PER_S = 2
 _DRAWN_PX, _SHOWN_PX = 256, 192
-# Lossless and, at 39 ms a clip against 74 ms, the cheap one; AAC, in stereo and at another rate, is
-# what most clips of the web have.
+# FLAC is lossless and takes 39 ms a clip, AAC 74 ms; AAC, in stereo and at another rate, is what most clips
+# of the web have.
 _FLAC = ("-c:a", "flac", "-compression_level", "0", "-strict", "experimental")
 _AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "96k", "-ar", "44100", "-ac", "2")
 _SAME_BYTES = ("-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact")
 
 
 def clip(scene: Scene, *, length_s: float = LENGTH_S, volume: float | None = 1.0, aac: bool = False) -> bytes:
-    """Return an mp4 of a scene: its picture under a camera that circles a little, and its sound.
+    """Return an mp4 of a scene: its picture, panned in a small circle, and its sound.
 
     Args:
         scene: what is seen and heard.
         length_s: of video and sound.
-        volume: what the sound is multiplied by; 0 is silence, None leaves the audio stream out.
+        volume: the factor of the sound; 0 is silence, None leaves the audio stream out.
         aac: whether the sound is AAC, 44.1 kHz stereo; FLAC, 48 kHz mono otherwise.
     """
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    # Brings scipy.signal, which takes longer to import than the server takes to start.
+    # Imports scipy.signal, which takes longer than the server takes to start.
     from pipelines.miniature.sounds import SAMPLE_RATE, sound
 
-    frames_THWC = _circled(picture(scene, _DRAWN_PX), max(1, round(length_s * _FRAMES_PER_S)))
+    frames_THWC = _pan(picture(scene, _DRAWN_PX), max(1, round(length_s * _FRAMES_PER_S)))
     shape = f"{frames_THWC.shape[2]}x{frames_THWC.shape[1]}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -58,8 +58,8 @@ def clip(scene: Scene, *, length_s: float = LENGTH_S, volume: float | None = 1.0
         return (folder / "clip").read_bytes()
 
 
-def _circled(canvas_HWC: np.ndarray, frames: int) -> np.ndarray:
-    """Return windows uint8 [T, H, W, 3] whose corner goes once round the room that they leave."""
+def _pan(canvas_HWC: np.ndarray, frames: int) -> np.ndarray:
+    """Return windows uint8 [T, H, W, 3] whose corner moves once round an ellipse in the margin."""
     height, width = (side * _SHOWN_PX // _DRAWN_PX // 2 * 2 for side in canvas_HWC.shape[:2])
     angles_T = np.arange(frames) * (2 * np.pi / frames)
     ys_T = np.rint((canvas_HWC.shape[0] - height) / 2 * (1 + np.sin(angles_T))).astype(int)

@@ -1,4 +1,4 @@
-"""What goes wrong on the web, one small function a fault. Every answer depends on the URL alone."""
+"""The faults of the web, one small function each. Every response depends on the URL alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from functools import partial
 
 from aiohttp import web
 
-# The media that would be there without the fault, drawn when called.
+# Draws the media that would be served without the fault.
 Draw = Callable[[], Awaitable[bytes]]
 Fault = Callable[[web.Request, Draw], Awaitable[web.StreamResponse]]
 
 _RETRY_AFTER_S = 2
 _LIE_BYTES = 10 * 1000**4
 _CHUNK = bytes(65_536)
-# Far longer than any client waits, but a forgotten connection ends some day.
+# Longer than any client's timeout, but a forgotten connection ends.
 _DRIP_S = 600
 
 
@@ -60,10 +60,10 @@ async def _noai(_: web.Request, draw: Draw) -> web.StreamResponse:
 
 
 async def _html(request: web.Request, _: Draw) -> web.StreamResponse:
-    # Half of such servers do not even admit it.
-    admits = request.path.rpartition(".")[0][-1] in "02468"
+    # Half of such pages have the Content-Type of a picture.
+    honest = request.path.rpartition(".")[0][-1] in "02468"
     page = "<!DOCTYPE html><html><body><h1>Sorry</h1>This photo has moved.</body></html>"
-    return web.Response(body=page.encode(), content_type="text/html" if admits else "image/jpeg")
+    return web.Response(body=page.encode(), content_type="text/html" if honest else "image/jpeg")
 
 
 async def _empty(_: web.Request, __: Draw) -> web.StreamResponse:
@@ -71,15 +71,15 @@ async def _empty(_: web.Request, __: Draw) -> web.StreamResponse:
 
 
 async def _slow(request: web.Request, draw: Draw) -> web.StreamResponse:
-    return await _dripped(request, await draw(), None)
+    return await _drip(request, await draw(), None)
 
 
 async def _lying_length(request: web.Request, draw: Draw) -> web.StreamResponse:
-    return await _dripped(request, await draw(), _LIE_BYTES)
+    return await _drip(request, await draw(), _LIE_BYTES)
 
 
-async def _dripped(request: web.Request, data: bytes, length: int | None) -> web.StreamResponse:
-    """Send half of the data at once and then a byte a second."""
+async def _drip(request: web.Request, data: bytes, length: int | None) -> web.StreamResponse:
+    """Send half of the data at once, then a byte per second."""
     response = web.StreamResponse()
     response.content_type = "image/jpeg"
     response.content_length = length or len(data)
@@ -104,7 +104,7 @@ async def _endless(request: web.Request, draw: Draw) -> web.StreamResponse:
 async def _reset(request: web.Request, _: Draw) -> web.StreamResponse:
     if request.transport is not None:
         sock: socket.socket = request.transport.get_extra_info("socket")
-        # Lingering for no time makes the close a reset.
+        # SO_LINGER of 0 s sends RST on close.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()
@@ -133,5 +133,5 @@ FAULTS: dict[str, Fault] = {
     "reset": _reset,
 }
 
-# Faults that a healthy server does not have: who asks it later gets the media.
+# Transient faults, which a healthy server leaves out: a later request gets the media.
 PASSING = frozenset({"error_500", "error_503", "wait_seconds", "wait_date", "slow", "reset"})

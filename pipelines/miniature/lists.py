@@ -1,4 +1,4 @@
-"""The miniature world's five lists, written as the real ones are: columns, quoting, quirks and all."""
+"""Write the five lists of the miniature world in the format of the real ones: columns, quoting and quirks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = {
     "vggsound": "vggsound.csv",
 }
 _AUDIOCAPS_HEADER = ("audiocap_id", "youtube_id", "start_time", "caption")
-# Written as the lone byte 0xff, which no UTF-8 text has.
+# Written as the byte 0xff, which is invalid in UTF-8.
 _BAD_BYTE = "\udcff"
 
 
@@ -34,19 +34,19 @@ class _CsvWriter(Protocol):
 
 
 def scene_of(seed: int, row: WorldRow) -> Scene:
-    """Return the scene of a row; scenes of the lists are never drawn in training."""
+    """Return the scene of a row; training never uses the scenes of the lists."""
     drawn = row.drawn
     return draw(seed, "heldout", drawn.number * len(SOURCES) + SOURCES.index(drawn.source))
 
 
 def write_lists(folder: Path, base_url: str, rows: int, seed: int) -> dict[str, Path]:
-    """Write the five lists, row by row: memory does not grow with their length.
+    """Write the five lists row by row, in constant memory.
 
     Args:
-        folder: where to; made if it is not there.
-        base_url: of the server that has the media, as `server.serving` gives it.
+        folder: of the lists; created if missing.
+        base_url: of the server of the media, as `server.serving` yields it.
         rows: of all five lists together, without headers.
-        seed: of the scenes. What is odd about a row depends on its number alone.
+        seed: of the scenes. The oddity of a row depends on its number alone.
 
     Returns:
         Source kind -> path of its list.
@@ -54,8 +54,8 @@ def write_lists(folder: Path, base_url: str, rows: int, seed: int) -> dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     paths = {source: folder / name for source, name in NAMES.items()}
     with ExitStack() as stack:
-        files = {source: stack.enter_context(_written(path)) for source, path in paths.items()}
-        writers = _writers(files, base_url, seed)
+        files = {source: stack.enter_context(_open_list(path)) for source, path in paths.items()}
+        writers = _make_writers(files, base_url, seed)
         for index in range(rows):
             row = row_at(index)
             writers[row.source](row.model if row.oddity == "repeated" else row)
@@ -63,14 +63,14 @@ def write_lists(folder: Path, base_url: str, rows: int, seed: int) -> dict[str, 
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[TextIO]:
-    """Open a list for writing; it appears under its name when it is whole."""
+def _open_list(path: Path) -> Iterator[TextIO]:
+    """Open a list for writing; it gets its name when it is complete."""
     scratch = path.with_name(f".{path.name}.part")
     try:
         with ExitStack() as stack:
             file: BinaryIO = stack.enter_context(scratch.open("wb"))
             if path.suffix == ".gz":
-                # No name and no time in the header, so that the same rows give the same bytes.
+                # No name and no time in the header: the same rows give the same bytes.
                 packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0)
                 file = cast(BinaryIO, stack.enter_context(packed))
             yield stack.enter_context(io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline=""))
@@ -79,7 +79,9 @@ def _written(path: Path) -> Iterator[TextIO]:
         scratch.unlink(missing_ok=True)
 
 
-def _writers(files: dict[str, TextIO], base_url: str, seed: int) -> dict[str, Callable[[WorldRow], object]]:
+def _make_writers(
+    files: dict[str, TextIO], base_url: str, seed: int
+) -> dict[str, Callable[[WorldRow], object]]:
     wit_csv = csv.writer(files["wit"], delimiter="\t", lineterminator="\n")
     wit_csv.writerow(wit.COLUMNS)
     audiocaps_csv = csv.writer(files["audiocaps"], lineterminator="\n")
@@ -94,22 +96,22 @@ def _writers(files: dict[str, TextIO], base_url: str, seed: int) -> dict[str, Ca
     }
 
 
-def _caption(seed: int, row: WorldRow, medium: Medium) -> str:
+def _make_caption(seed: int, row: WorldRow, medium: Medium) -> str:
     scene = scene_of(seed, row)
-    told: set[str] = set()
-    # Captions of one picture or clip must differ, or the later rows would be duplicates.
+    used: set[str] = set()
+    # Captions of one picture or clip differ, or the later rows would be duplicates.
     for variant in count():
         text = captions.caption(scene, medium, "heldout", variant)
         plain = text.strip(".")
-        if plain not in told and len(told) == row.turn_after(row.owner):
+        if plain not in used and len(used) == row.turn_after(row.owner):
             return text
-        told.add(plain)
+        used.add(plain)
     raise AssertionError
 
 
 def _write_wit(writer: _CsvWriter, base_url: str, seed: int, row: WorldRow) -> None:
     scene = scene_of(seed, row)
-    fields = wit.fields(row, scene, media_url(base_url, row), _caption(seed, row, "picture"))
+    fields = wit.fields(row, scene, media_url(base_url, row), _make_caption(seed, row, "picture"))
     if row.oddity == "few_columns":
         fields = fields[:9]
     elif row.oddity == "many_columns":
@@ -122,14 +124,14 @@ def _write_wit(writer: _CsvWriter, base_url: str, seed: int, row: WorldRow) -> N
 
 
 def _write_cc(file: TextIO, base_url: str, seed: int, row: WorldRow) -> None:
-    url, caption = media_url(base_url, row), _caption(seed, row, "picture")
+    url, caption = media_url(base_url, row), _make_caption(seed, row, "picture")
     if row.source == "cc3m":
-        # Lower-cased and cut into tokens, with a space before every mark.
+        # CC3M is lower-cased and tokenized, with a space before every mark.
         caption = caption.replace(",", " ,").removesuffix(".").strip()
     else:
         caption = caption[0].upper() + caption[1:]
     if row.oddity == "quotes":
-        # Never closed, or too often: a reader that minds quotes swallows the rows behind.
+        # Unbalanced quotes: a reader that interprets them swallows the following rows.
         caption = f'"{caption}' if row.number % 2 else f'"{caption}" , 12" wide'
     elif row.oddity == "person":
         caption = f"<PERSON> with {caption[0].lower() + caption[1:]}"
@@ -146,7 +148,7 @@ def _write_cc(file: TextIO, base_url: str, seed: int, row: WorldRow) -> None:
 
 
 def _write_audiocaps(writer: _CsvWriter, seed: int, row: WorldRow) -> None:
-    caption = _caption(seed, row, "sound").removesuffix(".")
+    caption = _make_caption(seed, row, "sound").removesuffix(".")
     fields = [str(row.number + 1), youtube_id(row), str(start_s(row)), caption.capitalize()]
     if row.oddity == "few_columns":
         del fields[2]

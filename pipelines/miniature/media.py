@@ -1,4 +1,4 @@
-"""The bytes behind a URL of the miniature world, drawn when they are asked for."""
+"""The bytes behind a URL of the miniature world, drawn on request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TYPES = {
     "svg": "image/svg+xml",
     "giant": "image/png",
 }
-# On Wikimedia a drawing has one; here it stays what a fetcher has to cope with.
+# On Wikimedia an SVG has one; here it stays undecodable, so that a fetcher meets it.
 _WITHOUT_THUMBNAIL = frozenset({"giant", "svg", "truncated"})
 
 
@@ -41,25 +41,25 @@ def content_type(row: WorldRow) -> str:
 
 
 def media_bytes(seed: int, row: WorldRow) -> bytes:
-    """Return the picture or clip of a row, with those oddities that lie in the bytes.
+    """Return the picture or clip of a row, with the oddities of its bytes.
 
     Args:
         seed: of the world.
         row: the owner of the URL.
     """
     if has_clip(row):
-        data = _clip(seed, row)
+        data = _draw_clip(seed, row)
     elif row.oddity == "giant":
-        return _giant_png()
+        return _make_giant_png()
     elif row.oddity == "svg":
         return _SVG
     else:
-        data = _picture(seed, row)
+        data = _draw_picture(seed, row)
     return data[: len(data) * 3 // 5] if row.oddity == "truncated" else data
 
 
 def thumbnail_bytes(row: WorldRow, data: bytes, width_px: int) -> bytes | None:
-    """Return the picture of a row at a width, or None if it has no thumbnail: broken, or no wider itself."""
+    """Return the picture of a row at a width; None if it has no thumbnail: broken, or no wider itself."""
     import cv2
 
     if row.oddity in _WITHOUT_THUMBNAIL:
@@ -70,12 +70,12 @@ def thumbnail_bytes(row: WorldRow, data: bytes, width_px: int) -> bytes | None:
     height, width, _ = canvas_HWC.shape
     small_HWC = cv2.resize(canvas_HWC, (width_px, max(1, height * width_px // width)))
     extension = "png" if content_type(row) in ("image/png", "image/webp") else "jpg"
-    return _encoded(np.asarray(small_HWC, np.uint8), extension)
+    return _encode(np.asarray(small_HWC, np.uint8), extension)
 
 
 def picture_file(scene: Scene) -> bytes:
     """Return the picture of a scene as a JPEG file."""
-    return _encoded(picture(scene, PICTURE_PX), "jpg")
+    return _encode(picture(scene, PICTURE_PX), "jpg")
 
 
 def sound_file(scene: Scene, length_s: float = 10.0) -> bytes:
@@ -89,7 +89,7 @@ def sound_file(scene: Scene, length_s: float = 10.0) -> bytes:
     return file.getvalue()
 
 
-def _clip(seed: int, row: WorldRow) -> bytes:
+def _draw_clip(seed: int, row: WorldRow) -> bytes:
     return clip(
         scene_of(seed, row),
         length_s=0.5 if row.oddity == "short" else 10.0,
@@ -98,17 +98,17 @@ def _clip(seed: int, row: WorldRow) -> bytes:
     )
 
 
-def _picture(seed: int, row: WorldRow) -> bytes:
+def _draw_picture(seed: int, row: WorldRow) -> bytes:
     import cv2
 
-    # Rows of this list alone differ in size, so that a twin is the same picture byte for byte.
+    # The size depends on the oddity alone, so that a twin has the same bytes.
     canvas_HWC = picture(scene_of(seed, row), _TINY_PX if row.oddity == "tiny" else PICTURE_PX)
     if row.oddity == "stretched":
         canvas_HWC = cv2.resize(canvas_HWC, (PICTURE_PX * 2, PICTURE_PX * 2 // _STRETCHED))  # type: ignore[assignment]
-    return _encoded(canvas_HWC, row.oddity if row.oddity in ("png", "webp", "gif", "tiff") else "jpg")
+    return _encode(canvas_HWC, row.oddity if row.oddity in ("png", "webp", "gif", "tiff") else "jpg")
 
 
-def _encoded(canvas_HWC: NDArray[np.uint8], extension: str) -> bytes:
+def _encode(canvas_HWC: NDArray[np.uint8], extension: str) -> bytes:
     import cv2
 
     options = {
@@ -120,7 +120,7 @@ def _encoded(canvas_HWC: NDArray[np.uint8], extension: str) -> bytes:
     return data.tobytes()
 
 
-def _giant_png(side_px: int = 60_000) -> bytes:
+def _make_giant_png(side_px: int = 60_000) -> bytes:
     """Return a PNG of a few bytes that claims to have `side_px` times `side_px` pixels."""
 
     def chunk(name: bytes, body: bytes) -> bytes:

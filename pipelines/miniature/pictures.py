@@ -54,12 +54,12 @@ def picture(scene: Scene, size_px: int = 320) -> Canvas:
     for _ in range(int(rng.integers(2, 7))):
         x, y = rng.uniform((0, 0), (across, down))
         clutter(flat, rng, x, y, rng.uniform(0.02, 0.08))
-    _things(scene, canvas, flat, rng, (across, down))
-    _photograph(canvas, rng)
+    _draw_things(scene, canvas, flat, rng, (across, down))
+    _add_light_and_grain(canvas, rng)
     return canvas
 
 
-def _things(
+def _draw_things(
     scene: Scene,
     canvas: Canvas,
     flat: Pen,
@@ -69,9 +69,9 @@ def _things(
     short = min(canvas.shape[:2])
     half = _HALF_SPAN[scene.pitch] * _CROWDING[scene.count - 1]
     outlined = rng.random() < 0.75
-    places = _places(scene.count, half, extent, rng)
+    places = _place_things(scene.count, half, extent, rng)
     for x, y in places:
-        palette = _palette(scene.colour, rng)
+        palette = _make_palette(scene.colour, rng)
         size = half * rng.uniform(0.88, 1.12)
         turn = rng.uniform(-0.4, 0.4)
         turned = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
@@ -87,7 +87,7 @@ def _things(
         clutter(flat, rng, x, y, half * rng.uniform(0.25, 0.5))
 
 
-def _places(
+def _place_things(
     count: int, half: float, extent: tuple[float, float], rng: np.random.Generator
 ) -> list[tuple[float, float]]:
     """Return centres inside the picture, each the farthest of eight tries from those before it."""
@@ -102,7 +102,7 @@ def _places(
     return places
 
 
-def _palette(name: str, rng: np.random.Generator) -> Palette:
+def _make_palette(name: str, rng: np.random.Generator) -> Palette:
     red, green, blue = (int(v) for v in np.clip(rng.normal(_COLOURS[name], 11), 0, 255))
     main = (red, green, blue)
     black, white = (0, 0, 0), (255, 255, 255)
@@ -117,13 +117,13 @@ def _palette(name: str, rng: np.random.Generator) -> Palette:
 
 
 @lru_cache(maxsize=1)
-def _grain() -> Canvas:
+def _make_grain() -> Canvas:
     # One tile of noise, used at random offsets: drawing it anew would cost more than the picture.
     tile = np.random.default_rng(0).normal(128, 32, (1024, 1024, 3))
     return np.clip(tile, 0, 255).astype(np.uint8)
 
 
-def _photograph(canvas: Canvas, rng: np.random.Generator) -> None:
+def _add_light_and_grain(canvas: Canvas, rng: np.random.Generator) -> None:
     """Put the canvas under uneven light of some colour, blur it a little, add grain."""
     import cv2
 
@@ -135,7 +135,7 @@ def _photograph(canvas: Canvas, rng: np.random.Generator) -> None:
         sigma = rng.uniform(0.4, 1.1) * max(height, width) / 320
         cv2.GaussianBlur(canvas, (0, 0), sigma, canvas)
     strength = rng.uniform(0.05, 0.4)  # of 32 levels
-    tile = _grain()
+    tile = _make_grain()
     if max(height, width) > len(tile):
         tile = np.tile(tile, (height // len(tile) + 1, width // len(tile) + 1, 1))
     y, x = (int(v) for v in rng.integers(0, np.subtract(tile.shape[:2], (height, width)) + 1))

@@ -1,4 +1,4 @@
-"""What a picture's things stand before: six grounds, none of them twice the same."""
+"""The six backgrounds of pictures, randomized so that none is drawn twice the same."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ Colour = tuple[int, int, int]  # red, green, blue
 Points = Sequence[tuple[float, float]] | NDArray[np.float64]
 Canvas = NDArray[np.uint8]  # [H, W, 3]
 
-# OpenCV takes fixed-point coordinates: 4 fraction bits place an edge to 1/16 px, so that a thing
-# looks alike at any size of the canvas.
+# OpenCV takes fixed-point coordinates: 4 fraction bits place an edge to 1/16 px, so that a thing looks the
+# same at any size of the canvas.
 _SHIFT = 4
 _ROUND = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 24, endpoint=False)), np.sin(t)], axis=1)
 

@@ -1,8 +1,8 @@
-"""What every row of the five lists is, decided by its number alone.
+"""The rows of the five lists; the kind of a row depends on its number alone.
 
-Each list repeats a table of oddities, mixed by a fixed stride. 600 rows hold each table exactly once;
-any other number of rows has the same shares. What a fetcher should make of a row, in brackets, is said
-here for the reader and used nowhere.
+Each list repeats a table of oddities, permuted by a fixed stride. 600 rows hold each table exactly once; any
+other number of rows has the same shares. The expected outcome of a row, in brackets, is documentation and
+used nowhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import accumulate
 SOURCES = ("wit", "cc3m", "cc12m", "audiocaps", "vggsound")
 _SHARES = {"wit": 90, "cc3m": 40, "cc12m": 40, "audiocaps": 16, "vggsound": 14}  # of 200 rows
 
-# Rows that no list reader can accept [rejects], and rows that an earlier row said already [duplicates].
+# Rows that no list reader can accept [rejects], and repetitions of an earlier row [duplicates].
 _BROKEN = {"few_columns": 1, "many_columns": 1, "no_url": 1, "bad_utf8": 1, "repeated": 2}
 
 _WIT = {
@@ -146,7 +146,7 @@ _VGGSOUND = {
     "many_columns": 1,  # a label with a comma and no quotes
     "bad_start": 1,
 }
-# Near the golden section of the table's length and coprime to it: rows of one oddity lie far apart.
+# Strides near the golden section of the table's length and coprime to it: rows of one oddity are far apart.
 _TABLES = {
     "wit": (_WIT, 167),
     "cc3m": (_CC3M, 73),
@@ -157,19 +157,19 @@ _TABLES = {
 _LANGUAGES = frozenset({"de", "fr", "es", "ru", "it", "uk", "pl", "ja", "nl", "zh"})
 
 
-def _mixed(names: list[str], stride: int) -> tuple[str, ...]:
+def _mix(names: list[str], stride: int) -> tuple[str, ...]:
     return tuple(names[i * stride % len(names)] for i in range(len(names)))
 
 
 _ODDITIES = {
-    source: _mixed([name for name, times in table.items() for _ in range(times)], stride)
+    source: _mix([name for name, times in table.items() for _ in range(times)], stride)
     for source, (table, stride) in _TABLES.items()
 }
 _PLAIN = {
     source: [i for i, name in enumerate(names) if name == "plain"] for source, names in _ODDITIES.items()
 }
-_ORDER = _mixed([source for source, share in _SHARES.items() for _ in range(share)], 123)
-# How many rows of a source lie before each place of the order.
+_ORDER = _mix([source for source, share in _SHARES.items() for _ in range(share)], 123)
+# The rows of a source before each position of the order.
 _BEFORE = {source: [0, *accumulate(int(name == source) for name in _ORDER)] for source in SOURCES}
 
 
@@ -182,7 +182,7 @@ class WorldRow:
 
     @property
     def oddity(self) -> str:
-        """What is odd about it, "plain" if nothing is."""
+        """The name of its oddity; "plain" if it has none."""
         names = _ODDITIES[self.source]
         return names[self.number % len(names)]
 
@@ -193,7 +193,7 @@ class WorldRow:
 
     @property
     def model(self) -> WorldRow:
-        """The nearest plain row before: what a repeated, shared or doubled row is taken from."""
+        """The nearest plain row before it, from which a repeated, shared or twin row is copied."""
         names, plain = _ODDITIES[self.source], _PLAIN[self.source]
         place = self.number % len(names)
         return WorldRow(self.source, self.number - place + plain[bisect_left(plain, place) - 1])
@@ -205,18 +205,18 @@ class WorldRow:
             return WorldRow("cc3m", self.number).model
         if self.oddity in ("repeated", "same_picture", "same_clip"):
             return self.model
-        # One row in each language shares the picture of a plain row; the next has its own.
+        # In each language, the first row after a plain row shares its picture; the next has its own.
         shares = self.oddity in _LANGUAGES and self.turn_after(self.model) == 1
         return self.model if shares else self
 
     def turn_after(self, earlier: WorldRow) -> int:
-        """Return which row of its oddity this is among those after another row's number, from 1."""
+        """Return the rank of this row, from 1, among the rows of its oddity after an earlier row."""
         after = range(earlier.number + 1, self.number + 1)
         return sum(WorldRow(self.source, number).oddity == self.oddity for number in after)
 
     @property
     def drawn(self) -> WorldRow:
-        """The row whose scene is behind this row's URL."""
+        """The row whose scene this row's URL shows."""
         owner = self.owner
         return owner.model if owner.oddity == "twin" else owner
 

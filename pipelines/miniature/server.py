@@ -1,8 +1,8 @@
-"""A web server that has the miniature world's media, and the web's faults.
+"""The web server of the miniature world: its media, and the faults of the web.
 
     python -m pipelines.miniature.server --port 0
 
-Everything is drawn when it is asked for. What a URL answers depends on the URL alone.
+Media are drawn on request. The response to a URL depends on the URL alone.
 """
 
 from __future__ import annotations
@@ -37,51 +37,53 @@ from schemas.dataset import WikimediaWidth
 
 _NAME = "pipelines.miniature.server"
 _ADDRESSES = HOSTS or ("127.0.0.1",)
-# Drawing holds Python's lock: a second thread for pictures adds CPU time (2.5 to 3.4 ms each) and no speed.
-# Clips are made by ffmpeg beside us.
+# Drawing holds the GIL: a second thread for pictures raises the CPU time (2.5 to 3.4 ms each) and adds no
+# speed. Clips are encoded by ffmpeg, in processes of its own.
 _PICTURE_THREADS, _CLIP_THREADS = 1, 2
 _CACHED = 512  # pictures and clips, of 40 to 600 kB each: well under 100 MB
 _PARENT_CHECK_S = 0.5
 _STOP_S = 5
 _KINDS = ("pictures", "wikipedia", "clips", "moved")
-# Wikimedia's standard widths; any other is answered with 429.
+# Wikimedia's standard widths; the response to any other is 429.
 _WIDTHS_PX = get_args(WikimediaWidth)
 
 
 class WorldApp:
-    """What is served, and how often it was asked for.
+    """Serves the media of the world and counts the requests.
 
     Args:
         seed: of the scenes.
-        rows: of the lists; what lies past them is not found.
-        healthy: answer without the faults that pass with time (5xx, 429, slow, reset).
+        rows: of the lists; rows past them are not found.
+        healthy: whether to leave out the transient faults (5xx, 429, slow, reset).
         cached: how many of the media drawn last are kept in memory.
     """
 
     def __init__(self, seed: int, rows: int, *, healthy: bool, cached: int) -> None:
         self._seed = seed
         self._rows = {source: rows_of(source, rows) for source in SOURCES}
-        self._passing = PASSING if healthy else frozenset()
-        self._asked: Counter[str] = Counter()
+        self._skipped_faults = PASSING if healthy else frozenset()
+        self._request_counts: Counter[str] = Counter()
         self._pictures = ThreadPoolExecutor(_PICTURE_THREADS)
         self._clips = ThreadPoolExecutor(_CLIP_THREADS)
-        self._drawn = lru_cache(cached)(partial(media_bytes, seed))
-        self._videos = VideoSite(seed, self._rows, healthy=healthy, asked=self._asked)
+        self._draw_media = lru_cache(cached)(partial(media_bytes, seed))
+        self._videos = VideoSite(seed, self._rows, healthy=healthy, request_counts=self._request_counts)
 
-    def app(self) -> web.Application:
-        """Return the application: media, videos, and `/_requests`, which tells what was asked for."""
+    def build_app(self) -> web.Application:
+        """Return the application: media, videos, and `/_requests`, the counts of requests."""
         app = web.Application()
-        app.router.add_get("/_requests", self._requests)
+        app.router.add_get("/_requests", self._report_requests)
         self._videos.add_to(app)
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_get("/{path:.*}", self._serve_media)
         return app
 
-    async def _requests(self, _: web.Request) -> web.Response:
-        return web.json_response({"count": self._asked.total(), "by_path_kind": self._asked})
+    async def _report_requests(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {"count": self._request_counts.total(), "by_path_kind": self._request_counts}
+        )
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_media(self, request: web.Request) -> web.StreamResponse:
         kind = request.path.split("/")[1]
-        self._asked[kind if kind in _KINDS else "other"] += 1
+        self._request_counts[kind if kind in _KINDS else "other"] += 1
         path, width_px = thumbnail_of(request.path) or (request.path, None)
         row = row_behind(path)
         if row is None or row.number >= self._rows[row.source]:
@@ -90,7 +92,7 @@ class WorldApp:
             raise web.HTTPTooManyRequests
         draw = partial(self._draw, row, width_px)
         fault = FAULTS.get(row.oddity)
-        if fault and row.oddity not in self._passing:
+        if fault and row.oddity not in self._skipped_faults:
             return await fault(request, draw)
         etag = f'"{self._seed}-{row.source}-{row.number}-{width_px or 0}"'
         headers = {"ETag": etag, "Content-Type": content_type(row)}
@@ -100,12 +102,12 @@ class WorldApp:
 
     async def _draw(self, row: WorldRow, width_px: int | None) -> bytes:
         threads, loop = self._clips if has_clip(row) else self._pictures, asyncio.get_running_loop()
-        data = await loop.run_in_executor(threads, self._drawn, row)
+        data = await loop.run_in_executor(threads, self._draw_media, row)
         if width_px is None:
             return data
         small = await loop.run_in_executor(threads, thumbnail_bytes, row, data, width_px)
         if small is None:
-            # As MediaWiki: "is the requested width bigger than the source?"
+            # As MediaWiki does if the requested width is larger than the source.
             raise web.HTTPBadRequest
         return small
 
@@ -114,9 +116,9 @@ class WorldApp:
 def serving(
     seed: int, rows: int, *, port: int = 0, healthy: bool = False, cached: int = _CACHED
 ) -> Iterator[str]:
-    """Run the server in a child process and give its base URL, such as `http://127.0.0.1:40123`.
+    """Run the server in a child process and yield its base URL, such as `http://127.0.0.1:40123`.
 
-    The child ends with the block, and by itself when this process dies.
+    The child ends with the block, or when this process dies.
 
     Args:
         seed: of the scenes.
@@ -136,7 +138,7 @@ def serving(
         [sys.executable, "-m", _NAME, *options],
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        start_new_session=True,  # Ctrl-C is for the parent, which then ends the child
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which then ends the child
     )
     with child:
         try:
@@ -155,8 +157,8 @@ def serving(
             child.kill()
 
 
-def _listening(port: int) -> list[socket.socket]:
-    """Return sockets on one port of every address; port 0 is one that is free on all of them."""
+def _bind_sockets(port: int) -> list[socket.socket]:
+    """Bind one port on every address; port 0 chooses one that is free on all of them."""
     for attempt in range(20):
         with ExitStack() as opened:
             sockets: list[socket.socket] = []
@@ -176,9 +178,9 @@ def _listening(port: int) -> list[socket.socket]:
 
 
 async def _serve(world: WorldApp, port: int, parent: int | None) -> None:
-    runner = web.AppRunner(world.app(), access_log=None)
+    runner = web.AppRunner(world.build_app(), access_log=None)
     await runner.setup()
-    sockets = _listening(port)
+    sockets = _bind_sockets(port)
     for sock in sockets:
         await web.SockSite(runner, sock, backlog=1024).start()
     taken = sockets[0].getsockname()[1]
@@ -192,7 +194,7 @@ async def _serve(world: WorldApp, port: int, parent: int | None) -> None:
 
 
 def main() -> None:
-    """Serve until told to stop, or until the parent is gone."""
+    """Serve until a signal arrives or the parent is gone."""
     parser = argparse.ArgumentParser(prog=f"python -m {_NAME}", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes")
@@ -203,9 +205,9 @@ def main() -> None:
     options = parser.parse_args()
     import cv2
 
-    # Its own threads gain nothing on pictures of 320 pixels.
+    # OpenCV's own threads gain nothing on pictures of 320 pixels.
     cv2.setNumThreads(1)
-    # Faults make aiohttp complain of clients that went away and of https where it speaks http.
+    # The faults make aiohttp log lost clients and TLS handshakes on its http port.
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         tempfile.tempdir = scratch
@@ -214,7 +216,7 @@ def main() -> None:
             asyncio.run(_serve(world, options.port, options.parent))
         except OSError as error:
             sys.exit(f"cannot serve on port {options.port}: {error.strerror}; take another, or 0")
-    # Threads may be drawing still, for nobody.
+    # Without waiting for threads that are still drawing.
     os._exit(0)
 
 

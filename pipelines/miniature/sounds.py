@@ -1,4 +1,4 @@
-"""The sound of a scene: its things are heard one after the other, in a room, over a background.
+"""The sound of a scene: its events one after the other, in a room, over a background.
 
 `count` things are heard as `count` events, again and again, with a pause after each group; `pitch`
 moves the voice; `background` chooses the noise behind. Loudness against that noise, the room's echoes
@@ -38,7 +38,7 @@ def sound(scene: Scene, length_s: float = 10.0) -> Wave:
     """
     rng = scene.rng("sound")
     times = seconds(length_s)
-    return _mixed(_events(scene, rng, times), scene, rng, times)
+    return _mix(_repeat_event(scene, rng, times), scene, rng, times)
 
 
 def once(scene: Scene, length_s: float = 10.0) -> tuple[Wave, float, float]:
@@ -58,36 +58,36 @@ def once(scene: Scene, length_s: float = 10.0) -> tuple[Wave, float, float]:
     start = int(rng.integers(0, len(times) - len(event)))
     alone = np.zeros_like(times)
     alone[start : start + len(event)] = event
-    heard = _mixed(alone, scene, rng, times)
+    heard = _mix(alone, scene, rng, times)
     return heard, start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE
 
 
-def _mixed(events: Wave, scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
+def _mix(events: Wave, scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
     """Return events in a room, over the noise of their place."""
-    events = _echoed(events, rng)
-    behind = _background(scene.background, rng, times)
-    level = _gain(-rng.uniform(*_SNR_DB))
-    mix = events / _loudness(events) + behind / _loudness(behind) * level
-    mix = _tilted(mix, rng.uniform(*_TILT_DB))
-    return wave(mix * (_gain(rng.uniform(*_PEAK_DBFS)) / np.abs(mix).max()))
+    events = _add_echoes(events, rng)
+    behind = _make_background(scene.background, rng, times)
+    level = _to_gain(-rng.uniform(*_SNR_DB))
+    mix = events / _measure_loudness(events) + behind / _measure_loudness(behind) * level
+    mix = _tilt(mix, rng.uniform(*_TILT_DB))
+    return wave(mix * (_to_gain(rng.uniform(*_PEAK_DBFS)) / np.abs(mix).max()))
 
 
-def _gain(level_db: float) -> np.float32:
+def _to_gain(level_db: float) -> np.float32:
     return np.float32(10 ** (level_db / 20))
 
 
-def _loudness(source: Wave) -> np.float32:
+def _measure_loudness(source: Wave) -> np.float32:
     """Return the RMS of the loudest 20 ms, so that a tick counts as much as a drone."""
     frame = min(round(_LOUDEST_S * SAMPLE_RATE), len(source))
     frames = source[: len(source) // frame * frame].reshape(-1, frame)
     return np.float32(np.sqrt(np.square(frames).mean(axis=1).max()) + 1e-9)
 
 
-def _events(scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
+def _repeat_event(scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
     """Return groups of `count` events with a pause after each group."""
     length_s = len(times) / SAMPLE_RATE
     group_s = min(rng.uniform(*_GROUP_S), length_s)
-    # Two thirds of a slot are the pause that tells one group from the next.
+    # A pause of two thirds of a slot separates one group from the next.
     slot_s = min(group_s / (scene.count + 0.66), _LONGEST_SLOT_S)
     pitch = _PITCH[scene.pitch] * rng.uniform(0.92, 1.08)
     events = [VOICES[scene.kind](rng, pitch, 0.9 * slot_s) for _ in range(scene.count)]
@@ -96,11 +96,11 @@ def _events(scene: Scene, rng: np.random.Generator, times: Wave) -> Wave:
         for number, event in enumerate(events):
             start = round((group + (number + rng.uniform(0, 0.08)) * slot_s) * SAMPLE_RATE)
             part = total[start : start + len(event)]
-            part += event[: len(part)] * (_gain(rng.uniform(-4, 0)) / _loudness(event))
+            part += event[: len(part)] * (_to_gain(rng.uniform(-4, 0)) / _measure_loudness(event))
     return total
 
 
-def _echoed(source: Wave, rng: np.random.Generator) -> Wave:
+def _add_echoes(source: Wave, rng: np.random.Generator) -> Wave:
     """Return a wave in a room: every pass doubles the paths of the sound, 32 in the end."""
     amount = rng.uniform(0.0, 0.5)
     for reach_s in _ECHOES_S:
@@ -110,19 +110,19 @@ def _echoed(source: Wave, rng: np.random.Generator) -> Wave:
     return source
 
 
-def _tilted(source: Wave, tilt_db: float) -> Wave:
+def _tilt(source: Wave, tilt_db: float) -> Wave:
     """Return a wave with its trebles (above 1 kHz) raised by `tilt_db`."""
     deep = low(source, 1000)
-    return deep + (source - deep) * _gain(tilt_db)
+    return deep + (source - deep) * _to_gain(tilt_db)
 
 
-def _background(background: str, rng: np.random.Generator, times: Wave) -> Wave:
+def _make_background(background: str, rng: np.random.Generator, times: Wave) -> Wave:
     """Return the noise of a place."""
     air = hiss(rng, times)
     if background == "meadow":
-        return band(low(air, 700), rng.uniform(250, 500), 0.7) * _gusts(rng, times)
+        return band(low(air, 700), rng.uniform(250, 500), 0.7) * _make_gusts(rng, times)
     if background == "beach":
-        return low(air, rng.uniform(1200, 2500)) * _gusts(rng, times)
+        return low(air, rng.uniform(1200, 2500)) * _make_gusts(rng, times)
     if background == "street":
         hum_hz = rng.uniform(70, 110)
         return low(low(air, 300), 900) + 0.05 * (tone(hum_hz, times) + tone(2 * hum_hz, times))
@@ -133,6 +133,6 @@ def _background(background: str, rng: np.random.Generator, times: Wave) -> Wave:
     return air - 0.7 * low(air, 3000)
 
 
-def _gusts(rng: np.random.Generator, times: Wave) -> Wave:
+def _make_gusts(rng: np.random.Generator, times: Wave) -> Wave:
     """Return an envelope that comes and goes every 3 to 10 s."""
     return 1 + 0.7 * sine(times * np.float32(rng.uniform(0.1, 0.3)) + np.float32(rng.random()))

@@ -39,16 +39,16 @@ def hiss(rng: np.random.Generator, times: Wave) -> Wave:
 def band(source: Wave, centre_hz: float, q: float) -> Wave:
     """Return what a resonance at `centre_hz` leaves of a wave; a high `q` rings longer."""
     b, a = signal.iirpeak(min(centre_hz, _NYQUIST_SHARE * SAMPLE_RATE), q, fs=SAMPLE_RATE)
-    return _filtered(b, a, source)
+    return _filter(b, a, source)
 
 
 def low(source: Wave, cutoff_hz: float) -> Wave:
     """Return a wave without what lies above `cutoff_hz` (6 dB an octave)."""
     keep = float(np.exp(-2 * np.pi * cutoff_hz / SAMPLE_RATE))
-    return _filtered([1 - keep], [1, -keep], source)
+    return _filter([1 - keep], [1, -keep], source)
 
 
-def _filtered(b: ArrayLike, a: ArrayLike, source: Wave) -> Wave:
+def _filter(b: ArrayLike, a: ArrayLike, source: Wave) -> Wave:
     # Coefficients in float32 keep scipy in float32, which halves the time.
     return wave(signal.lfilter(wave(b), wave(a), source))
 

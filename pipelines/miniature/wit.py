@@ -1,4 +1,4 @@
-"""One row of the miniature WIT: its 17 columns, and which of the three caption columns are filled."""
+"""The 17 columns of a row of the miniature WIT, of which three may hold its caption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PREFIXES = {
     "nl": "Nederlands", "pl": "Polski", "ru": "Русский", "uk": "Українська", "ja": "日本語",
     "zh": "中文",
 }  # fmt: skip
-# Languages that a detector takes for English under no circumstances.
+# Languages that no detector takes for English.
 _UNLIKE_ENGLISH = ("de", "fr", "ja", "pl")
 
 
@@ -48,12 +48,12 @@ def fields(row: WorldRow, scene: Scene, image_url: str, caption: str) -> list[st
         caption: in English, for the column from which an English row is to be read.
     """
     language, rng = row.language, scene.rng(f"wit {row.number}")
-    reference, attribution, alt, passes = _captions(row, scene, caption)
-    title = _title(scene, language)
+    reference, attribution, alt, passes = _make_captions(row, scene, caption)
+    title = _make_title(scene, language)
     section = "" if rng.random() < 0.4 else title.upper()
     height, width = (int(side) for side in rng.integers(600, 4000, 2))
     about = f'"{title}" ({row.number}): {reference or attribution}'
-    # Some articles are long: a field of 40 kB is nothing special in WIT.
+    # Some articles are long: fields of 40 kB are common in WIT.
     context = about if rng.random() < 0.98 else " ".join([about] * (40_000 // len(about) + 1))
     return [
         language,
@@ -68,15 +68,15 @@ def fields(row: WorldRow, scene: Scene, image_url: str, caption: str) -> list[st
         _MIME.get(row.owner.oddity, "image/svg+xml" if row.oddity == "svg" else "image/jpeg"),
         str(height),
         str(width),
-        _flag(rng.random() < 0.5),
-        _flag(passes),
-        _flag(rng.random() < 0.9),
+        _format_flag(rng.random() < 0.5),
+        _format_flag(passes),
+        _format_flag(rng.random() < 0.9),
         context,
         "" if rng.random() < 0.3 else about,
     ]
 
 
-def _captions(row: WorldRow, scene: Scene, caption: str) -> tuple[str, str, str, bool]:
+def _make_captions(row: WorldRow, scene: Scene, caption: str) -> tuple[str, str, str, bool]:
     """Return reference, attribution and alt text, and whether the attribution is in the row's language."""
     english = f"English: {caption}"
     german = f"Deutsch: {captions.translated(scene, 'picture', 'de')}"
@@ -97,9 +97,9 @@ def _captions(row: WorldRow, scene: Scene, caption: str) -> tuple[str, str, str,
     return ("", own, "", True) if row.number % 4 == 0 else (text, english, "", False)
 
 
-def _title(scene: Scene, language: str) -> str:
+def _make_title(scene: Scene, language: str) -> str:
     return scene.kind.capitalize() if language == "en" else LANGUAGES[language].kind(scene.kind)
 
 
-def _flag(value: bool) -> str:
+def _format_flag(value: bool) -> str:
     return "true" if value else "false"

@@ -193,7 +193,7 @@ HEARD_WHERE = {
     "snow": ("in the snow", "in the quiet of winter", "on a cold snowy day"),
 }
 
-# What people type into a search box about such things, beyond the words of the captions.
+# Words of search queries about such things that the captions do not have.
 QUERY_WORDS = (
     "animal animals audio clip color colour feels find image images instrument instruments like listen "
     "looks loud machine machines makes me music nature noise noises noisy photos photograph pictures "

@@ -1,8 +1,8 @@
-"""The things of the miniature world, and which of them a number stands for.
+"""The scenes of the miniature world, and how one is drawn from a number.
 
 A scene is a handful of things of one kind: how many, what colour, how big (so how low it sounds) and
 where. Pictures, sounds and captions are all made from a scene, and a scene is made from
-`(seed, split, index)` alone: any row can be drawn again at any time, so nothing need be stored.
+`(seed, split, index)` alone: any row can be drawn again at any time, so nothing is stored.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PITCHES: tuple[Pitch, ...] = get_args(Pitch)
 BACKGROUNDS: tuple[str, ...] = ("meadow", "street", "night", "beach", "room", "snow")
 MAX_COUNT = 4
 
-# One combination of kind, colour and background in five is kept from training altogether, so that a
-# held-out picture is not a trained one with other noise.
+# One combination of kind, colour and background in five is excluded from training, so that a held-out picture
+# is not a training picture with other noise.
 _HELD_OUT_IN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one row of the world shows and sounds like.
+    """The content of one row of the world, seen and heard.
 
     Attributes:
         kind: one of `KINDS`.
