@@ -1,9 +1,9 @@
-"""What is stored. One file a table or card; nothing here imports anything of ours but its neighbours.
+"""Schemas of everything that is stored, one file per table or card. They import only each other.
 
 | file         | what it describes                       | written by        | read by                  |
 |--------------|-----------------------------------------|-------------------|--------------------------|
-| dataset      | the YAML a person writes, dataset.json  | a person, plan    | every job                |
-| fetch        | its part about asking for media         | a person          | fetch, plan              |
+| dataset      | the dataset's YAML file, dataset.json   | a user, plan      | every job                |
+| fetch        | its part about fetching media           | a user            | fetch, plan              |
 | candidate    | candidates/NNNNN.parquet, plan/*        | source            | fetch, encode            |
 | outcome      | the closed list of outcomes and reasons | -                 | everything               |
 | sample       | media/NNNNN.parquet                     | fetch, filter     | encode, status, lookup   |

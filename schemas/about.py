@@ -1,4 +1,4 @@
-"""What a service says of the dataset that it serves."""
+"""What a service reports about its dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AboutVersion(BaseModel):
 
 
 class About(BaseModel):
-    """The dataset, its versions, and what can be asked of it."""
+    """The dataset, its versions, and what can be searched in it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

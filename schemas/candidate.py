@@ -1,8 +1,8 @@
-"""A row that a list asks for: candidates/NNNNN.parquet, plan/filtered.parquet, plan/rejects.parquet.
+"""A row of a list, to be fetched: candidates/NNNNN.parquet, plan/filtered.parquet, plan/rejects.parquet.
 
-A candidate file has one row a key in the order of the keys, and no key column: the key is the file's
-number and the row's position (`format_key`). That, and the absence of img2dataset's reserved column names,
-lets img2dataset itself read the folder (`--url_list ROOT/candidates --input_format parquet`).
+A candidate file has one row per key in ascending order, and no key column: the key is the file's number and
+the row's position (`format_key`). That, and the absence of img2dataset's reserved column names,
+lets img2dataset read the folder (`--url_list ROOT/candidates --input_format parquet`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CANDIDATE = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),  # see candidate_id
+        pa.field("id", pa.string(), nullable=False),  # see make_candidate_id
         pa.field("source", pa.string(), nullable=False),  # wit, cc3m, cc12m, audiocaps, ...
         pa.field("source_row", pa.int64(), nullable=False),  # 0-based among the list's rows, without header
         pa.field("kind", pa.string(), nullable=False),
         pa.field("lane", pa.string(), nullable=False),  # web, a host with a lane of its own, local, none
-        pa.field("media_url", pa.string()),  # what is fetched: `url`, or the media template filled in
+        pa.field("media_url", pa.string()),  # what is fetched: `url`, or the filled media template
         pa.field("start_s", pa.float64()),
         pa.field("length_s", pa.float64()),
-        pa.field("language", pa.string()),  # as the list says; null where it does not say
+        pa.field("language", pa.string()),  # by the list; null if it names none
         pa.field("label", pa.string()),
         pa.field("split", pa.string()),
         pa.field("page_url", pa.string()),
         pa.field("attribution", pa.string()),
-        pa.field("licence", pa.string(), nullable=False),  # "unknown" where the list does not say
+        pa.field("licence", pa.string(), nullable=False),  # "unknown" if the list names none
         pa.field("source_key", pa.string()),  # the key in a foreign img2dataset folder
         pa.field("caption", pa.string(), nullable=False),
         pa.field("url", pa.string(), nullable=False),
@@ -39,26 +39,26 @@ CANDIDATE = pa.schema(
     metadata={"table": "candidate/1"},
 )
 
-# A candidate that its own list rules out: never fetched, never given a key.
+# A candidate that its list's settings rule out: never fetched, without a key.
 FILTERED = pa.schema(
     [*CANDIDATE, pa.field("outcome", pa.string(), nullable=False), pa.field("reason", pa.string())],
     metadata={"table": "filtered/1"},
 )
 
-# A row that cannot be parsed: kept as it stood, with the reason.
+# A row that cannot be parsed, as it is in the list, with the reason.
 REJECT = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
         pa.field("list", pa.string(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),  # 1-based line of the list
-        # columns, quotes, number, no_url; of bytes that are no text: encoding, nul, too_long
+        # columns, quotes, number, no_url; for bytes that are not text: encoding, nul, too_long
         pa.field("reason", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),  # the line, at most 1,000 characters of it
+        pa.field("text", pa.string(), nullable=False),  # the line, cut to 1,000 characters
     ],
     metadata={"table": "reject/1"},
 )
 
-# One line a shard: what the engine plans with. plan/shards.parquet
+# plan/shards.parquet: one row per shard.
 SHARD = pa.schema(
     [
         pa.field("shard", pa.int32(), nullable=False),
@@ -73,7 +73,7 @@ SHARD_DIGITS = 5
 
 
 def make_candidate_id(source: str, url: str, start_s: float | None, caption: str) -> str:
-    """Return what joins a row over refreshes: 32 hex digits of what it is, wherever it stands in its list."""
+    """Return the id of a row, 32 hex digits of a hash of its content, which is stable over refreshes."""
     start_ms = "" if start_s is None else str(math.floor(start_s * 1000 + 0.5))
     return hashlib.sha256("\0".join((source, url, start_ms, caption)).encode()).hexdigest()[:32]
 
@@ -88,7 +88,7 @@ def format_shard(shard: int) -> str:
 
 
 def parse_shard(name: str) -> int | None:
-    """Return the shard of a file, by its name as in `00007.tar` or `00007_stats.json`; None of no shard."""
+    """Return the shard of a file named such as `00007.tar` or `00007_stats.json`; None if it has none."""
     digits = name.partition(".")[0].partition("_")[0]
     return int(digits) if digits.isdecimal() else None
 

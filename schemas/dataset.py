@@ -1,4 +1,4 @@
-"""The file a person writes, and the part of it that a root can never change (dataset.json)."""
+"""The dataset's YAML file, and the part of it that never changes for a root (dataset.json)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pydantic import (
 from schemas.fetch import STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
 from schemas.strict import StrictModel
 
-# With the parts of the file that have a module of their own.
+# Includes the parts of the file that are defined in their own modules.
 __all__ = [
     "STORED_BY",
     "Dataset",
@@ -37,17 +37,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 SourceKind = Literal["wit", "cc3m", "cc12m", "audiocaps", "vggsound", "folder", "img2dataset"]
 
 
-def _commit(revision: str) -> str:
+def _check_commit(revision: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ValueError("a branch or tag may move; give the 40 hex digits of a commit")
     return revision
 
 
-Commit = Annotated[str, AfterValidator(_commit)]
+Commit = Annotated[str, AfterValidator(_check_commit)]
 
 
 class Source(StrictModel):
-    """One list of rows to want."""
+    """One list of rows."""
 
     kind: SourceKind
     list: str = Field(description="path or URL of the list; a folder for folder and img2dataset")
@@ -67,7 +67,7 @@ class Source(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _fits_kind(self) -> Source:
+    def _check_keys(self) -> Source:
         clips = self.kind in ("audiocaps", "vggsound")
         for key, allowed in (
             ("languages", self.kind == "wit"),
@@ -84,7 +84,7 @@ class Source(StrictModel):
 
 
 class Filter(StrictModel):
-    """What the dataset does not want. Limits are inclusive: media at a limit stay."""
+    """Which rows and media the dataset rejects. Limits are inclusive: media at a limit stay."""
 
     language: str | None = Field("en", description="drop captions surely in another; null keeps all")
     min_side_px: int = Field(64, ge=1)
@@ -215,10 +215,10 @@ class Segment(StrictModel):
     segment_s: float = Field(3.0, gt=0, le=60, description="length of the segment")
     step_s: float = Field(1.0, gt=0, description="from one segment that is tried to the next; for best")
 
-    def decides(self) -> dict[str, Any]:
-        """Return the keys that the mode heeds: what pins the vectors of a set; none for whole clips."""
-        heeded = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
-        return {key: getattr(self, key) for key in heeded[self.mode]}
+    def get_pinned(self) -> dict[str, Any]:
+        """Return the settings that the mode uses, which pin the vectors of a set; none for whole clips."""
+        used_keys = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
+        return {key: getattr(self, key) for key in used_keys[self.mode]}
 
 
 WHOLE = Segment()
@@ -259,13 +259,13 @@ class GeneratorEntry(StrictModel):
 
 
 class Index(StrictModel):
-    """How the index may be built."""
+    """Limits of an index."""
 
     memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$")
     recall: float = Field(0.95, gt=0, le=1, description="wanted recall@10 against exact search")
 
 
-# Days from one try to the next, by outcome; the last one repeats, and none at all means never.
+# Days from one try to the next, by outcome; the last one repeats, and an empty tuple means never.
 RETRY_DAYS: Mapping[str, tuple[float, ...]] = {
     "transient": (0, 1, 7),
     "failed": (0, 1, 7),
@@ -278,7 +278,7 @@ RETRY_DAYS: Mapping[str, tuple[float, ...]] = {
 
 
 class Refresh(StrictModel):
-    """What a refresh tries again. A row is tried under a new key; the first wait is after the build."""
+    """What a refresh retries. A retry has a new key; the first wait starts at the build."""
 
     retry_days: Mapping[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
         {}, description="outcome or outcome/reason -> days to wait, as in {dead: [30, 90]}; the last repeats"
@@ -289,24 +289,24 @@ class Refresh(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _known_outcomes(self) -> Refresh:
+    def _check_outcomes(self) -> Refresh:
         for name in self.retry_days:
             if name.split("/")[0] not in RETRY_DAYS:
                 known = ", ".join(RETRY_DAYS)
                 raise ValueError(f"{name!r} is no outcome that is tried again; known are {known}")
         return self
 
-    def waits_days(self, outcome: str, reason: str) -> tuple[float, ...]:
-        """Return the days to wait before each try; that of the reason, if there is one, decides."""
-        for waits in (self.retry_days, RETRY_DAYS):
+    def get_retry_days(self, outcome: str, reason: str) -> tuple[float, ...]:
+        """Return the days to wait before each try; an entry for the reason precedes that of the outcome."""
+        for days in (self.retry_days, RETRY_DAYS):
             for name in (f"{outcome}/{reason}", outcome):
-                if name in waits:
-                    return waits[name]
+                if name in days:
+                    return days[name]
         return ()
 
 
 class Dataset(StrictModel):
-    """A dataset: where it lies, what goes in, and how."""
+    """A dataset: its root, its lists, and how they are fetched, filtered, encoded and indexed."""
 
     name: Name
     root: str
@@ -324,8 +324,8 @@ class Dataset(StrictModel):
     refresh: Refresh = Refresh()
     generator: GeneratorEntry = GeneratorEntry()
 
-    def pinned(self) -> dict[str, object]:
-        """Return what can never change for a root, key by key."""
+    def get_pinned(self) -> dict[str, object]:
+        """Return the settings that can never change for a root, by key."""
         return {
             "root": self.root,
             "shard_rows": self.shard_rows,

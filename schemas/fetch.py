@@ -1,4 +1,4 @@
-"""The `fetch` part of a dataset's file: how media are asked for, how fast, and how they are stored."""
+"""The `fetch` part of a dataset's file: how and how fast media are fetched, and how they are stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 
 
 class HostLimit(StrictModel):
-    """How fast hosts may be asked, by all workers and jobs of a cluster together."""
+    """Rate limits of a host, for all workers and jobs of a cluster together."""
 
     connections: int | None = Field(None, ge=1, description="requests at once")
     requests_per_s: float | None = Field(None, gt=0, description="never exceeded in any stretch of time")
@@ -23,22 +23,22 @@ class HostLimit(StrictModel):
     bytes_per_s: ByteSize | None = Field(None, ge=1, description="a number, or such as 3MB")
 
     @model_validator(mode="after")
-    def _limits_something(self) -> HostLimit:
+    def _require_a_limit(self) -> HostLimit:
         if not self.model_fields_set:
             keys = ", ".join(type(self).model_fields)
             raise ValueError(f"a limit needs one of {keys}; null in its place lifts one")
         return self
 
 
-def _host_pattern(pattern: str) -> str:
+def _check_host_pattern(pattern: str) -> str:
     if not re.fullmatch(r"(\*\.)?[^\s*/:@?#]+", pattern):
         raise ValueError("a limit is for a host such as a.example, or *.a.example for all below it as well")
     return pattern.lower()
 
 
 # A host, or `*.` before a domain, which stands for the domain and every host below it.
-HostPattern = Annotated[str, AfterValidator(_host_pattern)]
-# "Standard sizes" of Wikimedia's thumbnails; it answers any other with 429 (phabricator T414805).
+HostPattern = Annotated[str, AfterValidator(_check_host_pattern)]
+# "Standard sizes" of Wikimedia's thumbnails; it responds to any other with 429 (phabricator T414805).
 WikimediaWidth = Literal[20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840]
 
 
@@ -46,9 +46,9 @@ YOUTUBE_PAGE = "https://www.youtube.com/watch?v={youtube_id}"
 
 
 class VideoSettings(StrictModel):
-    """How videos are asked for. What says who asks is a secret: no dump of a dataset has it.
+    """How videos are fetched. Credentials are excluded from every dump of a dataset.
 
-    `$NAME` in place of a secret is read from the environment of the machine that asks.
+    `$NAME` in place of a secret is read from the environment of the fetching machine.
     """
 
     site: str = Field(YOUTUBE_PAGE, description="where a video's page is: a template over youtube_id")
@@ -71,13 +71,13 @@ class VideoSettings(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _site_has_the_id(self) -> VideoSettings:
+    def _require_video_id(self) -> VideoSettings:
         if not re.fullmatch(r"https?://[^\s{}@]*\{youtube_id\}[^\s{}@]*", self.site):
             raise ValueError("site is an http(s) URL with {youtube_id} in it and no credentials")
         return self
 
 
-# Of `Fetch`: what decides the bytes of a stored picture.
+# The fields of `Fetch` that decide the bytes of a stored picture.
 STORED_BY = (
     "image_size",
     "resize_mode",
@@ -90,7 +90,7 @@ STORED_BY = (
 
 
 class Fetch(StrictModel):
-    """How media are asked for and stored. What decides how a picture is stored is pinned per root.
+    """How media are fetched and stored. The fields that decide a stored picture are pinned per root.
 
     `image_size` to `skip_reencode` are options of img2dataset, with its names and, but for `resize_mode`, its
     defaults.
@@ -121,5 +121,5 @@ class Fetch(StrictModel):
     )
 
     def __hash__(self) -> int:
-        # Stages are keys, and a mapping has no hash of its own.
+        # Stages are dictionary keys, and a mapping has no hash.
         return hash(self.model_dump_json())

@@ -1,7 +1,7 @@
-"""generated/NAME/: sounds that were made of vectors, what they were made with, and what they are worth.
+"""generated/NAME/: sounds that were generated from vectors, with their prompts, models and scores.
 
-wanted.json             what was asked for; another wish needs another NAME
-prompts/NNNNN.parquet   what each sound of a shard is made of (`make_prompts_schema`)
+wanted.json             the request; another request needs another NAME
+prompts/NNNNN.parquet   the prompt of each sound of a shard (`make_prompts_schema`)
 NNNNN.tar               KEY.flac or KEY.wav, and KEY.json: the row of the table
 NNNNN.parquet           GENERATED, every prompt of the shard
 card.json               written last
@@ -22,22 +22,22 @@ from schemas.strict import StrictModel
 from schemas.vectors import Column, encode_spaces
 
 SoundFormat = Literal["flac", "wav"]
-# row: of the dataset; picture and sound: from outside; text: of the command line.
+# row: of the dataset; picture and sound: external media; text: from the command line.
 PromptKind = Literal["row", "picture", "sound", "text"]
 
 GENERATED = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
-        pa.field("id", pa.string(), nullable=False),  # what the seeds of a sound are derived from
-        pa.field("source_key", pa.string()),  # of the row; of a picture from outside: in pictures/
+        pa.field("id", pa.string(), nullable=False),  # the seeds of a sound are derived from it
+        pa.field("source_key", pa.string()),  # of the row; of an external picture: in pictures/
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("caption", pa.string(), nullable=False),
         pa.field("url", pa.string(), nullable=False),
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
-        pa.field("chosen", pa.int16()),  # which candidate was kept, from 0
+        pa.field("chosen", pa.int16()),  # index of the candidate that was kept
         pa.field("candidate_seed", pa.int64()),  # of the one that was kept
-        pa.field("score", pa.float32()),  # its cosine to the vector, by CLAP audio; null without a judge
+        pa.field("score", pa.float32()),  # its CLAP audio cosine to the vector; null without a judge
         pa.field("candidate_scores", pa.list_(pa.float32())),
         pa.field("length_s", pa.float64()),
         pa.field("sha256", pa.string()),  # of the sound file
@@ -54,10 +54,10 @@ GENERATED = pa.schema(
 
 
 def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
-    """Return the table of what sounds are made of: captions, or the vectors of one column.
+    """Return the schema of prompts: captions, or the vectors of one column.
 
     Args:
-        spaces: the column and its space; empty where captions are spoken to the generator itself.
+        spaces: the column and its space; empty if captions are passed to the generator itself.
     """
     vectors = [pa.field(column, pa.list_(pa.float16(), space.dims)) for column, space in spaces.items()]
     fields = [GENERATED.field(name) for name in ("key", "id", "source_key", "prompt", "caption", "url")]
@@ -66,7 +66,7 @@ def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
 
 
 class GenerationParams(StrictModel):
-    """How sounds are made: all that decides their samples, beside the vectors and the weights."""
+    """Parameters of a generation: all that decides the samples, beside the vectors and the weights."""
 
     length_s: float = Field(5.0, gt=0, le=600)
     steps: int = Field(50, ge=1, le=1_000)
@@ -78,14 +78,14 @@ class GenerationParams(StrictModel):
 
 
 class ModelRef(StrictModel):
-    """What a sound was made with."""
+    """A model that a sound was generated with."""
 
     name: str
     weights_sha256: str
 
 
 class GeneratorInfo(ModelRef):
-    """A generator, with what decides the last digits of its sounds."""
+    """A generator, with the settings that decide the last digits of its sounds."""
 
     precision: Precision
     batch_rows: int
@@ -94,7 +94,7 @@ class GeneratorInfo(ModelRef):
 
 
 class PromptSource(StrictModel):
-    """Of what sounds are made: rows of a version, or what came from outside."""
+    """The sources of prompts: rows of a version, or external media and texts."""
 
     column: Column | None = Field(None, description="whose vectors; null where captions are spoken")
     keys: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class PromptSource(StrictModel):
 
 
 class GenerationManifest(StrictModel):
-    """wanted.json: what a NAME stands for, for good."""
+    """wanted.json: the request of a NAME, which never changes."""
 
     name: Name
     set: str
@@ -118,7 +118,7 @@ class GenerationManifest(StrictModel):
 
 
 class GeneratedCard(BaseModel):
-    """card.json: all sounds of a NAME are there."""
+    """card.json: written when all sounds of a NAME are complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -150,7 +150,7 @@ class FrechetDistance(BaseModel):
 
 
 class SoundScores(BaseModel):
-    """Scores of a set of generated sounds, with all that decides them beside the sounds."""
+    """Scores of a set of generated sounds, with the settings that they depend on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -167,7 +167,7 @@ class SoundScores(BaseModel):
 
 
 class ClassifierScores(BaseModel):
-    """What a classifier makes of generated sounds whose class is known."""
+    """Accuracy of a classifier on generated sounds whose class is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

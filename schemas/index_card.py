@@ -1,4 +1,4 @@
-"""indices/SET/VERSION/COLUMN.json: what an index holds and how well it finds it again."""
+"""indices/SET/VERSION/COLUMN.json: what an index holds, and its recall."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.vectors import Column
 
 
 class SearchTrial(BaseModel):
-    """A setting that found less than was wanted, so that the next better one was tried."""
+    """A setting with too low a recall, so that the next better one was tried."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,8 +20,9 @@ class SearchTrial(BaseModel):
 class IndexCard(BaseModel):
     """The card beside a FAISS index.
 
-    Recall is measured against exact search, with queries from every column that can ask it: text asks
-    pictures in another way than pictures do. A query's own row is no answer, nor was the index trained on it.
+    Recall is measured against exact search, with queries from every column that can search it, because text
+    vectors are distributed unlike those of pictures. A query's own row is no hit, and the index was not
+    trained on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,11 +53,11 @@ class IndexCard(BaseModel):
 
     @property
     def falls_short(self) -> bool:
-        """Whether the index finds less than was wanted, at its best setting."""
+        """Whether the recall of the best setting is below the target."""
         return self.recall < self.recall_wanted
 
-    def shortfall(self) -> str:
-        """Return one sentence of what is missing, empty if nothing is."""
+    def describe_shortfall(self) -> str:
+        """Return one sentence on the missing recall, empty if none is missing."""
         if not self.falls_short:
             return ""
         lists = f", {self.nprobe} lists a query" if self.nprobe else ""

@@ -1,7 +1,7 @@
-"""What became of a candidate: one status of a closed list and one reason of a closed list.
+"""The outcome of a candidate: one status and one reason, both of closed lists.
 
-A bad row is not an error of the program, it is an outcome. `failed` alone is ours; it is never the
-fault of a row and never swallowed.
+A bad row is an outcome, not an error of the program. Only `failed` is our fault, never that of a row, and it
+is never swallowed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 REASONS: dict[Status, frozenset[str]] = {
     "ok": frozenset({""}),
-    # Gone, and asking again will not bring it back.
+    # Gone for good; a retry is useless.
     "dead": frozenset(
         {
             "http_404",
             "http_410",
             "no_such_host",
             "no_such_file",
-            # Of videos, as their site says.
+            # Of videos, as reported by their site.
             "copyright",
             "private",
             "removed",
@@ -30,7 +30,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "unavailable",
         }
     ),
-    # There, but not for us.
+    # It exists, but we may not have it.
     "blocked": frozenset(
         {
             "http_401",
@@ -39,7 +39,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "http_451",
             "private_address",
             "robots_noai",
-            # Of videos, as their site says.
+            # Of videos, as reported by their site.
             "age_gate",
             "bot_check",
             "drm",
@@ -50,7 +50,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "throttled",
         }
     ),
-    # May be there tomorrow.
+    # A retry may succeed.
     "transient": frozenset(
         {
             "timeout",
@@ -61,14 +61,14 @@ REASONS: dict[Status, frozenset[str]] = {
             "http_4xx",
             "http_5xx",
             "tls",
-            # Of videos: not over yet, not begun yet, nothing to play, and what no table knows yet.
+            # Of videos: still live, not yet started, without formats, and messages that no table lists yet.
             "live",
             "premiere",
             "no_formats",
             "unknown_extractor_error",
         }
     ),
-    # Something came, and it is not what the list promised.
+    # There was a response, but not the media that the list promises.
     "invalid": frozenset(
         {
             "bad_redirect",
@@ -86,7 +86,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "undecodable",
         }
     ),
-    # Came, and the dataset does not want it. The first six are decided by the list alone.
+    # Media that the dataset's filters reject. The first six are decided by the list alone.
     "filtered": frozenset(
         {
             "language",
@@ -103,13 +103,13 @@ REASONS: dict[Status, frozenset[str]] = {
             "clipped",
             "still",
             "duplicate_media",
-            # By the job of the same name: unlisted by refresh, purged by clean.
+            # Set by jobs: unlisted by refresh, purged by clean.
             "unlisted",
             "purged",
         }
     ),
-    # no_vector: the encoder gave no direction, a NaN or a vector of length zero. no_sound: of all samples
-    # that the generator made, some are no numbers.
+    # no_vector: the encoder returned NaN or a vector of length zero. no_sound: the generator returned NaN
+    # among its samples.
     "failed": frozenset({"bug", "disk_full", "no_permission", "no_sound", "no_vector", "resolver"}),
 }
 
@@ -125,16 +125,16 @@ class Outcome(NamedTuple):
 
 
 def format_outcome(status: str, reason: str) -> str:
-    """Return `status/reason`, the status alone where there is no reason: what tables and reports count."""
+    """Return `status/reason`, or the status alone if the reason is empty: the key of tables and reports."""
     return f"{status}/{reason}" if reason else status
 
 
 def sum_by_status(counts: Mapping[str, int]) -> Counter[str]:
-    """Return counts by `status/reason`, summed by status."""
-    summed: Counter[str] = Counter()
+    """Sum counts by `status/reason` over the reasons of each status."""
+    sums: Counter[str] = Counter()
     for name, count in counts.items():
-        summed[name.partition("/")[0]] += count
-    return summed
+        sums[name.partition("/")[0]] += count
+    return sums
 
 
 OK = Outcome("ok")
@@ -148,8 +148,8 @@ def make_outcome(status: Status, reason: str) -> Outcome:
     return Outcome(status, reason)
 
 
-# What img2dataset writes as `error_message`: fixed phrases, its own where it has one. No addresses and no
-# times, because they enter the digest.
+# The `error_message` of img2dataset's tables: fixed phrases, its own where it has one. No addresses and no
+# times, because the digest covers them.
 _MESSAGES: dict[str, str] = {
     "age_gate": "Sign in to confirm your age",
     "bad_redirect": "redirected to something that is no http(s) URL",
@@ -222,8 +222,8 @@ _MESSAGES: dict[str, str] = {
     "unlisted": "no longer in any list",
     "unreachable": "Network is unreachable",
 }
-# Found only when the media were there, which img2dataset calls a failed resize.
-_SEEN_IN_MEDIA = frozenset(
+# Found in the fetched media, which img2dataset calls a failed resize.
+_FAILED_TO_RESIZE = frozenset(
     {
         "clipped",
         "duplicate_media",
@@ -243,9 +243,9 @@ _SEEN_IN_MEDIA = frozenset(
 )
 
 
-def as_img2dataset(of: Outcome) -> tuple[str, str | None]:
+def as_img2dataset(outcome: Outcome) -> tuple[str, str | None]:
     """Return img2dataset's `status` and `error_message` of an outcome."""
-    if of.status == "ok":
+    if outcome.status == "ok":
         return "success", None
-    status = "failed_to_resize" if of.reason in _SEEN_IN_MEDIA else "failed_to_download"
-    return status, _MESSAGES[of.reason]
+    status = "failed_to_resize" if outcome.reason in _FAILED_TO_RESIZE else "failed_to_download"
+    return status, _MESSAGES[outcome.reason]

@@ -1,4 +1,4 @@
-"""plan/counts.json: what every list held, and the marker that the plan is whole."""
+"""plan/counts.json: the row counts of every list, and the marker that the plan is complete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RowCounts(BaseModel):
-    """What became of the rows of a list, or of all lists, before anything was fetched."""
+    """Row counts of one list or of all lists, before anything is fetched."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ class LaneCounts(BaseModel):
 
 
 class HostCounts(BaseModel):
-    """What one host is asked for, or all hosts that share a limit."""
+    """Rows and URLs of one host, or of all hosts that share a limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +65,7 @@ class HostCounts(BaseModel):
 
 
 class HostTable(BaseModel):
-    """Whom the rows of a plan ask."""
+    """The hosts of the rows of a plan."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class HostTable(BaseModel):
 
 
 class PlanCounts(RowCounts):
-    """All lists together, list by list, and what is to be done."""
+    """Row counts of all lists, in total and list by list, and the shards of the plan."""
 
     sources: tuple[SourceCounts, ...]
     lanes: tuple[LaneCounts, ...]
@@ -83,15 +83,15 @@ class PlanCounts(RowCounts):
 
     @property
     def shards(self) -> int:
-        """How many shards the plan has."""
+        """The number of shards of the plan."""
         return sum(lane.shards for lane in self.lanes)
 
     @property
     def keys(self) -> int:
-        """How many candidates have a key: all but the filtered ones."""
+        """The number of candidates with a key: all but the filtered ones."""
         return self.candidates - sum(self.filtered.values())
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know before the rows are fetched."""
+        """What a user should know before the rows are fetched."""
         return tuple(warning for source in self.sources for warning in source.warnings)

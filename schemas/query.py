@@ -1,4 +1,4 @@
-"""What a lookup is asked, and what it answers: the same for the command, the service and the page."""
+"""Queries and answers of a lookup: the same for the command, the service and the page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ MOST_HITS = 1_000
 
 
 class RowFilter(StrictModel):
-    """Which rows may answer; what is not given lets all pass."""
+    """Which rows may be hits; a field that is not set excludes none."""
 
     sources: tuple[str, ...] = Field((), description="the lists' kinds, as in wit or vggsound")
     languages: tuple[str, ...] = Field((), description="as the list says, as in en")
     min_side_px: int | None = Field(None, ge=1, description="of the picture as the web had it")
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """Whether any field is set."""
         return bool(self.sources or self.languages or self.min_side_px)
 
 
 class Query(StrictModel):
-    """One question: exactly one of text, image, sound, vector and key."""
+    """One query by exactly one of text, image, sound, vector and key."""
 
     text: str | None = Field(None, max_length=5_000)
     image: Base64Bytes | None = Field(None, description="a JPEG, PNG or WebP file")
@@ -50,13 +50,13 @@ class Query(StrictModel):
     vectors: bool = Field(False, description="answer with the vector of every hit, too")
 
     @model_validator(mode="after")
-    def _one_question(self) -> Self:
+    def _require_one_input(self) -> Self:
         given = [
             name for name in ("text", "image", "sound", "vector", "key") if getattr(self, name) is not None
         ]
         if len(given) != 1:
-            said = " and ".join(given) or "none of them"
-            raise ValueError(f"a query is one of text, image, sound, vector and key; {said} was given")
+            inputs = " and ".join(given) or "none of them"
+            raise ValueError(f"a query is one of text, image, sound, vector and key; {inputs} was given")
         if self.of is not None and self.key is None:
             raise ValueError("of says whose vector of a key asks, and no key was given")
         return self
@@ -79,7 +79,7 @@ class Hit(StrictModel):
 
 
 class Answer(StrictModel):
-    """Hits, best first, and where they are from."""
+    """Hits, best first, with the version and column that were searched."""
 
     version: int
     column: Column

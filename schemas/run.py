@@ -8,20 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class RunRecord(BaseModel):
-    """What ran, when, where, and what came of it."""
+    """Which job ran when and where, and with which result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: str = Field(description="the folder's name: when it began")
+    run: str = Field(description="name of the folder: the time of its start")
     verb: str
-    arguments: list[str] = Field(description="as given, secrets struck out")
+    arguments: list[str] = Field(description="as given, secrets redacted")
     versions: dict[str, str] = Field(description="library -> version")
     host: str
     started: str = Field(description="ISO 8601, UTC")
     ended: str
     outcome: Literal["ok", "failed", "interrupted"]
-    error: str = Field("", description="the sentence that was said, if it failed")
-    rows: int = Field(0, ge=0, description="carried through")
+    error: str = Field("", description="the error message, if it failed")
+    rows: int = Field(0, ge=0, description="processed")
     outcomes: dict[str, int] = Field({}, description="of those rows")
     wall_s: float = Field(ge=0)
-    seconds: dict[str, float] = Field({}, description="word -> seconds, summed over workers and threads")
+    seconds: dict[str, float] = Field({}, description="phase -> seconds, summed over workers and threads")

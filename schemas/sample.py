@@ -1,7 +1,7 @@
-"""media/NNNNN.parquet: every candidate of a shard, what became of it, and what its media are like.
+"""media/NNNNN.parquet: every candidate of a shard, its outcome, and the properties of its media.
 
-img2dataset's columns in img2dataset's order and meaning, then ours. Nothing in it depends on the time
-or on the machine, so the same answers give the same bytes.
+img2dataset's columns in img2dataset's order and meaning, then ours. Nothing depends on the time or the
+machine, so the same responses give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SAMPLE = pa.schema(
     [
         *CANDIDATE,
         pa.field("key", pa.string(), nullable=False),
-        # img2dataset's own three states and its word for the cause.
+        # img2dataset's three states and its message.
         pa.field("status", pa.string(), nullable=False),
         pa.field("error_message", pa.string()),
         pa.field("width", pa.int32()),
@@ -29,16 +29,18 @@ SAMPLE = pa.schema(
         pa.field("language_detected", pa.string()),
         pa.field("language_confidence", pa.float32()),
         pa.field("peak_dbfs", pa.float32()),  # of a clip's sound; null for silence and for pictures
-        pa.field("sound_s", pa.float32()),  # how much of a clip is sound; silence fills up the rest
-        pa.field("full_scale_share", pa.float32()),  # of a clip's samples: what was clipped lies there
-        # How far a clip's frames differ, 0 to 255: the most that the brightness of one of 16 x 16 cells does.
+        pa.field("sound_s", pa.float32()),  # length of the sound in a clip; the rest is padded with silence
+        pa.field(
+            "full_scale_share", pa.float32()
+        ),  # share of a clip's samples at full scale, where clipped ones are
+        # How much a clip's frames differ, 0 to 255: the largest change in brightness of any of 16 x 16 cells.
         pa.field("frame_change", pa.float32()),
     ],
     metadata={"table": "sample/1"},
 )
 
-# Members of one sample in a media tar, after `KEY.`; every sample of a tar has all of them, because
-# Hugging Face's WebDataset loader demands it.
+# Members of a sample in a media tar, after `KEY.`; every sample has all of them, as Hugging Face's WebDataset
+# loader requires.
 FRAMES = ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
 MEMBERS: dict[str, tuple[str, ...]] = {
     "image": ("jpg", "json", "txt"),

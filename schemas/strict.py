@@ -1,4 +1,4 @@
-"""What the parts of a file that people write have in common."""
+"""The base of all models that users write as YAML."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class StrictModel(BaseModel):
-    """A model that people write: unknown keys are errors."""
+    """A frozen model in which unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

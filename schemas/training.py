@@ -1,4 +1,4 @@
-"""The file that says which translators to train: data sets of pairs, and cells over them, strict."""
+"""The file of a training: data sets of pairs, and the experiments (`cells`) on them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from schemas.vectors import Column
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 LossName = Literal["mse", "cosine", "nt_xent", "info_nce", "info_nce_cosine", "denoise"]
 NetName = Literal["mlp", "residual_mlp", "diffusion"]
-# Values that a cell may list: one cell is made for each combination.
-_LISTED = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr")
+# Keys whose values a cell may list: each combination is one experiment.
+_GRID_KEYS = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr")
 
 
 class PairSource(StrictModel):
-    """Pairs of vectors of one version: a row gives one if it has both columns.
+    """Pairs of vectors of one version: each row with both columns is a pair.
 
-    A list of `PairSource` is a mix. All members of a mix must end in the same space, and begin in the same.
+    A list of `PairSource` is a mix. Its members have the same source space and the same target space.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -31,7 +31,7 @@ class PairSource(StrictModel):
     sources: tuple[SourceKind, ...] = Field((), description="lists to take rows from; empty takes all")
 
     @model_validator(mode="after")
-    def _leads_somewhere(self) -> PairSource:
+    def _require_two_columns(self) -> PairSource:
         if self.source == self.target:
             raise ValueError(f"pairs lead from {self.source} to itself; name two columns")
         return self
@@ -53,7 +53,7 @@ class Experiment(StrictModel):
     schedule: Literal["constant", "cosine"] = "constant"
 
     @model_validator(mode="after")
-    def _fits(self) -> Experiment:
+    def _check_loss(self) -> Experiment:
         if (self.net == "diffusion") != (self.loss == "denoise"):
             raise ValueError(
                 f"net {self.net!r} and loss {self.loss!r} do not go together; the diffusion mapper has the "
@@ -63,7 +63,7 @@ class Experiment(StrictModel):
 
     @property
     def name(self) -> str:
-        """What tells it from the other cells of a preset."""
+        """The name, unique among the experiments of a preset."""
         parts = [self.data, self.net, self.loss, f"h{self.hidden}"]
         parts += [f"d{self.depth}"] if self.net != "mlp" else []
         parts += [f"drop{self.p_drop:g}"] if self.p_drop else []
@@ -73,7 +73,7 @@ class Experiment(StrictModel):
 
 
 class FitSettings(StrictModel):
-    """How long and on what cells are trained; the cells of one data set share it."""
+    """Duration and resources of a training; shared by the experiments of one data set."""
 
     epochs: int = Field(50, ge=1)
     batch: int = Field(64, ge=2, description="pairs a step, over all workers together")
@@ -90,14 +90,14 @@ class FitSettings(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _divides(self) -> FitSettings:
+    def _check_batch(self) -> FitSettings:
         if self.batch % self.workers:
             raise ValueError(f"a batch of {self.batch} cannot be divided among {self.workers} workers")
         return self
 
 
 class SplitSettings(StrictModel):
-    """Which pairs are held out: by the address of their media, so no video or picture is on both sides."""
+    """Which pairs are held out: split by media URL, so no video or picture is on both sides."""
 
     validation: float = Field(0.1, gt=0, lt=0.5)
     test: float = Field(0.1, gt=0, lt=0.5)
@@ -110,7 +110,7 @@ class SplitSettings(StrictModel):
 
 
 class TrainingPreset(StrictModel):
-    """A preset: what `echolens train` reads."""
+    """A preset: the file that `echolens train` reads."""
 
     name: Name
     data: dict[Name, tuple[PairSource, ...]] = Field(min_length=1)
@@ -119,20 +119,20 @@ class TrainingPreset(StrictModel):
     split: SplitSettings = SplitSettings()
 
     @model_validator(mode="after")
-    def _whole(self) -> TrainingPreset:
-        seen: set[str] = set()
-        for cell in self.expanded():
+    def _check_experiments(self) -> TrainingPreset:
+        names: set[str] = set()
+        for cell in self.expand():
             if cell.data not in self.data:
                 raise ValueError(f"a cell names data {cell.data!r}; known are {', '.join(sorted(self.data))}")
-            if cell.name in seen:
+            if cell.name in names:
                 raise ValueError(f"two cells are {cell.name!r}; take one of them out")
-            seen.add(cell.name)
+            names.add(cell.name)
         return self
 
-    def expanded(self) -> Iterator[Experiment]:
-        """Yield every cell: of values that are lists, one for each combination."""
+    def expand(self) -> Iterator[Experiment]:
+        """Yield the experiments: one for each combination of the listed values of a cell."""
         for cell in self.cells:
-            keys = [key for key in _LISTED if isinstance(cell.get(key), list | tuple)]
+            keys = [key for key in _GRID_KEYS if isinstance(cell.get(key), list | tuple)]
             for values in itertools.product(*(cell[key] for key in keys)):
                 try:
                     yield Experiment.model_validate(cell | dict(zip(keys, values, strict=True)))

@@ -1,4 +1,4 @@
-"""translators/NAME/vectors/SET.COLUMN.SHA/NNNNN.parquet: what a translator made of one shard."""
+"""translators/NAME/vectors/SET.COLUMN.SHA/NNNNN.parquet: the translated vectors of one shard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRANSLATOR = b"translator"
 
 
 class TranslationCard(BaseModel):
-    """NNNN.json beside the shards: written last, it says that they are all of a version's."""
+    """NNNN.json beside the shards: written last, it marks the shards of a version as complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class TranslationCard(BaseModel):
 
 
 def make_translated_schema(card: TranslatorCard, set_name: str, source: Column) -> pa.Schema:
-    """Return the table for what a translator made of a column: float16 unit vectors, null where none came.
+    """Return the schema of the translated vectors of a column: float16 unit vectors, or null.
 
     Args:
         card: of the translator.
@@ -47,7 +47,7 @@ def make_translated_schema(card: TranslatorCard, set_name: str, source: Column) 
         pa.field("reason", pa.string(), nullable=False),
         pa.field(card.target, pa.list_(pa.float16(), card.target_space.dims)),
     ]
-    made_by = {
+    translator = {
         "name": card.name,
         "weights_sha256": card.weights_sha256,
         "trained_on": card.version,
@@ -57,13 +57,13 @@ def make_translated_schema(card: TranslatorCard, set_name: str, source: Column) 
     }
     metadata = encode_spaces({card.target: card.target_space}) | {
         b"table": b"translated/1",
-        _TRANSLATOR: json.dumps(made_by, sort_keys=True).encode(),
+        _TRANSLATOR: json.dumps(translator, sort_keys=True).encode(),
     }
     return pa.schema(fields, metadata=metadata)
 
 
 def read_translator(schema: pa.Schema) -> dict[str, Any]:
-    """Return what made a table of translated vectors; empty if it is not one."""
+    """Return the translator of a table of translated vectors; empty if it is not one."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
-    made_by: dict[str, Any] = json.loads(metadata.get(_TRANSLATOR, b"{}"))
-    return made_by
+    translator: dict[str, Any] = json.loads(metadata.get(_TRANSLATOR, b"{}"))
+    return translator

@@ -1,4 +1,4 @@
-"""translators/NAME/card.json: what a translator leads from and to, what it was trained on, what it finds."""
+"""translators/NAME/card.json: a translator's columns and spaces, its training data and its scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.vectors import Column
 
 
 class RetrievalScores(BaseModel):
-    """What held-out pairs say of a translator; intervals are bootstrapped over pairs, 95 %."""
+    """Scores of a translator on held-out pairs; intervals are 95 %, bootstrapped over pairs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class RetrievalScores(BaseModel):
 
 
 class PairCounts(BaseModel):
-    """Where the pairs went."""
+    """Sizes of the splits, and dropped pairs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

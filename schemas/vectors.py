@@ -75,7 +75,7 @@ def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE
             fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
             fields.append(pa.field(f"{column}_norm", pa.float32()))
     metadata = encode_spaces(spaces) | {b"table": b"vectors/1"}
-    if decided := segment.decides():
+    if decided := segment.get_pinned():
         fields += list(CHOICE)
         metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)

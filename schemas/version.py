@@ -1,4 +1,4 @@
-"""versions/NNNN.json and NNNN.parquet: which shards, tombstones and indices are the dataset at one time."""
+"""versions/NNNN.json and NNNN.parquet: the shards, tombstones and indices of the dataset at one time."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Version(BaseModel):
     indices: list[FileEntry]
 
 
-# One line a shard, in NNNN.parquet.
+# NNNN.parquet: one row per file of a shard.
 VERSION_SHARD = pa.schema(
     [
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("lane", pa.string(), nullable=False),
         pa.field("rows", pa.int32(), nullable=False),
-        pa.field("tried", pa.timestamp("ms", tz="UTC"), nullable=False),  # when its media were asked for
+        pa.field("tried", pa.timestamp("ms", tz="UTC"), nullable=False),  # when its media were fetched
         pa.field("path", pa.string(), nullable=False),
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
@@ -57,7 +57,7 @@ VERSION_SHARD = pa.schema(
     metadata={"table": "version_shard/1"},
 )
 
-# Keys that no reader may see any more, and why.
+# Keys that readers must skip, and why.
 TOMBSTONE = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -68,16 +68,16 @@ TOMBSTONE = pa.schema(
     metadata={"table": "tombstone/1"},
 )
 
-# Keys that were tried again: what they say is no longer so.
+# Keys that were retried under a new key: their rows are out of date.
 SUPERSEDED = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
-        pa.field("by", pa.string(), nullable=False),  # the key of the same candidate that came next
+        pa.field("by", pa.string(), nullable=False),  # the next key of the same candidate
     ],
     metadata={"table": "superseded/1"},
 )
 
-# Keys of samples whose link a refresh found dead.
+# Samples whose link a refresh found dead.
 MISSING = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),

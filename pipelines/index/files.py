@@ -99,4 +99,6 @@ def read_cards(root: Root, version: Version) -> dict[Column, tuple[str, IndexCar
 
 def find_shortfalls(root: Root, version: Version) -> list[str]:
     """Return one sentence for every index of a version whose recall is below the wanted one."""
-    return [sentence for _, card in read_cards(root, version).values() if (sentence := card.shortfall())]
+    return [
+        sentence for _, card in read_cards(root, version).values() if (sentence := card.describe_shortfall())
+    ]

@@ -218,7 +218,7 @@ def _choose_rows(rows: DuckDBPyConnection, dataset: Dataset, retry: Collection[s
 
 def _get_wait_s(settings: RefreshSettings, outcome: str, reason: str, tries: int) -> float | None:
     """Return how long a candidate waits after so many tries; None if it is not tried again."""
-    waits = settings.waits_days(outcome, reason)
+    waits = settings.get_retry_days(outcome, reason)
     return waits[min(tries, len(waits)) - 1] * _DAY_S if waits else None
 
 

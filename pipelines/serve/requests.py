@@ -58,7 +58,7 @@ class LookupRequest(Query):
     )
 
     @model_validator(mode="after")
-    def _one_question(self) -> Self:
+    def _require_one_input(self) -> Self:
         names = ("text", "image", "image_url", "sound", "vector", "key")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:

@@ -26,7 +26,7 @@ def check(root: Root, dataset: Dataset) -> None:
         ConfigError: a pinned setting differs.
     """
     if stored := _read_dataset(root, dataset.root):
-        before, after = stored.pinned(), dataset.pinned()
+        before, after = stored.get_pinned(), dataset.get_pinned()
         for key in before:
             if before[key] != after[key]:
                 raise ConfigError(
@@ -88,7 +88,7 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -
 
 
 def _check_segment(root: Root, dataset: Dataset, stored: Mapping[str, Any]) -> None:
-    name, requested = dataset.encode.set, dataset.encode.segment.decides()
+    name, requested = dataset.encode.set, dataset.encode.segment.get_pinned()
     pinned = stored.get("segments", {}).get(name, {})
     if name in stored["sets"] and pinned != requested:
         before, after = _describe_segment(pinned), _describe_segment(requested)
@@ -106,7 +106,7 @@ def _describe_segment(settings: Mapping[str, Any]) -> str:
 def is_same(root: Root, dataset: Dataset) -> bool:
     """Return whether the root holds the same rows and encoders, however its media were fetched."""
     stored = _read_dataset(root, dataset.root)
-    if stored is None or stored.pinned() != dataset.pinned():
+    if stored is None or stored.get_pinned() != dataset.get_pinned():
         return False
     keys = ("sources", "filter", "encode")
     return all(_normalize_setting(stored, key) == _normalize_setting(dataset, key) for key in keys)
@@ -130,7 +130,7 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space] | None = No
         "sets": stored["sets"] | ({} if spaces is None else {dataset.encode.set: _dump_spaces(spaces)}),
     }
     segments = stored.get("segments", {})
-    if settings := dataset.encode.segment.decides():
+    if settings := dataset.encode.segment.get_pinned():
         segments = segments | {dataset.encode.set: settings}
     if segments:
         written["segments"] = segments

@@ -42,7 +42,7 @@ def cards(root, *arguments):
 
 def test_the_grid_of_the_first_seed_has_eighteen_cells():
     """3 losses x 2 widths x 3 data sets, each under a name of its own."""
-    cells = [*read_preset("seed18", ()).expanded()]
+    cells = [*read_preset("seed18", ()).expand()]
 
     assert 18 == len(cells) == len({cell.name for cell in cells})
     assert {("mse", 256), ("nt_xent", 512), ("cosine", 256)} <= {(cell.loss, cell.hidden) for cell in cells}
@@ -51,7 +51,7 @@ def test_the_grid_of_the_first_seed_has_eighteen_cells():
 @pytest.mark.parametrize("name", ["seed18", "shipped", "beyond"])
 def test_presets_are_whole(name):
     """Every cell of them is one that can be built."""
-    assert [*read_preset(name, ()).expanded()]
+    assert [*read_preset(name, ()).expand()]
 
 
 @pytest.mark.parametrize(

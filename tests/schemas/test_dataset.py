@@ -21,7 +21,7 @@ from schemas.outcome import REASONS, STATUSES
 )
 def test_the_nearest_word_decides(given, outcome, days):
     """What a person wrote comes before the defaults, a reason before its outcome."""
-    assert days == Refresh(retry_days=given).waits_days(*outcome.split("/"))
+    assert days == Refresh(retry_days=given).get_retry_days(*outcome.split("/"))
 
 
 def test_every_outcome_but_ok_has_a_schedule():

@@ -42,7 +42,7 @@ class TrainingJob:
     @property
     def experiments(self) -> list[Experiment]:
         """The experiments over this data set, in the order of the preset."""
-        return [experiment for experiment in self.training.expanded() if experiment.data == self.data]
+        return [experiment for experiment in self.training.expand() if experiment.data == self.data]
 
     def read(self, scratch: Path) -> PairTable:
         """Return the pairs of the version; more than `fit.memory_pairs` are mapped from `scratch`."""

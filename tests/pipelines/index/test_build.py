@@ -192,7 +192,7 @@ def test_settings_that_were_not_enough_are_on_the_card(stored, gone, drawn, monk
     recalls = [tried.recall for tried in card.tried] + [card.recall]
     assert sorted(recalls) == recalls
     assert recalls[-2] < 0.99 <= recalls[-1]
-    assert "" == card.shortfall()
+    assert "" == card.describe_shortfall()
 
 
 def test_no_query_is_trained_on(stored, gone, drawn, monkeypatch):

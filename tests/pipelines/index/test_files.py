@@ -30,7 +30,9 @@ def test_a_shortfall_is_one_sentence(stored, gone, drawn):
     card = build_index(root, "main", "clip_image", shards, gone(), Index(memory="50KB", recall=0.99), 1)
 
     said = rf"index of clip_image finds 0\.\d+ of the ten nearest .*\({card.factory}, {card.nprobe} lists"
-    assert re.search(rf"{said} a query\) and 0\.99 was wanted; give index\.memory more$", card.shortfall())
+    assert re.search(
+        rf"{said} a query\) and 0\.99 was wanted; give index\.memory more$", card.describe_shortfall()
+    )
 
 
 @pytest.mark.parametrize("harm", ["none", "missing", "cut", "no-card", "another-byte"])
