@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from jobs.shared.job import load
@@ -114,36 +110,3 @@ def test_neither_file_nor_root(tmp_path):
     """A target that is not there names both things that it could be."""
     with pytest.raises(ConfigError, match="neither a dataset file nor the root of a dataset"):
         load(str(tmp_path / "nothing"))
-
-
-def echolens(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).parent / "echolens", *arguments], capture_output=True, text=True, check=False
-    )
-
-
-def test_unknown_verb_names_the_nearest():
-    """A misspelt verb ends with a hint and not with success."""
-    ended = echolens("biuld")
-
-    assert ended.returncode == 1
-    assert "did you mean `echolens build`?" in ended.stderr
-
-
-def test_help_loads_nothing_heavy():
-    """`echolens --help` imports none of the libraries that take seconds."""
-    code = (
-        "import sys; sys.argv = ['echolens', '--help']; import jobs.cli; jobs.cli.main(); print(*sys.modules)"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(ended.stdout.split())
-
-    assert not loaded & {"torch", "ray", "transformers", "pyarrow", "numpy", "pydantic", "duckdb", "faiss"}
-
-
-def test_help_lists_every_verb():
-    """Each verb of the help has a job, and each says how to use it."""
-    ended = echolens("--help")
-
-    assert ended.returncode == 0
-    assert "build" in ended.stdout
