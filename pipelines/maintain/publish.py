@@ -42,15 +42,13 @@ def publish(
         StorageError: a shard is not committed, or another job has published meanwhile.
     """
     shards, set_name = plans.list_shards(root), dataset.encode.set
-    previous = find_current(root, set_name)
+    current = find_current(root, set_name)
     # The newest version may be of another set: its candidates and media are the same.
-    numbers = [*list_numbers(root)[-1:], *([previous.number] if previous else [])]
+    numbers = [*list_numbers(root)[-1:], *([current.number] if current else [])]
     number = max(numbers, default=0) + 1
-    if previous and not from_scratch:
-        # An index of shards that were purged still has their vectors.
-        from_scratch = not plans.read_dropped(root).isdisjoint(
-            shard.number for shard in read_shards(root, previous)
-        )
+    # An index of shards that were purged still has their vectors.
+    from_scratch = from_scratch or (current is not None and _has_dropped_shards(root, current))
+    previous = None if from_scratch else current
     overlays = _read_overlays(root, shards)
     counts = _count_outcomes(root, dataset, shards, overlays)
     tables = {
@@ -69,17 +67,25 @@ def publish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         shards=len(shards),
         tables=[make_entry(root, f"versions/{number:04d}{name}.parquet") for name in tables],
-        indices=_update_indices(
-            root, dataset, shards, counts, number, overlays, None if from_scratch else previous
-        ),
+        indices=_update_indices(root, dataset, shards, counts, number, overlays, previous),
     )
+    return _create_manifest(root, version)
+
+
+def _create_manifest(root: Root, version: Version) -> Version:
     data = (version.model_dump_json(indent=2) + "\n").encode()
-    if not root.create(f"versions/{number:04d}.json", data):
+    if not root.create(f"versions/{version.number:04d}.json", data):
         # Another job has published first. If it published the same shards, its version will do.
-        if published := find_unchanged(root, set_name):
+        if published := find_unchanged(root, version.set):
             return published
-        raise StorageError(f"version {number} of {root.url} was published by another job; run this one again")
+        raise StorageError(
+            f"version {version.number} of {root.url} was published by another job; run this one again"
+        )
     return version
+
+
+def _has_dropped_shards(root: Root, version: Version) -> bool:
+    return not plans.read_dropped(root).isdisjoint(shard.number for shard in read_shards(root, version))
 
 
 @dataclass(frozen=True)
