@@ -38,7 +38,7 @@ VERBS = frozenset(
     search see seek select send serve set settle shade share shift show shuffle shut sign skip
     smooth snapshot solve sort speak split stamp start stop store stream strip submit sum summarize
     supersede swap sync synthesize take tell throttle tick time to tokenize trace track train transform
-    translate trim truncate tune turn unload unpack unwrap update upload use validate vary verify
+    translate trim truncate trust tune turn unload unpack unwrap update upload use validate vary verify
     view wait walk warm warn watch with wrap write yield zero
     """,
     )
