@@ -3,7 +3,6 @@ import math
 import pytest
 
 from schemas.candidate import CANDIDATE, format_key, parse_key, parse_shard
-from schemas.outcome import REASONS, STATUSES, make_outcome
 from schemas.sample import SAMPLE
 
 RESERVED_BY_IMG2DATASET = {
@@ -44,11 +43,3 @@ def test_img2dataset_can_read_candidates():
     """The candidate table has none of the names that img2dataset reserves; the sample table has them all."""
     assert not RESERVED_BY_IMG2DATASET & set(CANDIDATE.names)
     assert RESERVED_BY_IMG2DATASET - {"md5", "sha512"} <= set(SAMPLE.names)
-
-
-def test_outcomes_are_a_closed_list():
-    """Every status has reasons; another reason is refused with the known ones."""
-    assert set(STATUSES) == set(REASONS)
-    assert str(make_outcome("dead", "http_404")) == "dead/http_404"
-    with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: copyright"):
-        make_outcome("dead", "http_500")

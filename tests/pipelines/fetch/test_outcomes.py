@@ -8,8 +8,6 @@ import pytest
 from pipelines.errors import ConfigError, StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
 from pipelines.fetch.outcomes import classify_error
-from schemas import outcome as outcomes
-from schemas.outcome import OK, REASONS, as_img2dataset, make_outcome
 
 KEY = SimpleNamespace(host="a.example", port=80, ssl=True, is_ssl=False)
 
@@ -64,14 +62,3 @@ def test_what_is_ours_stops_the_job(error, raised):
     """It is no fault of the row, and would be every row's."""
     with pytest.raises(raised):
         classify_error(connect(error))
-
-
-def test_every_outcome_has_img2datasets_words():
-    """One phrase each, the same for all rows: it enters the digest."""
-    every = {make_outcome(status, reason) for status, reasons in REASONS.items() for reason in reasons} - {OK}
-    statuses = {as_img2dataset(each)[0] for each in every}
-
-    assert as_img2dataset(OK) == ("success", None)
-    assert statuses == {"failed_to_download", "failed_to_resize"}
-    assert all(as_img2dataset(each)[1] for each in every)
-    assert set(outcomes._MESSAGES) == {each.reason for each in every}

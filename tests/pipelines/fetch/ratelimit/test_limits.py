@@ -1,5 +1,4 @@
 import pytest
-from pydantic import ValidationError
 
 from pipelines.fetch.ratelimit.limits import find_limits, find_strictest
 from schemas.dataset import Fetch, HostLimit
@@ -55,29 +54,3 @@ def test_the_strictest_of_several():
     )
 
     assert HostLimit(connections=2, delay_s=3, requests_per_s=9) == found
-
-
-@pytest.mark.parametrize(
-    ("limits", "word"),
-    [
-        ({"a.example": {}}, "a limit needs one of"),
-        ({"a.example": {"connections": 0}}, "greater than or equal to 1"),
-        ({"a.example": {"rate": 1}}, "Extra inputs"),
-        ({"*": {"connections": 1}}, "a limit is for a host"),
-        ({"http://a.example/": {"connections": 1}}, "a limit is for a host"),
-        ({"a.example:80": {"connections": 1}}, "a limit is for a host"),
-        ({"a.*.example": {"connections": 1}}, "a limit is for a host"),
-    ],
-)
-def test_what_is_no_limit(limits, word):
-    """Unknown keys, limits of nothing, and what is no host are refused."""
-    with pytest.raises(ValidationError, match=word):
-        Fetch(limits=limits)
-
-
-def test_a_fetch_with_limits_travels():
-    """Through JSON, as dataset.json has it, and as a part of the key of a stage."""
-    again = Fetch.model_validate_json(OURS.model_dump_json())
-
-    assert again == OURS
-    assert hash(again) == hash(OURS)

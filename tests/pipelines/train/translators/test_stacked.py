@@ -1,15 +1,11 @@
 """Cells that are trained together are the cells that would have been trained alone."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
 from pipelines.errors import ConfigError
-from pipelines.models.diffusion_mapper import DiffusionMapper, alpha_bar
 from pipelines.models.registry import build_net
-from pipelines.models.translators import Affine, Mlp, ResidualMlp
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.stacked import StackedNets
 from schemas.training import Experiment, FitSettings
@@ -55,16 +51,6 @@ def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
     return together, found
 
 
-def test_the_first_seeds_net_has_its_parameters():
-    """328,704 with 256 hidden and 787,968 with 512, as its code has."""
-    sizes = [
-        sum(p.numel() for p in Mlp(512, 512, hidden, [torch.Generator()]).parameters())
-        for hidden in (256, 512)
-    ]
-
-    assert [328_704, 787_968] == sizes
-
-
 def test_cells_together_are_the_cells_alone(toy):
     """Each ends within 1e-3 of the cosine of its lone run; in fact within rounding."""
     _, together = trained(GRID + MORE, toy)
@@ -72,22 +58,6 @@ def test_cells_together_are_the_cells_alone(toy):
 
     assert together == pytest.approx(alone, abs=1e-4)
     assert len({round(value, 6) for value in together.values()}) == len(together)
-
-
-def test_every_net_returns_unit_vectors(toy):
-    """Whatever the length of what comes in."""
-    generator = [torch.Generator().manual_seed(1)]
-    nets = [
-        Mlp(*DIMS, 16, generator),
-        ResidualMlp(*DIMS, 16, generator),
-        DiffusionMapper(*DIMS, 64, generator).eval(),
-        Affine(*DIMS),
-    ]
-    torch.nn.init.normal_(nets[-1].weight)
-    for net in nets:
-        made = net.translate(37 * toy[0][:5])
-        assert (1, 5, DIMS[1]) == made.shape
-        assert torch.ones(5).tolist() == pytest.approx(made[0].norm(dim=-1).tolist(), abs=1e-5)
 
 
 def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
@@ -118,25 +88,6 @@ def test_a_checkpoint_of_other_nets_is_refused(toy, other):
     with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
         together.restore(there.snapshot())
     assert all(torch.equal(one, group.weights) for one, group in zip(before, together.groups, strict=True))
-
-
-def test_gradients_are_those_of_pytorch(toy):
-    """The products and the normalisation that bring their own gradients bring the right ones."""
-    x, y = toy
-    net = build_net(GRID[0], DIMS)
-    layers = [net.first, net.second, net.third]
-    plain = [layer.weight.detach().clone().requires_grad_() for layer in layers]
-    biases = [layer.bias.detach().clone().requires_grad_() for layer in layers]
-    made = torch.nn.functional.normalize(x[:32], dim=-1)
-    for number, (weight, bias) in enumerate(zip(plain, biases, strict=True)):
-        made = made @ weight[0] + bias[0]
-        made = torch.relu(made) if number < 2 else torch.nn.functional.normalize(made, dim=-1)
-    (made - y[:32]).square().sum().backward()
-    (net(x[:32])[0] - y[:32]).square().sum().backward()
-
-    for layer, weight, bias in zip(layers, plain, biases, strict=True):
-        torch.testing.assert_close(weight.grad, layer.weight.grad, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(bias.grad, layer.bias.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_within_autocast_are_near(toy):
@@ -199,21 +150,3 @@ def test_a_diffusion_mapper_learns_a_map(toy):
     torch.testing.assert_close(
         net.translate(toy[0][:9])[0, 3:4], net.translate(toy[0][3:4])[0], atol=1e-4, rtol=0
     )
-
-
-def test_the_noise_schedule_goes_from_signal_to_noise():
-    """Nearly all signal at the beginning, nearly none at the end."""
-    begin, end = alpha_bar(torch.tensor([0, 999])).tolist()
-
-    assert begin > 0.99
-    assert end < 0.001
-
-
-def test_seeds_and_widths_make_other_weights():
-    """Cells of one seed begin alike, of two seeds apart."""
-    first, again = (build_net(GRID[0], DIMS).state_dict()["first.weight"] for _ in range(2))
-    other = build_net(GRID[0].model_copy(update={"seed": 1}), DIMS).state_dict()["first.weight"]
-
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert first.abs().max() <= 1 / math.sqrt(DIMS[0])

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -118,41 +117,6 @@ def test_files_and_tables(root):
     assert not root.exists("nothing")
 
 
-def test_create_is_exclusive(root):
-    """If-None-Match: of many that create one object at once, exactly one does."""
-    won = at_once(lambda n: root.create("versions/0001.json", b"%d" % n))
-
-    assert 1 == sum(won)
-    assert root.read("versions/0001.json") == b"%d" % won.index(True)
-
-
-def test_replace_if_is_compare_and_swap(root):
-    """If-Match: of many that replace the same bytes, exactly one does, and a missing object stays so."""
-    root.write("lease.json", b"first")
-    won = at_once(lambda n: root.replace_if("lease.json", b"%d" % n, b"first"))
-
-    assert 1 == sum(won)
-    assert root.read("lease.json") == b"%d" % won.index(True)
-    assert not root.replace_if("lease.json", b"late", b"first")
-    assert not root.replace_if("nothing.json", b"1", b"")
-
-
-def at_once(work) -> list[bool]:
-    won: list[bool | None] = [None] * 8
-    start = threading.Barrier(8)
-
-    def one(n: int) -> None:
-        start.wait()
-        won[n] = work(n)
-
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return won
-
-
 @pytest.mark.slow
 def test_ten_thousand_objects_are_listed(root):
     """Ten pages of a thousand, in order, none twice; a listing is never an old one."""
@@ -213,55 +177,12 @@ def test_an_upload_that_is_always_cut_leaves_nothing(line, root, monkeypatch):
     assert [] == root.list_names("media")
 
 
-def test_an_answer_that_is_lost_is_no_other_writer(line, root):
-    """A create whose answer never came is repeated, and meets its own object."""
-    assert root.create("versions/0001.json", b"mine")
-    assert root.create("versions/0001.json", b"mine")
-    assert not root.create("versions/0001.json", b"other")
-
-
 def test_a_store_that_always_says_slow_down_is_one_sentence(line, root, monkeypatch):
     """After the retries it is said, and the job can be started again."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     line.slow = 1000
     with pytest.raises(StorageError, match=r"cannot be read .*reduce your request rate"):
         root.read("dataset.json")
-
-
-def test_no_such_bucket_is_one_sentence(object_store):
-    """Said at once, whatever is asked for."""
-    root = Root.from_url("s3://there-is-no-such-bucket/data")
-    for attempt in (root.check, lambda: root.list_names("media"), lambda: root.write("a", b"1")):
-        with pytest.raises(StorageError, match=r"there is no such bucket; create it, or mend `root`"):
-            attempt()
-
-
-def test_no_credentials_is_one_sentence(object_store, monkeypatch, tmp_path):
-    """Which variables to set is said."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    S3FileSystem.clear_instance_cache()
-    with pytest.raises(StorageError, match=r"needs? credentials.*|set AWS_ACCESS_KEY_ID"):
-        Root.from_url(f"{object_store}/data").check()
-    S3FileSystem.clear_instance_cache()
-
-
-def test_a_dead_endpoint_is_said_soon(object_store, monkeypatch):
-    """Where nothing listens, a job ends with one sentence in less than a minute."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    S3FileSystem.clear_instance_cache()
-    begun = time.monotonic()
-    with pytest.raises(StorageError, match=r"cannot be read .*; see that it answers"):
-        Root.from_url(f"{object_store}/data").check()
-    S3FileSystem.clear_instance_cache()
-
-    assert 60 > time.monotonic() - begun
 
 
 def test_nothing_is_left_in_the_temporary_folder(root, tmp_path, monkeypatch):
