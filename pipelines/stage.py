@@ -39,22 +39,26 @@ class Stage(Protocol):
         ...
 
 
-def check_chain(stages: Sequence[Stage], given: Collection[str]) -> frozenset[str]:
+def check_chain(stages: Sequence[Stage], columns: Collection[str]) -> frozenset[str]:
     """Return the columns after the last stage.
+
+    Args:
+        stages: in their order.
+        columns: before the first stage.
 
     Raises:
         ConfigError: a stage reads a column that no earlier stage adds.
     """
-    columns = frozenset(given)
+    current = frozenset(columns)
     for stage in stages:
-        missing = sorted(stage.reads - columns)
+        missing = sorted(stage.reads - current)
         if missing:
             raise ConfigError(
-                f"stage {stage.name!r} reads {missing}, but by then the rows have only {sorted(columns)}; "
+                f"stage {stage.name!r} reads {missing}, but by then the rows have only {sorted(current)}; "
                 "put the stage that makes them before it"
             )
-        columns |= stage.adds
-    return columns
+        current |= stage.adds
+    return current
 
 
 def count_rows(batch: Batch) -> int:

@@ -196,12 +196,12 @@ def space(family: str) -> Space:
 def outcomes(root: Root, set_name: str = "main") -> dict[str, str]:
     """Return caption -> `outcome/reason` of every candidate that has a key in the current version."""
     version = versions.find_current(root, set_name)
-    laid = versions.read_overlay(root, version.number)
+    overlay = versions.read_overlay(root, version.number)
     found = {}
     for shard in versions.read_shards(root, version):
         name = f"vectors/{set_name}" if shard.kind == "text" else "media"
-        rows = laid.select_visible_rows(root.read_table(f"{name}/{shard.name}.parquet"))
-        gone = {row["key"]: row for row in laid.select_tombstones(rows).to_pylist()}
+        rows = overlay.select_visible_rows(root.read_table(f"{name}/{shard.name}.parquet"))
+        gone = {row["key"]: row for row in overlay.select_tombstones(rows).to_pylist()}
         captions = root.read_table(f"candidates/{shard.name}.parquet")["caption"].to_pylist()
         for row in rows.to_pylist():
             said = gone.get(row["key"], row)

@@ -16,7 +16,7 @@ from pipelines.filter.duplicates import find_duplicate_media
 from pipelines.index.extend import extend_index
 from pipelines.store import plans
 from pipelines.store.counts import OutcomeCounts, as_integers, build_overlay, count
-from pipelines.store.manifest import Manifest, make_entry
+from pipelines.store.manifest import ManifestBuilder, make_entry
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.versions import find_current, find_unchanged, list_numbers, read_shards
@@ -52,7 +52,7 @@ def publish(
     overlays = _read_overlays(root, shards)
     counts = _count_outcomes(root, dataset, shards, overlays)
     tables = {
-        "": Manifest(root, set_name, [] if from_scratch else numbers, rewritten).build_table(shards),
+        "": ManifestBuilder(root, set_name, [] if from_scratch else numbers, rewritten).build_table(shards),
         ".tombstones": overlays.tombstones,
         ".superseded": overlays.superseded,
         ".missing": overlays.missing,

@@ -39,7 +39,7 @@ class Embedder(Protocol):
 
 def score(
     embedder: Embedder,
-    made: Mapping[str, np.ndarray],
+    generated: Mapping[str, np.ndarray],
     real: Mapping[str, np.ndarray],
     sampling_rate_hz: int,
     seed: int = 0,
@@ -48,7 +48,7 @@ def score(
 
     Args:
         embedder: of both kinds of sounds.
-        made: name -> generated sound, mono float32.
+        generated: name -> generated sound, mono float32.
         real: name -> real sound, mono float32; unpaired sounds count for the Fréchet distance alone.
         sampling_rate_hz: of both.
         seed: of the bootstrap.
@@ -56,60 +56,60 @@ def score(
     Raises:
         ConfigError: there are fewer than two sounds of either kind.
     """
-    if min(len(made), len(real)) < 2:
+    if min(len(generated), len(real)) < 2:
         raise ConfigError(
-            f"{len(made)} generated and {len(real)} real sounds have no spread to compare; "
+            f"{len(generated)} generated and {len(real)} real sounds have no spread to compare; "
             "give two of each or more"
         )
-    made_ND, made_NC = embedder.listen(list(made.values()), sampling_rate_hz)
+    generated_ND, generated_NC = embedder.listen(list(generated.values()), sampling_rate_hz)
     real_MD, real_MC = embedder.listen(list(real.values()), sampling_rate_hz)
     rows = {name: row for row, name in enumerate(real)}
-    pairs = [(row, rows[name]) for row, name in enumerate(made) if name in rows]
-    paired = made_NC[[row for row, _ in pairs]], real_MC[[row for _, row in pairs]]
-    distance = frechet(made_ND, real_MD)
+    pairs = [(row, rows[name]) for row, name in enumerate(generated) if name in rows]
+    paired = generated_NC[[row for row, _ in pairs]], real_MC[[row for _, row in pairs]]
+    distance = frechet(generated_ND, real_MD)
     return SoundScores(
         embedder=embedder.name,
         sampling_rate_hz=embedder.sampling_rate_hz,
         resampler=embedder.resampler,
-        made=len(made),
+        made=len(generated),
         real=len(real),
         pairs=len(pairs),
         frechet=FrechetDistance(
             distance=distance,
-            interval=_interval(made_ND, real_MD, distance, seed),
-            dims=made_ND.shape[1],
-            too_few=min(len(made), len(real)) <= made_ND.shape[1],
+            interval=_interval(generated_ND, real_MD, distance, seed),
+            dims=generated_ND.shape[1],
+            too_few=min(len(generated), len(real)) <= generated_ND.shape[1],
         ),
         kl_softmax=kl(softmax(paired[1]), softmax(paired[0])) if pairs else None,
         kl_sigmoid=kl(_sigmoid(paired[1]), _sigmoid(paired[0])) if pairs else None,
-        inception_score=inception_score(softmax(made_NC), min(_SPLITS, len(made))),
+        inception_score=inception_score(softmax(generated_NC), min(_SPLITS, len(generated))),
     )
 
 
-def frechet(made_ND: np.ndarray, real_MD: np.ndarray) -> float:
+def frechet(generated_ND: np.ndarray, real_MD: np.ndarray) -> float:
     """Return the Fréchet distance (squared, as FAD and FD are reported) between the Gaussians of two sets.
 
     The trace of the root of the product of two covariances is the sum of the singular values of the product
     of the centred sets, so the covariances need neither full rank nor to be computed at all.
     """
-    made, real = made_ND.astype(np.float64), real_MD.astype(np.float64)
-    offset = made.mean(0) - real.mean(0)
-    made = (made - made.mean(0)) / np.sqrt(len(made) - 1)
+    generated, real = generated_ND.astype(np.float64), real_MD.astype(np.float64)
+    offset = generated.mean(0) - real.mean(0)
+    generated = (generated - generated.mean(0)) / np.sqrt(len(generated) - 1)
     real = (real - real.mean(0)) / np.sqrt(len(real) - 1)
-    if min(len(made), len(real)) > made.shape[1]:
+    if min(len(generated), len(real)) > generated.shape[1]:
         # QR factors R have the same covariances and make the product D x D instead of N x M.
-        made, real = np.asarray(np.linalg.qr(made, "r")), np.asarray(np.linalg.qr(real, "r"))
-    trace = np.linalg.svd(made @ real.T, compute_uv=False).sum()
-    return float(max(offset @ offset + (made**2).sum() + (real**2).sum() - 2 * trace, 0.0))
+        generated, real = np.asarray(np.linalg.qr(generated, "r")), np.asarray(np.linalg.qr(real, "r"))
+    trace = np.linalg.svd(generated @ real.T, compute_uv=False).sum()
+    return float(max(offset @ offset + (generated**2).sum() + (real**2).sum() - 2 * trace, 0.0))
 
 
-def kl(real_NC: np.ndarray, made_NC: np.ndarray) -> float:
-    """Return the mean over pairs of the sum over classes of p log(p / q), real p and made q, in nats.
+def kl(real_NC: np.ndarray, generated_NC: np.ndarray) -> float:
+    """Return the mean over pairs of the sum over classes of p log(p / q), real p and generated q, in nats.
 
-    For probabilities that sum to 1 this is KL(real || made). For independent classes it is audioldm_eval's
-    "sigmoid" number, which ignores absent classes and so can be negative.
+    For probabilities that sum to 1 it is KL(real || generated). For independent classes it is the
+    "sigmoid" number of audioldm_eval, which ignores absent classes and so can be negative.
     """
-    ratio = np.log(real_NC + _EPSILON) - np.log(made_NC + _EPSILON)
+    ratio = np.log(real_NC + _EPSILON) - np.log(generated_NC + _EPSILON)
     return float((real_NC * ratio).sum(1).mean())
 
 
@@ -132,7 +132,9 @@ def _sigmoid(logits_NC: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-logits_NC.astype(np.float64))))
 
 
-def _interval(made_ND: np.ndarray, real_MD: np.ndarray, distance: float, seed: int) -> tuple[float, float]:
+def _interval(
+    generated_ND: np.ndarray, real_MD: np.ndarray, distance: float, seed: int
+) -> tuple[float, float]:
     """Return the 95 % bootstrap interval over sounds, corrected for its bias.
 
     A resampled set has fewer distinct sounds, which alone makes its distance larger.
@@ -142,6 +144,6 @@ def _interval(made_ND: np.ndarray, real_MD: np.ndarray, distance: float, seed: i
     def resample(vectors: np.ndarray) -> np.ndarray:
         return vectors[rng.integers(0, len(vectors), len(vectors))]
 
-    distances = np.array([frechet(resample(made_ND), resample(real_MD)) for _ in range(_RESAMPLES)])
+    distances = np.array([frechet(resample(generated_ND), resample(real_MD)) for _ in range(_RESAMPLES)])
     low, high = np.quantile(distances - distances.mean() + distance, (0.025, 0.975))
     return float(max(low, 0.0)), float(high)

@@ -53,8 +53,8 @@ def check_planned(root: Root, dataset: Dataset) -> None:
 def _normalize_setting(dataset: Dataset, key: str) -> object:
     """Return a setting without the folders of local lists: a list that was moved is still the same."""
     if key != "sources":
-        wanted: BaseModel = getattr(dataset, key)
-        return wanted.model_dump()
+        setting: BaseModel = getattr(dataset, key)
+        return setting.model_dump()
     return [
         source.model_dump(mode="json") | ({} if "://" in source.list else {"list": Path(source.list).name})
         for source in dataset.sources

@@ -28,7 +28,7 @@ def read_tried(root: Root, shard: Shard) -> datetime:
     return datetime.fromtimestamp(int(end_s), UTC)
 
 
-class Manifest:
+class ManifestBuilder:
     """Builds the shard table of a version.
 
     Args:

@@ -1,7 +1,7 @@
-"""Code that a dataset names: a class is imported only if the person who runs a command has named it.
+"""Trust in code that a dataset names: a class is imported only if the user of a command has named it.
 
-A person names a class in a file of their own, in an override, or by `--trust`. A root says what its vectors
-were made with, and it may come from anybody: opening it must not run what it names.
+A user names a class in their own file, in an override, or by `--trust`. A root names the classes of its
+encoders, too, but it may come from anybody: opening it must not run them.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ def find_classes(encode: Mapping[str, Any]) -> list[str]:
     """Return the classes (module:Class) that are named as encoders.
 
     Args:
-        encode: what stands below `encode` in a dataset, as mappings of keys.
+        encode: the `encode` part of a dataset, as nested mappings.
     """
     loaders = [str(entry.get("loader")) for entry in encode.values() if isinstance(entry, Mapping)]
     return sorted({loader for loader in loaders if ":" in loader})
 
 
 def check_classes(encode: Encode, where: str) -> None:
-    """Refuse encoders whose class nobody has named.
+    """Refuse encoders whose class the user has not named.
 
     Args:
         encode: of a dataset.
-        where: it was found, for the error.
+        where: source of `encode`, for the error.
 
     Raises:
         ConfigError: there is one.
@@ -42,11 +42,11 @@ def check_classes(encode: Encode, where: str) -> None:
 
 
 def make_untrusted_error(classes: Iterable[str], where: str) -> ConfigError:
-    """Return the error for classes that nobody has named.
+    """Return the error for classes that the user has not named.
 
     Args:
         classes: as module:Class.
-        where: they were found.
+        where: source of their names.
     """
     names = list(classes)
     options = " ".join(f"--trust {name}" for name in names)
@@ -57,10 +57,10 @@ def make_untrusted_error(classes: Iterable[str], where: str) -> ConfigError:
 
 
 def check_trust(classes: Iterable[str]) -> None:
-    """Refuse what a person trusts and is no class.
+    """Refuse trusted names that are not written as classes.
 
     Args:
-        classes: that they have named.
+        classes: that the user has named.
 
     Raises:
         ConfigError: one is not written as module:Class.

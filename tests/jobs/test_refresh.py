@@ -24,7 +24,7 @@ def samples(data: Path) -> dict[tuple[str, str], tuple]:
     """Return (id, kind) -> outcome, hash of the media, bytes of the vectors, by the latest keys."""
     root = Root.from_url(str(data))
     version = versions.read_version(root)
-    laid = versions.read_overlay(root, version.number)
+    overlay = versions.read_overlay(root, version.number)
     found = {}
     for shard in versions.read_shards(root, version):
         encoded = {
@@ -32,7 +32,7 @@ def samples(data: Path) -> dict[tuple[str, str], tuple]:
             for row in pq.read_table(data / "vectors" / "main" / f"{shard.name}.parquet").to_pylist()
         }
         place = data / ("vectors/main" if shard.kind == "text" else "media") / f"{shard.name}.parquet"
-        for row in laid.select_visible_rows(pq.read_table(place)).to_pylist():
+        for row in overlay.select_visible_rows(pq.read_table(place)).to_pylist():
             of = (row["outcome"], row["reason"], row.get("sha256"), repr(encoded.get(row["key"])))
             assert (row["id"], row["kind"]) not in found
             found[row["id"], row["kind"]] = of

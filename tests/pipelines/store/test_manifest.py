@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.store.manifest import Manifest
+from pipelines.store.manifest import ManifestBuilder
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_media_marker
 
@@ -26,7 +26,7 @@ def root(tmp_path):
 
 def test_every_file_of_a_shard_is_an_entry(root):
     """With its size and hash; images have media, texts do not."""
-    rows = Manifest(root, "main").build_table(SHARDS).to_pylist()
+    rows = ManifestBuilder(root, "main").build_table(SHARDS).to_pylist()
 
     assert [5, 3] == [sum(row["shard"] == number for row in rows) for number in (0, 1)]
     for row in rows:
@@ -36,10 +36,10 @@ def test_every_file_of_a_shard_is_an_entry(root):
 
 def test_known_files_are_not_read_again(root):
     """The entries of an earlier version are reused, but for shards that were rewritten since."""
-    root.write_table("versions/0001.parquet", Manifest(root, "main").build_table(SHARDS))
+    root.write_table("versions/0001.parquet", ManifestBuilder(root, "main").build_table(SHARDS))
     root.write("candidates/00000.parquet", b"changed")
-    earlier = Manifest(root, "main", [1]).build_table(SHARDS)
-    rewritten = Manifest(root, "main", [1], {0}).build_table(SHARDS)
+    earlier = ManifestBuilder(root, "main", [1]).build_table(SHARDS)
+    rewritten = ManifestBuilder(root, "main", [1], {0}).build_table(SHARDS)
 
     assert root.read_table("versions/0001.parquet").equals(earlier)
     assert len(b"changed") == rewritten["bytes"][0].as_py() != earlier["bytes"][0].as_py()
