@@ -77,7 +77,7 @@ class GenerateStep:
         """What they are made of."""
         return PromptTables(self.root, self.folder, self.wanted.making.shard_sounds)
 
-    def marker(self, shard: Shard) -> str:
+    def get_marker(self, shard: Shard) -> str:
         """Return the table of a shard, written after its tar."""
         return f"{self.folder}/{shard.name}.parquet"
 
@@ -87,7 +87,7 @@ class GenerateStep:
 
     def is_done(self, shard: Shard) -> bool:
         """Return whether a shard is made."""
-        return self.root.exists(self.marker(shard))
+        return self.root.exists(self.get_marker(shard))
 
     def make_stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
         """Return the chain: a translator where one is needed, and the generator."""
@@ -114,7 +114,7 @@ class GenerateStep:
             write_tar(path, self._members(batches, tables))
         with timing.measure_time("write"):
             table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
-            self.root.write_table(self.marker(shard), table)
+            self.root.write_table(self.get_marker(shard), table)
 
     def _members(self, batches: Iterable[Batch], tables: list[pa.Table]) -> Iterator[tuple[str, bytes]]:
         """Yield the members of the tar; what they are is added to the tables on the way."""
@@ -142,5 +142,5 @@ class GenerateStep:
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's prompts, by `outcome/reason`."""
-        table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
+        table = self.root.read_table(self.get_marker(shard), columns=["outcome", "reason"])
         return count_outcomes(table)

@@ -1,7 +1,7 @@
 """vectors/SET/NNNNN.parquet -> translators/NAME/vectors/SET.COLUMN.SHA/NNNNN.parquet, shard by shard.
 
-The folder names the weights: vectors of a translator that was trained again lie beside those of the old one
-and are never taken for them. A committed table never changes, and the same weights give the same bytes.
+The folder's name contains the weights' sha256, so the vectors of a translator that was trained again are
+stored beside those of the old one. A committed table never changes; the same weights give the same bytes.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from schemas.vectors import Column, decode_spaces
 
 # Rows that are translated at a time: 8 MB of 512 dimensions, a matrix product that fills every core.
 _BATCH_ROWS = 4096
-_OF_ROW = ("key", "id", "outcome", "reason")
+_ROW_COLUMNS = ("key", "id", "outcome", "reason")
 _NO_VECTOR = make_outcome("failed", "no_vector")
 
 
 @dataclass(frozen=True)
 class TranslateStage:
-    """One stage: a column's vectors -> those of the translator's target. Rows without one stay without.
+    """Translates the vectors of a column; rows without a vector get none.
 
     Attributes:
-        root: that has the translator.
+        root: of the translator.
         translator: its name.
         weights_sha256: of its weights; others are refused.
         source: the column to translate.
-        target: the column to make.
+        target: the column to add.
     """
 
     root: Root
@@ -74,18 +74,18 @@ class TranslateStage:
             )
 
         def work(batch: Batch) -> Batch:
-            given: list[np.ndarray | None] = batch[self.source]
-            usable = {row: v for row, v in enumerate(given) if v is not None and _has_direction(v)}
-            made: list[np.ndarray | None] = [None] * len(given)
+            vectors: list[np.ndarray | None] = batch[self.source]
+            usable = {row: v for row, v in enumerate(vectors) if v is not None and _has_direction(v)}
+            translated: list[np.ndarray | None] = [None] * len(vectors)
             if usable:
                 units_NO = translator.translate(np.stack([*usable.values()]), translator.card.source_space)
                 for row, unit in zip(usable, units_NO.astype(np.float16), strict=True):
-                    made[row] = unit
+                    translated[row] = unit
             outcomes, reasons = list(batch["outcome"]), list(batch["reason"])
-            for row, vector in enumerate(given):
-                if vector is not None and made[row] is None:
+            for row, vector in enumerate(vectors):
+                if vector is not None and translated[row] is None:
                     outcomes[row], reasons[row] = _NO_VECTOR
-            return batch | {self.target: made, "outcome": outcomes, "reason": reasons}
+            return batch | {self.target: translated, "outcome": outcomes, "reason": reasons}
 
         return work
 
@@ -97,7 +97,7 @@ def _has_direction(vector: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class TranslateStep:
-    """A translator over the shards of a set of vectors.
+    """Translates a column of a set of vectors, shard by shard.
 
     Attributes:
         root: of the dataset.
@@ -114,20 +114,20 @@ class TranslateStep:
 
     @property
     def folder(self) -> str:
-        """Where the tables lie."""
+        """The folder of the tables."""
         return get_folder(self.card, self.set_name, self.source)
 
-    def marker(self, shard: Shard) -> str:
+    def get_marker(self, shard: Shard) -> str:
         """Return the name of a shard's table."""
         return f"{self.folder}/{shard.name}.parquet"
 
     def find_committed(self, shards: Collection[int]) -> frozenset[int]:
-        """Return which of the shards are translated."""
+        """Return which of these shards are translated."""
         return with_tables(self.root, self.folder, shards)
 
     def is_done(self, shard: Shard) -> bool:
         """Return whether a shard is translated."""
-        return self.root.exists(self.marker(shard))
+        return self.root.exists(self.get_marker(shard))
 
     def make_stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
         """Return the one stage."""
@@ -146,27 +146,27 @@ class TranslateStep:
             SpaceError: the vectors are not in the translator's space.
             StorageError: the shard is missing.
         """
-        with timing.measure_time("read"), self._checked(shard) as file:
-            table = file.read(columns=[*_OF_ROW, self.source])
+        with timing.measure_time("read"), self._open_checked(shard) as file:
+            table = file.read(columns=[*_ROW_COLUMNS, self.source])
         for start in range(0, table.num_rows, _BATCH_ROWS):
             part = table.slice(start, _BATCH_ROWS).combine_chunks()
             yield {
-                **{column: part[column].to_pylist() for column in _OF_ROW},
-                self.source: _vectors(part[self.source].combine_chunks()),
+                **{column: part[column].to_pylist() for column in _ROW_COLUMNS},
+                self.source: _unpack_vectors(part[self.source].combine_chunks()),
             }
 
     def check(self, shard: Shard) -> None:
         """Refuse a shard whose vectors the translator was not trained for.
 
         Raises:
-            SpaceError: the column is in another space, or is not there.
+            SpaceError: the column is missing or in another space.
             StorageError: the shard is missing.
         """
-        with self._checked(shard):
+        with self._open_checked(shard):
             pass
 
     @contextmanager
-    def _checked(self, shard: Shard) -> Iterator[pq.ParquetFile]:
+    def _open_checked(self, shard: Shard) -> Iterator[pq.ParquetFile]:
         name = get_vectors_marker(self.set_name, shard)
         try:
             with self.root.open_parquet(name) as file:
@@ -180,48 +180,48 @@ class TranslateStep:
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
         """Write the table."""
         schema = make_translated_schema(self.card, self.set_name, self.source)
-        of_target = schema.field(self.card.target).type
+        vector_type = schema.field(self.card.target).type
         tables = [
             pa.table(
                 [
-                    *(pa.array(batch[column], pa.string()) for column in _OF_ROW),
-                    make_vector_array(batch[self.card.target], of_target),
+                    *(pa.array(batch[column], pa.string()) for column in _ROW_COLUMNS),
+                    make_vector_array(batch[self.card.target], vector_type),
                 ],
                 schema=schema,
             )
             for batch in batches
         ]
         with timing.measure_time("write"):
-            self.root.write_table(self.marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
+            self.root.write_table(self.get_marker(shard), pa.concat_tables([schema.empty_table(), *tables]))
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's rows, by `outcome/reason`."""
-        table = self.root.read_table(self.marker(shard), columns=["outcome", "reason"])
+        table = self.root.read_table(self.get_marker(shard), columns=["outcome", "reason"])
         return count_outcomes(table)
 
 
 def get_folder(card: TranslatorCard, set_name: str, source: Column) -> str:
-    """Return the folder of what a translator, with the weights of its card, makes of a column of a set."""
+    """Return the folder of the vectors that a translator, with its card's weights, makes of a column."""
     return f"translators/{card.name}/vectors/{set_name}.{source}.{card.weights_sha256[:12]}"
 
 
-def _check_space(card: TranslatorCard, source: Column, spaces: Mapping[Column, Space], where: str) -> None:
+def _check_space(card: TranslatorCard, source: Column, spaces: Mapping[Column, Space], name: str) -> None:
     if (found := spaces.get(source)) is None:
         raise SpaceError(
-            f"{where} has no column {source}; name one of {', '.join(sorted(spaces)) or 'another set'}"
+            f"{name} has no column {source}; name one of {', '.join(sorted(spaces)) or 'another set'}"
         )
     if found != card.source_space:
         raise SpaceError(
-            f"translator {card.name!r} takes vectors of {card.source_space} and {source} of {where} is in "
+            f"translator {card.name!r} takes vectors of {card.source_space} and {source} of {name} is in "
             f"{found} ({found.differences(card.source_space)}); train one for their space"
         )
 
 
-def _vectors(column: pa.Array) -> list[np.ndarray | None]:
+def _unpack_vectors(column: pa.Array) -> list[np.ndarray | None]:
     if column.null_count == len(column):
         return [None] * len(column)
-    # The values of a null lie in the array too: whole rows of them, that are not looked at.
+    # Nulls have values in the array, too: whole rows, which are skipped.
     flat = column.values.to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
     flat = flat[column.offset : column.offset + len(column)]
-    there = column.is_valid().to_pylist()
-    return [vector if kept else None for vector, kept in zip(flat, there, strict=True)]
+    valid = column.is_valid().to_pylist()
+    return [vector if is_valid else None for vector, is_valid in zip(flat, valid, strict=True)]

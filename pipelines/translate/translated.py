@@ -1,4 +1,4 @@
-"""The translated vectors of a version: what says that they are whole, and how they are read back."""
+"""The translated vectors of a version: their card, which says that they are complete, and their reader."""
 
 from __future__ import annotations
 
@@ -29,30 +29,36 @@ from schemas.version import Version
 
 
 def find_shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
-    """Return the shards of a version whose rows may have a column.
+    """Return the shards of a version whose kind has a column.
 
     Raises:
         ConfigError: no row of the version has it.
     """
     if not version.vectors.get(column):
-        there = ", ".join(name for name, count in version.vectors.items() if count) or "no vectors"
+        columns = ", ".join(name for name, count in version.vectors.items() if count) or "no vectors"
         raise ConfigError(
-            f"version {version.number} of {root.url} has no vectors in {column}, only in {there}; "
+            f"version {version.number} of {root.url} has no vectors in {column}, only in {columns}; "
             "name another --column"
         )
     return [shard for shard in versions.read_shards(root, version) if column in COLUMNS_OF[shard.kind]]
 
 
 def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> TranslationCard:
-    """Count what the tables of all shards of a version hold, write it down beside them, and return it."""
+    """Count the outcomes in the tables of all shards of a version; write and return the card beside them.
+
+    Args:
+        step: whose tables.
+        version: that was translated.
+        shards: of the version that have the column.
+    """
     removed = versions.read_removed(step.root, version.number)["key"]
     outcomes: Counter[str] = Counter()
     for shard in shards:
-        table = step.root.read_table(step.marker(shard), columns=["key", "outcome", "reason"])
+        table = step.root.read_table(step.get_marker(shard), columns=["key", "outcome", "reason"])
         kept = table.filter(pc.invert(pc.is_in(table["key"], removed.combine_chunks())))
         outcomes += count_outcomes(kept)
     card = step.card
-    made = TranslationCard(
+    translation = TranslationCard(
         translator=card.name,
         weights_sha256=card.weights_sha256,
         trained_on=card.version,
@@ -64,22 +70,23 @@ def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> Tr
         shards=len(shards),
         outcomes=dict(sorted(outcomes.items())),
     )
-    step.root.write(_manifest(step.folder, version.number), (made.model_dump_json(indent=2) + "\n").encode())
-    return made
+    content = translation.model_dump_json(indent=2) + "\n"
+    step.root.write(_make_card_path(step.folder, version.number), content.encode())
+    return translation
 
 
 def find_translated(step: TranslateStep, version: Version) -> TranslationCard | None:
-    """Return what was written down for a version, or None if it is not translated to its end."""
-    name = _manifest(step.folder, version.number)
+    """Return the card of a version's translation, or None if it is not complete."""
+    name = _make_card_path(step.folder, version.number)
     if not step.root.exists(name):
         return None
     try:
         return TranslationCard.model_validate_json(step.root.read(name))
     except ValidationError:
-        return None  # written again
+        return None  # damaged: it is written again
 
 
-def _manifest(folder: str, version: int) -> str:
+def _make_card_path(folder: str, version: int) -> str:
     return f"{folder}/{version:04d}.json"
 
 
@@ -89,14 +96,14 @@ class TranslatedVectors:
 
     Attributes:
         root: of the dataset.
-        about: what they are, and in which space.
-        folder: of their tables.
+        card: of the translation.
+        folder: of the tables.
         shards: of the version.
         removed: keys that no reader may see.
     """
 
     root: Root
-    about: TranslationCard
+    card: TranslationCard
     folder: str
     shards: Sequence[Shard]
     removed: np.ndarray
@@ -108,42 +115,42 @@ class TranslatedVectors:
         Raises:
             ConfigError: there is no such translator, or it was not applied to the version.
         """
-        card = find_card(root, name)
-        step = TranslateStep(root, version.set, card, source or card.source)
-        about = find_translated(step, version)
-        if about is None:
+        translator = find_card(root, name)
+        step = TranslateStep(root, version.set, translator, source or translator.source)
+        card = find_translated(step, version)
+        if card is None:
             raise ConfigError(
                 f"translator {name!r} was not applied to {step.source} of version {version.number}; "
                 f"run `echolens translate {root.url} {name}` first"
             )
         shards = find_shards_with(root, version, step.source)
-        folder = get_folder(card, version.set, step.source)
+        folder = get_folder(translator, version.set, step.source)
         return cls(
-            root, about, folder, shards, as_integers(versions.read_removed(root, version.number)["key"])
+            root, card, folder, shards, as_integers(versions.read_removed(root, version.number)["key"])
         )
 
     def write_npy(self, into: Path) -> int:
         """Write keys.npy, int64 `[N]`, and vectors.npy, float16 `[N, O]`, and return N.
 
         Args:
-            into: a folder that is not there yet; it appears when it is whole.
+            into: a folder that does not exist yet; it is created complete or not at all.
 
         Raises:
-            ConfigError: something is there.
-            StorageError: a table is missing, or there is no room.
+            ConfigError: it exists.
+            StorageError: a table is missing, or the disk is full.
         """
         if into.exists():
             raise ConfigError(f"{into} is there already and nothing is overwritten; name another folder")
         scratch = into.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{into.name}")
         try:
             scratch.mkdir(parents=True)
-            keys_N = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in self.blocks())])
+            keys_N = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in self.read_blocks())])
             np.save(scratch / "keys.npy", keys_N)
             if len(keys_N):
-                shape = (len(keys_N), self.about.space.dims)
+                shape = (len(keys_N), self.card.space.dims)
                 vectors_NO = np.lib.format.open_memmap(scratch / "vectors.npy", "w+", np.float16, shape)
                 at = 0
-                for keys, vectors in self.blocks():
+                for keys, vectors in self.read_blocks():
                     vectors_NO[at : at + len(keys)] = vectors
                     at += len(keys)
                 vectors_NO.flush()
@@ -154,13 +161,13 @@ class TranslatedVectors:
             shutil.rmtree(scratch, ignore_errors=True)
         return len(keys_N)
 
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def read_blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield keys, int64 [N], and unit vectors, float32 [N, O], shard by shard.
 
         Raises:
             StorageError: a table is missing.
         """
-        target = self.about.target
+        target = self.card.target
         for shard in self.shards:
             name = f"{self.folder}/{shard.name}.parquet"
             try:

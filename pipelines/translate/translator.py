@@ -22,7 +22,7 @@ _CHUNK = 8192
 
 def list_names(root: Root) -> list[str]:
     """Return the names of the translators of a root."""
-    return [name for name in root.list_names("translators") if root.exists(_card(name))]
+    return [name for name in root.list_names("translators") if root.exists(_make_card_path(name))]
 
 
 def read_cards(root: Root) -> list[TranslatorCard]:
@@ -31,33 +31,34 @@ def read_cards(root: Root) -> list[TranslatorCard]:
 
 
 def read_card(root: Root, name: str) -> TranslatorCard:
-    """Return the card of a translator that is there."""
-    return TranslatorCard.model_validate_json(root.read(_card(name)))
+    """Return the card of an existing translator."""
+    return TranslatorCard.model_validate_json(root.read(_make_card_path(name)))
 
 
 def find_card(root: Root, name: str) -> TranslatorCard:
-    """Return the card of a translator that a person named.
+    """Return the card of a translator that a user named.
 
     Raises:
-        ConfigError: there is none of this name, and which there are.
+        ConfigError: there is none of this name; the error lists the names there are.
         StorageError: its card is damaged.
     """
-    if name not in (there := list_names(root)):
-        known = ", ".join(there) or "none; `echolens train` makes them"
+    if name not in (names := list_names(root)):
+        known = ", ".join(names) or "none; `echolens train` makes them"
         raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
     try:
         return read_card(root, name)
     except ValidationError as error:
+        path = _make_card_path(name)
         raise StorageError(
-            f"{root.url}/{_card(name)} is damaged ({error.error_count()} wrong keys); train it again"
+            f"{root.url}/{path} is damaged ({error.error_count()} wrong keys); train it again"
         ) from error
 
 
-def _card(name: str) -> str:
+def _make_card_path(name: str) -> str:
     return f"translators/{name}/card.json"
 
 
-def _weights(name: str) -> str:
+def _make_weights_path(name: str) -> str:
     return f"translators/{name}/weights.safetensors"
 
 
@@ -70,13 +71,13 @@ def pack_weights(net: StackedTranslators) -> bytes:
 
 def save_translator(root: Root, card: TranslatorCard, weights: bytes) -> None:
     """Write a translator, the card last."""
-    root.write(_weights(card.name), weights)
-    root.write(_card(card.name), (card.model_dump_json(indent=2, by_alias=True) + "\n").encode())
+    root.write(_make_weights_path(card.name), weights)
+    root.write(_make_card_path(card.name), (card.model_dump_json(indent=2, by_alias=True) + "\n").encode())
 
 
 @dataclass(frozen=True)
 class Translator:
-    """Takes vectors of one space and no other, and returns unit vectors of another."""
+    """Translates vectors of one space into unit vectors of another."""
 
     card: TranslatorCard
     net: StackedTranslators
@@ -94,7 +95,7 @@ class Translator:
         from safetensors.torch import load
 
         card = find_card(root, name)
-        data = root.read(_weights(name))
+        data = root.read(_make_weights_path(name))
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(
                 f"the weights of translator {name!r} are not those of its card; train it again"
@@ -113,11 +114,11 @@ class Translator:
         """Return unit vectors of `card.target_space`, float32 `[N, O]`.
 
         Args:
-            vectors_NI: `[N, I]`; their lengths do not matter.
-            space: in which they are.
+            vectors_NI: `[N, I]`, of any length.
+            space: of the vectors.
 
         Raises:
-            SpaceError: it is not the one that the translator was trained on.
+            SpaceError: it is not the space that the translator was trained on.
         """
         import torch
 
@@ -126,16 +127,16 @@ class Translator:
                 f"translator {self.card.name!r} takes vectors of {self.card.source_space} and these are in "
                 f"{space} ({space.differences(self.card.source_space)}); train one for their space"
             )
-        made = np.empty((len(vectors_NI), self.card.target_space.dims), dtype=np.float32)
+        units_NO = np.empty((len(vectors_NI), self.card.target_space.dims), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(vectors_NI), _CHUNK):
                 chunk = torch.from_numpy(vectors_NI[start : start + _CHUNK].astype(np.float32))
-                made[start : start + _CHUNK] = self.net.translate(chunk.to(self.device))[0].cpu().numpy()
-        return made
+                units_NO[start : start + _CHUNK] = self.net.translate(chunk.to(self.device))[0].cpu().numpy()
+        return units_NO
 
 
 def make_untrained_net(card: TranslatorCard) -> StackedTranslators:
-    """Return the net that a card describes, with weights that are not yet its own."""
+    """Return the net that a card describes, with untrained weights."""
     from pipelines.models.registry import build_net
     from pipelines.models.translators import Affine
 

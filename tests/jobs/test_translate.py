@@ -38,7 +38,7 @@ def test_all_pictures_of_a_version_are_translated(root):
     assert ("clip_image", "clap_text", 1) == (made["source"], made["target"], made["version"])
     there = Root.from_url(str(root))
     version = versions.read_version(there)
-    keys, vectors = zip(*TranslatedVectors.open(there, "toy", version).blocks(), strict=True)
+    keys, vectors = zip(*TranslatedVectors.open(there, "toy", version).read_blocks(), strict=True)
     gone = as_integers(versions.read_removed(there, version.number)["key"])
     assert made["outcomes"]["ok"] == len(np.concatenate(keys)) > 200
     assert not np.isin(np.concatenate(keys), gone).any()
@@ -67,7 +67,7 @@ def test_vectors_go_to_numpy(root, tmp_path):
     job_here("translate", root, "toy", "--npy", tmp_path / "out")
     keys, vectors = (np.load(tmp_path / "out" / f"{name}.npy") for name in ("keys", "vectors"))
     there = Root.from_url(str(root))
-    blocks = [*TranslatedVectors.open(there, "toy", versions.read_version(there)).blocks()]
+    blocks = [*TranslatedVectors.open(there, "toy", versions.read_version(there)).read_blocks()]
     refused = job_here("translate", root, "toy", "--npy", tmp_path / "out", check=False)
 
     assert (len(keys), np.float16) == (len(vectors), vectors.dtype)

@@ -103,7 +103,7 @@ def through(made: GenerateStep) -> list[dict]:
     shards = made.prompts.read_shards()
     for shard in shards:
         runner.run(shard)
-    return [row for shard in shards for row in made.root.read_table(made.marker(shard)).to_pylist()]
+    return [row for shard in shards for row in made.root.read_table(made.get_marker(shard)).to_pylist()]
 
 
 def files(made: GenerateStep) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pipelines.models.registry import build_net
 from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.translate.step import TranslateStep
-from pipelines.translate.translator import Translator, pack_weights, read_card, save_translator
+from pipelines.translate.translator import Translator, pack_weights, save_translator
 from schemas.translated import read_translator
 from schemas.vectors import decode_spaces
 from tests.fixtures.translators import CELL
@@ -20,39 +20,10 @@ SHARD = Shard(3, "image", "web", 5)
 SPACES = {"clip_image": space("clip", 16), "clip_text": space("clip", 16), "clap_text": space("clap", 12)}
 
 
-@pytest.fixture
-def root(saved):
-    """Five rows: the second has no picture vector, the third one of NaNs; the fifth was never fetched."""
-    root, _ = saved
-    batch = {
-        "key": [f"0000300{row}" for row in range(5)],
-        "id": [f"id{row}" for row in range(5)],
-        "kind": ["image"] * 5,
-        "source": ["cc3m"] * 5,
-        "outcome": ["ok", "ok", "ok", "ok", "failed"],
-        "reason": ["", "", "", "", "bug"],
-    }
-    rng = np.random.default_rng(0)
-    for column, where in SPACES.items():
-        batch[column] = [
-            (v / np.linalg.norm(v)).astype(np.float16) for v in rng.standard_normal((5, where.dims))
-        ]
-        batch[f"{column}_norm"] = [1.0] * 5
-    batch["clip_image"][1] = batch["clip_image"][4] = None
-    batch["clip_image"][2] = np.full(16, np.nan, np.float16)
-    commit_vectors(root, "main", SHARD, SPACES, [batch])
-    return root
-
-
-@pytest.fixture
-def step(root):
-    return TranslateStep(root, "main", read_card(root, "toy"), "clip_image")
-
-
 def test_every_row_is_in_the_table(root, step):
     """A vector where there was one; null where there was none, and an outcome where it had no direction."""
     Runner(step).run(SHARD)
-    table = root.read_table(step.marker(SHARD))
+    table = root.read_table(step.get_marker(SHARD))
     given = root.read_table("vectors/main/00003.parquet")["clip_image"].to_pylist()
     expected = Translator.open(root, "toy").translate(np.array([given[0], given[3]]), space("clip", 16))
 
@@ -66,7 +37,7 @@ def test_every_row_is_in_the_table(root, step):
 def test_the_table_says_what_it_is(root, step):
     """The space of its vectors, and which weights made them of what."""
     Runner(step).run(SHARD)
-    with root.open_parquet(step.marker(SHARD)) as file:
+    with root.open_parquet(step.get_marker(SHARD)) as file:
         schema = file.schema_arrow
 
     assert {"clap_text": space("clap", 12)} == decode_spaces(schema)
@@ -80,13 +51,13 @@ def test_the_table_says_what_it_is(root, step):
 def test_what_is_committed_is_found_and_has_the_same_bytes(root, step):
     """A second run does nothing; without the table it writes the same one."""
     assert Runner(step).run(SHARD)
-    before = root.compute_sha256(step.marker(SHARD))
+    before = root.compute_sha256(step.get_marker(SHARD))
     assert not Runner(step).run(SHARD)
     assert frozenset({3}) == step.find_committed({3, 4})
-    root.remove(step.marker(SHARD))
+    root.remove(step.get_marker(SHARD))
     Runner(step).run(SHARD)
 
-    assert before == root.compute_sha256(step.marker(SHARD))
+    assert before == root.compute_sha256(step.get_marker(SHARD))
 
 
 def test_other_weights_have_another_folder(root, step):
@@ -98,7 +69,7 @@ def test_other_weights_have_another_folder(root, step):
     again = TranslateStep(root, "main", card, "clip_image")
 
     assert frozenset() == again.find_committed({3})
-    root.remove(step.marker(SHARD))
+    root.remove(step.get_marker(SHARD))
     with pytest.raises(StorageError, match="'toy' was trained again meanwhile; run the command again"):
         Runner(step).run(SHARD)
 
