@@ -17,7 +17,7 @@ return float32 `[B, D]`.
 
 encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # its folder on PYTHONPATH
 echolens doctor --encoder my_encoder:Mine
-echolens lookup ROOT --trust my_encoder:Mine ...    # a root alone does not have a class imported
+echolens lookup ROOT --trust my_encoder:Mine ...    # what ROOT names is not imported by itself
 """
 
 from __future__ import annotations
