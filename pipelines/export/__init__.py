@@ -1,1 +1,1 @@
-"""vectors of a version -> the files of another tool."""
+"""Vectors of a version -> the files of another tool."""

@@ -1,4 +1,4 @@
-"""The vectors of a version -> a folder that clip-retrieval reads: img_emb, text_emb, metadata."""
+"""Exports the vectors of a version as a folder that clip-retrieval reads: img_emb, text_emb, metadata."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store import versions
+from pipelines.store.atomic import TEMPORARY
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import parse_key
 from schemas.vectors import Column, Family, decode_spaces
 from schemas.version import Version
 
-# Rows of a file: 100 MB of 512 numbers in float16, and one more of these in memory.
+# Rows of a file: 100 MB of 512 dimensions in float16; memory holds two of them.
 PART_ROWS = 100_000
 
-# clip-retrieval's words for the vectors of a column; it has none for sounds.
+# clip-retrieval's folder for each column; it has none for sounds.
 _FOLDERS: Mapping[Family, Mapping[Column, str]] = {
     "clip": {"clip_image": "img_emb", "clip_text": "text_emb"},
     "clap": {"clap_audio": "audio_emb", "clap_text": "text_emb"},
 }
-_SCRATCH = ".tmp-"
 _Part = tuple[pa.Table, dict[Column, np.ndarray]]
-_OF_CANDIDATE = ("caption", "url", "source", "kind", "licence", "language", "id")
+_METADATA_COLUMNS = ("caption", "url", "source", "kind", "licence", "language", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ExportCounts:
     """What an export wrote.
 
     Attributes:
-        rows: in every folder, in one order.
+        rows: in every folder, in the same order.
         parts: files in every folder.
         without: rows of the version that lack one of the vectors.
     """
@@ -51,7 +51,7 @@ class ExportCounts:
 
 @dataclass(frozen=True)
 class ClipRetrievalExport:
-    """The vectors of one family in a version, as clip-retrieval's `inference` would have written them.
+    """Writes the vectors of one family in a version as clip-retrieval's `inference` would.
 
     Rows are in the order of their keys; row n of every file is one sample. A row that lacks a vector, or is
     gone, is left out. `image_path` is the key of the row.
@@ -59,8 +59,8 @@ class ClipRetrievalExport:
     Attributes:
         root: of the dataset.
         shard_rows: of the dataset.
-        version: which.
-        family: whose vectors.
+        version: to export.
+        family: of the vectors.
     """
 
     root: Root
@@ -68,15 +68,15 @@ class ClipRetrievalExport:
     version: Version
     family: Family = "clip"
 
-    def write(self, into: Path, said: Callable[[int], None] = lambda _: None) -> ExportCounts:
-        """Write a folder: all of it or nothing.
+    def write(self, into: Path, report: Callable[[int], None] = lambda _: None) -> ExportCounts:
+        """Write a folder, complete or not at all.
 
         Args:
-            into: a folder that is not there yet, or is empty.
-            said: told how many rows of the version have been read, shard after shard.
+            into: a folder that does not exist yet, or is empty.
+            report: called after each shard with the number of rows that have been read.
 
         Raises:
-            ConfigError: there is something in the folder, or the version has no such vectors.
+            ConfigError: the folder is not empty, or the version has no such vectors.
         """
         if into.is_file() or (into.is_dir() and any(into.iterdir())):
             raise ConfigError(f"{into} is there already and nothing is overwritten; name another folder")
@@ -85,37 +85,37 @@ class ClipRetrievalExport:
                 f"version {self.version.number} of {self.root.url} has no vectors in "
                 f"{' and '.join(missing)}; choose another family than {self.family}"
             )
-        scratch = into.with_name(f"{_SCRATCH}{uuid.uuid4().hex}-{into.name}")
+        scratch = into.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{into.name}")
         try:
             into.parent.mkdir(parents=True, exist_ok=True)
-            made = self._written(scratch, said)
+            counts = self._write_parts(scratch, report)
             scratch.replace(into)
         except OSError as error:
             raise StorageError(f"{into} cannot be written ({error}); choose another folder") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return made
+        return counts
 
     @property
     def _columns(self) -> tuple[Column, ...]:
         return tuple(_FOLDERS[self.family])
 
-    def _written(self, into: Path, said: Callable[[int], None]) -> ExportCounts:
+    def _write_parts(self, into: Path, report: Callable[[int], None]) -> ExportCounts:
         removed = versions.read_removed(self.root, self.version.number)["key"].combine_chunks()
         seen = without = rows = parts = 0
 
-        def shards() -> Iterator[_Part]:
+        def read_shards() -> Iterator[_Part]:
             nonlocal seen, without
             for shard in versions.read_shards(self.root, self.version):
-                part, lacking = self._whole_rows(shard, removed)
+                part, lacking = self._read_whole_rows(shard, removed)
                 seen, without = seen + shard.rows, without + lacking
-                said(seen)
+                report(seen)
                 yield part
 
-        # clip-retrieval pads its numbers by how many parts there are; here, by how many there may be.
+        # clip-retrieval pads numbers to the digits of the number of parts; here, of the most there may be.
         most = min(self.version.vectors[column] for column in self._columns)
         digits = len(str(-(-most // PART_ROWS)))
-        for metadata, vectors in _parts(shards(), self._columns):
+        for metadata, vectors in _join_parts(read_shards(), self._columns):
             for column, folder in _FOLDERS[self.family].items():
                 (into / folder).mkdir(parents=True, exist_ok=True)
                 np.save(into / folder / f"{folder}_{parts:0{digits}d}.npy", vectors[column])
@@ -128,34 +128,35 @@ class ClipRetrievalExport:
             )
         return ExportCounts(rows, parts, without)
 
-    def _whole_rows(self, shard: Shard, removed: pa.Array) -> tuple[_Part, int]:
-        """The rows of a shard that are not gone and have every vector, and how many lack one."""
+    def _read_whole_rows(self, shard: Shard, removed: pa.Array) -> tuple[_Part, int]:
+        """Return the rows of a shard that are not gone and have every vector, and how many lack one."""
         name = get_vectors_marker(self.version.set, shard)
         table = self.root.read_table(name, columns=["key", *self._columns])
         table = table.filter(pc.invert(pc.is_in(table["key"], value_set=removed)))
-        there = table.num_rows
+        visible = table.num_rows
         for column in self._columns:
             table = table.filter(table[column].is_valid())
         keys = table["key"].to_pylist()
         rows = [parse_key(key, self.shard_rows)[1] for key in keys]
-        candidates = self.root.read_table(f"candidates/{shard.name}.parquet", columns=list(_OF_CANDIDATE))
+        candidates = self.root.read_table(f"candidates/{shard.name}.parquet", columns=list(_METADATA_COLUMNS))
         metadata = candidates.take(pa.array(rows, type=pa.int64()))
         metadata = metadata.add_column(0, "image_path", pa.array(keys, type=pa.string()))
         spaces = decode_spaces(table.schema)
         vectors = {}
         for column in self._columns:
-            of = table[column].combine_chunks()
-            vectors[column] = of.flatten().to_numpy(zero_copy_only=False).reshape(-1, of.type.list_size)
-        said = {column: str(spaces[column]) for column in self._columns}
-        return (metadata.replace_schema_metadata(said), vectors), there - len(keys)
+            array = table[column].combine_chunks()
+            flat = array.flatten().to_numpy(zero_copy_only=False)
+            vectors[column] = flat.reshape(-1, array.type.list_size)
+        space_names = {column: str(spaces[column]) for column in self._columns}
+        return (metadata.replace_schema_metadata(space_names), vectors), visible - len(keys)
 
 
-def _parts(shards: Iterator[_Part], columns: Sequence[Column]) -> Iterator[_Part]:
-    """Gather shards into parts of `PART_ROWS` rows; the last one is shorter."""
+def _join_parts(shards: Iterator[_Part], columns: Sequence[Column]) -> Iterator[_Part]:
+    """Join shards into parts of `PART_ROWS` rows; the last one is shorter."""
     tables: list[pa.Table] = []
     vectors: list[dict[Column, np.ndarray]] = []
 
-    def taken(rows: int) -> _Part:
+    def take(rows: int) -> _Part:
         nonlocal tables, vectors
         table = pa.concat_tables(tables)
         whole = {column: np.concatenate([one[column] for one in vectors]) for column in columns}
@@ -163,10 +164,10 @@ def _parts(shards: Iterator[_Part], columns: Sequence[Column]) -> Iterator[_Part
         vectors = [{column: whole[column][rows:] for column in columns}]
         return table.slice(0, rows), {column: whole[column][:rows] for column in columns}
 
-    for table, of in shards:
+    for table, table_vectors in shards:
         tables.append(table)
-        vectors.append(of)
+        vectors.append(table_vectors)
         while sum(one.num_rows for one in tables) >= PART_ROWS:
-            yield taken(PART_ROWS)
+            yield take(PART_ROWS)
     if rows := sum(one.num_rows for one in tables):
-        yield taken(rows)
+        yield take(rows)

@@ -1,10 +1,11 @@
-"""Rows -> the same rows, those that the dataset does not want marked `filtered`.
+"""Rows -> the same rows; those that the dataset does not want are marked `filtered`.
 
 | file       | what it filters by                                             | when            |
 |------------|----------------------------------------------------------------|-----------------|
-| captions   | the language that a caption is surely in                       | before fetching |
+| captions   | a caption's language, where it is certain                      | before fetching |
 | pictures   | shorter side and aspect of a picture                           | after fetching  |
-| sounds     | length and loudness of a clip                                  | after fetching  |
+| frames     | change between the frames of a clip                            | after fetching  |
+| sounds     | length, loudness and clipping of a clip's sound                | after fetching  |
 | duplicates | equal media under different URLs                               | at publish      |
-| marking    | how a stage writes that a row is filtered                      | -               |
+| marking    | nothing: it marks a row as filtered                            | -               |
 """

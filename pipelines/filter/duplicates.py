@@ -1,4 +1,4 @@
-"""Equal media under different URLs: one query over the committed tables."""
+"""Finds equal media under different URLs, by one query over the committed tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.version import TOMBSTONE
 if TYPE_CHECKING:
     import duckdb
 
-# `first` is the row of the lowest key among equal media, as a number: longer keys are higher ones.
+# `first` is the row with the lowest key among equal media; keys are compared as numbers.
 _QUERY = """
 with ok as (
     select key, kind, sha256, media_url
@@ -39,18 +39,18 @@ order by ok.key::ubigint
 def find_duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | None = None) -> pa.Table:
     """Return a tombstone for every sample whose media an earlier sample has under another URL.
 
-    Media are equal if their stored bytes are (sha256) and their kind is; of equal ones, the lowest key
-    stays. Rows that name the same URL as the one that stays are no duplicates of it but other captions of
-    the same picture, each a candidate of its own, and all of them stay. So of
+    Media are equal if kind and stored bytes (sha256) are; of equal ones, the lowest key stays. Rows with the
+    same URL as the one that stays are no duplicates of it but other captions of the same picture, each a
+    candidate of its own, and all of them stay. So of
 
         key 1: a.jpg "a bell", key 2: a.jpg "bells ring", key 3: copy-of-a.jpg "a bell"
 
-    key 3 alone is a duplicate. Text has no media and no duplicates.
+    only key 3 is a duplicate. Text has no media and no duplicates.
 
     Args:
         root: of the dataset.
-        shards: the numbers of the shards that the version will name.
-        gone: keys that no reader sees anyway, int64: neither duplicates nor what others are duplicates of.
+        shards: the numbers of the version's shards.
+        gone: keys that are hidden anyway, int64: they are not compared.
 
     Returns:
         A table of `TOMBSTONE`, in the order of the keys.
@@ -59,14 +59,14 @@ def find_duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | N
         return TOMBSTONE.empty_table()
     paths = [f"media/{format_shard(shard)}.parquet" for shard in shards]
     keys = np.empty(0, np.int64) if gone is None else gone
-    with _connected(root) as connection:
+    with _connect(root) as connection:
         connection.register("gone", pa.table({"key": keys}))
-        asked = connection.sql(_QUERY, params={"paths": [_address(root, path) for path in paths]})
-        found: pa.Table = asked.to_arrow_table()
-    return found.cast(TOMBSTONE)
+        query = connection.sql(_QUERY, params={"paths": [_make_url(root, path) for path in paths]})
+        duplicates: pa.Table = query.to_arrow_table()
+    return duplicates.cast(TOMBSTONE)
 
 
-def _connected(root: Root) -> duckdb.DuckDBPyConnection:
+def _connect(root: Root) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(config={"threads": cpu.count_cpus()})
@@ -76,5 +76,5 @@ def _connected(root: Root) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _address(root: Root, name: str) -> str:
+def _make_url(root: Root, name: str) -> str:
     return root.get_path(name) if root.is_local else f"{root.url}/{name}"

@@ -1,4 +1,4 @@
-"""Pictures that are too small or too stretched to learn from."""
+"""Filters pictures that are too small or too elongated to learn from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipelines.stage import Batch, Work
 
 @dataclass(frozen=True)
 class FilterPictures:
-    """Marks pictures by the size that they came in, whatever size they are stored in.
+    """Marks pictures by the size in which they were fetched, not that in which they are stored.
 
     Attributes:
         min_side_px: a shorter side below it is too small.
-        max_aspect: a longer side of more than this times the shorter one is too stretched.
+        max_aspect: a higher ratio of longer to shorter side is too stretched.
     """
 
     min_side_px: int
@@ -25,14 +25,14 @@ class FilterPictures:
 
     def open(self) -> Work:
         """Return the work."""
-        return self._work
+        return self._process
 
-    def _work(self, batch: Batch) -> Batch:
-        def reason_of(row: int) -> str | None:
+    def _process(self, batch: Batch) -> Batch:
+        def find_reason(row: int) -> str | None:
             sides_px = (batch["original_width"][row], batch["original_height"][row])
             short_px, long_px = min(sides_px), max(sides_px)
             if short_px < self.min_side_px:
                 return "too_small"
             return "too_stretched" if long_px > self.max_aspect * short_px else None
 
-        return mark_filtered(batch, reason_of)
+        return mark_filtered(batch, find_reason)

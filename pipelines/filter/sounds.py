@@ -1,4 +1,4 @@
-"""Clips that have too little sound, or too loud a one."""
+"""Filters clips whose sound is too short, silent or clipped."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipelines.stage import Batch, Work
 
 @dataclass(frozen=True)
 class FilterSounds:
-    """Marks clips that are too short before the silence that fills them up, nowhere loud enough, or clipped.
+    """Marks clips that are too short without their padding, silent, or clipped.
 
-    What was louder than full scale lies at full scale: of the miniature world's sounds, whose peaks are
-    below it, 0 %; of the same sounds 18 dB too loud, 0.01 to 9 %, half of them over 2 %.
+    Clipped samples lie at full scale: 0 % in the miniature world's sounds, whose peaks are below it; 0.01 to
+    9 % in the same sounds 18 dB too loud, over 2 % in half of them.
 
     Attributes:
         min_length_s: less sound is too short.
-        silence_dbfs: a peak below it is silence.
-        max_full_scale_share: more samples at full scale are clipped; 1 lets everything pass.
+        silence_dbfs: a lower peak is silence.
+        max_full_scale_share: a higher share of samples at full scale is clipping; 1 disables the filter.
     """
 
     min_length_s: float
@@ -30,10 +30,10 @@ class FilterSounds:
 
     def open(self) -> Work:
         """Return the work."""
-        return self._work
+        return self._process
 
-    def _work(self, batch: Batch) -> Batch:
-        def reason_of(row: int) -> str | None:
+    def _process(self, batch: Batch) -> Batch:
+        def find_reason(row: int) -> str | None:
             if batch["sound_s"][row] < self.min_length_s:
                 return "too_short"
             peak_dbfs = batch["peak_dbfs"][row]
@@ -41,4 +41,4 @@ class FilterSounds:
                 return "silent"
             return "clipped" if batch["full_scale_share"][row] > self.max_full_scale_share else None
 
-        return mark_filtered(batch, reason_of)
+        return mark_filtered(batch, find_reason)

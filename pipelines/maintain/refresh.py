@@ -24,7 +24,7 @@ from pipelines.compute.child_process import ReportProgress, run_in_subprocess
 from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.maintain.links import LinkCheck, recheck_links
 from pipelines.maintain.snapshot import format_parquet, get_keys_per_shard, read_dataset
-from pipelines.source.counts import count
+from pipelines.source.counts import count_lists
 from pipelines.source.database import DEFAULT_SIZE, DatabaseSize
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.plan import read_lists, write_candidates, write_ruled_out
@@ -181,7 +181,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure
             links = recheck_links(_iterate_links(rows, dataset), dataset, links, report)
         _choose_rows(rows, dataset, options.retry)
         unlisted = rows.execute(_UNLISTED).fetchnumpy()["key"].astype(np.int64)
-        counts = count(rows, dataset.sources, [])
+        counts = count_lists(rows, dataset.sources, [])
         changes = _count_changes(rows, root, counts, unlisted, links)
         if changes.any or options.publish:
             return _write_plan(rows, root, dataset, counts, unlisted, links, changes, report)

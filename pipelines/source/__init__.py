@@ -1,4 +1,4 @@
-"""lists -> candidates: what to want, in which order, in which shards.
+"""lists -> candidates: which rows to fetch, in which order, in which shards.
 
 | file                  | list                                                                            |
 |-----------------------|---------------------------------------------------------------------------------|
@@ -9,6 +9,7 @@
 | folder                | pictures, sounds and videos in a folder                                         |
 | img2dataset           | a folder that img2dataset wrote                                                 |
 
-`records` cuts text into rows, `database` keeps the rows of all lists out of core, `lanes` orders them and
-cuts shards, `plan` writes it all down.
+`listing` is what every list offers, `records` splits text into rows, `media_template` fills in where clips
+are, `database` stores the rows of all lists out of core, `lanes` orders them and cuts shards, `counts` counts
+them, `plan` writes the result.
 """

@@ -1,4 +1,4 @@
-"""AudioCaps: clips of YouTube and a written caption each, comma-separated with a header.
+"""AudioCaps: clips of YouTube with a written caption each, comma-separated with a header.
 
 A clip of the validation and test lists has five rows, one a caption.
 """
@@ -13,7 +13,7 @@ from pipelines.source.records import RECORD, TextList
 from schemas.dataset import Source
 
 _HEADER = "audiocap_id,youtube_id,start_time,caption"
-# A caption in quotes may hold line ends.
+# A quoted caption may contain line ends.
 _START = r"\d+,[\w-]{11},"
 
 _SQL = r"""
@@ -33,15 +33,15 @@ FROM (SELECT *, comma_fields(text) AS f FROM records)
 
 
 def open_list(source: Source) -> Listing:
-    """Return the list, after a look at its header.
+    """Check the header of a list, and return it.
 
     Raises:
         ListError: it has no header, or another one.
-        ConfigError: the media template cannot be filled in.
+        ConfigError: the media template is invalid.
     """
     text = TextList(source.list, _START)
-    head = text.head(1)
+    head = text.read_head(1)
     if head[0] != _HEADER:
         raise make_format_error(source, head, f"begins with the header {_HEADER}")
     media = to_sql(source.media, ("youtube_id", "start_s"))
-    return Listing(RECORD, partial(text.batches, 1), _SQL, {"media": media})
+    return Listing(RECORD, partial(text.read_batches, 1), _SQL, {"media": media})

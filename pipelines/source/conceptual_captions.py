@@ -1,6 +1,6 @@
 """CC3M and CC12M: a caption and the URL of its picture, tab-separated, no header, no quoting.
 
-CC3M has the caption first, CC12M the URL. Quotes in captions are letters like any other.
+CC3M has the caption first, CC12M the URL. Quotes in captions have no special meaning.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ FROM (SELECT *, string_split(text, chr(9)) AS f FROM records)
 
 
 def open_list(source: Source) -> Listing:
-    """Return the list, after a look at its first rows.
+    """Check the first rows of a list, and return it.
 
     Raises:
-        ListError: the columns are in the other order, or it is no such list.
+        ListError: the columns are in the other order, or the list is of another kind.
     """
     columns = source.columns or _PUBLISHED[source.kind]
     text = TextList(source.list)
-    head = text.head()
-    # img2dataset's recipe for CC12M puts this line on top.
+    head = text.read_head()
+    # img2dataset's recipe for CC12M adds this header.
     header = int(head[0].split("\t") == [*columns])
     url, caption = columns.index("url"), columns.index("caption")
     pairs = [fields for line in head if len(fields := line.split("\t")) == 2]
@@ -47,4 +47,4 @@ def open_list(source: Source) -> Listing:
         )
     if not urls and len(head) > header:
         raise make_format_error(source, head, f"has {columns[0]}, tab, {columns[1]} on every line")
-    return Listing(RECORD, partial(text.batches, header), _SQL, {"url": url + 1, "caption": caption + 1})
+    return Listing(RECORD, partial(text.read_batches, header), _SQL, {"url": url + 1, "caption": caption + 1})

@@ -1,4 +1,4 @@
-"""What every list held, and whether it holds what the dataset's file names."""
+"""Counts the rows of every list, and checks that the names in the dataset's file occur in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.plan import HostCounts, HostTable, LaneCounts, PlanCounts, RowCount
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# VGGSound has 309 labels, WIT 108 languages; a list that is something else may have one a row.
+# VGGSound has 309 labels, WIT 108 languages; a list of another kind may have a new one in every row.
 _MOST_FREQUENT = 1000
 _LARGEST_HOSTS = 10
 
@@ -23,7 +23,7 @@ _FATES = """
 SELECT list_number(listed.seq) AS number, fault, kept.seq IS NULL AS is_duplicate, ruled_out, count(*)
 FROM listed LEFT JOIN kept USING (seq) GROUP BY ALL
 """
-# Of one column and one list: its values with the candidates and the rows that have them.
+# The values of a column of one list, with the numbers of candidates and of rows that have them.
 _NAMES = """
 SELECT {column}, count(kept.seq), count(*) AS rows FROM listed LEFT JOIN kept USING (seq)
 WHERE fault IS NULL AND {column} IS NOT NULL AND list_number(listed.seq) = $number
@@ -42,7 +42,9 @@ ORDER BY rows DESC, host
 """
 
 
-def count(database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequence[LaneCounts]) -> PlanCounts:
+def count_lists(
+    database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequence[LaneCounts]
+) -> PlanCounts:
     """Return the counts of every list and of all together.
 
     Raises:
@@ -56,17 +58,17 @@ def count(database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequen
             fates[number]["duplicate", ""] += rows
         else:
             fates[number]["filtered" if ruled_out else "wanted", ruled_out or ""] += rows
-    found = tuple(_source(database, number, sources[number], fates[number]) for number in fates)
-    totals = _counts(sum(fates.values(), Counter()))
+    found = tuple(_count_source(database, number, sources[number], fates[number]) for number in fates)
+    totals = _sum_fates(sum(fates.values(), Counter()))
     return PlanCounts(**totals.model_dump(), sources=found, lanes=tuple(lanes))
 
 
 def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostTable:
-    """Return whom the rows ask; hosts that share a limit are one.
+    """Return the hosts with the most rows; hosts that share a limit count as one.
 
     Args:
         database: with `hosted`, from `plan_shards`.
-        limited: hosts, and patterns of hosts, that are listed however few rows they have.
+        limited: hosts, and patterns of hosts, that are included however few rows they have.
     """
     values = {"most": _LARGEST_HOSTS, "limited": [*limited]}
     database.execute(_HOSTS)
@@ -79,22 +81,22 @@ def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostT
     )
 
 
-def _counts(fates: Mapping[tuple[str, str], int]) -> RowCounts:
-    def of(fate: str) -> dict[str, int]:
+def _sum_fates(fates: Mapping[tuple[str, str], int]) -> RowCounts:
+    def select(fate: str) -> dict[str, int]:
         return {reason: rows for (name, reason), rows in sorted(fates.items()) if name == fate}
 
-    candidates = sum(of("wanted").values()) + sum(of("filtered").values())
+    candidates = sum(select("wanted").values()) + sum(select("filtered").values())
     return RowCounts(
         rows_read=sum(fates.values()),
-        rejects=sum(of("reject").values()),
-        duplicates=sum(of("duplicate").values()),
+        rejects=sum(select("reject").values()),
+        duplicates=sum(select("duplicate").values()),
         candidates=candidates,
-        reject_reasons=of("reject"),
-        filtered=of("filtered"),
+        reject_reasons=select("reject"),
+        filtered=select("filtered"),
     )
 
 
-def _source(
+def _count_source(
     database: DuckDBPyConnection, number: int, source: Source, fates: Mapping[tuple[str, str], int]
 ) -> SourceCounts:
     values = {"number": number, "most": _MOST_FREQUENT}
@@ -109,7 +111,7 @@ def _source(
     absent = [language for language in source.languages if language not in rows_of["language"]]
     if len(absent) == len(source.languages):
         _check_names(source, "language", absent, rows_of["language"])
-    counts = _counts(fates)
+    counts = _sum_fates(fates)
     warnings = [*wit.list_warnings(source)]
     warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
     if clips := counts.filtered.get("no_picture"):
@@ -124,7 +126,7 @@ def _source(
         kind=source.kind,
         list=source.list,
         languages=candidates_of["language"],
-        # Of an explicit list of labels these alone, or the 309 of VGGSound would hide them.
+        # If the source names labels, only these: the 309 of VGGSound would hide them.
         labels={
             name: kept
             for name, kept in candidates_of["label"].items()
@@ -137,18 +139,18 @@ def _source(
 def _check_names(source: Source, word: str, names: Sequence[str], rows_of: Mapping[str, int]) -> None:
     for name in names:
         if name not in rows_of:
-            near = ", ".join(f"{other!r} ({rows_of[other]:,} rows)" for other in _nearest(name, rows_of))
+            near = ", ".join(f"{other!r} ({rows_of[other]:,} rows)" for other in _find_similar(name, rows_of))
             raise ConfigError(
                 f"no row of {source.list} has the {word} {name!r}; "
                 f"write it as the list does, the nearest are {near}"
             )
 
 
-def _nearest(name: str, names: Mapping[str, int]) -> list[str]:
-    """Return three names: those that contain `name` first, then by likeness, then by frequency."""
+def _find_similar(name: str, names: Mapping[str, int]) -> list[str]:
+    """Return three names: those that contain `name` first, then by similarity, then by frequency."""
 
     def distance(other: str) -> tuple[bool, float, int]:
-        likeness = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
-        return name.lower() not in other.lower(), -likeness, -names[other]
+        similarity = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return name.lower() not in other.lower(), -similarity, -names[other]
 
     return sorted(names, key=distance)[:3]

@@ -1,11 +1,11 @@
-"""The rows of all lists in one DuckDB file: what does not fit into memory lies in a scratch folder.
+"""The rows of all lists in one DuckDB file, out of core: what does not fit into memory is on disk.
 
 | table  | a row is                                                                           |
 |--------|------------------------------------------------------------------------------------|
 | listed | a row of a list: a reject if it has a `fault`, else CANDIDATE's columns but `lane` |
 | kept   | the `seq` of a candidate: of every row that is no reject and no duplicate          |
 
-`seq` is the place of a row among the rows of all lists. Nothing depends on the order in which threads finish.
+`seq` is the position of a row among the rows of all lists. Nothing depends on the order of threads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from schemas.dataset import Source
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# What a Listing's SQL may give, in types that the lists agree on.
+# The columns that a Listing's SQL may return.
 ROW = """
 row BIGINT, line BIGINT, text VARCHAR, fault VARCHAR, ruled_out VARCHAR, kind VARCHAR, url VARCHAR,
 media_url VARCHAR, start_s DOUBLE, length_s DOUBLE, language VARCHAR, label VARCHAR, split VARCHAR,
@@ -43,7 +43,7 @@ CREATE TABLE listed (
     length_s DOUBLE, language VARCHAR, label VARCHAR, split VARCHAR, page_url VARCHAR,
     attribution VARCHAR, licence VARCHAR, source_key VARCHAR, caption VARCHAR, url VARCHAR);
 
--- Fields as they stand, with the quotes around them. A field is quoted if the quotes close before its end.
+-- Fields with their quotes. A field is quoted if the quotes close before its end.
 CREATE MACRO tab_fields(line) AS CASE WHEN contains(line, '"')
     THEN regexp_extract_all(line || chr(9), '("(?:[^"]|"")*"|[^\t]*)\t', 1)
     ELSE string_split(line, chr(9)) END;
@@ -56,7 +56,7 @@ CREATE MACRO bare(field) AS CASE WHEN field[1] = '"' AND field[-1] = '"' AND len
     THEN replace(field[2:-2], '""', '"') ELSE field END;
 
 CREATE MACRO tidy(value) AS trim(regexp_replace(value, '[\t\n\v\f\r]+', ' ', 'g'));
--- Null for whatever is no plain number of seconds.
+-- Null unless it is a plain number of seconds.
 CREATE MACRO seconds(value) AS CASE WHEN regexp_full_match(trim(value), '\d{{1,8}}(?:\.\d*)?')
     THEN CAST(trim(value) AS DOUBLE) END;
 CREATE MACRO watch_url(id) AS CASE WHEN trim(id) = '' THEN ''
@@ -84,8 +84,8 @@ FROM (
 )
 """
 
-# Of equal rows the first is kept; before it goes one that its list does not rule out, so that an unwanted
-# row never hides a wanted one.
+# Of equal rows the first is kept, but one that its list does not filter comes before one that it does, so
+# that an unwanted row never hides a wanted one.
 _KEEP = """
 CREATE TABLE kept AS
 SELECT min(seq + CASE WHEN ruled_out IS NULL THEN 0 ELSE 1::BIGINT << 62 END) & ((1::BIGINT << 62) - 1) AS seq
@@ -95,11 +95,11 @@ FROM listed WHERE fault IS NULL GROUP BY same
 
 @dataclass(frozen=True)
 class DatabaseSize:
-    """What the database may use of a machine.
+    """Limits of the database.
 
     Attributes:
-        memory: of its buffers; what does not fit goes to the scratch folder.
-        threads: at most. DuckDB wants some 125 MB for each to sort out of core.
+        memory: of its buffers; what does not fit is written to the scratch folder.
+        threads: at most. DuckDB needs some 125 MB for each to sort out of core.
     """
 
     memory: str = "1GiB"
@@ -110,18 +110,18 @@ DEFAULT_SIZE = DatabaseSize()
 
 
 def connect(scratch: Path, size: DatabaseSize) -> DuckDBPyConnection:
-    """Return a new database in a scratch folder, which has room for what the plan keeps of the lists."""
+    """Return a new database in a scratch folder, which needs room for the rows of all lists."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": size.memory,
         "temp_directory": str(scratch / "spill"),
         "threads": min(size.threads, cpu.count_cpus()),
-        # Every query that needs an order says so; keeping one besides costs memory.
+        # Every query that needs an order has ORDER BY; preserving another costs memory.
         "preserve_insertion_order": False,
     }
     database = duckdb.connect(scratch / "rows.duckdb", config=settings)
-    # Its own bar would be drawn over ours.
+    # DuckDB's progress bar would be drawn over ours.
     database.execute("SET enable_progress_bar = false")
     database.execute(_SETUP)
     return database
@@ -129,7 +129,7 @@ def connect(scratch: Path, size: DatabaseSize) -> DuckDBPyConnection:
 
 @contextmanager
 def as_disk_errors(scratch: Path) -> Iterator[None]:
-    """Say in one sentence that the database has no room left.
+    """Turn DuckDB's errors of a full disk or memory into one sentence.
 
     Raises:
         StopJob: the scratch folder or the memory is full.
@@ -145,7 +145,7 @@ def as_disk_errors(scratch: Path) -> Iterator[None]:
         ) from error
 
 
-def add(
+def add_list(
     database: DuckDBPyConnection,
     number: int,
     source: Source,
@@ -157,44 +157,44 @@ def add(
     Args:
         database: from `connect`.
         number: of the list, in the order of the dataset's file.
-        source: as the dataset's file has it.
+        source: from the dataset's file.
         listing: the opened list.
-        report: is told the list and how many of its rows are read, again and again.
+        report: called after every batch with the list and the number of its rows read.
 
     Raises:
         ListError: the list cannot be read to its end, or has no rows.
     """
     import duckdb
 
-    stopped: list[EcholensError] = []
+    errors: list[EcholensError] = []
 
-    def watched() -> Iterator[pa.RecordBatch]:
+    def read_batches() -> Iterator[pa.RecordBatch]:
         rows = 0
         try:
-            for batch in listing.batches():
+            for batch in listing.read_batches():
                 rows += len(batch)
                 report(source.list, rows)
                 yield batch
         except EcholensError as error:
-            # DuckDB would make a text of its own of it.
-            stopped.append(error)
+            # DuckDB would replace the message.
+            errors.append(error)
             raise
         if not rows:
-            stopped.append(ListError(f"list {source.list} has no rows; give the whole list"))
-            raise stopped[0]
+            errors.append(ListError(f"list {source.list} has no rows; give the whole list"))
+            raise errors[0]
 
-    database.register("records", pa.RecordBatchReader.from_batches(listing.schema, watched()))
+    database.register("records", pa.RecordBatchReader.from_batches(listing.schema, read_batches()))
     values = {"number": number, "source": source.kind, "take": source.take} | dict(listing.values)
     try:
         database.execute(_ADD.replace("{sql}", listing.sql), values)
     except duckdb.Error:
-        if stopped:
-            raise stopped[0] from None
+        if errors:
+            raise errors[0] from None
         raise
     finally:
         database.unregister("records")
 
 
-def keep(database: DuckDBPyConnection) -> None:
-    """Decide which of equal rows is the candidate, over all lists: make `kept`."""
+def drop_duplicates(database: DuckDBPyConnection) -> None:
+    """Choose one of equal rows, over all lists, as the candidate: create `kept`."""
     database.execute(_KEEP)

@@ -1,7 +1,7 @@
-"""A folder of pictures, sounds and videos, below it at any depth; or a tar or zip of them.
+"""A folder of pictures, sounds and videos, at any depth; or a tar or zip of them.
 
 The caption is the text file of the same name beside the media (`bell.jpg`, `bell.txt`), else the words of the
-file's name: `dog_barking-03.wav` says "dog barking". Other files are not looked at.
+file's name: that of `dog_barking-03.wav` is "dog barking". Other files are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import fsspec
 import pyarrow as pa
 
 from pipelines.errors import DamagedArchiveError, ListError
-from pipelines.fetch import archives, files
+from pipelines.fetch import archives
+from pipelines.fetch.files import read_state
 from pipelines.source.listing import Listing
 from schemas.dataset import Source
 
@@ -36,7 +37,7 @@ _SCHEMA = pa.schema(
 )
 _SQL = "SELECT *, row + 1 AS line, url AS text FROM records"
 _BATCH_ROWS = 10_000
-# A run of letters of any alphabet, with the marks inside words.
+# A run of letters of any alphabet, with apostrophes inside words.
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
@@ -44,26 +45,32 @@ def open_list(source: Source) -> Listing:
     """Return the media in the folder, in the order of their paths.
 
     Raises:
-        ListError: the folder is not there, or there are no media in it.
+        ListError: the folder is missing or has no media.
     """
-    found = _in_archive(source) if archives.is_archive(source.list) else _in_folder(source)
-    media = [path for path in found.paths if _kind(path)]
+    files = _list_archive(source) if archives.is_archive(source.list) else _list_folder(source)
+    media = [path for path in files.paths if _find_kind(path)]
     if not media:
         known = ", ".join(sorted(PICTURES | CLIPS))
         raise ListError(f"folder {source.list} has no pictures or sounds; give one with files of {known}")
-    return Listing(_SCHEMA, partial(_batches, found, media, frozenset(found.paths)), _SQL)
+    return Listing(_SCHEMA, partial(_read_batches, files, media, frozenset(files.paths)), _SQL)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The files of a folder or an archive: their paths, in order, how one is read, and its URL."""
+class _FileList:
+    """The files of a folder or an archive.
+
+    Attributes:
+        paths: in order.
+        read: returns the bytes of a path.
+        make_url: returns the URL of a path.
+    """
 
     paths: Sequence[str]
     read: Callable[[str], bytes]
-    url: Callable[[str], str]
+    make_url: Callable[[str], str]
 
 
-def _in_folder(source: Source) -> _Found:
+def _list_folder(source: Source) -> _FileList:
     try:
         fs, path = fsspec.core.url_to_fs(source.list)
         if not fs.isdir(path):
@@ -71,38 +78,38 @@ def _in_folder(source: Source) -> _Found:
         paths = sorted(found for found in fs.find(path) if not _is_hidden(found, path))
     except (OSError, ImportError, ValueError) as error:
         raise ListError(f"folder {source.list} cannot be read ({error}); check the access") from error
-    return _Found(paths, fs.cat_file, partial(_url, fs))
+    return _FileList(paths, fs.cat_file, partial(_make_url, fs))
 
 
-def _in_archive(source: Source) -> _Found:
+def _list_archive(source: Source) -> _FileList:
     try:
         fs, path = fsspec.core.url_to_fs(source.list)
         file = path if "file" in fs.protocol else source.list
-        state = files.read_state(file)
+        state = read_state(file)
         names = sorted(archives.list_members(file, state))
     except (OSError, ImportError, ValueError) as error:
         raise ListError(f"archive {source.list} cannot be read ({error}); check path and access") from error
     except DamagedArchiveError as error:
-        raise _damaged(source.list) from error
-    base = _url(fs, path)
+        raise _make_damaged_error(source.list) from error
+    base = _make_url(fs, path)
     # Names in files' URLs are quoted, those in other URLs are not.
-    member = quote if base.startswith("file:") else str
+    escape = quote if base.startswith("file:") else str
     paths = [name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)]
-    return _Found(
+    return _FileList(
         paths,
-        partial(_member, file, state),
-        lambda name: f"{base}#{member(name)}",
+        partial(_read_member, file, state),
+        lambda name: f"{base}#{escape(name)}",
     )
 
 
-def _member(file: str, state: str, name: str) -> bytes:
+def _read_member(file: str, state: str, name: str) -> bytes:
     try:
         return archives.read(file, state, name)
     except DamagedArchiveError as error:
-        raise _damaged(file) from error
+        raise _make_damaged_error(file) from error
 
 
-def _damaged(archive: str) -> ListError:
+def _make_damaged_error(archive: str) -> ListError:
     return ListError(f"archive {archive} is damaged or cut off; download it again")
 
 
@@ -110,34 +117,40 @@ def _is_hidden(path: str, folder: str) -> bool:
     return any(part.startswith(".") for part in PurePosixPath(path).relative_to(folder).parts)
 
 
-def _kind(path: str) -> str | None:
+def _find_kind(path: str) -> str | None:
     extension = path.rpartition(".")[2].lower()
     return "image" if extension in PICTURES else "clip" if extension in CLIPS else None
 
 
-def _batches(found: _Found, media: Sequence[str], paths: frozenset[str]) -> Iterator[pa.RecordBatch]:
+def _read_batches(files: _FileList, media: Sequence[str], paths: frozenset[str]) -> Iterator[pa.RecordBatch]:
     for first in range(0, len(media), _BATCH_ROWS):
         rows = []
         for row, path in enumerate(media[first : first + _BATCH_ROWS], first):
-            beside = str(PurePosixPath(path).with_suffix(".txt"))
-            caption, fault = _written(_text(found, beside)) if beside in paths else (split_words(path), None)
+            text = str(PurePosixPath(path).with_suffix(".txt"))
+            caption, fault = _decode(_read_text(files, text)) if text in paths else (split_words(path), None)
             rows.append(
-                {"row": row, "kind": _kind(path), "url": found.url(path), "caption": caption, "fault": fault}
+                {
+                    "row": row,
+                    "kind": _find_kind(path),
+                    "url": files.make_url(path),
+                    "caption": caption,
+                    "fault": fault,
+                }
             )
         yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
 
 
-def _text(found: _Found, path: str) -> bytes:
+def _read_text(files: _FileList, path: str) -> bytes:
     try:
-        return found.read(path)
+        return files.read(path)
     except ListError:
         raise
     except Exception as error:  # every file system has exceptions of its own
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ListError(f"caption {path} cannot be read ({said}); check the access") from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ListError(f"caption {path} cannot be read ({message}); check the access") from error
 
 
-def _written(data: bytes) -> tuple[str | None, str | None]:
+def _decode(data: bytes) -> tuple[str | None, str | None]:
     """Return the caption in a text file, or the fault of the row."""
     try:
         return data.decode("utf-8-sig"), None
@@ -146,9 +159,9 @@ def _written(data: bytes) -> tuple[str | None, str | None]:
 
 
 def split_words(path: str) -> str:
-    """Return the words of a file's name, without numbers and its extension."""
+    """Return the words of a file's name, without its numbers and its extension."""
     return " ".join(_WORD.findall(PurePosixPath(path).stem))
 
 
-def _url(fs: fsspec.AbstractFileSystem, path: str) -> str:
+def _make_url(fs: fsspec.AbstractFileSystem, path: str) -> str:
     return Path(path).as_uri() if "file" in fs.protocol else str(fs.unstrip_protocol(path))

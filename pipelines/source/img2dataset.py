@@ -1,8 +1,8 @@
 """A folder that img2dataset wrote as `webdataset`: NNNNN.tar with the pictures, NNNNN.parquet with every row.
 
-The pictures are taken as they are. A row that img2dataset could not fetch has no picture here, so the list
-rules it out (`filtered/no_media`); it may still come from another list that names its URL. The media/ of a
-root of ours is such a folder too; its clips are not taken (`filtered/no_picture`).
+The pictures are copied unchanged. A row that img2dataset could not fetch has no picture, so the list filters
+it (`filtered/no_media`); another list with its URL may still provide it. The media/ of an Echolens root is
+such a folder, too; its clips are filtered (`filtered/no_picture`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def open_list(source: Source) -> Listing:
     """Return the rows of all shards, in the order of their names.
 
     Raises:
-        ListError: the folder is not there or has no shards, or a shard is damaged.
+        ListError: the folder is missing or has no shards, or a shard is damaged.
     """
     try:
         fs, path = fsspec.core.url_to_fs(source.list)
@@ -64,23 +64,25 @@ def open_list(source: Source) -> Listing:
         )
     if lost := [shard for shard in shards if f"{shard}.tar" not in names]:
         raise ListError(f"folder {source.list} has {lost[0]}.parquet without {lost[0]}.tar; copy both")
-    extension = _extension(fs, path, shards) if source.take == "media" else ""
+    extension = _find_extension(fs, path, shards) if source.take == "media" else ""
     values = {"extension": extension, "take": source.take}
-    return Listing(_SCHEMA, partial(_batches, fs, path, shards), _SQL, values)
+    return Listing(_SCHEMA, partial(_read_batches, fs, path, shards), _SQL, values)
 
 
-def _batches(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_batches(
+    fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     row = 0
     for shard in shards:
         path = f"{folder}/{shard}.tar"
         tar = Path(path).as_uri() if "file" in fs.protocol else str(fs.unstrip_protocol(path))
         try:
-            # Its bytes, not a Python file: see Root.parquet.
+            # Its bytes, not a Python file: see Root.open_parquet.
             table = pa.BufferReader(fs.cat_file(f"{folder}/{shard}.parquet"))
             with pq.ParquetFile(table) as file:
                 columns = [name for name in _SCHEMA.names if name in file.schema_arrow.names]
                 for batch in file.iter_batches(columns=columns):
-                    yield _row_batch(batch, row, tar)
+                    yield _make_batch(batch, row, tar)
                     row += len(batch)
         except (OSError, KeyError, pa.ArrowException) as error:
             raise ListError(
@@ -89,7 +91,7 @@ def _batches(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) 
             ) from error
 
 
-def _row_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
+def _make_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
     count = len(batch)
     caption = batch["caption"] if "caption" in batch.schema.names else pa.nulls(count)
     columns = {
@@ -99,7 +101,7 @@ def _row_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
         "key": batch["key"].cast(pa.string()),
         "status": batch["status"].cast(pa.string()),
         "tar": pa.array([tar] * count, pa.string()),
-        # A folder of ours says what its shards hold; img2dataset knows pictures alone.
+        # An Echolens root records the kind of every row; img2dataset has only pictures.
         "kind": batch["kind"].cast(pa.string())
         if "kind" in batch.schema.names
         else pa.nulls(count, pa.string()),
@@ -107,8 +109,8 @@ def _row_batch(batch: pa.RecordBatch, row: int, tar: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
-def _extension(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) -> str:
-    """Return how the pictures are encoded: one of img2dataset's three encodings for the whole folder."""
+def _find_extension(fs: fsspec.AbstractFileSystem, folder: str, shards: Sequence[str]) -> str:
+    """Return the suffix of the pictures, which is the same in the whole folder, one of three encodings."""
     for shard in shards:
         try:
             with fs.open(f"{folder}/{shard}.tar", "rb") as file, tarfile.open(fileobj=file) as tar:

@@ -1,14 +1,14 @@
-"""Candidates -> the order in which they are asked for, and where it is cut into shards.
+"""Candidates -> the order in which they are fetched, and where it is cut into shards.
 
-| lane  | its rows                                                                | their order              |
+| lane  | rows                                                                    | order                    |
 |-------|-------------------------------------------------------------------------|--------------------------|
 | web   | hosts without a lane of their own                                       | shuffled by URL and seed |
 | HOST  | a host with a limit, or with many of the rows                           | that of the lists        |
 | *.DOM | all hosts that share the limit of a domain                              | that of the lists        |
-| local | media that no web host is asked for: `file://`, `s3://`, ...            | that of the lists        |
+| local | media that are on no web host: `file://`, `s3://`, ...                  | that of the lists        |
 | none  | texts: nothing to fetch                                                 | that of the lists        |
 
-Neighbours in `web` are on different hosts. All rows of one URL lie in one shard, so it is fetched once.
+Neighbours in `web` are on different hosts. All rows of one URL are in one shard, so it is fetched once.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from schemas.plan import LaneCounts
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# A host with more of the rows than this, left in `web`, would hold up every shard there.
+# A host with a larger share of the rows would delay every shard of `web`.
 LARGE_SHARE = 0.05
-# With fewer rows to fetch than this a share says little, and lanes would be shards of a few rows.
+# With fewer rows to fetch a share means little, and lanes would be shards of a few rows.
 MIN_ROWS_FOR_LANES = 500
-# Of shards that take long: clips, and pictures of limited hosts. A kill costs the open shards.
+# Rows of shards that take long: clips, and pictures of limited hosts. A kill loses the open shards.
 SLOW_SHARD_ROWS = 100
-# More slow shards than this get more rows instead: WIT whole would be 370,000 shards of 100.
+# With more slow shards than this, each gets more rows: all of WIT would be 370,000 shards of 100.
 MAX_SLOW_SHARDS = 50_000
 
 _HOSTED = r"""
@@ -47,7 +47,7 @@ FROM (SELECT seq, kind, media_url, coalesce(media_url, url) AS address,
           regexp_extract(media_url, '^(?i)https?://([^/?#]*)', 1) AS authority
       FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NULL)
 """
-# Hosts that a limit may be for; which pattern is the longest is told in Python.
+# Hosts that may have a limit; Python finds the longest pattern that matches.
 _MAY_BE_LIMITED = """
 SELECT DISTINCT host FROM hosted WHERE list_contains($hosts::VARCHAR[], host)
     OR len(list_filter($domains::VARCHAR[], lambda name: name = host OR ends_with(host, '.' || name))) > 0
@@ -96,13 +96,13 @@ def plan_shards(
     """Return every lane of every kind, in the order of the shards, with the rows of each of its shards.
 
     Args:
-        database: with `listed` and `kept`; gets the tables that `ROWS_IN_ORDER` reads.
+        database: with `listed` and `kept`; the tables that `ROWS_IN_ORDER` reads are added.
         shard_rows: the most rows of a shard.
         seed: of the order of `web`.
-        limits: hosts that have a lane of their own however few rows they have, or share one.
+        limits: of hosts; a limited host has a lane of its own, or shares one, however few rows it has.
 
     Raises:
-        ConfigError: the shards are more than five digits can name.
+        ConfigError: there are more shards than five digits can number.
     """
     database.execute(_HOSTED, {"seed": seed})
     limited_hosts = _share_lanes(database, limits)
@@ -123,15 +123,15 @@ def plan_shards(
     planned, done = [], 0
     for kind, lane, groups, rows in lanes:
         limit = slow_limit if _is_slow(kind, lane, limited_hosts) else shard_rows
-        shards = cut(sizes_G[done : done + groups], limit)
+        shards = cut_shards(sizes_G[done : done + groups], limit)
         planned.append((LaneCounts(kind=kind, lane=lane, rows=rows, shards=len(shards)), shards))
         done += groups
-    _check_names_suffice([lane for lane, _ in planned], shard_rows)
+    _check_shard_count([lane for lane, _ in planned], shard_rows)
     return planned
 
 
 def _share_lanes(database: DuckDBPyConnection, limits: HostLimits) -> frozenset[str]:
-    """Make one host of all hosts that share a limit; return the lanes of limited hosts."""
+    """Merge all hosts that share a limit into one; return the lanes of limited hosts."""
     patterns = [pattern for pattern, _ in limits.entries]
     values = {
         "hosts": [pattern for pattern in patterns if not pattern.startswith("*.")],
@@ -151,7 +151,7 @@ def _is_slow(kind: str, lane: str, limited_hosts: Collection[str]) -> bool:
     return kind == "clip" or (kind == "image" and lane in limited_hosts)
 
 
-def _check_names_suffice(lanes: Sequence[LaneCounts], shard_rows: int) -> None:
+def _check_shard_count(lanes: Sequence[LaneCounts], shard_rows: int) -> None:
     shards, most = sum(lane.shards for lane in lanes), 10**SHARD_DIGITS
     if shards > most:
         raise ConfigError(
@@ -160,11 +160,11 @@ def _check_names_suffice(lanes: Sequence[LaneCounts], shard_rows: int) -> None:
         )
 
 
-def cut(sizes_G: npt.NDArray[np.int64], limit: int) -> list[int]:
+def cut_shards(sizes_G: npt.NDArray[np.int64], limit: int) -> list[int]:
     """Return the rows of each shard: in order, as many whole groups as fit.
 
     Args:
-        sizes_G: rows of each group [G], all at least 1. A group larger than a shard is cut itself.
+        sizes_G: rows of each group, all at least 1; a group larger than a shard is cut, too.
         limit: the most rows of a shard.
     """
     pieces_G = -(-sizes_G // limit)

@@ -1,4 +1,4 @@
-"""What a list is to the plan: a stream of batches, and the SQL that makes rows of them."""
+"""The interface between a list and the plan: a stream of batches, and the SQL that makes rows of them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from schemas.dataset import Source
 
 @dataclass(frozen=True)
 class Listing:
-    """A list that is there and looks as its kind says.
+    """A list that exists and has the format of its kind.
 
     Attributes:
         schema: of the batches.
-        batches: opens the list; yields all of it, in order, a batch at a time.
+        read_batches: opens the list; yields all of it, in order, a batch at a time.
         sql: a SELECT over `records`, which are the batches, to columns of `database.ROW`. A column that it
             leaves out is null. A row with a `fault` is a reject, one that is `ruled_out` is filtered.
         values: the parameters of the SQL.
     """
 
     schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
+    read_batches: Callable[[], Iterator[pa.RecordBatch]]
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SIGNS = (
+# How the first record of each kind looks.
+_FORMATS = (
     ("wit", re.compile(r"language\tpage_url\timage_url\t")),
     ("audiocaps", re.compile(r"audiocap_id,youtube_id,start_time,caption$")),
     ("vggsound", re.compile(r"[\w-]{11},\d+,.+,(train|test)$")),
@@ -40,19 +41,19 @@ _SIGNS = (
 )
 
 
-def make_format_error(source: Source, head: Sequence[str], wanted: str) -> ListError:
-    """Return the error for a list that is not what its kind says, with a guess what it is.
+def make_format_error(source: Source, head: Sequence[str], expected: str) -> ListError:
+    """Return the error for a list of another format than its kind's, with a guess of its kind.
 
     Args:
-        source: as the dataset's file has it.
+        source: from the dataset's file.
         head: the first readable records.
-        wanted: how a list of this kind begins.
+        expected: how a list of this kind begins, as the end of a sentence.
     """
     advice = f"give a {source.kind} list"
-    for kind, sign in _SIGNS:
-        if kind != source.kind and sign.match(head[0]):
+    for kind, pattern in _FORMATS:
+        if kind != source.kind and pattern.match(head[0]):
             advice = f"it looks like a {kind} list, so say `kind: {kind}`"
     begins = head[0] if len(head[0]) <= 100 else f"{head[0][:100]}..."
     return ListError(
-        f"list {source.list} begins with {begins!r}, but a {source.kind} list {wanted}; {advice}"
+        f"list {source.list} begins with {begins!r}, but a {source.kind} list {expected}; {advice}"
     )

@@ -1,7 +1,7 @@
-"""Where clips are, in place of YouTube: `file:///mirror/{youtube_id}_{start_s:06d}.mp4`.
+"""Templates of URLs that replace those of YouTube: `file:///mirror/{youtube_id}_{start_s:06d}.mp4`.
 
-Names and formats are those of Python's `str.format`. The rows are filled in by SQL, whose `format` counts
-its arguments and reads the same formats of whole numbers.
+Fields and formats are those of Python's `str.format`. SQL fills them in; its `format` numbers its arguments
+and has the same formats for whole numbers.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Sequence
 
 from pipelines.errors import ConfigError
 
-# An optional width, with or without zeros in front.
+# An optional width, with or without leading zeros.
 _WHOLE_NUMBER = re.compile(r"0?\d{0,3}d?")
 
 
 def to_sql(template: str | None, fields: Sequence[str]) -> str | None:
-    """Return the template with numbers for names, as SQL's `format` wants it.
+    """Return a template with its fields numbered, as SQL's `format` requires.
 
     Args:
-        template: as a person wrote it; None stays None.
-        fields: what may be filled in, in the order of the arguments.
+        template: as a user wrote it; None stays None.
+        fields: the names that may be used, in the order of the arguments.
 
     Raises:
-        ConfigError: the template is no URL, or has a field or format that cannot be filled in.
+        ConfigError: the template is no URL, or has an unknown field or format.
     """
     if template is None:
         return None
@@ -36,9 +36,9 @@ def to_sql(template: str | None, fields: Sequence[str]) -> str | None:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
         raise ConfigError(f"media template {template!r} cannot be read ({error}); pair its braces") from error
-    written = ""
+    numbered = ""
     for literal, name, form, conversion in parts:
-        written += literal.replace("{", "{{").replace("}", "}}")
+        numbered += literal.replace("{", "{{").replace("}", "}}")
         if name is None:
             continue
         if name not in fields or conversion:
@@ -51,5 +51,5 @@ def to_sql(template: str | None, fields: Sequence[str]) -> str | None:
                 f"media template {template!r} has the format {form!r} for {name}, "
                 "but only start_s can have one, such as 06d; take it out"
             )
-        written += f"{{{fields.index(name)}{':' + form if form else ''}}}"
-    return written
+        numbered += f"{{{fields.index(name)}{':' + form if form else ''}}}"
+    return numbered

@@ -1,10 +1,10 @@
-"""Text lists -> records: rows cut out of a stream of any length, from any URL, gzipped or not.
+"""Text lists -> records: rows split from a stream of any length, from any URL, gzipped or not.
 
-The lines are cut here and not by a CSV reader, because among millions of rows some are broken, and none
-of the readers tried keeps the rows around them. DuckDB 2.0 gives up the whole list at a stray carriage
-return; told to be lenient, it drops surplus columns without a word. pyarrow 26 gives up at a short row that
-is not UTF-8. Both let one unpaired quote swallow the rows behind it. Here a record is a line, so that what
-is broken stays in its line. SQL splits the records into fields (`database.py`).
+Lines are split here and not by a CSV reader, because among millions of rows some are broken, and no reader
+that was tried keeps the rows around them. DuckDB 2.0 fails on the whole list at a stray carriage return; in
+its lenient mode it silently drops surplus columns. pyarrow 26 fails at a short row that is not UTF-8. In
+both, one unpaired quote swallows the rows behind it. Here a record is a line, so damage stays within its
+line. SQL splits the records into fields (`database.py`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ RECORD = pa.schema(
 )
 
 BLOCK_BYTES = 4 << 20
-# Of one record, 2 MiB. The longest articles of WIT are some 100 kB.
+# The longest articles of WIT have some 100 kB.
 MAX_RECORD_BYTES = 2 << 20
+# Of a record that cannot be read, in plan/rejects.parquet.
 SHOWN_CHARS = 1000
 
 _NEWLINE, _QUOTE = b'\n"'
@@ -51,20 +52,20 @@ class TextList:
 
     Attributes:
         url: local path, or any URL that fsspec opens.
-        start: for a list whose quoted fields may hold line ends, the RE2 that the start of a record
-            matches. A line after an unpaired quote continues the record, unless it looks like a start.
+        start: for a list whose quoted fields may contain line ends, the RE2 that the start of a record
+            matches. A line after an unpaired quote continues the record, unless it matches.
     """
 
     url: str
     start: str | None = None
 
-    def head(self, records: int = 1000) -> list[str]:
+    def read_head(self, records: int = 1000) -> list[str]:
         """Return readable records from the beginning of the list, at least one.
 
         Raises:
-            ListError: there is none, or the list is not there.
+            ListError: there is none, or the list is missing.
         """
-        for batch in self.batches():
+        for batch in self.read_batches():
             readable = batch.filter(pc.is_null(batch["fault"]))
             if not len(readable):
                 raise ListError(
@@ -74,51 +75,51 @@ class TextList:
             return cast(list[str], readable["text"][:records].to_pylist())
         raise ListError(f"list {self.url} is empty; give a list with rows")
 
-    def batches(self, header: int = 0) -> Iterator[pa.RecordBatch]:
+    def read_batches(self, header: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the records in order, a block at a time, as RECORD.
 
         Args:
-            header: how many records at the beginning are no rows.
+            header: number of records at the beginning that are no rows.
 
         Raises:
-            ListError: the list is not there, or cannot be read to its end.
+            ListError: the list is missing, or cannot be read to its end.
         """
         row, line = -header, 1
-        for data, ends, first_lines in self._pieces():
-            batch = _batch(data, ends, row, line + first_lines)
+        for data, ends, first_lines in self._split_pieces():
+            batch = _make_batch(data, ends, row, line + first_lines)
             line += data.count(b"\n")
             if len(batch) > max(0, -row):
                 yield batch.slice(max(0, -row))
             row += len(batch)
 
-    def _pieces(self) -> Iterator[tuple[bytes, Offsets, Offsets]]:
-        """Yield whole records as bytes, where each ends, and on which line of the piece it begins."""
+    def _split_pieces(self) -> Iterator[tuple[bytes, Offsets, Offsets]]:
+        """Yield pieces of whole records: bytes, the offset of each record's end, and its first line."""
         rest, clipped = b"", False
-        for block in _blocks(self.url):
+        for block in _read_blocks(self.url):
             if clipped:
                 at = block.find(b"\n")
                 clipped, block = at < 0, block[at:] if at >= 0 else b""  # noqa: PLW2901
             piece = rest + block
-            ends, first_lines = self._cut(piece)
+            ends, first_lines = self._find_records(piece)
             whole = int(ends[-1]) if ends.size else 0
             if whole:
                 yield piece[:whole], ends, first_lines
             rest = piece[whole:]
             if len(rest) > MAX_RECORD_BYTES:
-                # Long enough to be seen as too long; its line ends stay, for the numbers of lines.
+                # Kept long enough to count as too long; its line ends stay, for the line numbers.
                 surplus = rest[MAX_RECORD_BYTES + 1 :]
                 clipped = not surplus.endswith(b"\n")
                 rest = rest[: MAX_RECORD_BYTES + 1] + b"\n" * surplus.count(b"\n")
         if rest:
             yield rest, np.array([len(rest)]), np.array([0])
 
-    def _cut(self, data: bytes) -> tuple[Offsets, Offsets]:
-        """Return where the whole records of a piece end, and on which of its lines each begins."""
+    def _find_records(self, data: bytes) -> tuple[Offsets, Offsets]:
+        """Return the offset at which each whole record of a piece ends, and the line on which it begins."""
         chars = np.frombuffer(data, np.uint8)
         line_ends = np.flatnonzero(chars == _NEWLINE) + 1
         if self.start is None or not line_ends.size:
             return line_ends, np.arange(line_ends.size)
-        starts_L = _matches(data, line_ends, self.start)
+        starts_L = _match(data, line_ends, self.start)
         quotes_L = np.searchsorted(np.flatnonzero(chars == _QUOTE), line_ends)
         before_L = np.concatenate([[0], quotes_L[:-1]])
         # Quotes since the last line that looks like a start: an odd number means inside a field.
@@ -128,13 +129,13 @@ class TextList:
         return line_ends[lasts], np.concatenate([[0], lasts[:-1] + 1])
 
 
-def _blocks(url: str) -> Iterator[bytes]:
-    """Yield the bytes of a list, unpacked, without a byte order mark."""
+def _read_blocks(url: str) -> Iterator[bytes]:
+    """Yield the bytes of a list, decompressed, without a byte order mark."""
     try:
         fs, path = fsspec.core.url_to_fs(url)
-        with BufferedReader(fs.open(path, "rb")) as packed:
-            is_gzip = packed.peek(2)[:2] == _GZIP
-            file = cast(IO[bytes], gzip.GzipFile(fileobj=packed) if is_gzip else packed)
+        with BufferedReader(fs.open(path, "rb")) as raw:
+            is_gzip = raw.peek(2)[:2] == _GZIP
+            file = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if is_gzip else raw)
             block = file.read(BLOCK_BYTES).removeprefix(_BOM)
             while block:
                 yield block
@@ -147,11 +148,11 @@ def _blocks(url: str) -> Iterator[bytes]:
         raise ListError(f"list {url} is damaged or cut off ({error}); download it again") from error
     except Exception as error:
         # Every file system has exceptions of its own for no route, no such bucket and no credentials.
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ListError(f"list {url} cannot be read ({said}); check the address and the access") from error
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ListError(f"list {url} cannot be read ({message}); check the address and the access") from error
 
 
-def _slices(data: bytes, ends: Offsets) -> pa.Array:
+def _slice_records(data: bytes, ends: Offsets) -> pa.Array:
     """Return the records as binary values that share the bytes of `data`."""
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     return pa.BinaryArray.from_buffers(
@@ -159,19 +160,19 @@ def _slices(data: bytes, ends: Offsets) -> pa.Array:
     )
 
 
-def _matches(data: bytes, ends: Offsets, pattern: str) -> npt.NDArray[np.bool_]:
-    found = pc.match_substring_regex(_slices(data, ends), f"^(?:{pattern})")
+def _match(data: bytes, ends: Offsets, pattern: str) -> npt.NDArray[np.bool_]:
+    found = pc.match_substring_regex(_slice_records(data, ends), f"^(?:{pattern})")
     return cast(npt.NDArray[np.bool_], found.to_numpy(zero_copy_only=False))
 
 
-def _batch(data: bytes, ends: Offsets, row: int, lines: Offsets) -> pa.RecordBatch:
+def _make_batch(data: bytes, ends: Offsets, row: int, lines: Offsets) -> pa.RecordBatch:
     """Return records as RECORD, numbered from `row`, without the blank ones."""
-    raw = _slices(data, ends)
-    faults = _faults(raw, data, ends)
+    raw = _slice_records(data, ends)
+    faults = _find_faults(raw, data, ends)
     if any(faults):
         values = raw.to_pylist()
         texts = [
-            _shown(value) if fault else value.decode() for value, fault in zip(values, faults, strict=True)
+            _escape(value) if fault else value.decode() for value, fault in zip(values, faults, strict=True)
         ]
         text, fault = pa.array(texts, pa.string()), pa.array(faults, pa.string())
     else:
@@ -183,7 +184,7 @@ def _batch(data: bytes, ends: Offsets, row: int, lines: Offsets) -> pa.RecordBat
     return pa.RecordBatch.from_arrays([rows, *table.columns], schema=RECORD)
 
 
-def _faults(raw: pa.Array, data: bytes, ends: Offsets) -> list[str | None]:
+def _find_faults(raw: pa.Array, data: bytes, ends: Offsets) -> list[str | None]:
     """Return why each record cannot be read; an empty list if all can."""
     lengths = np.diff(ends, prepend=0)
     try:
@@ -193,10 +194,10 @@ def _faults(raw: pa.Array, data: bytes, ends: Offsets) -> list[str | None]:
     else:
         if b"\0" not in data and lengths.max() <= MAX_RECORD_BYTES:
             return []
-    return [_fault(value) for value in raw.to_pylist()]
+    return [_find_fault(value) for value in raw.to_pylist()]
 
 
-def _fault(value: bytes) -> str | None:
+def _find_fault(value: bytes) -> str | None:
     if len(value) > MAX_RECORD_BYTES:
         return "too_long"
     if b"\0" in value:
@@ -208,5 +209,5 @@ def _fault(value: bytes) -> str | None:
     return None
 
 
-def _shown(value: bytes) -> str:
+def _escape(value: bytes) -> str:
     return value[: 4 * SHOWN_CHARS].decode(errors="backslashreplace").replace("\0", "\\x00")[:SHOWN_CHARS]

@@ -1,6 +1,6 @@
 """VGGSound: clips of YouTube, one of 309 labels each, comma-separated without a header.
 
-A label with a comma is in quotes. The label is the caption, too.
+A label with a comma is quoted. The label is the caption, too.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ FROM (SELECT *, comma_fields(text) AS f FROM records)
 
 
 def open_list(source: Source) -> Listing:
-    """Return the list, after a look at its first rows.
+    """Check the first rows of a list, and return it.
 
     Raises:
-        ListError: no row of them is one of VGGSound.
-        ConfigError: the media template cannot be filled in.
+        ListError: none of them is a row of VGGSound.
+        ConfigError: the media template is invalid.
     """
     text = TextList(source.list)
-    head = text.head()
+    head = text.read_head()
     if not any(_ROW.fullmatch(line) for line in head):
         raise make_format_error(source, head, "has youtube_id,start_s,label,split on every line")
     values = {
@@ -50,4 +50,4 @@ def open_list(source: Source) -> Listing:
         "split": source.split,
         "media": to_sql(source.media, ("youtube_id", "start_s", "label")),
     }
-    return Listing(RECORD, text.batches, _SQL, values)
+    return Listing(RECORD, text.read_batches, _SQL, values)

@@ -3,8 +3,8 @@
 The caption is the one below the picture (reference). Where there is none it is the description of the file
 (attribution), if that is known to be in the row's language, else the alt text.
 
-The list names originals, of up to 100 megapixels. What is asked for in their place is a thumbnail of one of
-Wikimedia's standard widths, under the name that MediaWiki gives it.
+The list has the URLs of originals, of up to 100 megapixels. Thumbnails of one of Wikimedia's standard widths
+are fetched instead, under the name that MediaWiki gives them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = (
     "context_section_description",
 )
 
-# Descriptions hold line ends; a row begins with its language and the address of its page.
+# Descriptions contain line ends; a row begins with its language and the URL of its page.
 _START = r"[a-z][a-z0-9-]*\thttps?://"
 
 # How Commons begins a description that exists in several languages.
@@ -47,14 +47,14 @@ _LANGUAGE_NAMES = (
     "|Tiếng Việt|日本語|中文|한국어|العربية|עברית|فارسی|हिन्दी|ไทย"
 )
 
-# An original, on whatever host: the two folders are from the md5 of its name.
+# An original, on any host: the two folders are digits of the md5 of its name.
 _ORIGINAL = r"(https?://[^/]+/wikipedia/[a-z_-]+)/([0-9a-f])/([0-9a-f]{2})/([^/?#]+\.(?i:jpe?g|png|gif|svg|webp|xcf|tiff?))"
 
 _SQL = r"""
 SELECT row, line, text,
     'image' AS kind,
     bare(f[3]) AS url,
-    -- A picture that is no wider than its thumbnail has none.
+    -- A picture that is no wider than the thumbnail has none.
     CASE WHEN coalesce(TRY_CAST(bare(f[12]) AS BIGINT), 2147483647) > $width_px::BIGINT
             AND regexp_full_match(trim(bare(f[3])), $original)
         THEN regexp_replace(trim(bare(f[3])), $original, '\1/thumb/\2/\3/\4/'
@@ -80,13 +80,13 @@ FROM (SELECT *, tab_fields(text) AS f FROM records)
 
 
 def open_list(source: Source) -> Listing:
-    """Return the list, after a look at its header; it asks for originals.
+    """Check the header of a list, and return it, with the URLs of originals.
 
     Raises:
         ListError: it has no header, or another one.
     """
     text = TextList(source.list, _START)
-    head = text.head(1)
+    head = text.read_head(1)
     if tuple(head[0].split("\t")) != COLUMNS:
         raise make_format_error(
             source, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
@@ -97,16 +97,16 @@ def open_list(source: Source) -> Listing:
         "original": _ORIGINAL,
         "width_px": None,
     }
-    return Listing(RECORD, partial(text.batches, 1), _SQL, values)
+    return Listing(RECORD, partial(text.read_batches, 1), _SQL, values)
 
 
 def request_width(listing: Listing, width_px: int | None) -> Listing:
-    """Return a list that asks for thumbnails of a width instead; None: for the originals."""
+    """Return a list with the URLs of thumbnails of a width; of originals if None."""
     return replace(listing, values=dict(listing.values) | {"width_px": width_px})
 
 
 def list_warnings(source: Source) -> tuple[str, ...]:
-    """Return what is worth a second look in a source of this kind."""
+    """Return warnings about a source of this kind."""
     if "uk" not in source.languages:
         return ()
     return (

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from pipelines.errors import ConfigError
 from pipelines.source import lanes
-from pipelines.source.lanes import cut
+from pipelines.source.lanes import cut_shards
 
 
 @given(sizes=st.lists(st.integers(1, 30), max_size=60), limit=st.integers(1, 12))
 def test_cut(sizes, limit):
     """No shard is overfull, none is empty, and no group that fits into a shard lies in two."""
-    shards = cut(np.array(sizes, np.int64), limit)
+    shards = cut_shards(np.array(sizes, np.int64), limit)
     borders = {sum(shards[:number]) for number in range(1, len(shards))}
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
 
@@ -27,7 +27,7 @@ def test_cut(sizes, limit):
 @given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=60))
 def test_cut_is_greedy(sizes):
     """A shard is closed only because the next group does not fit."""
-    shards = cut(np.array(sizes, np.int64), 5)
+    shards = cut_shards(np.array(sizes, np.int64), 5)
     at = 0
     for rows in shards[:-1]:
         group = next(number for number in range(len(sizes)) if sum(sizes[:number]) == at + rows)
@@ -37,7 +37,7 @@ def test_cut_is_greedy(sizes):
 
 def test_nothing_to_cut():
     """No groups, no shards."""
-    assert [] == cut(np.array([], np.int64), 5)
+    assert [] == cut_shards(np.array([], np.int64), 5)
 
 
 def rows(hosts):

@@ -1,16 +1,14 @@
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from pipelines.errors import ConfigError, ListError, StopJob
+from pipelines.errors import ConfigError, ListError
 from pipelines.miniature.lists import write_lists
 from pipelines.source.plan import make_plan, preview
 from pipelines.store.root import Root
-from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, make_candidate_id
+from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD
 from schemas.dataset import Dataset
-from schemas.plan import PlanCounts
 
 HOME = Path(__file__).parents[3]
 AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
@@ -18,64 +16,6 @@ AUDIOCAPS = "audiocap_id,youtube_id,start_time,caption\n"
 
 def dataset(root, *sources, **keys):
     return Dataset(name="test", root=str(root), sources=sources, **keys)
-
-
-def test_first_in_list_order_wins(plan, written):
-    """Rows equal in URL, start and caption are one candidate, over all lists; the first one stands."""
-    one = written(
-        "one.tsv", "a dog\thttp://a.example/1\na dog \t http://a.example/1\na cat\thttp://a.example/1\n"
-    )
-    two = written("two.tsv", "http://a.example/1\ta dog\nhttp://a.example/2\ta dog\n")
-    clips = written("a.csv", AUDIOCAPS + "1,b,0,x\n2,b,10,x\n3,b,10.0004,x\n4,b,10,y\n")
-    done = plan(
-        {"kind": "cc3m", "list": one}, {"kind": "cc12m", "list": two}, {"kind": "audiocaps", "list": clips}
-    )
-
-    assert [(3, 1, 2), (2, 1, 1), (4, 1, 3)] == [
-        (source.rows_read, source.duplicates, source.candidates) for source in done.counts.sources
-    ]
-    assert [("cc3m", 0), ("cc3m", 2), ("cc12m", 1), ("audiocaps", 0), ("audiocaps", 1), ("audiocaps", 3)] == [
-        (row["source"], row["source_row"]) for row in done.candidates
-    ]
-
-
-def test_an_unwanted_row_does_not_hide_a_wanted_one(plan, written):
-    """Of equal rows the first that its list does not rule out is the candidate."""
-    rows = "abcdefghijk,1,dog,test\nabcdefghijk,1,dog,train\nabcdefghijk,1,dog,test\n"
-    done = plan({"kind": "vggsound", "list": written("v.csv", rows), "split": "train"})
-
-    assert [1] == done.column("source_row")
-    assert (1, 2, {}) == (done.counts.candidates, done.counts.duplicates, done.counts.filtered)
-
-
-def test_a_list_that_adds_nothing_is_worth_a_warning(plan, written):
-    """A list named twice, for its captions and for its clips, gives the first only."""
-    path = written("a.csv", AUDIOCAPS + "1,b,0,x\n")
-    done = plan({"kind": "audiocaps", "list": path, "take": "text"}, {"kind": "audiocaps", "list": path})
-
-    assert ["text"] == done.column("kind")
-    assert [f"{path}: every row is in an earlier list, so none is taken from here"] == [*done.counts.warnings]
-
-
-def test_no_room(plan, written, cc):
-    """Too little memory and no room to spill is one sentence, and nothing is written."""
-    with pytest.raises(StopJob, match=r"do not fit into .*set TMPDIR to a larger disk"):
-        plan({"kind": "cc3m", "list": written("c.gz", cc(30_000))}, memory="4MiB")
-
-
-def test_ids_say_what_a_row_is(plan, written):
-    """The id in the table is that of `make_candidate_id`, and no two candidates share one."""
-    clips = written("a.csv", AUDIOCAPS + "1,b,0,größer \n2,b,12.3456,x\n")
-    pictures = written("c.tsv", "a dog\thttp://a.example/ü\n")
-    done = plan({"kind": "audiocaps", "list": clips}, {"kind": "cc3m", "list": pictures})
-    expected = [
-        make_candidate_id(row["source"], row["url"], row["start_s"], row["caption"])
-        for row in done.candidates
-    ]
-
-    assert expected == done.column("id")
-    assert 3 == len(set(expected))
-    assert hashlib.sha256(b"cc3m\0http://a.example/\xc3\xbc\0\0a dog").hexdigest()[:32] == expected[2]
 
 
 def test_tables_are_the_schemas(plan, written, cc):
@@ -87,25 +27,6 @@ def test_tables_are_the_schemas(plan, written, cc):
     assert FILTERED.equals(read("plan/filtered.parquet").schema, check_metadata=True)
     assert REJECT.equals(read("plan/rejects.parquet").schema, check_metadata=True)
     assert SHARD.equals(read("plan/shards.parquet").schema, check_metadata=True)
-
-
-def test_every_row_is_accounted_for(plan, written, cc):
-    """rows_read = candidates + rejects + duplicates, for every list and for all, and the tables agree."""
-    done = plan(
-        {"kind": "cc3m", "list": written("c.gz", cc(5000))},
-        {"kind": "cc12m", "list": written("d.tsv", "http://a.example/1\ta\nhttp://a.example/2\t\nx\n")},
-        shard_rows=777,
-    )
-    counts = done.counts
-
-    assert [(5000, 50, 50, 4900), (3, 1, 0, 2)] == [
-        (source.rows_read, source.rejects, source.duplicates, source.candidates) for source in counts.sources
-    ]
-    assert (5003, 51, 50, 4902) == (counts.rows_read, counts.rejects, counts.duplicates, counts.candidates)
-    assert (counts.rejects, 1) == (len(done.rows("rejects")), len(done.rows("filtered")))
-    assert counts.keys == counts.candidates - 1 == len(done.candidates)
-    assert counts.shards == len(done.shards) == len(done.root.read_table("plan/shards.parquet"))
-    assert counts == PlanCounts.model_validate_json(done.root.read("plan/counts.json"))
 
 
 @pytest.mark.parametrize("keys", [{"threads": 1}, {"threads": 4}, {"memory": "200MiB"}], ids=str)

@@ -17,7 +17,7 @@ LINES = "".join(f"row {number}\n" for number in range(300)).encode()
 
 def read(path, header=0, start=None):
     """Return rows, lines, texts and faults of all records."""
-    batches = list(TextList(str(path), start).batches(header))
+    batches = list(TextList(str(path), start).read_batches(header))
     return [
         [value for batch in batches for value in batch[name].to_pylist()]
         for name in ("row", "line", "text", "fault")
@@ -128,7 +128,7 @@ def test_not_there(tmp_path):
     with pytest.raises(ListError, match="is a folder; give the file in it"):
         read(tmp_path)
     with pytest.raises(ListError, match=r"cannot be read .*check the address"):
-        list(TextList("nosuchprotocol://a/b").batches())
+        list(TextList("nosuchprotocol://a/b").read_batches())
 
 
 class Ranges(SimpleHTTPRequestHandler):
@@ -171,5 +171,5 @@ def test_head_is_what_can_be_read(written):
     """A look at the beginning skips what is broken there."""
     text = TextList(written("list", b"\xff\n" + LINES))
 
-    assert ["row 0", "row 1"] == text.head(2)
-    assert 1 == sum(pc.sum(pc.is_valid(batch["fault"])).as_py() for batch in text.batches())
+    assert ["row 0", "row 1"] == text.read_head(2)
+    assert 1 == sum(pc.sum(pc.is_valid(batch["fault"])).as_py() for batch in text.read_batches())

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.errors import ConfigError, ListError
+from pipelines.errors import ListError
 
 ROWS = """---g-f_I2yQ,1,people marching,test
 --0PQM4-hqg,30,waterfall burbling,train
@@ -56,29 +56,6 @@ def test_labels_and_split(plan, written):
     assert [("people marching", "split"), ("waterfall burbling", "label"), ("playing tennis", "label")] == [
         (row["label"], row["reason"]) for row in done.rows("filtered")
     ]
-
-
-@pytest.mark.parametrize(
-    ("named", "message"),
-    [
-        pytest.param(
-            {"labels": ["tweeting"]},
-            r"'tweeting'.*nearest are 'bird chirping, tweeting' \(1 rows\)",
-            id="part",
-        ),
-        pytest.param(
-            {"labels": ["playing tenis"]}, r"nearest are 'playing tennis' \(1 rows\)", id="misspelt"
-        ),
-        pytest.param(
-            {"labels": ["Playing Tennis"]}, r"nearest are 'playing tennis' \(1 rows\)", id="capitals"
-        ),
-        pytest.param({"split": "val"}, r"split 'val'.*'train' \(3 rows\), 'test' \(1 rows\)", id="split"),
-    ],
-)
-def test_names_that_no_row_has(plan, written, named, message):
-    """A name that no row has is an error that shows the nearest with their rows."""
-    with pytest.raises(ConfigError, match=message):
-        plan({"kind": "vggsound", "list": written("v.csv", ROWS)} | named)
 
 
 def test_template(plan, written):
