@@ -21,12 +21,12 @@ from schemas.vectors import Column, Family, Modality
 
 
 class QueryEncoders:
-    """The encoders that questions need; each is opened by the first. Safe to use from several threads.
+    """The encoders of queries, each loaded on first use. Safe to use from several threads.
 
     Args:
-        asked: of the dataset.
-        pinned: family -> the space of the vectors that are there.
-        rows: of the version, to compare an encoder of another machine with.
+        asked: the encoders that the dataset names.
+        pinned: family -> the space of the stored vectors.
+        rows: of the version, to compare the encoder of this machine with.
     """
 
     def __init__(self, asked: Encode, pinned: Mapping[str, Space], rows: VersionRows) -> None:
@@ -34,7 +34,7 @@ class QueryEncoders:
         self._pinned = pinned
         self._rows = rows
         self._specs: dict[Family, EncoderSpec] = {}
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def has(self, family: Family) -> bool:
         """Return whether the dataset names an encoder of a family."""
@@ -45,22 +45,22 @@ class QueryEncoders:
 
         Raises:
             ConfigError: the dataset has none.
-            SpaceError: it claims to be in the space of the vectors and is not.
+            SpaceError: its vectors are not in the space of the stored ones, although it claims so.
         """
         self.check(family)
-        with self._turn:
+        with self._lock:
             if family not in self._specs:
                 spec = resolve_family(self._asked, family, self._pinned)
                 assert spec is not None
                 if family in self._pinned:
                     column: Column = "clip_text" if family == "clip" else "clap_text"
-                    known = partial(self._rows.read_captions, column, len(CAPTIONS))
-                    spec = verify_space(spec, self._pinned[family], known)
+                    read_captions = partial(self._rows.read_captions, column, len(CAPTIONS))
+                    spec = verify_space(spec, self._pinned[family], read_captions)
                 self._specs[family] = spec
             return self._specs[family]
 
     def check(self, family: Family) -> None:
-        """Refuse a question that needs an encoder which the dataset does not have.
+        """Refuse a query that needs an encoder which the dataset does not have.
 
         Raises:
             ConfigError: it has none.
@@ -71,16 +71,16 @@ class QueryEncoders:
     def encode_as_stored(self, family: Family, modality: Modality, item: str | bytes) -> np.ndarray:
         """Return the vector of an item as a build would store it, float16 [D].
 
-        It is computed in a whole batch and on one core, as a build does, so that it is the same to the last
-        digit. That takes the time of a whole batch.
+        It is computed in a full batch and on one core, as in a build, so that it is equal to the last digit.
+        That takes the time of a full batch.
 
         Raises:
-            ConfigError: the dataset has no such encoder, or nothing can be made of the item.
+            ConfigError: the dataset has no such encoder, or the item cannot be read.
             SpaceError: the encoder is not the one that the vectors were made with.
         """
         spec = self.get_spec(family)
         tower = spec.open()[modality]
-        piece = _prepared(tower, modality, item)
+        piece = _prepare(tower, modality, item)
         if isinstance(piece, EcholensError):
             raise piece
         unit_ND, norms_N = get_decode_pool().submit(encode, tower, [piece], spec.space.batch_rows).result()
@@ -92,22 +92,22 @@ class QueryEncoders:
     def encode(
         self, family: Family, modality: Modality, items: Sequence[str | bytes]
     ) -> list[QueryVector | EcholensError]:
-        """Return the vector of every item, or why it has none.
+        """Return the vector of every item, or the error that says why it has none.
 
-        Many go through the net together: as many as the next power of two, at most a batch of the stored
-        vectors. So a question may differ in its last digit from the stored vector of the same media, and
-        from itself in another company; but it does not wait for a batch to fill.
+        The items share a batch, padded to a power of two, at most to the batch size of the stored vectors. So
+        a vector may differ in its last digit from the stored one of the same media, and from that in a batch
+        of another size; but no query waits for a batch to fill.
         """
         try:
             spec = self.get_spec(family)
             tower = spec.open()[modality]
         except EcholensError as error:
             return [error] * len(items)
-        made: list[np.ndarray | EcholensError] = [_prepared(tower, modality, item) for item in items]
-        pieces = [one for one in made if isinstance(one, np.ndarray)]
+        prepared: list[np.ndarray | EcholensError] = [_prepare(tower, modality, item) for item in items]
+        pieces = [each for each in prepared if isinstance(each, np.ndarray)]
         if not pieces:
-            return [one for one in made if isinstance(one, EcholensError)]
-        batch_rows = min(spec.space.batch_rows, _power_of_two(sum(len(piece) for piece in pieces)))
+            return [each for each in prepared if isinstance(each, EcholensError)]
+        batch_rows = min(spec.space.batch_rows, _round_to_power_of_two(sum(len(piece) for piece in pieces)))
         unit_ND, norms_N = encode(tower, pieces, batch_rows)
         vectors = iter(
             QueryVector(unit_D, spec.space)
@@ -115,15 +115,15 @@ class QueryEncoders:
             else make_unreadable_error(modality, "no_vector")
             for unit_D, norm in zip(unit_ND, norms_N, strict=True)
         )
-        return [one if isinstance(one, EcholensError) else next(vectors) for one in made]
+        return [each if isinstance(each, EcholensError) else next(vectors) for each in prepared]
 
 
-def _prepared(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
+def _prepare(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
     try:
         return tower.prepare(item)
-    except UndecodableMediaError as unusable:
-        return make_unreadable_error(modality, unusable.reason)
+    except UndecodableMediaError as error:
+        return make_unreadable_error(modality, error.reason)
 
 
-def _power_of_two(count: int) -> int:
+def _round_to_power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()

@@ -1,4 +1,4 @@
-"""A query -> what is to be searched with which vector, or one sentence why it cannot be; loads no model."""
+"""A query -> its plan: what is searched with which vector, or why it cannot be; loads no model."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class QueryVector:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryPlan:
-    """A query that can be answered, and all that was decided about it.
+    """A query that can be answered, and how.
 
     Attributes:
-        query: as it was asked.
+        query: as it was received.
         into: the column that is searched.
-        key_filter: which rows may answer; None if all may.
-        modality: of the text, picture or sound that is to be encoded; None where the vector is there.
-        family: whose encoder the query needs, or whose space its vector is in.
-        vector: of a query by vector or key, where the query begins; None for media.
-        via: the card of the translator that crosses to the space of `into`.
+        key_filter: the keys that may be returned; None for all.
+        modality: of the text, picture or sound to encode; None if the query has a vector.
+        family: of the encoder that the query needs, or of its vector.
+        vector: of a query by vector or key, before translation; None for media.
+        via: the card of the translator into the space of `into`.
     """
 
     query: Query
@@ -55,14 +55,14 @@ class QueryPlan:
 
 
 def make_unreadable_error(modality: Modality, reason: str) -> ConfigError:
-    """Return the error of a text, picture or sound that nothing can be made of."""
+    """Return the error of a text, picture or sound that cannot be read."""
     if modality == "text":
         return ConfigError(f"the text cannot be read ({reason}); give words")
     return ConfigError(f"the {_WORDS[modality]} cannot be read ({reason}); give {_FORMATS[modality]}")
 
 
 def choose_column(query: Query, via: TranslatorCard | None) -> Column:
-    """Return the column that a query searches: as it says, else the translator's own target."""
+    """Return the column that a query searches: its own, else the translator's target, else a default."""
     beyond = via.target if via else None
     return query.into or beyond or ("clip_image" if query.sound is None else "clap_audio")
 
@@ -74,17 +74,17 @@ def plan_query(
     via: TranslatorCard | None,
     key_filter: KeyFilter | None,
 ) -> QueryPlan:
-    """Return what is decided about a query.
+    """Return the plan of a query.
 
     Args:
-        query: whichever.
+        query: to plan.
         cards: of the columns that can be searched.
         rows: of the version.
         via: the card of the translator that the query names.
-        key_filter: which rows may answer.
+        key_filter: the keys that may be returned; None for all.
 
     Raises:
-        ConfigError: nothing is said, a vector has no direction, a row has no vector, or the column no index.
+        ConfigError: the text is empty, a vector has no direction, a row no vector, or the column no index.
         SpaceError: the query cannot be compared with the column.
     """
     into = choose_column(query, via)
@@ -93,9 +93,9 @@ def plan_query(
         _check_ends(via, into)
         space = via.source_space if via else cards[into].space
         family = family_of(via.source if via else into)
-        return QueryPlan(query, into, key_filter, None, family, _unit(query.vector, space), via)
+        return QueryPlan(query, into, key_filter, None, family, _normalize(query.vector, space), via)
     if query.key is not None:
-        return _of_key(query, query.key, into, rows, via, key_filter)
+        return _plan_key(query, query.key, into, rows, via, key_filter)
     if query.text is not None and not query.text.strip():
         raise ConfigError("the text is empty; say what to look for")
     modality: Modality = "text" if query.text is not None else "image" if query.image is not None else "audio"
@@ -109,15 +109,15 @@ def decode_media(query: Query) -> Any:
     return next(item for item in (query.text, query.image, query.sound) if item is not None)
 
 
-def check_column(column: Column, there: Collection[Column]) -> None:
+def check_column(column: Column, indexed: Collection[Column]) -> None:
     """Refuse a column that has no index."""
-    if column not in there:
-        known = ", ".join(sorted(there)) or "none"
+    if column not in indexed:
+        known = ", ".join(sorted(indexed)) or "none"
         raise ConfigError(f"this version has no index of {column}; search in one that it has: {known}")
 
 
 def check_space(space: Space, into: Column, card: IndexCard) -> None:
-    """Refuse a vector of another space than the one that a column is in."""
+    """Refuse a vector that is not in the space of a column."""
     if space != card.space:
         raise SpaceError(
             f"the query is in {space}, but {into} is in {card.space} ({space.differences(card.space)}); "
@@ -125,7 +125,7 @@ def check_space(space: Space, into: Column, card: IndexCard) -> None:
         )
 
 
-def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
+def _plan_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
     query: Query,
     key: str,
     into: Column,
@@ -133,7 +133,11 @@ def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
     via: TranslatorCard | None,
     key_filter: KeyFilter | None,
 ) -> QueryPlan:
-    """The first column that can ask and has a vector of the row: the named one, the searched one, others."""
+    """Return the plan of a query by key, with the row's vector.
+
+    It is of the column that the query names, else of the translator's source or the searched column, else of
+    another one in the same space.
+    """
     begins = via.source if via else into
     if query.of is not None:
         _check_reach(query.of, family_of(query.of), into, via)
@@ -142,7 +146,7 @@ def _of_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
     others = [column for column in COLUMNS if family_of(column) == family_of(begins) and column != begins]
     for column in [query.of] if query.of else [begins, *others]:
         if found := rows.read_vector(key, column):
-            return QueryPlan(query, into, key_filter, None, family_of(column), _unit(*found), via)
+            return QueryPlan(query, into, key_filter, None, family_of(column), _normalize(*found), via)
     wanted = query.of or _COLUMNS_IN[family_of(begins)]
     raise ConfigError(f"key {key!r} has no vector in {wanted}; give the key of a row that was found")
 
@@ -169,7 +173,7 @@ def _check_reach(what: str, reach: Family, into: Column, via: TranslatorCard | N
         )
 
 
-def _unit(vector: Any, space: Space) -> QueryVector:
+def _normalize(vector: Any, space: Space) -> QueryVector:
     numbers_D = np.asarray(vector, dtype=np.float64)
     with np.errstate(over="ignore"):
         norm = np.linalg.norm(numbers_D)
