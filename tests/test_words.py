@@ -19,7 +19,7 @@ VERBS = frozenset(
     re.findall(
         r"\w+",
         """
-    accept acquire add adopt align allow answer append apply as ask assemble await balance begin bind bring
+    accept acquire add adopt align allow answer append apply as ask assemble augment await balance begin bind bring
     build cache calibrate call cancel cap carry check choose classify clean clear clip clone close
     collect combine commit compare compress compute concat configure confirm connect convert copy
     correct count cover create crop cut decide decode decompress delete denoise derive describe
@@ -35,7 +35,7 @@ VERBS = frozenset(
     rebuild receive recheck record redact reacquire reduce refresh refuse register reject release reload
     remove rename render renew repeat replace report request require reserve reset resize resolve
     restore resume retry return reverse rewrite round route run sample save scale scatter score
-    search see seek select send serve set settle shade share shift show shuffle shut sign skip
+    search see seek select send serve set settle shade share shift show shuffle shut sign skip slice
     smooth snapshot solve sort speak split stamp start stop store stream strip submit sum summarize
     supersede swap sync synthesize take tell throttle tick time to tokenize trace track train transform
     translate trim truncate trust tune turn unload unpack unwrap update upload use validate vary verify
@@ -58,6 +58,14 @@ GIVEN = {
     "tell",
     "audio_attributes",
     "space",
+}
+
+# Files whose methods still have nouns for names. A file leaves this list, none joins it.
+NOUNS_LEFT = {
+    *("pipelines/serve/deployments.py", "pipelines/serve/metrics.py", "pipelines/serve/replica.py"),
+    *(f"pipelines/serve/page/{name}.py" for name in ("client", "generate_handlers", "reachable")),
+    "pipelines/serve/page/search_handlers.py",
+    *("schemas/space.py", "schemas/vectors.py"),
 }
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -95,7 +103,7 @@ def test_no_two_classes_share_a_name():
 def test_functions_begin_with_a_verb(path):
     """They say what they do; formulas, drawings and sounds have names of their own."""
     names = {node.name for node in functions_of(path) if not node.name.startswith("_")} - GIVEN
-    if below_home(path).startswith(FORMULAS):
+    if below_home(path).startswith(FORMULAS) or below_home(path) in NOUNS_LEFT:
         return
 
     assert [name for name in sorted(names) if name.split("_")[0] not in VERBS] == []

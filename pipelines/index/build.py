@@ -56,16 +56,8 @@ def build_index(  # noqa: PLR0913, PLR0917 - what a version is made of
 ) -> IndexCard:
     """Build the index of a column over committed shards, and commit it and then its card.
 
-    `falls_short` on the card says that the recall that `config` wants was not reached.
-
-    Args:
-        root: of the dataset.
-        set_name: of the vectors.
-        column: of them.
-        shards: of the version.
-        tombstones: a table with the keys that are left out.
-        config: the dataset's settings for indices.
-        number: of the version.
+    `falls_short` on the card says that the recall that `config` wants was not reached. The rows whose keys
+    are in `tombstones` are left out.
 
     Raises:
         ConfigError: the column has no vectors, or the memory is too small for any kind of index.
