@@ -19,27 +19,28 @@ VERBS = frozenset(
     re.findall(
         r"\w+",
         """
-    accept acquire add adopt align allow answer append apply as ask assemble augment await balance begin bind bring
-    build cache calibrate call cancel cap carry check choose classify clean clear clip clone close
-    collect combine commit compare compress compute concat configure confirm connect convert copy
-    correct count cover create crop cut decide decode decompress delete denoise derive describe
-    detach detect discard download drain draw drop embed emit encode end enforce ensure enter
-    estimate evaluate exclude execute exists expand expect expire export extend extract fade fail
-    feed fetch fill filter find finish fit fix flatten flush fold follow forget format forward from
-    gather generate get give grant group guard handle has hash hear hide hold ignore import include infer
-    init initialize insert inspect install invert is iterate join judge keep label launch leave let
-    limit link list listen load locate lock log look lookup make map mark match measure mention merge mix
-    mount move name narrow normalize note observe offer on open order own pack pad parse partition
-    pass pause permute pick pin place plan play pool post predict prepare preview print probe
-    process project prune publish pull purge push put quantize quarantine query raise rank read
-    rebuild receive recheck record redact reacquire reduce refresh refuse register reject release reload
-    remove rename render renew repeat replace report request require reserve reset resize resolve
-    restore resume retry return reverse rewrite round route run sample save scale scatter score
-    search see seek select send serve set settle shade share shift show shuffle shut sign skip slice
-    smooth snapshot solve sort speak split stamp start stop store stream strip submit sum summarize
-    supersede swap sync synthesize take tell throttle tick time to tokenize trace track train transform
-    translate trim truncate trust tune turn unload unpack unwrap update upload use validate vary verify
-    view wait walk warm warn watch with wrap write yield zero
+    accept acquire add adopt align allow answer append apply as ask assemble augment await balance
+    begin bind bring build cache calibrate call cancel cap carry check choose classify clean clear
+    clip clone close collect combine commit compare compress compute concat configure confirm
+    connect convert copy correct count cover create crop cut decide decode decompress delete denoise
+    derive describe detach detect discard download drain draw drop embed emit encode end enforce
+    ensure enter estimate evaluate exclude execute exists expand expect expire export extend extract
+    fade fail feed fetch fill filter find finish fit fix flatten flush fold follow forget format
+    forward from gather generate get give grant group guard handle has hash hear hide hold ignore
+    import include infer init initialize insert inspect install invert is iterate join judge keep
+    label launch leave let limit link list listen load locate lock log look lookup make map mark
+    match measure mention merge mix mount move name narrow normalize note observe offer on open
+    order own pack pad parse partition pass pause permute pick pin place plan play pool post predict
+    prepare preview print probe process project prune publish pull purge push put quantize
+    quarantine query raise rank reacquire read rebuild receive recheck record redact reduce refresh
+    refuse register reject release reload remove rename render renew repeat replace report request
+    require reserve reset resize resolve restore resume retry return reverse rewrite round route run
+    sample save scale scatter score search see seek select send serve set settle shade share shift
+    show shuffle shut sign skip slice smooth snapshot solve sort speak split stamp start stop store
+    stream strip submit sum summarize supersede swap sync synthesize take tell throttle tick time to
+    tokenize trace track train transform translate trim truncate trust tune turn unload unpack
+    unwrap update upload use validate vary verify view wait walk warm warn watch with wrap write
+    yield zero
     """,
     )
 )
