@@ -1,4 +1,4 @@
-"""Whatever waits is answered together, and what is alone does not wait."""
+"""Dynamic micro-batching: a lone request is not delayed."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-Q = TypeVar("Q")
-A = TypeVar("A")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
-class MicroBatcher(Generic[Q, A]):
-    """Gives questions to a function that takes many: as many as came while it was at the ones before.
+class MicroBatcher(Generic[Request, Response]):
+    """Calls a batch function with the requests that arrived during its previous call.
 
-    Serve's own batches wait in the event loop that Serve gave them, and cost each question five of its
-    metrics; here a lone question is on its way to the thread at once.
+    Serve's own batching waits in an event loop of Serve's and updates five metrics a request; here a lone
+    request is passed to the thread at once.
 
     Args:
-        work: questions -> an answer each, in their order; runs in a thread of its own.
-        most: questions it is given at once.
+        work: requests -> their responses, in order; runs in a thread of its own.
+        max_batch: requests in one call.
     """
 
-    def __init__(self, work: Callable[[list[Q]], Sequence[A]], most: int) -> None:
-        self._work, self._most = work, most
-        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+    def __init__(self, work: Callable[[list[Request]], Sequence[Response]], max_batch: int) -> None:
+        self._work, self._max_batch = work, max_batch
+        self._queue: deque[tuple[Request, asyncio.Future[Response]]] = deque()
         self._thread = ThreadPoolExecutor(1)
-        self._busy: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Q) -> A:
-        """Return the answer to one question; raise what the work raised for its batch."""
+    async def submit(self, request: Request) -> Response:
+        """Return the response to one request; raise the error of its batch."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[A] = loop.create_future()
-        self._waiting.append((question, answer))
-        if self._busy is None:
-            self._busy = loop.create_task(self._run())
-        return await answer
+        future: asyncio.Future[Response] = loop.create_future()
+        self._queue.append((request, future))
+        if self._task is None:
+            self._task = loop.create_task(self._run())
+        return await future
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            # Whoever asked may have gone.
-            batch = [(question, answer) for question, answer in batch if not answer.done()]
-            questions = [question for question, _ in batch]
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(self._max_batch, len(self._queue)))]
+            # Futures of clients that have disconnected are cancelled.
+            batch = [(request, future) for request, future in batch if not future.done()]
+            requests = [request for request, _ in batch]
             try:
-                made = await loop.run_in_executor(self._thread, self._work, questions) if batch else ()
+                responses = await loop.run_in_executor(self._thread, self._work, requests) if batch else ()
             except Exception as error:
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
             else:
-                for (_, answer), one in zip(batch, made, strict=True):
-                    if not answer.done():
-                        answer.set_result(one)
-        self._busy = None
+                for (_, future), response in zip(batch, responses, strict=True):
+                    if not future.done():
+                        future.set_result(response)
+        self._task = None

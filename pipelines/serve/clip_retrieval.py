@@ -16,7 +16,7 @@ from pydantic import Base64Bytes, BaseModel, Field
 from pipelines.errors import RequestRefusedError
 from pipelines.serve.media import ImageFetcher
 from pipelines.serve.openapi import describe_body, describe_refusals
-from pipelines.serve.requests import read
+from pipelines.serve.requests import parse_body
 from schemas.query import MOST_HITS, Hit, Query
 from schemas.vectors import COLUMNS, Column
 
@@ -53,7 +53,7 @@ class MetadataRequest(BaseModel):
 BODIES = (KnnRequest, MetadataRequest)
 
 
-def add(app: FastAPI, search: SearchReplica) -> None:
+def add_paths(app: FastAPI, search: SearchReplica) -> None:
     """Add clip-retrieval's paths to an application."""
 
     @app.get("/indices-list", responses=describe_refusals(), tags=_TAGS)
@@ -70,16 +70,16 @@ def add(app: FastAPI, search: SearchReplica) -> None:
     )
     async def metadata(request: Request) -> JSONResponse:
         """Return what rows say."""
-        asked = read(MetadataRequest, await request.body())
+        asked = parse_body(MetadataRequest, await request.body())
         _column(search, asked.indice_name, "image")
-        said = await search.rows(asked.ids)
+        said = await search.read_rows(asked.ids)
         return JSONResponse([{"id": id_, "metadata": row} for id_, row in zip(asked.ids, said, strict=True)])
 
     _add_knn(app, search)
 
 
 def _add_knn(app: FastAPI, search: SearchReplica) -> None:
-    pictures = ImageFetcher(search.settings)
+    fetcher = ImageFetcher(search.settings)
 
     @app.post(
         "/knn-service",
@@ -90,14 +90,14 @@ def _add_knn(app: FastAPI, search: SearchReplica) -> None:
     )
     async def knn(request: Request) -> JSONResponse:
         """Return the rows nearest to a text, picture or vector, as clip-retrieval's client wants them."""
-        asked = read(KnnRequest, await request.body())
+        asked = parse_body(KnnRequest, await request.body())
         into = _column(search, asked.indice_name, asked.modality)
         # As there: of several that are given, the first of these counts.
         what: dict[str, Any]
         if asked.text:
             what = {"text": asked.text}
         elif asked.image or asked.image_url:
-            what = {"image": asked.image or await pictures.get(asked.image_url or "")}
+            what = {"image": asked.image or await fetcher.fetch(asked.image_url or "")}
         elif asked.embedding_input:
             what = {"vector": asked.embedding_input}
         else:

@@ -1,10 +1,10 @@
-"""The service on Ray Serve: replicas that search, and beside them one for the page and one for its sounds.
+"""The service's deployments on Ray Serve.
 
-    Service   replicas that map the index; each answers HTTP at the service's port, in its own process
-    Page      one replica without an index, behind Serve's proxy on loopback; asks the others by their handles
-    Sounds    one replica with a generator that makes the page's sounds; asks a Service for vectors
+    Service   replicas that map the index; each runs its own HTTP server on the service's shared port
+    Page      one replica without an index, behind Serve's proxy on loopback; calls the others by handle
+    Sounds    one replica with a generator for the page's sounds; calls Service for the vectors of pictures
 
-A further replica takes the memory of an encoder, not of an index: all of a node map the same files.
+Another Service replica costs the memory of an encoder, not of an index: those on one node map the same files.
 """
 
 from __future__ import annotations
@@ -41,68 +41,68 @@ NAME = "echolens"
 PAGE = "page"
 SOUNDS = "sounds"
 
-# Calls of the page in one replica at once; clients over HTTP have a limit of their own.
+# Concurrent calls by handle in one replica; HTTP clients have a limit of their own.
 _ONGOING = 128
 _GRACE_S = 10.0
 _LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
 class LookupDeployment:
-    """A replica: answers over HTTP, and to the page by its handle.
+    """A replica that searches, called over HTTP and, by the page, through its handle.
 
     Args:
-        dataset: as its root has it.
+        dataset: as stored in its root.
         settings: of the service.
-        folder: of its metrics.
-        inner: Serve's proxy, behind which the page is; None without a page.
-        threads: to compute with.
+        folder: for the metrics of all replicas.
+        page_url: Serve's proxy, which the page is behind; None without a page.
+        threads: for computing.
     """
 
     async def __init__(  # type: ignore[misc]
-        self, dataset: Dataset, settings: ServiceSettings, folder: Path, inner: str | None, threads: int
+        self, dataset: Dataset, settings: ServiceSettings, folder: Path, page_url: str | None, threads: int
     ) -> None:
         from pipelines.serve.api import make_api
         from pipelines.serve.http_server import HttpServer
         from pipelines.serve.replica import SearchReplica
 
         cpu.limit_cpus(threads)
-        self._search = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
-        self._search.watch()
-        self._door = HttpServer(settings)
-        self._door.open(make_api(self._search, inner))
+        self._replica = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
+        self._replica.watch()
+        self._server = HttpServer(settings)
+        self._server.open(make_api(self._replica, page_url))
 
     async def answer(self, query: Query) -> Answer:
-        """Return the rows nearest to what a query asks."""
-        return await self._search.answer(query)
+        """Return the rows nearest to a query."""
+        return await self._replica.answer(query)
 
-    async def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
+    async def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type."""
-        return await self._search.media(key, medium)
+        return await self._replica.read_media(key, medium)
 
-    async def vector(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes) -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D]."""
-        return await self._search.vector(picture)
+        return await self._replica.embed_picture(picture)
 
-    async def about(self) -> About:
+    async def describe(self) -> About:
         """Return what is served."""
-        return await self._search.about()
+        return await self._replica.describe()
 
     def check_health(self) -> None:
-        """Raise if this replica is to be replaced."""
-        self._search.check_health()
-        self._door.check()
+        """Raise if Serve should replace this replica."""
+        self._replica.check_health()
+        self._server.check()
 
     async def __del__(self) -> None:
-        """Answer what is under way; Serve waits for it."""
-        if hasattr(self, "_door"):
-            await self._door.close()
+        """Finish the requests in flight; Serve waits for this."""
+        if hasattr(self, "_server"):
+            await self._server.close()
 
 
 class GenerationDeployment:
-    """The replica with the generator: a process of its own, so that nobody else waits for a sound.
+    """The replica with the generator, in its own process so that generating delays no search.
 
     Args:
-        dataset: as its root has it.
+        dataset: as stored in its root.
         settings: of the service.
     """
 
@@ -111,26 +111,26 @@ class GenerationDeployment:
         from pipelines.serve.page.client import ServiceClient
 
         assert settings.generator is not None
-        # A sound has one core, so that its last bits do not depend on how many there are.
+        # One core for a sound, so that its last bits do not depend on the number of cores.
         cpu.limit_cpus(1)
-        encoded = ServiceClient(serve.get_app_handle(NAME)).vector
-        waiting = settings.limits.sounds_waiting
-        self._maker = GenerationQueue(dataset, settings.generator, settings.steps, waiting, encoded)
-        await asyncio.to_thread(self._maker.open)
+        embed = ServiceClient(serve.get_app_handle(NAME)).embed_picture
+        max_waiting = settings.limits.sounds_waiting
+        self._queue = GenerationQueue(dataset, settings.generator, settings.steps, max_waiting, embed)
+        await asyncio.to_thread(self._queue.open)
 
-    async def offer(self) -> Capabilities:
-        """Return what sounds can be made of."""
-        return await self._maker.offer()
+    async def describe(self) -> Capabilities:
+        """Return what sounds can be generated from."""
+        return await self._queue.describe()
 
-    async def make(self, order: PageRequest) -> AsyncIterator[GenerationEvent]:
-        """Yield how far a sound is, and at last the sound."""
-        async with aclosing(self._maker.make(order)) as making:
-            async for told in making:
-                yield told
+    async def generate(self, request: PageRequest) -> AsyncIterator[GenerationEvent]:
+        """Yield the progress of a sound, then the sound."""
+        async with aclosing(self._queue.generate(request)) as events:
+            async for event in events:
+                yield event
 
     async def stop(self, job: str) -> None:
-        """End a sound after the step that it is at."""
-        await self._maker.stop(job)
+        """Stop a job after its current step."""
+        await self._queue.stop(job)
 
 
 @serve.ingress()
@@ -146,13 +146,13 @@ class PageDeployment:
 
         sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
         app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
-        # Requests were counted where they came in; here all of them come from the replicas.
-        return AccessControl(app, self._settings, metered=lambda _: False)
+        # Rates were limited where requests came in; here the only client is the replicas.
+        return AccessControl(app, self._settings, is_metered=lambda _: False)
 
 
 @contextmanager
 def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
-    """Serve a dataset for as long as the block lasts; its address. Ray must be up, and the address free.
+    """Serve a dataset while the block runs; yield the address. Ray must be up, and the address free.
 
     Raises:
         ConfigError: the cluster serves something already.
@@ -162,30 +162,30 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     if serve.status().applications:
         raise ConfigError("this Ray cluster serves something already; stop that, or unset RAY_ADDRESS")
     folder = Path(tempfile.mkdtemp(prefix="echolens-metrics-"))
-    inner = _free_port() if settings.page else None
+    page_port = _find_free_port() if settings.page else None
     try:
         serve.start(
-            proxy_location="HeadOnly" if inner else "Disabled",
-            http_options={"host": "127.0.0.1", "port": inner} if inner else None,
+            proxy_location="HeadOnly" if page_port else "Disabled",
+            http_options={"host": "127.0.0.1", "port": page_port} if page_port else None,
             logging_config=_LOGGING,
         )
-        _run(NAME, None, _service(dataset, settings, folder, inner))
+        _run_application(NAME, None, _bind_lookup(dataset, settings, folder, page_port))
         if settings.page and settings.generator:
-            _run(SOUNDS, None, _sounds(dataset, settings))
+            _run_application(SOUNDS, None, _bind_generation(dataset, settings))
         if settings.page:
-            _run(PAGE, f"/{PAGE}", _page(settings))
+            _run_application(PAGE, f"/{PAGE}", _bind_page(settings))
         _check_answers(settings)
         yield settings.address
     finally:
         for name in serve.status().applications:
             serve.delete(name)
-        # A cluster of our own ends with the job; another's is left as it was found.
+        # Our own cluster ends with the job; somebody else's must be left as it was.
         if "RAY_ADDRESS" in os.environ:
             serve.shutdown()  # type: ignore[no-untyped-call]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _service(dataset: Dataset, settings: ServiceSettings, folder: Path, inner: int | None) -> Any:
+def _bind_lookup(dataset: Dataset, settings: ServiceSettings, folder: Path, page_port: int | None) -> Any:
     cpus = float(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
         LookupDeployment,
@@ -196,18 +196,18 @@ def _service(dataset: Dataset, settings: ServiceSettings, folder: Path, inner: i
         graceful_shutdown_timeout_s=_GRACE_S,
         health_check_period_s=2,
     )
-    to = f"http://127.0.0.1:{inner}" if inner else None
-    return deployment.bind(dataset, settings, folder, to, max(1, int(cpus / settings.replicas)))
+    page_url = f"http://127.0.0.1:{page_port}" if page_port else None
+    return deployment.bind(dataset, settings, folder, page_url, max(1, int(cpus / settings.replicas)))
 
 
-def _sounds(dataset: Dataset, settings: ServiceSettings) -> Any:
+def _bind_generation(dataset: Dataset, settings: ServiceSettings) -> Any:
     gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
         GenerationDeployment,
         name="Sounds",
         num_replicas=1,
         ray_actor_options={"num_cpus": 0, "num_gpus": min(1.0, gpus)},
-        # All of the line are requests under way, and so is one more for as long as it takes to refuse it.
+        # Every queued sound is an ongoing request, and so is one more until the full queue refuses it.
         max_ongoing_requests=_ONGOING,
         max_queued_requests=_ONGOING,
         graceful_shutdown_timeout_s=_GRACE_S,
@@ -215,7 +215,7 @@ def _sounds(dataset: Dataset, settings: ServiceSettings) -> Any:
     return deployment.bind(dataset, settings)
 
 
-def _page(settings: ServiceSettings) -> Any:
+def _bind_page(settings: ServiceSettings) -> Any:
     deployment: Any = serve.deployment(
         PageDeployment,
         name="Page",
@@ -227,20 +227,20 @@ def _page(settings: ServiceSettings) -> Any:
     return deployment.bind(settings)
 
 
-def _run(name: str, prefix: str | None, application: Any) -> None:
+def _run_application(name: str, prefix: str | None, application: Any) -> None:
     try:
         serve.run(application, name=name, route_prefix=prefix, logging_config=_LOGGING)
     except RuntimeError as error:
         deployments = serve.status().applications[name].deployments.values()
-        said = next((one.message for one in deployments if one.message), str(error))
-        # The last line of a traceback is what a replica failed with.
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        why = lines[-1].rpartition("Error: ")[2] if lines else type(error).__name__
-        raise StopJob(f"the service did not start: {why}") from error
+        message = next((one.message for one in deployments if one.message), str(error))
+        # The error of the replica is the last line of the traceback in the message.
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        reason = lines[-1].rpartition("Error: ")[2] if lines else type(error).__name__
+        raise StopJob(f"the service did not start: {reason}") from error
 
 
 def _check_answers(settings: ServiceSettings) -> None:
-    """On a cluster the replicas may run on other nodes than this one."""
+    """Raise StopJob if no replica listens on this node: on a cluster they may run on others."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
     try:
         socket.create_connection((host, settings.port), 10).close()
@@ -251,7 +251,7 @@ def _check_answers(settings: ServiceSettings) -> None:
         ) from error
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
-"""One sound after another, of pictures and words from the page: translate and generate, step by step.
+"""A queue of the page's sounds: translate the vector of a picture, or take words, and generate.
 
-It does what `echolens generate` does with the same code, so that the same picture, translator, seed and
-settings give the same bytes; only that a person sees it grow, and may stop it between two steps.
+It runs the code of `echolens generate`, so the same picture, translator, seed and settings give the same
+bytes. In addition it reports every diffusion step, and a job can be stopped between two steps.
 """
 
 from __future__ import annotations
@@ -52,215 +52,219 @@ from schemas.space import Space
 from schemas.translator_card import TranslatorCard
 from schemas.vectors import Column
 
-# Translators whose weights are kept: a few MB each.
-_KEPT = 8
+# Translators whose weights are cached: a few MB each.
+_CACHED = 8
 
-# From the JPEG of a picture to its vector, float16 [D], by the encoder of the dataset.
-Encoded = Callable[[bytes], Awaitable[np.ndarray]]
+# JPEG of a picture -> its vector, float16 [D], by the encoder of the dataset.
+EmbedPicture = Callable[[bytes], Awaitable[np.ndarray]]
 
 
 class GenerationQueue:
-    """Makes the sounds of a page, one at a time; the others wait in a line that has an end.
+    """Generates the sounds of a page one at a time, with a bounded queue.
 
     Args:
         dataset: whose translators lead to the generator.
-        chosen: the generator.
+        generator: of the sounds.
         steps: of its diffusion.
-        waiting: sounds that may wait while one is made.
-        encoded: gives pictures their vectors.
+        max_waiting: jobs that may wait while one runs.
+        embed: computes the vectors of pictures.
     """
 
     def __init__(
-        self, dataset: Dataset, chosen: GeneratorSpec, steps: int, waiting: int, encoded: Encoded
+        self, dataset: Dataset, generator: GeneratorSpec, steps: int, max_waiting: int, embed: EmbedPicture
     ) -> None:
         self._dataset, self._root = dataset, Root.from_url(dataset.root)
-        self._chosen, self._steps, self._waiting, self._encoded = chosen, steps, waiting, encoded
-        self._line: dict[str, _Job] = {}
+        self._generator, self._steps, self._max_waiting, self._embed = generator, steps, max_waiting, embed
+        # In the order of arrival; the first one runs.
+        self._jobs: dict[str, _Job] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sound")
-        self._leads: dict[tuple[str, str], bool] = {}
-        self._gates: dict[Space, EcholensError | None] = {}
-        self._opened = lru_cache(_KEPT)(self._open)
+        self._usable: dict[tuple[str, str], bool] = {}
+        self._space_errors: dict[Space, EcholensError | None] = {}
+        self._load_translator = lru_cache(_CACHED)(self._open_translator)
 
     def open(self) -> None:
         """Load what the first sound would wait for.
 
         Raises:
-            ConfigError: weights are missing, or do not fill their net.
+            ConfigError: weights are missing, or do not fit their net.
         """
-        self._chosen.open()
-        _ = self._pictures
-        self._offer()
+        self._generator.open()
+        _ = self._converter
+        self._describe()
 
-    async def offer(self) -> Capabilities:
-        """Return what sounds can be made of; translators that came meanwhile are among it."""
-        return await asyncio.to_thread(self._offer)
+    async def describe(self) -> Capabilities:
+        """Return what sounds can be generated from, by the translators that exist now."""
+        return await asyncio.to_thread(self._describe)
 
     async def stop(self, job: str) -> None:
-        """End a sound after the step that it is at, or take it out of the line."""
-        if one := self._line.get(job):
+        """Stop a job after its current step, or remove it from the queue."""
+        if one := self._jobs.get(job):
             one.stop()
 
-    async def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield how far a sound is, and at last the sound; without one if it was stopped.
+    async def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
+        """Yield the progress of a sound, then the sound; no sound if it was stopped.
 
-        Whoever no longer listens (`aclose`) has stopped it.
+        Closing the generator (`aclose`) stops the job.
 
         Raises:
-            RefusedError: the line is full.
-            ConfigError: nothing can be made of the picture or the words, or there is no such translator.
+            RequestRefusedError: the queue is full.
+            ConfigError: the picture or the words cannot be used, or there is no such translator.
         """
-        job = self._entered(order.job)
+        job = self._enqueue(request.job)
         try:
-            while before := self._before(job):
+            while before := self._count_before(job):
                 yield QueuePosition(before)
-                await job.news()
-            if not job.stopped:
-                async with aclosing(self._made(order, job)) as made:
-                    async for told in made:
-                        yield told
+                await job.wait()
+            if not job.is_stopped:
+                async with aclosing(self._run(request, job)) as events:
+                    async for event in events:
+                        yield event
         finally:
             job.stop()
-            del self._line[order.job]
-            for other in self._line.values():
-                other.tell()
+            del self._jobs[request.job]
+            for other in self._jobs.values():
+                other.notify()
 
-    def _entered(self, name: str) -> _Job:
-        if len(self._line) > self._waiting:
+    def _enqueue(self, name: str) -> _Job:
+        if len(self._jobs) > self._max_waiting:
             raise RequestRefusedError(
                 503,
-                f"as many sounds are waiting as may ({self._waiting}); ask again when some of them are made",
+                f"as many sounds are waiting as may ({self._max_waiting}); ask again when some of them are "
+                "made",
             )
-        if name in self._line:
+        if name in self._jobs:
             raise ConfigError("this sound is being made already; wait for it")
-        job = self._line[name] = _Job()
+        job = self._jobs[name] = _Job()
         return job
 
-    def _before(self, job: _Job) -> int:
-        return 0 if job.stopped else list(self._line.values()).index(job)
+    def _count_before(self, job: _Job) -> int:
+        return 0 if job.is_stopped else list(self._jobs.values()).index(job)
 
-    async def _made(self, order: PageRequest, job: _Job) -> AsyncGenerator[GenerationEvent]:
-        asked = await self._asked(order)
-        making = GenerationParams(length_s=order.length_s, steps=self._steps, seed=order.seed)
+    async def _run(self, request: PageRequest, job: _Job) -> AsyncGenerator[GenerationEvent]:
+        prompt = await self._make_prompt(request)
+        params = GenerationParams(length_s=request.length_s, steps=self._steps, seed=request.seed)
         work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._generated, asked, making, job.progress
+            self._thread, self._generate, prompt, params, job.report_progress
         )
-        work.add_done_callback(job.ended)
+        work.add_done_callback(job.on_end)
         while not work.done():
-            await job.news()
+            await job.wait()
             if job.steps is not None and not work.done():
                 yield job.steps
         try:
             data, length_s = work.result()
         except GenerationCancelledError:
             return
-        if job.stopped:  # after the last step
+        if job.is_stopped:  # after the last step
             return
-        by = asked.route.translator if asked.route else None
-        command = self._command(order, asked)
-        yield GeneratedSound(data, length_s, self._chosen.info, by, making, command)
+        translator_ref = prompt.path.translator if prompt.path else None
+        command = self._format_command(request, prompt)
+        yield GeneratedSound(data, length_s, self._generator.info, translator_ref, params, command)
 
-    async def _asked(self, order: PageRequest) -> _Asked:
-        """Return the row that a sound is made of, as `echolens generate` would write it down."""
-        if order.picture is None:
-            prompt = next(iter(make_text_prompts([order.text or ""])))
-            return _Asked({name: [value] for name, value in prompt.items()}, None)
-        route = await asyncio.to_thread(self._route_of, order.via)
-        media = await asyncio.to_thread(self._stored, order.picture, order.file)
-        vector_D = await self._encoded(media["jpg"])
-        assert route.source is not None
-        row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", route.source: vector_D}
-        return _Asked({name: [value] for name, value in row.items()}, route)
+    async def _make_prompt(self, request: PageRequest) -> _Prompt:
+        """Return the row that conditions the generator, as `echolens generate` would store it."""
+        if request.picture is None:
+            prompt = next(iter(make_text_prompts([request.text or ""])))
+            return _Prompt({name: [value] for name, value in prompt.items()}, None)
+        path = await asyncio.to_thread(self._choose_path, request.via)
+        media = await asyncio.to_thread(self._convert_picture, request.picture, request.file)
+        vector_D = await self._embed(media["jpg"])
+        assert path.source is not None
+        row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", path.source: vector_D}
+        return _Prompt({name: [value] for name, value in row.items()}, path)
 
-    def _stored(self, data: bytes, file: str) -> dict[str, Any]:
-        pictures = self._pictures
-        media = pictures.copy(data, None) if is_stored(file) else pictures.convert(data)
+    def _convert_picture(self, data: bytes, file: str) -> dict[str, Any]:
+        converter = self._converter
+        media = converter.copy(data, None) if is_stored(file) else converter.convert(data)
         if media.outcome != OK:
             raise ConfigError(
                 f"the picture cannot be read ({media.outcome.reason}); give a JPEG, PNG or WebP"
             )
         return media.columns
 
-    def _generated(
-        self, asked: _Asked, making: GenerationParams, progress: Callable[[int, int], None]
+    def _generate(
+        self, prompt: _Prompt, params: GenerationParams, progress: Callable[[int, int], None]
     ) -> tuple[bytes, float]:
-        """Return a sound file and its length; runs in the thread that makes sounds."""
-        progress(0, making.steps)
-        batch, column = asked.row, None
-        if asked.route:
-            batch, column = self._opened(asked.route)(batch), asked.route.target
-        made = GenerateStage(self._chosen, column, making, None, progress).open()(batch)
-        if (data := made["sound"][0]) is None:
-            raise ConfigError(f"no sound came of it ({made['reason'][0]}); ask with something else")
-        return data, made["length_s"][0]
+        """Return a sound file and its length in seconds; runs in the generator's thread."""
+        progress(0, params.steps)
+        batch, column = prompt.row, None
+        if prompt.path:
+            batch, column = self._load_translator(prompt.path)(batch), prompt.path.target
+        generated = GenerateStage(self._generator, column, params, None, progress).open()(batch)
+        if (data := generated["sound"][0]) is None:
+            raise ConfigError(f"no sound came of it ({generated['reason'][0]}); ask with something else")
+        return data, generated["length_s"][0]
 
-    def _open(self, route: ConditioningPath) -> Work:
-        by = route.translator
-        assert by is not None
-        assert route.source is not None
-        assert route.target is not None
+    def _open_translator(self, path: ConditioningPath) -> Work:
+        ref = path.translator
+        assert ref is not None
+        assert path.source is not None
+        assert path.target is not None
         return SingleThreaded(
-            TranslateStage(self._root, by.name, by.weights_sha256, route.source, route.target)
+            TranslateStage(self._root, ref.name, ref.weights_sha256, path.source, path.target)
         ).open()
 
-    def _offer(self) -> Capabilities:
-        # The first is taken unless a person chooses: what was trained, the best on what was held out first.
+    def _describe(self) -> Capabilities:
+        # The first is the page's default: trained translators by their held-out score, then closed forms.
         best_first = sorted(
             translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
         )
-        names = tuple(card.name for card in best_first if self._leads_there(card))
-        return Capabilities(self._chosen.info, names, "" if names else self._why_not())
+        names = tuple(card.name for card in best_first if self._is_usable(card))
+        return Capabilities(self._generator.info, names, "" if names else self._explain_missing())
 
-    def _leads_there(self, card: TranslatorCard) -> bool:
-        which = card.name, card.weights_sha256
-        if which not in self._leads:
+    def _is_usable(self, card: TranslatorCard) -> bool:
+        key = card.name, card.weights_sha256
+        if key not in self._usable:
             try:
-                self._route(card.name)
+                self._find_path(card.name)
             except (ConfigError, SpaceError):
-                self._leads[which] = False
+                self._usable[key] = False
             else:
-                self._leads[which] = True
-        return self._leads[which]
+                self._usable[key] = True
+        return self._usable[key]
 
-    def _route_of(self, via: str | None) -> ConditioningPath:
-        offer = self._offer()
-        if via not in offer.translators:
-            known = ", ".join(offer.translators)
-            raise ConfigError(offer.why_not or f"no such translator leads to sounds; take one of: {known}")
-        return self._route(via)
+    def _choose_path(self, via: str | None) -> ConditioningPath:
+        capabilities = self._describe()
+        if via not in capabilities.translators:
+            known = ", ".join(capabilities.translators)
+            raise ConfigError(
+                capabilities.why_not or f"no such translator leads to sounds; take one of: {known}"
+            )
+        return self._find_path(via)
 
-    def _route(self, via: str) -> ConditioningPath:
-        """Return the way of pictures by a translator.
+    def _find_path(self, via: str) -> ConditioningPath:
+        """Return the conditioning path from pictures by a translator.
 
         Raises:
             SpaceError: it does not lead to the generator's own CLAP.
         """
         version = versions.read_current(self._root, self._dataset.encode.set)
-        order = GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))
-        route = find_path(self._root, version, order)
-        assert route.space is not None
-        if error := self._gate(route.space):
+        request = GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))
+        path = find_path(self._root, version, request)
+        assert path.space is not None
+        if error := self._check_space(path.space):
             raise error
-        return route
+        return path
 
-    def _gate(self, space: Space) -> EcholensError | None:
-        if space not in self._gates:
+    def _check_space(self, space: Space) -> EcholensError | None:
+        if space not in self._space_errors:
             try:
-                check_own_clap(self._chosen, self._clap, space, "the way from pictures")
+                check_own_clap(self._generator, self._clap, space, "the way from pictures")
             except SpaceError as error:
-                self._gates[space] = error
+                self._space_errors[space] = error
             else:
-                self._gates[space] = None
-        return self._gates[space]
+                self._space_errors[space] = None
+        return self._space_errors[space]
 
-    def _why_not(self) -> str:
-        name = self._chosen.info.name
+    def _explain_missing(self) -> str:
+        name = self._generator.info.name
         if self._clap is None:
             return (
                 f"this dataset has no CLAP, so nothing leads from pictures to generator {name}; build a set "
                 f"with encode.clap={{loader: audioldm, weights: {name}, audio: ITS ORIGINAL CHECKPOINT}} and "
                 "train a translator from its clip_image to its clap_audio"
             )
-        if error := self._gate(self._clap.space):
+        if error := self._check_space(self._clap.space):
             return str(error)
         return (
             f"no translator leads from pictures to the CLAP of generator {name}; train one from clip_image "
@@ -273,68 +277,68 @@ class GenerationQueue:
         return resolve_family(encode, "clap", read_spaces(self._root, encode.set))
 
     @cached_property
-    def _pictures(self) -> ImageConverter:
+    def _converter(self) -> ImageConverter:
         return ImageConverter(self._dataset.fetch)
 
-    def _command(self, order: PageRequest, asked: _Asked) -> str:
-        by = self._chosen.info
-        of = ["--text", shlex.quote(order.text)] if order.text else ["--images", "FILE"]
-        if asked.route and asked.route.translator:
-            of = ["--via", asked.route.translator.name, "--column", _PICTURES, *of]
-        how = f"--seed {order.seed} --length-s {order.length_s:g} --steps {self._steps}"
-        what = f"--generator {shlex.quote(by.name)} --batch-rows {by.batch_rows}"
-        return f"echolens generate ROOT {' '.join(of)} {how} {what}"
+    def _format_command(self, request: PageRequest, prompt: _Prompt) -> str:
+        info = self._generator.info
+        source = ["--text", shlex.quote(request.text)] if request.text else ["--images", "FILE"]
+        if prompt.path and prompt.path.translator:
+            source = ["--via", prompt.path.translator.name, "--column", _PICTURES, *source]
+        params = f"--seed {request.seed} --length-s {request.length_s:g} --steps {self._steps}"
+        generator = f"--generator {shlex.quote(info.name)} --batch-rows {info.batch_rows}"
+        return f"echolens generate ROOT {' '.join(source)} {params} {generator}"
 
 
 _PICTURES: Column = "clip_image"
 
 
-class _Asked(NamedTuple):
-    """A row that a sound is made of, and the way of its vector; None of words."""
+class _Prompt(NamedTuple):
+    """The row that conditions the generator, and the path of its vector; None for words."""
 
     row: Batch
-    route: ConditioningPath | None
+    path: ConditioningPath | None
 
 
 class _Job:
-    """A sound in the line, or under way; its methods are for the event loop but for `progress`."""
+    """A job that waits or runs. For the event loop, but for `report_progress`."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        self.is_stopped = False
         self.steps: StepCount | None = None
         self._loop = asyncio.get_running_loop()
-        self._told = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    async def news(self) -> None:
-        """Wait until something has changed."""
-        await self._told.wait()
-        self._told.clear()
+    async def wait(self) -> None:
+        """Wait for a change."""
+        await self._changed.wait()
+        self._changed.clear()
 
-    def tell(self) -> None:
-        """Say that something has changed."""
-        self._told.set()
+    def notify(self) -> None:
+        """Announce a change."""
+        self._changed.set()
 
     def stop(self) -> None:
-        """End it after the step that it is at."""
-        self.stopped = True
-        self._told.set()
+        """Stop the job after its current step."""
+        self.is_stopped = True
+        self._changed.set()
 
-    def ended(self, work: asyncio.Future[tuple[bytes, float]]) -> None:
-        """Take note of the end of the work, whether somebody still waits for it or not."""
+    def on_end(self, work: asyncio.Future[tuple[bytes, float]]) -> None:
+        """Mark the error of the work as retrieved, in case nobody awaits it any more."""
         if not work.cancelled():
             work.exception()
-        self._told.set()
+        self._changed.set()
 
-    def progress(self, done: int, total: int) -> None:
-        """Take note of a step, in the thread of the work.
+    def report_progress(self, done: int, total: int) -> None:
+        """Report a step, in the thread of the work.
 
         Raises:
-            Cancelled: it is to be the last one.
+            GenerationCancelledError: the job was stopped.
         """
-        if self.stopped:
+        if self.is_stopped:
             raise GenerationCancelledError
-        self._loop.call_soon_threadsafe(self._stepped, StepCount(done, total))
+        self._loop.call_soon_threadsafe(self._set_steps, StepCount(done, total))
 
-    def _stepped(self, steps: StepCount) -> None:
+    def _set_steps(self, steps: StepCount) -> None:
         self.steps = steps
-        self._told.set()
+        self._changed.set()

@@ -1,4 +1,4 @@
-"""What the page asks of the generator, and what it is told until the sound is there."""
+"""Messages between the page and the generator: a request, progress, the sound."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schemas.strict import StrictModel
 
 SHORTEST_S, LONGEST_S = 2.5, 10.0
 MOST_CHARS = 1_000
-# A browser's numbers are whole up to here.
+# The largest seed that JavaScript represents exactly.
 MOST_SEED = 2**53 - 1
 
 
 class PageRequest(StrictModel):
-    """One sound: of a picture or of words."""
+    """A request for a sound from a picture or from words."""
 
     picture: bytes | None = None
     file: str = Field("", max_length=1_000, description="the name of the picture's file")
@@ -29,7 +29,7 @@ class PageRequest(StrictModel):
     job: str = Field(default_factory=lambda: uuid4().hex, max_length=64)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_one_source(self) -> Self:
         if (self.picture is None) == (self.text is None):
             raise ValueError("a sound is made of a picture or of words; give one of the two")
         return self
@@ -37,12 +37,12 @@ class PageRequest(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What sounds can be made of, and by what.
+    """What a generator can generate from.
 
     Attributes:
-        generator: that makes them.
-        translators: names of those that lead from pictures to the generator's own CLAP, the best first.
-        why_not: one sentence of which translator to train, where there is none; else empty.
+        generator: its description.
+        translators: names of those that lead from pictures to the generator's own CLAP, best first.
+        why_not: one sentence on which translator to train if there is none; else empty.
     """
 
     generator: GeneratorInfo
@@ -52,14 +52,14 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """How many sounds are made before this one."""
+    """The number of jobs before this one."""
 
     before: int
 
 
 @dataclass(frozen=True, slots=True)
 class StepCount:
-    """How far the diffusion is."""
+    """The progress of the diffusion."""
 
     done: int
     total: int
@@ -67,22 +67,22 @@ class StepCount:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSound:
-    """A sound and all that decided it.
+    """A sound and all that determined it.
 
     Attributes:
         data: a FLAC file.
-        length_s: of it.
-        generator: that made it.
-        translator: that a picture took; None of words.
-        making: length, steps, guidance and seed.
-        command: that makes the same bytes; ROOT and FILE stand in it for what only its reader knows.
+        length_s: of the sound.
+        generator: that generated it.
+        translator: of the picture's vector; None for words.
+        params: length, steps, guidance and seed.
+        command: that generates the same bytes, with the placeholders ROOT and FILE.
     """
 
     data: bytes = field(repr=False)
     length_s: float
     generator: GeneratorInfo
     translator: ModelRef | None
-    making: GenerationParams
+    params: GenerationParams
     command: str
 
 

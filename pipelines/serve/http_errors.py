@@ -1,4 +1,4 @@
-"""An error of ours -> a status and one sentence that says nothing of the machine."""
+"""Errors as HTTP: a status and one sentence that reveals nothing about the machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _log = logging.getLogger("ray.serve")
 def make_refusal(error: EcholensError) -> tuple[int, str]:
     """Return the status and the sentence for an error.
 
-    What the reader could have asked otherwise is said as it is. What is wrong here names paths: it goes to
-    the log, and the reader learns only that it is not their fault.
+    The client gets the message of an error in its request. Errors of the service name paths: their messages
+    go to the log, and the client learns only that the service is at fault.
     """
     if isinstance(error, RequestRefusedError):
         return error.status, str(error)
@@ -28,7 +28,7 @@ def make_refusal(error: EcholensError) -> tuple[int, str]:
 
 
 def format_sentence(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a query, as one sentence."""
+    """Return the first error in a query as one sentence."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if problem["type"] == "json_invalid":
         return 'the body is not JSON; send an object such as {"text": "a dog barks"}'

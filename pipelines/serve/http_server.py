@@ -1,7 +1,7 @@
-"""A replica's own HTTP server: all of a node listen at one port, and the kernel deals connections out.
+"""A replica's own HTTP server: replicas share one port (SO_REUSEPORT), and the kernel balances connections.
 
-Serve's proxy would be one more process on the way, through which every request is pickled twice: it costs
-more than the search does. Serve starts, watches and replaces the replicas all the same.
+Serve's proxy would be one more process in between, which pickles every request twice: that costs more than
+the search does. Serve still starts, monitors and replaces the replicas.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from pipelines.serve.settings import ServiceSettings
 
 _BACKLOG = 1024
-# What is under way may end within this when a replica is stopped.
+# Grace period for requests in flight when a replica is stopped.
 _GRACE_S = 5
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to Ray."""
+        """Leave signal handlers to Ray."""
         yield
 
 
 class HttpServer:
-    """Listens from its making on; answers once it is opened.
+    """An HTTP server that listens from construction on, and answers once it is opened.
 
     Args:
-        settings: say where.
+        settings: with the address.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._socket = socket.socket(_family(settings), socket.SOCK_STREAM)
+        self._socket = socket.socket(_choose_family(settings), socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._socket.bind((settings.host, settings.port))
         self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def open(self, app: ASGI) -> None:
-        """Begin to answer, in the running loop."""
+        """Start to answer with an application, in the running event loop."""
         config = uvicorn.Config(
             app,
             backlog=_BACKLOG,
@@ -60,38 +60,38 @@ class HttpServer:
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = _Server(config)
-        self._serving = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
+        self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
 
     def check(self) -> None:
-        """Raise if it no longer answers."""
-        if self._serving and self._serving.done():
-            self._serving.result()
+        """Raise if the server has ended."""
+        if self._task and self._task.done():
+            self._task.result()
             raise RuntimeError("this replica no longer listens")
 
     async def close(self) -> None:
-        """Take no more connections, and wait for what is under way."""
-        if self._server and self._serving:
+        """Accept no more connections, and wait for the requests in flight."""
+        if self._server and self._task:
             self._server.should_exit = True
-            await asyncio.wait([self._serving], timeout=_GRACE_S + 1)
+            await asyncio.wait([self._task], timeout=_GRACE_S + 1)
 
 
-def _family(settings: ServiceSettings) -> socket.AddressFamily:
+def _choose_family(settings: ServiceSettings) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 
 
 def check_free(settings: ServiceSettings) -> None:
-    """Refuse an address that another has: replicas share theirs, so they would not notice.
+    """Check that no other process has the address: replicas, which share theirs, would not notice.
 
     Raises:
-        ConfigError: it is taken, or none of this machine.
+        ConfigError: the address is in use, or is not one of this machine.
     """
-    with socket.socket(_family(settings), socket.SOCK_STREAM) as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(_choose_family(settings), socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            taken.bind((settings.host, settings.port))
+            probe.bind((settings.host, settings.port))
         except OSError as error:
             is_taken = error.errno == errno.EADDRINUSE
-            wanted = "another --port" if is_taken else "an address of this machine as --host"
+            remedy = "another --port" if is_taken else "an address of this machine as --host"
             raise ConfigError(
-                f"{settings.host}:{settings.port} cannot be listened at ({error.strerror}); give {wanted}"
+                f"{settings.host}:{settings.port} cannot be listened at ({error.strerror}); give {remedy}"
             ) from error

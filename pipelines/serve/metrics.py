@@ -1,4 +1,4 @@
-"""What Prometheus is told. Every replica counts for itself; any of them answers for all of its node."""
+"""Prometheus metrics. Every replica has its own counters; each serves the sums of all on its node."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-# Seconds; FAISS answers within the first, an encoder on a CPU within the last few.
+# Seconds: FAISS answers within the first few buckets, an encoder on a CPU within the last few.
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
 class ServiceMetrics:
-    """The counters of one replica. They lie in files of a folder, so that one that died still counts."""
+    """The counters of one replica, in files of a folder, so that those of a dead replica still count."""
 
     folder: Path
     requests: Any
-    answered_s: Any
+    answer_s: Any
     batch_queries: Any
     refused: Any
     version: Any
@@ -29,14 +29,14 @@ class ServiceMetrics:
         """Return the metrics of this process.
 
         Args:
-            folder: the same for all replicas of a node; made if it is not there.
+            folder: shared by all replicas of a node; created if missing.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         import prometheus_client as prometheus
         from prometheus_client import values
 
-        # Ray may have imported it before the folder was known.
+        # Ray may have imported prometheus_client before the variable was set.
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         own = prometheus.CollectorRegistry()
         return cls(
@@ -66,11 +66,11 @@ class ServiceMetrics:
             prometheus.Counter("echolens_switches", "switches to another version", ("ended",), registry=own),
         )
 
-    def text(self) -> tuple[bytes, str]:
-        """Return what all replicas of the node counted, and its content type."""
+    def render(self) -> tuple[bytes, str]:
+        """Return the counters of all replicas of the node as text, and its content type."""
         import prometheus_client as prometheus
         from prometheus_client import multiprocess
 
-        every = prometheus.CollectorRegistry()
-        multiprocess.MultiProcessCollector(every, str(self.folder))  # type: ignore[no-untyped-call]
-        return prometheus.generate_latest(every), prometheus.CONTENT_TYPE_LATEST
+        registry = prometheus.CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call]
+        return prometheus.generate_latest(registry), prometheus.CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what FastAPI finds by itself: refusals, and bodies read by hand."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: refusals, and bodies parsed by hand."""
 
 from __future__ import annotations
 
@@ -30,14 +30,18 @@ _REFUSALS: dict[int, str] = {
     429: "more requests than one client may send; Retry-After says when to come again",
     503: "more requests than wait; Retry-After says when to come again",
 }
-_ALWAYS = (401, 403, 408, 413, 421, 429, 503)
+_ACCESS_STATUSES = (401, 403, 408, 413, 421, 429, 503)
 
 
 def describe_refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what OpenAPI says of the refusals of a path: those of the gate, and these."""
+    """Return OpenAPI's `responses` for the refusals of a path.
+
+    Args:
+        statuses: of the path itself; those of access control are added.
+    """
     return {
         status: {"model": ErrorBody, "description": _REFUSALS[status]}
-        for status in sorted({*_ALWAYS, *statuses})
+        for status in sorted({*_ACCESS_STATUSES, *statuses})
     }
 
 
@@ -45,15 +49,25 @@ _SCHEMA = "#/components/schemas/{model}"
 
 
 def describe_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what OpenAPI says of a body that is read whatever its content type."""
+    """Return OpenAPI's `requestBody` for a body that is parsed whatever its content type.
+
+    Args:
+        model: of the body.
+        examples: by name.
+    """
     schema = {"$ref": _SCHEMA.format(model=model.__name__)}
     content = {"application/json": {"schema": schema, "examples": dict(examples)}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def make_document(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> None:
-    """Add the models of bodies to an application's document."""
-    written = app.openapi()
-    for model in bodies:
+def add_models(app: FastAPI, models: Sequence[type[BaseModel]]) -> None:
+    """Add the schemas of models to an application's document.
+
+    Args:
+        app: whose paths are all registered.
+        models: that `describe_body` refers to.
+    """
+    document = app.openapi()
+    for model in models:
         schema = model.model_json_schema(ref_template=_SCHEMA)
-        written["components"]["schemas"] |= schema.pop("$defs", {}) | {model.__name__: schema}
+        document["components"]["schemas"] |= schema.pop("$defs", {}) | {model.__name__: schema}

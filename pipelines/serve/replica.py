@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.errors import EcholensError, RequestRefusedError
 from pipelines.serve.batcher import MicroBatcher
-from pipelines.serve.media import check
+from pipelines.serve.media import check_query
 from pipelines.serve.metrics import ServiceMetrics
 from pipelines.serve.settings import ServiceSettings
 from pipelines.store import versions
@@ -105,18 +105,18 @@ class SearchReplica:
         """
         began = time.perf_counter()
         if query.image is not None or query.sound is not None:
-            await asyncio.to_thread(check, query, self.settings.limits)
+            await asyncio.to_thread(check_query, query, self.settings.limits)
         by_media = query.vector is None and query.key is None
-        found = await (self._media if by_media else self._vectors).ask(query)
+        found = await (self._media if by_media else self._vectors).submit(query)
         if isinstance(found, EcholensError):
             raise found
         said = next(
             name for name in ("text", "image", "sound", "vector", "key") if getattr(query, name) is not None
         )
-        self.metrics.answered_s.labels(said).observe(time.perf_counter() - began)
+        self.metrics.answer_s.labels(said).observe(time.perf_counter() - began)
         return found
 
-    async def vector(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes) -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D].
 
         Raises:
@@ -125,7 +125,7 @@ class SearchReplica:
         """
         return await asyncio.to_thread(self._opened.lookup.encode_picture, picture)
 
-    async def media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
+    async def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type.
 
         Raises:
@@ -133,14 +133,14 @@ class SearchReplica:
         """
         return await asyncio.to_thread(self._opened.lookup.read_media, key, medium)
 
-    async def about(self) -> About:
+    async def describe(self) -> About:
         """Return what is served."""
         said = self._said
         if said is None or said.version != self.version:
             said = self._said = await asyncio.to_thread(self._about, self._opened.lookup)
         return said
 
-    async def rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
+    async def read_rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
         """Return what rows say.
 
         Raises:
@@ -148,7 +148,7 @@ class SearchReplica:
         """
         return await asyncio.to_thread(self._rows, keys)
 
-    async def report(self) -> bytes:
+    async def read_report(self) -> bytes:
         """Return the report of the version that answers, HTML.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What may be asked over HTTP: a query, and what only the web needs."""
+"""Request bodies of the HTTP API: a query, and the fields that only HTTP needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 _URL_MAX_CHARS = 2_000
 
 
-def _unpacked(value: Any) -> Any:
+def _decode_vector(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
@@ -28,10 +28,10 @@ def _unpacked(value: Any) -> Any:
         raise ValueError("give numbers, or the base64 of their little-endian float32") from None
 
 
-# 512 numbers are 10 kB as JSON and 2.7 kB as base64, which is also what takes less time to read.
+# 512 numbers take 10 kB as JSON and 2.7 kB as base64, which is also faster to parse.
 Vector = Annotated[
     tuple[float, ...] | None,
-    BeforeValidator(_unpacked),
+    BeforeValidator(_decode_vector),
     WithJsonSchema(
         {
             "anyOf": [
@@ -62,23 +62,23 @@ class LookupRequest(Query):
         names = ("text", "image", "image_url", "sound", "vector", "key")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
-            said = " and ".join(given) or "none of them"
-            raise ValueError(f"a question is one of {', '.join(names)}; {said} was given")
+            listed = " and ".join(given) or "none of them"
+            raise ValueError(f"a question is one of {', '.join(names)}; {listed} was given")
         return self
 
-    def query(self, image: bytes | None) -> Query:
-        """Return the question without a URL: with the picture that it led to."""
+    def to_query(self, image: bytes | None) -> Query:
+        """Return the query with `image_url` replaced by the picture that was fetched from it."""
         if image is None:
             return self
-        asked = {name: getattr(self, name) for name in Query.model_fields}
-        return Query.model_construct(**asked | {"image": image})
+        fields = {name: getattr(self, name) for name in Query.model_fields}
+        return Query.model_construct(**fields | {"image": image})
 
 
-def read(model: type[M], body: bytes) -> M:
-    """Return what a body asks.
+def parse_body(model: type[M], body: bytes) -> M:
+    """Return a body as its model.
 
     Raises:
-        RefusedError: it is not JSON, or asks something else.
+        RequestRefusedError: the body is not JSON, or does not fit the model.
     """
     try:
         return model.model_validate_json(body)

@@ -1,4 +1,4 @@
-"""The page's requests, on their way from a replica's port to the page's own deployment and back."""
+"""A reverse proxy from a replica's port to the page's own deployment."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
     from pipelines.serve.access import Receive, Scope, Send
 
-# Of one connection, not of the message: each side has its own (RFC 9110, section 7.6.1).
-_OF_THE_LINE = frozenset(
+# Hop-by-hop headers belong to one connection, not to the message (RFC 9110, section 7.6.1).
+_HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 _CONNECT_S = 10
 
 
 class ReverseProxy:
-    """An ASGI application that answers as another server does, chunk by chunk. For one event loop.
+    """An ASGI application that streams the responses of an upstream server. For one event loop.
 
     Args:
-        to: the other server, http://HOST:PORT.
+        upstream: http://HOST:PORT.
     """
 
-    def __init__(self, to: str) -> None:
-        self._to = to
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and its answer back."""
+        """Forward a request, and stream its response back."""
         import aiohttp
         from yarl import URL
 
@@ -43,35 +43,37 @@ class ReverseProxy:
             self._session = aiohttp.ClientSession(
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # A stream of events may be silent for as long as nobody asks anything.
+                # An event stream may be silent until somebody searches.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
                 connector=aiohttp.TCPConnector(limit=0),
             )
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        url = URL(self._to + (scope["raw_path"] + query).decode("latin-1"), encoded=True)
+        url = URL(self._upstream + (scope["raw_path"] + query).decode("latin-1"), encoded=True)
         body = _Body(receive) if _has_body(scope) else None
         started = False
         try:
             async with self._session.request(
                 scope["method"],
                 url,
-                headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in _kept(scope["headers"])],
+                headers=[
+                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in _drop_hop_by_hop(scope["headers"])
+                ],
                 data=body.chunks() if body else None,
                 allow_redirects=False,
-            ) as answer:
-                headers = [list(pair) for pair in _kept(answer.raw_headers)]
+            ) as response:
+                headers = [list(pair) for pair in _drop_hop_by_hop(response.raw_headers)]
                 started = True
-                await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-                await _pass_on(answer, body, receive, send)
+                await send({"type": "http.response.start", "status": response.status, "headers": headers})
+                await _forward_response(response, body, receive, send)
         except aiohttp.ClientError:
             if body and body.error:
                 raise body.error from None
             if started:
                 raise
-            said = b'{"error": "the page is not there at the moment; ask again later"}'
+            error = b'{"error": "the page is not there at the moment; ask again later"}'
             headers = [[b"content-type", b"application/json"], [b"retry-after", b"5"]]
             await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": said})
+            await send({"type": "http.response.body", "body": error})
 
     async def close(self) -> None:
         """Close its connections."""
@@ -79,37 +81,39 @@ class ReverseProxy:
             await self._session.close()
 
 
-async def _pass_on(answer: aiohttp.ClientResponse, body: _Body | None, receive: Receive, send: Send) -> None:
-    """Send on what another server answers, until its end or until the client has gone."""
+async def _forward_response(
+    response: aiohttp.ClientResponse, body: _Body | None, receive: Receive, send: Send
+) -> None:
+    """Send the body of an upstream response until it ends or the client disconnects."""
     import aiohttp
 
-    has_gone = False
+    is_disconnected = False
 
     async def watch() -> None:
-        nonlocal has_gone
+        nonlocal is_disconnected
         if body is None:
-            await receive()  # the body, which is empty
+            await receive()  # the empty body
         elif not body.is_read:
             return
         if (await receive())["type"] == "http.disconnect":
-            has_gone = True
-            answer.close()
+            is_disconnected = True
+            response.close()
 
-    # A stream of events would go on for nobody: its server notices the closed connection alone.
+    # The upstream server ends an event stream only when its connection is closed.
     watching = asyncio.create_task(watch())
     try:
-        async for chunk in answer.content.iter_any():
+        async for chunk in response.content.iter_any():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     except aiohttp.ClientError:
-        if not has_gone:
+        if not is_disconnected:
             raise
     finally:
         watching.cancel()
 
 
-def _kept(headers: Any) -> list[tuple[bytes, bytes]]:
-    return [(name.lower(), value) for name, value in headers if name.lower() not in _OF_THE_LINE]
+def _drop_hop_by_hop(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
 
 
 def _has_body(scope: Scope) -> bool:
@@ -118,7 +122,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 class _Body:
-    """The chunks of a request, and what went wrong with them: aiohttp would say so in words of its own."""
+    """The body of a request, and the error in it, which aiohttp would replace by its own."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -126,7 +130,7 @@ class _Body:
         self.error: RequestRefusedError | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
+        """Yield the body as it arrives."""
         more = True
         while more:
             try:

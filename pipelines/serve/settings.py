@@ -1,4 +1,4 @@
-"""What a service may be told: where it listens, who may ask, and how much."""
+"""Settings of a service: its address, its token, its limits."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pipelines.errors import ConfigError
 if TYPE_CHECKING:
     from pipelines.generate.registry import GeneratorSpec
 
-# A token that can be guessed is none.
+# Shorter tokens could be guessed.
 _TOKEN_MIN_CHARS = 16
 
 
 @dataclass(frozen=True)
 class ServiceLimits:
-    """How much one client may ask for, and how much of it is taken.
+    """Upper limits of requests.
 
     Attributes:
-        body_bytes: of one request. A picture or sound travels as base64, a third larger than its file.
-        body_s: until all of it has arrived.
+        body_bytes: size of a request's body. A picture or sound in base64 is a third larger than its file.
+        body_s: time for the body to arrive.
         picture_pixels: of a query's picture, read from its header before it is decoded.
-        sound_s: of a query's sound, likewise.
-        requests_a_s: of one client, over time, at one replica; 0 lets all through.
-        burst: that many at once before the rate counts.
-        waiting: requests that a replica is at; the next one is told to come again.
-        fetch_s: for the whole of an `image_url`.
-        sounds_waiting: sounds of the page that wait while one is made; one more is refused.
+        sound_s: length of a query's sound, likewise.
+        requests_a_s: rate of one client at one replica; 0 for no limit.
+        burst: requests of one client at once, before the rate applies.
+        waiting: requests in flight in a replica; more get 503 with Retry-After.
+        fetch_s: time to fetch an `image_url`.
+        sounds_waiting: sounds of the page that wait while one is generated; more are refused.
     """
 
     body_bytes: int = 16 * 2**20
@@ -45,20 +45,20 @@ class ServiceLimits:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """How a dataset is served. Holds no secret: of the token only its hash travels.
+    """How a dataset is served. Holds no secret: only the hash of the token.
 
     Attributes:
-        host: the address to listen at.
+        host: the address to listen on.
         port: likewise.
         replicas: processes that search; all map the same index.
-        token_sha256: of the token that every request must bring; None lets all in.
+        token_sha256: hash of the token that every request must carry; None for no token.
         allow_image_urls: whether a query may name a picture on the web.
-        allow_private_image_urls: whether that may be at an address that is not public.
-        contact: sent along when such a picture is fetched; without one, public hosts are not asked.
-        page: whether the page is there, too.
-        poll_s: how often a replica looks for another version.
-        limits: of what clients may ask.
-        generator: that makes sounds of pictures on the page; None leaves that out.
+        allow_private_image_urls: whether its address may be private.
+        contact: sent in the user agent when such a picture is fetched; without one, no public host is.
+        page: whether the page is served, too.
+        poll_s: interval between checks for a new version.
+        limits: of requests.
+        generator: of the page's sounds; None for a page without them.
         steps: of its diffusion.
     """
 
@@ -76,10 +76,10 @@ class ServiceSettings:
     steps: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Validate the numbers.
 
         Raises:
-            ConfigError: it is not a port, or less than nothing.
+            ConfigError: one is out of range.
         """
         if not 1 <= self.port <= 65_535:
             raise ConfigError(f"--port is {self.port}; give one from 1 to 65535")
@@ -92,7 +92,7 @@ class ServiceSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can ask."""
+        """Whether only this machine can connect."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -100,16 +100,16 @@ class ServiceSettings:
 
     @property
     def address(self) -> str:
-        """Where a person of this machine finds it."""
+        """The URL of the service on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @classmethod
     def with_token(cls, token: str | None, **rest: object) -> Self:
-        """Return settings that ask for a token.
+        """Return settings that require a token; with None, settings without one.
 
         Raises:
-            ConfigError: it is so short that it could be guessed.
+            ConfigError: the token is so short that it could be guessed.
         """
         if token is not None and len(token) < _TOKEN_MIN_CHARS:
             raise ConfigError(

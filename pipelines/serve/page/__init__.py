@@ -1,1 +1,1 @@
-"""The page of a service: Gradio's server over the service's answers."""
+"""The web page of a service, on Gradio."""

@@ -1,4 +1,4 @@
-"""What of Gradio's server stands open, and which headers its answers carry."""
+"""The paths of Gradio's server that are served, and the security headers of its responses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# What the page itself uses. Gradio also has a proxy, an API of every function, histories on a hub, deep links
-# and more; none of them is needed here, so none of them answers.
-_PLACES = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
-_FOLDERS = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/gradio_api/file=")
-# Gradio would fetch what is at such an address, and hand it on as if it were this service's.
-_ADDRESSES = ("/gradio_api/file=http://", "/gradio_api/file=https://")
+# What the page itself uses. Gradio also has a proxy, an API of every function, run histories on a hub, deep
+# links and more; the page needs none of them.
+_PATHS = ("/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
+_PREFIXES = ("/assets/", "/static/", "/gradio_api/heartbeat/", "/gradio_api/file=")
+# Gradio would fetch such a URL and return its content from this origin: an open proxy.
+_URLS = ("/gradio_api/file=http://", "/gradio_api/file=https://")
 _CALLS = (
     "/gradio_api/queue/join",
     "/gradio_api/queue/data",
@@ -27,8 +27,8 @@ _CALLS = (
     "/gradio_api/app_id",
 )
 
-# A browser that keeps to this asks no other host, whatever a caption or a library tries. Gradio's templates
-# are compiled in the browser, hence `unsafe-eval`; recordings are encoded in a worker from a blob.
+# Browsers then connect to no other host, whatever a caption or a library tries. Gradio's templates are
+# compiled in the browser, hence `unsafe-eval`; recordings are encoded in a worker from a blob.
 _POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -52,19 +52,19 @@ _HEADERS: dict[str, str] = {
 }
 
 
-def is_open(path: str) -> bool:
-    """Return whether a path of Gradio's server is one that the page uses, below the page's own root."""
-    if path.startswith(_ADDRESSES):
+def is_allowed(path: str) -> bool:
+    """Return whether a path, relative to the page's root, is one that the page uses."""
+    if path.startswith(_URLS):
         return False
-    place = path.rstrip("/") or "/"
-    return place in _PLACES or place in _CALLS or path.startswith(_FOLDERS)
+    name = path.rstrip("/") or "/"
+    return name in _PATHS or name in _CALLS or path.startswith(_PREFIXES)
 
 
 class PathAllowlist:
-    """An ASGI app in front of Gradio's: shuts what the page does not use, and sets the headers of the rest.
+    """ASGI middleware that answers 404 for all but the page's paths, and adds security headers.
 
     Args:
-        app: Gradio's.
+        app: Gradio's server.
     """
 
     def __init__(self, app: App) -> None:
@@ -73,22 +73,22 @@ class PathAllowlist:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
 
-        async def with_headers(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                there = {name.lower() for name, _ in message["headers"]}
-                more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *(one for one in more if one[0] not in there)]
+                names = {name.lower() for name, _ in message["headers"]}
+                added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *(one for one in added if one[0] not in names)]
             await send(message)
 
-        if scope["type"] != "http" or is_open(_below(scope)):
-            await self._app(scope, receive, with_headers)
+        if scope["type"] != "http" or is_allowed(_strip_root(scope)):
+            await self._app(scope, receive, send_secured)
             return
         plain = [(b"content-type", b"text/plain; charset=utf-8")]
-        await with_headers({"type": "http.response.start", "status": 404, "headers": plain})
+        await send_secured({"type": "http.response.start", "status": 404, "headers": plain})
         await send({"type": "http.response.body", "body": b"The page has nothing there.\n"})
 
 
-def _below(scope: Message) -> str:
+def _strip_root(scope: Message) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path.removeprefix(root) if root and path.startswith(root) else path

@@ -1,4 +1,4 @@
-"""The page of a service: Gradio's server over a service's answers, closed but for what the page uses."""
+"""The page as an ASGI app: Gradio's server, reduced to what the page uses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from pipelines.serve.access import ASGI
 
-# Questions that are on their way to the service at once, and those that may wait for it.
-_AT_ONCE = 8
-_WAITING = 64
-# How often uploads are looked through, and how old they get, in seconds.
+# Concurrent searches, and the length of Gradio's queue.
+_CONCURRENCY = 8
+_MAX_QUEUED = 64
+# How often old uploads are deleted, and their age, in seconds.
 _SWEEP_S, _KEEP_S = 600, 3600
-# A lens and its echo; a browser would ask the service for one otherwise.
+# A lens and its echo. Inline, or browsers would request /favicon.ico.
 _ICON = (
     "<link rel='icon' href=\"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' "
     "fill='none' stroke='%230b6b7f' stroke-width='3'><circle cx='12' cy='16' r='7'/>"
@@ -35,19 +35,19 @@ def mount_page(handle: Any, root_path: str, limits: ServiceLimits | None = None,
 
     Args:
         handle: of the deployment that searches; see `pipelines.serve.page.client.ServiceClient`.
-        root_path: where the page will lie, as in `/page`; the service's own paths lie beside it.
+        root_path: the path of the page, as in `/page`; the service's own paths are siblings of it.
         limits: of uploads.
-        sounds: handle of the deployment that makes sounds; None leaves them out.
+        sounds: handle of the deployment that generates sounds; None for a page without them.
     """
-    made_by = GenerationClient(sounds) if sounds is not None else None
-    return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), made_by)
+    generation = GenerationClient(sounds) if sounds is not None else None
+    return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), generation)
 
 
 def make_page(
     service: LookupService, root_path: str, limits: ServiceLimits, sounds: GenerationService | None = None
 ) -> ASGI:
-    """Return the page of a service as an ASGI app; arguments as of `mount_page`."""
-    _keep_to_itself()
+    """Return the page of a service as an ASGI app; see `mount_page`."""
+    _configure_gradio()
     import gradio as gr
     from fastapi import FastAPI
 
@@ -57,10 +57,10 @@ def make_page(
         build_blocks(service, limits, sounds),
         path="/",
         root_path=root_path,
-        # Base64 makes a file a third larger on its way to the service.
+        # A file in base64, as the service gets it, is a third larger.
         max_file_size=limits.body_bytes // 4 * 3,
         css_paths=_STYLE,
-        theme=_theme(),
+        theme=_make_theme(),
         head=_ICON,
         footer_links=[],
         run_history=False,
@@ -76,7 +76,7 @@ def make_page(
 def build_blocks(
     service: LookupService, limits: ServiceLimits, sounds: GenerationService | None = None
 ) -> Blocks:
-    """Return the page's parts: its head, the search, the making of sounds, what is known of the dataset."""
+    """Return the layout: a header, the search tab, the sounds tab, a footer about the dataset."""
     import gradio as gr
 
     from pipelines.serve.page import render
@@ -85,37 +85,39 @@ def build_blocks(
     from pipelines.serve.page.search_handlers import SearchHandlers
     from pipelines.serve.page.search_tab import add_search_tab
 
-    asker = SearchHandlers(service, limits)
+    search = SearchHandlers(service, limits)
 
-    async def opened() -> list[Any]:
-        about = await service.about()
-        return [render.render_head(about), render.render_foot(about), *await asker.opened()]
+    async def on_load() -> list[Any]:
+        about = await service.describe()
+        return [render.render_head(about), render.render_foot(about), *await search.on_load()]
 
-    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Blocks(title="Echolens", analytics_enabled=False, delete_cache=(_SWEEP_S, _KEEP_S)) as blocks:
         head = gr.HTML("", elem_id="head", apply_default_css=False)
         if sounds is None:
-            choices = add_search_tab(asker)
+            choices = add_search_tab(search)
         else:
-            sounder = GenerateHandlers(sounds, limits)
+            generate = GenerateHandlers(sounds, limits)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Search", id="search"):
-                    choices = add_search_tab(asker)
+                    choices = add_search_tab(search)
                 with gr.Tab("Picture to sound", id="make"):
-                    offered = add_generate_tab(sounder)
-            blocks.load(sounder.opened, None, offered, **how)
+                    filled = add_generate_tab(generate)
+            blocks.load(generate.on_load, None, filled, **options)
         foot = gr.HTML("", elem_id="foot", apply_default_css=False)
-        blocks.load(opened, None, [head, foot, *choices], **how)
+        blocks.load(on_load, None, [head, foot, *choices], **options)
     for block in blocks.blocks.values():
-        _take_uploads_only(block)
-    queued: Blocks = blocks.queue(max_size=_WAITING, default_concurrency_limit=_AT_ONCE, api_open=False)
+        _refuse_urls(block)
+    queued: Blocks = blocks.queue(
+        max_size=_MAX_QUEUED, default_concurrency_limit=_CONCURRENCY, api_open=False
+    )
     # Gradio (`_check_allowed`) lets every path pass before `launch`, which a mounted app never calls.
     queued.has_launched = True
     return queued
 
 
-def _keep_to_itself() -> None:
-    """Before Gradio is imported: it asks no host of its own, and its uploads lie in a folder of this user."""
+def _configure_gradio() -> None:
+    """Before Gradio is imported: keep it offline, and its uploads in a private folder of this user."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     folder = Path(tempfile.gettempdir()) / f"echolens-uploads-{os.getuid()}"
@@ -124,20 +126,20 @@ def _keep_to_itself() -> None:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 
-def _take_uploads_only(block: Any) -> None:
-    """Keep Gradio from fetching the address that a browser gives in place of an upload."""
-    keep = block.async_move_resource_to_block_cache
+def _refuse_urls(block: Any) -> None:
+    """Keep Gradio from fetching a URL that a client gives in place of an upload."""
+    move = block.async_move_resource_to_block_cache
 
-    async def uploaded(path: Any) -> Any:
+    async def move_upload(path: Any) -> Any:
         if "://" in str(path):
             raise ValueError("an address in place of an upload")
-        return await keep(path)
+        return await move(path)
 
-    block.async_move_resource_to_block_cache = uploaded
+    block.async_move_resource_to_block_cache = move_upload
 
 
-def _theme() -> Any:
-    """Return Gradio's plainest theme with fonts that its own package brings; the rest is in page.css."""
+def _make_theme() -> Any:
+    """Return Gradio's plainest theme with fonts from its own package; the rest is in page.css."""
     import gradio as gr
 
     return gr.themes.Base(

@@ -1,4 +1,4 @@
-"""What the page asks: the deployments by their handles, or anything else that answers like them."""
+"""What the page calls: protocols of the service, and clients of its deployments by handle."""
 
 from __future__ import annotations
 
@@ -17,100 +17,99 @@ T = TypeVar("T")
 
 
 class LookupService(Protocol):
-    """Answers queries, and says what can be asked. Bad queries raise an `EcholensError` of one sentence."""
+    """Answers queries. A bad query raises an `EcholensError` with a sentence for the user."""
 
     async def answer(self, query: Query) -> Answer:
-        """Return the rows nearest to what a query asks."""
+        """Return the rows nearest to a query."""
         ...
 
-    async def about(self) -> About:
+    async def describe(self) -> About:
         """Return what is served."""
         ...
 
 
 class GenerationService(Protocol):
-    """Makes sounds of pictures and words. What cannot be made raises an `EcholensError` of one sentence."""
+    """Generates sounds. A bad request raises an `EcholensError` with a sentence for the user."""
 
-    async def offer(self) -> Capabilities:
-        """Return what sounds can be made of."""
+    async def describe(self) -> Capabilities:
+        """Return what sounds can be generated from."""
         ...
 
-    def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
+    def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
+        """Yield the progress of a sound, then the sound; no sound if it was stopped or this was closed."""
         ...
 
     async def stop(self, job: str) -> None:
-        """End a sound after the step that it is at, or take it out of the line."""
+        """Stop a job after its current step, or remove it from the queue."""
         ...
 
 
 class ServiceClient:
-    """A service behind the handle of its deployment.
+    """A client of the deployment that searches.
 
     Args:
-        handle: a `ray.serve.handle.DeploymentHandle`, whose methods are those of `LookupService`.
+        handle: a `ray.serve.handle.DeploymentHandle` with the methods of `LookupService`.
     """
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
     async def answer(self, query: Query) -> Answer:
-        """Return the rows nearest to what a query asks."""
-        return await _unwrapped(self._handle.answer.remote(query))
+        """Return the rows nearest to a query."""
+        return await _unwrap(self._handle.answer.remote(query))
 
-    async def about(self) -> About:
+    async def describe(self) -> About:
         """Return what is served."""
-        return await _unwrapped(self._handle.about.remote())
+        return await _unwrap(self._handle.describe.remote())
 
-    async def vector(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes) -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D]."""
-        return await _unwrapped(self._handle.vector.remote(picture))
+        return await _unwrap(self._handle.embed_picture.remote(picture))
 
 
 class GenerationClient:
-    """A maker of sounds behind the handle of its deployment.
+    """A client of the deployment that generates sounds.
 
     Args:
-        handle: a `ray.serve.handle.DeploymentHandle`, whose methods are those of `SoundMaker`.
+        handle: a `ray.serve.handle.DeploymentHandle` with the methods of `GenerationService`.
     """
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    async def offer(self) -> Capabilities:
-        """Return what sounds can be made of."""
-        return await _unwrapped(self._handle.offer.remote())
+    async def describe(self) -> Capabilities:
+        """Return what sounds can be generated from."""
+        return await _unwrap(self._handle.describe.remote())
 
-    async def make(self, order: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield how far a sound is, and at last the sound; without one if it was stopped, or closed."""
+    async def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
+        """Yield the progress of a sound, then the sound; no sound if it was stopped or this was closed."""
         try:
-            with _ours():
-                async for told in self._handle.options(stream=True).make.remote(order):
-                    yield told
+            with _reraise_cause():
+                async for event in self._handle.options(stream=True).generate.remote(request):
+                    yield event
         finally:
-            # Whoever closes this does not wait. What is over already, this leaves alone.
-            self._handle.stop.remote(order.job)
+            # Not awaited: this may run in `aclose`. No effect on a job that has ended.
+            self._handle.stop.remote(request.job)
 
     async def stop(self, job: str) -> None:
-        """End a sound after the step that it is at, or take it out of the line."""
-        await _unwrapped(self._handle.stop.remote(job))
+        """Stop a job after its current step, or remove it from the queue."""
+        await _unwrap(self._handle.stop.remote(job))
 
 
-async def _unwrapped(response: Awaitable[T]) -> T:
-    with _ours():
+async def _unwrap(response: Awaitable[T]) -> T:
+    with _reraise_cause():
         return await response
 
 
 @contextmanager
-def _ours() -> Iterator[None]:
-    """Raise what was raised in the other process, as it was raised there."""
+def _reraise_cause() -> Iterator[None]:
+    """Raise the original error of a remote call in place of Ray's wrapper."""
     from ray.exceptions import RayTaskError
     from ray.serve.exceptions import BackPressureError
 
     try:
         yield
     except RayTaskError as error:
-        # Ray wraps it; its sentence is in there.
         if isinstance(error.cause, EcholensError):
             raise error.cause from None
         raise

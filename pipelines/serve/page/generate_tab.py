@@ -1,4 +1,4 @@
-"""The making of sounds on the page: of which picture or words, by which way, how long, and the sound."""
+"""Layout of the sounds tab: a picture or words, a translator, length and seed, and the sound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.serve.page.generate_handlers import GenerateHandlers
 
 _LENGTH_S, _STEP_S = 5.0, 0.5
 
-# The sound travels once: the link takes it from the player.
+# The sound is sent once: the download link takes it from the player.
 _ON_SOUND = """
 watch('value', () => {
   const player = element.querySelector('audio');
@@ -21,24 +21,24 @@ watch('value', () => {
 """
 
 
-def add_generate_tab(sounder: GenerateHandlers) -> list[Any]:
-    """Lay the making of sounds out in the page that is being made.
+def add_generate_tab(handlers: GenerateHandlers) -> list[Any]:
+    """Add the components of the tab to the current layout.
 
     Args:
-        sounder: answers its events.
+        handlers: of its events.
 
     Returns:
-        The components that `GenerateHandlers.opened` fills when someone opens the page, in its order.
+        The components that `GenerateHandlers.on_load` fills, in its order.
     """
     job = gr.State(None)
-    said = gr.HTML("", elem_id="sounds", apply_default_css=False)
+    introduction = gr.HTML("", elem_id="sounds", apply_default_css=False)
     with gr.Row(elem_classes="of-and-how"):
         with gr.Column(min_width=260, elem_classes="of"):
-            picture, words = _of()
+            picture, words = _add_source()
         with gr.Column(min_width=260, elem_classes="how"):
-            via, length_s, seed = _how()
+            via, length_s, seed = _add_params()
             with gr.Row(elem_classes="words"):
-                make = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
+                generate = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
                 stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
     sound = gr.HTML(
         render.render_no_sound(),
@@ -48,27 +48,27 @@ def add_generate_tab(sounder: GenerateHandlers) -> list[Any]:
         min_height=180,
     )
 
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",
-        # Those who wait do so in the line of the one who makes sounds, which has an end of its own.
+        # Requests wait in the generator's own queue, which has a limit of its own.
         "concurrency_limit": None,
-        # The picture stays a file; whoever encodes it reads it, under the service's limits.
+        # The handler reads the uploaded file itself, under the service's limits.
         "preprocess": False,
     }
-    entered = [picture, words, via, length_s, seed]
-    gr.on([make.click, words.submit], sounder.make, entered, [sound, stop, job], **how)
-    # Not by Gradio's own `cancels`: its browser misses what follows if the stream closes at the wrong moment.
-    stop.click(sounder.stop, [job], None, **how)
-    return [said, via]
+    values = [picture, words, via, length_s, seed]
+    gr.on([generate.click, words.submit], handlers.on_generate, values, [sound, stop, job], **options)
+    # Not Gradio's `cancels`: if the stream closes at the wrong moment, the browser misses what follows.
+    stop.click(handlers.on_stop, [job], None, **options)
+    return [introduction, via]
 
 
-def _of() -> tuple[Any, Any]:
+def _add_source() -> tuple[Any, Any]:
     picture = inputs.add_picture("sound-of", "Picture to make a sound of")
     return picture, inputs.add_words("sound-words", "Or words, where there is no picture", "go")
 
 
-def _how() -> tuple[Any, Any, Any]:
+def _add_params() -> tuple[Any, Any, Any]:
     via = gr.Dropdown(
         [], label="From picture to sound by", elem_id="sound-via", visible=False, filterable=False
     )

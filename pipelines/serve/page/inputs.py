@@ -1,4 +1,4 @@
-"""What a person gives on the page, wherever it is asked for: words, or a picture."""
+"""Inputs that both tabs have: words, and a picture."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import gradio as gr
 from pipelines.serve.generation_messages import MOST_CHARS
 
 
-def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **how: Any) -> gr.Textbox:
-    """Return a line for words.
+def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **options: Any) -> gr.Textbox:
+    """Return a text box of one line.
 
     Args:
-        elem_id: of it.
-        label: what it says.
-        enter: what the Enter key of a phone says.
-        how: other options of a `Textbox`.
+        elem_id: of the component.
+        label: of the component.
+        enter: the label of the Enter key on a phone.
+        options: other options of a `Textbox`.
     """
     return gr.Textbox(
         label=label,
@@ -25,16 +25,16 @@ def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **how: A
         max_lines=1,
         elem_id=elem_id,
         html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint=enter),
-        **how,
+        **options,
     )
 
 
 def add_picture(elem_id: str, label: str) -> gr.Image:
-    """Return a place to drop or paste a picture on, or to choose its file.
+    """Return an image input: drop, paste, or choose a file.
 
     Args:
-        elem_id: of it.
-        label: what it says to those who do not see it.
+        elem_id: of the component.
+        label: for screen readers.
     """
     return gr.Image(
         type="filepath",

@@ -1,4 +1,4 @@
-"""The page's own HTML: its head, its hits, its sentences. What comes from a list is text, never markup."""
+"""The page's HTML from its template. Values are escaped: what comes from a list is text, never markup."""
 
 from __future__ import annotations
 
@@ -17,105 +17,106 @@ from schemas.vectors import Column
 
 _TEMPLATE = "page.html"
 _CAPTION_CHARS = 160
-_ASKED_CHARS = 80
+_QUERY_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class ShownQuery:
-    """What the hits on the page are an answer to.
+    """The query whose hits are shown.
 
     Attributes:
-        asks: the kind of question.
-        key: of the row, of "more like this".
+        asks: the kind of query.
+        key: of the row of "More like this".
         caption: of that row.
-        pictured: whether that row has a picture.
+        has_picture: whether that row has a picture.
     """
 
     asks: Asks = "text"
     key: str | None = None
     caption: str = ""
-    pictured: bool = False
+    has_picture: bool = False
 
 
 def render_head(about: About) -> str:
-    """Return the top of the page: which dataset this is."""
-    return _rendered("head", about=about, holds=_holds(about), pocket=_is_pocket(about))
+    """Return the header: the dataset, its size and version."""
+    return _render("head", about=about, counts=_count_rows(about), pocket=_is_pocket(about))
 
 
 def render_foot(about: About) -> str:
-    """Return the end of the page: the dataset's versions, indices and translators."""
-    return _rendered("foot", about=about, column_words=COLUMN_WORDS)
+    """Return the footer: the dataset's versions, indices and translators."""
+    return _render("foot", about=about, column_words=COLUMN_WORDS)
 
 
-def render_hits(answer: Answer, question: ShownQuery, query: Query) -> str:
-    """Return the rows that were found, best first."""
-    return _rendered(
+def render_hits(answer: Answer, shown: ShownQuery, query: Query) -> str:
+    """Return the hits, best first."""
+    return _render(
         "hits",
         answer=answer,
-        title=_title(answer, query),
-        question=question,
-        shown=[_Shown.of(hit) for hit in answer.hits],
-        narrowed=bool(query.only),
+        title=_format_title(answer, query),
+        shown=shown,
+        views=[_HitView.from_hit(hit) for hit in answer.hits],
+        filtered=bool(query.only),
         caption_chars=_CAPTION_CHARS,
     )
 
 
 def render_sentence(text: str) -> str:
-    """Return an error as the page shows it."""
-    return _rendered("sentence", text=f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
+    """Return an error message."""
+    return _render("sentence", text=f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
 
 
 def render_why_not(text: str) -> str:
-    """Return why a column is not among the choices; empty where all are."""
-    return _rendered("why_not", text=text) if text else ""
+    """Return why a column is not among the choices; empty if all are."""
+    return _render("why_not", text=text) if text else ""
 
 
 def render_nothing() -> str:
-    """Return what stands in the place of hits before anything was asked."""
-    return _rendered("nothing")
+    """Return the placeholder of the hits before the first search."""
+    return _render("nothing")
 
 
-def render_sounds(offer: Capabilities) -> str:
-    """Return what stands above the making of sounds: by which generator, and what is missing."""
-    return _rendered("sounds", by=offer.generator, why_not=offer.why_not)
+def render_sounds(capabilities: Capabilities) -> str:
+    """Return the introduction of the sounds tab: the generator, and what is missing."""
+    return _render("sounds", generator=capabilities.generator, why_not=capabilities.why_not)
 
 
 def render_no_sound() -> str:
-    """Return what stands in the place of a sound before one was asked for."""
-    return _rendered("no_sound")
+    """Return the placeholder of the sound before the first one."""
+    return _render("no_sound")
 
 
 def render_stopped() -> str:
-    """Return what stands in the place of a sound that was stopped."""
-    return _rendered("stopped")
+    """Return the message that a sound was stopped."""
+    return _render("stopped")
 
 
-def render_event(of: GenerationEvent, name: str) -> str:
-    """Return how far a sound is, or its player.
+def render_event(event: GenerationEvent, name: str) -> str:
+    """Return the progress of a sound, or its player.
 
     Args:
-        of: the sound.
-        name: of the file that a person keeps it in.
+        event: of the generation.
+        name: of the file to download.
     """
-    if isinstance(of, QueuePosition):
-        return _rendered("waits", before=of.before)
-    if isinstance(of, StepCount):
-        return _rendered("steps", done=of.done, total=of.total)
-    data = base64.b64encode(of.data).decode()
-    return _rendered("sound", sound=of, data=data, kilobytes=max(1, round(len(of.data) / 1000)), name=name)
+    if isinstance(event, QueuePosition):
+        return _render("waits", before=event.before)
+    if isinstance(event, StepCount):
+        return _render("steps", done=event.done, total=event.total)
+    data = base64.b64encode(event.data).decode()
+    kilobytes = max(1, round(len(event.data) / 1000))
+    return _render("sound", sound=event, data=data, kilobytes=kilobytes, name=name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """A hit with what may be made of it: a link that is safe to follow, and which media it has."""
+class _HitView:
+    """A hit with a link that is safe to follow, and the media it has."""
 
     hit: Hit
     link: str | None
-    pictured: bool
-    sounds: bool
+    has_picture: bool
+    has_sound: bool
 
     @classmethod
-    def of(cls, hit: Hit) -> _Shown:
+    def from_hit(cls, hit: Hit) -> _HitView:
         return cls(
             hit,
             formatting.format_link(hit.page_url, hit.url),
@@ -124,18 +125,18 @@ class _Shown:
         )
 
 
-def _title(answer: Answer, query: Query) -> str:
+def _format_title(answer: Answer, query: Query) -> str:
     noun = {"clip_image": "picture", "clap_audio": "sound"}.get(answer.column, "caption")
     column = f"{formatting.format_count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
     if query.text is not None:
-        return f"{column} nearest to “{formatting.trim_text(query.text, _ASKED_CHARS)}”"
+        return f"{column} nearest to “{formatting.trim_text(query.text, _QUERY_CHARS)}”"
     if query.key is not None:
         return f"{column} like this one"
     return f"{column} nearest to your {'picture' if query.image is not None else 'sound'}"
 
 
-def _holds(about: About) -> list[str]:
-    """What can be found, as in `214 pictures`."""
+def _count_rows(about: About) -> list[str]:
+    """Return the numbers of rows, as in `214 pictures`."""
     named: tuple[tuple[Column, str], ...] = (
         ("clip_image", "picture"),
         ("clap_audio", "sound"),
@@ -149,12 +150,12 @@ def _is_pocket(about: About) -> bool:
     return any("pocket" in card.space.encoder for card in about.columns.values())
 
 
-def _rendered(macro: str, **values: Any) -> str:
-    return str(getattr(_template(), macro)(**values))
+def _render(macro: str, **values: Any) -> str:
+    return str(getattr(_load_template(), macro)(**values))
 
 
 @lru_cache(1)
-def _template() -> Any:
+def _load_template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(

@@ -1,4 +1,4 @@
-"""The functions behind the events of the search: what was entered -> a query -> the page's HTML."""
+"""Event handlers of the search tab: form values -> a query -> HTML."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
-from pipelines.serve.http_errors import format_sentence as refused
-from pipelines.serve.http_errors import make_refusal
-from pipelines.serve.media import check
+from pipelines.serve.http_errors import format_sentence, make_refusal
+from pipelines.serve.media import check_query
 from pipelines.serve.page import render
 from pipelines.serve.page.client import LookupService
 from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, find_reachable
@@ -25,7 +24,7 @@ from pipelines.serve.settings import ServiceLimits
 from schemas.query import Query, RowFilter
 from schemas.vectors import Column
 
-_NOTHING: Mapping[Asks, str] = {
+_EMPTY: Mapping[Asks, str] = {
     "text": "nothing is written; say in a few words what to look for",
     "picture": "no picture is there; drop one first",
     "sound": "no sound is there; drop or record one first",
@@ -38,9 +37,9 @@ Event = Callable[..., Coroutine[Any, Any, list[Any]]]
 
 
 class SearchForm(NamedTuple):
-    """What a person has entered, or the components where it is entered."""
+    """The values of the search form, or its components."""
 
-    question: Any
+    shown: Any
     words: Any
     picture: Any
     sound: Any
@@ -54,58 +53,58 @@ class SearchForm(NamedTuple):
 
 
 class SearchHandlers:
-    """Asks a service what a person asks on the page.
+    """Event handlers that search.
 
     Args:
-        service: that answers.
-        limits: of the pictures and sounds that are taken.
+        service: answers the queries.
+        limits: of pictures and sounds.
     """
 
     def __init__(self, service: LookupService, limits: ServiceLimits) -> None:
         self._service = service
         self._limits = limits
 
-    async def opened(self) -> list[Any]:
-        """Return the choices of the search for someone who opens the page."""
-        about = await self._service.about()
+    async def on_load(self) -> list[Any]:
+        """Return the choices of the form, when the page is opened."""
+        about = await self._service.describe()
         sources = gr.CheckboxGroup(choices=list(about.sources), visible=len(about.sources) > 1)
-        return [*await self._choices("text", None, None), sources]
+        return [*await self._list_choices("text", None, None), sources]
 
-    def asks(self, kind: Asks) -> Event:
-        """Return the event that asks what is entered, as a kind of question."""
+    def on_search(self, kind: Asks) -> Event:
+        """Return the handler that searches with what was entered for a kind of query."""
 
-        async def ask(*entered: Any) -> list[Any]:
-            return await self._asked(SearchForm(*entered)._replace(question=ShownQuery(kind)))
+        async def search(*values: Any) -> list[Any]:
+            return await self._search(SearchForm(*values)._replace(shown=ShownQuery(kind)))
 
-        return ask
+        return search
 
-    def turned(self, kind: Asks) -> Event:
-        """Return the event of a turn to another kind of question: where that can lead."""
+    def on_tab(self, kind: Asks) -> Event:
+        """Return the handler of a change to the tab of a kind of query: the columns in its reach."""
 
-        async def turn(into: Column | None, via: str | None) -> list[Any]:
-            return await self._choices(kind, into, via)
+        async def list_choices(into: Column | None, via: str | None) -> list[Any]:
+            return await self._list_choices(kind, into, via)
 
-        return turn
+        return list_choices
 
-    async def again(self, *entered: Any) -> list[Any]:
-        """Ask the same question in another place, or under other filters."""
-        fields = SearchForm(*entered)
-        kind = fields.question.asks
-        there = {"text": (fields.words or "").strip(), "picture": fields.picture, "sound": fields.sound}
-        if not there.get(kind, fields.question.key):
-            return [gr.skip(), fields.question, *await self._choices(kind, fields.into, fields.via)]
-        return await self._asked(fields)
+    async def on_filter(self, *values: Any) -> list[Any]:
+        """Repeat the shown query with other filters, or in another column."""
+        form = SearchForm(*values)
+        kind = form.shown.asks
+        entered = {"text": (form.words or "").strip(), "picture": form.picture, "sound": form.sound}
+        if not entered.get(kind, form.shown.key):
+            return [gr.skip(), form.shown, *await self._list_choices(kind, form.into, form.via)]
+        return await self._search(form)
 
-    async def more(self, event: gr.EventData, *entered: Any) -> list[Any]:
-        """Ask for rows like one that was found."""
+    async def on_similar(self, event: gr.EventData, *values: Any) -> list[Any]:
+        """Search for rows similar to a hit ("More like this")."""
         key, caption, kind = (str(getattr(event, name, "")) for name in ("key", "caption", "kind"))
-        question = ShownQuery("key", key, caption, pictured=kind in ("image", "clip"))
-        return await self._asked(SearchForm(*entered)._replace(question=question))
+        shown = ShownQuery("key", key, caption, has_picture=kind in ("image", "clip"))
+        return await self._search(SearchForm(*values)._replace(shown=shown))
 
-    async def _choices(self, kind: Asks, wanted: Column | None, via: str | None) -> list[Any]:
-        """Return the columns and translators to choose from, and why not the rest."""
-        possible = find_reachable(await self._service.about(), kind)
-        into = possible.best(kind, wanted)
+    async def _list_choices(self, kind: Asks, column: Column | None, via: str | None) -> list[Any]:
+        """Return the choices of columns and translators, and why other columns are missing."""
+        possible = find_reachable(await self._service.describe(), kind)
+        into = possible.best(kind, column)
         names = possible.crossings.get(into, ()) if into else ()
         return [
             gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in possible.columns], value=into),
@@ -113,42 +112,41 @@ class SearchHandlers:
             render.render_why_not(possible.why_not),
         ]
 
-    async def _asked(self, fields: SearchForm) -> list[Any]:
-        kind = fields.question.asks
-        choices = await self._choices(kind, fields.into, fields.via)
+    async def _search(self, form: SearchForm) -> list[Any]:
+        choices = await self._list_choices(form.shown.asks, form.into, form.via)
         try:
-            html = await self._answered(fields)
+            html = await self._render_answer(form)
         except Exception as error:
             html = render_error(error)
-        return [html, fields.question, *choices]
+        return [html, form.shown, *choices]
 
-    async def _answered(self, fields: SearchForm) -> str:
-        possible = find_reachable(await self._service.about(), fields.question.asks)
-        into = possible.best(fields.question.asks, fields.into)
+    async def _render_answer(self, form: SearchForm) -> str:
+        possible = find_reachable(await self._service.describe(), form.shown.asks)
+        into = possible.best(form.shown.asks, form.into)
         if into is None:
             raise ConfigError("this dataset has no index; build it with an encoder to search it")
-        entered = _entered(fields)
-        if not entered:
-            raise ConfigError(_NOTHING[fields.question.asks])
+        source = _read_source(form)
+        if not source:
+            raise ConfigError(_EMPTY[form.shown.asks])
         query = Query(
-            **entered,
+            **source,
             into=into,
-            via=possible.through(into, fields.via),
-            k=fields.count,
-            only=_only(fields),
-            distinct=bool(fields.distinct),
+            via=possible.through(into, form.via),
+            k=form.count,
+            only=_make_filter(form),
+            distinct=bool(form.distinct),
         )
-        check(query, self._limits)
-        return render.render_hits(await self._service.answer(query), fields.question, query)
+        check_query(query, self._limits)
+        return render.render_hits(await self._service.answer(query), form.shown, query)
 
 
 def render_error(error: Exception) -> str:
-    """Return the page's HTML for an error: one sentence."""
+    """Return the HTML of an error: one sentence."""
     if isinstance(error, ValidationError):
-        return render.render_sentence(refused(error))
+        return render.render_sentence(format_sentence(error))
     if isinstance(error, EcholensError):
         return render.render_sentence(make_refusal(error)[1])
-    # Whoever asks cannot mend it; whoever serves finds it in the log.
+    # Users cannot fix it; operators find it in the log.
     _log.error("a question of the page failed", exc_info=error)
     return render.render_sentence(
         "something went wrong in the service, and its log says what; ask again later"
@@ -178,21 +176,19 @@ def read_upload(file: Mapping[str, Any], kind: str) -> bytes:
         raise missing from None
 
 
-def _entered(fields: SearchForm) -> dict[str, Any]:
-    """Return the one thing that is asked, as a query names it; empty if it is not there."""
-    kind = fields.question.asks
+def _read_source(form: SearchForm) -> dict[str, Any]:
+    """Return the field of the query that says what to search with; empty if nothing was entered."""
+    kind = form.shown.asks
     if kind == "key":
-        return {"key": fields.question.key}
+        return {"key": form.shown.key}
     if kind == "text":
-        return {"text": fields.words} if fields.words and fields.words.strip() else {}
-    file = fields.picture if kind == "picture" else fields.sound
+        return {"text": form.words} if form.words and form.words.strip() else {}
+    file = form.picture if kind == "picture" else form.sound
     if not file:
         return {}
     return {"image" if kind == "picture" else "sound": base64.b64encode(read_upload(file, kind))}
 
 
-def _only(fields: SearchForm) -> RowFilter:
-    languages = tuple(part for part in re.split(r"[\s,;]+", fields.languages or "") if part)
-    return RowFilter(
-        sources=tuple(fields.sources or ()), languages=languages, min_side_px=fields.side_px or None
-    )
+def _make_filter(form: SearchForm) -> RowFilter:
+    languages = tuple(part for part in re.split(r"[\s,;]+", form.languages or "") if part)
+    return RowFilter(sources=tuple(form.sources or ()), languages=languages, min_side_px=form.side_px or None)

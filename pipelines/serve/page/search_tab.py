@@ -1,4 +1,4 @@
-"""The search on the page: a question in words, a picture or a sound; where to look; what was found."""
+"""Layout of the search tab: a query of words, a picture or a sound; a column and filters; the hits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TABS: tuple[tuple[Asks, str], ...] = (("text", "Words"), ("picture", "Picture")
 _COUNTS = (12, 24, 48, 96, MOST_HITS)
 _COUNT = 24
 
-# Gradio gives every radio button a group of its own, in which the arrows lead nowhere, and leaves the list of
-# a dropdown open, over what comes after it, when Tab leads away from there.
-# Sounds play one at a time. "More like this" leads to the hits that come: the focus says what is new.
+# Keyboard fixes for Gradio: each of its radio buttons is a group of its own, in which arrow keys do nothing,
+# and Tab leaves the list of a dropdown open over what follows it.
+# Sounds play one at a time. After "More like this" the title of the new hits gets the focus.
 _ON_HITS = """
 let led = false;
 element.addEventListener('click', (event) => {
@@ -52,80 +52,80 @@ watch('value', () => {
 """
 
 
-def add_search_tab(asker: SearchHandlers) -> list[Any]:
-    """Lay the search out in the page that is being made.
+def add_search_tab(handlers: SearchHandlers) -> list[Any]:
+    """Add the components of the tab to the current layout.
 
     Args:
-        asker: answers its events.
+        handlers: of its events.
 
     Returns:
-        The components that `SearchHandlers.opened` fills when someone opens the page, in its order.
+        The components that `SearchHandlers.on_load` fills, in its order.
     """
-    question = gr.State(ShownQuery())
-    tabs, (words, go, picture, sound) = _questions()
+    shown = gr.State(ShownQuery())
+    tabs, (words, go, picture, sound) = _add_queries()
     with gr.Row(elem_classes="where"):
         into = gr.Radio([], label="Search in", elem_id="into", scale=3)
         via = gr.Dropdown(
             [], label="By way of", elem_id="via", visible=False, scale=1, min_width=220, filterable=False
         )
     why_not = gr.HTML("", elem_id="why-not", apply_default_css=False)
-    narrowed = _filters()
-    found = gr.HTML(
+    filters = _add_filters()
+    hits = gr.HTML(
         render.render_nothing(), elem_id="found", js_on_load=_ON_HITS, apply_default_css=False, min_height=320
     )
 
-    fields = SearchForm(question, words, picture, sound, into, via, *narrowed)
-    asking: dict[Asks, list[Any]] = {
+    form = SearchForm(shown, words, picture, sound, into, via, *filters)
+    triggers: dict[Asks, list[Any]] = {
         "text": [words.submit, go.click],
         "picture": [picture.upload],
         "sound": [sound.upload, sound.stop_recording],
     }
-    _ask(asker, asking, fields, [found, question, into, via, why_not])
+    _bind_events(handlers, triggers, form, [hits, shown, into, via, why_not])
     for kind, tab in tabs.items():
         tab.select(
-            asker.turned(kind),
+            handlers.on_tab(kind),
             [into, via],
             [into, via, why_not],
             show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",
         )
-    return [into, via, why_not, fields.sources]
+    return [into, via, why_not, form.sources]
 
 
-def _ask(
-    asker: SearchHandlers, asking: Mapping[Asks, list[Any]], fields: SearchForm, shown: list[Any]
+def _bind_events(
+    handlers: SearchHandlers, triggers: Mapping[Asks, list[Any]], form: SearchForm, outputs: list[Any]
 ) -> None:
-    """Say which events ask, with what is entered, and what the answers fill."""
-    found = shown[0]
-    how: dict[str, Any] = {
+    """Bind the events that search to their handlers, with the form as inputs."""
+    hits = outputs[0]
+    options: dict[str, Any] = {
         "show_progress": "minimal",
-        "show_progress_on": [found],
+        "show_progress_on": [hits],
         "api_visibility": "private",
-        # However it is asked, a question takes one of the same places.
+        # All kinds of search share one concurrency limit.
         "concurrency_id": "questions",
-        # A second question while the first is on its way is asked once that is answered.
+        # A query entered during another one is sent once that is answered.
         "trigger_mode": "always_last",
-        # Pictures and sounds stay files; whoever encodes them reads them, under the service's limits.
+        # The handlers read uploaded files themselves, under the service's limits.
         "preprocess": False,
     }
-    entered = list(fields)
-    for kind, events in asking.items():
-        gr.on(events, asker.asks(kind), entered, shown, **how)
-    found.more(asker.more, entered, shown, **how)
-    narrowing = [
-        fields.into.input,
-        fields.via.input,
-        fields.sources.input,
-        fields.languages.submit,
-        fields.side_px.submit,
-        fields.count.input,
-        fields.distinct.input,
+    values = list(form)
+    for kind, events in triggers.items():
+        gr.on(events, handlers.on_search(kind), values, outputs, **options)
+    hits.more(handlers.on_similar, values, outputs, **options)
+    changes = [
+        form.into.input,
+        form.via.input,
+        form.sources.input,
+        form.languages.submit,
+        form.side_px.submit,
+        form.count.input,
+        form.distinct.input,
     ]
-    gr.on(narrowing, asker.again, entered, shown, **how)
+    gr.on(changes, handlers.on_filter, values, outputs, **options)
 
 
-def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
+def _add_queries() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
     tabs: dict[Asks, Any] = {}
     with gr.Tabs(elem_id="asks"):
         for kind, label in _TABS:
@@ -151,8 +151,8 @@ def _questions() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
     return tabs, (words, go, picture, sound)
 
 
-def _filters() -> tuple[Any, Any, Any, Any, Any]:
-    """Lay out what narrows a search; in the order of `SearchForm`."""
+def _add_filters() -> tuple[Any, Any, Any, Any, Any]:
+    """Add the filters; in the order of `SearchForm`."""
     with gr.Accordion("Filters", open=False, elem_id="filters"):
         sources = gr.CheckboxGroup([], label="Lists (all, if none is ticked)")
         with gr.Row():

@@ -146,10 +146,10 @@ def test_a_client_has_a_burst_and_then_a_rate():
     now = [0.0]
     bucket = TokenBucket(ServiceLimits(requests_a_s=2, burst=3), clock=lambda: now[0])
 
-    assert [0, 0, 0, 0.5] == [bucket.wait_s("one") for _ in range(4)]
-    assert 0 == bucket.wait_s("two")
+    assert [0, 0, 0, 0.5] == [bucket.take("one") for _ in range(4)]
+    assert 0 == bucket.take("two")
     now[0] = 60.0
-    assert [0, 0, 0, 0.5] == [bucket.wait_s("one") for _ in range(4)]
+    assert [0, 0, 0, 0.5] == [bucket.take("one") for _ in range(4)]
 
 
 async def test_too_many_requests_are_told_when_to_come_again():

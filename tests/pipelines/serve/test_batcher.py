@@ -22,9 +22,9 @@ async def test_what_waits_goes_together():
         return [10 * question for question in questions]
 
     batches = MicroBatcher(work, 3)
-    asked = [asyncio.create_task(batches.ask(number)) for number in range(6)]
+    asked = [asyncio.create_task(batches.submit(number)) for number in range(6)]
     await asyncio.to_thread(begun.wait, 5)
-    asked.append(asyncio.create_task(batches.ask(6)))
+    asked.append(asyncio.create_task(batches.submit(6)))
     await asyncio.sleep(0.01)
     free.set()
 
@@ -37,10 +37,10 @@ async def test_what_waits_goes_together():
 async def test_a_lone_question_does_not_wait():
     """No timer runs before it is answered."""
     batches = MicroBatcher(lambda questions: questions, 8)
-    await batches.ask(0)
+    await batches.submit(0)
     began = time.perf_counter()
     for number in range(50):
-        await batches.ask(number)
+        await batches.submit(number)
 
     assert 0.005 > (time.perf_counter() - began) / 50
 
@@ -55,8 +55,8 @@ async def test_an_error_belongs_to_its_batch_alone():
 
     batches = MicroBatcher(work, 8)
     with pytest.raises(ValueError, match="bad"):
-        await batches.ask("bad")
-    assert "good" == await batches.ask("good")
+        await batches.submit("bad")
+    assert "good" == await batches.submit("good")
 
 
 async def test_who_has_gone_is_not_worked_for():
@@ -70,9 +70,9 @@ async def test_who_has_gone_is_not_worked_for():
         return questions
 
     batches = MicroBatcher(work, 8)
-    first = asyncio.create_task(batches.ask("first"))
+    first = asyncio.create_task(batches.submit("first"))
     await asyncio.to_thread(begun.wait, 5)
-    gone, stays = (asyncio.create_task(batches.ask(name)) for name in ("gone", "stays"))
+    gone, stays = (asyncio.create_task(batches.submit(name)) for name in ("gone", "stays"))
     await asyncio.sleep(0)
     gone.cancel()
     free.set()

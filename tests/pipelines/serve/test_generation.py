@@ -52,7 +52,7 @@ def search(root, tmp_path_factory):
 @pytest.fixture
 def maker(root, search, tiny, pace):
     """A maker of sounds with room for one that waits."""
-    return GenerationQueue(load(str(root)), paced(tiny, pace), STEPS, 1, search.vector)
+    return GenerationQueue(load(str(root)), paced(tiny, pace), STEPS, 1, search.embed_picture)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def picture():
 
 async def told(maker, order):
     """Return all that is told of a sound."""
-    return [one async for one in maker.make(order)]
+    return [one async for one in maker.generate(order)]
 
 
 async def until(what):
@@ -126,7 +126,7 @@ async def test_a_sound_is_stopped_between_two_steps(maker, pace, how):
     """By its name or by no longer listening: no further step is made, and the next sound begins at once."""
     pace.free.clear()
     order = PageRequest(text="a bell", length_s=2.5)
-    async with aclosing(maker.make(order)) as making:
+    async with aclosing(maker.generate(order)) as making:
         assert StepCount(0, STEPS) == await anext(making)
         await until(lambda: pace.made)
         if how == "stop":
@@ -182,10 +182,10 @@ async def test_only_translators_to_the_generators_own_clap_are_offered(root, sea
     """One that leads elsewhere is not; where none leads there, a sentence says which one to train."""
     none = tmp_path / "none"
     shutil.copytree(root, none, ignore=shutil.ignore_patterns("translators"))
-    bare = await GenerationQueue(load(str(none)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    bare = await GenerationQueue(load(str(none)), paced(tiny, Pace()), 1, 1, search.embed_picture).describe()
     other = speaking(lambda texts: np.eye(len(texts), 512, dtype=np.float32))
-    stranger = await GenerationQueue(load(str(root)), other, 1, 1, search.vector).offer()
-    own = await GenerationQueue(load(str(root)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    stranger = await GenerationQueue(load(str(root)), other, 1, 1, search.embed_picture).describe()
+    own = await GenerationQueue(load(str(root)), paced(tiny, Pace()), 1, 1, search.embed_picture).describe()
 
     assert (("toy",), "") == (own.translators, own.why_not)
     assert () == bare.translators == stranger.translators
@@ -207,7 +207,9 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
         translator.save_translator(
             there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
         )
-    offer = await GenerationQueue(load(str(several)), paced(tiny, Pace()), 1, 1, search.vector).offer()
+    offer = await GenerationQueue(
+        load(str(several)), paced(tiny, Pace()), 1, 1, search.embed_picture
+    ).describe()
 
     assert ("better", "toy", "worse", "ridge") == offer.translators
 
@@ -226,7 +228,7 @@ async def test_a_pictures_vector_is_the_stored_one(search, root, built):
     for nth in (0, 7):
         key, data = member(built, "jpg", nth)
 
-        assert np.array_equal(np.array(found[key], np.float16), await search.vector(data))
+        assert np.array_equal(np.array(found[key], np.float16), await search.embed_picture(data))
 
 
 @pytest.mark.slow

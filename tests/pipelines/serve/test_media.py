@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from pipelines.errors import ConfigError, RequestRefusedError
-from pipelines.serve.media import ImageFetcher, check, read_part
+from pipelines.serve.media import ImageFetcher, check_query, make_media_response
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
 from schemas.query import Query
 
@@ -57,10 +57,10 @@ def test_too_large_is_refused_undecoded(status, query):
     """By pixels, by length, by samples of all channels; what cannot be read is refused as well."""
     asked = Query.model_construct(**query)
     if status is None:
-        check(asked, LIMITS)
+        check_query(asked, LIMITS)
         return
     with pytest.raises(RequestRefusedError) as refused:
-        check(asked, LIMITS)
+        check_query(asked, LIMITS)
     assert status == refused.value.status
 
 
@@ -80,7 +80,7 @@ def test_too_large_is_refused_undecoded(status, query):
 )
 def test_a_player_gets_the_range_that_it_asks_for(expected, range_):
     """One range at a time; of several the whole is sent, which a server may."""
-    told = read_part(b"0123456789", "audio/flac", range_)
+    told = make_media_response(b"0123456789", "audio/flac", range_)
 
     assert expected == (told.status_code, told.body)
 
@@ -89,7 +89,7 @@ def test_a_player_gets_the_range_that_it_asks_for(expected, range_):
 def test_a_range_that_is_not_there_is_refused(range_):
     """416, as the standard says."""
     with pytest.raises(RequestRefusedError) as refused:
-        read_part(b"0123456789", "audio/flac", range_)
+        make_media_response(b"0123456789", "audio/flac", range_)
     assert 416 == refused.value.status
 
 
@@ -121,7 +121,7 @@ def web():
 async def fetched(url, **settings):
     pictures = ImageFetcher(ServiceSettings(limits=ServiceLimits(body_bytes=5000), **settings))
     try:
-        return await pictures.get(url)
+        return await pictures.fetch(url)
     finally:
         await pictures.close()
 

@@ -11,7 +11,7 @@ def test_a_picture_on_the_web_is_asked_as_the_picture():
     only = RowFilter(sources=("wit",), min_side_px=64)
     question = LookupRequest(image_url=URL, only=only, k=3, into="clip_text", distinct=True)
 
-    assert Query(image=b"aGVsbG8=", only=only, k=3, into="clip_text", distinct=True) == question.query(
+    assert Query(image=b"aGVsbG8=", only=only, k=3, into="clip_text", distinct=True) == question.to_query(
         b"hello"
     )
 
@@ -20,7 +20,7 @@ def test_a_question_without_an_address_is_a_query_already():
     """Nothing is copied."""
     question = LookupRequest(text="a bell")
 
-    assert question is question.query(None)
+    assert question is question.to_query(None)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ HOSTILE = "\"><img src=x onerror=alert(1)><script>alert(2)</script>${alert(3)}{{
 class Rows:
     """A service whose rows no list should hold."""
 
-    async def about(self):
+    async def describe(self):
         """Return a dataset of one column."""
         card = IndexCard(
             column="clip_image",

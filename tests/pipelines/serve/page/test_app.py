@@ -21,14 +21,14 @@ from tests.pipelines.serve.page.hostile import Rows
 FILE_DATA = {"_type": "gradio.FileData"}
 
 
-class Recorder(Rows):
-    """A service with pictures and sounds, and a maker of sounds; keeps the media that reach it."""
+class MediaRecorder(Rows):
+    """A service with pictures and sounds that keeps the media of its queries."""
 
-    def __init__(self):
-        self.media = []
+    def __init__(self, media):
+        self.media = media
 
-    async def about(self):
-        about = await super().about()
+    async def describe(self):
+        about = await super().describe()
         card = about.columns["clip_image"]
         return about.model_copy(update={"columns": {"clip_image": card, "clap_audio": card}})
 
@@ -36,32 +36,34 @@ class Recorder(Rows):
         self.media.append(query.image or query.sound)
         return await super().answer(query)
 
-    async def offer(self):
-        made_by = GeneratorInfo(
-            name="any", weights_sha256="", precision="fp32", batch_rows=1, rate_hz=8000, licence=None
-        )
-        return Capabilities(made_by, ("any",))
 
-    async def make(self, order):
-        self.media.append(order.picture)
+class PictureRecorder:
+    """A generator that keeps the pictures of its requests, and generates nothing."""
+
+    def __init__(self, media):
+        self.media = media
+
+    async def describe(self):
+        info = GeneratorInfo(name="any", weights_sha256="", precision="fp32", batch_rows=1, rate_hz=8000)
+        return Capabilities(info, ("any",))
+
+    async def generate(self, request):
+        self.media.append(request.picture)
         for event in ():
             yield event
 
-    async def stop(self, job):
-        pass
+
+@pytest.fixture(scope="module")
+def media():
+    """The media that reached the service."""
+    return []
 
 
 @pytest.fixture(scope="module")
-def service():
-    """What the page asks."""
-    return Recorder()
-
-
-@pytest.fixture(scope="module")
-def web(service):
+def web(media):
     """A client of the running page."""
-    app = together(make_page(service, "/page", ServiceLimits(), service))
-    with listening(app) as address, httpx.Client(base_url=f"{address}/page", timeout=20) as client:
+    page = make_page(MediaRecorder(media), "/page", ServiceLimits(), PictureRecorder(media))
+    with listening(together(page)) as address, httpx.Client(base_url=f"{address}/page", timeout=20) as client:
         yield client
 
 
@@ -80,25 +82,25 @@ def make_file(place):
 
 
 @pytest.mark.parametrize(("place", "component", "event"), PLACES.values(), ids=PLACES)
-def test_an_upload_is_read(web, service, place, component, event):
+def test_an_upload_is_read(web, media, place, component, event):
     """What a browser uploads first, and names then, reaches the service."""
-    service.media.clear()
+    media.clear()
     data, session = make_file(place), uuid4().hex
     (path,) = web.post("/gradio_api/upload", files={"files": ("mine", data)}).raise_for_status().json()
     post_event(web, component, event, {place: {"path": path, "meta": FILE_DATA}}, session).raise_for_status()
     result = read_result(web, session)
 
     assert result["success"], result
-    assert 1 == len(service.media)
+    assert 1 == len(media)
 
 
 @pytest.mark.parametrize(("place", "component", "event"), PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("meta", [{"meta": FILE_DATA}, {"meta": {}}, {}], ids=["file", "other", "bare"])
-def test_a_file_of_the_machine_is_not_read(web, service, place, component, event, meta, tmp_path):
+def test_a_file_of_the_machine_is_not_read(web, media, place, component, event, meta, tmp_path):
     """A path that a client names in place of an upload is refused, and nothing of the file is copied."""
     from gradio.utils import get_upload_folder
 
-    service.media.clear()
+    media.clear()
     session = uuid4().hex
     secret = tmp_path / f"{uuid4().hex}.svg"
     secret.write_bytes(make_file(place))
@@ -108,7 +110,7 @@ def test_a_file_of_the_machine_is_not_read(web, service, place, component, event
         result = read_result(web, session)
 
         assert not result["success"] or "is no longer here" in json.dumps(result)
-        assert [] == service.media
+        assert [] == media
         assert 403 == web.get(f"/gradio_api/file={path}").status_code
     assert [] == list(Path(get_upload_folder()).rglob(secret.name))
 

@@ -30,7 +30,9 @@ def address(root_with_translator, audible, pace, tmp_path_factory):
     """Where the page with a generator is; one sound may wait."""
 
     def sounds(search):
-        return GenerationQueue(load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.vector)
+        return GenerationQueue(
+            load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.embed_picture
+        )
 
     with serving(root_with_translator, tmp_path_factory.mktemp("metrics"), sounds) as address:
         yield address
