@@ -26,9 +26,9 @@ _GROUPS = {
     "world": ("jobs/test_build", "jobs/test_ray_address", "jobs/test_sets"),
     "served": (
         "serve/test_api",
-        "serve/test_clip_client",
+        "serve/test_clip_retrieval",
         "serve/test_fuzz",
-        "serve/test_switch",
+        "serve/test_replica",
         "serve/test_deployments",
     ),
     "page": ("page/test_search_handlers", "page/test_search_tab", "page/test_render"),

@@ -63,9 +63,6 @@ GIVEN = {
 
 # Files whose methods still have nouns for names. A file leaves this list, none joins it.
 NOUNS_LEFT = {
-    *("pipelines/serve/deployments.py", "pipelines/serve/metrics.py", "pipelines/serve/replica.py"),
-    *(f"pipelines/serve/page/{name}.py" for name in ("client", "generate_handlers", "reachable")),
-    "pipelines/serve/page/search_handlers.py",
     *("schemas/space.py", "schemas/vectors.py"),
 }
 

@@ -1,7 +1,7 @@
-"""The paths of clip-retrieval's back end, so that its client and its front end find their rows here.
+"""The HTTP paths of clip-retrieval's back end, for its client and its front end.
 
-An index of theirs is a dataset of ours: `modality` picks its column of pictures or of captions. Every column
-can be named as an index, too.
+Their index is our dataset, whose column of pictures or of captions `modality` selects. Every column can be
+named as an index, too.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class MetadataRequest(BaseModel):
 BODIES = (KnnRequest, MetadataRequest)
 
 
-def add_paths(app: FastAPI, search: SearchReplica) -> None:
+def add_paths(app: FastAPI, replica: SearchReplica) -> None:
     """Add clip-retrieval's paths to an application."""
 
     @app.get("/indices-list", responses=describe_refusals(), tags=_TAGS)
     async def indices() -> list[str]:
         """Return the names of what can be searched: the dataset, and its columns."""
-        return [search.name, *search.columns]
+        return [replica.name, *replica.columns]
 
     @app.post(
         "/metadata",
@@ -70,16 +70,16 @@ def add_paths(app: FastAPI, search: SearchReplica) -> None:
     )
     async def metadata(request: Request) -> JSONResponse:
         """Return what rows say."""
-        asked = parse_body(MetadataRequest, await request.body())
-        _column(search, asked.indice_name, "image")
-        said = await search.read_rows(asked.ids)
-        return JSONResponse([{"id": id_, "metadata": row} for id_, row in zip(asked.ids, said, strict=True)])
+        body = parse_body(MetadataRequest, await request.body())
+        _choose_column(replica, body.indice_name, "image")
+        rows = await replica.read_rows(body.ids)
+        return JSONResponse([{"id": id_, "metadata": row} for id_, row in zip(body.ids, rows, strict=True)])
 
-    _add_knn(app, search)
+    _add_knn(app, replica)
 
 
-def _add_knn(app: FastAPI, search: SearchReplica) -> None:
-    fetcher = ImageFetcher(search.settings)
+def _add_knn(app: FastAPI, replica: SearchReplica) -> None:
+    fetcher = ImageFetcher(replica.settings)
 
     @app.post(
         "/knn-service",
@@ -90,26 +90,26 @@ def _add_knn(app: FastAPI, search: SearchReplica) -> None:
     )
     async def knn(request: Request) -> JSONResponse:
         """Return the rows nearest to a text, picture or vector, as clip-retrieval's client wants them."""
-        asked = parse_body(KnnRequest, await request.body())
-        into = _column(search, asked.indice_name, asked.modality)
-        # As there: of several that are given, the first of these counts.
-        what: dict[str, Any]
-        if asked.text:
-            what = {"text": asked.text}
-        elif asked.image or asked.image_url:
-            what = {"image": asked.image or await fetcher.fetch(asked.image_url or "")}
-        elif asked.embedding_input:
-            what = {"vector": asked.embedding_input}
+        body = parse_body(KnnRequest, await request.body())
+        into = _choose_column(replica, body.indice_name, body.modality)
+        # The precedence of clip-retrieval: of several inputs the first of these counts.
+        source: dict[str, Any]
+        if body.text:
+            source = {"text": body.text}
+        elif body.image or body.image_url:
+            source = {"image": body.image or await fetcher.fetch(body.image_url or "")}
+        elif body.embedding_input:
+            source = {"vector": body.embedding_input}
         else:
             raise RequestRefusedError(422, "give one of text, image, image_url and embedding_input")
-        wanted = min(asked.num_result_ids or asked.num_images, MOST_HITS)
-        query = Query.model_construct(**what, into=into, k=wanted, distinct=asked.deduplicate)
-        answer = await search.answer(query)
-        return JSONResponse([_result(hit, n < asked.num_images) for n, hit in enumerate(answer.hits)])
+        count = min(body.num_result_ids or body.num_images, MOST_HITS)
+        query = Query.model_construct(**source, into=into, k=count, distinct=body.deduplicate)
+        answer = await replica.answer(query)
+        return JSONResponse([_format_hit(hit, n < body.num_images) for n, hit in enumerate(answer.hits)])
 
 
-def _column(search: SearchReplica, name: str | None, modality: str) -> Column:
-    if name in (None, "", search.name):
+def _choose_column(replica: SearchReplica, name: str | None, modality: str) -> Column:
+    if name in (None, "", replica.name):
         return _COLUMNS[modality]
     found = next((column for column in COLUMNS if column == name), None)
     if found is None:
@@ -117,8 +117,8 @@ def _column(search: SearchReplica, name: str | None, modality: str) -> Column:
     return found
 
 
-def _result(hit: Hit, whole: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": int(hit.key), "similarity": hit.score}
-    if whole:
-        found |= hit.model_dump(include={"url", "caption", "key", "licence", "page_url", "attribution"})
-    return found
+def _format_hit(hit: Hit, with_metadata: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {"id": int(hit.key), "similarity": hit.score}
+    if with_metadata:
+        result |= hit.model_dump(include={"url", "caption", "key", "licence", "page_url", "attribution"})
+    return result

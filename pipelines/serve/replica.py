@@ -1,4 +1,4 @@
-"""One replica's half of a service: the current version of a dataset, opened, and its queries in batches."""
+"""The search of one replica: the current version of a dataset, its queries in batches, its updates."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 _REPORT = "reports/{:04d}.html"
 
-# Queries that are answered together. A batch is whatever waits when the one before is through, so a query
-# that is alone never waits; 64 vectors together take half of the time of 64 single ones.
-_VECTORS_AT_ONCE = 64
-# Encoders run in batches of their own, so that no vector query stands behind a sound.
-_MEDIA_AT_ONCE = 16
+# Batch sizes of dynamic micro-batching: a lone query is not delayed. 64 vectors in a batch take half the time
+# of 64 single ones.
+_MAX_VECTOR_BATCH = 64
+# Queries that need an encoder have batches of their own, so that no vector query waits for a sound.
+_MAX_MEDIA_BATCH = 16
 
 _log = logging.getLogger("ray.serve")
 
 
-class _Opened(NamedTuple):
-    """A version that answers."""
+class _OpenVersion(NamedTuple):
+    """A version that is being searched."""
 
     lookup: Lookup
     rows: VersionRows
 
 
 class SearchReplica:
-    """Answers queries from the current version of a dataset, and moves on to the next one by itself.
+    """Answers queries from the current version of a dataset, and switches to new versions by itself.
 
     Args:
-        dataset: as the root has it.
+        dataset: as stored in its root.
         settings: of the service.
-        folder: of its metrics.
+        folder: for the metrics of all replicas.
 
     Raises:
         StorageError: the root has no version of the set, or an index cannot be read.
@@ -64,160 +64,162 @@ class SearchReplica:
         self.metrics = ServiceMetrics.open(folder)
         self._root = Root.from_url(dataset.root)
         self._dataset = dataset
-        self._opened = self._open(versions.read_current(self._root, dataset.encode.set).number)
+        self._current = self._open(versions.read_current(self._root, dataset.encode.set).number)
         self.metrics.version.set(self.version)
-        self._vectors = MicroBatcher(self._answers, _VECTORS_AT_ONCE)
-        self._media = MicroBatcher(self._answers, _MEDIA_AT_ONCE)
-        self._said: About | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._vectors = MicroBatcher(self._answer_batch, _MAX_VECTOR_BATCH)
+        self._media = MicroBatcher(self._answer_batch, _MAX_MEDIA_BATCH)
+        self._description: About | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
-        """Open the encoders and begin to look for other versions, in the event loop of the replica."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        """Load the encoders and start to poll for new versions, in the running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def check_health(self) -> None:
-        """Raise if this replica has stopped to look for versions; Serve then starts another."""
-        if self._watching and self._watching.done():
-            self._watching.result()
+        """Raise if this replica no longer polls for versions; Serve then replaces it."""
+        if self._task and self._task.done():
+            self._task.result()
             raise RuntimeError("this replica no longer looks for versions")
 
     @property
     def name(self) -> str:
-        """The dataset's."""
+        """The name of the dataset."""
         return self._dataset.name
 
     @property
     def columns(self) -> list[Column]:
-        """What can be searched."""
-        return list(self._opened.lookup.cards)
+        """The columns that can be searched."""
+        return list(self._current.lookup.cards)
 
     @property
     def version(self) -> int:
-        """The number of the version that answers."""
-        return self._opened.lookup.version
+        """The number of the version that is searched."""
+        return self._current.lookup.version
 
     async def answer(self, query: Query) -> Answer:
-        """Return the rows nearest to what a query asks.
+        """Return the rows nearest to a query.
 
         Raises:
-            ConfigError: the query cannot be answered as it is.
-            SpaceError: it cannot be compared with the column.
+            ConfigError: the query is invalid for this dataset.
+            SpaceError: its vector is not comparable with the column.
         """
         began = time.perf_counter()
         if query.image is not None or query.sound is not None:
             await asyncio.to_thread(check_query, query, self.settings.limits)
-        by_media = query.vector is None and query.key is None
-        found = await (self._media if by_media else self._vectors).submit(query)
-        if isinstance(found, EcholensError):
-            raise found
-        said = next(
+        needs_encoder = query.vector is None and query.key is None
+        answer = await (self._media if needs_encoder else self._vectors).submit(query)
+        if isinstance(answer, EcholensError):
+            raise answer
+        kind = next(
             name for name in ("text", "image", "sound", "vector", "key") if getattr(query, name) is not None
         )
-        self.metrics.answer_s.labels(said).observe(time.perf_counter() - began)
-        return found
+        self.metrics.answer_s.labels(kind).observe(time.perf_counter() - began)
+        return answer
 
     async def embed_picture(self, picture: bytes) -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D].
 
         Raises:
             ConfigError: the dataset has no CLIP, or the picture cannot be read.
-            SpaceError: the encoder here is not the one that the vectors were made with.
+            SpaceError: the encoder here is not the one of the stored vectors.
         """
-        return await asyncio.to_thread(self._opened.lookup.encode_picture, picture)
+        return await asyncio.to_thread(self._current.lookup.encode_picture, picture)
 
     async def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type.
 
         Raises:
-            NoSuchRow: there is none.
+            NoSuchRowError: there is none.
         """
-        return await asyncio.to_thread(self._opened.lookup.read_media, key, medium)
+        return await asyncio.to_thread(self._current.lookup.read_media, key, medium)
 
     async def describe(self) -> About:
         """Return what is served."""
-        said = self._said
-        if said is None or said.version != self.version:
-            said = self._said = await asyncio.to_thread(self._about, self._opened.lookup)
-        return said
+        about = self._description
+        if about is None or about.version != self.version:
+            about = self._description = await asyncio.to_thread(self._make_about, self._current.lookup)
+        return about
 
     async def read_rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
-        """Return what rows say.
+        """Return the attributes of rows.
 
         Raises:
-            NoSuchRow: there is no row of one of the keys.
+            NoSuchRowError: one of the keys has no row.
         """
-        return await asyncio.to_thread(self._rows, keys)
+        return await asyncio.to_thread(self._describe_rows, keys)
 
     async def read_report(self) -> bytes:
-        """Return the report of the version that answers, HTML.
+        """Return the report of the current version, HTML.
 
         Raises:
-            RefusedError: none was written.
+            RequestRefusedError: there is none.
         """
         name = _REPORT.format(self.version)
         if not await asyncio.to_thread(self._root.exists, name):
             raise RequestRefusedError(404, "this version has no report; `echolens report` writes one")
         return await asyncio.to_thread(self._root.read, name)
 
-    def _rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
-        rows = self._opened.rows
-        written = [format_key(0, key, rows.shard_rows) for key in keys]
-        for key in written:
+    def _describe_rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
+        rows = self._current.rows
+        formatted = [format_key(0, key, rows.shard_rows) for key in keys]
+        for key in formatted:
             rows.locate(key)
-        return rows.describe(np.array(written, dtype=np.int64))
+        return rows.describe(np.array(formatted, dtype=np.int64))
 
-    def _answers(self, queries: list[Query]) -> Sequence[Answer | EcholensError]:
+    def _answer_batch(self, queries: list[Query]) -> Sequence[Answer | EcholensError]:
         self.metrics.batch_queries.observe(len(queries))
-        # The version that is current as the batch begins answers all of it.
-        return self._opened.lookup.answer_many(queries)
+        # The whole batch is answered from one version, even if a switch happens meanwhile.
+        return self._current.lookup.answer_many(queries)
 
-    def _open(self, number: int) -> _Opened:
+    def _open(self, number: int) -> _OpenVersion:
         from pipelines.lookup.rows import VersionRows
         from pipelines.lookup.search import Lookup
 
         version = versions.read_version(self._root, number)
         lookup = Lookup.open(self._root, self._dataset, version)
-        # Indices are mapped before the first query comes, not by it.
+        # Map the indices now rather than in the first query.
         lookup.warm(encoders=False)
-        return _Opened(lookup, VersionRows(self._root, version, self._dataset.shard_rows))
+        return _OpenVersion(lookup, VersionRows(self._root, version, self._dataset.shard_rows))
 
     async def _watch(self) -> None:
         try:
-            # Their libraries alone take seconds to import: vectors and keys are answered meanwhile.
-            await asyncio.to_thread(self._opened.lookup.warm)
+            # Importing their libraries takes seconds, in which vectors and keys are answered.
+            await asyncio.to_thread(self._current.lookup.warm)
         except EcholensError as error:
             _log.warning("texts, pictures and sounds cannot be answered: %s", error)
         while True:
             await asyncio.sleep(self.settings.poll_s)
-            # Reports and translators come without a version of their own.
-            self._said = None
+            # Reports and translators can appear without a new version.
+            self._description = None
             try:
                 await self._switch()
             except Exception:
-                # The version that is open goes on answering; the next look may find the other one whole.
+                # Keep the open version; the new one may be complete at the next poll.
                 self.metrics.switches.labels("failed").inc()
                 _log.exception("no switch to another version")
 
     async def _switch(self) -> None:
-        number = await asyncio.to_thread(self._newest)
+        number = await asyncio.to_thread(self._find_newest)
         if number == self.version:
             return
-        opened = await asyncio.to_thread(self._open, number)
-        await asyncio.to_thread(opened.lookup.warm)
-        self._opened = opened
+        version = await asyncio.to_thread(self._open, number)
+        await asyncio.to_thread(version.lookup.warm)
+        self._current = version
         self.metrics.version.set(number)
         self.metrics.switches.labels("ok").inc()
         _log.info("version %d answers", number)
 
-    def _newest(self) -> int:
+    def _find_newest(self) -> int:
         if versions.list_numbers(self._root)[-1:] == [self.version]:
             return self.version
         return versions.read_current(self._root, self._dataset.encode.set).number
 
-    def _about(self, lookup: Lookup) -> About:
+    def _make_about(self, lookup: Lookup) -> About:
         from pipelines.translate import translator
 
-        there = [versions.read_version(self._root, number) for number in versions.list_numbers(self._root)]
+        all_versions = [
+            versions.read_version(self._root, number) for number in versions.list_numbers(self._root)
+        ]
         return About(
             name=self._dataset.name,
             set=self._dataset.encode.set,
@@ -230,7 +232,7 @@ class SearchReplica:
                     outcomes=version.outcomes,
                     vectors=version.vectors,
                 )
-                for version in reversed(there)
+                for version in reversed(all_versions)
                 if version.set == self._dataset.encode.set
             ),
             columns=lookup.cards,

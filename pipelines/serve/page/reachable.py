@@ -1,4 +1,4 @@
-"""What can be asked of a dataset: the columns in reach of a text, picture or sound, and why not the rest."""
+"""The columns that a text, picture or sound can search, and why it cannot search the others."""
 
 from __future__ import annotations
 
@@ -27,54 +27,54 @@ _A: Mapping[Asks, str] = {"picture": "A picture", "sound": "A sound"}
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """The ways of one kind of question into a dataset.
+    """The columns in reach of one kind of query.
 
     Attributes:
         columns: that it can search, directly or by a translator; in the order of the page.
-        crossings: column -> names of the translators that lead to it, where it takes one.
-        why_not: a sentence for what is there and out of reach; empty if all is in reach.
+        translators: column -> names of the translators that lead to it, if one is needed.
+        why_not: a sentence on the columns out of reach; empty if there are none.
     """
 
     columns: tuple[Column, ...]
-    crossings: Mapping[Column, tuple[str, ...]]
+    translators: Mapping[Column, tuple[str, ...]]
     why_not: str
 
-    def best(self, asks: Asks, wanted: Column | None) -> Column | None:
-        """Return the column to search: the wanted one if it is in reach, else what suits the question."""
-        if wanted in self.columns:
-            return wanted
+    def choose_column(self, asks: Asks, preferred: Column | None) -> Column | None:
+        """Return the preferred column if it is in reach, else the default of the kind of query."""
+        if preferred in self.columns:
+            return preferred
         usual = _BEST.get(asks, "clip_image")
         return usual if usual in self.columns else next(iter(self.columns), None)
 
-    def through(self, into: Column | None, wanted: str | None) -> str | None:
-        """Return the translator that leads to a column: the wanted one if it does; None if none is needed."""
-        names = self.crossings.get(into, ()) if into else ()
-        return wanted if wanted in names else next(iter(names), None)
+    def choose_translator(self, into: Column | None, preferred: str | None) -> str | None:
+        """Return the preferred translator to a column, else its first; None if none is needed."""
+        names = self.translators.get(into, ()) if into else ()
+        return preferred if preferred in names else next(iter(names), None)
 
 
 def find_reachable(about: About, asks: Asks) -> Reachability:
-    """Return where a kind of question can lead.
+    """Return the columns in reach of a kind of query.
 
     Args:
-        about: what the service says of itself.
-        asks: the kind of question; `key` is "more like this".
+        about: the description of the service.
+        asks: the kind of query; `key` is "more like this".
     """
     there = [column for column in _ORDER if column in about.columns]
-    crossings = {
+    translators = {
         column: names
         for column in there
-        if not _directly(asks, column) and (names := _translators(about, asks, column))
+        if not _is_direct(asks, column) and (names := _list_translators(about, asks, column))
     }
-    columns = tuple(column for column in there if _directly(asks, column) or column in crossings)
-    beyond = [column for column in there if column not in columns]
-    return Reachability(columns, crossings, _why_not(asks, beyond) or _missing(about))
+    columns = tuple(column for column in there if _is_direct(asks, column) or column in translators)
+    unreachable = [column for column in there if column not in columns]
+    return Reachability(columns, translators, _explain(asks, unreachable) or _explain_missing(about))
 
 
-def _directly(asks: Asks, column: Column) -> bool:
+def _is_direct(asks: Asks, column: Column) -> bool:
     return _OWN.get(asks, family_of(column)) == family_of(column)
 
 
-def _translators(about: About, asks: Asks, column: Column) -> tuple[str, ...]:
+def _list_translators(about: About, asks: Asks, column: Column) -> tuple[str, ...]:
     return tuple(
         card.name
         for card in about.translators
@@ -82,22 +82,22 @@ def _translators(about: About, asks: Asks, column: Column) -> tuple[str, ...]:
     )
 
 
-def _why_not(asks: Asks, beyond: list[Column]) -> str:
-    if not beyond:
+def _explain(asks: Asks, unreachable: list[Column]) -> str:
+    if not unreachable:
         return ""
-    family, other = _OWN[asks], family_of(beyond[0])
+    family, other = _OWN[asks], family_of(unreachable[0])
     return (
-        f"{_A[asks]} cannot search {_listed(beyond)}: that takes a translator from {family} to {other}, and "
-        "none is here. `echolens train` makes one."
+        f"{_A[asks]} cannot search {_join(unreachable)}: that takes a translator from {family} to {other}, "
+        "and none is here. `echolens train` makes one."
     )
 
 
-def _missing(about: About) -> str:
-    """What no question reaches, because the version has no index of it."""
+def _explain_missing(about: About) -> str:
+    """Name the columns of which the version has no index."""
     missing = [column for column in _ORDER if column not in about.columns]
-    return f"Version {about.version} has no index of {_listed(missing)}." if missing else ""
+    return f"Version {about.version} has no index of {_join(missing)}." if missing else ""
 
 
-def _listed(columns: list[Column]) -> str:
+def _join(columns: list[Column]) -> str:
     words = [COLUMN_WORDS[column] for column in columns]
     return " or ".join(f"{word[:1].lower()}{word[1:]}" for word in words)

@@ -103,13 +103,15 @@ class SearchHandlers:
 
     async def _list_choices(self, kind: Asks, column: Column | None, via: str | None) -> list[Any]:
         """Return the choices of columns and translators, and why other columns are missing."""
-        possible = find_reachable(await self._service.describe(), kind)
-        into = possible.best(kind, column)
-        names = possible.crossings.get(into, ()) if into else ()
+        reachable = find_reachable(await self._service.describe(), kind)
+        into = reachable.choose_column(kind, column)
+        names = reachable.translators.get(into, ()) if into else ()
         return [
-            gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in possible.columns], value=into),
-            gr.Dropdown(choices=list(names), value=possible.through(into, via), visible=bool(names)),
-            render.render_why_not(possible.why_not),
+            gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in reachable.columns], value=into),
+            gr.Dropdown(
+                choices=list(names), value=reachable.choose_translator(into, via), visible=bool(names)
+            ),
+            render.render_why_not(reachable.why_not),
         ]
 
     async def _search(self, form: SearchForm) -> list[Any]:
@@ -121,8 +123,8 @@ class SearchHandlers:
         return [html, form.shown, *choices]
 
     async def _render_answer(self, form: SearchForm) -> str:
-        possible = find_reachable(await self._service.describe(), form.shown.asks)
-        into = possible.best(form.shown.asks, form.into)
+        reachable = find_reachable(await self._service.describe(), form.shown.asks)
+        into = reachable.choose_column(form.shown.asks, form.into)
         if into is None:
             raise ConfigError("this dataset has no index; build it with an encoder to search it")
         source = _read_source(form)
@@ -131,7 +133,7 @@ class SearchHandlers:
         query = Query(
             **source,
             into=into,
-            via=possible.through(into, form.via),
+            via=reachable.choose_translator(into, form.via),
             k=form.count,
             only=_make_filter(form),
             distinct=bool(form.distinct),

@@ -38,10 +38,10 @@ def test_a_translator_is_named_where_one_is_needed():
     """Sounds take one from a picture, its own space none; the first is taken where none is wanted."""
     found = find_reachable(about(ALL, TO_SOUNDS, ("clip_text", "clap_text", "other")), "picture")
 
-    assert ("to-sounds", "other") == found.crossings["clap_audio"]
-    assert "to-sounds" == found.through("clap_audio", None)
-    assert "other" == found.through("clap_audio", "other")
-    assert found.through("clip_image", "other") is None
+    assert ("to-sounds", "other") == found.translators["clap_audio"]
+    assert "to-sounds" == found.choose_translator("clap_audio", None)
+    assert "other" == found.choose_translator("clap_audio", "other")
+    assert found.choose_translator("clip_image", "other") is None
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,10 @@ def test_the_column_that_suits_a_question(asks, columns, best):
     """What was chosen stays where it can; else media of the question's own kind come first."""
     found = find_reachable(about(columns), asks)
 
-    assert best == found.best(asks, None)
-    assert (found.columns[-1] if found.columns else None) == found.best(asks, (found.columns or (None,))[-1])
+    assert best == found.choose_column(asks, None)
+    assert (found.columns[-1] if found.columns else None) == found.choose_column(
+        asks, (found.columns or (None,))[-1]
+    )
 
 
 @pytest.mark.parametrize(

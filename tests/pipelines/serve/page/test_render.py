@@ -1,7 +1,17 @@
 """How the page looks: on a narrow screen, in light and dark, with hostile rows."""
 
+import re
+
 import pytest
 
+from pipelines.serve.page.render import (
+    ShownQuery,
+    render_foot,
+    render_head,
+    render_hits,
+    render_sentence,
+)
+from schemas.query import Query
 from tests.pipelines.serve.page.browser import CONTRAST, NARROW, ask, keep, listening, opened, together
 from tests.pipelines.serve.page.hostile import HOSTILE, Rows
 
@@ -58,6 +68,19 @@ def test_the_dataset_and_its_report(page, address):
     assert f"{address}/v1/report" == report.url
     assert report.locator("h1").is_visible()
     assert report.evaluate("window.opener") is None
+
+
+@pytest.mark.anyio
+async def test_markup_of_a_list_is_escaped():
+    """Before any browser sees it: no tag, attribute or address of a hostile row is in the HTML."""
+    rows = Rows()
+    answer = await rows.answer(None)
+    html = render_hits(answer, ShownQuery("key", HOSTILE, HOSTILE, has_picture=True), Query(key="1"))
+    html += render_head(await rows.describe()) + render_foot(await rows.describe()) + render_sentence(HOSTILE)
+
+    assert "<script" not in html
+    assert "<img src=x" not in html
+    assert set(re.findall(r'href="(\w+:[^"]*)"', html)) == {"https://x.example/&#39;&#34;&gt;&lt;b&gt;"}
 
 
 def test_hostile_rows_are_text(browser):
