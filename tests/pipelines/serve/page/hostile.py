@@ -18,54 +18,62 @@ SPACE = Space(
 HOSTILE = "\"><img src=x onerror=alert(1)><script>alert(2)</script>${alert(3)}{{constructor}}`'&lt;\u202e"
 
 
+def make_about():
+    """Return a dataset of one column."""
+    card = IndexCard(
+        column="clip_image",
+        space=SPACE,
+        factory=HOSTILE,
+        rows=1,
+        bytes=1,
+        build_s=1,
+        recall_at={"clip_image": {10: 1.0}},
+        recall_queries={"clip_image": 1},
+        recall_wanted=0.9,
+        sha256="",
+    )
+    return About(
+        name=HOSTILE,
+        set="main",
+        version=1,
+        versions=(),
+        columns={"clip_image": card},
+        translators=(),
+        sources=(),
+    )
+
+
+def make_answer():
+    """Return one row for every address that a browser must not follow, and one that it may."""
+    urls = (
+        "javascript:alert(4)",
+        "data:text/html,<script>alert(5)</script>",
+        "//x.example",
+        "https://u:p@x.example",
+    )
+    rows = [
+        Hit(
+            key=HOSTILE,
+            score=0.5,
+            caption=HOSTILE,
+            url=url,
+            source=HOSTILE,
+            kind=kind,
+            licence=HOSTILE,
+            page_url=None,
+            attribution=HOSTILE,
+        )
+        for url in (*urls, "https://x.example/'\"><b>")
+        for kind in ("image", "clip", "text")
+    ]
+    return Answer(version=1, column="clip_image", hits=tuple(rows))
+
+
 class Rows:
     """A service whose rows no list should hold."""
 
     async def describe(self):
-        """Return a dataset of one column."""
-        card = IndexCard(
-            column="clip_image",
-            space=SPACE,
-            factory=HOSTILE,
-            rows=1,
-            bytes=1,
-            build_s=1,
-            recall_at={"clip_image": {10: 1.0}},
-            recall_queries={"clip_image": 1},
-            recall_wanted=0.9,
-            sha256="",
-        )
-        return About(
-            name=HOSTILE,
-            set="main",
-            version=1,
-            versions=(),
-            columns={"clip_image": card},
-            translators=(),
-            sources=(),
-        )
+        return make_about()
 
     async def answer(self, query):
-        """Return one row for every address that a browser must not follow, and one that it may."""
-        urls = (
-            "javascript:alert(4)",
-            "data:text/html,<script>alert(5)</script>",
-            "//x.example",
-            "https://u:p@x.example",
-        )
-        rows = [
-            Hit(
-                key=HOSTILE,
-                score=0.5,
-                caption=HOSTILE,
-                url=url,
-                source=HOSTILE,
-                kind=kind,
-                licence=HOSTILE,
-                page_url=None,
-                attribution=HOSTILE,
-            )
-            for url in (*urls, "https://x.example/'\"><b>")
-            for kind in ("image", "clip", "text")
-        ]
-        return Answer(version=1, column="clip_image", hits=tuple(rows))
+        return make_answer()

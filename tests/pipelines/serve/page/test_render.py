@@ -13,7 +13,7 @@ from pipelines.serve.page.render import (
 )
 from schemas.query import Query
 from tests.pipelines.serve.page.browser import CONTRAST, NARROW, ask, keep, listening, opened, together
-from tests.pipelines.serve.page.hostile import HOSTILE, Rows
+from tests.pipelines.serve.page.hostile import HOSTILE, Rows, make_about, make_answer
 
 
 def test_a_narrow_screen_never_scrolls_sideways(browser, address, built, tmp_path):
@@ -70,13 +70,11 @@ def test_the_dataset_and_its_report(page, address):
     assert report.evaluate("window.opener") is None
 
 
-@pytest.mark.anyio
-async def test_markup_of_a_list_is_escaped():
+def test_markup_of_a_list_is_escaped():
     """Before any browser sees it: no tag, attribute or address of a hostile row is in the HTML."""
-    rows = Rows()
-    answer = await rows.answer(None)
-    html = render_hits(answer, ShownQuery("key", HOSTILE, HOSTILE, has_picture=True), Query(key="1"))
-    html += render_head(await rows.describe()) + render_foot(await rows.describe()) + render_sentence(HOSTILE)
+    about = make_about()
+    html = render_hits(make_answer(), ShownQuery("key", HOSTILE, HOSTILE, has_picture=True), Query(key="1"))
+    html += render_head(about) + render_foot(about) + render_sentence(HOSTILE)
 
     assert "<script" not in html
     assert "<img src=x" not in html
