@@ -134,10 +134,10 @@ def play(dataset: Dataset, picture: Path) -> Path:
     name = picture.stem
     print(f"\ngenerate --via {via} --column clip_image --images {picture.name}")
     params = GenerationParams(length_s=_SOUND_S)
-    request = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), making=params)
+    request = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), params=params)
     card = generate(dataset, request)
     root = Root.from_url(dataset.root)
-    shards = PromptTables(root, get_folder(name), request.making.shard_sounds).read_shards()
+    shards = PromptTables(root, get_folder(name), request.params.shard_sounds).read_shards()
     assert shards is not None
     ((_, sound),) = read_sounds(root, name, shards[0])
     generated = picture.with_name(f"{name}-generated.{card.wanted.making.format}")

@@ -86,7 +86,7 @@ def _make_request(args: argparse.Namespace) -> GenerationRequest:
         texts=tuple(args.text),
         sounds=tuple(args.audio),
         pictures=tuple(args.images),
-        making=check_content(GenerationParams, params, "generate"),
+        params=check_content(GenerationParams, params, "generate"),
     )
 
 

@@ -45,7 +45,7 @@ def compare_translators(
         for card in to_sounds:
             print(f"generate: {card.name}", file=sys.stderr)
             request = GenerationRequest(
-                make_name(card), card.name, pictures=tuple(pictures), making=params or GenerationParams()
+                make_name(card), card.name, pictures=tuple(pictures), params=params or GenerationParams()
             )
             generated.append(generate(dataset, request))
     root = Root.from_url(dataset.root)

@@ -37,7 +37,7 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
         ConfigError: the request cannot be met, or its name stands for something else.
         SpaceError: the vectors are not of the generator's own CLAP.
     """
-    from pipelines.generate.output import find_card, finish, read_manifest, write_manifest
+    from pipelines.generate.output import find_card, read_manifest, write_card, write_manifest
     from pipelines.generate.request import find_path
     from pipelines.generate.step import GenerateStep, get_folder
     from pipelines.store import versions
@@ -60,7 +60,7 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
             write_manifest(root, manifest)
         _run(step, shards, workers)
         lease.check()
-        return finish(step, shards, path.space, cosine)
+        return write_card(step, shards, path.space, cosine)
 
 
 def resolve_generator(entry: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
@@ -101,7 +101,7 @@ def _make_manifest(
     content = {
         "name": request.name, "set": dataset.encode.set, "version": version.number, "asked": source,
         "via": request.via or "none", "translator": path.translator, "generator": generator.info,
-        "making": request.making,
+        "making": request.params,
     }  # fmt: skip
     return check_content(GenerationManifest, content, "generate")
 
@@ -123,7 +123,7 @@ def _verify_generator(
     except SpaceError as error:
         if path.space is not None:
             raise
-        if request.making.candidates > 1:
+        if request.params.candidates > 1:
             raise SpaceError(
                 f"candidates cannot be told apart by the dataset's CLAP ({error}); take --candidates 1"
             ) from error

@@ -1,1 +1,1 @@
-"""A vector of a CLAP space -> a sound, and what it is worth."""
+"""Vectors of a CLAP space, or captions -> generated sounds."""

@@ -1,4 +1,4 @@
-"""What a generator is: it makes a sound of a vector and a seed, and of nothing else.
+"""The protocol of a generator: a sound is a function of a vector, a seed and the parameters alone.
 
 Shapes: N sounds, D dimensions, T samples.
 """
@@ -13,19 +13,18 @@ import numpy as np
 
 from pipelines.errors import ConfigError
 
-# Called after each step of each batch: steps done and steps in all. What it raises ends the work.
+# Called after each step of each batch with completed and total steps. An exception in it ends the work.
 StepProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How a sound is made.
+    """Parameters of a diffusion sampler.
 
     Attributes:
         length_s: of the sound.
-        steps: of the diffusion: 10 are a draft, 200 are what AudioLDM's paper takes.
-        guidance: how much a vector is followed; 1 and less is not at all more than was learned, for half
-            the time.
+        steps: of the diffusion: 10 for a draft, 200 in AudioLDM's paper.
+        guidance: scale of classifier-free guidance; at 1 and less there is none, in half the time.
     """
 
     length_s: float = 5.0
@@ -38,7 +37,7 @@ class SamplingParams:
 
 
 class Generator(Protocol):
-    """Makes sounds. The batch that a vector is in, its place there and the worker change nothing."""
+    """Generates sounds. A sound does not depend on its batch, its position there or the worker."""
 
     rate_hz: int
 
@@ -46,19 +45,19 @@ class Generator(Protocol):
         self,
         vectors_ND: np.ndarray,
         seeds: Sequence[int],
-        settings: SamplingParams,
+        params: SamplingParams,
         progress: StepProgress | None = None,
     ) -> np.ndarray:
         """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
 
         Args:
-            vectors_ND: of the generator's space; their lengths do not matter.
+            vectors_ND: of the generator's space; their norms do not matter.
             seeds: one a sound.
-            settings: of all of them.
+            params: of all sounds.
             progress: called after each step; raising `GenerationCancelledError` in it ends the work.
 
         Raises:
-            ConfigError: the length is too short, or what came out is no sound.
+            ConfigError: the length is too short, or the samples are not finite.
         """
         ...
 
@@ -68,7 +67,7 @@ class Generator(Protocol):
 
 
 class GeneratorLoader(Protocol):
-    """Where a generator comes from. Frozen, hashable and picklable, as a stage is."""
+    """Loads a generator. Frozen, hashable and picklable, like a stage."""
 
     def load(self) -> Generator:
         """Load the weights, onto the GPU if there is one."""

@@ -1,4 +1,4 @@
-"""What a NAME stands for, and what was made of it: wanted.json before, card.json after."""
+"""The files of a NAME: its manifest (wanted.json) before, its card (card.json) after; and its sounds."""
 
 from __future__ import annotations
 
@@ -21,78 +21,89 @@ from schemas.outcome import format_outcome
 from schemas.space import Space
 
 
-def write_manifest(root: Root, wanted: GenerationManifest) -> None:
-    """Write down what a NAME stands for."""
-    root.write(_wanted(wanted.name), (wanted.model_dump_json(indent=2) + "\n").encode())
+def write_manifest(root: Root, manifest: GenerationManifest) -> None:
+    """Write the manifest of a NAME."""
+    root.write(_get_manifest_file(manifest.name), (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
-def read_manifest(root: Root, wanted: GenerationManifest) -> GenerationManifest | None:
-    """Return what was written down of a NAME, which names the version it is of; None if nothing was.
+def read_manifest(root: Root, requested: GenerationManifest) -> GenerationManifest | None:
+    """Return the stored manifest of a NAME; None if there is none yet.
+
+    Args:
+        root: of the dataset.
+        requested: the manifest of the request, which must agree with the stored one but for its version.
 
     Raises:
         ConfigError: the NAME stands for something else.
-        StorageError: what was written is damaged.
+        StorageError: the manifest is damaged.
     """
-    name = _wanted(wanted.name)
-    if not root.exists(name):
+    file = _get_manifest_file(requested.name)
+    if not root.exists(file):
         return None
     try:
-        there = GenerationManifest.model_validate_json(root.read(name))
+        stored = GenerationManifest.model_validate_json(root.read(file))
     except ValidationError as error:
         raise StorageError(
-            f"{root.url}/{name} is damaged; remove {get_folder(wanted.name)} and generate again"
+            f"{root.url}/{file} is damaged; remove {get_folder(requested.name)} and generate again"
         ) from error
-    was, now = _flat(there.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
-    for key in sorted(was.keys() | now.keys()):
-        if key not in _MAY_DIFFER and was.get(key) != now.get(key):
+    before, now = _flatten(stored.model_dump(mode="json")), _flatten(requested.model_dump(mode="json"))
+    for key in sorted(before.keys() | now.keys()):
+        if key not in _MAY_DIFFER and before.get(key) != now.get(key):
             raise ConfigError(
-                f"the sounds of --name {wanted.name} are made with {key} {was.get(key)!r}, and "
+                f"the sounds of --name {requested.name} are made with {key} {before.get(key)!r}, and "
                 f"{now.get(key)!r} was asked for; give them another --name, or ask for the same"
             )
-    return there
+    return stored
 
 
-def _wanted(name: str) -> str:
+def _get_manifest_file(name: str) -> str:
     return f"{get_folder(name)}/wanted.json"
 
 
-# Sounds of a version are those of that version, whatever came after.
+# A NAME keeps the version that it was first requested for.
 _MAY_DIFFER = frozenset({"version", "generator.licence"})
 
 
-def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for key, inner in value.items():
-        found |= _flat(inner, f"{before}{key}.") if isinstance(inner, dict) else {f"{before}{key}": inner}
-    return found
+        flat |= _flatten(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
+    return flat
 
 
 def find_card(root: Root, name: str) -> GeneratedCard | None:
-    """Return the card of a NAME, None if its sounds are not all there."""
-    place = f"{get_folder(name)}/card.json"
-    if not root.exists(place):
+    """Return the card of a NAME; None if its sounds are incomplete."""
+    file = f"{get_folder(name)}/card.json"
+    if not root.exists(file):
         return None
     try:
-        return GeneratedCard.model_validate_json(root.read(place))
+        return GeneratedCard.model_validate_json(root.read(file))
     except ValidationError:
         return None  # written again
 
 
-def finish(
+def write_card(
     step: GenerateStep, shards: Sequence[Shard], space: Space | None, gate_cosine: float | None
 ) -> GeneratedCard:
-    """Count what all shards hold, write the card, and return it."""
+    """Summarise all shards of a step in its card; write and return it.
+
+    Args:
+        step: whose shards are all committed.
+        shards: of its prompts.
+        space: of the vectors; None where captions condition the generator.
+        gate_cosine: of the space check; None if there was none.
+    """
     outcomes: Counter[str] = Counter()
     scores: list[float] = []
     sounds, sounds_s, digest = 0, 0.0, hashlib.sha256()
-    for row in read_rows(step.root, step.wanted.name, shards):
+    for row in read_rows(step.root, step.manifest.name, shards):
         outcomes[format_outcome(row["outcome"], row["reason"])] += 1
         if row["sha256"] is not None:
             sounds, sounds_s = sounds + 1, sounds_s + row["length_s"]
             digest.update(bytes.fromhex(row["sha256"]))
             scores += [] if row["score"] is None else [row["score"]]
     card = GeneratedCard(
-        wanted=step.wanted,
+        wanted=step.manifest,
         space=space,
         gate_cosine=gate_cosine,
         judged_by=step.judge.space if step.judge else None,
@@ -108,19 +119,19 @@ def finish(
 
 
 def read_rows(root: Root, name: str, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of all shards of a NAME, in the order of their keys."""
+    """Yield the rows of shards of a NAME, in the order of their keys."""
     for shard in shards:
         yield from root.read_table(f"{get_folder(name)}/{shard.name}.parquet").to_pylist()
 
 
 def read_sounds(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
-    """Yield the key and the file of every sound of a shard."""
+    """Yield the key and the sound file of every sound of a shard."""
     data = root.read(f"{get_folder(name)}/{shard.name}.tar")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:
-            key, _, kind = member.name.partition(".")
+            key, _, suffix = member.name.partition(".")
             file = tar.extractfile(member)
-            if kind != "json" and file is not None:
+            if suffix != "json" and file is not None:
                 yield key, file.read()
 
 

@@ -1,7 +1,7 @@
-"""What sounds are made of: rows of a version, or texts and vectors from outside -> prompts/, a table a shard.
+"""Prompts of sounds: rows of a version, or texts and media from outside -> prompts/, one table a shard.
 
-A table is complete in itself: it has the vectors. So a shard of sounds is made, and made again after a kill,
-without a look at the dataset, which may have gone on meanwhile.
+A table includes the vectors, so that a shard of sounds, also after a kill, does not depend on the dataset,
+which may change meanwhile.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ from schemas.space import Space
 from schemas.vectors import COLUMNS_OF, Column, decode_spaces
 from schemas.version import Version
 
-# Of unknown keys, that a sentence names.
-_NAMED = 3
-_TWICE = make_outcome("filtered", "duplicate_media")
+_DUPLICATE = make_outcome("filtered", "duplicate_media")
 
-# One prompt: GENERATED's columns of the same names, and a float16 vector under its column's.
+# One prompt: values by column name of GENERATED, and a float16 vector under the name of its column.
 Prompt = dict[str, Any]
 
 
@@ -41,7 +39,7 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
     column: Column,
     keys: Collection[str] = (),
     limit: int | None = None,
-    spoken: bool = False,
+    captions_only: bool = False,
 ) -> Iterator[Prompt]:
     """Yield rows of a version in the order of their keys, with their vectors of a column.
 
@@ -49,67 +47,67 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
         root: of the dataset.
         shard_rows: of it.
         version: of it.
-        column: that rows of their kind can have.
+        column: that the kind of the rows has.
         keys: of the rows; all if empty.
-        limit: the first so many.
-        spoken: whether the captions are wanted alone, without the vectors.
+        limit: of rows; None for all.
+        captions_only: whether to leave out the vectors.
 
     Raises:
-        ConfigError: a key is none of a row that has media, or no row has the column.
+        ConfigError: a key is of no row with media, or no row has the column.
     """
-    every = find_shards_with(root, version, column)
-    gone = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
-    wanted, found = frozenset(keys), 0
-    for shard in every:
-        if wanted and shard.number not in {parse_key(key, shard_rows)[0] for key in wanted}:
+    shards = find_shards_with(root, version, column)
+    removed = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
+    requested, count = frozenset(keys), 0
+    for shard in shards:
+        if requested and shard.number not in {parse_key(key, shard_rows)[0] for key in requested}:
             continue
-        for prompt in _rows(root, version.set, shard, shard_rows, None if spoken else column):
-            if prompt["source_key"] in gone or (wanted and prompt["source_key"] not in wanted):
+        for prompt in _read_rows(root, version.set, shard, shard_rows, None if captions_only else column):
+            if prompt["source_key"] in removed or (requested and prompt["source_key"] not in requested):
                 continue
-            found += 1
+            count += 1
             yield prompt
-            if found == limit:
+            if count == limit:
                 return
-    if found < len(wanted):
+    if count < len(requested):
         raise ConfigError(
-            f"of {len(wanted)} --keys only {found} are rows of version {version.number} of {root.url} "
+            f"of {len(requested)} --keys only {count} are rows of version {version.number} of {root.url} "
             f"that can have {column}; look keys up with `echolens lookup --json`"
         )
-    if not found:
+    if not count:
         raise ConfigError(f"version {version.number} of {root.url} has no rows to make sounds of")
 
 
 def make_picture_prompts(
     root: Root, shard_rows: int, version: Version, column: Column | None
 ) -> Iterator[Prompt]:
-    """Yield every picture of a root that was built of pictures from outside, whatever became of it.
+    """Yield every picture of a root that was built of external pictures, whatever its outcome.
 
     Args:
         root: of the pictures.
         shard_rows: of it.
         version: of it.
-        column: whose vectors; None for captions alone.
+        column: of the vectors; None for captions alone.
     """
-    gone = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
+    removed = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
     for shard in versions.read_shards(root, version):
-        with_vectors = {
+        prompts = {
             prompt["source_key"]: prompt
-            for prompt in _rows(root, version.set, shard, shard_rows, column, "picture")
+            for prompt in _read_rows(root, version.set, shard, shard_rows, column, "picture")
         }
-        of_media = ["key", "id", "outcome", "reason", "caption", "url", "sha256"]
-        media = root.read_table(f"media/{shard.name}.parquet", columns=of_media)
+        columns = ["key", "id", "outcome", "reason", "caption", "url", "sha256"]
+        media = root.read_table(f"media/{shard.name}.parquet", columns=columns)
         for row in media.to_pylist():
             sha256 = row.pop("sha256")
-            prompt = with_vectors.get(row["key"]) or _prompt("picture", row)
-            if row["key"] in gone:
-                prompt |= {"outcome": _TWICE.status, "reason": _TWICE.reason}
+            prompt = prompts.get(row["key"]) or _make_prompt("picture", row)
+            if row["key"] in removed:
+                prompt |= {"outcome": _DUPLICATE.status, "reason": _DUPLICATE.reason}
             elif prompt["outcome"] == "ok":
                 prompt["id"] = make_picture_id(sha256)
             yield prompt
 
 
 def make_picture_id(sha256: str) -> str:
-    """Return the id of a picture from outside: its seeds depend on what it is, not on where it lay.
+    """Return the id of an external picture: its seeds depend on its content, not on its path.
 
     Args:
         sha256: of the picture as it is stored.
@@ -118,36 +116,36 @@ def make_picture_id(sha256: str) -> str:
 
 
 def make_text_prompts(texts: Sequence[str]) -> Iterator[Prompt]:
-    """Yield texts; one that is said again is another prompt, with other seeds."""
-    said: dict[str, int] = {}
+    """Yield texts; a repeated text is another prompt, with other seeds."""
+    repeats: dict[str, int] = {}
     for text in texts:
-        said[text] = again = said.get(text, -1) + 1
-        row = {"id": make_candidate_id("prompt", f"text {again}", None, text), "caption": text}
-        yield _prompt("text", row)
+        repeats[text] = repeat = repeats.get(text, -1) + 1
+        row = {"id": make_candidate_id("prompt", f"text {repeat}", None, text), "caption": text}
+        yield _make_prompt("text", row)
 
 
 def make_vector_prompts(
     names: Sequence[str], hashes: Sequence[str], unit_ND: np.ndarray, column: Column
 ) -> Iterator[Prompt]:
-    """Yield the vectors of sounds from outside.
+    """Yield the vectors of external sounds.
 
     Args:
         names: of the files.
-        hashes: their sha256.
+        hashes: sha256 of the files.
         unit_ND: their vectors; NaN where there is none.
-        column: that they stand for.
+        column: of the vectors.
     """
     for number, (name, sha256) in enumerate(zip(names, hashes, strict=True)):
         row = {"id": make_candidate_id("prompt", f"sound {number} {sha256}", None, ""), "url": name}
-        yield _prompt("sound", row) | {column: unit_ND[number].astype(np.float16)}
+        yield _make_prompt("sound", row) | {column: unit_ND[number].astype(np.float16)}
 
 
-def _prompt(kind: PromptKind, row: dict[str, Any]) -> Prompt:
-    given = {"caption": "", "url": "", "outcome": "ok", "reason": "", **row}
-    return {**given, "source_key": row.get("key"), "prompt": kind}
+def _make_prompt(kind: PromptKind, row: dict[str, Any]) -> Prompt:
+    complete = {"caption": "", "url": "", "outcome": "ok", "reason": "", **row}
+    return {**complete, "source_key": row.get("key"), "prompt": kind}
 
 
-def _rows(  # noqa: PLR0913, PLR0917
+def _read_rows(  # noqa: PLR0913, PLR0917
     root: Root,
     set_name: str,
     shard: Shard,
@@ -157,17 +155,17 @@ def _rows(  # noqa: PLR0913, PLR0917
 ) -> Iterator[Prompt]:
     columns = ["key", "id", "outcome", "reason", *([column] if column else [])]
     table = root.read_table(get_vectors_marker(set_name, shard), columns=columns)
-    of_list = root.read_table(f"candidates/{shard.name}.parquet", columns=["caption", "url"])
-    places = pa.array([parse_key(key, shard_rows)[1] for key in table["key"].to_pylist()], pa.int64())
-    vectors = _vectors(table[column].combine_chunks()) if column else [None] * table.num_rows
+    candidates = root.read_table(f"candidates/{shard.name}.parquet", columns=["caption", "url"])
+    positions = pa.array([parse_key(key, shard_rows)[1] for key in table["key"].to_pylist()], pa.int64())
+    vectors = _convert_vectors(table[column].combine_chunks()) if column else [None] * table.num_rows
     rows = table.select(columns[:4]).to_pylist()
-    of_rows = of_list.take(places).to_pylist()
-    for row, said, vector in zip(rows, of_rows, vectors, strict=True):
-        yield _prompt(kind, row | said) | ({column: vector} if column else {})
+    texts = candidates.take(positions).to_pylist()
+    for row, text, vector in zip(rows, texts, vectors, strict=True):
+        yield _make_prompt(kind, row | text) | ({column: vector} if column else {})
 
 
-def _vectors(of: pa.Array) -> list[np.ndarray | None]:
-    return [None if value is None else np.array(value, np.float16) for value in of.to_pylist()]
+def _convert_vectors(array: pa.Array) -> list[np.ndarray | None]:
+    return [None if value is None else np.array(value, np.float16) for value in array.to_pylist()]
 
 
 def read_space(root: Root, version: Version, column: Column) -> Space:
@@ -185,12 +183,12 @@ def read_space(root: Root, version: Version, column: Column) -> Space:
 
 @dataclass(frozen=True)
 class PromptTables:
-    """The prompts of one NAME.
+    """The prompt tables of one NAME.
 
     Attributes:
         root: of the dataset.
         folder: generated/NAME.
-        shard_sounds: prompts of a shard, at most.
+        shard_sounds: prompts a shard, at most.
     """
 
     root: Root
@@ -202,24 +200,30 @@ class PromptTables:
         return f"{self.folder}/prompts/{shard.name}.parquet"
 
     def read_shards(self) -> list[Shard] | None:
-        """Return all shards; None if the prompts are not yet written to their end."""
+        """Return all shards; None if the prompts are not completely written."""
         if not self.root.exists(self._marker):
             return None
         counts: list[int] = json.loads(self.root.read(self._marker))["rows"]
         return [Shard(number, "clip", "local", rows) for number, rows in enumerate(counts)]
 
     def write(self, prompts: Iterable[Prompt], column: Column | None, space: Space | None) -> list[Shard]:
-        """Write prompts shard by shard, the marker last, and return the shards."""
+        """Write prompts shard by shard, then the marker; return the shards.
+
+        Args:
+            prompts: of all shards, in order.
+            column: of their vectors; None for captions alone.
+            space: of the vectors.
+        """
         schema = make_prompts_schema({column: space} if column and space else {})
         shards: list[Shard] = []
-        held: list[Prompt] = []
+        pending: list[Prompt] = []
         for prompt in prompts:
-            held.append(prompt)
-            if len(held) == self.shard_sounds:
-                shards.append(self._write(len(shards), held, schema, column))
-                held = []
-        if held:
-            shards.append(self._write(len(shards), held, schema, column))
+            pending.append(prompt)
+            if len(pending) == self.shard_sounds:
+                shards.append(self._write(len(shards), pending, schema, column))
+                pending = []
+        if pending:
+            shards.append(self._write(len(shards), pending, schema, column))
         self.root.write_json(self._marker, {"rows": [shard.rows for shard in shards]})
         return shards
 
@@ -244,11 +248,11 @@ class PromptTables:
         return shard
 
     def read(self, shard: Shard, batch_rows: int, column: Column | None) -> Iterator[dict[str, list[Any]]]:
-        """Yield the prompts of a shard, so many at a time."""
+        """Yield the prompts of a shard in batches, with the vectors of a column if it is not None."""
         table = self.root.read_table(self.get_table(shard)).combine_chunks()
         for start in range(0, table.num_rows, batch_rows):
             part = table.slice(start, batch_rows)
             batch = {name: part[name].to_pylist() for name in part.column_names if name != column}
             if column:
-                batch[column] = _vectors(part[column].combine_chunks())
+                batch[column] = _convert_vectors(part[column].combine_chunks())
             yield batch

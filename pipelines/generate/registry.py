@@ -1,4 +1,4 @@
-"""Which generator: its name in a dataset's file or on the command line -> a loader, and what it is."""
+"""The generators: a name in a dataset's file or on the command line -> a loader and its description."""
 
 from __future__ import annotations
 
@@ -25,64 +25,69 @@ POCKET = "pocket"
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """A generator before its weights are loaded: the driver needs what it is, a worker the rest."""
+    """A generator before its weights are loaded: `info` for the driver, `loader` for the workers."""
 
     loader: GeneratorLoader
     info: GeneratorInfo
 
     def open(self) -> Generator:
-        """Return the loaded generator; the stages of a process share one.
+        """Return the loaded generator, shared by all stages of a process.
 
         Raises:
-            StorageError: this machine would load other weights than the driver saw.
+            StorageError: the weights on this machine are not those of the driver.
         """
-        with _opening:
-            if self not in _opened:
+        with _lock:
+            if self not in _generators:
                 if isinstance(self.loader, AudioLdmLoader):
                     self._check(self.loader)
-                    _quiet()
-                _opened[self] = self.loader.load()
-            return _opened[self]
+                    _silence_libraries()
+                _generators[self] = self.loader.load()
+            return _generators[self]
 
     def _check(self, loader: AudioLdmLoader) -> None:
-        if (here := _fingerprint(_folder(loader))) != self.info.weights_sha256:
+        if (here := _hash_parts(_find_folder(loader))) != self.info.weights_sha256:
             raise StorageError(
                 f"this machine has other weights of {self.info.name} ({here[:12]}, not "
                 f"{self.info.weights_sha256[:12]}); give every machine the same"
             )
 
 
-_opening = threading.Lock()
-_opened: dict[GeneratorSpec, Generator] = {}
+_lock = threading.Lock()
+_generators: dict[GeneratorSpec, Generator] = {}
 
 
-def choose_generator(asked: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
-    """Return the generator that is asked for, with its weights hashed; those of a hub are fetched.
+def choose_generator(entry: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
+    """Return the generator of an entry, with its weights hashed; those of a hub are downloaded.
 
     Args:
-        asked: by its name.
+        entry: of a dataset's file.
         compiled: whether it may be compiled for a GPU, which takes minutes for each length of sound.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: there is no such generator.
     """
-    if asked.weights == POCKET:
-        loader = replace(make_pocket_audioldm(asked.batch_rows), level=False)
+    if entry.weights == POCKET:
+        loader = replace(make_pocket_audioldm(entry.batch_rows), normalize=False)
     else:
-        if "/" not in asked.weights and not Path(asked.weights).is_dir():
+        if "/" not in entry.weights and not Path(entry.weights).is_dir():
             raise ConfigError(
-                f"generator {asked.weights!r} is no folder here; give {POCKET}, a folder that diffusers "
+                f"generator {entry.weights!r} is no folder here; give {POCKET}, a folder that diffusers "
                 "saved, or OWNER/NAME of a hub"
             )
         loader = AudioLdmLoader(
-            asked.weights, asked.revision, _precision(asked), asked.batch_rows, compiled, level=False
+            entry.weights,
+            entry.revision,
+            _choose_precision(entry),
+            entry.batch_rows,
+            compiled,
+            normalize=False,
         )
-    folder = _folder(loader)
+    folder = _find_folder(loader)
     vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
-    is_folder = Path(asked.weights).is_dir()
+    is_folder = Path(entry.weights).is_dir()
     info = GeneratorInfo(
-        name=folder.name if is_folder else asked.weights,
-        weights_sha256=_fingerprint(folder),
+        name=folder.name if is_folder else entry.weights,
+        weights_sha256=_hash_parts(folder),
         precision=loader.precision,
         batch_rows=loader.batch_rows,
         rate_hz=int(vocoder.get("sampling_rate", 16_000)),
@@ -91,19 +96,21 @@ def choose_generator(asked: GeneratorEntry, compiled: bool = True) -> GeneratorS
     return GeneratorSpec(loader, info)
 
 
-def find_text_tower(chosen: GeneratorSpec) -> str | None:
-    """Return the fingerprint of a generator's own text tower, None if it is no AudioLDM."""
-    if not isinstance(chosen.loader, AudioLdmLoader):
+def hash_text_tower(generator: GeneratorSpec) -> str | None:
+    """Return the fingerprint of a generator's own text tower; None if it is no AudioLDM."""
+    if not isinstance(generator.loader, AudioLdmLoader):
         return None
-    return compute_fingerprint(sorted((_folder(chosen.loader) / "text_encoder").glob("*.safetensors")))
+    return compute_fingerprint(
+        sorted((_find_folder(generator.loader) / "text_encoder").glob("*.safetensors"))
+    )
 
 
-def _folder(loader: AudioLdmLoader) -> Path:
+def _find_folder(loader: AudioLdmLoader) -> Path:
     return find_audioldm_folder(loader.weights, loader.revision, PARTS)
 
 
-def _quiet() -> None:
-    """Keep bars and advice of the libraries off the terminal; what they raise reaches us anyhow."""
+def _silence_libraries() -> None:
+    """Turn off the progress bars and warnings of the libraries; exceptions still arrive."""
     import diffusers
     import transformers
 
@@ -113,17 +120,17 @@ def _quiet() -> None:
         logging.disable_progress_bar()
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return one for all parts: weights and configurations, which decide as much."""
+def _hash_parts(folder: Path) -> str:
+    """Return one fingerprint of the weights and configurations of all parts."""
     files = [file for part in PARTS for file in sorted((folder / part).iterdir())]
     return compute_fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
 
 
-def _precision(asked: GeneratorEntry) -> Precision:
-    if asked.precision != "auto":
-        return asked.precision
+def _choose_precision(entry: GeneratorEntry) -> Precision:
+    if entry.precision != "auto":
+        return entry.precision
     import torch
 
-    # Diffusion adds up its roundings over all steps: without a GPU that is made for halves, whole floats.
+    # Rounding errors add up over the diffusion steps: fp32 where no GPU has native bf16.
     bf16 = choose_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if bf16 else "fp32"

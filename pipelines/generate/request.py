@@ -1,4 +1,4 @@
-"""What a person asks a generator for, and the way from there to a vector of the generator's space."""
+"""A request for sounds, and the path from its prompts to the vectors that condition the generator."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ CAPTIONS = "captions"
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What a person asks for.
+    """A request for sounds, from `echolens generate` or the page.
 
     Attributes:
         name: of the sounds.
         via: a translator's name, `CAPTIONS`, or None.
         column: of the rows; the translator's own if None.
         keys: of rows; all if empty.
-        limit: the first so many rows.
+        limit: of rows; None for all.
         texts: in place of rows.
         sounds: files, in place of rows.
         pictures: files, folders and URLs, in place of rows.
-        making: how sounds are made.
+        params: of the generation.
     """
 
     name: str = "sounds"
@@ -42,20 +42,20 @@ class GenerationRequest:
     texts: tuple[str, ...] = ()
     sounds: tuple[Path, ...] = ()
     pictures: tuple[str, ...] = ()
-    making: GenerationParams = field(default_factory=GenerationParams)
+    params: GenerationParams = field(default_factory=GenerationParams)
 
 
 @dataclass(frozen=True)
 class ConditioningPath:
-    """From what is given to a vector of the generator's space.
+    """The path from prompts to the vectors that condition the generator.
 
     Attributes:
-        rows: the column that rows must be able to have; None where none are asked for.
-        source: the column of the prompts; None where captions are spoken.
-        target: the column that becomes sounds.
+        rows: the column that the kind of the rows must have; None without rows.
+        source: the column of the prompts; None where captions condition the generator.
+        target: the column that conditions the generator.
         space: of the target.
-        translator: that leads from one to the other.
-        what: in words, for sentences.
+        translator: from source to target; None if they are the same.
+        what: a description, for error messages.
     """
 
     rows: Column | None
@@ -66,21 +66,21 @@ class ConditioningPath:
     what: str
 
 
-def find_path(root: Root, version: Version, order: GenerationRequest) -> ConditioningPath:
-    """Return the way that an order asks for.
+def find_path(root: Root, version: Version, request: GenerationRequest) -> ConditioningPath:
+    """Return the path of a request.
 
     Raises:
-        ConfigError: it names none, or one that does not begin where the order does.
+        ConfigError: it names no path, or one that does not begin at its prompts.
         SpaceError: the translator was trained for another space.
     """
     set_name = version.set
-    if order.texts or order.via == CAPTIONS:
-        rows = None if order.texts else order.column or "clip_image"
+    if request.texts or request.via == CAPTIONS:
+        rows = None if request.texts else request.column or "clip_image"
         return ConditioningPath(rows, None, None, None, None, "a caption")
-    if order.sounds:
-        order = GenerationRequest(column="clap_audio")
-    if order.via is None:
-        column = order.column
+    if request.sounds:
+        request = GenerationRequest(column="clap_audio")
+    if request.via is None:
+        column = request.column
         space = read_spaces(root, set_name).get("clap")
         if column is None or family_of(column) != "clap" or space is None:
             raise ConfigError(
@@ -88,19 +88,23 @@ def find_path(root: Root, version: Version, order: GenerationRequest) -> Conditi
                 f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
             )
         return ConditioningPath(column, column, column, space, None, f"{column} of {root.url}")
-    card = find_card(root, order.via)
-    source = order.column or card.source
-    found = read_space(root, version, source)
-    if found != card.source_space:
+    card = find_card(root, request.via)
+    source = request.column or card.source
+    space = read_space(root, version, source)
+    if space != card.source_space:
         raise SpaceError(
-            f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {found} "
-            f"({found.differences(card.source_space)}); train one for their space"
+            f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {space} "
+            f"({space.differences(card.source_space)}); train one for their space"
         )
-    if order.pictures and source != "clip_image":
-        alike = read_spaces(root, set_name).get("clip") == card.source_space
-        instead = "add --column clip_image" if alike else f"name one from clip_image, or --via {CAPTIONS}"
+    if request.pictures and source != "clip_image":
+        has_same_space = read_spaces(root, set_name).get("clip") == card.source_space
+        instead = (
+            "add --column clip_image" if has_same_space else f"name one from clip_image, or --via {CAPTIONS}"
+        )
         raise ConfigError(
             f"translator {card.name!r} takes {source}, which a picture from outside does not have; {instead}"
         )
-    by = ModelRef(name=card.name, weights_sha256=card.weights_sha256)
-    return ConditioningPath(source, source, card.target, card.target_space, by, f"translator {card.name!r}")
+    translator = ModelRef(name=card.name, weights_sha256=card.weights_sha256)
+    return ConditioningPath(
+        source, source, card.target, card.target_space, translator, f"translator {card.name!r}"
+    )

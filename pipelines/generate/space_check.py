@@ -1,7 +1,7 @@
-"""Whether a generator takes the vectors of a dataset for what they are.
+"""Checks that the vectors of a dataset are of the generator's own CLAP.
 
-A vector of another CLAP has the same length and makes a sound without any error: noise, or the same thing
-for everything. So a generator is given vectors of its own CLAP alone.
+A vector of another CLAP may have the same dimensions; then it gives noise, or the same sound for every
+vector, without any error.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.encode.resolve import resolve_family
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, encode_captions
 from pipelines.errors import SpaceError
-from pipelines.generate.registry import GeneratorSpec, find_text_tower
+from pipelines.generate.registry import GeneratorSpec, hash_text_tower
 from schemas.dataset import Encode
 from schemas.space import Space
 
 
-def check_own_clap(chosen: GeneratorSpec, spec: EncoderSpec | None, target: Space, what: str) -> float:
-    """Return the mean cosine of `CAPTIONS` through a generator's text tower and an encoder's.
+def check_own_clap(generator: GeneratorSpec, spec: EncoderSpec | None, target: Space, what: str) -> float:
+    """Return the mean cosine of `CAPTIONS` between a generator's text tower and an encoder's.
 
     Args:
-        chosen: the generator.
+        generator: to check.
         spec: the CLAP of the dataset; None if it has none.
-        target: the space of the vectors that shall become sounds.
-        what: whose vectors they are, for the error.
+        target: the space of the vectors that condition the generator.
+        what: the origin of the vectors, for the error message.
 
     Raises:
         SpaceError: the vectors are not of the generator's own CLAP.
@@ -39,50 +39,55 @@ def check_own_clap(chosen: GeneratorSpec, spec: EncoderSpec | None, target: Spac
             f"{what} leads to {target}, and the dataset's set has {found}, so nothing can be compared; "
             "train a translator to the clap column of this set"
         )
-    if _is_its_own(chosen, spec):
+    if _is_own_tower(generator, spec):
         return 1.0
-    theirs_ND, own_ND = encode_captions(spec, CAPTIONS), chosen.open().encode_text(CAPTIONS)
-    cosine = float((theirs_ND * own_ND).sum(1).mean()) if theirs_ND.shape == own_ND.shape else float("nan")
+    dataset_ND, own_ND = encode_captions(spec, CAPTIONS), generator.open().encode_text(CAPTIONS)
+    cosine = float((dataset_ND * own_ND).sum(1).mean()) if dataset_ND.shape == own_ND.shape else float("nan")
     if not cosine >= LEAST_COSINE:  # NaN is refused as well
-        raise SpaceError(_refusal(chosen, target, what, theirs_ND, own_ND, cosine))
+        raise SpaceError(_format_refusal(generator, target, what, dataset_ND, own_ND, cosine))
     return cosine
 
 
 def verify_generator(
     _: Path,
     __: object,
-    asked: Encode,
+    encode: Encode,
     pinned: dict[str, Space],
-    chosen: GeneratorSpec,
+    generator: GeneratorSpec,
     target: Space | None,
     what: str,
 ) -> tuple[EncoderSpec, float]:
-    """Return the CLAP of a dataset and the mean cosine of the gate; for `apart`.
+    """Return the CLAP of a dataset and the mean cosine of the space check; for `run_in_subprocess`.
 
     Args:
-        asked: the encoders of the dataset's set.
-        pinned: family -> the space of the vectors that are there.
-        chosen: the generator.
-        target: the space of the vectors that shall become sounds; None where captions are spoken.
-        what: whose vectors they are.
+        encode: the encoders of the dataset's set.
+        pinned: family -> the space of the stored vectors.
+        generator: to check.
+        target: the space of the vectors that condition the generator; None where captions do.
+        what: the origin of the vectors, for the error message.
 
     Raises:
         SpaceError: the vectors, or the CLAP, are not the generator's own.
     """
-    spec = resolve_family(asked, "clap", pinned)
+    spec = resolve_family(encode, "clap", pinned)
     if spec is None:
         raise SpaceError(f"{what} needs a CLAP to be compared with, and the dataset's set has none")
-    return spec, check_own_clap(chosen, spec, target or spec.space, what)
+    return spec, check_own_clap(generator, spec, target or spec.space, what)
 
 
-def _refusal(  # noqa: PLR0913, PLR0917 - what was found
-    chosen: GeneratorSpec, target: Space, what: str, theirs_ND: np.ndarray, own_ND: np.ndarray, cosine: float
+def _format_refusal(  # noqa: PLR0913, PLR0917
+    generator: GeneratorSpec,
+    target: Space,
+    what: str,
+    dataset_ND: np.ndarray,
+    own_ND: np.ndarray,
+    cosine: float,
 ) -> str:
-    name = chosen.info.name
+    name = generator.info.name
     found = (
         f"the mean cosine of {len(CAPTIONS)} captions is {cosine:.3f}, not {LEAST_COSINE} at least"
-        if theirs_ND.shape == own_ND.shape
-        else f"it takes vectors of {own_ND.shape[1]} numbers, not of {theirs_ND.shape[1]}"
+        if dataset_ND.shape == own_ND.shape
+        else f"it takes vectors of {own_ND.shape[1]} numbers, not of {dataset_ND.shape[1]}"
     )
     return (
         f"{what} leads to {target}, which is not the CLAP of generator {name}: {found}; build a set with "
@@ -91,11 +96,11 @@ def _refusal(  # noqa: PLR0913, PLR0917 - what was found
     )
 
 
-def _is_its_own(chosen: GeneratorSpec, spec: EncoderSpec) -> bool:
-    """Whether the encoder is the generator's own text tower, byte by byte."""
+def _is_own_tower(generator: GeneratorSpec, spec: EncoderSpec) -> bool:
+    """Return whether the encoder's text tower has the same bytes as the generator's."""
     loader = spec.loader
     if not isinstance(loader, AudioLdmClap) or loader.precision != "fp32":
         return False
     folder = find_audioldm_folder(loader.weights, loader.revision, ("text_encoder", "tokenizer"))
     files = sorted((folder / "text_encoder").glob("*.safetensors"))
-    return bool(files) and compute_fingerprint(files) == find_text_tower(chosen)
+    return bool(files) and compute_fingerprint(files) == hash_text_tower(generator)

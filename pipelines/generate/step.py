@@ -1,7 +1,7 @@
-"""generated/NAME/prompts/NNNNN.parquet -> generated/NAME/NNNNN.tar and its table, shard by shard.
+"""The step: generated/NAME/prompts/NNNNN.parquet -> generated/NAME/NNNNN.tar and its table, shard by shard.
 
-A committed shard never changes, and the same prompts, weights and settings give the same bytes: whatever
-was killed goes on with the shards that are missing.
+A committed shard never changes, and the same prompts, weights and parameters give the same bytes: a killed
+run resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.compute import timing
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.generate.prompts import PromptTables
 from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.stages import GenerateStage, SingleThreaded, count_lanes
+from pipelines.generate.stages import GenerateStage, SingleThreaded, count_parallel_batches
 from pipelines.stage import Batch, Stage, count_rows
 from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
@@ -28,8 +28,8 @@ from pipelines.translate.step import TranslateStage
 from schemas.generated import GENERATED, GenerationManifest
 from schemas.vectors import Column
 
-# Batches of the generator, 8 sounds each, that are listened to together: CLAP's batches are of 8 to 32.
-_BATCHES = 4
+# Batches of the generator, of 8 sounds, that CLAP scores together; its own batches are of 8 to 32.
+_SCORED_BATCHES = 4
 
 
 def get_folder(name: str) -> str:
@@ -38,7 +38,7 @@ def get_folder(name: str) -> str:
 
 
 def get_pictures_folder(sha256: str) -> str:
-    """Return the root, below a dataset's, of pictures from outside; a NAME has no dot, so it is none.
+    """Return the root, below a dataset's, of external pictures; its dot keeps it apart from every NAME.
 
     Args:
         sha256: of the list of them.
@@ -52,16 +52,16 @@ class GenerateStep:
 
     Attributes:
         root: of the dataset.
-        wanted: what was asked for.
-        chosen: the generator.
-        source: the column of the prompts; None where captions are spoken.
-        target: the column that becomes sounds: the translator's target, or `source` itself.
-        judge: the CLAP that scores candidates.
+        manifest: of the NAME.
+        generator: loaded in each worker.
+        source: the column of the prompts; None where captions condition the generator.
+        target: the column that conditions the generator: the translator's target, or `source` itself.
+        judge: the CLAP that scores candidates; None: no scores.
     """
 
     root: Root
-    wanted: GenerationManifest
-    chosen: GeneratorSpec
+    manifest: GenerationManifest
+    generator: GeneratorSpec
     source: Column | None
     target: Column | None
     judge: EncoderSpec | None
@@ -69,76 +69,80 @@ class GenerateStep:
 
     @property
     def folder(self) -> str:
-        """Where the sounds lie."""
-        return get_folder(self.wanted.name)
+        """The folder of the NAME."""
+        return get_folder(self.manifest.name)
 
     @property
     def prompts(self) -> PromptTables:
-        """What they are made of."""
-        return PromptTables(self.root, self.folder, self.wanted.making.shard_sounds)
+        """The prompt tables of the NAME."""
+        return PromptTables(self.root, self.folder, self.manifest.making.shard_sounds)
 
     def get_marker(self, shard: Shard) -> str:
         """Return the table of a shard, written after its tar."""
         return f"{self.folder}/{shard.name}.parquet"
 
     def find_committed(self, shards: Collection[int]) -> frozenset[int]:
-        """Return which of the shards are made."""
+        """Return which of the shards are committed."""
         return with_tables(self.root, self.folder, shards)
 
     def is_done(self, shard: Shard) -> bool:
-        """Return whether a shard is made."""
+        """Return whether a shard is committed."""
         return self.root.exists(self.get_marker(shard))
 
     def make_stages(self, shard: Shard) -> Sequence[Stage]:  # noqa: ARG002 - one chain for all kinds
-        """Return the chain: a translator where one is needed, and the generator."""
+        """Return the chain: the translator if there is one, then the generator."""
         return self._stages
 
     @cached_property
     def _stages(self) -> Sequence[Stage]:
-        make = GenerateStage(self.chosen, self.target, self.wanted.making, self.judge)
-        by = self.wanted.translator
-        if by is None or self.source is None or self.target is None:
-            return (make,)
-        translate = TranslateStage(self.root, by.name, by.weights_sha256, self.source, self.target)
-        return (SingleThreaded(translate), make)
+        generate = GenerateStage(self.generator, self.target, self.manifest.making, self.judge)
+        translator = self.manifest.translator
+        if translator is None or self.source is None or self.target is None:
+            return (generate,)
+        translate = TranslateStage(
+            self.root, translator.name, translator.weights_sha256, self.source, self.target
+        )
+        return (SingleThreaded(translate), generate)
 
     def read(self, shard: Shard) -> Iterator[Batch]:
-        """Yield as many prompts as fill a few batches of the generator, and one of the judge."""
-        batches = max(_BATCHES, count_lanes())
-        yield from self.prompts.read(shard, batches * self.wanted.generator.batch_rows, self.source)
+        """Yield batches of prompts that fill a few batches of the generator, and one of the judge."""
+        batches = max(_SCORED_BATCHES, count_parallel_batches())
+        yield from self.prompts.read(shard, batches * self.manifest.generator.batch_rows, self.source)
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
-        """Write the tar as sounds are made, then the table."""
+        """Write the tar while sounds are generated, then the table."""
         tables: list[pa.Table] = []
         with self.root.write_atomically(f"{self.folder}/{shard.name}.tar") as path:
-            write_tar(path, self._members(batches, tables))
+            write_tar(path, self._collect_members(batches, tables))
         with timing.measure_time("write"):
             table = pa.concat_tables([GENERATED.empty_table(), *tables]).combine_chunks()
             self.root.write_table(self.get_marker(shard), table)
 
-    def _members(self, batches: Iterable[Batch], tables: list[pa.Table]) -> Iterator[tuple[str, bytes]]:
-        """Yield the members of the tar; what they are is added to the tables on the way."""
+    def _collect_members(
+        self, batches: Iterable[Batch], tables: list[pa.Table]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the members of the tar, and append a table of each batch to `tables`."""
         for batch in batches:
-            table = self._table(batch)
+            table = self._make_table(batch)
             tables.append(table)
             for record, sound in zip(table.to_pylist(), batch["sound"], strict=True):
                 if sound is not None:
-                    yield f"{record['key']}.{self.wanted.making.format}", sound
+                    yield f"{record['key']}.{self.manifest.making.format}", sound
                     yield f"{record['key']}.json", json.dumps(record, indent=4).encode()
 
-    def _table(self, batch: Batch) -> pa.Table:
-        wanted = self.wanted
-        same = {
-            "translator": wanted.translator.name if wanted.translator else None,
-            "translator_sha256": wanted.translator.weights_sha256 if wanted.translator else None,
-            "generator": wanted.generator.name,
-            "generator_sha256": wanted.generator.weights_sha256,
-            "seed": wanted.making.seed,
-            "steps": wanted.making.steps,
-            "guidance": wanted.making.guidance,
+    def _make_table(self, batch: Batch) -> pa.Table:
+        manifest = self.manifest
+        constants = {
+            "translator": manifest.translator.name if manifest.translator else None,
+            "translator_sha256": manifest.translator.weights_sha256 if manifest.translator else None,
+            "generator": manifest.generator.name,
+            "generator_sha256": manifest.generator.weights_sha256,
+            "seed": manifest.making.seed,
+            "steps": manifest.making.steps,
+            "guidance": manifest.making.guidance,
         }
-        of_all = {name: [value] * count_rows(batch) for name, value in same.items()}
-        return pa.Table.from_pydict({name: (batch | of_all)[name] for name in GENERATED.names}, GENERATED)
+        columns = {name: [value] * count_rows(batch) for name, value in constants.items()}
+        return pa.Table.from_pydict({name: (batch | columns)[name] for name in GENERATED.names}, GENERATED)
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:
         """Return the outcomes of a shard's prompts, by `outcome/reason`."""

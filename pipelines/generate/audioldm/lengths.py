@@ -1,7 +1,6 @@
-"""How long a sound is inside a generator: samples, frames of the spectrogram, latents.
+"""The sizes of a sound inside AudioLDM: samples, spectrogram frames, latents.
 
-The rule is diffusers' own, rounding and all: what is asked for is cut down to whole frames, filled up to
-whole latents, and the sound is cut to length in the end.
+The rounding is that of diffusers: down to whole frames, then up to whole latents; the sound is truncated.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ class SoundLengths:
     """The sizes of one sound.
 
     Attributes:
-        frames: of the spectrogram; a multiple of those in a latent.
-        latents: along the time.
+        frames: of the spectrogram; a multiple of the frames a latent.
+        latents: along the time axis.
         samples: of the sound.
     """
 
@@ -31,10 +30,10 @@ def compute_lengths(length_s: float, rate_hz: int, hop: int, frames_a_latent: in
     """Return the sizes of a sound.
 
     Args:
-        length_s: that is asked for; AudioLDM makes 1,000 frames and 250 latents of 10 s.
+        length_s: of the sound; 10 s are 1,000 frames and 250 latents of AudioLDM.
         rate_hz: samples a second.
         hop: samples a frame.
-        frames_a_latent: how much smaller the VAE makes a spectrogram.
+        frames_a_latent: the VAE's downsampling factor.
 
     Raises:
         ConfigError: it is shorter than a latent.

@@ -1,4 +1,4 @@
-"""AudioLDM, version 1: one CLAP vector -> one sound at 16 kHz, by latent diffusion."""
+"""AudioLDM, version 1: a CLAP vector -> a sound at 16 kHz, by latent diffusion."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder, load_te
 from pipelines.encode.loaders.weights import as_config_errors
 from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.lengths import compute_lengths
-from pipelines.generate.audioldm.loudness import normalize_loudness
 from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sample_diffusion
 from pipelines.generate.generator import SamplingParams, StepProgress
+from pipelines.generate.loudness import normalize_loudness
 from schemas.space import Precision
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class AudioLdmLoader:
         weights: its folder, or a repository of the Hugging Face hub.
         revision: a commit of the repository; its newest if None.
         precision: of weights and activations; the text tower is always in fp32.
-        batch_rows: of every forward. A batch that is not full is filled up, because the last digits of a
-            sound depend on the size of the batch that it was made in.
+        batch_rows: of every forward. A smaller batch is padded, because the last digits of a sound depend on
+            the size of its batch.
         compiled: whether the UNet is compiled for a GPU; worth it from some hundred sounds on.
-        level: whether sounds are brought to one level; without, they are as the vocoder made them.
+        normalize: whether the peaks of sounds are normalised; else they are as the vocoder made them.
     """
 
     weights: str
@@ -48,37 +48,39 @@ class AudioLdmLoader:
     precision: Precision = "fp32"
     batch_rows: int = 8
     compiled: bool = False
-    level: bool = True
+    normalize: bool = True
 
     def load(self) -> AudioLdmGenerator:
         """Load the weights, onto the GPU if there is one.
 
         Raises:
-            ConfigError: a part is missing, or its weights do not fill it.
+            ConfigError: a part is missing, or lacks weights.
         """
         import torch
 
         folder = find_audioldm_folder(self.weights, self.revision, PARTS)
-        nets = _nets(folder, get_dtype(self.precision))
+        nets = _load_modules(folder, get_dtype(self.precision))
         if self.compiled and choose_device().type == "cuda":
             nets.unet.compile(dynamic=False)
-        return AudioLdmGenerator(nets, load_text_tower(folder, torch.float32), self.batch_rows, self.level)
+        return AudioLdmGenerator(
+            nets, load_text_tower(folder, torch.float32), self.batch_rows, self.normalize
+        )
 
 
 class AudioLdmGenerator:
     """A loaded AudioLDM; `nets` and `texts` are its parts."""
 
-    def __init__(self, nets: AudioLdmModules, texts: Tower, batch_rows: int, level: bool) -> None:
-        """Take the loaded parts; what it is guided away from is its own vector of "".
+    def __init__(self, nets: AudioLdmModules, texts: Tower, batch_rows: int, normalize: bool) -> None:
+        """Take the loaded parts; the negative embedding is the text tower's vector of "".
 
         Args:
-            nets: that make sounds of vectors.
-            texts: that makes vectors of texts.
+            nets: from vectors to sounds.
+            texts: the text tower.
             batch_rows: of every forward.
-            level: whether sounds are brought to one level.
+            normalize: whether the peaks of sounds are normalised.
         """
-        self.nets, self.texts, self._batch_rows, self._level = nets, texts, batch_rows, level
-        self._unwished_D = self.encode_text([""])[0]
+        self.nets, self.texts, self._batch_rows, self._normalize = nets, texts, batch_rows, normalize
+        self._negative_D = self.encode_text([""])[0]
         self.rate_hz = int(nets.vocoder.config.sampling_rate)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -89,79 +91,79 @@ class AudioLdmGenerator:
         self,
         vectors_ND: np.ndarray,
         seeds: Sequence[int],
-        settings: SamplingParams,
+        params: SamplingParams,
         progress: StepProgress | None = None,
     ) -> np.ndarray:
         """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
 
         Args:
-            vectors_ND: of the space of its own CLAP; their lengths do not matter.
+            vectors_ND: of the space of its own CLAP; their norms do not matter.
             seeds: one a sound.
-            settings: of all of them.
-            progress: called after each step; raising `Cancelled` in it ends the work.
+            params: of all sounds.
+            progress: called after each step; raising `GenerationCancelledError` in it ends the work.
 
         Raises:
-            ConfigError: the vectors are of another length than its CLAP's or have none, the sounds would
-                be too short, or what came out is no sound.
+            ConfigError: the vectors have other dimensions than its CLAP's or no direction, the length is
+                too short, or the samples are not finite.
         """
         import torch
 
-        units_ND = self._units(vectors_ND, seeds)
+        units_ND = self._normalize_vectors(vectors_ND, seeds)
         hop = int(np.prod(self.nets.vocoder.config.upsample_rates))
-        size = compute_lengths(settings.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
+        size = compute_lengths(params.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
         shape = self.nets.get_latent_shape(size.latents)
-        after_step = _counting(settings.steps * -(-len(seeds) // self._batch_rows), progress)
+        after_step = _count_steps(params.steps * -(-len(seeds) // self._batch_rows), progress)
         waves = [np.empty((0, size.samples), np.float32)]
         with torch.inference_mode():
-            for rows in _batches(len(seeds), self._batch_rows):
-                noise = torch.cat([_noise(seeds[row], shape) for row in rows])
-                unwished_ND = np.broadcast_to(self._unwished_D, units_ND[rows].shape)
-                start = DiffusionInputs(
-                    self._there(torch.from_numpy(units_ND[rows])),
-                    self._there(torch.from_numpy(np.array(unwished_ND))),
+            for rows in _split_batches(len(seeds), self._batch_rows):
+                noise = torch.cat([_draw_noise(seeds[row], shape) for row in rows])
+                negative_ND = np.broadcast_to(self._negative_D, units_ND[rows].shape)
+                inputs = DiffusionInputs(
+                    self._move(torch.from_numpy(units_ND[rows])),
+                    self._move(torch.from_numpy(np.array(negative_ND))),
                     noise.to(choose_device()),
                 )
-                made = sample_diffusion(self.nets, start, settings, after_step)
-                waves.append(made[: len(set(rows)), : size.samples].numpy())
-        made_NT = np.concatenate(waves)
-        return normalize_loudness(made_NT) if self._level else made_NT
+                output_NT = sample_diffusion(self.nets, inputs, params, after_step)
+                waves.append(output_NT[: len(set(rows)), : size.samples].numpy())
+        waves_NT = np.concatenate(waves)
+        return normalize_loudness(waves_NT) if self._normalize else waves_NT
 
     @property
     def _dtype(self) -> torch.dtype:
         dtype: torch.dtype = self.nets.unet.dtype
         return dtype
 
-    def _there(self, tensor: Tensor) -> Tensor:
+    def _move(self, tensor: Tensor) -> Tensor:
         return tensor.to(choose_device(), self._dtype)
 
-    def _units(self, vectors_ND: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        dims = len(self._unwished_D)
+    def _normalize_vectors(self, vectors_ND: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        dims = len(self._negative_D)
         if vectors_ND.shape != (len(seeds), dims):
             raise ConfigError(
                 f"the generator was given vectors {list(vectors_ND.shape)} and {len(seeds)} seeds; it takes "
                 f"a vector of {dims} numbers for every seed"
             )
-        lengths_N1 = np.linalg.norm(vectors_ND.astype(np.float32), axis=1, keepdims=True)
-        if not (np.isfinite(lengths_N1) & (lengths_N1 > 0)).all():
+        norms_N1 = np.linalg.norm(vectors_ND.astype(np.float32), axis=1, keepdims=True)
+        if not (np.isfinite(norms_N1) & (norms_N1 > 0)).all():
             raise ConfigError("a vector without a direction makes no sound; leave out rows without vectors")
-        return np.asarray(vectors_ND / lengths_N1, np.float32)
+        return np.asarray(vectors_ND / norms_N1, np.float32)
 
 
-def _batches(count: int, batch_rows: int) -> Iterator[list[int]]:
-    """Yield the rows of each batch; the last one is filled up with its first row."""
+def _split_batches(count: int, batch_rows: int) -> Iterator[list[int]]:
+    """Yield the rows of each batch; the last one is padded with its first row."""
     for first in range(0, count, batch_rows):
         rows = list(range(first, min(first + batch_rows, count)))
         yield rows + rows[:1] * (batch_rows - len(rows))
 
 
-def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:
-    """Return the noise of one seed, drawn on the CPU: a GPU draws other numbers."""
+def _draw_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Return the noise of a seed, always drawn on the CPU: a GPU draws other numbers."""
     import torch
 
     return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
 
 
-def _counting(total: int, progress: StepProgress | None) -> Any:
+def _count_steps(total: int, progress: StepProgress | None) -> Any:
     done = 0
 
     def after_step() -> None:
@@ -173,35 +175,35 @@ def _counting(total: int, progress: StepProgress | None) -> Any:
     return after_step
 
 
-def _nets(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
+def _load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
     import diffusers
     import transformers
 
     name = json.loads((folder / "scheduler" / "scheduler_config.json").read_text()).get("_class_name", "")
-    steps: Any = getattr(diffusers, name, None)
-    # Nothing else of diffusers: its pipelines run code that lies beside the weights.
-    is_scheduler = isinstance(steps, type) and issubclass(steps, diffusers.SchedulerMixin)
+    scheduler: Any = getattr(diffusers, name, None)
+    # No other class of diffusers: its pipelines run code that lies beside the weights.
+    is_scheduler = isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)
     if not is_scheduler:
         raise ConfigError(f"{folder} wants the scheduler {name!r}, which diffusers does not have")
     return AudioLdmModules(
-        unet=_filled(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
-        vae=_filled(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype),
-        vocoder=_filled(transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype),
-        scheduler=steps.from_pretrained(folder / "scheduler", local_files_only=True),
+        unet=_load_net(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
+        vae=_load_net(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype),
+        vocoder=_load_net(transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype),
+        scheduler=scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     )
 
 
-def _filled(net: Any, folder: Path, **dtype: torch.dtype) -> Any:
+def _load_net(net: Any, folder: Path, **dtype: torch.dtype) -> Any:
     """Return a net with its weights, on the GPU if there is one.
 
     Raises:
-        ConfigError: the weights do not fill it.
+        ConfigError: it cannot be loaded, or weights are missing.
     """
     with as_config_errors("clap", str(folder)):
-        made, report = net.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
-    if lacking := sorted(report["missing_keys"]):
+        loaded, report = net.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
+    if missing := sorted(report["missing_keys"]):
         raise ConfigError(
-            f"the weights in {folder} lack {len(lacking)} tensors of its config.json (first {lacking[0]}); "
+            f"the weights in {folder} lack {len(missing)} tensors of its config.json (first {missing[0]}); "
             "check that weights and config.json belong together"
         )
-    return made.eval().requires_grad_(False).to(choose_device())
+    return loaded.eval().requires_grad_(False).to(choose_device())

@@ -1,4 +1,4 @@
-"""The pocket AudioLDM: small, trained on the miniature world, loaded as the real ones are."""
+"""The pocket AudioLDM: trained on the miniature world, loaded like a real one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pipelines.generate.audioldm.pipeline import AudioLdmLoader
 
 
 def make_pocket_audioldm(batch_rows: int = 8) -> AudioLdmLoader:
-    """Return the loader of pocket AudioLDM; like the other pocket models it is always in fp32.
+    """Return the loader of pocket AudioLDM; like the other pocket models it runs in fp32.
 
     Raises:
-        ConfigError: its weights are not there.
+        ConfigError: its weights are missing.
     """
     folder = WEIGHTS / "audioldm"
     if not (folder / "model_index.json").is_file():

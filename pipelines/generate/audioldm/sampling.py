@@ -1,7 +1,7 @@
-"""The diffusion itself: from noise and a vector to a waveform, in the steps of AudioLDM's pipeline.
+"""Diffusion sampling of AudioLDM: noise and a vector -> a waveform.
 
-diffusers has retired its `AudioLDMPipeline`; the nets and the schedulers that it is made of have not been.
-This does with them what the pipeline does, so that the same weights, noise and vectors give the same sound.
+diffusers has deprecated its `AudioLDMPipeline`, but not the nets and schedulers in it. This repeats the
+pipeline's computation with them: the same weights, noise and vectors give the same sound.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AudioLdmModules:
-    """What AudioLDM is made of.
+    """The nets and the scheduler of an AudioLDM.
 
     Attributes:
-        unet: `UNet2DConditionModel`, told the vector as its class label.
+        unet: `UNet2DConditionModel`, with the vector as its class label.
         vae: `AutoencoderKL`, spectrograms to latents and back.
         vocoder: `SpeechT5HifiGan`, spectrograms to waveforms.
-        scheduler: the class and the configuration of the steps; each batch takes a fresh one.
+        scheduler: of the diffusion steps; each batch creates its own from the same configuration.
     """
 
     unet: Any
@@ -34,20 +34,21 @@ class AudioLdmModules:
 
     @property
     def frames_a_latent(self) -> int:
-        """How much smaller the VAE makes a spectrogram."""
+        """The VAE's downsampling factor."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def get_latent_shape(self, latents: int) -> tuple[int, int, int]:
-        """Return the shape of the latents of one sound: channels, time (no less than asked for), mels."""
+        """Return the shape of the latents of one sound: channels, time (at least `latents`), mels."""
         mels = self.vocoder.config.model_in_dim // self.frames_a_latent
-        whole = -(-latents // self._latents_at_once) * self._latents_at_once
-        return self.unet.config.in_channels, whole, mels
+        padded = -(-latents // self._latent_multiple) * self._latent_multiple
+        return self.unet.config.in_channels, padded, mels
 
     @property
-    def _latents_at_once(self) -> int:
-        """What the count of latents must be a multiple of: diffusers halves an odd one and cannot go back.
+    def _latent_multiple(self) -> int:
+        """The number that the count of latents must be a multiple of.
 
-        Its blocks with attention to texts, which AudioLDM has, and those without any can; these cannot.
+        diffusers' `AttnUpBlock2D` cannot undo the halving of an odd count; its blocks with cross-attention,
+        which AudioLDM has, and those without attention can.
         """
         is_odd_lost = "AttnUpBlock2D" in self.unet.config.up_block_types
         return int(2 ** (len(self.unet.config.block_out_channels) - 1)) if is_odd_lost else 1
@@ -55,46 +56,46 @@ class AudioLdmModules:
 
 @dataclass(frozen=True)
 class DiffusionInputs:
-    """What the sounds of a batch begin with, on the device of the nets.
+    """The inputs of a batch, on the device of the nets.
 
     Attributes:
-        wished_ND: unit vectors, in the dtype of the nets.
-        unwished_ND: unit vectors to be guided away from: those of "".
-        noise: normal, `[N, channels, time, mels]`; in fp32, as all steps between the forwards are.
+        condition_ND: unit vectors, in the dtype of the nets.
+        negative_ND: negative embeddings, unit vectors of "".
+        noise: normal, `[N, channels, time, mels]`; in fp32, like all steps between the forwards.
     """
 
-    wished_ND: Tensor
-    unwished_ND: Tensor
+    condition_ND: Tensor
+    negative_ND: Tensor
     noise: Tensor
 
 
 def sample_diffusion(
-    nets: AudioLdmModules, start: DiffusionInputs, settings: SamplingParams, after_step: Callable[[], None]
+    nets: AudioLdmModules, inputs: DiffusionInputs, params: SamplingParams, after_step: Callable[[], None]
 ) -> Tensor:
-    """Return waveforms, float32 `[N, T]` on the CPU, with what the last latent is filled up with.
+    """Return waveforms, float32 `[N, T]` on the CPU, including the padding of the last latent.
 
     Args:
         nets: on one device, in one dtype.
-        start: of the batch.
-        settings: its steps, and its guidance; over 1 that costs a second forward of the UNet.
+        inputs: of the batch.
+        params: steps and guidance; a guidance over 1 costs a second forward of the UNet.
         after_step: called after each step.
     """
     import torch
 
-    guided = settings.guidance > 1
-    labels = torch.cat([start.unwished_ND, start.wished_ND]) if guided else start.wished_ND
+    guided = params.guidance > 1
+    labels = torch.cat([inputs.negative_ND, inputs.condition_ND]) if guided else inputs.condition_ND
     scheduler = type(nets.scheduler).from_config(nets.scheduler.config)
-    scheduler.set_timesteps(settings.steps, device=start.noise.device)
-    latents = start.noise * scheduler.init_noise_sigma
+    scheduler.set_timesteps(params.steps, device=inputs.noise.device)
+    latents = inputs.noise * scheduler.init_noise_sigma
     for time in scheduler.timesteps:
-        given = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
-        found = nets.unet(
-            given.to(labels.dtype), time, encoder_hidden_states=None, class_labels=labels
+        model_input = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
+        predicted = nets.unet(
+            model_input.to(labels.dtype), time, encoder_hidden_states=None, class_labels=labels
         ).sample.float()
         if guided:
-            away, towards = found.chunk(2)
-            found = away + settings.guidance * (towards - away)
-        latents = scheduler.step(found, time, latents).prev_sample
+            negative, conditional = predicted.chunk(2)
+            predicted = negative + params.guidance * (conditional - negative)
+        latents = scheduler.step(predicted, time, latents).prev_sample
         after_step()
     latents = (1 / nets.vae.config.scaling_factor * latents).to(labels.dtype)
     spectrogram = nets.vae.decode(latents).sample

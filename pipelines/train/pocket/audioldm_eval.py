@@ -50,7 +50,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
 
     scenes = [world.draw(seed, "heldout", index) for index in range(min(rows, _MAX_ROWS))]
     classifier = _KindClassifier(find_clap_folder(weights), scenes)
-    generator = AudioLdmLoader(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), level=False).load()
+    generator = AudioLdmLoader(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), normalize=False).load()
     full, waves = zip(*(render_sound(scene) for scene in scenes), strict=True)
     scores = {
         "real": classifier.compute_accuracy(full, sounds.SAMPLE_RATE),

@@ -201,12 +201,12 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
     ((key, sound), _) = read_sounds(made.root, "toy", made.prompts.read_shards()[0])
-    from pipelines.generate.audioldm.loudness import normalize_loudness
     from pipelines.generate.generator import SamplingParams
+    from pipelines.generate.loudness import normalize_loudness
 
-    wished_ND = generator.encode_text(["a dog barks"])
+    condition_ND = generator.encode_text(["a dog barks"])
     expected_T = normalize_loudness(
-        generator.generate(wished_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
+        generator.generate(condition_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
     )[0]
 
     assert ("000000", "a dog barks", "text", None) == (

@@ -36,7 +36,7 @@ class Paced:
 
     def load(self):
         """Load it."""
-        return _Sounds(AudioLdmLoader(self.folder, batch_rows=1, level=False).load(), self.pace)
+        return _Sounds(AudioLdmLoader(self.folder, batch_rows=1, normalize=False).load(), self.pace)
 
 
 class _Sounds:

@@ -86,7 +86,7 @@ def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     unet = diffusers.UNet2DConditionModel(
         **CONFIG | blocks | {"in_channels": channels, "out_channels": channels}
     ).eval()
-    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1, level=False)
+    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1, normalize=False)
 
     assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(
         units(1), [0], SamplingParams(length_s, 2)
@@ -109,7 +109,7 @@ def test_neither_batch_nor_place_changes_a_sound(generator):
 def test_another_batch_size_changes_no_more_than_the_last_digits(tiny, generator, batch_rows):
     """A batch is filled up to one size; another size rounds otherwise, and that is all."""
     vectors_ND = units(4)
-    other = AudioLdmLoader(str(tiny), batch_rows=batch_rows, level=False).load()
+    other = AudioLdmLoader(str(tiny), batch_rows=batch_rows, normalize=False).load()
 
     np.testing.assert_allclose(
         generator.generate(vectors_ND, range(4), SHORT),

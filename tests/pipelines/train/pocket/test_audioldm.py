@@ -62,7 +62,7 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
         num_inference_steps=3,
         generator=[torch.Generator().manual_seed(seed) for seed in (0, 1)],
     ).audios
-    own = type(generator)(generator.nets, generator.texts, 2, level=False)
+    own = type(generator)(generator.nets, generator.texts, 2, normalize=False)
 
     np.testing.assert_allclose(
         expected_NT, own.generate(vectors_ND, [0, 1], SamplingParams(2.5, 3)), rtol=0, atol=1e-5

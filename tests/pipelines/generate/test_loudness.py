@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.loudness import normalize_loudness
+from pipelines.generate.loudness import normalize_loudness
 
 
 @pytest.mark.parametrize("peak", [0.001, 0.3, 1.0, 4.0], ids=str)
