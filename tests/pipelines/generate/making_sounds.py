@@ -88,8 +88,8 @@ def step(
         making=GenerationParams.model_validate(TINY | making),
     )
     column = "clap_audio" if prompts is not None else None
-    ears = judge() if judged else None
-    made = GenerateStep(Root.from_url(str(folder)), wanted, chosen, column, column, ears)
+    clap = judge() if judged else None
+    made = GenerateStep(Root.from_url(str(folder)), wanted, chosen, column, column, clap)
     if prompts is None:
         made.prompts.write(make_text_prompts(["a dog barks", "a bell rings"]), None, None)
     else:

@@ -1,7 +1,6 @@
 import pickle
 import shutil
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,26 +70,6 @@ def test_a_text_is_the_pipelines_text(generator, pipeline):
     made_NT = generator.generate(generator.encode_text(["a dog barks twice"]), [5], SHORT)
 
     np.testing.assert_allclose(expected_NT, made_NT, atol=1e-5)
-
-
-@pytest.mark.parametrize("length_s", [0.44, 0.48, 0.5], ids=["eleven", "twelve", "thirteen"])
-def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
-    """Odd counts of latents, which its blocks would lose, are made one longer, and the sound is cut."""
-    import diffusers
-
-    from pipelines.generate.audioldm.pipeline import AudioLdmGenerator
-    from pipelines.train.pocket.unet import CONFIG
-
-    channels = generator.nets.unet.config.in_channels
-    blocks = {"block_out_channels": [16, 32], "attention_head_dim": 8, "norm_num_groups": 4}
-    unet = diffusers.UNet2DConditionModel(
-        **CONFIG | blocks | {"in_channels": channels, "out_channels": channels}
-    ).eval()
-    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1, normalize=False)
-
-    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(
-        units(1), [0], SamplingParams(length_s, 2)
-    ).shape
 
 
 def test_neither_batch_nor_place_changes_a_sound(generator):
@@ -195,12 +174,6 @@ def test_what_cannot_be_made_is_said(generator, vectors_ND, settings, said):
     """One sentence: what was found, what was wanted, what to do."""
     with pytest.raises(ConfigError, match=said):
         generator.generate(vectors_ND, [0], settings)
-
-
-def test_no_steps_are_refused():
-    """A diffusion of no steps is noise."""
-    with pytest.raises(ConfigError, match=r"steps is 0.*10"):
-        SamplingParams(steps=0)
 
 
 def dropped(file):

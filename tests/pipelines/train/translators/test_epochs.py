@@ -13,7 +13,7 @@ from schemas.training import Experiment, FitSettings
 from tests.pipelines.train.spaces import space
 
 DIMS = (24, 20)
-CELLS = [
+EXPERIMENTS = [
     Experiment(data="toy", loss="cosine", hidden=32),
     Experiment(data="toy", loss="nt_xent", hidden=32),
     Experiment(data="toy", net="residual_mlp", loss="mse", hidden=32),
@@ -38,11 +38,11 @@ def table_of(train, validation, test=0):
 @pytest.mark.parametrize(("train", "validation"), [(31, 8), (64, 0)], ids=["a batch", "validation"])
 def test_too_few_pairs_are_an_error(train, validation):
     """Fewer than a batch, or none to choose the best epoch by: both counts are named."""
-    together = StackedNets(CELLS[:1], DIMS, FitSettings(batch=32))
+    stack = StackedNets(EXPERIMENTS[:1], DIMS, FitSettings(batch=32))
     said = f"{train} pairs to train on and {validation} to validate on are too few for batches of 32"
 
     with pytest.raises(ConfigError, match=said):
-        next(run_epochs([together], table_of(train, validation), WorkerGroup()))
+        next(run_epochs([stack], table_of(train, validation), WorkerGroup()))
 
 
 def test_bf16_products_train_the_same_translators():
@@ -50,10 +50,10 @@ def test_bf16_products_train_the_same_translators():
     table = table_of(1024, 256)
     found = {}
     for precision in ("fp32", "bf16"):
-        together = StackedNets(CELLS, DIMS, FitSettings(epochs=6, batch=32, precision=precision))
-        *_, last = run_epochs([together], table, WorkerGroup())
+        stack = StackedNets(EXPERIMENTS, DIMS, FitSettings(epochs=6, batch=32, precision=precision))
+        *_, last = run_epochs([stack], table, WorkerGroup())
         found[precision] = last.cosines
-        assert {torch.float32} == {group.weights.dtype for group in together.groups}
+        assert {torch.float32} == {group.weights.dtype for group in stack.groups}
 
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         assert found["fp32"] != found["bf16"]
@@ -62,24 +62,28 @@ def test_bf16_products_train_the_same_translators():
     assert "bf16" != torch.backends.mkldnn.matmul.fp32_precision
 
 
-def test_bf16_cells_together_are_the_cells_alone():
+def test_bf16_experiments_together_are_the_experiments_alone():
     """In the same precision a lone run ends where it ends beside others."""
     table, fit = table_of(512, 128), FitSettings(epochs=3, batch=32, precision="bf16")
-    grid = CELLS[:2] + [cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]]
+    grid = EXPERIMENTS[:2] + [experiment.model_copy(update={"hidden": 16}) for experiment in EXPERIMENTS[:2]]
     *_, together = run_epochs([StackedNets(grid, DIMS, fit)], table, WorkerGroup())
     alone = {}
-    for cell in grid:
-        *_, last = run_epochs([StackedNets([cell], DIMS, fit)], table, WorkerGroup())
+    for experiment in grid:
+        *_, last = run_epochs([StackedNets([experiment], DIMS, fit)], table, WorkerGroup())
         alone |= last.cosines
 
     assert alone == pytest.approx(together.cosines, abs=1e-3)
 
 
-def test_lanes_train_what_one_pass_trains():
-    """Cells in threads of their own end where they end together; what draws from one stream shares a lane."""
+def test_groups_train_what_one_pass_trains():
+    """In threads of their own or together they end alike; those with dropout share a group."""
     table, fit = table_of(512, 128), FitSettings(epochs=3, batch=32)
-    dropped = [cell.model_copy(update={"p_drop": 0.5}) for cell in CELLS[:2]]
-    grid = [*CELLS, *(cell.model_copy(update={"hidden": 16}) for cell in CELLS[:2]), *dropped]
+    dropped = [experiment.model_copy(update={"p_drop": 0.5}) for experiment in EXPERIMENTS[:2]]
+    grid = [
+        *EXPERIMENTS,
+        *(experiment.model_copy(update={"hidden": 16}) for experiment in EXPERIMENTS[:2]),
+        *dropped,
+    ]
     found = []
     for count in (1, 3):
         torch.manual_seed(0)
@@ -89,18 +93,21 @@ def test_lanes_train_what_one_pass_trains():
 
     assert 3 == len(parts)
     assert found[0] == pytest.approx(found[1], abs=1e-4)
-    assert any({cell.name for cell in dropped} <= {cell.name for cell in part} for part in parts)
+    assert any(
+        {experiment.name for experiment in dropped} <= {experiment.name for experiment in part}
+        for part in parts
+    )
 
 
-def test_lanes_are_as_long_as_each_other():
-    """Three nets of 512 and three of 256, in two lanes: neither has more than 6 in 10 of the work."""
+def test_groups_are_of_about_equal_cost():
+    """Three nets of 512 and three of 256, in two groups: neither has more than 6 in 10 of the work."""
     grid = [
         Experiment(data="toy", loss=loss, hidden=h)
         for loss in ("mse", "cosine", "nt_xent")
         for h in (256, 512)
     ]
     first, second = balance_groups(grid, 2)
-    work = [sum(cell.hidden * (1024 + cell.hidden) for cell in part) for part in (first, second)]
+    work = [sum(each.hidden * (1024 + each.hidden) for each in part) for part in (first, second)]
 
     assert 6 == len(first) + len(second)
     assert max(work) < 0.6 * sum(work)

@@ -52,16 +52,16 @@ def test_leaderboard(root, name, capsys):
         assert max(trained) > max(knows_nothing)
 
 
-def scored(cells, dims, fit, table):
-    """Train cells; return cell -> (validation cosine, R@1 on the pairs that are for the test)."""
-    together = StackedNets(cells, dims, fit)
-    *_, last = run_epochs([together], table, WorkerGroup())
+def scored(experiments, dims, fit, table):
+    """Train experiments; return experiment -> (validation cosine, R@1 on the pairs that are for the test)."""
+    stack = StackedNets(experiments, dims, fit)
+    *_, last = run_epochs([stack], table, WorkerGroup())
     source, target = table.get_pairs(rows := table.find_rows(TEST))
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     with torch.inference_mode():
         made = {
-            cell.name: net.translate(torch.from_numpy(source))[0].numpy()
-            for cell, net, _, _ in together.select_nets()
+            experiment.name: net.translate(torch.from_numpy(source))[0].numpy()
+            for experiment, net, _, _ in stack.select_nets()
         }
     return {
         name: (last.cosines[name], score(vectors, target, table.labels_N[rows]).r1)
@@ -70,20 +70,22 @@ def scored(cells, dims, fit, table):
 
 
 @pytest.mark.parametrize("data", ["audiocaps", "wit_cc", "mix"])
-def test_cells_together_are_the_cells_alone(root, data, capsys):
-    """Within 1e-3 of the validation cosine and half a point of R@1, every cell of the grid."""
+def test_experiments_together_are_the_experiments_alone(root, data, capsys):
+    """Within 1e-3 of the validation cosine and half a point of R@1, every experiment of the grid."""
     training = read_preset("seed18", ["fit.epochs=15"])
     job = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
     table = job.read(Path())
     dims = (table.source_space.dims, table.target_space.dims)
     together = scored(job.experiments, dims, training.fit, table)
     alone = {}
-    for cell in job.experiments:
-        alone |= scored([cell], dims, training.fit, table)
+    for experiment in job.experiments:
+        alone |= scored([experiment], dims, training.fit, table)
     apart = [abs(np.subtract(together[name], alone[name])) for name in alone]
     cosine, r1 = np.max(apart, axis=0)
     with capsys.disabled():
-        print(f"\n{data}: six cells together and alone are {cosine:.1e} of cosine and {r1:.2%} of R@1 apart")
+        print(
+            f"\n{data}: six experiments are {cosine:.1e} of cosine and {r1:.2%} of R@1 from their lone runs"
+        )
 
     assert cosine < 1e-3
     assert r1 < 0.005

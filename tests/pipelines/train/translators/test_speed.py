@@ -1,4 +1,4 @@
-"""Six cells in one pass beside one cell in a plain PyTorch loop, in the same run.
+"""Six experiments in one pass beside one experiment in a plain PyTorch loop, in the same run.
 
 Sizes are those of AudioCaps; `ECHOLENS_BENCH_PAIRS` and `ECHOLENS_BENCH_EPOCHS` make them smaller. All that
 is measured takes turns, an epoch each, so that whatever else the machine does befalls all of it alike; a
@@ -68,7 +68,7 @@ def sliced(x, y):
 
 
 def plain(table, hidden, loading):
-    """Yield the seconds of each epoch of one cell: nn.Linear, Adam as the seed has it, a cosine loss."""
+    """Yield the seconds of each epoch of one experiment: nn.Linear, the seed's Adam, a cosine loss."""
     x, y = (torch.from_numpy(side) for side in table.get_pairs(table.find_rows(TRAIN)))
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(x, y), batch_size=BATCH, shuffle=True, drop_last=True
@@ -86,29 +86,29 @@ def plain(table, hidden, loading):
         yield time.perf_counter() - began
 
 
-def together(table, cells, shares, precision="fp32"):
-    """Yield the seconds of epoch after epoch of cells in one pass, validation and all; a lane a thread."""
+def together(table, experiments, shares, precision="fp32"):
+    """Yield the seconds of each epoch of experiments in one pass, with validation; a stack a thread."""
     fit = FitSettings(epochs=EPOCHS, batch=BATCH, precision=precision)
-    lanes = [StackedNets(part, (DIMS, DIMS), fit) for part in balance_groups(cells, THREADS)]
-    passes = run_epochs(lanes, table, WorkerGroup())
+    stacks = [StackedNets(part, (DIMS, DIMS), fit) for part in balance_groups(experiments, THREADS)]
+    passes = run_epochs(stacks, table, WorkerGroup())
     while True:
-        torch.set_num_threads(THREADS // len(lanes))
+        torch.set_num_threads(THREADS // len(stacks))
         began = time.perf_counter()
         epoch = next(passes)
         shares.append(epoch.loading_s / epoch.seconds)
         yield time.perf_counter() - began
 
 
-def test_six_cells_cost_less_than_three(table, capsys):
+def test_six_experiments_cost_less_than_three(table, capsys):
     """One table: seconds and ratios. The six validate after every epoch, the plain loop never does."""
     loading = []
     contenders = {
-        "plain loop, one cell h512, DataLoader": plain(table, 512, "DataLoader"),
-        "plain loop, one cell h512, slices of tensors": plain(table, 512, "slices"),
-        "plain loop, one cell h256, DataLoader": plain(table, 256, "DataLoader"),
-        "six cells in one pass, fp32": together(table, GRID, loading),
-        "six cells in one pass, bf16 products": together(table, GRID, [], "bf16"),
-        "one cell h512 through the same code": together(table, GRID[-1:], []),
+        "plain loop, one experiment h512, DataLoader": plain(table, 512, "DataLoader"),
+        "plain loop, one experiment h512, slices of tensors": plain(table, 512, "slices"),
+        "plain loop, one experiment h256, DataLoader": plain(table, 256, "DataLoader"),
+        "six experiments in one pass, fp32": together(table, GRID, loading),
+        "six experiments in one pass, bf16 products": together(table, GRID, [], "bf16"),
+        "one experiment h512 through the same code": together(table, GRID[-1:], []),
     }
     seconds = {what: [] for what in contenders}
     for _ in range(EPOCHS):
@@ -127,7 +127,7 @@ def test_six_cells_cost_less_than_three(table, capsys):
             mean = (one + narrow) / 2
             print(f"| {what} | {each:.0f} | {each / one:.2f} | {each / bare:.2f} | {each / mean:.2f} |")
         print(
-            f"loading pairs: {median(loading):.1%} of the steps; the 18 cells: {3 * six:.0f} s at three "
+            f"loading pairs: {median(loading):.1%} of the steps; 18 experiments: {3 * six:.0f} s at three "
             f"tables of this size, {4 * six:.0f} s where the third is the first two together"
         )
     assert median(loading) < 0.05

@@ -1,4 +1,4 @@
-"""Cells that are trained together are the cells that would have been trained alone."""
+"""Experiments that are trained together are the experiments that would have been trained alone."""
 
 import numpy as np
 import pytest
@@ -37,24 +37,24 @@ def toy():
     return x, y
 
 
-def trained(cells, toy, epochs=4, fit=None, state=None, since=0):
+def trained(experiments, toy, epochs=4, fit=None, state=None, since=0):
     x, y = toy
-    together = StackedNets(cells, DIMS, fit or FitSettings(epochs=epochs, batch=32))
+    stack = StackedNets(experiments, DIMS, fit or FitSettings(epochs=epochs, batch=32))
     if state:
-        together.restore(state)
+        stack.restore(state)
     found = {}
     for epoch in range(since, epochs):
         for step, start in enumerate(range(0, 512, 32)):
             progress = (epoch + step / 16) / epochs
-            together.train_step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
-        found = together.validate(epoch + 1, [(x[512:], y[512:])])
-    return together, found
+            stack.train_step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
+        found = stack.validate(epoch + 1, [(x[512:], y[512:])])
+    return stack, found
 
 
-def test_cells_together_are_the_cells_alone(toy):
+def test_experiments_together_are_the_experiments_alone(toy):
     """Each ends within 1e-3 of the cosine of its lone run; in fact within rounding."""
     _, together = trained(GRID + MORE, toy)
-    alone = {cell.name: trained([cell], toy)[1][cell.name] for cell in GRID + MORE}
+    alone = {experiment.name: trained([experiment], toy)[1][experiment.name] for experiment in GRID + MORE}
 
     assert together == pytest.approx(alone, abs=1e-4)
     assert len({round(value, 6) for value in together.values()}) == len(together)
@@ -62,14 +62,14 @@ def test_cells_together_are_the_cells_alone(toy):
 
 def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
     """Weights, moments, best and dropout's random numbers come back."""
-    cells = [*GRID, Experiment(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
+    experiments = [*GRID, Experiment(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
     torch.manual_seed(7)
-    _, whole = trained(cells, toy)
+    _, whole = trained(experiments, toy)
     torch.manual_seed(7)
-    half, _ = trained(cells, toy, epochs=2, fit=FitSettings(epochs=4, batch=32))
+    half, _ = trained(experiments, toy, epochs=2, fit=FitSettings(epochs=4, batch=32))
     state = half.snapshot()
     torch.manual_seed(8)
-    _, resumed = trained(cells, toy, state=state, since=2)
+    _, resumed = trained(experiments, toy, state=state, since=2)
 
     assert whole == pytest.approx(resumed, abs=1e-6)
 
@@ -82,12 +82,12 @@ def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
 def test_a_checkpoint_of_other_nets_is_refused(toy, other):
     """One sentence with both, and nothing of it is taken over."""
     there, _ = trained(other, toy, epochs=1)
-    together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
-    before = [group.weights.clone() for group in together.groups]
+    stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
+    before = [group.weights.clone() for group in stack.groups]
 
     with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
-        together.restore(there.snapshot())
-    assert all(torch.equal(one, group.weights) for one, group in zip(before, together.groups, strict=True))
+        stack.restore(there.snapshot())
+    assert all(torch.equal(one, group.weights) for one, group in zip(before, stack.groups, strict=True))
 
 
 def test_gradients_within_autocast_are_near(toy):
@@ -95,8 +95,8 @@ def test_gradients_within_autocast_are_near(toy):
     x, y = toy
     found = []
     for narrow in (False, True):
-        together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
-        net = together.groups[0].net
+        stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
+        net = stack.groups[0].net
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             made = net(x[:32])
             assert torch.float32 == made.dtype
@@ -106,47 +106,47 @@ def test_gradients_within_autocast_are_near(toy):
             made = alone(x[:32])
         (made - y[:32]).square().sum().backward()
         own = torch.cat([weight.grad.reshape(-1) for weight in alone.parameters()])
-        torch.testing.assert_close(own, together.groups[0].gradients)
-        found.append(together.groups[0].gradients)
+        torch.testing.assert_close(own, stack.groups[0].gradients)
+        found.append(stack.groups[0].gradients)
 
     assert not torch.equal(*found)
     assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.999
 
 
 def test_the_best_epoch_is_kept(toy):
-    """A cell that gets worse keeps the weights of its best epoch; `last` keeps the last."""
+    """An experiment that gets worse keeps the weights of its best epoch; `last` keeps the last."""
     x, y = toy
     for select, expected in (("best", 1), ("last", 2)):
-        together = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
-        together.train_step(x[:32], y[:32], 0.0, WorkerGroup())
-        together.validate(1, [(x, y)])
+        stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
+        stack.train_step(x[:32], y[:32], 0.0, WorkerGroup())
+        stack.validate(1, [(x, y)])
         for _ in range(40):
-            together.train_step(x[:32], -y[:32], 0.0, WorkerGroup())
-        together.validate(2, [(x, y)])
-        ((_, _, epoch, _),) = together.select_nets()
+            stack.train_step(x[:32], -y[:32], 0.0, WorkerGroup())
+        stack.validate(2, [(x, y)])
+        ((_, _, epoch, _),) = stack.select_nets()
         assert expected == epoch
 
 
-def test_chosen_cells_stand_alone(toy):
-    """A cell taken out of its stack gives the vectors that it gave within."""
-    together, _ = trained(GRID, toy, fit=FitSettings(epochs=4, batch=32, select="last"))
+def test_chosen_experiments_stand_alone(toy):
+    """An experiment taken out of its stack gives the vectors that it gave within."""
+    stack, _ = trained(GRID, toy, fit=FitSettings(epochs=4, batch=32, select="last"))
     inside = {
-        cell.name: made
-        for group in together.groups
-        for cell, made in zip(group.experiments, group.net.translate(toy[0]), strict=True)
+        experiment.name: made
+        for group in stack.groups
+        for experiment, made in zip(group.experiments, group.net.translate(toy[0]), strict=True)
     }
 
-    for cell, net, _, _ in together.select_nets():
-        torch.testing.assert_close(inside[cell.name], net.translate(toy[0])[0], atol=1e-5, rtol=0)
+    for experiment, net, _, _ in stack.select_nets():
+        torch.testing.assert_close(inside[experiment.name], net.translate(toy[0])[0], atol=1e-5, rtol=0)
 
 
 def test_a_diffusion_mapper_learns_a_map(toy):
     """Its draws come near the targets, and are the same whatever lies beside them."""
-    cell = Experiment(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
-    together, found = trained([cell], toy, epochs=12)
-    net = together.groups[0].net.eval()
+    experiment = Experiment(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
+    stack, found = trained([experiment], toy, epochs=12)
+    net = stack.groups[0].net.eval()
 
-    assert found[cell.name] > 0.5
+    assert found[experiment.name] > 0.5
     torch.testing.assert_close(
         net.translate(toy[0][:9])[0, 3:4], net.translate(toy[0][3:4])[0], atol=1e-4, rtol=0
     )

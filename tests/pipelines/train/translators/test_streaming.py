@@ -110,17 +110,17 @@ def measured(root, shards, scratch):
     most = own_mb()
     rows = table.find_rows(TRAIN)
     rates = []
-    for batch, cells in ((64, 0), (64, 1), (1024, 1)):
-        together = (
-            StackedNets([Experiment(data="bench")] * cells, (DIMS, DIMS), FitSettings(batch=batch))
-            if cells
+    for batch, experiments in ((64, 0), (64, 1), (1024, 1)):
+        stack = (
+            StackedNets([Experiment(data="bench")] * experiments, (DIMS, DIMS), FitSettings(batch=batch))
+            if experiments
             else None
         )
         began, drawn = time.perf_counter(), 0
         for chosen in iterate_batches(rows, batch, 0, 0, mapped=scratch is not None):
             x, y = load_tensors(table, chosen, "cpu")
-            if together:
-                together.train_step(x, y, 0.0, WorkerGroup())
+            if stack:
+                stack.train_step(x, y, 0.0, WorkerGroup())
             drawn += batch
             most = max(most, own_mb()) if drawn % (64 * batch) == 0 else most
             if time.perf_counter() - began > SECONDS:
