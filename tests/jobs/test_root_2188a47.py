@@ -118,7 +118,12 @@ def test_a_service_answers_from_it(root, tmp_path):
 
     async def ask():
         hits = (await replica.answer(Query(image=base64.b64encode(picture)))).hits
-        return hits, await replica.about(), await replica.media(BELL), await replica.rows([int(BELL)])
+        return (
+            hits,
+            await replica.describe(),
+            await replica.read_media(BELL),
+            await replica.read_rows([int(BELL)]),
+        )
 
     hits, about, (data, kind), (row,) = asyncio.run(ask())
     assert BELL == hits[0].key

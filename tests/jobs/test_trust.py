@@ -286,14 +286,14 @@ def test_python_opens_a_root_under_the_same_rule(root, written, tmp_path):
     query = Query(text="a bell", into="clip_text")
     for lookup in (
         Lookup.open(Root.from_url(str(root)), untrusted, version),
-        SearchReplica(untrusted, ServiceSettings(), tmp_path)._opened.lookup,
+        SearchReplica(untrusted, ServiceSettings(), tmp_path)._current.lookup,
     ):
         with pytest.raises(ConfigError, match=r"encode\.clip names theirs:Mine as encoder"):
             lookup.answer(query)
     assert not written.exists()
 
     trusting = load(str(root), trust=["theirs:Mine"])
-    assert SearchReplica(trusting, ServiceSettings(), tmp_path)._opened.lookup.answer(query).hits
+    assert SearchReplica(trusting, ServiceSettings(), tmp_path)._current.lookup.answer(query).hits
 
 
 SUBMITTED = {
