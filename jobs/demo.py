@@ -29,9 +29,9 @@ from jobs.train import format_leaderboard, read_preset, train
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.generated import GenerationParams
 from schemas.query import Query
-from schemas.vectors import Column
 
 # The queries of the demo: (text, column).
 QUESTIONS: tuple[tuple[str, Column], ...] = (

@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.vectors import Family
+from schemas.families import Family
 
 if TYPE_CHECKING:
     from pipelines.export.clip_retrieval import ExportCounts
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
     parser.add_argument("--to", required=True, choices=["clip-retrieval"], help="whose layout")
     parser.add_argument("into", metavar="DIR", type=Path, help="a folder that is not there yet")
-    parser.add_argument("--family", choices=get_args(Family), default="clip", help="clip if not given")
+    parser.add_argument("--family", metavar="FAMILY", default="clip", help="clip if not given; or clap, ...")
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     add_trust(parser)
     args = parser.parse_args(argv)

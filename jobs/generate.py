@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.shared.arguments import parse_column
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
 from jobs.shared.job import add_trust, check_content, load, run
@@ -29,7 +30,6 @@ from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import GeneratorEntry
 from schemas.generated import GeneratedCard, GenerationParams
-from schemas.vectors import COLUMNS
 
 if TYPE_CHECKING:
     from pipelines.generate.request import GenerationRequest
@@ -113,7 +113,9 @@ def _make_parser() -> argparse.ArgumentParser:
     add("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
     add("--name", default="sounds", help="of the folder below ROOT/generated; sounds if not given")
     add("--via", metavar="TRANSLATOR", help="from the vectors to those of sounds; or captions")
-    add("--column", choices=COLUMNS, help="of the rows; the translator's own if not given")
+    add(
+        "--column", type=parse_column, metavar="COLUMN", help="of the rows; the translator's own if not given"
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--keys", nargs="+", default=(), metavar="KEY", help="these rows")
     what.add_argument("--limit", type=int, metavar="N", help="the first N rows")

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.shared.arguments import parse_column
 from jobs.shared.job import add_trust, check_content, load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.query import Hit, Query
-from schemas.vectors import COLUMNS
 
 if TYPE_CHECKING:
     from pipelines.lookup.search import Lookup
@@ -127,10 +127,16 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--in",
         dest="column",
-        choices=COLUMNS,
+        type=parse_column,
+        metavar="COLUMN",
         help="the column to search; clip_image for words and pictures, clap_audio for sounds",
     )
-    parser.add_argument("--of", choices=COLUMNS, help="whose vector of the --key asks; the searched column's")
+    parser.add_argument(
+        "--of",
+        type=parse_column,
+        metavar="COLUMN",
+        help="whose vector of the --key asks; the searched column's",
+    )
     parser.add_argument("--via", metavar="TRANSLATOR", help="cross from one space to the other with it")
     parser.add_argument("--set", help="the set of vectors to search; that of the newest build if not given")
     parser.add_argument("--k", type=int, default=10, help="how many; 10 if not given")

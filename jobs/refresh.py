@@ -71,6 +71,7 @@ def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes
 
 def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | None:
     """Finish the plans so far; return the current version, None if nothing ever arrived."""
+    from pipelines.encode.encoder import get_spaces
     from pipelines.errors import NoMediaError
     from pipelines.maintain.verify import find_damage
     from pipelines.store import dataset_file, versions
@@ -80,7 +81,7 @@ def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | No
     if version and not damaged:
         return version
     specs = resolve_encoders(dataset, root)
-    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, get_spaces(specs))
     try:
         return finish_build(dataset, root, specs, lease, damaged, "refresh")
     except NoMediaError:
@@ -89,13 +90,14 @@ def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | No
 
 def _finish(dataset: Dataset, root: Root, lease: Lease, changes: Changes) -> Version:
     """Process what was planned, and publish it. Without shards there is nothing for Ray to do."""
+    from pipelines.encode.encoder import get_spaces
     from pipelines.store import dataset_file
 
     if not changes.shards:
         dataset_file.pin(root, dataset)
         return publish_in_subprocess(root, dataset)
     specs = resolve_encoders(dataset, root)
-    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, get_spaces(specs))
     return finish_build(dataset, root, specs, lease, job="refresh")
 
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.shared.arguments import parse_column
 from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import RowProgress
 from jobs.shared.submit import add_address, submit
@@ -25,8 +26,8 @@ from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.translated import TranslationCard
-from schemas.vectors import COLUMNS, Column
 
 if TYPE_CHECKING:
     from pipelines.translate.step import TranslateStep
@@ -76,7 +77,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
     parser.add_argument("name", metavar="NAME", help="of a translator, as `echolens train` shows it")
     parser.add_argument(
-        "--column", choices=COLUMNS, help="to translate; the one that it was trained on if not given"
+        "--column",
+        type=parse_column,
+        metavar="COLUMN",
+        help="to translate; the one that it was trained on if not given",
     )
     parser.add_argument("--set", help="the set of vectors; that of the newest build if not given")
     parser.add_argument("--npy", type=Path, metavar="DIR", help="write keys.npy and vectors.npy there")

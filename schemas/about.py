@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.families import Column
 from schemas.index_card import IndexCard
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column
 
 
 class AboutVersion(BaseModel):

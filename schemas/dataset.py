@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    PrivateAttr,
-    StringConstraints,
-    Tag,
     model_validator,
 )
 
+from schemas.encoders import Commit, Encode, Name
 from schemas.fetch import STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
 from schemas.strict import StrictModel
 
@@ -33,17 +26,7 @@ __all__ = [
     "WikimediaWidth",
 ]
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 SourceKind = Literal["wit", "cc3m", "cc12m", "audiocaps", "vggsound", "folder", "img2dataset"]
-
-
-def _check_commit(revision: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise ValueError("a branch or tag may move; give the 40 hex digits of a commit")
-    return revision
-
-
-Commit = Annotated[str, AfterValidator(_check_commit)]
 
 
 class Source(StrictModel):
@@ -97,156 +80,6 @@ class Filter(StrictModel):
     min_frame_change: float = Field(
         0.0, ge=0, le=255, description="a clip whose frames differ by less is a still picture: 4, say"
     )
-
-
-class OpenClipEncoder(StrictModel):
-    """An image-text encoder of open_clip."""
-
-    loader: Literal["open_clip"] = "open_clip"
-    model: str = Field("ViT-B-32-quickgelu", description="a name, hf-hub:OWNER/NAME or local-dir:FOLDER")
-    weights: str = Field("openai", description="a tag or a file, for a name")
-    batch_rows: int = Field(32, ge=1)
-
-
-class TransformersClipEncoder(StrictModel):
-    """An image-text encoder of transformers: CLIP, SigLIP and what has their shape."""
-
-    loader: Literal["transformers"]
-    weights: str = Field(description="a folder, or a repository of the hub")
-    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
-    batch_rows: int = Field(32, ge=1)
-
-
-class TransformersClapEncoder(StrictModel):
-    """A sound-text encoder of transformers: ClapModel."""
-
-    loader: Literal["transformers"] = "transformers"
-    weights: str = Field("laion/clap-htsat-unfused", description="a folder, or a repository of the hub")
-    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
-    batch_rows: int = Field(8, ge=1)
-
-
-class LaionClapEncoder(StrictModel):
-    """A sound-text encoder in LAION's own checkpoint."""
-
-    loader: Literal["laion_clap"]
-    weights: str = Field(description="a .pt file, or OWNER/NAME/FILE.pt on the hub")
-    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
-    tokenizer: str = Field("roberta-base", description="a repository of the hub, or a folder")
-    batch_rows: int = Field(8, ge=1)
-
-
-class AudioLdmEncoder(StrictModel):
-    """The sound-text encoder that an AudioLDM was trained with: its vectors can become sounds."""
-
-    loader: Literal["audioldm"]
-    weights: str = Field(description="a folder that diffusers saved, or a repository of the hub")
-    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
-    audio: str = Field(description="AudioLDM's original checkpoint, or the folder of a ClapModel")
-    batch_rows: int = Field(8, ge=1)
-
-
-# A class of somebody's own. ASCII, so that no two names look alike.
-_WORD = "[A-Za-z_][A-Za-z0-9_]*"
-CLASS_PATTERN = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
-
-
-class ImportedEncoder(BaseModel):
-    """An encoder of one's own: every other key is an argument of its class."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    loader: str = Field(pattern=CLASS_PATTERN, description="module:Class")
-
-
-def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
-    """Choose by `loader`: the first one where nothing is said, one's own where it has a colon."""
-    tags = {loader: model.__name__ for loader, model in loaders.items()}
-    first = next(iter(tags))
-
-    def chosen(value: Any) -> str | None:
-        if value is None or isinstance(value, str):
-            return "Null" if value is None else "Pocket"
-        loader = value.get("loader", first) if isinstance(value, dict) else getattr(value, "loader", first)
-        return "OwnEncoder" if ":" in str(loader) else tags.get(str(loader))
-
-    return Discriminator(
-        chosen,
-        custom_error_type="loader",
-        custom_error_message=f"loader must be one of {', '.join(loaders)}, or module:Class of your own",
-    )
-
-
-# What `encode.clip` and `encode.clap` may be. A loader joins here and in pipelines/encode/registry.py.
-_Elsewhere = (
-    Annotated[ImportedEncoder, Tag("OwnEncoder")]
-    | Annotated[Literal["pocket"], Tag("Pocket")]
-    | Annotated[None, Tag("Null")]
-)
-ClipEncoder = Annotated[
-    Annotated[OpenClipEncoder, Tag("OpenClipEncoder")]
-    | Annotated[TransformersClipEncoder, Tag("TransformersClipEncoder")]
-    | _Elsewhere,
-    _choose_by_loader({"open_clip": OpenClipEncoder, "transformers": TransformersClipEncoder}),
-]
-ClapEncoder = Annotated[
-    Annotated[TransformersClapEncoder, Tag("TransformersClapEncoder")]
-    | Annotated[LaionClapEncoder, Tag("LaionClapEncoder")]
-    | Annotated[AudioLdmEncoder, Tag("AudioLdmEncoder")]
-    | _Elsewhere,
-    _choose_by_loader(
-        {
-            "transformers": TransformersClapEncoder,
-            "laion_clap": LaionClapEncoder,
-            "audioldm": AudioLdmEncoder,
-        }
-    ),
-]
-
-
-class Segment(StrictModel):
-    """Which part of a clip its vectors stand for: `clap_audio` for its sound, `clip_image` for its frames."""
-
-    mode: Literal["whole", "middle", "best"] = Field(
-        "whole",
-        description="whole: the mean of its windows and frames; middle: the segment and the frame in the "
-        "middle; best: those that fit the caption best",
-    )
-    segment_s: float = Field(3.0, gt=0, le=60, description="length of the segment")
-    step_s: float = Field(1.0, gt=0, description="from one segment that is tried to the next; for best")
-
-    def get_pinned(self) -> dict[str, Any]:
-        """Return the settings that the mode uses, which pin the vectors of a set; none for whole clips."""
-        used_keys = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
-        return {key: getattr(self, key) for key in used_keys[self.mode]}
-
-
-WHOLE = Segment()
-
-
-class Encode(StrictModel):
-    """Which encoders make the vectors of one set. Another choice needs another set name."""
-
-    set: Name = "main"
-    clip: ClipEncoder = OpenClipEncoder()
-    clap: ClapEncoder = TransformersClapEncoder()
-    segment: Segment = WHOLE
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
-
-    # Neither a key of a file nor stored: nothing that is read can set it. It travels with pickles and copies.
-    _trusted: frozenset[str] = PrivateAttr(frozenset())
-
-    @property
-    def trusted(self) -> frozenset[str]:
-        """Classes (module:Class) that the person who runs this has named, and which may be imported."""
-        return self._trusted
-
-    def trust(self, classes: Iterable[str]) -> Encode:
-        """Return a copy that trusts these classes, too; each counts only if its name is the same exactly."""
-        trusting = self.model_copy()
-        trusting._trusted = self._trusted | frozenset(classes)  # noqa: SLF001 - of its own class
-        return trusting
 
 
 class GeneratorEntry(StrictModel):

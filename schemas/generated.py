@@ -16,10 +16,11 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.dataset import Name
+from schemas.encoders import Name
+from schemas.families import Column
 from schemas.space import Precision, Space
 from schemas.strict import StrictModel
-from schemas.vectors import Column, encode_spaces
+from schemas.vectors import encode_spaces
 
 SoundFormat = Literal["flac", "wav"]
 # row: of the dataset; picture and sound: external media; text: from the command line.

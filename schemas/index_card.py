@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.families import Column
 from schemas.space import Space
-from schemas.vectors import Column
 
 
 class SearchTrial(BaseModel):

@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Base64Bytes, Field, model_validator
 
+from schemas.families import Column
 from schemas.strict import StrictModel
-from schemas.vectors import Column
 
 MOST_HITS = 1_000
 

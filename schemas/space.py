@@ -15,9 +15,10 @@ _MEASURED = frozenset({"fp32_cosine"})
 class Space(BaseModel):
     """Everything that decides what the numbers of a vector mean.
 
-    Two vectors may be compared if and only if their spaces are equal. `batch_rows` belongs to it because
-    the last digit of a vector depends on the size of the batch it was computed in (design.md, section 10).
-    A folder of weights is named by its last part alone: it is the same space wherever it lies.
+    Two vectors may be compared if their spaces are equal, or if one net was trained into the space of the
+    other (`is_comparable`). `batch_rows` belongs to it because the last digit of a vector depends on the size
+    of the batch it was computed in (design.md, section 10). A folder of weights is named by its last part
+    alone: it is the same space wherever it lies.
     `fp32_cosine` is carried along and never compared.
     """
 
@@ -30,6 +31,7 @@ class Space(BaseModel):
     precision: Precision
     batch_rows: int
     dims: int
+    joins: str | None = Field(None, description="the identity of the space that its net was trained into")
     fp32_cosine: float | None = Field(
         None, description="the lowest cosine to the same net in fp32 that was measured; none for fp32 itself"
     )
@@ -38,17 +40,31 @@ class Space(BaseModel):
         return f"{self.encoder}@{self.weights_sha256[:12]}/{self.precision}/{self.dims}d"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self._identity() == other._identity()
+        return isinstance(other, Space) and self._list_compared() == other._list_compared()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._identity().items()))
+        return hash(tuple(self._list_compared().items()))
 
-    def _identity(self) -> dict[str, Any]:
+    @property
+    def identity(self) -> str:
+        """The name of the space for nets that are trained into it, as in `SHA256/512d`.
+
+        Weights and dimensions alone: the same weights in another precision or version of their library span
+        the same space but for its last digits.
+        """
+        return self.joins or f"{self.weights_sha256}/{self.dims}d"
+
+    def is_comparable(self, other: Space) -> bool:
+        """Return whether vectors of two spaces may be compared: they are equal, or one joins the other."""
+        joined = self.joins is not None or other.joins is not None
+        return self == other or (joined and self.identity == other.identity and self.dims == other.dims)
+
+    def _list_compared(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _MEASURED}
 
-    def differences(self, other: Space) -> str:
+    def describe_differences(self, other: Space) -> str:
         """Return what differs, as in `precision fp32, not bf16`; empty if the spaces are equal."""
-        mine, theirs = self._identity(), other._identity()
+        mine, theirs = self._list_compared(), other._list_compared()
         if self.encoder != other.encoder:
             # Of two encoders everything differs; their names say it.
             return f"encoder {self.encoder}, not {other.encoder}"
@@ -57,6 +73,6 @@ class Space(BaseModel):
         )
 
     @model_serializer(mode="wrap")
-    def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _write_without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         return {name: value for name, value in written.items() if value is not None}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from schemas.dataset import SourceKind, StrictModel
-from schemas.vectors import Column
+from schemas.families import Column
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 LossName = Literal["mse", "cosine", "nt_xent", "info_nce", "info_nce_cosine", "denoise"]

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.families import Column
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column, encode_spaces
+from schemas.vectors import encode_spaces
 
 _TRANSLATOR = b"translator"
 

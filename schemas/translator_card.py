@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.families import Column
 from schemas.space import Space
 from schemas.training import Experiment, FitSettings, PairSource, SplitSettings
-from schemas.vectors import Column
 
 
 class RetrievalScores(BaseModel):

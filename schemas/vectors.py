@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from schemas.dataset import WHOLE, Segment
+from schemas.encoders import WHOLE, Segment
+from schemas.families import Column, is_column, sort_columns
 from schemas.space import Space
-
-Column = Literal["clip_image", "clip_text", "clap_text", "clap_audio"]
-COLUMNS: tuple[Column, ...] = get_args(Column)
-Family = Literal["clip", "clap"]
-Modality = Literal["image", "text", "audio"]
-
-# Which columns the rows of a kind can have; the others are null.
-COLUMNS_OF: dict[str, tuple[Column, ...]] = {
-    "image": ("clip_image", "clip_text", "clap_text"),
-    "clip": ("clip_image", "clip_text", "clap_text", "clap_audio"),
-    "text": ("clip_text", "clap_text"),
-}
 
 # Of a clip whose vectors stand for a part of it, in sets that ask for one: `clap_audio` is then of the sound
 # from `segment_start_s` on, `clip_image` of one frame. The scores are cosines to the caption's vectors, null
@@ -38,17 +26,6 @@ CHOICE = pa.schema(
 _SPACES = b"spaces"
 _SEGMENT = b"segment"
 _SMALLER = b"smaller_batches"
-
-
-def family_of(column: Column) -> Family:
-    """Return whose space a column is in: `clip` or `clap`."""
-    return "clip" if column.startswith("clip") else "clap"
-
-
-def modality_of(column: Column) -> Modality:
-    """Return what the vectors of a column are made from."""
-    modalities: dict[Column, Modality] = {"clip_image": "image", "clap_audio": "audio"}
-    return modalities.get(column, "text")
 
 
 def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE) -> pa.Schema:
@@ -70,10 +47,9 @@ def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE
         pa.field("outcome", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
     ]
-    for column in COLUMNS:
-        if column in spaces:
-            fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
-            fields.append(pa.field(f"{column}_norm", pa.float32()))
+    for column in sort_columns(spaces):
+        fields.append(pa.field(column, pa.list_(pa.float16(), spaces[column].dims)))
+        fields.append(pa.field(f"{column}_norm", pa.float32()))
     metadata = encode_spaces(spaces) | {b"table": b"vectors/1"}
     if decided := segment.get_pinned():
         fields += list(CHOICE)
@@ -83,7 +59,7 @@ def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE
 
 def encode_spaces(spaces: Mapping[Column, Space]) -> dict[bytes, bytes]:
     """Return what a table's metadata says of the space of every vector column."""
-    written = {column: spaces[column].model_dump() for column in COLUMNS if column in spaces}
+    written = {column: spaces[column].model_dump() for column in sort_columns(spaces)}
     return {_SPACES: json.dumps(written, sort_keys=True).encode()}
 
 
@@ -91,7 +67,7 @@ def decode_spaces(schema: pa.Schema) -> dict[Column, Space]:
     """Return the space of every vector column; empty if the table is not one of vectors."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SPACES, b"{}"))
-    return {column: Space.model_validate(written[column]) for column in COLUMNS if column in written}
+    return {column: Space.model_validate(written[column]) for column in _find_columns(written)}
 
 
 def decode_segment(schema: pa.Schema) -> Segment:
@@ -120,4 +96,8 @@ def decode_smaller_batches(schema: pa.Schema) -> dict[Column, int]:
     """Return column -> the smallest batch that made its vectors, where a GPU had no room for its space's."""
     metadata: dict[bytes, bytes] = schema.metadata or {}
     written = json.loads(metadata.get(_SMALLER, b"{}"))
-    return {column: int(written[column]) for column in COLUMNS if column in written}
+    return {column: int(written[column]) for column in _find_columns(written)}
+
+
+def _find_columns(written: Iterable[str]) -> tuple[Column, ...]:
+    return sort_columns(name for name in written if is_column(name))

@@ -26,11 +26,12 @@ from pipelines.store.shards import (
     read_candidates,
 )
 from schemas.dataset import Dataset
+from schemas.families import COLUMNS, Column, get_family
 from schemas.outcome import Outcome, as_img2dataset
 from schemas.sample import FRAMES
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, family_of
 from schemas.version import Version
+from tests.columns import columns_of
 
 DIMS = 16
 HOST = "http://127.0.0.1/"
@@ -108,7 +109,7 @@ class ByHand:
     def finish(self, dataset: Dataset, **how: object) -> Version:
         """Bring every shard of every plan through, and publish."""
         root = Root.from_url(dataset.root)
-        dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
+        dataset_file.pin(root, dataset, {column: space(get_family(column)) for column in COLUMNS})
         for shard in plans.list_shards(root):
             self.through(dataset, root, shard)
         return publish(root, dataset, **how)
@@ -164,11 +165,11 @@ def commit(dataset: Dataset, root: Root, shard: Shard) -> None:
     kept = [row for row, outcome in enumerate(table["outcome"]) if outcome == "ok"]
     batch = {name: [table[name][row] for row in kept] for name in table}
     seeds = [f"{url} {said}" for url, said in zip(batch["url"], batch["caption"], strict=True)]
-    for column in COLUMNS_OF[shard.kind]:
+    for column in columns_of(shard.kind):
         batch[column] = [vector(f"{column} {seed}") for seed in seeds]
         batch[f"{column}_norm"] = [1.0] * len(kept)
     columns: dict[Column, Space] = {
-        column: space(family_of(column)) for column in ("clip_image", "clip_text", "clap_text", "clap_audio")
+        column: space(get_family(column)) for column in ("clip_image", "clip_text", "clap_text", "clap_audio")
     }
     commit_vectors(root, dataset.encode.set, shard, columns, [batch] if kept else [])
 

@@ -14,6 +14,8 @@ pytest.register_assert_rewrite("tests.commands")
 # The world comes first: with it come the settings that heavy libraries must find when they are imported.
 pytest_plugins = [
     "tests.fixtures.world",
+    "tests.fixtures.browser",
+    "tests.fixtures.families",
     "tests.fixtures.one_ray",
     "tests.fixtures.generators",
     "tests.fixtures.translators",

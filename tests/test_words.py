@@ -61,11 +61,6 @@ GIVEN = {
     "space",
 }
 
-# Files whose methods still have nouns for names. A file leaves this list, none joins it.
-NOUNS_LEFT = {
-    *("schemas/space.py", "schemas/vectors.py"),
-}
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -101,7 +96,7 @@ def test_no_two_classes_share_a_name():
 def test_functions_begin_with_a_verb(path):
     """They say what they do; formulas, drawings and sounds have names of their own."""
     names = {node.name for node in functions_of(path) if not node.name.startswith("_")} - GIVEN
-    if below_home(path).startswith(FORMULAS) or below_home(path) in NOUNS_LEFT:
+    if below_home(path).startswith(FORMULAS):
         return
 
     assert [name for name in sorted(names) if name.split("_")[0] not in VERBS] == []

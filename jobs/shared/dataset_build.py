@@ -95,6 +95,7 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         dataset: its configuration.
         verify: whether the bytes of all files are compared with the version's hashes, not only their sizes.
     """
+    from pipelines.encode.encoder import get_spaces
     from pipelines.fetch.checks import check_sources
     from pipelines.maintain.verify import find_damage
     from pipelines.source.plan import make_plan
@@ -114,17 +115,18 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
     with hold_lease(root, "build") as lease:
         with ReadProgress() as progress:
             make_plan(dataset, root, progress.show_rows)
-        dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+        dataset_file.pin(root, dataset, get_spaces(specs))
         return finish_build(dataset, root, specs, lease, damaged)
 
 
 def resolve_encoders(dataset: Dataset, root: Root) -> EncoderSpecs:
     """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
+    from pipelines.encode.encoder import get_spaces
     from pipelines.encode.resolve import resolve_in_subprocess
     from pipelines.store import dataset_file
 
     specs = resolve_in_subprocess(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
-    dataset_file.check_spaces(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.check_spaces(root, dataset, get_spaces(specs))
     return specs
 
 

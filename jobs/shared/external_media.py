@@ -120,7 +120,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
             with root.write_atomically(f"{folder}.tar") as path:
                 write_tar(path, _iterate_members(pictures.files))
         sources.append(Source(kind="folder", list=f"{root.url}/{folder}.tar"))
-    changes = {"clap": None, "precision": clip.precision}
+    clip_alone = dataset.encode.select(["clip"])
     external = Dataset(
         name=dataset.name,
         root=f"{root.url}/{folder}",
@@ -129,7 +129,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
         sources=tuple(sources),
         fetch=dataset.fetch,
         filter=_NO_FILTER,
-        encode=dataset.encode.model_copy(update=changes),
+        encode=clip_alone.model_copy(update={"precision": clip.precision}),
     )
     return external, build(external)
 

@@ -160,7 +160,7 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
             clap.space,
         )
     elif request.pictures:
-        clip = read_spaces(root, dataset.encode.set).get("clip")
+        clip = read_spaces(root, dataset.encode.set).get("clip_image")
         if clip is None:
             raise ConfigError(f"{root.url} has no CLIP, so pictures get no vectors; build a set with one")
         pictures, their_version = build_pictures(dataset, find_pictures(request.pictures), clip)

@@ -17,7 +17,7 @@ from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from schemas.dataset import Encode
+    from schemas.encoders import Encode
     from schemas.plan import PlanCounts
 
 # From img2dataset: 29.9 GB for a million JPEGs of 256 px.

@@ -14,7 +14,7 @@ import numpy as np
 from pipelines.compute import timing
 from pipelines.compute.device import get_forward_pool, is_out_of_memory, settle
 from pipelines.encode.encoder import EncoderSpec, Tower, pad_batch
-from schemas.vectors import Modality
+from schemas.families import Modality
 
 _log = logging.getLogger(__name__)
 

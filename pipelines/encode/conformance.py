@@ -15,8 +15,8 @@ import numpy as np
 from pipelines.encode.encoder import EncoderLoader, Tower, Towers, encode
 from pipelines.encode.registry import import_loader
 from pipelines.errors import EcholensError, UndecodableMediaError
+from schemas.families import FAMILIES, MODALITIES, Modality
 from schemas.space import Space
-from schemas.vectors import Modality
 
 # How much a vector may differ with its batch. In half precision sums are rounded to 3 decimal places.
 _CLOSE = {"fp32": 1e-5, "bf16": 1e-2, "fp16": 1e-2}
@@ -66,7 +66,8 @@ def _check_all(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> Iterato
     space: Space = made[1]
     yield (
         third := _check(
-            "load() gives a text tower and one of pictures or sounds", lambda: _loads(loader, made)
+            "load() gives the towers of its `modalities`, else of a CLIP or CLAP",
+            lambda: _load(loader, made),
         )
     )
     if not third.ok:
@@ -105,20 +106,28 @@ def _check_space(loader: EncoderLoader, made: list[Any]) -> str | None:
     second = pickle.loads(pickle.dumps(loader)).space()  # noqa: S301 - our own bytes
     took_s = time.monotonic() - start_s
     if second != space:
-        return f"a second call gives another space ({second.differences(space)})"
+        return f"a second call gives another space ({second.describe_differences(space)})"
     if took_s > _MAX_SPACE_S:
         return f"a second call takes {took_s:.1f} s; read the weights' fingerprint, not the weights"
     made.append(space)
     return None
 
 
-def _loads(loader: EncoderLoader, made: list[Any]) -> str | None:
+def _load(loader: EncoderLoader, made: list[Any]) -> str | None:
     towers = loader.load()
-    there = set(towers)
-    if "text" not in there or not there & {"image", "audio"} or not there <= {"text", "image", "audio"}:
-        return f"it gives towers of {', '.join(sorted(map(str, there))) or 'nothing'}"
+    declared = getattr(loader, "modalities", None)
+    expected = [declared] if declared is not None else list(FAMILIES.values())
+    if not any(set(towers) == set(each) for each in expected) or not set(towers) <= set(MODALITIES):
+        found = ", ".join(sorted(map(str, towers))) or "nothing"
+        return f"it gives towers of {found}, and {_describe_towers(declared)}"
     made.append(towers)
     return None
+
+
+def _describe_towers(declared: Any) -> str:
+    if declared is not None:
+        return f"`modalities` of the class is {declared!r}"
+    return f"a class without `modalities` has those of {' or '.join(FAMILIES)}"
 
 
 def _properties(

@@ -13,9 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.errors import SpaceError
+from pipelines.errors import ConfigError, SpaceError
+from schemas.families import (
+    FAMILIES,
+    MODALITIES,
+    Column,
+    Modality,
+    get_family,
+    get_modality,
+    is_column,
+    list_columns,
+    sort_columns,
+)
 from schemas.space import Space
-from schemas.vectors import COLUMNS, Column, Family, Modality, family_of
 
 
 class Tower(Protocol):
@@ -48,7 +58,11 @@ class EncoderLoader(Protocol):
         ...
 
     def load(self) -> Towers:
-        """Load the weights."""
+        """Load the weights.
+
+        A loader whose towers are not those of CLIP or CLAP says which it has in an attribute `modalities`, a
+        tuple as in ("image", "audio").
+        """
         ...
 
 
@@ -71,13 +85,15 @@ class EncoderSpec:
                 if here != self.space:
                     raise SpaceError(
                         f"this machine would encode with {here}, but the dataset is in {self.space} "
-                        f"({here.differences(self.space)}); give every machine the same weights and packages"
+                        f"({here.describe_differences(self.space)}); give every machine the same weights "
+                        "and packages"
                     )
                 _towers[self] = self.loader.load()
             return _towers[self]
 
 
-EncoderSpecs = Mapping[Family, EncoderSpec]
+# By the keys of the dataset's file: a family, or a column that joins one.
+EncoderSpecs = Mapping[str, EncoderSpec]
 
 _lock = threading.Lock()
 _towers: dict[EncoderSpec, Towers] = {}
@@ -85,7 +101,55 @@ _towers: dict[EncoderSpec, Towers] = {}
 
 def get_spaces(specs: EncoderSpecs) -> dict[Column, Space]:
     """Return the space of every column that these encoders fill."""
-    return {column: specs[family_of(column)].space for column in COLUMNS if family_of(column) in specs}
+    spaces = {column: spec.space for key, spec in specs.items() for column in _list_own(key, spec.loader)}
+    return {column: spaces[column] for column in sort_columns(spaces)}
+
+
+def _list_own(key: str, loader: EncoderLoader) -> tuple[Column, ...]:
+    return (key,) if is_column(key) else list_columns(key, find_modalities(key, loader))
+
+
+def find_modalities(key: str, loader: EncoderLoader) -> tuple[Modality, ...]:
+    """Return what an encoder embeds: what its loader says, else what the table of families does.
+
+    Args:
+        key: of the dataset's file, a family or a column.
+        loader: of the encoder.
+
+    Raises:
+        ConfigError: neither says it, or the loader says something else.
+    """
+    if is_column(key):
+        return (get_modality(key),)
+    found = getattr(loader, "modalities", FAMILIES.get(key))
+    if not isinstance(found, tuple) or not found or not set(found) <= set(MODALITIES):
+        raise ConfigError(
+            f"encode.{key}: {type(loader).__name__} says no modalities that {key} could have "
+            f"({found!r}); give the class `modalities`, a tuple of some of {', '.join(MODALITIES)}"
+        )
+    return found
+
+
+def find_spec(specs: EncoderSpecs, column: Column) -> EncoderSpec:
+    """Return the encoder that fills a column."""
+    return specs[column] if column in specs else specs[get_family(column)]
+
+
+def open_tower(specs: EncoderSpecs, column: Column) -> Tower:
+    """Return the tower that fills a column, with its weights.
+
+    Raises:
+        ConfigError: the encoder has no such tower, although it says so.
+        SpaceError: weights or packages of this machine differ from the driver's.
+    """
+    spec = find_spec(specs, column)
+    towers = spec.open()
+    if (modality := get_modality(column)) not in towers:
+        raise ConfigError(
+            f"{spec.space} fills {column} and loads towers of {', '.join(towers) or 'nothing'}, none of "
+            f"{modality}; check the encoder with `echolens doctor --encoder`"
+        )
+    return towers[modality]
 
 
 def encode(tower: Tower, pieces: Sequence[np.ndarray], batch_rows: int) -> tuple[np.ndarray, np.ndarray]:

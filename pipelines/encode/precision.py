@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import EncoderLoader, encode
-from schemas.vectors import Modality
+from schemas.families import Modality
 
 _ITEMS = 16
 

@@ -1,56 +1,86 @@
-"""Loaders by name: what `encode.clip` and `encode.clap` of a dataset's file say -> the loader itself."""
+"""Loaders by name: what `encode.KEY` of a dataset's file says -> the loader itself.
+
+`loader: NAME` is a class that a file in loaders/ offers, as in `LOADERS = {"open_clip": OpenClip}`; its
+arguments are the other keys, and the precision. `loader: module:Class` is a class of somebody's own.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 from pipelines.encode.encoder import EncoderLoader
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.errors import ConfigError
 from pipelines.store.trust import make_untrusted_error
-from schemas.dataset import ClapEncoder, ClipEncoder
+from schemas.encoders import Encoder
+from schemas.families import FAMILIES, Modality, get_family, is_column
 from schemas.space import Precision
-from schemas.vectors import Family
 
-# A loader is a class; its arguments are the keys of its model in schemas/dataset.py, and the precision.
-LOADERS: Mapping[tuple[Family, str], str] = {
-    ("clip", "open_clip"): "pipelines.encode.loaders.open_clip:OpenClip",
-    ("clip", "transformers"): "pipelines.encode.loaders.transformers_clip:TransformersClip",
-    ("clap", "transformers"): "pipelines.encode.loaders.transformers_clap:TransformersClap",
-    ("clap", "laion_clap"): "pipelines.encode.loaders.laion_clap:LaionClap",
-    ("clap", "audioldm"): "pipelines.encode.loaders.audioldm_clap:AudioLdmClap",
-}
+_LOADERS = "pipelines.encode.loaders"
 
 
 def make_loader(
-    asked: ClipEncoder | ClapEncoder, family: Family, precision: Precision, trusted: Collection[str]
+    asked: Encoder, key: str, precision: Precision, trusted: Collection[str]
 ) -> EncoderLoader | None:
-    """Return the loader that a family asks for, or None if it is null.
+    """Return the loader that an entry asks for, or None if it is null.
 
     Args:
-        asked: what the dataset says of the family.
-        family: of the encoder.
+        asked: what the dataset says of the key.
+        key: of `encode`: a family, or a column that joins one.
         precision: decided by the driver.
         trusted: classes that are none of ours and may be imported, as module:Class.
 
     Raises:
-        ConfigError: there is no such class, nobody trusts it, or it does not take these keys.
+        ConfigError: there is no such loader, nobody trusts it, or it does not take these keys.
     """
     if asked is None:
         return None
     if asked == "pocket":
-        return make_pocket_clip(precision) if family == "clip" else make_pocket_clap(precision)
-    where = f"encode.{family}"
-    place = LOADERS.get((family, asked.loader))
-    if place is None:
-        place = asked.loader
-        if place not in trusted:
-            raise make_untrusted_error([place], where)
+        return make_pocket_clip(precision) if key == "clip" else make_pocket_clap(precision)
+    where = f"encode.{key}"
+    place = asked.loader
+    if ":" not in place:
+        place = _find_place(place, key)
+    elif place not in trusted:
+        raise make_untrusted_error([place], where)
     return import_loader(place, asked.model_dump(exclude={"loader"}), precision, where)
+
+
+def _find_place(name: str, key: str) -> str:
+    """Return the module and class of one of our loaders; of two with one name, that of the key's family."""
+    family = get_family(key) if is_column(key) else key
+    found = {
+        each: places if len(places) == 1 else [place for place in places if place[1] == FAMILIES.get(family)]
+        for each, places in _list_places().items()
+    }
+    if not found.get(name):
+        fitting = [
+            each
+            for each, places in found.items()
+            if any(family not in FAMILIES or place[1] == FAMILIES[family] for place in places)
+        ]
+        raise ConfigError(
+            f"encode.{key}: there is no loader {name[:80]!r}; it must be one of "
+            f"{', '.join(sorted(fitting))}, or module:Class of your own"
+        )
+    return found[name][0][0]
+
+
+@cache
+def _list_places() -> dict[str, list[tuple[str, tuple[Modality, ...]]]]:
+    """Return name -> (module:Class, its modalities) of the loaders that files of the folder offer."""
+    places: dict[str, list[tuple[str, tuple[Modality, ...]]]] = {}
+    for file in pkgutil.iter_modules(importlib.import_module(_LOADERS).__path__):
+        path = f"{_LOADERS}.{file.name}"
+        for name, loader in getattr(importlib.import_module(path), "LOADERS", {}).items():
+            places.setdefault(name, []).append((f"{path}:{loader.__qualname__}", loader.modalities))
+    return places
 
 
 def import_loader(

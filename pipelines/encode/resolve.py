@@ -1,17 +1,17 @@
-"""A dataset's `encode` -> the encoder of each family, with everything decided that decides a vector."""
+"""A dataset's `encode` -> its encoders, with everything decided that decides a vector."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 from pipelines.compute.child_process import ReportProgress, run_in_subprocess
 from pipelines.compute.device import choose_device
-from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.encoder import EncoderSpec, find_modalities
 from pipelines.encode.precision import compare_with_fp32
 from pipelines.encode.registry import make_loader
-from schemas.dataset import (
+from pipelines.errors import ConfigError, SpaceError
+from schemas.encoders import (
     AudioLdmEncoder,
     Encode,
     LaionClapEncoder,
@@ -19,46 +19,54 @@ from schemas.dataset import (
     TransformersClapEncoder,
     TransformersClipEncoder,
 )
+from schemas.families import Column, get_family, is_column
 from schemas.space import Precision, Space
-from schemas.vectors import Family
 
 
-def resolve(encode: Encode, pinned: Mapping[str, Space] | None = None) -> dict[Family, EncoderSpec]:
-    """Return the encoders that a dataset asks for; a family that is null in its file is left out.
+def resolve(encode: Encode, pinned: Mapping[Column, Space] | None = None) -> dict[str, EncoderSpec]:
+    """Return the encoders that a dataset asks for, by their keys; one that is null is left out.
 
     Precision is decided here, once, by the driver; the loader carries it to the workers.
 
     Args:
         encode: of the dataset's file.
-        pinned: family -> the space of the vectors that exist already. Where the file says `auto`, their
+        pinned: column -> the space of the vectors that exist already. Where the file says `auto`, their
             precision is taken, whatever is fastest on this machine.
 
     Raises:
-        ConfigError: weights are missing or do not fit their model.
+        ConfigError: weights are missing or do not fit their model, or an encoder does not say what it embeds.
+        SpaceError: an encoder joins another space than that of its column's family.
     """
-    specs = {family: resolve_family(encode, family, pinned) for family in get_args(Family)}
-    return {family: spec for family, spec in specs.items() if spec is not None}
+    specs = {key: spec for key in encode.entries if (spec := resolve_entry(encode, key, pinned)) is not None}
+    _check_joins(specs)
+    return specs
 
 
 def resolve_in_subprocess(
-    encode: Encode, pinned: Mapping[str, Space] | None = None
-) -> dict[Family, EncoderSpec]:
+    encode: Encode, pinned: Mapping[Column, Space] | None = None
+) -> dict[str, EncoderSpec]:
     """Run `resolve` in a process of its own: the libraries that it imports take a gigabyte of memory."""
     return run_in_subprocess(_resolve, encode, pinned)
 
 
 def _resolve(
-    _: Path, __: ReportProgress, encode: Encode, pinned: Mapping[str, Space] | None
-) -> dict[Family, EncoderSpec]:
+    _: Path, __: ReportProgress, encode: Encode, pinned: Mapping[Column, Space] | None
+) -> dict[str, EncoderSpec]:
     return resolve(encode, pinned)
 
 
-def resolve_family(
-    encode: Encode, family: Family, pinned: Mapping[str, Space] | None = None
+def resolve_entry(
+    encode: Encode, key: str, pinned: Mapping[Column, Space] | None = None
 ) -> EncoderSpec | None:
-    """Return the encoder of one family as `resolve` does, or None if the dataset has none."""
-    asked = encode.clip if family == "clip" else encode.clap
-    there = (pinned or {}).get(family)
+    """Return the encoder of one key as `resolve` does, or None if the dataset has none.
+
+    Args:
+        encode: of the dataset's file.
+        key: a family, or a column that joins one.
+        pinned: column -> the space of the vectors that exist already.
+    """
+    asked = encode.entries.get(key)
+    there = _find_pinned(key, encode, pinned or {})
     precision: Precision
     if encode.precision != "auto":
         precision = encode.precision
@@ -66,19 +74,50 @@ def resolve_family(
         precision = there.precision
     else:
         precision = _choose_fastest_precision() if isinstance(asked, _MEASURED) else "fp32"
-    loader = make_loader(asked, family, precision, encode.trusted)
+    loader = make_loader(asked, key, precision, encode.trusted)
     if loader is None:
         return None
+    find_modalities(key, loader)
     space = loader.space()
     if there == space:
         return EncoderSpec(there, loader)  # with the cosine to fp32 that was measured when it was pinned
-    full = make_loader(asked, family, "fp32", encode.trusted) if isinstance(asked, _MEASURED) else None
+    full = make_loader(asked, key, "fp32", encode.trusted) if isinstance(asked, _MEASURED) else None
     if full is None or precision == "fp32":
         return EncoderSpec(space, loader)
     cosine = compare_with_fp32(loader, full)
     if encode.precision == "auto" and cosine < _LEAST_COSINE:
         return EncoderSpec(full.space(), full)
     return EncoderSpec(space.model_copy(update={"fp32_cosine": cosine}), loader)
+
+
+def find_key(encode: Encode, column: Column) -> str:
+    """Return the key of the encoder that fills a column: the column itself, else its family."""
+    return column if column in encode.entries else get_family(column)
+
+
+def _find_pinned(key: str, encode: Encode, pinned: Mapping[Column, Space]) -> Space | None:
+    if is_column(key):
+        return pinned.get(key)
+    return next((space for column, space in pinned.items() if find_key(encode, column) == key), None)
+
+
+def _check_joins(specs: Mapping[str, EncoderSpec]) -> None:
+    """Refuse a tower for a column of a family in whose space it is not."""
+    for key, spec in specs.items():
+        if not is_column(key):
+            continue
+        family = get_family(key)
+        if family not in specs:
+            raise ConfigError(
+                f"encode.{key} joins {family}, and encode.{family} is null; name the encoder that its tower "
+                "was trained with"
+            )
+        if spec.space == specs[family].space or not spec.space.is_comparable(specs[family].space):
+            joins = f"the space {spec.space.joins}" if spec.space.joins else "no space"
+            raise SpaceError(
+                f"encode.{key} joins {joins}, and encode.{family} is {specs[family].space} with the identity "
+                f"{specs[family].space.identity}; name the encoder that its tower was trained with"
+            )
 
 
 # Encoders whose precision `auto` measures. The pocket models are small enough for fp32 everywhere, and so

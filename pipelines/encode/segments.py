@@ -1,9 +1,10 @@
 """Which part of a clip is encoded: all of it, its middle, or the part that matches its caption best.
 
 Stored media must not depend on an encoder, so the part is selected here, from the stored clip: of windows
-that slide over the sound the one whose CLAP vector is nearest to the caption's, and of the four frames the
-one whose CLIP vector is. In 200 sounds of the miniature world that hold one event, the 3 s of 10 s that
-pocket CLAP selected contained some of it in 99.5 %; 3 s anywhere do in 46 %.
+that slide over the sound the one whose vector is nearest to the caption's (of CLAP, or of the first family
+that embeds both), and of the four frames the one whose CLIP vector is. In 200 sounds of the miniature world
+that hold one event, the 3 s of 10 s that pocket CLAP selected contained some of it in 99.5 %; 3 s anywhere do
+in 46 %.
 """
 
 from __future__ import annotations
@@ -13,25 +14,31 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
 from pipelines.encode.batch_assembler import BatchAssembler
-from pipelines.encode.encoder import EncoderSpecs, Towers, pool_pieces
+from pipelines.encode.encoder import EncoderSpecs, Tower, get_spaces, open_tower, pool_pieces
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, Stage, Work, count_rows
-from schemas.dataset import Segment
+from schemas.encoders import Segment
+from schemas.families import Column, Modality, get_modality
 from schemas.outcome import Outcome, make_outcome
 from schemas.sample import FRAMES
-from schemas.vectors import CHOICE, Family, Modality
+from schemas.space import Space
+from schemas.vectors import CHOICE
 
 _log = logging.getLogger(__name__)
 
 # Clips of a group; two groups are in memory at once. The eight windows of a clip are 2 MB for LAION's CLAP,
 # its four frames another 2.4 MB for ViT-B-32.
 _GROUP = 8
+
+# What is selected of a clip: a segment of its sound, a frame of its pictures.
+_MEDIA: tuple[Modality, ...] = ("audio", "image")
 
 
 def add_segment_stages(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
@@ -45,11 +52,12 @@ class SelectSegmentStage:
 
     A sound no longer than a segment is taken whole; the silence that pads a clip is not part of it. Where
     nothing can be compared, as without a caption, the middle is selected and there is no score. A set
-    without CLAP has no segment; a set without CLIP, or a clip without pictures, has no frame.
+    without a column of sounds has no segment; one without a column of pictures, or a clip without pictures,
+    has no frame.
 
     Attributes:
         segment: how to select.
-        specs: the encoders, by family.
+        specs: the encoders, by the keys of the dataset's file.
     """
 
     segment: Segment
@@ -60,16 +68,52 @@ class SelectSegmentStage:
 
     def open(self) -> Work:
         """Load the encoders, where any are needed, and start the threads."""
-        compared = self.specs if self.segment.mode == "best" else {}
-        towers = {family: spec.open() for family, spec in compared.items()}
-        nets = {
-            family: {
-                modality: BatchAssembler(tower, compared[family].space.batch_rows)
-                for modality, tower in of_family.items()
-            }
-            for family, of_family in towers.items()
+        spaces = get_spaces(self.specs)
+        compared = _find_compared(spaces) if self.segment.mode == "best" else {}
+        towers = {
+            medium: _TowerPair(*(open_tower(self.specs, column) for column in columns))
+            for medium, columns in compared.items()
         }
-        return _SelectWork(self.segment, frozenset(self.specs), towers, nets, get_decode_pool())
+        nets = {
+            medium: _NetPair(
+                BatchAssembler(towers[medium].media, spaces[columns[0]].batch_rows),
+                BatchAssembler(towers[medium].text, spaces[columns[1]].batch_rows),
+            )
+            for medium, columns in compared.items()
+        }
+        embedded = {get_modality(column) for column in spaces}
+        return _SelectWork(
+            self.segment,
+            tuple(medium for medium in _MEDIA if medium in embedded),
+            towers,
+            nets,
+            get_decode_pool(),
+        )
+
+
+class _TowerPair(NamedTuple):
+    """The towers that compare the pieces of a medium with a caption."""
+
+    media: Tower
+    text: Tower
+
+
+class _NetPair(NamedTuple):
+    """The nets of a pair of towers."""
+
+    media: BatchAssembler
+    text: BatchAssembler
+
+
+def _find_compared(spaces: Mapping[Column, Space]) -> dict[Modality, tuple[Column, Column]]:
+    """Return medium -> the first column of it, and the column of texts that it can be compared with."""
+    compared: dict[Modality, tuple[Column, Column]] = {}
+    for column, space in spaces.items():
+        medium = get_modality(column)
+        for text, text_space in spaces.items():
+            if medium in _MEDIA and get_modality(text) == "text" and space.is_comparable(text_space):
+                compared.setdefault(medium, (column, text))
+    return compared
 
 
 @dataclass(frozen=True)
@@ -79,8 +123,8 @@ class _Clip:
     starts_s: list[float]
     segments: list[bytes]
     frames: int
-    prepared: dict[Family, list[np.ndarray]]
-    captions: dict[Family, np.ndarray]
+    prepared: dict[Modality, list[np.ndarray]]
+    captions: dict[Modality, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -88,10 +132,10 @@ class _SelectWork:
     """The work of `SelectSegmentStage`."""
 
     segment: Segment
-    families: frozenset[Family]
-    towers: Mapping[Family, Towers]
+    media: tuple[Modality, ...]
+    towers: Mapping[Modality, _TowerPair]
     # Not shared with `EncodeStage`, which waits for this stage: each would wait for the other's pieces.
-    nets: Mapping[Family, Mapping[Modality, BatchAssembler]]
+    nets: Mapping[Modality, _NetPair]
     pool: ThreadPoolExecutor
 
     def __call__(self, batch: Batch) -> Batch:
@@ -100,13 +144,13 @@ class _SelectWork:
         usable = [row for row in range(count_rows(batch)) if batch["outcome"][row] == "ok"]
         for group in self._decode_groups(batch, usable):
             clips = {row: clip for row, clip in group.items() if isinstance(clip, _Clip)}
-            chosen = {family: self._select_best(family, list(clips.values())) for family in self.families}
+            chosen = {medium: self._select_best(medium, list(clips.values())) for medium in self.media}
             for number, (row, clip) in enumerate(clips.items()):
-                if "clap" in chosen:
-                    at, result["segment_score"][row] = chosen["clap"][number]
+                if "audio" in chosen:
+                    at, result["segment_score"][row] = chosen["audio"][number]
                     result["segment_start_s"][row], result["flac"][row] = clip.starts_s[at], clip.segments[at]
-                if "clip" in chosen and clip.frames:
-                    result["frame"][row], result["frame_score"][row] = chosen["clip"][number]
+                if "image" in chosen and clip.frames:
+                    result["frame"][row], result["frame_score"][row] = chosen["image"][number]
             for row, decoded in group.items():
                 if isinstance(decoded, Outcome):
                     result["outcome"][row], result["reason"][row] = decoded
@@ -148,40 +192,36 @@ class _SelectWork:
         return [start / rate_hz for start in starts], parts
 
     def _prepare(self, clip: _Clip, frames: Sequence[bytes], caption: str) -> _Clip:
-        media: Mapping[Family, tuple[Modality, Sequence[bytes]]] = {
-            "clap": ("audio", clip.segments),
-            "clip": ("image", frames),
-        }
-        for family, towers in self.towers.items():
-            modality, items = media[family]
-            if caption.strip() and len(items) > 1:
-                clip.prepared[family] = [towers[modality].prepare(item) for item in items]
-                clip.captions[family] = towers["text"].prepare(caption)
+        media: Mapping[Modality, Sequence[bytes]] = {"audio": clip.segments, "image": frames}
+        for medium, towers in self.towers.items():
+            if caption.strip() and len(media[medium]) > 1:
+                clip.prepared[medium] = [towers.media.prepare(item) for item in media[medium]]
+                clip.captions[medium] = towers.text.prepare(caption)
         return clip
 
-    def _select_best(self, family: Family, clips: Sequence[_Clip]) -> list[tuple[int, float | None]]:
+    def _select_best(self, medium: Modality, clips: Sequence[_Clip]) -> list[tuple[int, float | None]]:
         """Return the item of each clip that is nearest to its caption, and its cosine."""
-        compared = [clip for clip in clips if family in clip.prepared]
-        cosines = iter(self._compute_cosines(family, compared))
+        compared = [clip for clip in clips if medium in clip.prepared]
+        cosines = iter(self._compute_cosines(medium, compared))
         chosen: list[tuple[int, float | None]] = []
         for clip in clips:
-            count = len(clip.segments) if family == "clap" else clip.frames
+            count = len(clip.segments) if medium == "audio" else clip.frames
             middle = (max(count, 1) - 1) // 2
-            scores = next(cosines) if family in clip.prepared else np.array([])
+            scores = next(cosines) if medium in clip.prepared else np.array([])
             # NaN: a vector without a direction; `EncodeStage` gives the row its outcome.
             has_score = scores.size and np.isfinite(scores).any()
             best = int(np.nanargmax(scores)) if has_score else middle
             chosen.append((best, float(scores[best]) if has_score else None))
         return chosen
 
-    def _compute_cosines(self, family: Family, clips: Sequence[_Clip]) -> list[np.ndarray]:
+    def _compute_cosines(self, medium: Modality, clips: Sequence[_Clip]) -> list[np.ndarray]:
         if not clips:
             return []
-        nets = self.nets[family]
-        items = [item for clip in clips for item in clip.prepared[family]]
-        media_MD = _encode(nets["audio" if family == "clap" else "image"], items)
-        texts_ND = _encode(nets["text"], [clip.captions[family] for clip in clips])
-        counts = [len(clip.prepared[family]) for clip in clips]
+        nets = self.nets[medium]
+        items = [item for clip in clips for item in clip.prepared[medium]]
+        media_MD = _encode(nets.media, items)
+        texts_ND = _encode(nets.text, [clip.captions[medium] for clip in clips])
+        counts = [len(clip.prepared[medium]) for clip in clips]
         cosines_M = (media_MD * np.repeat(texts_ND, counts, axis=0)).sum(axis=1)
         return np.split(cosines_M, np.cumsum(counts)[:-1])
 

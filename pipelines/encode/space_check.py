@@ -1,15 +1,17 @@
-"""Check that two encoders that claim one space are in it, by the vectors of a hundred captions."""
+"""Check that two encoders that claim one space are in it, by the vectors of a hundred captions (or media)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec, Towers, encode
 from pipelines.errors import SpaceError
+from schemas.families import Modality
 from schemas.space import Space
 
 # Another version of a library, or bf16 in place of fp32, stays above 0.999; another net is near 0.
@@ -20,7 +22,17 @@ _THINGS = ("a dog", "a church bell", "heavy rain", "two birds", "an old clock", 
 _PLACES = ("in the street", "at night", "in a small room", "far away", "on a hill", "in black and white",
            "close to the microphone", "behind a wall", "in the snow", "on a sunny day")  # fmt: skip
 
+_ITEMS: Mapping[Modality, str] = {"text": "captions", "image": "pictures", "audio": "sounds"}
+
 CAPTIONS = tuple(f"{thing} {place}" for thing, place in product(_THINGS, _PLACES))
+
+
+class StoredItems(NamedTuple):
+    """Captions, pictures or sounds of rows, and their stored vectors, [N, D]."""
+
+    modality: Modality
+    items: Sequence[str | bytes]
+    unit_ND: np.ndarray
 
 
 def check_same_space(one: EncoderSpec, other: EncoderSpec) -> float:
@@ -45,7 +57,9 @@ class VerifiedEncoder(EncoderSpec):
 
 
 def verify_space(
-    spec: EncoderSpec, stored: Space, rows: Callable[[], tuple[Sequence[str], np.ndarray]]
+    spec: EncoderSpec,
+    stored: Space,
+    rows: Callable[[], StoredItems],
 ) -> EncoderSpec:
     """Return an encoder with the space of stored vectors, if it claims that space and passes the check.
 
@@ -55,7 +69,8 @@ def verify_space(
     Args:
         spec: the encoder of this machine.
         stored: the space of the vectors.
-        rows: returns captions of rows and their vectors; called only if the check is needed.
+        rows: returns captions or media of rows and their vectors; called only if the check is needed. The
+            encoder is returned unchanged if there are none.
 
     Raises:
         SpaceError: it claims the space and is not in it.
@@ -63,46 +78,51 @@ def verify_space(
     loose = {name: getattr(stored, name) for name in ("library", "precision", "batch_rows")}
     if spec.space == stored or spec.space.model_copy(update=loose) != stored:
         return spec
-    captions, unit_ND = rows()
-    if not captions:
+    found = rows()
+    if not found.items:
         return spec
-    check_against_vectors(spec, captions, unit_ND, f"the vectors of {stored} ({stored.library})")
+    check_against_vectors(spec, found, f"the vectors of {stored} ({stored.library})")
     return VerifiedEncoder(stored, spec.loader, spec)
 
 
-def check_against_vectors(
-    spec: EncoderSpec, captions: Sequence[str], unit_ND: np.ndarray, what: str
-) -> float:
-    """Return the mean cosine between an encoder's vectors of captions and those that are stored of them.
+def check_against_vectors(spec: EncoderSpec, stored: StoredItems, what: str) -> float:
+    """Return the mean cosine between an encoder's vectors of items and those that are stored of them.
 
     Args:
         spec: the encoder.
-        captions: of the rows.
-        unit_ND: their stored vectors.
+        stored: captions or media of rows, and their vectors.
         what: the name of these vectors, for the error.
 
     Raises:
         SpaceError: it is below `LEAST_COSINE`, or the encoder's vectors have another length.
     """
-    _check_dims(spec, unit_ND.shape[1], what)
-    return _compare(spec, encode_captions(spec, captions), unit_ND, what)
+    _check_dims(spec, stored.unit_ND.shape[1], what)
+    own_ND = encode_items(spec, stored.items, stored.modality)
+    return _compare(spec, own_ND, stored.unit_ND, what, stored.modality)
 
 
 def encode_captions(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
     """Return the unit vectors of captions, float32 [N, D]."""
-    tower = spec.open()["text"]
-    pieces = [tower.prepare(caption) for caption in captions]
+    return encode_items(spec, captions, "text")
+
+
+def encode_items(spec: EncoderSpec, items: Sequence[str | bytes], modality: Modality) -> np.ndarray:
+    """Return the unit vectors of texts, or of the bytes of pictures or sounds, float32 [N, D]."""
+    tower = spec.open()[modality]
+    pieces = [tower.prepare(item) for item in items]
     return encode(tower, pieces, spec.space.batch_rows)[0]
 
 
-def _compare(spec: EncoderSpec, first_ND: np.ndarray, second_ND: np.ndarray, what: str) -> float:
+def _compare(
+    spec: EncoderSpec, first_ND: np.ndarray, second_ND: np.ndarray, what: str, modality: Modality = "text"
+) -> float:
     lengths_N = np.linalg.norm(first_ND, axis=1) * np.linalg.norm(second_ND.astype(np.float32), axis=1)
     cosine = float(((first_ND * second_ND).sum(axis=1) / lengths_N).mean())
     if not cosine >= LEAST_COSINE:  # NaN is refused as well
         raise SpaceError(
             f"{spec.space} ({spec.space.library}) and {what} claim one space, but the mean cosine of "
-            f"{len(first_ND)} captions is {cosine:.3f}, not {LEAST_COSINE} at least; use the encoder that "
-            "the dataset was built with, or encode the dataset into another set"
+            f"{len(first_ND)} {_ITEMS[modality]} is {cosine:.3f}, not {LEAST_COSINE} at least; use the "
+            "encoder that the dataset was built with, or encode the dataset into another set"
         )
     return cosine
 

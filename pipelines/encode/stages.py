@@ -14,22 +14,22 @@ import numpy as np
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
 from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, get_assembler
-from pipelines.encode.encoder import EncoderSpecs, Tower, pool_pieces
+from pipelines.encode.encoder import EncoderSpecs, Tower, find_spec, get_spaces, open_tower, pool_pieces
 from pipelines.encode.loaders.decode_cache import share_decoded
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, count_rows
 from schemas.candidate import Kind
+from schemas.families import Column, Modality, get_modality, has_column
 from schemas.outcome import OK, Outcome, make_outcome
 from schemas.sample import FRAMES
-from schemas.vectors import COLUMNS_OF, Column, family_of, modality_of
 
 _log = logging.getLogger(__name__)
 
 # The members of a sample that a column is made from; texts are made from the caption.
-_MEMBERS: Mapping[tuple[Kind, Column], tuple[str, ...]] = {
-    ("image", "clip_image"): ("jpg",),
-    ("clip", "clip_image"): FRAMES,
-    ("clip", "clap_audio"): ("flac",),
+_MEMBERS: Mapping[tuple[Kind, Modality], tuple[str, ...]] = {
+    ("image", "image"): ("jpg",),
+    ("clip", "image"): FRAMES,
+    ("clip", "audio"): ("flac",),
 }
 
 
@@ -41,7 +41,7 @@ _READ_AHEAD = 2
 
 
 def _list_columns(kind: Kind, specs: EncoderSpecs) -> tuple[Column, ...]:
-    return tuple(column for column in COLUMNS_OF[kind] if family_of(column) in specs)
+    return tuple(column for column in get_spaces(specs) if has_column(kind, column))
 
 
 def _get_prepared_name(column: Column) -> str:
@@ -54,7 +54,7 @@ class DecodeStage:
 
     Attributes:
         kind: of the rows.
-        specs: the encoders, by family.
+        specs: the encoders, by the keys of the dataset's file.
         threads: how many decode at once; as many as the worker has cores if None.
     """
 
@@ -83,12 +83,13 @@ class DecodeStage:
     def members(self) -> frozenset[str]:
         """The media that the columns are made from."""
         columns = _list_columns(self.kind, self.specs)
-        return frozenset(name for column in columns for name in _MEMBERS.get((self.kind, column), ()))
+        modalities = {get_modality(column) for column in columns}
+        return frozenset(name for modality in modalities for name in _MEMBERS.get((self.kind, modality), ()))
 
     def open(self) -> _DecodeWork:
         """Load the encoders and start the threads."""
         columns = _list_columns(self.kind, self.specs)
-        towers = {column: self.specs[family_of(column)].open()[modality_of(column)] for column in columns}
+        towers = {column: open_tower(self.specs, column) for column in columns}
         return _DecodeWork(self, towers, get_decode_pool(self.threads))
 
     def decode_row(
@@ -119,13 +120,14 @@ class DecodeStage:
 
     def _select_items(self, column: Column, batch: Batch, row: int) -> list[bytes] | list[str]:
         """Return the input of a column: nothing for a blank caption or a clip without pictures."""
+        modality = get_modality(column)
         # A clip of sound alone has blank frames, and its width is null.
-        if (self.kind, column) == ("clip", "clip_image") and batch["width"][row] is None:
+        if (self.kind, modality) == ("clip", "image") and batch["width"][row] is None:
             return []
         frame = batch.get("frame", {row: None})[row]
-        if column == "clip_image" and frame is not None:
+        if modality == "image" and frame is not None:
             return [batch[FRAMES[frame]][row]]
-        if members := _MEMBERS.get((self.kind, column)):
+        if members := _MEMBERS.get((self.kind, modality)):
             return [batch[member][row] for member in members]
         caption: str = batch["caption"][row]
         return [caption] if caption.strip() else []
@@ -182,7 +184,7 @@ class EncodeStage:
 
     Attributes:
         kind: of the rows.
-        specs: the encoders, by family.
+        specs: the encoders, by the keys of the dataset's file.
     """
 
     kind: Kind
@@ -209,7 +211,7 @@ class EncodeStage:
         """Load the encoders."""
         columns = _list_columns(self.kind, self.specs)
         return _EncodeWork(
-            {column: get_assembler(self.specs[family_of(column)], modality_of(column)) for column in columns}
+            {column: get_assembler(find_spec(self.specs, column), get_modality(column)) for column in columns}
         )
 
 

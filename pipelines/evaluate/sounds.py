@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
-from pipelines.encode.resolve import resolve_family
+from pipelines.encode.resolve import resolve_entry
 from pipelines.errors import ConfigError
 from pipelines.generate.output import decode_sound, read_rows, read_sounds
 from pipelines.generate.prompts import PromptTables
@@ -25,7 +25,8 @@ from pipelines.metrics.sounds import Embedder, score
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media
 from schemas.candidate import parse_key
-from schemas.dataset import Encode
+from schemas.encoders import Encode
+from schemas.families import Column
 from schemas.generated import ClassifierScores, GeneratedScores, GenerationManifest, SoundScores
 from schemas.space import Space
 
@@ -155,7 +156,7 @@ def evaluate_sounds(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     encoders: Encode,
-    pinned: Mapping[str, Space],
+    pinned: Mapping[Column, Space],
     manifest: GenerationManifest,
     classes: Sequence[str],
     second: str | None,
@@ -165,7 +166,7 @@ def evaluate_sounds(  # noqa: PLR0913, PLR0917
     Raises:
         ConfigError: the dataset has no CLAP.
     """
-    spec = resolve_family(encoders, "clap", pinned)
+    spec = resolve_entry(encoders, "clap", pinned)
     if spec is None:
         raise ConfigError("the dataset's set has no CLAP, so nothing can listen; build a set with one")
     return compute_scores(root, shard_rows, manifest, spec, classes, second)

@@ -19,17 +19,15 @@ from pipelines.store.atomic import TEMPORARY
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import parse_key
-from schemas.vectors import Column, Family, decode_spaces
+from schemas.families import Column, Family, Modality, get_family, get_modality, list_columns, sort_columns
+from schemas.vectors import decode_spaces
 from schemas.version import Version
 
 # Rows of a file: 100 MB of 512 dimensions in float16; memory holds two of them.
 PART_ROWS = 100_000
 
-# clip-retrieval's folder for each column; it has none for sounds.
-_FOLDERS: Mapping[Family, Mapping[Column, str]] = {
-    "clip": {"clip_image": "img_emb", "clip_text": "text_emb"},
-    "clap": {"clap_audio": "audio_emb", "clap_text": "text_emb"},
-}
+# clip-retrieval's folder for each modality; it has none for sounds.
+_FOLDERS: Mapping[Modality, str] = {"image": "img_emb", "audio": "audio_emb", "text": "text_emb"}
 _Part = tuple[pa.Table, dict[Column, np.ndarray]]
 _METADATA_COLUMNS = ("caption", "url", "source", "kind", "licence", "language", "id")
 
@@ -85,6 +83,13 @@ class ClipRetrievalExport:
                 f"version {self.version.number} of {self.root.url} has no vectors in "
                 f"{' and '.join(missing)}; choose another family than {self.family}"
             )
+        if not self._columns:
+            filled = [column for column, vectors in self.version.vectors.items() if vectors]
+            known = ", ".join(sorted({get_family(column) for column in filled})) or "none"
+            raise ConfigError(
+                f"version {self.version.number} of {self.root.url} has no vectors of {self.family}; "
+                f"choose one of its families: {known}"
+            )
         scratch = into.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{into.name}")
         try:
             into.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +103,9 @@ class ClipRetrievalExport:
 
     @property
     def _columns(self) -> tuple[Column, ...]:
-        return tuple(_FOLDERS[self.family])
+        filled = [column for column, vectors in self.version.vectors.items() if vectors]
+        own = [column for column in filled if get_family(column) == self.family]
+        return sort_columns([*list_columns(self.family), *own])
 
     def _write_parts(self, into: Path, report: Callable[[int], None]) -> ExportCounts:
         removed = versions.read_removed(self.root, self.version.number)["key"].combine_chunks()
@@ -116,7 +123,8 @@ class ClipRetrievalExport:
         most = min(self.version.vectors[column] for column in self._columns)
         digits = len(str(-(-most // PART_ROWS)))
         for metadata, vectors in _join_parts(read_shards(), self._columns):
-            for column, folder in _FOLDERS[self.family].items():
+            for column in self._columns:
+                folder = _FOLDERS[get_modality(column)]
                 (into / folder).mkdir(parents=True, exist_ok=True)
                 np.save(into / folder / f"{folder}_{parts:0{digits}d}.npy", vectors[column])
             (into / "metadata").mkdir(exist_ok=True)

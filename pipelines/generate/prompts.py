@@ -20,10 +20,11 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array
 from pipelines.translate.translated import find_shards_with
 from schemas.candidate import format_key, make_candidate_id, parse_key
+from schemas.families import Column, has_column
 from schemas.generated import PromptKind, make_prompts_schema
 from schemas.outcome import make_outcome
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, decode_spaces
+from schemas.vectors import decode_spaces
 from schemas.version import Version
 
 _DUPLICATE = make_outcome("filtered", "duplicate_media")
@@ -174,9 +175,7 @@ def read_space(root: Root, version: Version, column: Column) -> Space:
     Raises:
         ConfigError: no row of it has the column.
     """
-    shard = next(
-        shard for shard in find_shards_with(root, version, column) if column in COLUMNS_OF[shard.kind]
-    )
+    shard = next(shard for shard in find_shards_with(root, version, column) if has_column(shard.kind, column))
     with root.open_parquet(get_vectors_marker(version.set, shard)) as file:
         return decode_spaces(file.schema_arrow)[column]
 

@@ -10,9 +10,9 @@ from pipelines.generate.prompts import read_space
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.translate.translator import find_card
+from schemas.families import Column
 from schemas.generated import GenerationParams, ModelRef
 from schemas.space import Space
-from schemas.vectors import Column, family_of
 from schemas.version import Version
 
 CAPTIONS = "captions"
@@ -73,7 +73,7 @@ def find_path(root: Root, version: Version, request: GenerationRequest) -> Condi
         ConfigError: it names no path, or one that does not begin at its prompts.
         SpaceError: the translator was trained for another space.
     """
-    set_name = version.set
+    spaces = read_spaces(root, version.set)
     if request.texts or request.via == CAPTIONS:
         rows = None if request.texts else request.column or "clip_image"
         return ConditioningPath(rows, None, None, None, None, "a caption")
@@ -81,8 +81,9 @@ def find_path(root: Root, version: Version, request: GenerationRequest) -> Condi
         request = GenerationRequest(column="clap_audio")
     if request.via is None:
         column = request.column
-        space = read_spaces(root, set_name).get("clap")
-        if column is None or family_of(column) != "clap" or space is None:
+        space = spaces.get(column) if column else None
+        clap = spaces.get("clap_audio")
+        if column is None or space is None or clap is None or not space.is_comparable(clap):
             raise ConfigError(
                 f"{column or 'pictures'} cannot become sounds by themselves; name the way with --via "
                 f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
@@ -91,13 +92,14 @@ def find_path(root: Root, version: Version, request: GenerationRequest) -> Condi
     card = find_card(root, request.via)
     source = request.column or card.source
     space = read_space(root, version, source)
-    if space != card.source_space:
+    if not space.is_comparable(card.source_space):
         raise SpaceError(
             f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {space} "
-            f"({space.differences(card.source_space)}); train one for their space"
+            f"({space.describe_differences(card.source_space)}); train one for their space"
         )
     if request.pictures and source != "clip_image":
-        has_same_space = read_spaces(root, set_name).get("clip") == card.source_space
+        clip = spaces.get("clip_image")
+        has_same_space = clip is not None and clip.is_comparable(card.source_space)
         instead = (
             "add --column clip_image" if has_same_space else f"name one from clip_image, or --via {CAPTIONS}"
         )

@@ -6,6 +6,7 @@ vector, without any error.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import numpy as np
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.audioldm_clap import AudioLdmClap, find_audioldm_folder
 from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.encode.resolve import resolve_family
+from pipelines.encode.resolve import resolve_entry
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, encode_captions
 from pipelines.errors import SpaceError
 from pipelines.generate.registry import GeneratorSpec, hash_text_tower
-from schemas.dataset import Encode
+from schemas.encoders import Encode
+from schemas.families import Column
 from schemas.space import Space
 
 
@@ -33,8 +35,12 @@ def check_own_clap(generator: GeneratorSpec, spec: EncoderSpec | None, target: S
     Raises:
         SpaceError: the vectors are not of the generator's own CLAP.
     """
-    if spec is None or spec.space != target:
-        found = "no CLAP" if spec is None else f"vectors of {spec.space} ({target.differences(spec.space)})"
+    if spec is None or not spec.space.is_comparable(target):
+        found = (
+            "no CLAP"
+            if spec is None
+            else f"vectors of {spec.space} ({target.describe_differences(spec.space)})"
+        )
         raise SpaceError(
             f"{what} leads to {target}, and the dataset's set has {found}, so nothing can be compared; "
             "train a translator to the clap column of this set"
@@ -52,7 +58,7 @@ def verify_generator(
     _: Path,
     __: object,
     encode: Encode,
-    pinned: dict[str, Space],
+    pinned: Mapping[Column, Space],
     generator: GeneratorSpec,
     target: Space | None,
     what: str,
@@ -61,7 +67,7 @@ def verify_generator(
 
     Args:
         encode: the encoders of the dataset's set.
-        pinned: family -> the space of the stored vectors.
+        pinned: column -> the space of the stored vectors.
         generator: to check.
         target: the space of the vectors that condition the generator; None where captions do.
         what: the origin of the vectors, for the error message.
@@ -69,7 +75,7 @@ def verify_generator(
     Raises:
         SpaceError: the vectors, or the CLAP, are not the generator's own.
     """
-    spec = resolve_family(encode, "clap", pinned)
+    spec = resolve_entry(encode, "clap", pinned)
     if spec is None:
         raise SpaceError(f"{what} needs a CLAP to be compared with, and the dataset's set has none")
     return spec, check_own_clap(generator, spec, target or spec.space, what)

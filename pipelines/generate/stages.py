@@ -21,9 +21,9 @@ from pipelines.generate.generator import Generator, SamplingParams, StepProgress
 from pipelines.generate.loudness import normalize_loudness
 from pipelines.generate.registry import GeneratorSpec
 from pipelines.stage import Batch, Stage, Work, count_rows
+from schemas.families import Column
 from schemas.generated import GenerationParams, SoundFormat
 from schemas.outcome import make_outcome
-from schemas.vectors import Column
 
 _NO_VECTOR = make_outcome("failed", "no_vector")
 _NO_SOUND = make_outcome("failed", "no_sound")

@@ -25,8 +25,8 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables
 from pipelines.store.tar import write_tar
 from pipelines.translate.step import TranslateStage
+from schemas.families import Column
 from schemas.generated import GENERATED, GenerationManifest
-from schemas.vectors import Column
 
 # Batches of the generator, of 8 sounds, that CLAP scores together; its own batches are of 8 to 32.
 _SCORED_BATCHES = 4

@@ -28,8 +28,8 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.vectors import VectorReader
 from schemas.dataset import Index
+from schemas.families import Column
 from schemas.index_card import IndexCard, SearchTrial
-from schemas.vectors import COLUMNS, Column, family_of
 
 # Queries drawn from each column. The error of recall@10 is then about 0.01. Comparing them with all vectors
 # takes an eighth of the time that adding the vectors to 2,048 lists takes.
@@ -156,10 +156,11 @@ def _refuse_repeated(keys: np.ndarray, column: Column) -> None:
 
 
 def _sample_queries(reader: VectorReader, column: Column) -> dict[Column, QuerySample]:
-    """Draw queries from every column whose vectors lie in the same space."""
+    """Draw queries from every column whose vectors can be compared with this one's."""
     drawn: dict[Column, QuerySample] = {}
-    for asking in COLUMNS:
-        if family_of(asking) == family_of(column):
+    spaces = reader.read_spaces()
+    for asking, space in spaces.items():
+        if space.is_comparable(spaces[column]):
             ids, vectors_ND = reader.sample(asking, _QUERIES, _NO_KEYS, _SEED)
             if len(ids):
                 drawn[asking] = QuerySample(ids, vectors_ND, own=asking == column)

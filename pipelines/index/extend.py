@@ -19,8 +19,8 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.vectors import VectorReader
 from schemas.dataset import Index
+from schemas.families import Column
 from schemas.index_card import IndexCard
-from schemas.vectors import Column
 
 # Share of an index's rows that may be gone: every search steps over them.
 _MOST_GONE = 0.2

@@ -8,8 +8,8 @@ from typing import Any
 from pipelines.errors import StorageError
 from pipelines.store.cache import fetch_cached
 from pipelines.store.root import Root
+from schemas.families import Column
 from schemas.index_card import IndexCard
-from schemas.vectors import Column
 from schemas.version import Version
 
 

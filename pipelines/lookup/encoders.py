@@ -10,14 +10,25 @@ import numpy as np
 
 from pipelines.compute.device import get_decode_pool
 from pipelines.encode.encoder import EncoderSpec, Tower, encode
-from pipelines.encode.resolve import resolve_family
-from pipelines.encode.space_check import CAPTIONS, verify_space
+from pipelines.encode.resolve import find_key, resolve_entry
+from pipelines.encode.space_check import CAPTIONS, StoredItems, verify_space
 from pipelines.errors import ConfigError, EcholensError, UndecodableMediaError
+from pipelines.lookup.media import MediaReader, Medium
 from pipelines.lookup.plan import QueryVector, make_unreadable_error
 from pipelines.lookup.rows import VersionRows
-from schemas.dataset import Encode
+from schemas.candidate import Kind
+from schemas.encoders import WHOLE, Encode
+from schemas.families import Column, Modality, get_modality
 from schemas.space import Space
-from schemas.vectors import Column, Family, Modality
+
+# The rows whose media are stored as a column's tower saw them, and the medium.
+_STORED: Mapping[Modality, tuple[Kind, Medium]] = {
+    "image": ("image", "picture"),
+    "audio": ("clip", "sound"),
+}
+_COMPARED: Sequence[Modality] = ("text", "image", "audio")
+# Media that are compared where an encoder embeds no text; each is read from its tar.
+_MEDIA_COMPARED = 16
 
 
 class QueryEncoders:
@@ -25,51 +36,76 @@ class QueryEncoders:
 
     Args:
         asked: the encoders that the dataset names.
-        pinned: family -> the space of the stored vectors.
+        pinned: column -> the space of the stored vectors.
         rows: of the version, to compare the encoder of this machine with.
+        media: of the version, for encoders that embed no text.
     """
 
-    def __init__(self, asked: Encode, pinned: Mapping[str, Space], rows: VersionRows) -> None:
+    def __init__(
+        self, asked: Encode, pinned: Mapping[Column, Space], rows: VersionRows, media: MediaReader
+    ) -> None:
         self._asked = asked
         self._pinned = pinned
         self._rows = rows
-        self._specs: dict[Family, EncoderSpec] = {}
+        self._media = media
+        self._specs: dict[str, EncoderSpec] = {}
         self._lock = threading.Lock()
 
-    def has(self, family: Family) -> bool:
-        """Return whether the dataset names an encoder of a family."""
-        return (self._asked.clip if family == "clip" else self._asked.clap) is not None
+    def has(self, column: Column) -> bool:
+        """Return whether the dataset names the encoder that fills a column."""
+        return find_key(self._asked, column) in self._asked.entries
 
-    def get_spec(self, family: Family) -> EncoderSpec:
-        """Return the encoder of a family.
+    def get_spec(self, column: Column) -> EncoderSpec:
+        """Return the encoder that fills a column.
 
         Raises:
             ConfigError: the dataset has none.
             SpaceError: its vectors are not in the space of the stored ones, although it claims so.
         """
-        self.check(family)
+        self.check(column)
+        key = find_key(self._asked, column)
         with self._lock:
-            if family not in self._specs:
-                spec = resolve_family(self._asked, family, self._pinned)
+            if key not in self._specs:
+                spec = resolve_entry(self._asked, key, self._pinned)
                 assert spec is not None
-                if family in self._pinned:
-                    column: Column = "clip_text" if family == "clip" else "clap_text"
-                    read_captions = partial(self._rows.read_captions, column, len(CAPTIONS))
-                    spec = verify_space(spec, self._pinned[family], read_captions)
-                self._specs[family] = spec
-            return self._specs[family]
+                own = [other for other in self._pinned if find_key(self._asked, other) == key]
+                if own:
+                    spec = verify_space(spec, self._pinned[own[0]], partial(self._read_items, own))
+                self._specs[key] = spec
+            return self._specs[key]
 
-    def check(self, family: Family) -> None:
+    def _read_items(self, columns: Sequence[Column]) -> StoredItems:
+        """Return captions or media of rows, and their vectors in the first of some columns that has any.
+
+        Captions are the cheapest, and then pictures. Left out is what a tower did not see as it is stored:
+        the pictures of clips, whose vectors are means, and sounds of which a segment was encoded.
+        """
+        for column in sorted(columns, key=lambda column: _COMPARED.index(get_modality(column))):
+            modality = get_modality(column)
+            if modality == "text":
+                found = StoredItems(modality, *self._rows.read_captions(column, len(CAPTIONS)))
+            elif modality == "audio" and self._asked.segment != WHOLE:
+                continue
+            else:
+                kind, medium = _STORED[modality]
+                keys, unit_ND = self._rows.read_first_vectors(column, _MEDIA_COMPARED, kind)
+                found = StoredItems(modality, [self._media.read(key, medium)[0] for key in keys], unit_ND)
+            if found.items:
+                return found
+        return StoredItems("text", (), np.empty((0, 0), dtype=np.float32))
+
+    def check(self, column: Column) -> None:
         """Refuse a query that needs an encoder which the dataset does not have.
 
         Raises:
             ConfigError: it has none.
         """
-        if not self.has(family):
-            raise ConfigError(f"encode.{family} is null in this dataset; ask with a vector or a key")
+        if not self.has(column):
+            key = find_key(self._asked, column)
+            raise ConfigError(f"encode.{key} is null in this dataset; ask with a vector or a key")
 
-    def encode_as_stored(self, family: Family, modality: Modality, item: str | bytes) -> np.ndarray:
-        """Return the vector of an item as a build would store it, float16 [D].
+    def encode_as_stored(self, column: Column, item: str | bytes) -> np.ndarray:
+        """Return the vector of an item by a column's tower as a build would store it, float16 [D].
 
         It is computed in a full batch and on one core, as in a build, so that it is equal to the last digit.
         That takes the time of a full batch.
@@ -78,7 +114,7 @@ class QueryEncoders:
             ConfigError: the dataset has no such encoder, or the item cannot be read.
             SpaceError: the encoder is not the one that the vectors were made with.
         """
-        spec = self.get_spec(family)
+        spec, modality = self.get_spec(column), get_modality(column)
         tower = spec.open()[modality]
         piece = _prepare(tower, modality, item)
         if isinstance(piece, EcholensError):
@@ -89,17 +125,16 @@ class QueryEncoders:
         stored_D: np.ndarray = unit_ND[0].astype(np.float16)
         return stored_D
 
-    def encode(
-        self, family: Family, modality: Modality, items: Sequence[str | bytes]
-    ) -> list[QueryVector | EcholensError]:
-        """Return the vector of every item, or the error that says why it has none.
+    def encode(self, column: Column, items: Sequence[str | bytes]) -> list[QueryVector | EcholensError]:
+        """Return the vector of every item by a column's tower, or the error that says why it has none.
 
         The items share a batch, padded to a power of two, at most to the batch size of the stored vectors. So
         a vector may differ in its last digit from the stored one of the same media, and from that in a batch
         of another size; but no query waits for a batch to fill.
         """
+        modality = get_modality(column)
         try:
-            spec = self.get_spec(family)
+            spec = self.get_spec(column)
             tower = spec.open()[modality]
         except EcholensError as error:
             return [error] * len(items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,16 @@ import numpy as np
 
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.index.neighbours import KeyFilter
+from pipelines.lookup.reach import ColumnReach, join_names
 from pipelines.lookup.rows import VersionRows
+from schemas.families import Column, Modality, find_default, get_family, sort_columns
 from schemas.index_card import IndexCard
 from schemas.query import Query
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import COLUMNS, Column, Family, Modality, family_of
 
 _WORDS: Mapping[Modality, str] = {"text": "text", "image": "picture", "audio": "sound"}
 _FORMATS: Mapping[Modality, str] = {"image": "a JPEG, PNG or WebP", "audio": "a WAV, FLAC, OGG or MP3"}
-_COLUMNS_IN: Mapping[Family, str] = {"clip": "clip_image or clip_text", "clap": "clap_audio or clap_text"}
-_OWN: Mapping[Modality, Family] = {"image": "clip", "audio": "clap"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +39,7 @@ class QueryPlan:
         into: the column that is searched.
         key_filter: the keys that may be returned; None for all.
         modality: of the text, picture or sound to encode; None if the query has a vector.
-        family: of the encoder that the query needs, or of its vector.
+        tower: the column whose encoder encodes the query; None if the query has a vector.
         vector: of a query by vector or key, before translation; None for media.
         via: the card of the translator into the space of `into`.
     """
@@ -48,8 +47,8 @@ class QueryPlan:
     query: Query
     into: Column
     key_filter: KeyFilter | None
-    modality: Modality | None
-    family: Family
+    modality: Modality | None = None
+    tower: Column | None = None
     vector: QueryVector | None = None
     via: TranslatorCard | None = None
 
@@ -61,15 +60,37 @@ def make_unreadable_error(modality: Modality, reason: str) -> ConfigError:
     return ConfigError(f"the {_WORDS[modality]} cannot be read ({reason}); give {_FORMATS[modality]}")
 
 
-def choose_column(query: Query, via: TranslatorCard | None) -> Column:
-    """Return the column that a query searches: its own, else the translator's target, else a default."""
-    beyond = via.target if via else None
-    return query.into or beyond or ("clip_image" if query.sound is None else "clap_audio")
+def get_query_modality(query: Query) -> Modality | None:
+    """Return what a query has to be encoded from; None if it is a vector or a key."""
+    if query.text is not None:
+        return "text"
+    if query.image is not None:
+        return "image"
+    return "audio" if query.sound is not None else None
 
 
-def plan_query(
+def choose_column(
+    query: Query, cards: Mapping[Column, IndexCard], reach: ColumnReach, via: TranslatorCard | None
+) -> Column:
+    """Return the column that a query searches: its own, else the translator's target, else a default.
+
+    Args:
+        query: to plan.
+        cards: of the columns that can be searched.
+        reach: of the set of vectors.
+        via: the card of the translator that the query names.
+    """
+    if query.into or via:
+        return query.into or (via.target if via else "")
+    modality = get_query_modality(query)
+    searchable = reach.list_searchable(modality) if modality else cards
+    return find_default(modality or "text", [column for column in searchable if column in cards])
+
+
+def plan_query(  # noqa: PLR0913, PLR0917 - a query and what it may reach
     query: Query,
     cards: Mapping[Column, IndexCard],
+    reach: ColumnReach,
     rows: VersionRows,
     via: TranslatorCard | None,
     key_filter: KeyFilter | None,
@@ -79,6 +100,7 @@ def plan_query(
     Args:
         query: to plan.
         cards: of the columns that can be searched.
+        reach: of the set of vectors.
         rows: of the version.
         via: the card of the translator that the query names.
         key_filter: the keys that may be returned; None for all.
@@ -87,21 +109,26 @@ def plan_query(
         ConfigError: the text is empty, a vector has no direction, a row no vector, or the column no index.
         SpaceError: the query cannot be compared with the column.
     """
-    into = choose_column(query, via)
+    into = choose_column(query, cards, reach, via)
     check_column(into, cards)
     if query.vector is not None:
-        _check_ends(via, into)
+        _check_ends(reach, via, into)
         space = via.source_space if via else cards[into].space
-        family = family_of(via.source if via else into)
-        return QueryPlan(query, into, key_filter, None, family, _normalize(query.vector, space), via)
-    if query.key is not None:
-        return _plan_key(query, query.key, into, rows, via, key_filter)
+        return QueryPlan(query, into, key_filter, vector=_normalize(query.vector, space), via=via)
+    modality = get_query_modality(query)
+    if modality is None:
+        vector = _find_vector(query, into, reach, rows, via)
+        return QueryPlan(query, into, key_filter, vector=vector, via=via)
     if query.text is not None and not query.text.strip():
         raise ConfigError("the text is empty; say what to look for")
-    modality: Modality = "text" if query.text is not None else "image" if query.image is not None else "audio"
-    family = _OWN.get(modality, family_of(via.source if via else into))
-    _check_reach(f"a {_WORDS[modality]}", family, into, via)
-    return QueryPlan(query, into, key_filter, modality, family, via=via)
+    tower = reach.find_tower(modality, via.source if via else into)
+    if tower is None:
+        searchable = reach.list_searchable(modality)
+        raise _make_reach_error(
+            f"a {_WORDS[modality]}", reach.describe_families(modality), searchable, into, via
+        )
+    _check_ends(reach, via, into)
+    return QueryPlan(query, into, key_filter, modality, tower, via=via)
 
 
 def decode_media(query: Query) -> Any:
@@ -118,59 +145,56 @@ def check_column(column: Column, indexed: Collection[Column]) -> None:
 
 def check_space(space: Space, into: Column, card: IndexCard) -> None:
     """Refuse a vector that is not in the space of a column."""
-    if space != card.space:
+    if not space.is_comparable(card.space):
         raise SpaceError(
-            f"the query is in {space}, but {into} is in {card.space} ({space.differences(card.space)}); "
-            "use the encoder that the dataset was built with, or encode the dataset into another set"
+            f"the query is in {space}, but {into} is in {card.space} "
+            f"({space.describe_differences(card.space)}); use the encoder that the dataset was built with, "
+            "or encode the dataset into another set"
         )
 
 
-def _plan_key(  # noqa: PLR0913, PLR0917 - a row and where it leads
-    query: Query,
-    key: str,
-    into: Column,
-    rows: VersionRows,
-    via: TranslatorCard | None,
-    key_filter: KeyFilter | None,
-) -> QueryPlan:
-    """Return the plan of a query by key, with the row's vector.
+def _find_vector(
+    query: Query, into: Column, reach: ColumnReach, rows: VersionRows, via: TranslatorCard | None
+) -> QueryVector:
+    """Return the vector of the row whose key a query has.
 
     It is of the column that the query names, else of the translator's source or the searched column, else of
-    another one in the same space.
+    another one that can be compared with it.
     """
+    assert query.key is not None
     begins = via.source if via else into
-    if query.of is not None:
-        _check_reach(query.of, family_of(query.of), into, via)
-    else:
-        _check_ends(via, into)
-    others = [column for column in COLUMNS if family_of(column) == family_of(begins) and column != begins]
+    if query.of is not None and not reach.is_comparable(query.of, begins):
+        columns = (query.of, *reach.list_comparable(query.of))
+        raise _make_reach_error(query.of, get_family(query.of), columns, into, via)
+    _check_ends(reach, via, into)
+    others = reach.list_comparable(begins)
     for column in [query.of] if query.of else [begins, *others]:
-        if found := rows.read_vector(key, column):
-            return QueryPlan(query, into, key_filter, None, family_of(column), _normalize(*found), via)
-    wanted = query.of or _COLUMNS_IN[family_of(begins)]
-    raise ConfigError(f"key {key!r} has no vector in {wanted}; give the key of a row that was found")
+        if found := rows.read_vector(query.key, column):
+            return _normalize(*found)
+    wanted = query.of or join_names(sort_columns([begins, *others]))
+    raise ConfigError(f"key {query.key!r} has no vector in {wanted}; give the key of a row that was found")
 
 
-def _check_ends(via: TranslatorCard | None, into: Column) -> None:
-    if via and family_of(via.target) != family_of(into):
+def _check_ends(reach: ColumnReach, via: TranslatorCard | None, into: Column) -> None:
+    if via and not reach.is_comparable(via.target, into):
         raise SpaceError(
             f"translator {via.name!r} ends in the space of {via.target} and {into} is not in it; search in "
-            f"{_COLUMNS_IN[family_of(via.target)]}"
+            f"{join_names(sort_columns([via.target, *reach.list_comparable(via.target)]))}"
         )
 
 
-def _check_reach(what: str, reach: Family, into: Column, via: TranslatorCard | None) -> None:
-    if via and reach != family_of(via.source):
-        raise SpaceError(
-            f"translator {via.name!r} begins at {via.source} and {what} is in the space of {reach}; "
+def _make_reach_error(
+    what: str, families: str, columns: Iterable[Column], into: Column, via: TranslatorCard | None
+) -> SpaceError:
+    if via:
+        return SpaceError(
+            f"translator {via.name!r} begins at {via.source} and {what} is in the space of {families}; "
             "name one that begins there"
         )
-    _check_ends(via, into)
-    if via is None and reach != family_of(into):
-        raise SpaceError(
-            f"{what} is in the space of {reach} and cannot be compared with {into}; "
-            f"search in {_COLUMNS_IN[reach]}, or name a translator with --via"
-        )
+    return SpaceError(
+        f"{what} is in the space of {families} and cannot be compared with {into}; "
+        f"search in {join_names(columns)}, or name a translator with --via"
+    )
 
 
 def _normalize(vector: Any, space: Space) -> QueryVector:

@@ -14,9 +14,10 @@ from pipelines.store import versions
 from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from schemas.candidate import format_key, format_shard, parse_key
+from schemas.candidate import Kind, format_key, format_shard, parse_key
+from schemas.families import Column, has_column
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, decode_spaces
+from schemas.vectors import decode_spaces
 from schemas.version import Version
 
 # The columns of a candidate that a hit has.
@@ -92,7 +93,7 @@ class VersionRows:
             NoSuchRow: the version has no such row, or no longer.
         """
         shard, _ = self.locate(key)
-        if column not in COLUMNS_OF[shard.kind]:
+        if not has_column(shard.kind, column):
             return None
         keys, vectors, space = self._get_vectors(shard.number, column)
         at = int(np.searchsorted(keys, int(key)))
@@ -110,16 +111,32 @@ class VersionRows:
 
     def read_captions(self, column: Column, count: int) -> tuple[list[str], np.ndarray]:
         """Return captions of up to `count` rows with a vector in a column, and the vectors, float [N, D]."""
+        keys, vectors_ND = self.read_first_vectors(column, count)
+        rows = self.describe(np.array([int(key) for key in keys], dtype=np.int64))
+        return [row["caption"] for row in rows], vectors_ND
+
+    def read_first_vectors(
+        self, column: Column, count: int, kind: Kind | None = None
+    ) -> tuple[list[str], np.ndarray]:
+        """Return the keys of the first rows with a vector in a column, and the vectors, float [N, D].
+
+        Args:
+            column: of the vectors.
+            count: of the rows, at most.
+            kind: of the rows; any if None.
+        """
         keys: list[int] = []
         for shard in self.shards.values():
-            if column in COLUMNS_OF[shard.kind] and len(keys) < count:
+            fits = has_column(shard.kind, column) and kind in (None, shard.kind)
+            if fits and len(keys) < count:
                 shard_keys, vectors, _ = self._get_vectors(shard.number, column)
                 if vectors is not None:
-                    keys += shard_keys[vectors.is_valid().to_numpy(zero_copy_only=False)].tolist()
-        some = np.array(keys[:count], dtype=np.int64)
-        if not len(some):
+                    valid = shard_keys[vectors.is_valid().to_numpy(zero_copy_only=False)]
+                    keys += [key for key in valid.tolist() if not self._is_gone(key)]
+        first = np.array(keys[:count], dtype=np.int64)
+        if not len(first):
             return [], np.empty((0, 0), dtype=np.float32)
-        return [row["caption"] for row in self.describe(some)], self.read_vectors(some, column)
+        return [row["key"] for row in self.describe(first)], self.read_vectors(first, column)
 
     def _is_gone(self, key: int) -> bool:
         at = int(np.searchsorted(self.removed, key))

@@ -23,16 +23,17 @@ from pipelines.lookup.encoders import QueryEncoders
 from pipelines.lookup.filters import RowAttributes
 from pipelines.lookup.media import MediaReader, Medium
 from pipelines.lookup.plan import QueryPlan, QueryVector, check_column, check_space, decode_media, plan_query
+from pipelines.lookup.reach import ColumnReach
 from pipelines.lookup.rows import VersionRows
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.translator import Translator
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.index_card import IndexCard
 from schemas.query import Answer, Hit, Query
-from schemas.space import Space
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column, family_of
 from schemas.version import Version
 
 G = TypeVar("G", bound=Hashable)
@@ -50,8 +51,10 @@ class Lookup:
         self._rows = VersionRows(root, version, dataset.shard_rows)
         self._attributes = RowAttributes(self._rows)
         self._media = MediaReader(self._rows)
-        pinned: dict[str, Space] = {family_of(column): card.space for column, card in self.cards.items()}
-        self._encoders = QueryEncoders(dataset.encode, pinned, self._rows)
+        indexed = {column: card.space for column, card in self.cards.items()}
+        pinned = read_spaces(root, version.set)
+        self._reach = ColumnReach({**pinned, **indexed}) if pinned else ColumnReach.from_indexed(indexed)
+        self._encoders = QueryEncoders(dataset.encode, self._reach.spaces, self._rows, self._media)
         self._neighbours: dict[Column, Neighbours] = {}
         self._translators: dict[str, Translator] = {}
         self._lock = threading.RLock()
@@ -83,8 +86,8 @@ class Lookup:
         for column in self._cards if columns is None else columns:
             check_column(column, self._cards)
             self._get_neighbours(column)
-            if encoders and self._encoders.has(family_of(column)):
-                self._encoders.get_spec(family_of(column)).open()
+            if encoders and self._encoders.has(column):
+                self._encoders.get_spec(column).open()
 
     def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the picture (of a clip: a frame) or the sound of a row, and its content type.
@@ -102,7 +105,7 @@ class Lookup:
             ConfigError: the dataset has no CLIP, or the picture cannot be read.
             SpaceError: the encoder on this machine is not the one that the vectors were made with.
         """
-        return self._encoders.encode_as_stored("clip", "image", picture)
+        return self._encoders.encode_as_stored("clip_image", picture)
 
     def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a text, picture, sound, vector or row.
@@ -146,11 +149,11 @@ class Lookup:
         """
         via = self._read_card(query.via) if query.via is not None else None
         key_filter = self._attributes.make_filter(query.only) if query.only else None
-        plan = plan_query(query, self.cards, self._rows, via, key_filter)
+        plan = plan_query(query, self.cards, self._reach, self._rows, via, key_filter)
         if via:
             check_space(via.target_space, plan.into, self.cards[plan.into])
-        if plan.modality:
-            self._encoders.check(plan.family)
+        if plan.tower:
+            self._encoders.check(plan.tower)
         return plan
 
     def encode(self, plans: Sequence[QueryPlan]) -> list[np.ndarray | EcholensError]:
@@ -160,10 +163,10 @@ class Lookup:
         A query without a vector has an error in its place.
         """
         vectors: list[QueryVector | EcholensError | None] = [plan.vector for plan in plans]
-        for (family, modality), numbers in _group((plan.family, plan.modality) for plan in plans).items():
-            if modality is not None:
+        for tower, numbers in _group(plan.tower for plan in plans).items():
+            if tower is not None:
                 items = [decode_media(plans[number].query) for number in numbers]
-                encoded = self._encoders.encode(family, modality, items)
+                encoded = self._encoders.encode(tower, items)
                 for number, vector in zip(numbers, encoded, strict=True):
                     vectors[number] = vector
         for name, numbers in _group(plan.via.name if plan.via else None for plan in plans).items():

@@ -21,7 +21,7 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.versions import find_current, find_unchanged, list_numbers, read_shards
 from schemas.dataset import Dataset
-from schemas.vectors import COLUMNS
+from schemas.families import get_modality, sort_columns
 from schemas.version import TOMBSTONE, FileEntry, Version
 
 
@@ -184,7 +184,7 @@ def _update_indices(  # noqa: PLR0913, PLR0917
     set_name = dataset.encode.set
     known = {file.path: file for file in previous.indices} if previous else {}
     entries: list[FileEntry] = []
-    for column in COLUMNS:
+    for column in sort_columns(counts.vectors):
         if not counts.vectors[column]:
             continue
         old = [path.removesuffix(".json") for path in known if path.endswith(f"/{column}.json")]
@@ -201,7 +201,7 @@ def _update_indices(  # noqa: PLR0913, PLR0917
 def _check_arrived(root: Root, counts: OutcomeCounts, shards: Sequence[Shard]) -> None:
     """Refuse a dataset of which no media arrived if most were out of reach, which is no fault of the rows."""
     requested = sum(shard.rows for shard in shards if shard.kind != "text")
-    arrived = counts.vectors["clip_image"] + counts.vectors["clap_audio"]
+    arrived = sum(vectors for column, vectors in counts.vectors.items() if get_modality(column) != "text")
     unreachable = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
     if not arrived and 2 * unreachable > requested:
         raise NoMediaError(

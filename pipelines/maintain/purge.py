@@ -24,7 +24,7 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors, get_vectors_marker, read_media
 from schemas.candidate import SHARD, format_key, parse_key
 from schemas.sample import MEMBERS
-from schemas.vectors import CHOICE, COLUMNS_OF, decode_segment, decode_smaller_batches, decode_spaces
+from schemas.vectors import CHOICE, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED
 
 _BATCH_ROWS = 64
@@ -164,16 +164,14 @@ def _read_vectors(
         batch: dict[str, list[Any]] = part.to_pydict()
         batch |= {f"{name}_batch_rows": [least] * part.num_rows for name, least in smaller.items()}
         is_purged = [int(key) in purged for key in batch["key"]]
-        for name in COLUMNS_OF[old.kind]:
-            if name in batch:
-                batch[name] = [
-                    None if gone or value is None else np.asarray(value, dtype=np.float16)
-                    for value, gone in zip(batch[name], is_purged, strict=True)
-                ]
-                batch[f"{name}_norm"] = [
-                    None if gone else value
-                    for value, gone in zip(batch[f"{name}_norm"], is_purged, strict=True)
-                ]
+        for name in decode_spaces(table.schema):
+            batch[name] = [
+                None if gone or value is None else np.asarray(value, dtype=np.float16)
+                for value, gone in zip(batch[name], is_purged, strict=True)
+            ]
+            batch[f"{name}_norm"] = [
+                None if gone else value for value, gone in zip(batch[f"{name}_norm"], is_purged, strict=True)
+            ]
         for row in np.flatnonzero(is_purged):
             batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
             for chosen in batch.keys() & set(CHOICE.names):

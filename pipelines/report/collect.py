@@ -26,9 +26,9 @@ from pipelines.store.root import Root
 from pipelines.translate.translator import read_cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
+from schemas.families import sort_columns
 from schemas.index_card import IndexCard
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import COLUMNS
 from schemas.version import Version
 
 
@@ -114,7 +114,7 @@ def collect_report(root: Root, dataset: Dataset, queries: Sequence[str] = ()) ->
         listed_languages=counts.listed_languages,
         detected_languages=counts.detected_languages,
         norms=make_histograms(published, fills),
-        indices=[lookup.cards[column] for column in COLUMNS if column in lookup.cards],
+        indices=[lookup.cards[column] for column in sort_columns(lookup.cards)],
         panels=make_panels(published, lookup, fills, queries),
         stage_times=read_stage_times(root),
     )

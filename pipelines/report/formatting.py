@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from schemas.families import MODALITIES, Column, Modality, find_default, get_family, get_modality
+
 _CHARS = 240
+
+_COLUMN_WORDS: Mapping[Modality, str] = {"image": "Pictures", "audio": "Sounds", "text": "Captions"}
+# Columns that need no family's name: those that pictures and sounds are searched in by default.
+_PLAIN_COLUMNS = frozenset(find_default(modality, ()) for modality in MODALITIES)
 _URL_CHARS = 2000
 
 
@@ -55,6 +61,12 @@ def format_day(iso: str) -> str:
     """Return an ISO 8601 time as day, month, year and time in UTC."""
     at = datetime.fromisoformat(iso)
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
+
+
+def name_column(column: Column) -> str:
+    """Return the heading of a column, as in `Pictures`, `Captions (CLIP)` or `Sounds (CIAP)`."""
+    word = _COLUMN_WORDS[get_modality(column)]
+    return word if column in _PLAIN_COLUMNS else f"{word} ({get_family(column).upper()})"
 
 
 def trim_text(text: str, chars: int = _CHARS) -> str:

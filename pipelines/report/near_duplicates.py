@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.lookup.dedup import DUPLICATE_COSINE
@@ -10,11 +11,11 @@ from pipelines.report.norms import FillByColumn
 from pipelines.report.published import PublishedVersion
 from pipelines.report.rows import sample_rows
 from schemas.candidate import Kind
+from schemas.families import Column, Modality, get_modality, sort_columns
 from schemas.query import Query
-from schemas.vectors import Column
 
 _SAMPLED = 200
-_COLUMNS: tuple[tuple[Column, Kind], ...] = (("clip_image", "image"), ("clap_audio", "clip"))
+_KINDS: Mapping[Modality, Kind] = {"image": "image", "audio": "clip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ def find_near_duplicates(
 ) -> list[DuplicateStats]:
     """Return the near-duplicates in a sample of pictures and in one of sounds."""
     stats = []
-    for column, kind in _COLUMNS:
-        if column in lookup.cards:
+    for modality, kind in _KINDS.items():
+        searched = (column for column in sort_columns(lookup.cards) if get_modality(column) == modality)
+        if column := next(searched, None):
             of_kind = [fill for fill in fills[column] if fill.shard.kind == kind]
             keys = sample_rows(published, column, of_kind, _SAMPLED)
             nearest = [lookup.answer(Query(key=key, of=column, into=column, k=1)).hits for key in keys]

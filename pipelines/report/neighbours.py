@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 from pipelines.lookup.search import Lookup
@@ -11,8 +12,9 @@ from pipelines.report.norms import FillByColumn
 from pipelines.report.published import PublishedVersion
 from pipelines.report.rows import DisplayRow, make_rows, sample_rows
 from schemas.candidate import Kind
+from schemas.families import COLUMNS, Column, Modality, get_modality, sort_columns
+from schemas.index_card import IndexCard
 from schemas.query import Query
-from schemas.vectors import Column
 
 QUERIES = 4
 HITS = 5
@@ -57,6 +59,11 @@ class QueryDirection:
     column: Column
     into: Column
 
+    @property
+    def finds_captions(self) -> bool:
+        """Whether the hits are captions alone: what a picture finds among texts."""
+        return self.asks == "picture" and get_modality(self.into) == "text"
+
 
 WAYS = (
     QueryDirection("text", "image", "clip_text", "clip_image"),
@@ -64,6 +71,27 @@ WAYS = (
     QueryDirection("picture", "image", "clip_image", "clip_text"),
     QueryDirection("sound", "clip", "clap_audio", "clap_text"),
 )
+_ASKS: Mapping[Modality, Literal["text", "picture", "sound"]] = {
+    "text": "text",
+    "image": "picture",
+    "audio": "sound",
+}
+
+
+def list_directions(cards: Mapping[Column, IndexCard]) -> list[QueryDirection]:
+    """Return the directions of search among indexed columns.
+
+    Of CLIP and CLAP these are `WAYS`; of every other column, all from one modality to another.
+    """
+    directions = [way for way in WAYS if {way.column, way.into} <= cards.keys()]
+    for column, into in permutations(sort_columns(cards), 2):
+        modality, found = get_modality(column), get_modality(into)
+        known = column in COLUMNS and into in COLUMNS
+        if known or modality == found or not cards[column].space.is_comparable(cards[into].space):
+            continue
+        kind: Kind = "clip" if "audio" in (modality, found) and modality != "image" else "image"
+        directions.append(QueryDirection(_ASKS[modality], kind, column, into))
+    return directions
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +114,10 @@ def make_panels(
         texts: to search for before the sample queries.
     """
     panels = []
-    for way in WAYS:
-        if {way.column, way.into} <= lookup.cards.keys():
-            of_kind = [fill for fill in fills[way.column] if fill.shard.kind == way.kind]
-            keys = sample_rows(published, way.column, of_kind, QUERIES)
-            panels.append(_make_panel(published, lookup, way, texts if way.asks == "text" else (), keys))
+    for way in list_directions(lookup.cards):
+        of_kind = [fill for fill in fills[way.column] if fill.shard.kind == way.kind]
+        keys = sample_rows(published, way.column, of_kind, QUERIES)
+        panels.append(_make_panel(published, lookup, way, texts if way.asks == "text" else (), keys))
     return [panel for panel in panels if panel.queries]
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from pipelines.report.published import PublishedVersion
 from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.families import Column, get_modality
 from schemas.space import Space
-from schemas.vectors import COLUMNS, Column
 
 BARS = 48
 # Bins within a bar: the error of the median is at most a thousandth of the range, whatever the rows.
@@ -70,11 +70,11 @@ FillByColumn = Mapping[Column, Sequence[ColumnFill]]
 
 def read_fills(published: PublishedVersion) -> FillByColumn:
     """Return the shards that hold vectors of each column, from the tables' footers alone."""
-    by_column: dict[Column, list[ColumnFill]] = {column: [] for column in COLUMNS}
+    by_column: dict[Column, list[ColumnFill]] = {column: [] for column in published.spaces}
     for shard in published.shards:
         with published.root.open_parquet(get_vectors_marker(published.version.set, shard)) as file:
             footer = file.metadata
-        for column in COLUMNS:
+        for column in published.spaces:
             if fill := _read_fill(footer, shard, column):
                 by_column[column].append(fill)
     return {column: fills for column, fills in by_column.items() if fills}
@@ -105,7 +105,11 @@ def make_histograms(published: PublishedVersion, fills: FillByColumn) -> list[No
 def _split_frames(column: Column, fills: Sequence[ColumnFill]) -> Iterator[tuple[bool, list[ColumnFill]]]:
     """Separate pictures from clips: a clip's norm is that of the mean of its frames, at most 1."""
     for frames in (False, True):
-        group = [fill for fill in fills if (column == "clip_image" and fill.shard.kind == "clip") is frames]
+        group = [
+            fill
+            for fill in fills
+            if (get_modality(column) == "image" and fill.shard.kind == "clip") is frames
+        ]
         if group:
             yield frames, group
 

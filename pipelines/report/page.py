@@ -11,19 +11,16 @@ from pathlib import Path
 from pipelines.lookup.dedup import DUPLICATE_COSINE
 from pipelines.report import formatting
 from pipelines.report.collect import VersionReport
+from pipelines.report.neighbours import QueryDirection
 from schemas.candidate import Kind
+from schemas.families import Column, Modality, get_family, get_modality
 from schemas.outcome import STATUSES
-from schemas.vectors import Column
 
 _TEMPLATE = "report.html"
 _VALUES_SHOWN = 10
 _RECALL_AT = (1, 10, 100)
 _KINDS: dict[Kind, str] = {"image": "picture", "clip": "sound", "text": "caption without media"}
-_ASKED_BY: tuple[tuple[tuple[Column, ...], str], ...] = (
-    (("clip_text", "clap_text"), "text"),
-    (("clip_image",), "picture"),
-    (("clap_audio",), "sound"),
-)
+_QUERY_WORDS: dict[Modality, str] = {"text": "text", "image": "picture", "audio": "sound"}
 _NORMS_OF: dict[tuple[Column, bool], str] = {
     ("clip_image", False): "Pictures",
     ("clip_image", True): "Clips: the mean of their frames",
@@ -115,11 +112,28 @@ def render(report: VersionReport) -> str:
         licences=RankedCounts.from_counts(report.licences, "not said"),
         alike_from=DUPLICATE_COSINE,
         recall_at=_RECALL_AT,
-        norms_of=_NORMS_OF,
-        ways=_WAYS,
+        describe_norms=_describe_norms,
+        describe_way=_describe_way,
         stage_seconds=sum(seconds),
         longest_stage=max(seconds, default=0),
     )
+
+
+def _describe_norms(column: Column, frames: bool) -> str:
+    """Return the heading of a histogram of norms: of a column, or of the frames of its clips."""
+    plain = f"{formatting.name_column(column)}{': the mean of the frames of clips' if frames else ''}"
+    return _NORMS_OF.get((column, frames), plain)
+
+
+def _describe_way(way: QueryDirection) -> tuple[str, str]:
+    """Return the heading of a panel of neighbours, and its explanation."""
+    if known := _WAYS.get((way.asks, way.into)):
+        return known
+    found = {"image": "pictures", "audio": "sounds", "text": "captions"}[get_modality(way.into)]
+    asks = {"text": "Text finds", "picture": "Pictures find", "sound": "Sounds find"}[way.asks]
+    query = {"text": "caption", "picture": "picture", "sound": "sound"}[way.asks]
+    family = get_family(way.into).upper()
+    return f"{asks} {found} ({family})", f"A {query}, among the {family} vectors of {found}."
 
 
 def _draw_curve(values: Sequence[float]) -> str:
@@ -133,9 +147,8 @@ def _draw_curve(values: Sequence[float]) -> str:
 def _describe(report: VersionReport) -> str:
     """Return a sentence on what the dataset holds and how it can be searched."""
     kinds = [_format_plural(rows, _KINDS[kind]) for kind, rows in report.ok_by_kind.items() if rows]
-    queries = [
-        word for columns, word in _ASKED_BY if any(report.version.vectors.get(column) for column in columns)
-    ]
+    filled = {get_modality(column) for column, vectors in report.version.vectors.items() if vectors}
+    queries = [word for modality, word in _QUERY_WORDS.items() if modality in filled]
     read = f"{_format_plural(report.version.rows_read, 'row')} of {_format_plural(report.lists, 'list')}"
     became = f"{read} became {_join(kinds, 'and') or 'no dataset'}."
     return f"{became} You can search them by {_join(queries, 'or')}." if queries else became

@@ -12,8 +12,8 @@ from pipelines.store.counts import Overlay
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
+from schemas.families import Column
 from schemas.space import Space
-from schemas.vectors import COLUMNS, Column, family_of
 from schemas.version import Version
 
 
@@ -47,7 +47,6 @@ class PublishedVersion:
             StorageError: there is none yet.
         """
         version = versions.read_version(root) if set_name is None else versions.read_current(root, set_name)
-        families = read_spaces(root, version.set)
         return cls(
             root=root,
             shard_rows=shard_rows,
@@ -55,9 +54,7 @@ class PublishedVersion:
             shards=versions.read_shards(root, version),
             removed=versions.read_removed(root, version.number),
             overlay=versions.read_overlay(root, version.number),
-            spaces={
-                column: families[family_of(column)] for column in COLUMNS if family_of(column) in families
-            },
+            spaces=read_spaces(root, version.set),
         )
 
     @property

@@ -14,7 +14,7 @@ from pipelines.report.norms import ColumnFill
 from pipelines.report.published import PublishedVersion
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import format_shard, parse_key
-from schemas.vectors import Column
+from schemas.families import Column
 
 _COLUMNS = ["kind", "source", "caption", "url", "page_url", "attribution", "licence"]
 

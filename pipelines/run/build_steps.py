@@ -26,9 +26,9 @@ from pipelines.store.shards import (
     with_tables,
 )
 from schemas.candidate import Kind
-from schemas.dataset import WHOLE, Segment
+from schemas.encoders import WHOLE, Segment
+from schemas.families import Column
 from schemas.space import Space
-from schemas.vectors import Column
 
 Chains = Mapping[Kind, Sequence[Stage]]
 

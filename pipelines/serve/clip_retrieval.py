@@ -17,8 +17,8 @@ from pipelines.errors import RequestRefusedError
 from pipelines.serve.media import ImageFetcher
 from pipelines.serve.openapi import describe_body, describe_refusals
 from pipelines.serve.requests import parse_body
+from schemas.families import Column, is_column
 from schemas.query import MOST_HITS, Hit, Query
-from schemas.vectors import COLUMNS, Column
 
 if TYPE_CHECKING:
     from pipelines.serve.replica import SearchReplica
@@ -111,10 +111,9 @@ def _add_knn(app: FastAPI, replica: SearchReplica) -> None:
 def _choose_column(replica: SearchReplica, name: str | None, modality: str) -> Column:
     if name in (None, "", replica.name):
         return _COLUMNS[modality]
-    found = next((column for column in COLUMNS if column == name), None)
-    if found is None:
+    if name is None or not is_column(name):
         raise RequestRefusedError(422, "there is no such indice_name; /indices-list has them")
-    return found
+    return name
 
 
 def _format_hit(hit: Hit, with_metadata: bool) -> dict[str, Any]:

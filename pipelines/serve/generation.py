@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.resolve import resolve_family
+from pipelines.encode.resolve import resolve_entry
 from pipelines.errors import (
     ConfigError,
     EcholensError,
@@ -46,11 +46,11 @@ from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.step import TranslateStage
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.generated import GenerationParams
 from schemas.outcome import OK
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column
 
 # Translators whose weights are cached: a few MB each.
 _CACHED = 8
@@ -274,7 +274,7 @@ class GenerationQueue:
     @cached_property
     def _clap(self) -> EncoderSpec | None:
         encode = self._dataset.encode
-        return resolve_family(encode, "clap", read_spaces(self._root, encode.set))
+        return resolve_entry(encode, "clap", read_spaces(self._root, encode.set))
 
     @cached_property
     def _converter(self) -> ImageConverter:

@@ -21,8 +21,8 @@ from pipelines.store.root import Root
 from schemas.about import About, AboutVersion
 from schemas.candidate import format_key
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.query import Answer, Query
-from schemas.vectors import Column
 
 if TYPE_CHECKING:
     from pipelines.lookup.media import Medium

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import format_shard
+from schemas.families import Column, is_column
 from schemas.outcome import sum_by_status
-from schemas.vectors import COLUMNS
 from schemas.version import SUPERSEDED, TOMBSTONE
 
 _ROW = ("key", "outcome", "reason")
@@ -110,9 +110,8 @@ def count(
         overlays, rows = [], None
         if shard.name in vectors:
             encoded = overlay.select_visible_rows(_read_vectors(root, get_vectors_marker(set_name, shard)))
-            for column in COLUMNS:
-                if f"{column}_norm" in encoded.column_names:
-                    counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
+            for column in _find_columns(encoded):
+                counts.vectors[column] += encoded.num_rows - encoded[f"{column}_norm"].null_count
             overlays = [encoded]
         if shard.kind == "text":
             rows = overlays.pop() if overlays else None
@@ -148,6 +147,11 @@ def _read_vectors(root: Root, path: str) -> pa.Table:
     with root.open_parquet(path) as file:
         norms = [name for name in file.schema_arrow.names if name.endswith("_norm")]
         return file.read(columns=[*_ROW, *norms])
+
+
+def _find_columns(encoded: pa.Table) -> list[Column]:
+    names = [name.removesuffix("_norm") for name in encoded.column_names if name.endswith("_norm")]
+    return [name for name in names if is_column(name)]
 
 
 def count_outcomes(table: pa.Table) -> Counter[str]:

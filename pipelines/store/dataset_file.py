@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
 from pipelines.store.trust import check_classes
-from schemas.dataset import Dataset, Encode
+from schemas.dataset import Dataset
+from schemas.encoders import Encode
+from schemas.families import FAMILIES, Column, check_column, list_columns, sort_columns
 from schemas.space import Space
-from schemas.vectors import Family
 
 _FILE = "dataset.json"
 
@@ -61,13 +62,13 @@ def _normalize_setting(dataset: Dataset, key: str) -> object:
     ]
 
 
-def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -> None:
+def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Column, Space]) -> None:
     """Check that the vectors of a set stay in their spaces.
 
     Args:
         root: of the dataset.
         dataset: to be built.
-        spaces: family ("clip", "clap") -> the space of its vectors.
+        spaces: column -> the space of its vectors.
 
     Raises:
         ConfigError: a set would have vectors of two spaces.
@@ -78,10 +79,11 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Family, Space]) -
     requested = _dump_spaces(spaces)
     pinned = stored["sets"].get(dataset.encode.set)
     if pinned is not None and pinned != requested:
-        family = next(name for name in ("clip", "clap") if pinned.get(name) != requested.get(name))
-        before, after = (_describe_space(each.get(family)) for each in (pinned, requested))
+        names = (*FAMILIES, *sort_columns({*pinned, *requested}.difference(FAMILIES)))
+        name = next(name for name in names if pinned.get(name) != requested.get(name))
+        before, after = (_describe_space(each.get(name)) for each in (pinned, requested))
         raise ConfigError(
-            f"set {dataset.encode.set!r} of {root.url} holds {family} vectors of {before} "
+            f"set {dataset.encode.set!r} of {root.url} holds {name} vectors of {before} "
             f"and {after} was asked for; give the other encoder another `encode.set`"
         )
     _check_segment(root, dataset, stored)
@@ -119,7 +121,7 @@ def _read_dataset(root: Root, url: str) -> Dataset | None:
     return Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": url})
 
 
-def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space] | None = None) -> None:
+def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = None) -> None:
     """Write dataset.json unless it is up to date; without spaces those of the file stay.
 
     The checks of this module come first.
@@ -142,16 +144,29 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[Family, Space] | None = No
         root.write_json(_FILE, written)
 
 
-def _dump_spaces(spaces: Mapping[Family, Space]) -> dict[str, Any]:
-    return {family: space.model_dump(mode="json") for family, space in sorted(spaces.items())}
+def _dump_spaces(spaces: Mapping[Column, Space]) -> dict[str, Any]:
+    """Return spaces as JSON, by column; of CLIP and CLAP by family if all of its columns are in one space."""
+    written = dict(spaces)
+    for family in FAMILIES:
+        columns = list_columns(family)
+        if len({spaces.get(column) for column in columns}) == 1 and columns[0] in spaces:
+            written[family] = spaces[columns[0]]
+            for column in columns:
+                del written[column]
+    return {name: space.model_dump(mode="json") for name, space in sorted(written.items())}
 
 
-def read_spaces(root: Root, set_name: str) -> dict[str, Space]:
-    """Return the spaces that a set is pinned to, by family; empty if it is not pinned yet."""
+def read_spaces(root: Root, set_name: str) -> dict[Column, Space]:
+    """Return the spaces that a set is pinned to, by column; empty if it is not pinned yet."""
     if not root.exists(_FILE):
         return {}
-    sets = json.loads(root.read(_FILE))["sets"]
-    return {family: Space.model_validate(space) for family, space in sets.get(set_name, {}).items()}
+    pinned = json.loads(root.read(_FILE))["sets"].get(set_name, {})
+    spaces = {
+        column: Space.model_validate(space)
+        for name, space in pinned.items()
+        for column in (list_columns(name) if name in FAMILIES else (check_column(name),))
+    }
+    return {column: spaces[column] for column in sort_columns(spaces)}
 
 
 def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Dataset:

@@ -24,11 +24,12 @@ from pipelines.stage import Batch, count_rows
 from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
 from schemas.candidate import CANDIDATE, KINDS, Kind, format_key, format_shard
-from schemas.dataset import WHOLE, Segment
+from schemas.encoders import WHOLE, Segment
+from schemas.families import Column, has_column, sort_columns
 from schemas.outcome import format_outcome
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, make_vectors_schema, mark_smaller_batches
+from schemas.vectors import make_vectors_schema, mark_smaller_batches
 
 # Columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
@@ -239,7 +240,7 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
         The number of vectors in each column.
     """
     schema = make_vectors_schema(spaces, segment)
-    columns = [column for column in COLUMNS_OF[shard.kind] if column in spaces]
+    columns = [column for column in sort_columns(spaces) if has_column(shard.kind, column)]
     tables: list[pa.Table] = []
     smaller: dict[Column, int] = {}
     for batch in batches:
@@ -284,6 +285,8 @@ def make_vector_array(vectors: list[np.ndarray | None], list_type: pa.DataType) 
 
 
 def _iterate_vector_members(table: pa.Table, columns: list[Column]) -> Iterator[tuple[str, bytes]]:
+    if not columns:  # captions, in a set whose encoders embed no text
+        return
     vectors = {}
     for column in columns:
         flat = table[column].combine_chunks().values.to_numpy()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError
-from schemas.dataset import CLASS_PATTERN, Encode
+from schemas.encoders import CLASS_PATTERN, Encode
 
 
 def find_classes(encode: Mapping[str, Any]) -> list[str]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.errors import SpaceError, StorageError
 from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
+from schemas.families import Column, has_column, sort_columns
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, Column, decode_spaces
+from schemas.vectors import decode_spaces
 
 # A sample is drawn from at least so many shards: more cost time to read and add little.
 _MIN_SAMPLED_SHARDS = 16
@@ -76,6 +79,15 @@ class VectorReader:
     removed: np.ndarray
     _cache: dict[Column, _ColumnKeys] = field(default_factory=dict, repr=False)
 
+    def read_spaces(self) -> dict[Column, Space]:
+        """Return the space of every column, from the first shard of each kind: a set has one for each."""
+        spaces: dict[Column, Space] = {}
+        first = {shard.kind: shard for shard in reversed(self.shards)}
+        for shard in first.values():
+            with self._open_table(shard) as file:
+                spaces |= decode_spaces(file.schema_arrow)
+        return {column: spaces[column] for column in sort_columns(spaces)}
+
     def read_keys(self, column: Column) -> tuple[Space | None, np.ndarray]:
         """Return a column's space and the keys of all rows that have a vector, int64 [N].
 
@@ -104,7 +116,7 @@ class VectorReader:
             if space != first[1]:
                 raise SpaceError(
                     f"{column} of shard {shard.name} is in {space}, but that of shard {first[0].name} in "
-                    f"{first[1]} ({space.differences(first[1])}); encode one of them again"
+                    f"{first[1]} ({space.describe_differences(first[1])}); encode one of them again"
                 )
             shards.append(shard)
             keys.append(as_integers(self._drop_rows(table, norm)["key"]))
@@ -168,17 +180,22 @@ class VectorReader:
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Read the keys and one more column of every shard that has the column."""
         for shard in shards:
-            if column not in COLUMNS_OF[shard.kind]:
+            if not has_column(shard.kind, column):
                 continue
-            name = get_vectors_marker(self.set_name, shard)
-            try:
-                with self.root.open_parquet(name) as file:
-                    if column in decode_spaces(file.schema_arrow):
-                        yield shard, file.read(columns=["key", values])
-            except FileNotFoundError as error:
-                raise StorageError(
-                    f"{self.root.url} has no {name}; run `echolens build` on it to its end first"
-                ) from error
+            with self._open_table(shard) as file:
+                if column in decode_spaces(file.schema_arrow):
+                    yield shard, file.read(columns=["key", values])
+
+    @contextmanager
+    def _open_table(self, shard: Shard) -> Iterator[pq.ParquetFile]:
+        name = get_vectors_marker(self.set_name, shard)
+        try:
+            with self.root.open_parquet(name) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{self.root.url} has no {name}; run `echolens build` on it to its end first"
+            ) from error
 
     def _drop_rows(self, table: pa.Table, column: str) -> pa.Table:
         """Drop the rows that are removed or have no value in a column."""

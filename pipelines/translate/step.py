@@ -24,11 +24,12 @@ from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array, with_tables
 from pipelines.translate.translator import Translator
+from schemas.families import Column
 from schemas.outcome import make_outcome
 from schemas.space import Space
 from schemas.translated import make_translated_schema
 from schemas.translator_card import TranslatorCard
-from schemas.vectors import Column, decode_spaces
+from schemas.vectors import decode_spaces
 
 # Rows that are translated at a time: 8 MB of 512 dimensions, a matrix product that fills every core.
 _BATCH_ROWS = 4096
@@ -213,7 +214,7 @@ def _check_space(card: TranslatorCard, source: Column, spaces: Mapping[Column, S
     if found != card.source_space:
         raise SpaceError(
             f"translator {card.name!r} takes vectors of {card.source_space} and {source} of {name} is in "
-            f"{found} ({found.differences(card.source_space)}); train one for their space"
+            f"{found} ({found.describe_differences(card.source_space)}); train one for their space"
         )
 
 

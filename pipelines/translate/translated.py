@@ -23,8 +23,8 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.translate.step import TranslateStep, get_folder
 from pipelines.translate.translator import find_card
+from schemas.families import Column, has_column
 from schemas.translated import TranslationCard
-from schemas.vectors import COLUMNS_OF, Column
 from schemas.version import Version
 
 
@@ -40,7 +40,7 @@ def find_shards_with(root: Root, version: Version, column: Column) -> list[Shard
             f"version {version.number} of {root.url} has no vectors in {column}, only in {columns}; "
             "name another --column"
         )
-    return [shard for shard in versions.read_shards(root, version) if column in COLUMNS_OF[shard.kind]]
+    return [shard for shard in versions.read_shards(root, version) if has_column(shard.kind, column)]
 
 
 def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> TranslationCard:

@@ -125,7 +125,7 @@ class Translator:
         if space != self.card.source_space:
             raise SpaceError(
                 f"translator {self.card.name!r} takes vectors of {self.card.source_space} and these are in "
-                f"{space} ({space.differences(self.card.source_space)}); train one for their space"
+                f"{space} ({space.describe_differences(self.card.source_space)}); train one for their space"
             )
         units_NO = np.empty((len(vectors_NI), self.card.target_space.dims), dtype=np.float32)
         with torch.inference_mode():

@@ -25,9 +25,11 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_media_marker, get_vectors_marker
 from schemas.candidate import format_key
 from schemas.dataset import Dataset
+from schemas.families import COLUMNS, get_family
 from schemas.sample import SAMPLE
-from schemas.vectors import COLUMNS_OF, make_vectors_schema
+from schemas.vectors import make_vectors_schema
 from tests.by_hand import DIMS, FILE, space
+from tests.columns import columns_of
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -85,7 +87,7 @@ def commit(root: Root, shard: Shard) -> None:
 
 def commit_random(root: Root, shard: Shard, rows: pa.Table) -> None:
     # One column: it is the index of the version that takes the time here, and a refresh reads none.
-    spaces = {column: space(column.split("_")[0]) for column in COLUMNS_OF[shard.kind] if "text" in column}
+    spaces = {column: space(column.split("_")[0]) for column in columns_of(shard.kind) if "text" in column}
     spaces.pop("clap_text", None)
     schema = make_vectors_schema(spaces)
     drawn = np.random.default_rng(shard.number).standard_normal((rows.num_rows, DIMS)).astype(np.float32)
@@ -163,7 +165,7 @@ def test_a_refresh_with_nothing_to_do_is_cheap(tmp_path):
         dataset = lists(tmp_path / str(rows), rows)
         root = Root.from_url(dataset.root)
         make_plan(dataset, root)
-        dataset_file.pin(root, dataset, {family: space(family) for family in ("clip", "clap")})
+        dataset_file.pin(root, dataset, {column: space(get_family(column)) for column in COLUMNS})
         for shard in plans.list_shards(root):
             commit(root, shard)
         publish(root, dataset)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipelines.compute.device import get_dtype
 from pipelines.encode.encoder import Tower, Towers
@@ -27,6 +27,7 @@ from pipelines.encode.loaders.weights import (
     make_missing_error,
 )
 from pipelines.errors import ConfigError
+from schemas.families import Modality
 from schemas.space import Precision, Space
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class AudioLdmClap:
     audio: str
     precision: Precision
     batch_rows: int
+
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "audio")
 
     def space(self) -> Space:
         """Return the space: finds (or fetches) and hashes the weights of both towers.
@@ -116,6 +119,9 @@ class AudioLdmClap:
                 f"encode.clap.audio: {self.audio} holds another CLAP than {folder} (their text projections "
                 "differ); name the original checkpoint that the folder was converted from"
             )
+
+
+LOADERS = {"audioldm": AudioLdmClap}
 
 
 def load_text_tower(folder: Path, dtype: torch.dtype) -> Tower:

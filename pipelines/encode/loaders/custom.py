@@ -16,6 +16,7 @@ them) or of a sound file, or a text. They return its pieces, `[P, ...]`, mostly 
 return float32 `[B, D]`.
 
 encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # its folder on PYTHONPATH
+encode: {mine: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # a family beside CLIP and CLAP
 echolens doctor --encoder my_encoder:Mine
 echolens lookup ROOT --trust my_encoder:Mine ...    # what ROOT names is not imported by itself
 """
@@ -52,17 +53,23 @@ class CustomEncoder(ABC):
     A field named `weights` is a file, or a folder of files, and is hashed into the space; without one, the
     code of the class's module is. Anything else with `space()` and `load()` will do as well.
 
+    A class that is neither a CLIP nor a CLAP says in `modalities` what it embeds, as in ("image", "audio");
+    it needs no text tower. One whose net was trained into the space of another says so in `joins`.
+
     Attributes:
         dims: of its vectors.
         preprocessing: what happens to media before the net, in one line.
         batch_rows: of every forward.
         precision: of weights and activations. As a field of the dataclass it is set by the driver.
+        joins: the `Space.identity` that its net was trained into; None for a space of its own.
     """
 
     dims: int
     preprocessing: str
     batch_rows: int = 8
     precision: Precision = "fp32"
+    # Without a default here, which a field of the same name would take over.
+    joins: str | None
 
     def space(self) -> Space:
         """Return the space of its vectors.
@@ -84,6 +91,7 @@ class CustomEncoder(ABC):
             precision=self.precision,
             batch_rows=self.batch_rows,
             dims=self.dims,
+            joins=getattr(self, "joins", None),
         )
 
     def _list_files(self) -> list[Path]:

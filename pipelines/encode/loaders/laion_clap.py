@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from pipelines.encode.loaders.weights import (
     load_tensors,
 )
 from pipelines.errors import ConfigError
+from schemas.families import Modality
 from schemas.space import Precision, Space
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class LaionClap:
     tokenizer: str
     precision: Precision
     batch_rows: int
+
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "audio")
 
     def space(self) -> Space:
         """Return the space: finds (or fetches) and hashes the weights, and reads their shapes.
@@ -133,6 +136,9 @@ class LaionClap:
         # RoBERTa counts its positions from 2.
         length = min(MAX_TOKENS, len(tensors[_POSITIONS]) - 2)
         return TextTokenizer("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
+
+
+LOADERS = {"laion_clap": LaionClap}
 
 
 def _make_name(weights: str, file: Path) -> str:

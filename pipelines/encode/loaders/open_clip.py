@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from pipelines.encode.loaders.weights import (
     make_missing_error,
 )
 from pipelines.errors import ConfigError
+from schemas.families import Modality
 from schemas.space import Precision, Space
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class OpenClip:
     precision: Precision
     batch_rows: int
     name: str = ""
+
+    modalities: ClassVar[tuple[Modality, ...]] = ("image", "text")
 
     def space(self) -> Space:
         """Return the space: reads the configuration, finds (or fetches) and hashes the weights.
@@ -109,6 +112,9 @@ class OpenClip:
             "image": _ImageTower(model, transform, open_clip.get_input_dtype(self.precision)),
             "text": _TextTower(model, tokenizer),
         }
+
+
+LOADERS = {"open_clip": OpenClip}
 
 
 @dataclass(frozen=True)

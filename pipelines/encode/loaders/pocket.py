@@ -7,8 +7,8 @@ from pathlib import Path
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.errors import ConfigError
+from schemas.families import Family
 from schemas.space import Precision
-from schemas.vectors import Family
 
 WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
 

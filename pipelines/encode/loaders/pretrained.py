@@ -20,8 +20,8 @@ from pipelines.encode.loaders.weights import (
     make_missing_error,
 )
 from pipelines.errors import ConfigError
+from schemas.families import Family
 from schemas.space import Precision, Space
-from schemas.vectors import Family
 
 if TYPE_CHECKING:
     import torch

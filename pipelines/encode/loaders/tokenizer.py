@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.compute.device import move_to_device
 from pipelines.encode.loaders.text_padding import choose_width
 from pipelines.errors import ConfigError
-from schemas.vectors import Family
+from schemas.families import Family
 
 if TYPE_CHECKING:
     import torch

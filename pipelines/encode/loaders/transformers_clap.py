@@ -14,7 +14,7 @@ from pipelines.encode.loaders.pretrained import TransformersLoader
 from pipelines.encode.loaders.spectrogram import compute_features
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
-from schemas.vectors import Family
+from schemas.families import Family, Modality
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,7 @@ class TransformersClap(TransformersLoader):
     """An audio-text model of transformers."""
 
     family: ClassVar[Family] = "clap"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "audio")
     classes: ClassVar[Mapping[str, str]] = {"clap": "ClapModel"}
 
     def _get_max_tokens(self, config: Any) -> int:
@@ -54,6 +55,9 @@ class TransformersClap(TransformersLoader):
 
         audio = _AudioTower(model, processor.feature_extractor, get_dtype(self.precision))
         return {"audio": audio, "text": TextTower(tokenizer, net)}
+
+
+LOADERS = {"transformers": TransformersClap}
 
 
 @dataclass(frozen=True)

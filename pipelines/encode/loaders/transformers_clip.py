@@ -13,7 +13,7 @@ from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.pretrained import TransformersLoader
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
-from schemas.vectors import Family
+from schemas.families import Family, Modality
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ class TransformersClip(TransformersLoader):
     """An image-text model of transformers."""
 
     family: ClassVar[Family] = "clip"
+    modalities: ClassVar[tuple[Modality, ...]] = ("image", "text")
     # Each has get_image_features(pixel_values) and get_text_features(ids, mask).
     classes: ClassVar[Mapping[str, str]] = {
         "clip": "CLIPModel",
@@ -47,6 +48,9 @@ class TransformersClip(TransformersLoader):
             "image": _ImageTower(model, processor.image_processor, get_dtype(self.precision)),
             "text": TextTower(tokenizer, lambda inputs: _get_raw(model.get_text_features(**inputs))),
         }
+
+
+LOADERS = {"transformers": TransformersClip}
 
 
 def _describe_processor(processor: Any) -> str:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.lookup.reach import ColumnReach, join_names
+from pipelines.report.formatting import name_column
 from schemas.about import About
-from schemas.vectors import Column, Family, family_of
+from schemas.families import COLUMNS, Column, Modality, find_default, get_family, get_modality, sort_columns
 
 Asks = Literal["text", "picture", "sound", "key"]
 
-COLUMN_WORDS: Mapping[Column, str] = {
-    "clip_image": "Pictures",
-    "clap_audio": "Sounds",
-    "clip_text": "Captions (CLIP)",
-    "clap_text": "Captions (CLAP)",
+# What is encoded; a row ("more like this") has a vector in every column that it can search.
+_MODALITIES: Mapping[Asks, Modality | None] = {
+    "text": "text",
+    "picture": "image",
+    "sound": "audio",
+    "key": None,
 }
-# The order of the choices: what has media first.
-_ORDER: tuple[Column, ...] = ("clip_image", "clap_audio", "clip_text", "clap_text")
-# In whose space a question begins; a text and a row have a vector in both.
-_OWN: Mapping[Asks, Family] = {"picture": "clip", "sound": "clap"}
-_BEST: Mapping[Asks, Column] = {"sound": "clap_audio"}
-_A: Mapping[Asks, str] = {"picture": "A picture", "sound": "A sound"}
+_A: Mapping[Asks, str] = {"text": "A text", "picture": "A picture", "sound": "A sound"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Reachability:
         """Return the preferred column if it is in reach, else the default of the kind of query."""
         if preferred in self.columns:
             return preferred
-        usual = _BEST.get(asks, "clip_image")
+        usual = find_default(_MODALITIES[asks] or "text", ())
         return usual if usual in self.columns else next(iter(self.columns), None)
 
     def choose_translator(self, into: Column | None, preferred: str | None) -> str | None:
@@ -59,45 +57,52 @@ def find_reachable(about: About, asks: Asks) -> Reachability:
         about: the description of the service.
         asks: the kind of query; `key` is "more like this".
     """
-    there = [column for column in _ORDER if column in about.columns]
+    reach = ColumnReach.from_indexed({column: card.space for column, card in about.columns.items()})
+    modality = _MODALITIES[asks]
+    there = _sort_media_first(about.columns)
+    direct = [column for column in there if modality is None or reach.find_tower(modality, column)]
     translators = {
         column: names
         for column in there
-        if not _is_direct(asks, column) and (names := _list_translators(about, asks, column))
+        if modality and column not in direct and (names := _list_translators(about, reach, modality, column))
     }
-    columns = tuple(column for column in there if _is_direct(asks, column) or column in translators)
+    columns = tuple(column for column in there if column in direct or column in translators)
     unreachable = [column for column in there if column not in columns]
-    return Reachability(columns, translators, _explain(asks, unreachable) or _explain_missing(about))
+    why_not = _explain(asks, reach, unreachable) or _explain_missing(about)
+    return Reachability(columns, translators, why_not)
 
 
-def _is_direct(asks: Asks, column: Column) -> bool:
-    return _OWN.get(asks, family_of(column)) == family_of(column)
+def _sort_media_first(columns: Iterable[Column]) -> list[Column]:
+    """Return columns in the order of the choices: what has media first."""
+    return sorted(sort_columns(columns), key=lambda column: get_modality(column) == "text")
 
 
-def _list_translators(about: About, asks: Asks, column: Column) -> tuple[str, ...]:
+def _list_translators(
+    about: About, reach: ColumnReach, modality: Modality, column: Column
+) -> tuple[str, ...]:
     return tuple(
         card.name
         for card in about.translators
-        if family_of(card.source) == _OWN.get(asks) and family_of(card.target) == family_of(column)
+        if reach.find_tower(modality, card.source) and reach.is_comparable(card.target, column)
     )
 
 
-def _explain(asks: Asks, unreachable: list[Column]) -> str:
-    if not unreachable:
+def _explain(asks: Asks, reach: ColumnReach, unreachable: list[Column]) -> str:
+    modality = _MODALITIES[asks]
+    if not unreachable or modality is None:
         return ""
-    family, other = _OWN[asks], family_of(unreachable[0])
     return (
-        f"{_A[asks]} cannot search {_join(unreachable)}: that takes a translator from {family} to {other}, "
-        "and none is here. `echolens train` makes one."
+        f"{_A[asks]} cannot search {_join(unreachable)}: that takes a translator from "
+        f"{reach.describe_families(modality)} to {get_family(unreachable[0])}, and none is here. "
+        "`echolens train` makes one."
     )
 
 
 def _explain_missing(about: About) -> str:
     """Name the columns of which the version has no index."""
-    missing = [column for column in _ORDER if column not in about.columns]
+    missing = [column for column in _sort_media_first(COLUMNS) if column not in about.columns]
     return f"Version {about.version} has no index of {_join(missing)}." if missing else ""
 
 
 def _join(columns: list[Column]) -> str:
-    words = [COLUMN_WORDS[column] for column in columns]
-    return " or ".join(f"{word[:1].lower()}{word[1:]}" for word in words)
+    return join_names(f"{word[:1].lower()}{word[1:]}" for word in map(name_column, columns))

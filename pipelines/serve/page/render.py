@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 from pipelines.report import formatting
 from pipelines.serve.generation_messages import Capabilities, GenerationEvent, QueuePosition, StepCount
-from pipelines.serve.page.reachable import COLUMN_WORDS, Asks
+from pipelines.serve.page.reachable import Asks
 from schemas.about import About
+from schemas.families import Modality, get_modality, sort_columns
 from schemas.query import Answer, Hit, Query
-from schemas.vectors import Column
 
 _TEMPLATE = "page.html"
+_NOUNS: Mapping[Modality, str] = {"image": "picture", "audio": "sound", "text": "caption"}
 _CAPTION_CHARS = 160
 _QUERY_CHARS = 80
 
@@ -44,7 +46,7 @@ def render_head(about: About) -> str:
 
 def render_foot(about: About) -> str:
     """Return the footer: the dataset's versions, indices and translators."""
-    return _render("foot", about=about, column_words=COLUMN_WORDS)
+    return _render("foot", about=about, name_column=formatting.name_column)
 
 
 def render_hits(answer: Answer, shown: ShownQuery, query: Query) -> str:
@@ -126,7 +128,7 @@ class _HitView:
 
 
 def _format_title(answer: Answer, query: Query) -> str:
-    noun = {"clip_image": "picture", "clap_audio": "sound"}.get(answer.column, "caption")
+    noun = _NOUNS[get_modality(answer.column)]
     column = f"{formatting.format_count(len(answer.hits))} {noun}{'' if len(answer.hits) == 1 else 's'}"
     if query.text is not None:
         return f"{column} nearest to “{formatting.trim_text(query.text, _QUERY_CHARS)}”"
@@ -137,12 +139,8 @@ def _format_title(answer: Answer, query: Query) -> str:
 
 def _count_rows(about: About) -> list[str]:
     """Return the numbers of rows, as in `214 pictures`."""
-    named: tuple[tuple[Column, str], ...] = (
-        ("clip_image", "picture"),
-        ("clap_audio", "sound"),
-        ("clip_text", "caption"),
-    )
-    rows = [(about.columns[column].rows, name) for column, name in named if column in about.columns]
+    first = {get_modality(column): column for column in reversed(sort_columns(about.columns))}
+    rows = [(about.columns[first[each]].rows, name) for each, name in _NOUNS.items() if each in first]
     return [f"{formatting.format_count(count)} {name}{'' if count == 1 else 's'}" for count, name in rows]
 
 

@@ -14,15 +14,16 @@ from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
+from pipelines.report.formatting import name_column
 from pipelines.serve.http_errors import format_sentence, make_refusal
 from pipelines.serve.media import check_query
 from pipelines.serve.page import render
 from pipelines.serve.page.client import LookupService
-from pipelines.serve.page.reachable import COLUMN_WORDS, Asks, find_reachable
+from pipelines.serve.page.reachable import Asks, find_reachable
 from pipelines.serve.page.render import ShownQuery
 from pipelines.serve.settings import ServiceLimits
+from schemas.families import Column
 from schemas.query import Query, RowFilter
-from schemas.vectors import Column
 
 _EMPTY: Mapping[Asks, str] = {
     "text": "nothing is written; say in a few words what to look for",
@@ -107,7 +108,7 @@ class SearchHandlers:
         into = reachable.choose_column(kind, column)
         names = reachable.translators.get(into, ()) if into else ()
         return [
-            gr.Radio(choices=[(COLUMN_WORDS[one], one) for one in reachable.columns], value=into),
+            gr.Radio(choices=[(name_column(one), one) for one in reachable.columns], value=into),
             gr.Dropdown(
                 choices=list(names), value=reachable.choose_translator(into, via), visible=bool(names)
             ),

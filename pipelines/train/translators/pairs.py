@@ -21,9 +21,10 @@ from pipelines.store.counts import as_integers
 from pipelines.store.shards import Shard, get_vectors_marker
 from pipelines.store.vectors import VectorReader
 from schemas.candidate import parse_key
+from schemas.families import has_column
 from schemas.space import Space
 from schemas.training import PairSource, SplitSettings
-from schemas.vectors import COLUMNS_OF, decode_spaces
+from schemas.vectors import decode_spaces
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 # Rows of a block: 1 MB of float16 vectors, read at once and shuffled together with 63 other blocks.
@@ -88,7 +89,7 @@ def read_pairs(
     sink = _Sink(scratch)
     for pairs in mix:
         for shard in vectors.shards:
-            if {pairs.source, pairs.target} <= set(COLUMNS_OF[shard.kind]):
+            if has_column(shard.kind, pairs.source) and has_column(shard.kind, pairs.target):
                 _read_shard(vectors, shard_rows, pairs, split, shard, sink)
     if not sink.count:
         directions = " + ".join(f"{pairs.source} -> {pairs.target}" for pairs in mix)
@@ -187,7 +188,7 @@ class _Sink:
             if space != first:
                 raise SpaceError(
                     f"{column} is in {space} here and the pairs before it in {first} "
-                    f"({space.differences(first)}); mix pairs of the same two spaces"
+                    f"({space.describe_differences(first)}); mix pairs of the same two spaces"
                 )
 
     def add(

@@ -64,9 +64,24 @@ def test_overrides_reach_every_key(file):
             id="laion",
         ),
         pytest.param(
-            "encode.clap={loader: laion}",
+            "encode.clap={loader: 3}",
             r"encode.clap: loader must be one of transformers, laion_clap",
             id="loader",
+        ),
+        pytest.param(
+            "encode.clapp={weights: x}",
+            r"unknown key 'encode.clapp'; the nearest known one is 'encode.clap'",
+            id="family",
+        ),
+        pytest.param(
+            "encode.clap_audio={loader: laion_clap}",
+            r"clap_audio is a column of clap; name its encoder there",
+            id="column",
+        ),
+        pytest.param(
+            "encode.my-family={loader: laion_clap}",
+            r"'my-family' names neither a family",
+            id="name",
         ),
         pytest.param(
             "encode.clap={revision: main}",

@@ -18,7 +18,8 @@ from pipelines.stage import check_chain
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from schemas.dataset import Dataset, Encode, Segment
+from schemas.dataset import Dataset
+from schemas.encoders import Encode, Segment
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 from schemas.vectors import CHOICE, make_vectors_schema
 

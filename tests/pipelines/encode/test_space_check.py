@@ -8,6 +8,7 @@ from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.encode.space_check import (
     CAPTIONS,
+    StoredItems,
     check_against_vectors,
     check_same_space,
     encode_captions,
@@ -77,7 +78,9 @@ def test_spaces_of_other_lengths_are_none(spec):
 def test_vectors_without_a_number_are_refused(spec):
     """A NaN is no agreement."""
     with pytest.raises(SpaceError, match="cosine of 3 captions is nan"):
-        check_against_vectors(spec, CAPTIONS[:3], np.full((3, 24), np.nan, np.float32), "broken vectors")
+        check_against_vectors(
+            spec, StoredItems("text", CAPTIONS[:3], np.full((3, 24), np.nan, np.float32)), "broken vectors"
+        )
 
 
 @pytest.mark.parametrize("family", ["clip", "clap"])
@@ -87,12 +90,12 @@ def test_stored_vectors_are_what_decides(family):
     stored_ND = encode_captions(spec, CAPTIONS).astype(np.float16)
     old = spec.space.model_copy(update={"library": "a version of last year 1", "batch_rows": 3})
 
-    passed = verify_space(spec, old, lambda: (CAPTIONS, stored_ND))
+    passed = verify_space(spec, old, lambda: StoredItems("text", CAPTIONS, stored_ND))
 
     assert old == passed.space
     assert spec.open() is passed.open()
     with pytest.raises(SpaceError, match="a version of last year 1"):
-        verify_space(spec, old, lambda: (CAPTIONS, np.roll(stored_ND, 1, axis=1)))
+        verify_space(spec, old, lambda: StoredItems("text", CAPTIONS, np.roll(stored_ND, 1, axis=1)))
 
 
 def test_only_a_claim_is_put_to_the_test(spec):
@@ -106,4 +109,4 @@ def test_without_captions_nothing_is_admitted(spec):
     """A dataset that has no text vectors cannot say."""
     old = spec.space.model_copy(update={"library": "a version of last year 1"})
 
-    assert spec is verify_space(spec, old, lambda: ([], np.zeros((0, 24))))
+    assert spec is verify_space(spec, old, lambda: StoredItems("text", [], np.zeros((0, 24))))

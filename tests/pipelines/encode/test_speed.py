@@ -23,7 +23,7 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.encode.stages import DecodeStage
 from pipelines.stage import count_rows
-from schemas.vectors import family_of
+from schemas.families import get_family
 from tests.pipelines.encode import full_size
 from tests.pipelines.encode.full_size import clap_spec, clip_spec, committed, encoded, size, vector_step
 
@@ -131,7 +131,7 @@ def ceiling(step, kind: str, specs: dict[str, EncoderSpec], shards: list) -> tup
         )
     nets = np.zeros(2)
     for column, tower in work.towers.items():
-        batch_rows = specs[family_of(column)].space.batch_rows
+        batch_rows = specs[get_family(column)].space.batch_rows
         pieces = [piece for row in made for piece in row[column]]
         for shape in {piece.shape for piece in pieces}:
             of_shape = [piece for piece in pieces if piece.shape == shape]

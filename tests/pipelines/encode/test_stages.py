@@ -16,7 +16,8 @@ from pipelines.errors import UndecodableMediaError
 from pipelines.stage import check_chain
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
-from schemas.vectors import COLUMNS_OF, decode_smaller_batches, decode_spaces
+from schemas.vectors import decode_smaller_batches, decode_spaces
+from tests.columns import columns_of
 
 CAPTIONS = ["a red bell", "two birds", "a bell", "rain", "  ", "a dog barks at night", "a drum"]
 MEMBERS = {"image": ("jpg",), "clip": ("0.jpg", "1.jpg", "2.jpg", "3.jpg", "flac"), "text": ()}
@@ -78,7 +79,7 @@ def test_columns_of_each_kind(specs, samples, kind):
     """A kind gets its columns as unit float16 vectors with norms; media and prepared arrays are let go."""
     batch = run(kind, specs, samples(kind))
 
-    for column in COLUMNS_OF[kind]:
+    for column in columns_of(kind):
         dims = specs[column[:4]].space.dims
         for row, vector_D in enumerate(batch[column]):
             if CAPTIONS[row].strip() or not column.endswith("text"):
@@ -130,7 +131,7 @@ def test_bad_media_are_an_outcome(specs, samples, kind, member, data):
     bad = run(kind, specs, batch)
 
     assert ("invalid", "undecodable") == (bad["outcome"][2], bad["reason"][2])
-    for column in COLUMNS_OF[kind]:
+    for column in columns_of(kind):
         assert [None, None] == [bad[column][2], bad[f"{column}_norm"][2]]
         for row in (0, 1, 3, 5, 6):
             np.testing.assert_array_equal(good[column][row], bad[column][row])
@@ -187,7 +188,7 @@ def test_rows_with_another_outcome_pass_through(specs, samples):
     encoded = run("image", specs, batch)
 
     assert ("filtered", "language_detected") == (encoded["outcome"][1], encoded["reason"][1])
-    assert [None] * 3 == [encoded[column][1] for column in COLUMNS_OF["image"]]
+    assert [None] * 3 == [encoded[column][1] for column in columns_of("image")]
     assert encoded["clip_image"][0] is not None
 
 
@@ -259,7 +260,7 @@ def test_a_family_that_is_not_wanted_leaves_no_column(specs, samples):
     encoded = run("clip", {"clip": specs["clip"]}, batch)
 
     assert encoded["outcome"] == ["ok", "ok"]
-    assert {"clip_image", "clip_text"} == {name for name in encoded if name in COLUMNS_OF["clip"]}
+    assert {"clip_image", "clip_text"} == {name for name in encoded if name in columns_of("clip")}
 
 
 @pytest.mark.parametrize("kind", ["image", "clip", "text"])
@@ -269,7 +270,7 @@ def test_stages_chain_and_travel(specs, samples, kind):
 
     have = check_chain(chain, set(samples(kind, 1)))
 
-    assert set(COLUMNS_OF[kind]) <= have
+    assert set(columns_of(kind)) <= have
     assert chain == pickle.loads(pickle.dumps(chain))
     assert len({*chain, *copy.deepcopy(chain)}) == 2
 
@@ -288,7 +289,7 @@ def test_a_vector_depends_on_its_row_alone(specs, samples, kind):
     with ThreadPoolExecutor(2) as shards:
         made = list(shards.map(lambda half: vectors(prepare(half)), halves))
 
-    for column in COLUMNS_OF[kind]:
+    for column in columns_of(kind):
         bits = {}
         for half in made:
             for key, vector_D, norm in zip(half["key"], half[column], half[f"{column}_norm"], strict=True):

@@ -16,9 +16,10 @@ from pipelines.export.clip_retrieval import ClipRetrievalExport
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import CANDIDATE, format_key
+from schemas.families import COLUMNS
 from schemas.space import Space
-from schemas.vectors import COLUMNS, COLUMNS_OF
 from schemas.version import TOMBSTONE, VERSION_SHARD, Version
+from tests.columns import columns_of
 
 SHARDS = [Shard(0, "image", "web", 9), Shard(1, "clip", "web", 4), Shard(2, "text", "web", 3)]
 GONE = "000002"
@@ -43,7 +44,7 @@ def root(tmp_path):
         keys = [format_key(shard.number, row, 10) for row in range(shard.rows)]
         batch = {name: [name] * shard.rows for name in ("id", "source", "outcome", "reason")}
         batch |= {"key": keys, "kind": [shard.kind] * shard.rows}
-        for column in COLUMNS_OF[shard.kind]:
+        for column in columns_of(shard.kind):
             vectors_ND = drawn.standard_normal((shard.rows, 8))
             batch[column] = list(
                 (vectors_ND / np.linalg.norm(vectors_ND, axis=1)[:, None]).astype(np.float16)
@@ -159,7 +160,7 @@ def test_a_family_that_is_not_there(root, version, tmp_path):
     """A dataset without sounds says so."""
     silent = version.model_copy(update={"vectors": {"clip_image": 13, "clip_text": 14}})
 
-    with pytest.raises(ConfigError, match=r"no vectors in clap_audio and clap_text; choose another family"):
+    with pytest.raises(ConfigError, match=r"no vectors in clap_text and clap_audio; choose another family"):
         ClipRetrievalExport(root, 10, silent, "clap").write(tmp_path / "out")
 
 

@@ -8,6 +8,7 @@ from pipelines.compute import cpu
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import format_key
+from schemas.families import get_family
 from schemas.space import Space
 from schemas.version import TOMBSTONE
 
@@ -45,6 +46,11 @@ def space():
     return SPACE
 
 
+def make_space(column, dims):
+    """Return the space of a column: CLIP's columns are in one, CLAP's in another."""
+    return SPACE.model_copy(update={"dims": dims, "encoder": f"{SPACE.encoder}-{get_family(column)}"})
+
+
 @pytest.fixture
 def stored(tmp_path):
     """Commit vectors, float [N, D], as shards of pictures; return the root and the shards."""
@@ -59,10 +65,7 @@ def stored(tmp_path):
             spaces_here = (
                 spaces[number]
                 if spaces
-                else {
-                    column: SPACE.model_copy(update={"dims": len(vectors[-1])})
-                    for column, vectors in part.items()
-                }
+                else {column: make_space(column, len(vectors[-1])) for column, vectors in part.items()}
             )
             commit_vectors(root, "main", shard, spaces_here, [batch_of(shard, part, shard_rows)])
             shards.append(shard)

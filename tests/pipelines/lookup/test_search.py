@@ -147,7 +147,7 @@ def test_warm_opens_all_that_is_needed(root, dataset, version, monkeypatch):
     lookup = Lookup.open(root, dataset, version)
     lookup.warm(["clip_image"])
     monkeypatch.setattr("pipelines.lookup.search.map_index", lambda *_: pytest.fail("read"))
-    monkeypatch.setattr("pipelines.lookup.encoders.resolve_family", lambda *_: pytest.fail("resolved"))
+    monkeypatch.setattr("pipelines.lookup.encoders.resolve_entry", lambda *_: pytest.fail("resolved"))
 
     assert lookup.answer(Query(text="a bell")).hits
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.encode.encoder import get_spaces
 from pipelines.encode.resolve import resolve
 from pipelines.errors import SpaceError, StorageError
 from pipelines.lookup.search import Lookup
@@ -48,13 +49,13 @@ def card_of(name, source, target, source_space, target_space, weights):
 def crossing(root, dataset):
     """Three translators: of pictures to sounds, of sounds to captions, and one from a space of old."""
     torch.manual_seed(0)
-    spaces = {family: spec.space for family, spec in resolve(dataset.encode).items()}
-    old = spaces["clip"].model_copy(update={"weights_sha256": "0" * 64})
+    spaces = get_spaces(resolve(dataset.encode))
+    old = spaces["clip_image"].model_copy(update={"weights_sha256": "0" * 64})
     ways = {
-        "over": ("clip_image", "clap_audio", spaces["clip"], spaces["clap"]),
-        "back": ("clap_audio", "clip_text", spaces["clap"], spaces["clip"]),
-        "stale": ("clip_image", "clap_audio", old, spaces["clap"]),
-        "lost": ("clap_audio", "clip_text", spaces["clap"], old),
+        "over": ("clip_image", "clap_audio", spaces["clip_image"], spaces["clap_audio"]),
+        "back": ("clap_audio", "clip_text", spaces["clap_audio"], spaces["clip_image"]),
+        "stale": ("clip_image", "clap_audio", old, spaces["clap_audio"]),
+        "lost": ("clap_audio", "clip_text", spaces["clap_audio"], old),
     }
     for name, (source, target, source_space, target_space) in ways.items():
         net = Affine(source_space.dims, target_space.dims)

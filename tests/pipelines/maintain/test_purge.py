@@ -11,8 +11,9 @@ from pipelines.maintain.purge import plan_purge, rewrite_shards, write_plan
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import find_damage, read_all_versions
 from pipelines.store import plans, versions
-from schemas.dataset import Segment
-from schemas.vectors import COLUMNS, decode_spaces, make_vectors_schema, mark_smaller_batches
+from schemas.encoders import Segment
+from schemas.families import COLUMNS
+from schemas.vectors import decode_spaces, make_vectors_schema, mark_smaller_batches
 from tests.by_hand import HOST, outcomes, pictures, vector
 
 

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from pipelines.encode.encoder import get_spaces
 from pipelines.encode.resolve import resolve
 from pipelines.maintain.publish import publish
 from pipelines.report.published import PublishedVersion
@@ -20,11 +21,13 @@ from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors
 from schemas.candidate import CANDIDATE, FILTERED, SHARD, format_key
-from schemas.dataset import Dataset, Encode
+from schemas.dataset import Dataset
+from schemas.encoders import Encode
+from schemas.families import COLUMNS, get_family
 from schemas.outcome import Outcome, as_img2dataset
 from schemas.plan import PlanCounts, SourceCounts
 from schemas.space import Space
-from schemas.vectors import COLUMNS, COLUMNS_OF, family_of
+from tests.columns import columns_of
 
 SHARD_ROWS = 10
 DIMS = 8
@@ -105,7 +108,7 @@ def encodable(tmp_path_factory, tiny_clip, tiny_clap) -> Dataset:
     clip, clap = {"model": f"local-dir:{tiny_clip}", "weights": ""}, {"weights": str(tiny_clap)}
     encode = Encode.model_validate({"clip": clip, "clap": clap, "precision": "fp32"})
     dataset = dataset.model_copy(update={"encode": encode})
-    build(dataset, SHARDS, {family: spec.space for family, spec in resolve(encode).items()})
+    build(dataset, SHARDS, get_spaces(resolve(encode)))
     return dataset
 
 
@@ -126,7 +129,7 @@ def described(folder) -> Dataset:
 
 def build(dataset: Dataset, shards, spaces=None) -> Root:
     root = Root.from_url(dataset.root)
-    spaces = spaces or {family: space(family) for family in ("clip", "clap")}
+    spaces = spaces or {column: space(get_family(column)) for column in COLUMNS}
     dataset_file.pin(root, dataset, spaces)
     write_plan(root, shards)
     for shard in shards:
@@ -135,7 +138,7 @@ def build(dataset: Dataset, shards, spaces=None) -> Root:
         batch = fetched(shard, table.to_pydict())
         if shard.kind != "text":
             commit_media(root, shard, batch, started=0.0)
-        columns = {column: spaces[family_of(column)] for column in COLUMNS}
+        columns = spaces
         commit_vectors(root, "main", shard, columns, [encoded(shard, batch, columns)])
     publish(root, dataset)
     return root
@@ -257,7 +260,7 @@ def encoded(shard: Shard, batch: dict, columns: dict) -> dict:
     good = [(shard.number, row) != NO_VECTOR for row in kept]
     made |= {"outcome": ["ok" if whole else "failed" for whole in good]}
     made |= {"reason": ["" if whole else "no_vector" for whole in good]}
-    for number, column in enumerate(COLUMNS_OF[shard.kind]):
+    for number, column in enumerate(columns_of(shard.kind)):
         seed, dims = 1000 * number + 100 * shard.number, columns[column].dims
         pairs = list(zip(kept, good, strict=True))
         made[column] = [vector(row % 3, seed + row, dims) if whole else None for row, whole in pairs]

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pyarrow as pa
 
-from pipelines.encode.resolve import resolve_family
+from pipelines.encode.resolve import resolve_entry
 from pipelines.index.build import build_index
 from pipelines.store.manifest import make_entry
 from pipelines.store.root import Root
@@ -52,7 +52,7 @@ def synthetic(folder, rows):
             "encode": {"clip": "pocket", "clap": None},
         }
     )
-    spec = resolve_family(dataset.encode, "clip")
+    spec = resolve_entry(dataset.encode, "clip")
     spaces = {"clip_image": spec.space, "clip_text": spec.space}
     pictures, captions = pairs(rows, spec.space.dims)
     shards = [

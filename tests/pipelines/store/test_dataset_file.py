@@ -4,6 +4,7 @@ from pipelines.errors import ConfigError
 from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
+from schemas.families import COLUMNS, get_family
 from tests.by_hand import space
 
 
@@ -47,8 +48,11 @@ def test_a_set_stays_in_its_spaces(dataset):
     """Other weights of the same family are refused for a set that has vectors, and taken for another set."""
     one = dataset("main")
     root = Root.from_url(one.root)
-    spaces = {family: space(family) for family in ("clip", "clap")}
-    other = spaces | {"clip": space("clip").model_copy(update={"weights_sha256": "1" * 64})}
+    spaces = {column: space(get_family(column)) for column in COLUMNS}
+    other = spaces | {
+        column: space("clip").model_copy(update={"weights_sha256": "1" * 64})
+        for column in ("clip_image", "clip_text")
+    }
     dataset_file.pin(root, one, spaces)
     dataset_file.check_spaces(root, one, spaces)
     dataset_file.check_spaces(root, dataset("other"), other)

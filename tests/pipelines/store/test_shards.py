@@ -20,7 +20,8 @@ from pipelines.store.shards import (
 from schemas.candidate import CANDIDATE
 from schemas.sample import MEMBERS
 from schemas.space import Space
-from schemas.vectors import COLUMNS_OF, decode_spaces
+from schemas.vectors import decode_spaces
+from tests.columns import columns_of
 
 ROWS = 5
 DEAD = 2
@@ -133,7 +134,7 @@ def test_the_table_of_vectors_is_the_last_to_come(root, tmp_path):
     (tmp_path / "vectors/main/00000.tar").mkdir(parents=True)
     shard = Shard(0, "image", "web", ROWS)
     with pytest.raises(StorageError):
-        commit_vectors(root, "main", shard, dict.fromkeys(COLUMNS_OF["image"], SPACE), [])
+        commit_vectors(root, "main", shard, dict.fromkeys(columns_of("image"), SPACE), [])
 
     assert not root.exists(get_vectors_marker("main", shard))
 
@@ -151,7 +152,7 @@ def test_every_sample_of_a_tar_has_the_same_members(root):
 def test_vectors_keep_space_and_nulls(root):
     """The table knows each column's space; a row without a vector is null there, and not in the tar."""
     shard = Shard(0, "image", "web", ROWS)
-    spaces = dict.fromkeys(COLUMNS_OF["image"], SPACE)
+    spaces = dict.fromkeys(columns_of("image"), SPACE)
     batch = {name: ["k"] * 3 for name in ("id", "kind", "source")}
     batch |= {"key": ["1", "2", "3"], "outcome": ["ok", "failed", "ok"], "reason": ["", "bug", ""]}
     for column in spaces:
@@ -178,7 +179,7 @@ def test_libraries_read_the_tars(root):
 
     shard = Shard(0, "image", "web", ROWS)
     commit_media(root, shard, fetched(root, shard), started=0.0)
-    spaces = dict.fromkeys(COLUMNS_OF["image"], SPACE)
+    spaces = dict.fromkeys(columns_of("image"), SPACE)
     batch = {name: ["k"] for name in ("id", "kind", "source")}
     batch |= {"key": ["1"], "outcome": ["ok"], "reason": [""]}
     batch |= {column: [np.full(4, 0.5, np.float16)] for column in spaces}

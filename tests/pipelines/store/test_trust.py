@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pipelines.encode.resolve import resolve, resolve_in_subprocess
 from pipelines.errors import ConfigError
 from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
-from schemas.dataset import Encode
+from schemas.encoders import Encode
 
 # What comes near to a class that is trusted, and is another.
 NEAR = (
@@ -19,7 +19,7 @@ NEAR = (
 )
 # What is no name of a class at all: nothing could be meant by it.
 NAMELESS = (
-    *("", ":", "trap", "trap:", ":Trap", ".trap:Trap", "trap.:Trap", "tr..ap:Trap", "..trap:Trap"),
+    *("", ":", "trap:", ":Trap", ".trap:Trap", "trap.:Trap", "tr..ap:Trap", "..trap:Trap"),
     *("trap:Trap.attr", "trap:Trap:Trap", "trap:Trap()", "a-b:C", "trap:1", "tr/ap:Trap", "trap :Trap"),
     *(
         "trap:Trap\n",
@@ -88,7 +88,7 @@ def test_nothing_that_is_read_trusts_itself(key):
     """No key of a file or of a root says what is trusted."""
     content = encode().model_dump() | {key: ["trap:Trap"]}
 
-    with pytest.raises(ValidationError, match="Extra inputs"):
+    with pytest.raises(ValidationError, match="extra_forbidden"):
         Encode.model_validate(content)
 
 
@@ -99,6 +99,14 @@ def test_what_names_no_class_is_refused(name):
         check_trust([name])
     with pytest.raises(ValidationError):
         encode(name)
+
+
+def test_a_name_without_a_colon_is_a_loader_of_ours():
+    """It is looked up among our own loaders, and never as a module."""
+    with pytest.raises(ConfigError, match=r"names no class; write module:Class"):
+        check_trust(["trap"])
+    with pytest.raises(ConfigError, match=r"encode.clip: there is no loader 'trap'; it must be one of"):
+        resolve(encode("trap"))
 
 
 def test_all_classes_are_named_at_once():

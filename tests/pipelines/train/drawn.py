@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import pyarrow as pa
 
 from jobs.shared.dataset_build import make_vector_step
-from pipelines.encode.encoder import EncoderSpecs
+from pipelines.encode.encoder import EncoderSpecs, get_spaces
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
 from pipelines.miniature.media import picture_file, sound_file
@@ -66,7 +66,7 @@ def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
     }
     dataset = Dataset.model_validate(content)
     specs: EncoderSpecs = resolve(dataset.encode)
-    dataset_file.pin(root, dataset, {family: spec.space for family, spec in specs.items()})
+    dataset_file.pin(root, dataset, get_spaces(specs))
     shards = []
     for kind, count in (("image", pictures), ("text", captions), ("clip", clips)):
         for start in range(0, count, SHARD_ROWS):

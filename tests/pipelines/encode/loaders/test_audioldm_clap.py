@@ -12,7 +12,7 @@ from pipelines.encode.loaders.pocket import WEIGHTS, make_pocket_clap
 from pipelines.encode.resolve import resolve
 from pipelines.encode.space_check import check_same_space
 from pipelines.errors import ConfigError
-from schemas.dataset import Encode
+from schemas.encoders import Encode
 
 CLAP = WEIGHTS / "clap"
 

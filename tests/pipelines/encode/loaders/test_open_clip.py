@@ -117,7 +117,7 @@ def test_half_precision_stays_near(tiny_clip, spec, pictures, precision):
     half_ND, _ = encode(half.open()["image"], pieces, 8)
 
     assert (full_ND * half_ND).sum(axis=1).min() > 0.999
-    assert half.space.differences(spec.space) == f"precision {precision}, not fp32"
+    assert half.space.describe_differences(spec.space) == f"precision {precision}, not fp32"
 
 
 def edited(tiny_clip, tmp_path, edit):

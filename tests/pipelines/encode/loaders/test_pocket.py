@@ -10,7 +10,7 @@ from pipelines.encode.resolve import resolve
 from pipelines.miniature import captions, world
 from pipelines.miniature.pictures import picture
 from pipelines.miniature.sounds import sound
-from schemas.dataset import Encode
+from schemas.encoders import Encode
 
 ROWS = 96
 

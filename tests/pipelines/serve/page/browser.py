@@ -95,7 +95,7 @@ def together(page, api=None):
 
 
 @contextmanager
-def serving(root, metrics, sounds=None):
+def serving(root, metrics, sounds=None, trust=()):
     """Serve the page and the API of a root, with small limits; their address.
 
     `sounds` returns a maker of sounds, given the searching half of the service.
@@ -106,7 +106,7 @@ def serving(root, metrics, sounds=None):
     from pipelines.serve.replica import SearchReplica
     from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
-    search = SearchReplica(load(str(root)), ServiceSettings(), metrics)
+    search = SearchReplica(load(str(root), trust=trust), ServiceSettings(), metrics)
     limits = ServiceLimits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
     made_by = sounds(search) if sounds else None
     with listening(together(make_page(search, "/page", limits, made_by), make_api(search))) as address:
@@ -138,7 +138,7 @@ def opened(browser, address, viewport=WIDE, **settings):
     seen = Seen(page)
     page.goto(f"{address}/page/")
     page.locator("h1").wait_for()
-    page.get_by_label("Pictures").wait_for()
+    page.get_by_label("Pictures", exact=True).wait_for()
     try:
         yield page
         assert [] == seen.outside(address)

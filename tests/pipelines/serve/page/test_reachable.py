@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.serve.page.reachable import find_reachable
+from schemas.families import get_family
+from schemas.space import Space
 
 ALL = ("clip_image", "clap_audio", "clip_text", "clap_text")
 TO_SOUNDS = ("clip_image", "clap_audio", "to-sounds")
@@ -14,7 +16,22 @@ TO_PICTURES = ("clap_audio", "clip_image", "to-pictures")
 def about(columns, *translators):
     """What a service says, as far as it decides where a question can lead."""
     cards = [SimpleNamespace(source=source, target=target, name=name) for source, target, name in translators]
-    return SimpleNamespace(columns=dict.fromkeys(columns), translators=cards, version=3)
+    indexed = {column: SimpleNamespace(space=space_of(column)) for column in columns}
+    return SimpleNamespace(columns=indexed, translators=cards, version=3)
+
+
+def space_of(column, joins=None):
+    """A space a family; one that joins another has the identity of that."""
+    return Space(
+        encoder=get_family(column),
+        weights_sha256=get_family(column) if joins is None else column,
+        library="none",
+        preprocessing="none",
+        precision="fp32",
+        batch_rows=8,
+        dims=16,
+        joins=joins,
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,3 +98,26 @@ def test_the_column_that_suits_a_question(asks, columns, best):
 def test_why_not(asks, columns, sentence):
     """What is missing from the choices is said, and what to do."""
     assert sentence == find_reachable(about(columns), asks).why_not
+
+
+def test_a_family_without_texts_is_out_of_reach_of_words():
+    """Pictures and sounds of such a family find each other, and words need a translator."""
+    columns = (*ALL, "ciap_image", "ciap_audio")
+
+    assert ALL[0] in find_reachable(about(columns), "text").columns
+    assert not {"ciap_image", "ciap_audio"} & {*find_reachable(about(columns), "text").columns}
+    assert {"ciap_image", "ciap_audio"} <= {*find_reachable(about(columns), "picture").columns}
+    assert "translator from clip or clap to ciap" in find_reachable(about(columns), "text").why_not
+    by_words = find_reachable(about(columns, ("clip_text", "ciap_audio", "over")), "text")
+    assert {"ciap_image": ("over",), "ciap_audio": ("over",)} == by_words.translators
+
+
+def test_a_tower_that_joins_a_space_needs_no_translator():
+    """Pictures search sounds directly, once a tower of pictures was trained into their space."""
+    joined = about((*ALL, "clap_image"))
+    joined.columns["clap_image"].space = space_of("clap_image", joins=space_of("clap_audio").identity)
+
+    found = find_reachable(joined, "picture")
+
+    assert {"clap_audio", "clap_text", "clap_image", "clip_image", "clip_text"} == {*found.columns}
+    assert {} == found.translators

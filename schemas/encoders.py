@@ -1,0 +1,244 @@
+"""The encoders that a dataset's file names: one for each family, and for each column that joins one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from schemas.families import COLUMNS, get_family, is_column, is_family
+from schemas.strict import StrictModel
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+def _check_commit(revision: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ValueError("a branch or tag may move; give the 40 hex digits of a commit")
+    return revision
+
+
+Commit = Annotated[str, AfterValidator(_check_commit)]
+
+
+class OpenClipEncoder(StrictModel):
+    """An image-text encoder of open_clip."""
+
+    loader: Literal["open_clip"] = "open_clip"
+    model: str = Field("ViT-B-32-quickgelu", description="a name, hf-hub:OWNER/NAME or local-dir:FOLDER")
+    weights: str = Field("openai", description="a tag or a file, for a name")
+    batch_rows: int = Field(32, ge=1)
+
+
+class TransformersClipEncoder(StrictModel):
+    """An image-text encoder of transformers: CLIP, SigLIP and what has their shape."""
+
+    loader: Literal["transformers"]
+    weights: str = Field(description="a folder, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    batch_rows: int = Field(32, ge=1)
+
+
+class TransformersClapEncoder(StrictModel):
+    """A sound-text encoder of transformers: ClapModel."""
+
+    loader: Literal["transformers"] = "transformers"
+    weights: str = Field("laion/clap-htsat-unfused", description="a folder, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    batch_rows: int = Field(8, ge=1)
+
+
+class LaionClapEncoder(StrictModel):
+    """A sound-text encoder in LAION's own checkpoint."""
+
+    loader: Literal["laion_clap"]
+    weights: str = Field(description="a .pt file, or OWNER/NAME/FILE.pt on the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    tokenizer: str = Field("roberta-base", description="a repository of the hub, or a folder")
+    batch_rows: int = Field(8, ge=1)
+
+
+class AudioLdmEncoder(StrictModel):
+    """The sound-text encoder that an AudioLDM was trained with: its vectors can become sounds."""
+
+    loader: Literal["audioldm"]
+    weights: str = Field(description="a folder that diffusers saved, or a repository of the hub")
+    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
+    audio: str = Field(description="AudioLDM's original checkpoint, or the folder of a ClapModel")
+    batch_rows: int = Field(8, ge=1)
+
+
+# A class of somebody's own. ASCII, so that no two names look alike.
+_WORD = "[A-Za-z_][A-Za-z0-9_]*"
+CLASS_PATTERN = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
+
+
+# A loader that lies in pipelines/encode/loaders/, or a class of one's own.
+_LOADER_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
+
+
+class OtherEncoder(BaseModel):
+    """An encoder whose keys are the arguments of its loader, which checks them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    loader: str = Field(pattern=_LOADER_PATTERN, description="a loader's name, or module:Class")
+
+
+def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
+    """Choose by `loader`: the first one where nothing is said, an open model for another name."""
+    tags = {loader: model.__name__ for loader, model in loaders.items()}
+    first = next(iter(tags))
+
+    def choose(value: Any) -> str | None:
+        if value is None or isinstance(value, str):
+            return "Null" if value is None else "Pocket"
+        loader = value.get("loader", first) if isinstance(value, dict) else getattr(value, "loader", first)
+        return tags.get(str(loader), "OtherEncoder" if isinstance(loader, str) else None)
+
+    return Discriminator(
+        choose,
+        custom_error_type="loader",
+        custom_error_message=f"loader must be one of {', '.join(loaders)}, or module:Class of your own",
+    )
+
+
+# What `encode.clip` and `encode.clap` may be. The models here give defaults and check keys before any import;
+# a loader without one is found by its name (pipelines/encode/registry.py).
+_Elsewhere = (
+    Annotated[OtherEncoder, Tag("OtherEncoder")]
+    | Annotated[Literal["pocket"], Tag("Pocket")]
+    | Annotated[None, Tag("Null")]
+)
+ClipEncoder = Annotated[
+    Annotated[OpenClipEncoder, Tag("OpenClipEncoder")]
+    | Annotated[TransformersClipEncoder, Tag("TransformersClipEncoder")]
+    | _Elsewhere,
+    _choose_by_loader({"open_clip": OpenClipEncoder, "transformers": TransformersClipEncoder}),
+]
+ClapEncoder = Annotated[
+    Annotated[TransformersClapEncoder, Tag("TransformersClapEncoder")]
+    | Annotated[LaionClapEncoder, Tag("LaionClapEncoder")]
+    | Annotated[AudioLdmEncoder, Tag("AudioLdmEncoder")]
+    | _Elsewhere,
+    _choose_by_loader(
+        {
+            "transformers": TransformersClapEncoder,
+            "laion_clap": LaionClapEncoder,
+            "audioldm": AudioLdmEncoder,
+        }
+    ),
+]
+Encoder = ClipEncoder | ClapEncoder
+
+
+class Segment(StrictModel):
+    """Which part of a clip its vectors stand for: `clap_audio` for its sound, `clip_image` for its frames."""
+
+    mode: Literal["whole", "middle", "best"] = Field(
+        "whole",
+        description="whole: the mean of its windows and frames; middle: the segment and the frame in the "
+        "middle; best: those that fit the caption best",
+    )
+    segment_s: float = Field(3.0, gt=0, le=60, description="length of the segment")
+    step_s: float = Field(1.0, gt=0, description="from one segment that is tried to the next; for best")
+
+    def get_pinned(self) -> dict[str, Any]:
+        """Return the settings that the mode uses, which pin the vectors of a set; none for whole clips."""
+        used_keys = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
+        return {key: getattr(self, key) for key in used_keys[self.mode]}
+
+
+WHOLE = Segment()
+
+
+def _require_loader(value: Any) -> Any:
+    """Refuse what is no encoder as an unknown key, which it then is."""
+    if isinstance(value, OtherEncoder) or (isinstance(value, dict) and "loader" in value):
+        return value
+    raise PydanticCustomError("extra_forbidden", "no encoder of a family or a column")
+
+
+class Encode(BaseModel):
+    """Which encoders make the vectors of one set. Another choice needs another set name.
+
+    Beside `clip` and `clap`, a key may be a family of one's own, as in `ciap`, or a column whose tower was
+    trained into the space of a family, as in `clap_image`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    set: Name = "main"
+    clip: ClipEncoder = OpenClipEncoder()
+    clap: ClapEncoder = TransformersClapEncoder()
+    segment: Segment = WHOLE
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
+
+    __pydantic_extra__: dict[str, Annotated[OtherEncoder, BeforeValidator(_require_loader)]] = Field(
+        init=False
+    )
+
+    # Neither a key of a file nor stored: nothing that is read can set it. It travels with pickles and copies.
+    _trusted: frozenset[str] = PrivateAttr(frozenset())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_null_encoders(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        return {
+            key: value
+            for key, value in content.items()
+            if value is not None or key in cls.model_fields or not (is_family(key) or is_column(key))
+        }
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Encode:
+        for key in self.__pydantic_extra__:
+            if is_family(key) or (is_column(key) and key not in COLUMNS):
+                continue
+            if key in COLUMNS:
+                raise ValueError(f"{key} is a column of {get_family(key)}; name its encoder there")
+            raise ValueError(
+                f"{key[:80]!r} names neither a family (lower-case letters and digits, as in ciap) nor a "
+                "column that joins one (as in clap_image)"
+            )
+        return self
+
+    @property
+    def entries(self) -> dict[str, Encoder]:
+        """The encoders by key: a family, or a column that joins one. An encoder that is null is left out."""
+        entries: dict[str, Encoder] = {"clip": self.clip, "clap": self.clap, **self.__pydantic_extra__}
+        return {key: entry for key, entry in entries.items() if entry is not None}
+
+    def select(self, keys: Iterable[str]) -> Encode:
+        """Return a copy with the encoders of some keys alone."""
+        kept = set(keys)
+        dropped = dict.fromkeys(key for key in self.entries if key not in kept)
+        return Encode.model_validate(self.model_dump() | dropped).trust(self.trusted)
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """Classes (module:Class) that the person who runs this has named, and which may be imported."""
+        return self._trusted
+
+    def trust(self, classes: Iterable[str]) -> Encode:
+        """Return a copy that trusts these classes, too; each counts only if its name is the same exactly."""
+        trusting = self.model_copy()
+        trusting._trusted = self._trusted | frozenset(classes)  # noqa: SLF001 - of its own class
+        return trusting
