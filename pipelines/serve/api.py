@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -57,12 +58,12 @@ class Ready(BaseModel):
     version: int = Field(description="of the dataset")
 
 
-def make_api(replica: SearchReplica, page_url: str | None = None) -> ASGI:
+def make_api(replica: SearchReplica, page_socket: Path | None = None) -> ASGI:
     """Return the application of a replica, behind its access control.
 
     Args:
         replica: answers the requests.
-        page_url: the server of the page; None without a page.
+        page_socket: of the page's server; None without a page.
     """
     app = FastAPI(
         title="Echolens",
@@ -84,9 +85,9 @@ def make_api(replica: SearchReplica, page_url: str | None = None) -> ASGI:
         if is_refused:
             replica.metrics.refused.labels(status).inc()
 
-    if page_url is None:
+    if page_socket is None:
         return AccessControl(app, replica.settings, count_response)
-    page = ReverseProxy(page_url)
+    page = ReverseProxy(page_socket)
 
     async def route_request(scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope.get("path", "").startswith("/page/")

@@ -1,7 +1,7 @@
 """The service's deployments on Ray Serve.
 
     Service   replicas that map the index; each runs its own HTTP server on the service's shared port
-    Page      one replica without an index, behind Serve's proxy on loopback; calls the others by handle
+    Page      one replica without an index, at a Unix socket behind Service; calls the others by handle
     Sounds    one replica with a generator for the page's sounds; calls Service for the vectors of pictures
 
 Another Service replica costs the memory of an encoder, not of an index: those on one node map the same files.
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.lookup.media import Medium
-    from pipelines.serve.access import ASGI
     from pipelines.serve.generation_messages import Capabilities, GenerationEvent, PageRequest
     from schemas.about import About
     from schemas.query import Answer, Query
@@ -54,12 +53,17 @@ class LookupDeployment:
         dataset: as stored in its root.
         settings: of the service.
         folder: for the metrics of all replicas.
-        page_url: Serve's proxy, which the page is behind; None without a page.
+        page_socket: where the page answers; None without a page.
         threads: for computing.
     """
 
     async def __init__(  # type: ignore[misc]
-        self, dataset: Dataset, settings: ServiceSettings, folder: Path, page_url: str | None, threads: int
+        self,
+        dataset: Dataset,
+        settings: ServiceSettings,
+        folder: Path,
+        page_socket: Path | None,
+        threads: int,
     ) -> None:
         from pipelines.serve.api import make_api
         from pipelines.serve.http_server import HttpServer
@@ -68,8 +72,8 @@ class LookupDeployment:
         cpu.limit_cpus(threads)
         self._replica = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
         self._replica.watch()
-        self._server = HttpServer(settings)
-        self._server.open(make_api(self._replica, page_url))
+        self._server = HttpServer.bind_port(settings)
+        self._server.open(make_api(self._replica, page_socket))
 
     async def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a query."""
@@ -133,21 +137,32 @@ class GenerationDeployment:
         await self._queue.stop(job)
 
 
-@serve.ingress()
 class PageDeployment:
-    """The page's replica."""
+    """The page's replica. Gradio keeps a visitor's session in one process, so there is only one.
 
-    async def __init__(self, settings: ServiceSettings) -> None:  # type: ignore[misc]
-        self._settings = settings
+    Args:
+        settings: of the service.
+        path: of its Unix socket, in a folder that only this user may enter: requests arrive through Service
+            alone, which has checked them.
+    """
 
-    async def __serve_build_asgi_app__(self) -> ASGI:
-        from pipelines.serve.access import AccessControl
+    async def __init__(self, settings: ServiceSettings, path: Path) -> None:  # type: ignore[misc]
+        from pipelines.serve.http_server import HttpServer
         from pipelines.serve.page.app import mount_page
 
-        sounds = serve.get_app_handle(SOUNDS) if self._settings.generator else None
-        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", self._settings.limits, sounds)
-        # Rates were limited where requests came in; here the only client is the replicas.
-        return AccessControl(app, self._settings, is_metered=lambda _: False)
+        sounds = serve.get_app_handle(SOUNDS) if settings.generator else None
+        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", settings.limits, sounds)
+        self._server = HttpServer.bind_path(path)
+        self._server.open(app, has_lifespan=True)
+
+    def check_health(self) -> None:
+        """Raise if Serve should replace this replica."""
+        self._server.check()
+
+    async def __del__(self) -> None:
+        """Finish the requests in flight; Serve waits for this."""
+        if hasattr(self, "_server"):
+            await self._server.close()
 
 
 @contextmanager
@@ -162,18 +177,17 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     if serve.status().applications:
         raise ConfigError("this Ray cluster serves something already; stop that, or unset RAY_ADDRESS")
     folder = Path(tempfile.mkdtemp(prefix="echolens-metrics-"))
-    page_port = _find_free_port() if settings.page else None
+    page_socket = folder / "page.sock" if settings.page else None
     try:
         serve.start(
-            proxy_location="HeadOnly" if page_port else "Disabled",
-            http_options={"host": "127.0.0.1", "port": page_port} if page_port else None,
+            proxy_location="Disabled",
             logging_config=_LOGGING,
         )
-        _run_application(NAME, None, _bind_lookup(dataset, settings, folder, page_port))
+        _run_application(NAME, _bind_lookup(dataset, settings, folder, page_socket))
         if settings.page and settings.generator:
-            _run_application(SOUNDS, None, _bind_generation(dataset, settings))
-        if settings.page:
-            _run_application(PAGE, f"/{PAGE}", _bind_page(settings))
+            _run_application(SOUNDS, _bind_generation(dataset, settings))
+        if page_socket:
+            _run_application(PAGE, _bind_page(settings, page_socket))
         _check_answers(settings)
         yield settings.address
     finally:
@@ -185,7 +199,7 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bind_lookup(dataset: Dataset, settings: ServiceSettings, folder: Path, page_port: int | None) -> Any:
+def _bind_lookup(dataset: Dataset, settings: ServiceSettings, folder: Path, page_socket: Path | None) -> Any:
     cpus = float(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
         LookupDeployment,
@@ -196,8 +210,7 @@ def _bind_lookup(dataset: Dataset, settings: ServiceSettings, folder: Path, page
         graceful_shutdown_timeout_s=_GRACE_S,
         health_check_period_s=2,
     )
-    page_url = f"http://127.0.0.1:{page_port}" if page_port else None
-    return deployment.bind(dataset, settings, folder, page_url, max(1, int(cpus / settings.replicas)))
+    return deployment.bind(dataset, settings, folder, page_socket, max(1, int(cpus / settings.replicas)))
 
 
 def _bind_generation(dataset: Dataset, settings: ServiceSettings) -> Any:
@@ -215,21 +228,22 @@ def _bind_generation(dataset: Dataset, settings: ServiceSettings) -> Any:
     return deployment.bind(dataset, settings)
 
 
-def _bind_page(settings: ServiceSettings) -> Any:
+def _bind_page(settings: ServiceSettings, path: Path) -> Any:
     deployment: Any = serve.deployment(
         PageDeployment,
         name="Page",
         num_replicas=1,
-        ray_actor_options={"num_cpus": 0},
+        # On the node whose replicas forward to its socket.
+        ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
         max_ongoing_requests=_ONGOING,
         graceful_shutdown_timeout_s=_GRACE_S,
     )
-    return deployment.bind(settings)
+    return deployment.bind(settings, path)
 
 
-def _run_application(name: str, prefix: str | None, application: Any) -> None:
+def _run_application(name: str, application: Any) -> None:
     try:
-        serve.run(application, name=name, route_prefix=prefix, logging_config=_LOGGING)
+        serve.run(application, name=name, route_prefix=None, logging_config=_LOGGING)
     except RuntimeError as error:
         deployments = serve.status().applications[name].deployments.values()
         message = next((one.message for one in deployments if one.message), str(error))
@@ -249,9 +263,3 @@ def _check_answers(settings: ServiceSettings) -> None:
             f"no replica answers at {settings.address}: they run on other nodes of the cluster; give "
             "--host 0.0.0.0 and ask them there"
         ) from error
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

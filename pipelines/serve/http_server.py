@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
@@ -37,23 +39,52 @@ class HttpServer:
     """An HTTP server that listens from construction on, and answers once it is opened.
 
     Args:
-        settings: with the address.
+        listening: a bound socket, which is closed with the server.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._socket = socket.socket(_choose_family(settings), socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._socket.bind((settings.host, settings.port))
+    def __init__(self, listening: socket.socket) -> None:
+        self._socket = listening
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def open(self, app: ASGI) -> None:
-        """Start to answer with an application, in the running event loop."""
+    @classmethod
+    def bind_port(cls, settings: ServiceSettings) -> Self:
+        """Return a server at the service's address, which all replicas share."""
+        listening = socket.socket(_choose_family(settings), socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((settings.host, settings.port))
+        return cls(listening)
+
+    @classmethod
+    def bind_path(cls, path: Path) -> Self:
+        """Return a server at a Unix socket; one that an earlier server left there is replaced.
+
+        Raises:
+            ConfigError: the path is longer than the system takes.
+        """
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(os.fspath(path))
+        except OSError as error:
+            listening.close()
+            raise ConfigError(
+                f"no socket can be made at {path} ({error}); set TMPDIR to a shorter folder of this machine"
+            ) from error
+        return cls(listening)
+
+    def open(self, app: ASGI, *, has_lifespan: bool = False) -> None:
+        """Start to answer with an application, in the running event loop.
+
+        Args:
+            app: answers the requests.
+            has_lifespan: whether it has to be started and ended.
+        """
         config = uvicorn.Config(
             app,
             backlog=_BACKLOG,
-            lifespan="off",
+            lifespan="on" if has_lifespan else "off",
             access_log=False,
             log_config=None,
             server_header=False,

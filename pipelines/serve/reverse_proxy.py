@@ -1,9 +1,11 @@
-"""A reverse proxy from a replica's port to the page's own deployment."""
+"""A reverse proxy from a replica's port to the Unix socket of the page's own deployment."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import RequestRefusedError
@@ -24,10 +26,10 @@ class ReverseProxy:
     """An ASGI application that streams the responses of an upstream server. For one event loop.
 
     Args:
-        upstream: http://HOST:PORT.
+        upstream: its Unix socket.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: Path) -> None:
         self._upstream = upstream
         self._session: aiohttp.ClientSession | None = None
 
@@ -45,10 +47,10 @@ class ReverseProxy:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # An event stream may be silent until somebody searches.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.UnixConnector(os.fspath(self._upstream), limit=0),
             )
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        url = URL(self._upstream + (scope["raw_path"] + query).decode("latin-1"), encoded=True)
+        url = URL(f"http://page{(scope['raw_path'] + query).decode('latin-1')}", encoded=True)
         body = _Body(receive) if _has_body(scope) else None
         started = False
         try:

@@ -14,7 +14,7 @@ from pipelines.serve.settings import ServiceLimits
 if TYPE_CHECKING:
     from gradio import Blocks
 
-    from pipelines.serve.access import ASGI
+    from pipelines.serve.access import ASGI, Receive, Scope, Send
 
 # Concurrent searches, and the length of Gradio's queue.
 _CONCURRENCY = 8
@@ -70,7 +70,16 @@ def make_page(
         pwa=False,
         show_error=False,
     )
-    return PathAllowlist(app)
+    return _with_root_path(PathAllowlist(app), root_path)
+
+
+def _with_root_path(app: ASGI, root_path: str) -> ASGI:
+    """Return an app that knows where it is mounted: its server serves this path alone."""
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": root_path}, receive, send)
+
+    return mounted
 
 
 def build_blocks(

@@ -16,7 +16,7 @@ from tests.ports import free_port
 async def test_two_servers_share_a_port():
     """Both listen and one answers; once it is closed, the other one still does."""
     settings = ServiceSettings(port=free_port())
-    servers = [HttpServer(settings) for _ in range(2)]
+    servers = [HttpServer.bind_port(settings) for _ in range(2)]
     async with httpx.AsyncClient(base_url=settings.address, timeout=10) as client:
         for server, name in zip(servers, ("first", "second"), strict=True):
             server.open(PlainTextResponse(name))
@@ -28,6 +28,26 @@ async def test_two_servers_share_a_port():
     await servers[1].close()
 
     assert {"second"} == answers
+
+
+@pytest.mark.anyio
+async def test_a_socket_is_taken_over_from_an_ended_server(tmp_path):
+    """A replica that was killed leaves its socket behind; the next one answers there."""
+    path = tmp_path / "page.sock"
+    HttpServer.bind_path(path)
+    server = HttpServer.bind_path(path)
+    server.open(PlainTextResponse("again"))
+
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    async with httpx.AsyncClient(transport=transport, base_url="http://page", timeout=10) as client:
+        assert "again" == (await client.get("/")).text
+    await server.close()
+
+
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path):
+    """The sentence says what decides where it lies."""
+    with pytest.raises(ConfigError, match="set TMPDIR to a shorter folder"):
+        HttpServer.bind_path(tmp_path / ("long" * 30) / "page.sock")
 
 
 def test_a_port_in_use_is_refused():

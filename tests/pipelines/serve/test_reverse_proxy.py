@@ -4,7 +4,8 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
 
 import httpx
 import pytest
@@ -12,15 +13,14 @@ import pytest
 from pipelines.serve.access import AccessControl
 from pipelines.serve.reverse_proxy import ReverseProxy
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
-from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 PAUSE_S = 0.3
 
 
 @pytest.fixture(scope="module")
-def inner():
-    """A server that says what it was asked, or sends a stream of events; its address."""
+def inner(tmp_path_factory):
+    """A server that says what it was asked, or sends a stream of events; its socket."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -51,9 +51,11 @@ def inner():
             with suppress(ConnectionError):
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    path = tmp_path_factory.mktemp("inner") / "page.sock"
+    server = ThreadingUnixStreamServer(str(path), Handler)
+    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield path
     server.shutdown()
     server.server_close()
 
@@ -129,9 +131,9 @@ async def test_who_goes_away_ends_the_stream(inner):
     assert [b"data: 0\n\n"] == [body for body in came if body]
 
 
-async def test_a_page_that_is_not_there_is_said_to_be_missing():
+async def test_a_page_that_is_not_there_is_said_to_be_missing(tmp_path):
     """It comes back: Serve starts it again."""
-    told = await through(f"http://127.0.0.1:{free_port()}", "GET", "/page/")
+    told = await through(tmp_path / "page.sock", "GET", "/page/")
 
     assert 503 == told.status_code
     assert "retry-after" in told.headers
