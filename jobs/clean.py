@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.dataset_build import publish_in_subprocess
 from jobs.shared.job import add_trust, load, run
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
@@ -22,76 +21,9 @@ from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.maintain.clean import GarbageFile
-    from pipelines.maintain.purge import PurgePlan
 
 KEEP = 3
 _SHOWN = 20
-
-
-def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
-    """Return the files that the newest versions do not name, and remove them if `yes`.
-
-    Args:
-        root: of a dataset.
-        keep: how many versions of each set of vectors.
-        yes: whether to do it.
-    """
-    from pipelines.maintain.clean import find_garbage, list_kept_versions, remove
-    from pipelines.store.lease import hold_lease
-
-    if not yes:
-        return find_garbage(root, list_kept_versions(root, keep))
-    with hold_lease(root, "clean"):
-        garbage = find_garbage(root, list_kept_versions(root, keep))
-        remove(root, garbage)
-    return garbage
-
-
-def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, list[int], list[GarbageFile]]:
-    """Remove media for good; return the plan, the versions that are dropped and the files that are removed.
-
-    Args:
-        dataset: as its root has it.
-        keys: of the samples.
-        yes: whether to do it; else nothing is written.
-    """
-    from pipelines.maintain.clean import find_garbage, find_traces, list_kept_versions, remove
-    from pipelines.maintain.purge import plan_purge, rewrite_shards, write_plan
-    from pipelines.store import versions
-    from pipelines.store.lease import hold_lease
-
-    root = Root.from_url(dataset.root)
-    numbers = versions.list_numbers(root)
-    if not yes:
-        return plan_purge(root, keys, dataset.shard_rows), numbers, []
-    with hold_lease(root, "clean") as lease:
-        newest = {
-            version.set: version for version in (versions.read_version(root, number) for number in numbers)
-        }
-        for name in newest:
-            if versions.find_unchanged(root, name) is None:
-                raise StorageError(
-                    f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
-                )
-        plan = plan_purge(root, keys, dataset.shard_rows)
-        rewritten = rewrite_shards(root, plan, dataset.shard_rows)
-        lease.check()
-        # Removed before the plan is written: if the purge is killed after that, `clean` finds the rest.
-        traces = find_traces(root, {shard.number for shard in plan.shards})
-        remove(root, traces)
-        write_plan(root, rewritten)
-        # The set that was current stays current: its version is the last.
-        for name, _ in sorted(newest.items(), key=lambda item: item[1].number):
-            publish_in_subprocess(root, _with_set(dataset, name))
-        kept = list_kept_versions(root, len(numbers) + len(newest))
-        garbage = find_garbage(root, kept)
-        remove(root, garbage)
-        dropped = sorted(set(numbers) - {version.number for version in kept})
-        return plan, dropped, traces + garbage
-
-
-def _with_set(dataset: Dataset, name: str) -> Dataset:
-    return dataset.model_copy(update={"encode": dataset.encode.model_copy(update={"set": name})})
 
 
 def format_files(files: Sequence[GarbageFile], done: bool) -> str:
@@ -113,6 +45,8 @@ def _read_keys(values: Sequence[str]) -> list[str]:
 
 
 def _run_purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
+    from pipelines.maintain.purge import purge
+
     plan, dropped, garbage = purge(dataset, keys, yes)
     shown = [
         format_key(*parse_key(key, dataset.shard_rows), dataset.shard_rows) for key in plan.keys[:_SHOWN]
@@ -150,6 +84,8 @@ def main(argv: Sequence[str]) -> None:
     if args.purge:
         print(_run_purge(dataset, _read_keys(args.purge), args.yes))
     else:
+        from pipelines.maintain.clean import clean
+
         print(format_files(clean(root, args.keep, args.yes), args.yes))
 
 

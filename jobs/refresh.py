@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from jobs.shared.dataset_build import (
     build,
     finish_build,
-    publish_in_subprocess,
     resolve_encoders,
     warn_shortfalls,
 )
@@ -91,6 +90,7 @@ def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | No
 def _finish(dataset: Dataset, root: Root, lease: Lease, changes: Changes) -> Version:
     """Process what was planned, and publish it. Without shards there is nothing for Ray to do."""
     from pipelines.encode.encoder import get_spaces
+    from pipelines.maintain.publish import publish_in_subprocess
     from pipelines.store import dataset_file
 
     if not changes.shards:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.shared.progress import ReadProgress, RowProgress
@@ -13,7 +12,6 @@ from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.compute.child_process import ReportProgress
     from pipelines.encode.encoder import EncoderSpecs
     from pipelines.maintain.verify import DamagedFile
     from pipelines.run.build_steps import MediaStep, VectorStep
@@ -187,19 +185,6 @@ def _format_damage(damaged: Sequence[DamagedFile], again: Collection[int]) -> st
         f"; shards made again: {len(again):,}, and what was whole of them stays in runs/" if again else ""
     )
     return f"files damaged or missing: {len(damaged):,} ({names}){shards}"
-
-
-def publish_in_subprocess(root: Root, dataset: Dataset) -> Version:
-    """Publish the next version of a dataset in another process, whose memory is given back."""
-    from pipelines.compute.child_process import run_in_subprocess
-
-    return run_in_subprocess(_publish, root, dataset)
-
-
-def _publish(_: Path, __: ReportProgress, root: Root, dataset: Dataset) -> Version:
-    from pipelines.maintain.publish import publish
-
-    return publish(root, dataset)
 
 
 def warn_shortfalls(dataset: Dataset, version: Version) -> None:

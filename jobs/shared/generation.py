@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.shared.external_media import build_pictures, encode_sounds, find_pictures, read_sound_files
@@ -75,7 +74,7 @@ def resolve_generator(entry: GeneratorEntry, compiled: bool = True) -> Generator
     return run_in_subprocess(_choose, entry, compiled)
 
 
-def _choose(_: Path, __: object, entry: GeneratorEntry, compiled: bool) -> GeneratorSpec:
+def _choose(entry: GeneratorEntry, compiled: bool) -> GeneratorSpec:
     from pipelines.generate.registry import choose_generator
 
     return choose_generator(entry, compiled=compiled)

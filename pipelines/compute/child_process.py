@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,32 @@ def use_this_process() -> Iterator[None]:
         _in_process = before
 
 
-def run_in_subprocess(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
+def run_in_subprocess(work: Callable[..., T], *args: object) -> T:
+    """Return `work(*args)`, run in a child process.
+
+    Args:
+        work: a picklable function.
+        args: its arguments, picklable.
+
+    Raises:
+        StopJob: the process was killed.
+        Exception: whatever `work` raised.
+    """
+    plain: Callable[..., T] = _PlainWork(work)
+    return run_with_scratch(plain, *args)
+
+
+@dataclass(frozen=True)
+class _PlainWork:
+    """Work that needs neither a folder nor progress."""
+
+    work: Callable[..., Any]
+
+    def __call__(self, _: Path, __: ReportProgress, *args: object) -> Any:
+        return self.work(*args)
+
+
+def run_with_scratch(work: Callable[..., T], *args: object, report: ReportProgress | None = None) -> T:
     """Return `work(scratch, report, *args)`, run in a child process.
 
     Args:

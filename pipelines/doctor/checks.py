@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.compute.child_process import run_in_subprocess
 from pipelines.doctor import machine
 from pipelines.doctor.machine import Finding, format_size
 from pipelines.errors import ConfigError, EcholensError
@@ -85,7 +85,7 @@ def _check_weights(encode: Encode, *, hub_answers: bool) -> Finding:
     return Finding("weights", "ok", ", ".join(spaces) or "none asked for")
 
 
-def _list_local_spaces(_: Path, __: ReportProgress, encode: Encode) -> list[str]:
+def _list_local_spaces(encode: Encode) -> list[str]:
     """Return the spaces of the encoders, whose weights must be on this machine; nothing is downloaded."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from pipelines.encode.resolve import resolve

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.compute.child_process import run_in_subprocess
 from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import EncoderSpec, find_modalities
 from pipelines.encode.precision import compare_with_fp32
@@ -46,13 +45,7 @@ def resolve_in_subprocess(
     encode: Encode, pinned: Mapping[Column, Space] | None = None
 ) -> dict[str, EncoderSpec]:
     """Run `resolve` in a process of its own: the libraries that it imports take a gigabyte of memory."""
-    return run_in_subprocess(_resolve, encode, pinned)
-
-
-def _resolve(
-    _: Path, __: ReportProgress, encode: Encode, pinned: Mapping[Column, Space] | None
-) -> dict[str, EncoderSpec]:
-    return resolve(encode, pinned)
+    return run_in_subprocess(resolve, encode, pinned)
 
 
 def resolve_entry(

@@ -151,8 +151,6 @@ def classify(
 
 
 def evaluate_sounds(  # noqa: PLR0913, PLR0917
-    _: Path,
-    __: object,
     root: Root,
     shard_rows: int,
     encoders: Encode,
@@ -161,7 +159,7 @@ def evaluate_sounds(  # noqa: PLR0913, PLR0917
     classes: Sequence[str],
     second: str | None,
 ) -> GeneratedScores:
-    """Return the scores of `compute_scores` with the CLAP of a dataset; for `run_in_subprocess`.
+    """Return the scores of `compute_scores` with the CLAP of a dataset.
 
     Raises:
         ConfigError: the dataset has no CLAP.

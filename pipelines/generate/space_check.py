@@ -7,7 +7,6 @@ vector, without any error.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -55,15 +54,13 @@ def check_own_clap(generator: GeneratorSpec, spec: EncoderSpec | None, target: S
 
 
 def verify_generator(
-    _: Path,
-    __: object,
     encode: Encode,
     pinned: Mapping[Column, Space],
     generator: GeneratorSpec,
     target: Space | None,
     what: str,
 ) -> tuple[EncoderSpec, float]:
-    """Return the CLAP of a dataset and the mean cosine of the space check; for `run_in_subprocess`.
+    """Return the CLAP of a dataset and the mean cosine of the space check.
 
     Args:
         encode: the encoders of the dataset's set.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.store import plans, versions
 from pipelines.store.atomic import TEMPORARY
+from pipelines.store.lease import hold_lease
 from pipelines.store.root import Root
 from schemas.candidate import parse_shard
 from schemas.version import Version
@@ -24,6 +25,22 @@ class GarbageFile:
 
     path: str
     bytes: int
+
+
+def clean(root: Root, keep: int, yes: bool) -> list[GarbageFile]:
+    """Return the files that the newest versions do not name, and remove them if `yes`.
+
+    Args:
+        root: of a dataset.
+        keep: how many versions of each set of vectors.
+        yes: whether to do it.
+    """
+    if not yes:
+        return find_garbage(root, list_kept_versions(root, keep))
+    with hold_lease(root, "clean"):
+        garbage = find_garbage(root, list_kept_versions(root, keep))
+        remove(root, garbage)
+    return garbage
 
 
 def list_kept_versions(root: Root, keep: int) -> list[Version]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.compute.child_process import run_in_subprocess
 from pipelines.errors import NoMediaError, StorageError
 from pipelines.filter.duplicates import find_duplicate_media
 from pipelines.index.extend import extend_index
@@ -70,6 +71,11 @@ def publish(
         indices=_update_indices(root, dataset, shards, counts, number, overlays, previous),
     )
     return _create_manifest(root, version)
+
+
+def publish_in_subprocess(root: Root, dataset: Dataset) -> Version:
+    """Publish as `publish` does in another process, whose memory is given back."""
+    return run_in_subprocess(publish, root, dataset)
 
 
 def _create_manifest(root: Root, version: Version) -> Version:

@@ -8,7 +8,7 @@ changed, and from then on every file with the media is garbage, which `echolens 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, StorageError
+from pipelines.maintain.clean import GarbageFile, find_garbage, find_traces, list_kept_versions, remove
+from pipelines.maintain.publish import publish_in_subprocess
 from pipelines.stage import Batch, count_rows
-from pipelines.store import plans
+from pipelines.store import plans, versions
 from pipelines.store.counts import as_integers
+from pipelines.store.lease import hold_lease
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors, get_vectors_marker, read_media
 from schemas.candidate import SHARD, format_key, parse_key
+from schemas.dataset import Dataset
 from schemas.sample import MEMBERS
 from schemas.vectors import CHOICE, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED
@@ -63,6 +67,48 @@ class RewrittenShards:
     lines: tuple[dict[str, Any], ...]
     renamed: dict[str, str]
     dropped: tuple[int, ...]
+
+
+def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, list[int], list[GarbageFile]]:
+    """Remove media for good; return the plan, the versions that are dropped and the files that are removed.
+
+    Args:
+        dataset: as its root has it.
+        keys: of the samples.
+        yes: whether to do it; else nothing is written.
+    """
+    root = Root.from_url(dataset.root)
+    numbers = versions.list_numbers(root)
+    if not yes:
+        return plan_purge(root, keys, dataset.shard_rows), numbers, []
+    with hold_lease(root, "clean") as lease:
+        newest = {
+            version.set: version for version in (versions.read_version(root, number) for number in numbers)
+        }
+        for name in newest:
+            if versions.find_unchanged(root, name) is None:
+                raise StorageError(
+                    f"set {name!r} of {root.url} is not at its end; run `echolens build` on its file first"
+                )
+        plan = plan_purge(root, keys, dataset.shard_rows)
+        rewritten = rewrite_shards(root, plan, dataset.shard_rows)
+        lease.check()
+        # Removed before the plan is written: if the purge is killed after that, `clean` finds the rest.
+        traces = find_traces(root, {shard.number for shard in plan.shards})
+        remove(root, traces)
+        write_plan(root, rewritten)
+        # The set that was current stays current: its version is the last.
+        for name, _ in sorted(newest.items(), key=lambda item: item[1].number):
+            publish_in_subprocess(root, _with_set(dataset, name))
+        kept = list_kept_versions(root, len(numbers) + len(newest))
+        garbage = find_garbage(root, kept)
+        remove(root, garbage)
+        dropped = sorted(set(numbers) - {version.number for version in kept})
+        return plan, dropped, traces + garbage
+
+
+def _with_set(dataset: Dataset, name: str) -> Dataset:
+    return dataset.model_copy(update={"encode": dataset.encode.model_copy(update={"set": name})})
 
 
 def plan_purge(root: Root, requested_keys: Collection[str], shard_rows: int) -> PurgePlan:

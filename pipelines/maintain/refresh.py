@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.compute.child_process import ReportProgress, run_with_scratch
 from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.maintain.links import LinkCheck, recheck_links
 from pipelines.maintain.snapshot import format_parquet, get_keys_per_shard, read_dataset
@@ -149,7 +149,7 @@ def plan_refresh(  # noqa: PLR0913, PLR0917 - the dataset and its configuration
         ConfigError: a source names a column or value that its list does not have. Nothing is written.
         StopJob: the disk has no room for the lists.
     """
-    return run_in_subprocess(compare, dataset, root, version, options, size, report=progress)
+    return run_with_scratch(compare, dataset, root, version, options, size, report=progress)
 
 
 def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure

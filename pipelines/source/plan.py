@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.compute.child_process import ReportProgress, run_in_subprocess
+from pipelines.compute.child_process import ReportProgress, run_with_scratch
 from pipelines.fetch.ratelimit.limits import find_limits
 from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count_hosts, count_lists
@@ -99,14 +99,14 @@ def make_plan(
     """
     if root.exists(MARKER):
         return PlanCounts.model_validate_json(root.read(MARKER))
-    return run_in_subprocess(_plan, dataset, root, size, report=progress)
+    return run_with_scratch(_plan, dataset, root, size, report=progress)
 
 
 def preview(
     dataset: Dataset, progress: ReportProgress | None = None, size: DatabaseSize = DEFAULT_SIZE
 ) -> PlanCounts:
     """Return what `make_plan` would return, and write nothing."""
-    return run_in_subprocess(_plan, dataset, None, size, report=progress)
+    return run_with_scratch(_plan, dataset, None, size, report=progress)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from pipelines.compute.child_process import run_in_subprocess, use_this_process
+from pipelines.compute.child_process import run_in_subprocess, run_with_scratch, use_this_process
 from pipelines.errors import ConfigError, StopJob
 
 # A child finds it on the path that it inherits; this file belongs to pytest alone.
@@ -48,7 +48,7 @@ def work(tmp_path, monkeypatch):
 def test_a_result_comes_from_another_process(folder, work):
     """Progress is reported here, and the scratch folder is gone."""
     reports = []
-    pid, scratch = run_in_subprocess(work, "", report=lambda *progress: reports.append(progress))
+    pid, scratch = run_with_scratch(work, "", report=lambda *progress: reports.append(progress))
 
     assert pid != os.getpid()
     assert scratch.startswith(f"{folder}/echolens-")
@@ -60,7 +60,7 @@ def test_within_this_process_it_does_the_same(folder, work):
     """For a process that has its libraries loaded already."""
     reports = []
     with use_this_process():
-        pid, scratch = run_in_subprocess(work, "", report=lambda *progress: reports.append(progress))
+        pid, scratch = run_with_scratch(work, "", report=lambda *progress: reports.append(progress))
 
     assert pid == os.getpid()
     assert scratch.startswith(f"{folder}/echolens-")
@@ -74,7 +74,7 @@ def test_within_this_process_it_does_the_same(folder, work):
 def test_an_error_comes_back(folder, work, what, error, notes):
     """A bug brings its traceback as a note; an error that is a sentence needs none."""
     with pytest.raises(error) as raised:
-        run_in_subprocess(work, what)
+        run_with_scratch(work, what)
 
     assert notes == len(getattr(raised.value, "__notes__", []))
     assert [] == [*folder.iterdir()]
@@ -83,6 +83,16 @@ def test_an_error_comes_back(folder, work, what, error, notes):
 def test_a_killed_process_stops_the_job(folder, work):
     """Memory is what it most often lacked, and nothing is left behind."""
     with pytest.raises(StopJob, match=r"ended with code -9, -9 means killed.*run the command again"):
-        run_in_subprocess(work, "killed")
+        run_with_scratch(work, "killed")
 
     assert [] == [*folder.iterdir()]
+
+
+def test_a_plain_function_needs_neither_folder_nor_progress(folder):
+    """It is called with its arguments alone, there or here."""
+    there = run_in_subprocess(os.getpid)
+    with use_this_process():
+        here = run_in_subprocess(os.getpid)
+
+    assert there != here == os.getpid()
+    assert "ab" == run_in_subprocess(str.lower, "AB")

@@ -1,7 +1,7 @@
 """What no kept version names is removed, and readers do not notice."""
 
-from jobs.clean import clean
 from pipelines.lookup.search import Lookup
+from pipelines.maintain.clean import clean
 from pipelines.maintain.verify import find_damage, read_all_versions
 from pipelines.store import versions
 from schemas.query import Query

@@ -5,9 +5,9 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from jobs.clean import clean, purge
 from pipelines.errors import ConfigError, StorageError
-from pipelines.maintain.purge import plan_purge, rewrite_shards, write_plan
+from pipelines.maintain.clean import clean
+from pipelines.maintain.purge import plan_purge, purge, rewrite_shards, write_plan
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import find_damage, read_all_versions
 from pipelines.store import plans, versions

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.clean import clean
 from pipelines.errors import StorageError
+from pipelines.maintain.clean import clean
 from pipelines.store import versions
 
 
