@@ -86,6 +86,10 @@ class MediaError(EcholensError):
         super().__init__(str(outcome))
         self.outcome = outcome
 
+    def __reduce__(self) -> tuple[type[MediaError], tuple[object, ...]]:
+        """Pickle the outcome: by default an exception is rebuilt from its text alone."""
+        return type(self), (self.outcome,)
+
 
 class HostUnavailableError(MediaError):
     """A host is not asked: it is down, or asks for a longer pause than rows may wait."""
@@ -106,6 +110,10 @@ class NoVideoError(MediaError):
         super().__init__(outcome)
         self.message = message
 
+    def __reduce__(self) -> tuple[type[MediaError], tuple[object, ...]]:
+        """Pickle the sentence of the site, too."""
+        return type(self), (self.outcome, self.message)
+
 
 class ClipCutError(MediaError):
     """No clip can be cut out of a file."""
@@ -117,3 +125,7 @@ class UndecodableMediaError(MediaError):
     def __init__(self, reason: str) -> None:
         super().__init__(make_outcome("invalid", reason))
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[object, ...]]:
+        """Pickle the reason, which is what it is made from."""
+        return type(self), (self.reason,)

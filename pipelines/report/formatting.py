@@ -5,12 +5,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from schemas.families import MODALITIES, Column, Modality, find_default, get_family, get_modality
 
-_CHARS = 240
+if TYPE_CHECKING:
+    import jinja2
 
+_CHARS = 240
 _COLUMN_WORDS: Mapping[Modality, str] = {"image": "Pictures", "audio": "Sounds", "text": "Captions"}
 # Columns that need no family's name: those that pictures and sounds are searched in by default.
 _PLAIN_COLUMNS = frozenset(find_default(modality, ()) for modality in MODALITIES)
@@ -95,6 +99,21 @@ def format_host(url: str) -> str:
 
 
 # Under the names that the templates use.
+def make_environment(folder: Path) -> jinja2.Environment:
+    """Return jinja's environment for the templates of a folder: values are escaped, unknown names are errors."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= FILTERS
+    return environment
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": format_count,
     "share": format_share,

@@ -85,16 +85,8 @@ class RankedCounts:
 
 def render(report: VersionReport) -> str:
     """Return the page of a report."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {**formatting.FILTERS, "curve": _draw_curve}
+    environment = formatting.make_environment(Path(__file__).parent)
+    environment.filters["curve"] = _draw_curve
     version = report.version
     ok = version.outcomes.get("ok", 0)
     seconds = list(report.stage_times.seconds.values()) if report.stage_times else []

@@ -154,14 +154,4 @@ def _render(macro: str, **values: Any) -> str:
 
 @lru_cache(1)
 def _load_template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= formatting.FILTERS
-    return environment.get_template(_TEMPLATE).module
+    return formatting.make_environment(Path(__file__).parent).get_template(_TEMPLATE).module
