@@ -98,9 +98,8 @@ def format_host(url: str) -> str:
     return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
 
 
-# Under the names that the templates use.
 def make_environment(folder: Path) -> jinja2.Environment:
-    """Return jinja's environment for the templates of a folder: values are escaped, unknown names are errors."""
+    """Return the environment of a folder's templates: values are escaped, unknown names are errors."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -114,6 +113,7 @@ def make_environment(folder: Path) -> jinja2.Environment:
     return environment
 
 
+# Under the names that the templates use.
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": format_count,
     "share": format_share,
