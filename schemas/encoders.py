@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from schemas.families import COLUMNS, get_family, is_column, is_family
+from schemas.families import COLUMNS, FAMILIES, Column, get_family, is_column, is_family
 from schemas.strict import StrictModel
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -91,16 +91,24 @@ CLASS_PATTERN = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
 _LOADER_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
 
 
+def _check_loader(name: str) -> str:
+    if not re.fullmatch(_LOADER_PATTERN, name):
+        raise ValueError("it names neither a loader of ours nor a class; write module:Class")
+    return name
+
+
 class OtherEncoder(BaseModel):
     """An encoder whose keys are the arguments of its loader, which checks them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    loader: str = Field(pattern=_LOADER_PATTERN, description="a loader's name, or module:Class")
+    loader: Annotated[str, AfterValidator(_check_loader)] = Field(
+        description="a loader's name, or module:Class"
+    )
 
 
 def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
-    """Choose by `loader`: the first one where nothing is said, an open model for another name."""
+    """Choose the model by the loader's name: the first if there is none, `OtherEncoder` for others."""
     tags = {loader: model.__name__ for loader, model in loaders.items()}
     first = next(iter(tags))
 
@@ -119,7 +127,7 @@ def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
 
 # What `encode.clip` and `encode.clap` may be. The models here give defaults and check keys before any import;
 # a loader without one is found by its name (pipelines/encode/registry.py).
-_Elsewhere = (
+_AnyFamily = (
     Annotated[OtherEncoder, Tag("OtherEncoder")]
     | Annotated[Literal["pocket"], Tag("Pocket")]
     | Annotated[None, Tag("Null")]
@@ -127,14 +135,14 @@ _Elsewhere = (
 ClipEncoder = Annotated[
     Annotated[OpenClipEncoder, Tag("OpenClipEncoder")]
     | Annotated[TransformersClipEncoder, Tag("TransformersClipEncoder")]
-    | _Elsewhere,
+    | _AnyFamily,
     _choose_by_loader({"open_clip": OpenClipEncoder, "transformers": TransformersClipEncoder}),
 ]
 ClapEncoder = Annotated[
     Annotated[TransformersClapEncoder, Tag("TransformersClapEncoder")]
     | Annotated[LaionClapEncoder, Tag("LaionClapEncoder")]
     | Annotated[AudioLdmEncoder, Tag("AudioLdmEncoder")]
-    | _Elsewhere,
+    | _AnyFamily,
     _choose_by_loader(
         {
             "transformers": TransformersClapEncoder,
@@ -167,10 +175,14 @@ WHOLE = Segment()
 
 
 def _require_loader(value: Any) -> Any:
-    """Refuse what is no encoder as an unknown key, which it then is."""
+    """Refuse a value that names no loader: its key is most likely misspelt."""
     if isinstance(value, OtherEncoder) or (isinstance(value, dict) and "loader" in value):
         return value
     raise PydanticCustomError("extra_forbidden", "no encoder of a family or a column")
+
+
+# Keys of `encode` that name no encoder.
+_OF_THE_SET = frozenset({"set", "segment", "precision", "workers"})
 
 
 class Encode(BaseModel):
@@ -196,17 +208,6 @@ class Encode(BaseModel):
     # Neither a key of a file nor stored: nothing that is read can set it. It travels with pickles and copies.
     _trusted: frozenset[str] = PrivateAttr(frozenset())
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_null_encoders(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        return {
-            key: value
-            for key, value in content.items()
-            if value is not None or key in cls.model_fields or not (is_family(key) or is_column(key))
-        }
-
     @model_validator(mode="after")
     def _check_names(self) -> Encode:
         for key in self.__pydantic_extra__:
@@ -226,11 +227,18 @@ class Encode(BaseModel):
         entries: dict[str, Encoder] = {"clip": self.clip, "clap": self.clap, **self.__pydantic_extra__}
         return {key: entry for key, entry in entries.items() if entry is not None}
 
+    def find_key(self, column: Column) -> str:
+        """Return the key of the encoder that fills a column: the column itself, else its family."""
+        return column if column in self.__pydantic_extra__ else get_family(column)
+
     def select(self, keys: Iterable[str]) -> Encode:
         """Return a copy with the encoders of some keys alone."""
         kept = set(keys)
-        dropped = dict.fromkeys(key for key in self.entries if key not in kept)
-        return Encode.model_validate(self.model_dump() | dropped).trust(self.trusted)
+        content = {
+            key: value for key, value in self.model_dump().items() if key in kept or key in _OF_THE_SET
+        }
+        absent = dict.fromkeys(family for family in FAMILIES if family not in kept)
+        return Encode.model_validate(content | absent).trust(self.trusted)
 
     @property
     def trusted(self) -> frozenset[str]:

@@ -27,7 +27,8 @@ MODALITIES_OF_KIND: Mapping[Kind, tuple[Modality, ...]] = {
 
 _FAMILY = re.compile(r"[a-z][a-z0-9]{0,31}")
 _ORDER: Mapping[Modality, int] = {modality: number for number, modality in enumerate(MODALITIES)}
-_DEFAULTS: Mapping[Modality, str] = {"image": "clip_image", "text": "clip_image", "audio": "clap_audio"}
+# The column that a query searches if it names none and a dataset has this one.
+DEFAULTS: Mapping[Modality, str] = {"image": "clip_image", "text": "clip_image", "audio": "clap_audio"}
 
 
 def is_family(name: str) -> bool:
@@ -45,10 +46,12 @@ def check_column(name: str) -> str:
     """Return the name of a column.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the name is not that of a column.
     """
     if not is_column(name):
-        raise ValueError(f"{name[:80]!r} is no column; write FAMILY_MODALITY, as in clip_image or clap_audio")
+        raise ValueError(
+            f"{name[:80]!r} names no column; write FAMILY_MODALITY, as in clip_image or clap_audio"
+        )
     return name
 
 
@@ -105,11 +108,12 @@ def find_default(modality: Modality, columns: Iterable[Column]) -> Column:
     Args:
         modality: of the query.
         columns: that it can search. If the usual one is not among them, one of its modality is taken, else
-            the first.
+            the first with media.
     """
-    usual = _DEFAULTS[modality]
+    usual = DEFAULTS[modality]
     there = sort_columns(columns)
     if usual in there or not there:
         return usual
     alike = [column for column in there if get_modality(column) == get_modality(usual)]
-    return (alike or there)[0]
+    media = [column for column in there if get_modality(column) != "text"]
+    return (alike or media or there)[0]

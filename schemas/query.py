@@ -39,7 +39,8 @@ class Query(StrictModel):
     )
     into: Column | None = Field(
         None,
-        description="the column to search; the translator's target, clap_audio for sounds, else clip_image",
+        description="the column to search; the translator's target, clap_audio for sounds, else clip_image; "
+        "another one where the dataset has no such column",
     )
     via: str | None = Field(
         None, description="the translator that crosses from the query's space to the column's"

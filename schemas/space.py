@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-# Of a space, but no part of what it is: two machines may measure the last digit differently.
+# Never compared: two machines may measure the last digit differently.
 _MEASURED = frozenset({"fp32_cosine"})
 
 
@@ -32,6 +32,9 @@ class Space(BaseModel):
     batch_rows: int
     dims: int
     joins: str | None = Field(None, description="the identity of the space that its net was trained into")
+    settings: str | None = Field(
+        None, description="what a class of one's own was given beside its weights; None matches any"
+    )
     fp32_cosine: float | None = Field(
         None, description="the lowest cosine to the same net in fp32 that was measured; none for fp32 itself"
     )
@@ -40,7 +43,10 @@ class Space(BaseModel):
         return f"{self.encoder}@{self.weights_sha256[:12]}/{self.precision}/{self.dims}d"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self._list_compared() == other._list_compared()
+        if not isinstance(other, Space) or self._list_compared() != other._list_compared():
+            return False
+        # Tables of before this field was stored have None.
+        return None in (self.settings, other.settings) or self.settings == other.settings
 
     def __hash__(self) -> int:
         return hash(tuple(self._list_compared().items()))
@@ -52,7 +58,8 @@ class Space(BaseModel):
         Weights and dimensions alone: the same weights in another precision or version of their library span
         the same space but for its last digits.
         """
-        return self.joins or f"{self.weights_sha256}/{self.dims}d"
+        settings = f"/{self.settings}" if self.settings else ""
+        return self.joins or f"{self.weights_sha256}/{self.dims}d{settings}"
 
     def is_comparable(self, other: Space) -> bool:
         """Return whether vectors of two spaces may be compared: they are equal, or one joins the other."""
@@ -60,16 +67,23 @@ class Space(BaseModel):
         return self == other or (joined and self.identity == other.identity and self.dims == other.dims)
 
     def _list_compared(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in _MEASURED}
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in _MEASURED and name != "settings"
+        }
 
     def describe_differences(self, other: Space) -> str:
         """Return what differs, as in `precision fp32, not bf16`; empty if the spaces are equal."""
-        mine, theirs = self._list_compared(), other._list_compared()
+        mine = self._list_compared() | {"settings": self.settings}
+        theirs = other._list_compared() | {"settings": other.settings}
         if self.encoder != other.encoder:
             # Of two encoders everything differs; their names say it.
             return f"encoder {self.encoder}, not {other.encoder}"
         return "; ".join(
-            f"{name} {mine[name]}, not {theirs[name]}" for name in mine if mine[name] != theirs[name]
+            f"{name} {mine[name] or 'none'}, not {theirs[name] or 'none'}"
+            for name in mine
+            if mine[name] != theirs[name]
         )
 
     @model_serializer(mode="wrap")

@@ -12,6 +12,7 @@ from jobs.shared.dataset_build import build
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, Filter, Source
+from schemas.families import DEFAULTS, Column, get_family
 from schemas.space import Space
 from schemas.version import Version
 
@@ -95,7 +96,9 @@ def _iterate_members(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, b
         yield f"{stem}.txt", caption.encode()
 
 
-def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) -> tuple[Dataset, Version]:
+def build_pictures(
+    dataset: Dataset, pictures: ExternalPictures, column: Column, space: Space
+) -> tuple[Dataset, Version]:
     """Build pictures into a root of their own below a dataset's; return its configuration and version.
 
     Files of this machine are packed into a tar there first, which every worker can read.
@@ -103,7 +106,8 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
     Args:
         dataset: whose encoder and fetch settings are used.
         pictures: from outside the dataset.
-        clip: the space of the vectors.
+        column: of the vectors.
+        space: of the vectors.
     """
     from pipelines.generate.step import get_pictures_folder
     from pipelines.store.tar import write_tar
@@ -120,7 +124,9 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
             with root.write_atomically(f"{folder}.tar") as path:
                 write_tar(path, _iterate_members(pictures.files))
         sources.append(Source(kind="folder", list=f"{root.url}/{folder}.tar"))
-    clip_alone = dataset.encode.select(["clip"])
+    # A tower that joins a family is checked against the family's own.
+    encode = dataset.encode.select({dataset.encode.find_key(column), get_family(column)})
+    set_name = dataset.encode.set if column == DEFAULTS["image"] else column
     external = Dataset(
         name=dataset.name,
         root=f"{root.url}/{folder}",
@@ -129,7 +135,7 @@ def build_pictures(dataset: Dataset, pictures: ExternalPictures, clip: Space) ->
         sources=tuple(sources),
         fetch=dataset.fetch,
         filter=_NO_FILTER,
-        encode=clip_alone.model_copy(update={"precision": clip.precision}),
+        encode=encode.model_copy(update={"precision": space.precision, "set": set_name}),
     )
     return external, build(external)
 

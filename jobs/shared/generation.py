@@ -12,6 +12,7 @@ from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, GeneratorEntry
+from schemas.families import find_default, get_modality
 from schemas.generated import GeneratedCard, GenerationManifest, PromptSource
 
 if TYPE_CHECKING:
@@ -159,10 +160,14 @@ def _write_prompts(  # noqa: PLR0913, PLR0917
             clap.space,
         )
     elif request.pictures:
-        clip = read_spaces(root, dataset.encode.set).get("clip_image")
-        if clip is None:
-            raise ConfigError(f"{root.url} has no CLIP, so pictures get no vectors; build a set with one")
-        pictures, their_version = build_pictures(dataset, find_pictures(request.pictures), clip)
+        spaces = read_spaces(root, dataset.encode.set)
+        column = path.source or find_default("image", spaces)
+        if column not in spaces or get_modality(column) != "image":
+            raise ConfigError(
+                f"{root.url} has no encoder of pictures, so they get no vectors; build a set with one"
+            )
+        found = find_pictures(request.pictures)
+        pictures, their_version = build_pictures(dataset, found, column, spaces[column])
         prompts = make_picture_prompts(
             Root.from_url(pictures.root), pictures.shard_rows, their_version, path.source
         )

@@ -19,6 +19,7 @@ from pipelines.run import records
 from pipelines.store.root import Root
 from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
 from schemas.dataset import Dataset
+from schemas.encoders import Encode
 
 # Set by Ray for the command that `ray job submit` starts.
 _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -182,7 +183,11 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
         try:
             for folder in folders:
                 at = at[int(folder)] if isinstance(at, list) else at.setdefault(folder, {})
-            at[int(last) if isinstance(at, list) else last] = yaml.safe_load(value)
+            loaded = yaml.safe_load(value)
+            if loaded is None and folders == ["encode"] and last not in Encode.model_fields and last in at:
+                del at[last]  # an encoder that the file names is left out
+            else:
+                at[int(last) if isinstance(at, list) else last] = loaded
         except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise ConfigError(f"{dotted} in {override!r} leads nowhere; name a key of the file") from error
     return content
@@ -210,14 +215,22 @@ def check_content(model: type[M], content: dict[str, Any], target: str) -> M:
 def _format_problem(problem: dict[str, Any], model: type[BaseModel]) -> str:
     """Return one of pydantic's problems as a sentence: what was found, what is expected, what to do."""
     # A union adds the names of its members to the location; they are not keys of the file.
-    parts = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower()]
+    is_unknown = problem["type"] == "extra_forbidden"
+    last = len(problem["loc"]) - 1
+    parts = [
+        part
+        for number, part in enumerate(problem["loc"])
+        if isinstance(part, int) or part[:1].islower() or (is_unknown and number == last)
+    ]
     parts = [part for part in parts if not str(part).startswith(("literal[", "function-"))]
     key = ".".join(str(part) for part in parts)
-    if problem["type"] == "extra_forbidden":
+    if is_unknown:
         general = ".".join("[]" if isinstance(part, int) else str(part) for part in parts)
         known = list(_iterate_keys(model))
         nearest = difflib.get_close_matches(general, known, n=1, cutoff=0.0)[0]
-        return f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
+        unknown = f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
+        is_encoder = model is Dataset and parts[:-1] == ["encode"]
+        return f"{unknown}, and an encoder of your own is {{loader: module:Class}}" if is_encoder else unknown
     if problem["type"] == "missing":
         return f"key {key!r} is missing; add it"
     message = problem["msg"].removeprefix("Value error, ")

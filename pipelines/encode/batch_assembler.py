@@ -13,7 +13,8 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import get_forward_pool, is_out_of_memory, settle
-from pipelines.encode.encoder import EncoderSpec, Tower, pad_batch
+from pipelines.encode.encoder import EncoderSpec, Tower, get_tower, pad_batch
+from pipelines.errors import ConfigError
 from schemas.families import Modality
 
 _log = logging.getLogger(__name__)
@@ -59,10 +60,16 @@ class BatchAssembler:
     Pieces of another shape, such as longer texts, go into another batch. Once no producer is left, batches
     that are not full are padded: a net sees one batch size for each shape, so a vector depends on its own
     piece alone.
+
+    Args:
+        tower: the net.
+        batch_rows: of every forward.
+        dims: of its vectors; None to take them as they are.
     """
 
-    def __init__(self, tower: Tower, batch_rows: int) -> None:
+    def __init__(self, tower: Tower, batch_rows: int, dims: int | None = None) -> None:
         self._tower = tower
+        self._dims = dims
         self._batch_rows = batch_rows
         self._forward_rows = batch_rows
         self._lock = threading.Lock()
@@ -127,16 +134,24 @@ class BatchAssembler:
     def _forward(self, batch: np.ndarray, rows: int) -> np.ndarray:
         with timing.measure_time("encode"):
             parts = [batch[start : start + rows] for start in range(0, len(batch), rows)]
-            return np.concatenate([self._tower.forward(pad_batch(part, rows))[: len(part)] for part in parts])
+            raw_BD = np.concatenate(
+                [self._tower.forward(pad_batch(part, rows))[: len(part)] for part in parts]
+            )
+        if self._dims is not None and raw_BD.shape[1:] != (self._dims,):
+            raise ConfigError(
+                f"an encoder's net gives vectors of the shape {raw_BD.shape[1:]} and its space has "
+                f"{self._dims} numbers; check it with `echolens doctor --encoder`"
+            )
+        return raw_BD
 
 
 def get_assembler(spec: EncoderSpec, modality: Modality) -> BatchAssembler:
     """Return the assembler of a net, which all shards of this process share."""
-    tower = spec.open()[modality]
+    tower = get_tower(spec, modality)
     settle()
     with _lock:
         if (spec, modality) not in _assemblers:
-            _assemblers[spec, modality] = BatchAssembler(tower, spec.space.batch_rows)
+            _assemblers[spec, modality] = BatchAssembler(tower, spec.space.batch_rows, spec.space.dims)
         return _assemblers[spec, modality]
 
 

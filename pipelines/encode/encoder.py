@@ -124,8 +124,8 @@ def find_modalities(key: str, loader: EncoderLoader) -> tuple[Modality, ...]:
     found = getattr(loader, "modalities", FAMILIES.get(key))
     if not isinstance(found, tuple) or not found or not set(found) <= set(MODALITIES):
         raise ConfigError(
-            f"encode.{key}: {type(loader).__name__} says no modalities that {key} could have "
-            f"({found!r}); give the class `modalities`, a tuple of some of {', '.join(MODALITIES)}"
+            f"encode.{key}: {type(loader).__name__} does not say what it embeds (modalities is {found!r}); "
+            f"give the class `modalities`, a tuple of some of {', '.join(MODALITIES)}"
         )
     return found
 
@@ -142,12 +142,21 @@ def open_tower(specs: EncoderSpecs, column: Column) -> Tower:
         ConfigError: the encoder has no such tower, although it says so.
         SpaceError: weights or packages of this machine differ from the driver's.
     """
-    spec = find_spec(specs, column)
+    return get_tower(find_spec(specs, column), get_modality(column))
+
+
+def get_tower(spec: EncoderSpec, modality: Modality) -> Tower:
+    """Return a tower of an encoder, with its weights.
+
+    Raises:
+        ConfigError: the encoder has no such tower, although it says so.
+        SpaceError: weights or packages of this machine differ from the driver's.
+    """
     towers = spec.open()
-    if (modality := get_modality(column)) not in towers:
+    if modality not in towers:
         raise ConfigError(
-            f"{spec.space} fills {column} and loads towers of {', '.join(towers) or 'nothing'}, none of "
-            f"{modality}; check the encoder with `echolens doctor --encoder`"
+            f"{spec.space} loads towers of {', '.join(map(str, towers)) or 'nothing'}, and one of {modality} "
+            "is needed; check the encoder with `echolens doctor --encoder`"
         )
     return towers[modality]
 

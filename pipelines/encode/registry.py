@@ -19,7 +19,7 @@ from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.errors import ConfigError
 from pipelines.store.trust import make_untrusted_error
 from schemas.encoders import Encoder
-from schemas.families import FAMILIES, Modality, get_family, is_column
+from schemas.families import FAMILIES, Modality, is_column
 from schemas.space import Precision
 
 _LOADERS = "pipelines.encode.loaders"
@@ -47,29 +47,28 @@ def make_loader(
     place = asked.loader
     if ":" not in place:
         place = _find_place(place, key)
+        if "name" in asked.model_dump():
+            raise ConfigError(f"{where}.name: a space is named by its loader and weights; leave it out")
     elif place not in trusted:
         raise make_untrusted_error([place], where)
     return import_loader(place, asked.model_dump(exclude={"loader"}), precision, where)
 
 
 def _find_place(name: str, key: str) -> str:
-    """Return the module and class of one of our loaders; of two with one name, that of the key's family."""
-    family = get_family(key) if is_column(key) else key
-    found = {
-        each: places if len(places) == 1 else [place for place in places if place[1] == FAMILIES.get(family)]
-        for each, places in _list_places().items()
+    """Return the module and class of one of our loaders: the one that loads what the key's family embeds."""
+    wanted = FAMILIES.get(key) if not is_column(key) else None
+    fitting = {
+        loader: [place for place, modalities in places if wanted in (None, modalities)]
+        for loader, places in _list_places().items()
     }
-    if not found.get(name):
-        fitting = [
-            each
-            for each, places in found.items()
-            if any(family not in FAMILIES or place[1] == FAMILIES[family] for place in places)
-        ]
+    # CLIP and CLAP have loaders of one name; for another family that name says too little.
+    known = sorted(loader for loader, places in fitting.items() if len(places) == 1)
+    if name not in known:
         raise ConfigError(
-            f"encode.{key}: there is no loader {name[:80]!r}; it must be one of "
-            f"{', '.join(sorted(fitting))}, or module:Class of your own"
+            f"encode.{key}: {name[:80]!r} is no loader that it can have; it must be one of "
+            f"{', '.join(known)}, or module:Class of your own"
         )
-    return found[name][0][0]
+    return fitting[name][0]
 
 
 @cache
@@ -97,6 +96,8 @@ def import_loader(
     Raises:
         ConfigError: there is no such class, or it does not take these keys.
     """
+    if "precision" in keys:
+        raise ConfigError(f"{where}.precision: there is one for all encoders of a set; give encode.precision")
     loader_class = _import_class(path, where)
     signature = inspect.signature(loader_class)
     # YAML gives lists, and a loader must be hashable.

@@ -18,7 +18,7 @@ from schemas.encoders import (
     TransformersClapEncoder,
     TransformersClipEncoder,
 )
-from schemas.families import Column, get_family, is_column
+from schemas.families import Column, get_family, get_modality, is_column
 from schemas.space import Precision, Space
 
 
@@ -83,15 +83,10 @@ def resolve_entry(
     return EncoderSpec(space.model_copy(update={"fp32_cosine": cosine}), loader)
 
 
-def find_key(encode: Encode, column: Column) -> str:
-    """Return the key of the encoder that fills a column: the column itself, else its family."""
-    return column if column in encode.entries else get_family(column)
-
-
 def _find_pinned(key: str, encode: Encode, pinned: Mapping[Column, Space]) -> Space | None:
     if is_column(key):
         return pinned.get(key)
-    return next((space for column, space in pinned.items() if find_key(encode, column) == key), None)
+    return next((space for column, space in pinned.items() if encode.find_key(column) == key), None)
 
 
 def _check_joins(specs: Mapping[str, EncoderSpec]) -> None:
@@ -100,6 +95,10 @@ def _check_joins(specs: Mapping[str, EncoderSpec]) -> None:
         if not is_column(key):
             continue
         family = get_family(key)
+        if family in specs and get_modality(key) in find_modalities(family, specs[family].loader):
+            raise ConfigError(
+                f"encode.{family} fills {key} by itself, and encode.{key} would fill it, too; leave one out"
+            )
         if family not in specs:
             raise ConfigError(
                 f"encode.{key} joins {family}, and encode.{family} is null; name the encoder that its tower "

@@ -76,8 +76,8 @@ class SelectSegmentStage:
         }
         nets = {
             medium: _NetPair(
-                BatchAssembler(towers[medium].media, spaces[columns[0]].batch_rows),
-                BatchAssembler(towers[medium].text, spaces[columns[1]].batch_rows),
+                BatchAssembler(towers[medium].media, spaces[columns[0]].batch_rows, spaces[columns[0]].dims),
+                BatchAssembler(towers[medium].text, spaces[columns[1]].batch_rows, spaces[columns[1]].dims),
             )
             for medium, columns in compared.items()
         }
@@ -179,7 +179,7 @@ class _SelectWork:
         except UndecodableMediaError as error:
             return make_outcome("invalid", error.reason)
         except Exception:
-            _log.exception("nothing could be chosen from a clip")
+            _log.exception("no part of a clip could be selected")
             return make_outcome("failed", "bug")
 
     def _cut_segments(self, flac: bytes) -> tuple[list[float], list[bytes]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.encode.encoder import EncoderSpec, Towers, encode
+from pipelines.encode.encoder import EncoderSpec, Towers, encode, get_tower
 from pipelines.errors import SpaceError
 from schemas.families import Modality
 from schemas.space import Space
@@ -108,7 +108,7 @@ def encode_captions(spec: EncoderSpec, captions: Sequence[str]) -> np.ndarray:
 
 def encode_items(spec: EncoderSpec, items: Sequence[str | bytes], modality: Modality) -> np.ndarray:
     """Return the unit vectors of texts, or of the bytes of pictures or sounds, float32 [N, D]."""
-    tower = spec.open()[modality]
+    tower = get_tower(spec, modality)
     pieces = [tower.prepare(item) for item in items]
     return encode(tower, pieces, spec.space.batch_rows)[0]
 

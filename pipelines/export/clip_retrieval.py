@@ -19,7 +19,16 @@ from pipelines.store.atomic import TEMPORARY
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
 from schemas.candidate import parse_key
-from schemas.families import Column, Family, Modality, get_family, get_modality, list_columns, sort_columns
+from schemas.families import (
+    FAMILIES,
+    Column,
+    Family,
+    Modality,
+    get_family,
+    get_modality,
+    list_columns,
+    sort_columns,
+)
 from schemas.vectors import decode_spaces
 from schemas.version import Version
 
@@ -103,9 +112,11 @@ class ClipRetrievalExport:
 
     @property
     def _columns(self) -> tuple[Column, ...]:
+        # Without towers that join CLIP or CLAP, which would leave out every row without their media.
+        if self.family in FAMILIES:
+            return sort_columns(list_columns(self.family))
         filled = [column for column, vectors in self.version.vectors.items() if vectors]
-        own = [column for column in filled if get_family(column) == self.family]
-        return sort_columns([*list_columns(self.family), *own])
+        return sort_columns(column for column in filled if get_family(column) == self.family)
 
     def _write_parts(self, into: Path, report: Callable[[int], None]) -> ExportCounts:
         removed = versions.read_removed(self.root, self.version.number)["key"].combine_chunks()

@@ -10,7 +10,7 @@ from pipelines.generate.prompts import read_space
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.translate.translator import find_card
-from schemas.families import Column
+from schemas.families import Column, get_modality
 from schemas.generated import GenerationParams, ModelRef
 from schemas.space import Space
 from schemas.version import Version
@@ -88,6 +88,10 @@ def find_path(root: Root, version: Version, request: GenerationRequest) -> Condi
                 f"{column or 'pictures'} cannot become sounds by themselves; name the way with --via "
                 f"TRANSLATOR or --via {CAPTIONS}, or a --column of CLAP vectors"
             )
+        if request.pictures and get_modality(column) != "image":
+            raise ConfigError(
+                f"{column} is no vector of a picture; name a column of pictures, or --via TRANSLATOR"
+            )
         return ConditioningPath(column, column, column, space, None, f"{column} of {root.url}")
     card = find_card(root, request.via)
     source = request.column or card.source
@@ -97,7 +101,7 @@ def find_path(root: Root, version: Version, request: GenerationRequest) -> Condi
             f"translator {card.name!r} takes vectors of {card.source_space} and {source} is in {space} "
             f"({space.describe_differences(card.source_space)}); train one for their space"
         )
-    if request.pictures and source != "clip_image":
+    if request.pictures and get_modality(source) != "image":
         clip = spaces.get("clip_image")
         has_same_space = clip is not None and clip.is_comparable(card.source_space)
         instead = (

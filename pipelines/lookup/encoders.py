@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from pipelines.compute.device import get_decode_pool
-from pipelines.encode.encoder import EncoderSpec, Tower, encode
-from pipelines.encode.resolve import find_key, resolve_entry
+from pipelines.encode.encoder import EncoderSpec, Tower, encode, get_tower
+from pipelines.encode.resolve import resolve_entry
 from pipelines.encode.space_check import CAPTIONS, StoredItems, verify_space
 from pipelines.errors import ConfigError, EcholensError, UndecodableMediaError
 from pipelines.lookup.media import MediaReader, Medium
@@ -53,7 +53,7 @@ class QueryEncoders:
 
     def has(self, column: Column) -> bool:
         """Return whether the dataset names the encoder that fills a column."""
-        return find_key(self._asked, column) in self._asked.entries
+        return self._asked.find_key(column) in self._asked.entries
 
     def get_spec(self, column: Column) -> EncoderSpec:
         """Return the encoder that fills a column.
@@ -63,12 +63,12 @@ class QueryEncoders:
             SpaceError: its vectors are not in the space of the stored ones, although it claims so.
         """
         self.check(column)
-        key = find_key(self._asked, column)
+        key = self._asked.find_key(column)
         with self._lock:
             if key not in self._specs:
                 spec = resolve_entry(self._asked, key, self._pinned)
                 assert spec is not None
-                own = [other for other in self._pinned if find_key(self._asked, other) == key]
+                own = [other for other in self._pinned if self._asked.find_key(other) == key]
                 if own:
                     spec = verify_space(spec, self._pinned[own[0]], partial(self._read_items, own))
                 self._specs[key] = spec
@@ -101,7 +101,7 @@ class QueryEncoders:
             ConfigError: it has none.
         """
         if not self.has(column):
-            key = find_key(self._asked, column)
+            key = self._asked.find_key(column)
             raise ConfigError(f"encode.{key} is null in this dataset; ask with a vector or a key")
 
     def encode_as_stored(self, column: Column, item: str | bytes) -> np.ndarray:
@@ -115,7 +115,7 @@ class QueryEncoders:
             SpaceError: the encoder is not the one that the vectors were made with.
         """
         spec, modality = self.get_spec(column), get_modality(column)
-        tower = spec.open()[modality]
+        tower = get_tower(spec, modality)
         piece = _prepare(tower, modality, item)
         if isinstance(piece, EcholensError):
             raise piece
@@ -135,7 +135,7 @@ class QueryEncoders:
         modality = get_modality(column)
         try:
             spec = self.get_spec(column)
-            tower = spec.open()[modality]
+            tower = get_tower(spec, modality)
         except EcholensError as error:
             return [error] * len(items)
         prepared: list[np.ndarray | EcholensError] = [_prepare(tower, modality, item) for item in items]

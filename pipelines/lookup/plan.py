@@ -109,13 +109,18 @@ def plan_query(  # noqa: PLR0913, PLR0917 - a query and what it may reach
         ConfigError: the text is empty, a vector has no direction, a row no vector, or the column no index.
         SpaceError: the query cannot be compared with the column.
     """
+    modality = get_query_modality(query)
+    if modality and not reach.has_tower(modality):
+        raise ConfigError(
+            f"no encoder of this dataset embeds a {_WORDS[modality]}; ask with something "
+            "else, a vector or a key"
+        )
     into = choose_column(query, cards, reach, via)
     check_column(into, cards)
     if query.vector is not None:
         _check_ends(reach, via, into)
         space = via.source_space if via else cards[into].space
         return QueryPlan(query, into, key_filter, vector=_normalize(query.vector, space), via=via)
-    modality = get_query_modality(query)
     if modality is None:
         vector = _find_vector(query, into, reach, rows, via)
         return QueryPlan(query, into, key_filter, vector=vector, via=via)

@@ -8,7 +8,6 @@ from typing import Self
 
 from schemas.families import (
     COLUMNS,
-    FAMILIES,
     Column,
     Modality,
     get_family,
@@ -73,11 +72,13 @@ class ColumnReach:
         """Return the columns that a query of a modality can search without a translator."""
         return tuple(column for column in sort_columns(self.spaces) if self.find_tower(modality, column))
 
+    def has_tower(self, modality: Modality) -> bool:
+        """Return whether any encoder of the set embeds a modality."""
+        return bool(self._list(modality))
+
     def describe_families(self, modality: Modality) -> str:
-        """Return the families with a tower of a modality, as in `clip or clap`; the usual if none has."""
-        families = [get_family(column) for column in self._list(modality)]
-        usual = [family for family, modalities in FAMILIES.items() if modality in modalities]
-        return join_names(families or usual)
+        """Return the families with a tower of a modality, as in `clip or clap`."""
+        return join_names(get_family(column) for column in self._list(modality))
 
     def _list(self, modality: Modality) -> tuple[Column, ...]:
         return sort_columns(column for column in self.spaces if get_modality(column) == modality)

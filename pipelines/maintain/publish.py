@@ -17,6 +17,7 @@ from pipelines.filter.duplicates import find_duplicate_media
 from pipelines.index.extend import extend_index
 from pipelines.store import plans
 from pipelines.store.counts import OutcomeCounts, as_integers, build_overlay, count
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.manifest import ManifestBuilder, make_entry
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
@@ -127,7 +128,7 @@ def _count_outcomes(
     counts = count(root, dataset.encode.set, shards, plans.list_folders(root)[-1], overlay)
     if counts.pending:
         raise StorageError(f"{root.url} has {counts.pending} rows that are not through; run the build again")
-    if dataset.encode.clip is not None:
+    if any(get_modality(column) != "text" for column in read_spaces(root, dataset.encode.set)):
         _check_arrived(root, counts, shards)
     return counts
 

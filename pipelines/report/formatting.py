@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from schemas.families import MODALITIES, Column, Modality, find_default, get_family, get_modality
+from schemas.families import DEFAULTS, Column, Modality, get_family, get_modality
 
 if TYPE_CHECKING:
     import jinja2
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHARS = 240
 _COLUMN_WORDS: Mapping[Modality, str] = {"image": "Pictures", "audio": "Sounds", "text": "Captions"}
 # Columns that need no family's name: those that pictures and sounds are searched in by default.
-_PLAIN_COLUMNS = frozenset(find_default(modality, ()) for modality in MODALITIES)
+_PLAIN_COLUMNS = frozenset(DEFAULTS.values())
 _URL_CHARS = 2000
 
 

@@ -17,7 +17,7 @@ from pipelines.errors import RequestRefusedError
 from pipelines.serve.media import ImageFetcher
 from pipelines.serve.openapi import describe_body, describe_refusals
 from pipelines.serve.requests import parse_body
-from schemas.families import Column, is_column
+from schemas.families import Column, get_modality, is_column, sort_columns
 from schemas.query import MOST_HITS, Hit, Query
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def _add_knn(app: FastAPI, replica: SearchReplica) -> None:
 
 def _choose_column(replica: SearchReplica, name: str | None, modality: str) -> Column:
     if name in (None, "", replica.name):
-        return _COLUMNS[modality]
+        # Their index has pictures and captions of one family: CLIP's where it is searched.
+        fitting = [column for column in sort_columns(replica.columns) if get_modality(column) == modality]
+        return next(iter(fitting), _COLUMNS[modality])
     if name is None or not is_column(name):
         raise RequestRefusedError(422, "there is no such indice_name; /indices-list has them")
     return name

@@ -176,7 +176,7 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if serve.status().applications:
         raise ConfigError("this Ray cluster serves something already; stop that, or unset RAY_ADDRESS")
-    folder = Path(tempfile.mkdtemp(prefix="echolens-metrics-"))
+    folder = Path(tempfile.mkdtemp(prefix="echolens-serve-"))
     page_socket = folder / "page.sock" if settings.page else None
     try:
         serve.start(
@@ -233,7 +233,7 @@ def _bind_page(settings: ServiceSettings, path: Path) -> Any:
         PageDeployment,
         name="Page",
         num_replicas=1,
-        # On the node whose replicas forward to its socket.
+        # On the head node, beside the replicas that forward to its socket.
         ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
         max_ongoing_requests=_ONGOING,
         graceful_shutdown_timeout_s=_GRACE_S,

@@ -14,7 +14,7 @@ from pipelines.store.root import Root
 from pipelines.store.trust import check_classes
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
-from schemas.families import FAMILIES, Column, check_column, list_columns, sort_columns
+from schemas.families import COLUMNS, FAMILIES, Column, check_column, get_family, list_columns, sort_columns
 from schemas.space import Space
 
 _FILE = "dataset.json"
@@ -76,17 +76,34 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Column, Space]) -
     if not root.exists(_FILE):
         return
     stored = json.loads(root.read(_FILE))
-    requested = _dump_spaces(spaces)
-    pinned = stored["sets"].get(dataset.encode.set)
-    if pinned is not None and pinned != requested:
-        names = (*FAMILIES, *sort_columns({*pinned, *requested}.difference(FAMILIES)))
-        name = next(name for name in names if pinned.get(name) != requested.get(name))
-        before, after = (_describe_space(each.get(name)) for each in (pinned, requested))
-        raise ConfigError(
-            f"set {dataset.encode.set!r} of {root.url} holds {name} vectors of {before} "
-            f"and {after} was asked for; give the other encoder another `encode.set`"
+    if dataset.encode.set in stored["sets"]:
+        pinned = read_spaces(root, dataset.encode.set)
+        changed = (
+            column for column in sort_columns({*pinned, *spaces}) if pinned.get(column) != spaces.get(column)
         )
+        if column := next(changed, None):
+            raise _make_space_error(root, dataset.encode.set, column, pinned.get(column), spaces.get(column))
     _check_segment(root, dataset, stored)
+
+
+def _make_space_error(
+    root: Root, set_name: str, column: Column, pinned: Space | None, requested: Space | None
+) -> ConfigError:
+    name = get_family(column) if column in COLUMNS else column
+    if pinned is None:
+        return ConfigError(
+            f"set {set_name!r} of {root.url} holds no {name} vectors and {requested} was asked for; give the "
+            "encoders another `encode.set`"
+        )
+    if requested is None:
+        return ConfigError(
+            f"set {set_name!r} of {root.url} holds {name} vectors of {pinned} and no encoder was asked for; "
+            "name it again, or give the other encoders another `encode.set`"
+        )
+    return ConfigError(
+        f"set {set_name!r} of {root.url} holds {name} vectors of {pinned} and {requested} was asked for "
+        f"({requested.describe_differences(pinned)}); give the other encoder another `encode.set`"
+    )
 
 
 def _check_segment(root: Root, dataset: Dataset, stored: Mapping[str, Any]) -> None:
@@ -145,7 +162,10 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = No
 
 
 def _dump_spaces(spaces: Mapping[Column, Space]) -> dict[str, Any]:
-    """Return spaces as JSON, by column; of CLIP and CLAP by family if all of its columns are in one space."""
+    """Return spaces as JSON, by column.
+
+    The columns of CLIP, and those of CLAP, are one entry where their spaces are equal.
+    """
     written = dict(spaces)
     for family in FAMILIES:
         columns = list_columns(family)
@@ -157,15 +177,26 @@ def _dump_spaces(spaces: Mapping[Column, Space]) -> dict[str, Any]:
 
 
 def read_spaces(root: Root, set_name: str) -> dict[Column, Space]:
-    """Return the spaces that a set is pinned to, by column; empty if it is not pinned yet."""
+    """Return the spaces that a set is pinned to, by column; empty if it is not pinned yet.
+
+    Raises:
+        StorageError: a column or a space in the file is none.
+    """
     if not root.exists(_FILE):
         return {}
     pinned = json.loads(root.read(_FILE))["sets"].get(set_name, {})
-    spaces = {
-        column: Space.model_validate(space)
-        for name, space in pinned.items()
-        for column in (list_columns(name) if name in FAMILIES else (check_column(name),))
-    }
+    try:
+        spaces = {
+            column: Space.model_validate(space)
+            for name, space in pinned.items()
+            for column in (list_columns(name) if name in FAMILIES else (check_column(name),))
+        }
+    except ValueError as error:
+        problem = str(error).splitlines()[0]
+        raise StorageError(
+            f"set {set_name!r} in {root.url}/{_FILE} has no spaces that can be read ({problem}); bring that "
+            "file back from where the dataset came"
+        ) from error
     return {column: spaces[column] for column in sort_columns(spaces)}
 
 
@@ -197,7 +228,3 @@ def list_sets(root: Root) -> list[str]:
     if not root.exists(_FILE):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
     return sorted(json.loads(root.read(_FILE))["sets"])
-
-
-def _describe_space(space: dict[str, Any] | None) -> str:
-    return str(Space.model_validate(space)) if space else "no encoder"

@@ -65,10 +65,11 @@ def read_current(root: Root, set_name: str) -> Version:
     """
     if version := find_current(root, set_name):
         return version
-    newest = read_version(root)
+    read_version(root)
+    known = sorted({read_version(root, number).set for number in list_numbers(root)})
     raise StorageError(
-        f"{root.url} has no version of the set {set_name!r}, only of {newest.set!r}; build it, or name "
-        "another with --set"
+        f"{root.url} has no version of the set {set_name!r}, only of {', '.join(map(repr, known))}; build "
+        "it, or name another with --set"
     )
 
 

@@ -24,10 +24,10 @@ from schemas.encoders import Encode
 from schemas.families import COLUMNS
 from schemas.query import Query
 from tests.commands import echolens
+from tests.fixtures.families import TRUST
 from tests.in_process import build_world_here, job_here
 from tests.pipelines.serve.page.browser import member, opened, serving
 
-TRUST = ("--trust", "outside_families:Ciap", "--trust", "outside_families:Tower")
 ADDED = ("ciap_image", "ciap_audio", "clap_image")
 
 
@@ -37,22 +37,9 @@ def status_of(root):
 
 
 @pytest.fixture(scope="module")
-def world(outside_families, clap_space, server, tmp_path_factory):
-    """A world of 150 rows with the four usual columns and three more."""
-    tower = {"loader": "outside_families:Tower", "joins": clap_space.identity, "dims": clap_space.dims}
-    return build_world_here(
-        tmp_path_factory.mktemp("families"),
-        150,
-        server,
-        "encode.ciap={loader: outside_families:Ciap}",
-        f"encode.clap_image={json.dumps(tower)}",
-    )
-
-
-@pytest.fixture(scope="module")
-def dataset(world):
+def dataset(families_world):
     """The dataset, opened as somebody does who trusts the two classes."""
-    return load(str(world.root), trust=TRUST[1::2])
+    return load(str(families_world.root), trust=TRUST[1::2])
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +74,14 @@ def top(unit, query_D, column, k=5):
     return [keys[row] for row in order], scores_N[order]
 
 
-def test_every_column_is_filled_and_pinned(world, dataset, clap_space):
+def test_every_column_is_filled_and_pinned(families_world, dataset, clap_space):
     """A row has a vector in each column of what it has; known families stay pinned as they always were."""
-    vectors = status_of(world.root)["vectors"]
+    vectors = status_of(families_world.root)["vectors"]
 
     assert {*COLUMNS, *ADDED} == set(vectors)
     assert vectors["clip_image"] == vectors["ciap_image"] == vectors["clap_image"] > 10
     assert vectors["clap_audio"] == vectors["ciap_audio"] > 5
-    pinned = json.loads((world.root / "dataset.json").read_text())["sets"]["main"]
+    pinned = json.loads((families_world.root / "dataset.json").read_text())["sets"]["main"]
     assert {"clip", "clap", *ADDED} == set(pinned)
     spaces = read_spaces(Root.from_url(dataset.root), "main")
     assert clap_space == spaces["clap_text"] == spaces["clap_audio"]
@@ -121,10 +108,10 @@ def test_an_index_is_asked_by_all_that_compare(dataset):
         *[("sound", column) for column in ("ciap_image", "ciap_audio", "clap_image")],
     ],
 )
-def test_media_search_every_column_in_reach(world, lookup, dataset, unit, medium, column):
+def test_media_search_every_column_in_reach(families_world, lookup, dataset, unit, medium, column):
     """The hits are those of the stored vectors, computed here; no translator is named."""
     suffix = {"image": "jpg", "sound": "flac"}[medium]
-    key, data = member(world, suffix)
+    key, data = member(families_world, suffix)
     modality = {"image": "image", "sound": "audio"}[medium]
     own = f"{column.partition('_')[0]}_{modality}"
     keys, vectors_ND = unit(own)
@@ -138,9 +125,9 @@ def test_media_search_every_column_in_reach(world, lookup, dataset, unit, medium
         assert key == hits[0].key
 
 
-def test_a_row_asks_by_any_of_its_vectors(world, lookup, unit):
+def test_a_row_asks_by_any_of_its_vectors(families_world, lookup, unit):
     """More like this, from pictures to sounds of the other family and of the joined space."""
-    key, _ = member(world, "0.jpg")
+    key, _ = member(families_world, "0.jpg")
     for of, into in (("ciap_image", "ciap_audio"), ("clap_image", "clap_audio")):
         keys, vectors_ND = unit(of)
         expected, _ = top(unit, vectors_ND[keys.index(key)], into, 6)
@@ -173,9 +160,9 @@ def test_a_row_asks_by_any_of_its_vectors(world, lookup, unit):
         ),
     ],
 )
-def test_what_is_out_of_reach_is_named(world, lookup, query, sentence):
+def test_what_is_out_of_reach_is_named(families_world, lookup, query, sentence):
     """A family without a text tower is never asked by words."""
-    key, _ = member(world, "jpg")
+    key, _ = member(families_world, "jpg")
     query = {name: key if value == "KEY" else value for name, value in query.items()}
 
     with pytest.raises(EcholensError) as refused:
@@ -184,22 +171,22 @@ def test_what_is_out_of_reach_is_named(world, lookup, query, sentence):
     assert sentence == str(refused.value)
 
 
-def test_defaults_stay(world, lookup):
+def test_defaults_stay(families_world, lookup):
     """Words and pictures search pictures, sounds search sounds, whatever columns were added."""
-    picture, sound = (base64.b64encode(member(world, suffix)[1]) for suffix in ("jpg", "flac"))
+    picture, sound = (base64.b64encode(member(families_world, suffix)[1]) for suffix in ("jpg", "flac"))
 
     assert "clip_image" == lookup.answer(Query(text="a bell")).column
     assert "clip_image" == lookup.answer(Query(image=picture)).column
     assert "clap_audio" == lookup.answer(Query(sound=sound)).column
 
 
-def test_the_commands_know_the_columns(world, tmp_path):
+def test_the_commands_know_the_columns(families_world, tmp_path):
     """`lookup --in`, `export --family` and `report` take what the dataset has."""
-    key, picture = member(world, "jpg")
+    key, picture = member(families_world, "jpg")
     (tmp_path / "picture.jpg").write_bytes(picture)
     asked = (
         "lookup",
-        world.root,
+        families_world.root,
         "--image",
         tmp_path / "picture.jpg",
         "--in",
@@ -210,14 +197,14 @@ def test_the_commands_know_the_columns(world, tmp_path):
 
     assert key == json.loads(echolens(*asked).stdout)[0]["key"]
     refused = echolens(*asked[:5], "ciap", check=False)
-    assert "'ciap' is no column; write FAMILY_MODALITY" in refused.stderr
-    export = ("export", world.root, "--to", "clip-retrieval", *TRUST)
+    assert "'ciap' names no column; write FAMILY_MODALITY" in refused.stderr
+    export = ("export", families_world.root, "--to", "clip-retrieval", *TRUST)
     echolens(*export, "--family", "ciap", tmp_path / "ciap")
     assert {"img_emb", "audio_emb", "metadata"} == {path.name for path in (tmp_path / "ciap").iterdir()}
     refused = echolens(*export, "--family", "other", tmp_path / "other", check=False)
     assert "has no vectors of other; choose one of its families: ciap, clap, clip" in refused.stderr
-    echolens("report", world.root, *TRUST)
-    page = next((world.root / "reports").glob("*.html")).read_text()
+    echolens("report", families_world.root, *TRUST)
+    page = next((families_world.root / "reports").glob("*.html")).read_text()
     for heading in (
         "Pictures find sounds (CIAP)",
         "Sounds find pictures (CIAP)",
@@ -226,18 +213,24 @@ def test_the_commands_know_the_columns(world, tmp_path):
         assert heading in page
 
 
-def test_nothing_is_fetched_or_encoded_twice(world):
+def test_nothing_is_fetched_or_encoded_twice(families_world):
     """A second build of the same file has nothing to do, and neither has a refresh."""
-    before = (world.root / "versions").stat().st_mtime_ns, status_of(world.root)["version"]
+    versions = families_world.root / "versions"
+    before = versions.stat().st_mtime_ns, status_of(families_world.root)["version"]
     overrides = [
         f"encode.{key}={json.dumps(value)}"
-        for key, value in json.loads((world.root / "dataset.json").read_text())["dataset"]["encode"].items()
+        for key, value in json.loads((families_world.root / "dataset.json").read_text())["dataset"][
+            "encode"
+        ].items()
         if key in ("ciap", "clap_image")
     ]
 
-    job_here("build", world.file, *overrides)
+    job_here("build", families_world.file, *overrides)
 
-    assert before == ((world.root / "versions").stat().st_mtime_ns, status_of(world.root)["version"])
+    assert before == (
+        (families_world.root / "versions").stat().st_mtime_ns,
+        status_of(families_world.root)["version"],
+    )
 
 
 def test_a_picture_conditions_a_generator_of_clap(dataset):
@@ -252,13 +245,13 @@ def test_a_picture_conditions_a_generator_of_clap(dataset):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_an_encoder_without_texts_is_verified_by_media(world, dataset, same):
+def test_an_encoder_without_texts_is_verified_by_media(families_world, dataset, same):
     """The same weights under another version of a library are compared by pictures of the dataset."""
     entry = {"loader": "outside_families:Upgraded", "same": same}
     encode = Encode.model_validate(dataset.encode.model_dump() | {"ciap": entry})
     trusted = encode.trust({"outside_families:Upgraded", *dataset.encode.trusted})
     opened_again = open_current(dataset.model_copy(update={"encode": trusted}))
-    key, picture = member(world, "jpg")
+    key, picture = member(families_world, "jpg")
     query = Query(image=base64.b64encode(picture), into="ciap_image", k=1)
 
     if same:
@@ -284,21 +277,42 @@ def test_a_dataset_of_one_family_alone(outside_families, server, tmp_path):
     assert {"ciap_image", "ciap_audio"} == set(status_of(made.root)["vectors"])
     assert key == lookup.answer(Query(image=base64.b64encode(picture), into="ciap_image")).hits[0].key
     assert "ciap_audio" == lookup.answer(Query(sound=base64.b64encode(sound))).column
-    with pytest.raises(EcholensError, match="a text is in the space of clip or clap and cannot be compared"):
+    with pytest.raises(EcholensError, match="no encoder of this dataset embeds a text; ask with"):
         lookup.answer(Query(text="a bell", into="ciap_image"))
     echolens("report", made.root, *TRUST[:2])
 
 
+@pytest.mark.slow
+def test_a_picture_of_outside_becomes_a_sound_without_a_translator(families_world, tmp_path):
+    """It is encoded by the tower that joins CLAP's space, whose vectors the generator takes."""
+    (tmp_path / "picture.jpg").write_bytes(member(families_world, "jpg")[1])
+    asked = (
+        "--column",
+        "clap_image",
+        "--images",
+        tmp_path / "picture.jpg",
+        "--steps",
+        "2",
+        "--length-s",
+        "1",
+    )
+
+    job_here("generate", families_world.root, "--name", "joined", *asked, *TRUST)
+
+    card = json.loads((families_world.root / "generated" / "joined" / "card.json").read_text())
+    assert 1 == card["outcomes"]["ok"]
+
+
 @pytest.fixture(scope="module")
-def address(world, tmp_path_factory):
+def address(families_world, tmp_path_factory):
     """The page and the API over it."""
-    with serving(world.root, tmp_path_factory.mktemp("metrics"), trust=TRUST[1::2]) as address:
+    with serving(families_world.root, tmp_path_factory.mktemp("metrics"), trust=TRUST[1::2]) as address:
         yield address
 
 
-def test_the_service_searches_them(world, lookup, address):
+def test_the_service_searches_them(families_world, lookup, address):
     """`/v1/lookup` gives the hits of the command, and `/v1/about` the cards."""
-    _, picture = member(world, "jpg")
+    _, picture = member(families_world, "jpg")
     body = {"image": base64.b64encode(picture).decode(), "into": "ciap_audio", "k": 4}
 
     answer = httpx.post(f"{address}/v1/lookup", json=body, timeout=60).json()
@@ -312,9 +326,9 @@ def test_the_service_searches_them(world, lookup, address):
     assert "cannot be compared with ciap_image" in refused.text
 
 
-def test_the_page_offers_them(world, browser, address, tmp_path):
+def test_the_page_offers_them(families_world, browser, address, tmp_path):
     """A picture may search sounds of both spaces; words may not search a family without texts."""
-    _, picture = member(world, "jpg")
+    _, picture = member(families_world, "jpg")
     (tmp_path / "picture.jpg").write_bytes(picture)
     with opened(browser, address) as page:
         assert 0 == page.get_by_label("Sounds (CIAP)").count()
@@ -322,6 +336,7 @@ def test_the_page_offers_them(world, browser, address, tmp_path):
         page.get_by_label("Sounds (CIAP)").wait_for()
         assert 1 == page.get_by_label("Pictures (CLAP)", exact=True).count()
         page.locator("input[type=file]").first.set_input_files(tmp_path / "picture.jpg")
+        page.get_by_text("pictures nearest to your picture").wait_for()
         page.get_by_label("Sounds (CIAP)").check()
         page.get_by_text("sounds nearest to your picture").wait_for()
         assert "ciap_audio" in page.content()

@@ -13,7 +13,7 @@ TOWER = {"loader": "mine:Tower", "joins": "0" * 64}
 def test_entries_are_named_by_family_or_column():
     """Beside CLIP and CLAP there may be any others; those that are null are left out."""
     encode = Encode.model_validate(
-        {"clip": "pocket", "clap": None, "ciap": {"loader": "mine:Ciap"}, "clap_image": TOWER, "other": None}
+        {"clip": "pocket", "clap": None, "ciap": {"loader": "mine:Ciap"}, "clap_image": TOWER}
     )
 
     assert ["clip", "ciap", "clap_image"] == [*encode.entries]
@@ -44,8 +44,9 @@ def test_entries_survive_a_dataset_file_a_pickle_and_a_copy():
         ({"my_family": {"loader": "mine:Ciap"}}, "'my_family' names neither a family"),
         ({"Ciap": {"loader": "mine:Ciap"}}, "'Ciap' names neither a family"),
         ({"clip_text": {"loader": "mine:Ciap"}}, "clip_text is a column of clip; name its encoder there"),
-        ({"ciap": {"loader": "mine:Ciap()"}}, "String should match pattern"),
-        ({"ciap": {"loader": "../hub"}}, "String should match pattern"),
+        ({"ciap": {"loader": "mine:Ciap()"}}, "names neither a loader of ours nor a class"),
+        ({"ciap": {"loader": "../hub"}}, "names neither a loader of ours nor a class"),
+        ({"clpi": None}, "extra_forbidden"),
     ],
     ids=str,
 )
@@ -53,3 +54,17 @@ def test_what_is_no_encoder_is_no_key(content, sentence):
     """A misspelt key is not taken for a family."""
     with pytest.raises(ValidationError, match=sentence):
         Encode.model_validate(content)
+
+
+def test_some_encoders_are_selected_from_others():
+    """With the settings of the set, and with what the user trusts."""
+    content = {"set": "other", "precision": "fp32", "ciap": {"loader": "mine:Ciap"}, "clap_image": TOWER}
+    encode = Encode.model_validate(content).trust(["mine:Ciap"])
+
+    selected = encode.select(["ciap"])
+
+    assert ["ciap"] == [*selected.entries]
+    assert ("other", "fp32", {"mine:Ciap"}) == (selected.set, selected.precision, selected.trusted)
+    assert ("clap_image", "clap", "ciap") == tuple(
+        map(encode.find_key, ("clap_image", "clap_audio", "ciap_audio"))
+    )

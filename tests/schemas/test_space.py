@@ -49,3 +49,14 @@ def test_two_towers_of_one_space_compare():
 
     assert TOWER.is_comparable(other)
     assert "weights_sha256 bbbb" in TOWER.describe_differences(other)
+
+
+def test_settings_of_a_class_are_part_of_its_space():
+    """Those that were not stored match any: tables of before have none."""
+    given = [CLAP.model_copy(update={"settings": settings}) for settings in (None, "seed=1", "seed=2")]
+
+    assert [True, True, False] == [space == given[1] for space in given]
+    assert hash(given[0]) == hash(given[1])
+    assert "settings seed=1, not seed=2" == given[1].describe_differences(given[2])
+    assert given[1].identity.endswith("/512d/seed=1")
+    assert "settings" not in given[0].model_dump()

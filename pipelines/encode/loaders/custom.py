@@ -26,7 +26,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
+
+# Fields that are part of the space under their own names, or are files that are hashed.
+_OWN_PLACE = frozenset({"weights", "dims", "preprocessing", "batch_rows", "precision", "joins"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ class CustomEncoder(ABC):
     code of the class's module is. Anything else with `space()` and `load()` will do as well.
 
     A class that is neither a CLIP nor a CLAP says in `modalities` what it embeds, as in ("image", "audio");
-    it needs no text tower. One whose net was trained into the space of another says so in `joins`.
+    it needs no text tower. One whose net was trained into the space of another says so in `joins`: the
+    weights and dimensions of that space, SHA256/512d, as they stand in dataset.json. Other fields of the
+    dataclass are kept in the space as its settings.
 
     Attributes:
         dims: of its vectors.
@@ -91,8 +96,34 @@ class CustomEncoder(ABC):
             precision=self.precision,
             batch_rows=self.batch_rows,
             dims=self.dims,
-            joins=getattr(self, "joins", None),
+            joins=self._get_joins(),
+            settings=self._describe_settings(),
         )
+
+    def _get_joins(self) -> str | None:
+        joins = getattr(self, "joins", None)
+        if joins is not None and not isinstance(joins, str):
+            raise ConfigError(
+                f"{type(self).__name__}: joins is {joins!r}; give the identity of a space, as in "
+                "WEIGHTS_SHA256/512d"
+            )
+        return joins
+
+    def _describe_settings(self) -> str | None:
+        """Return the fields that decide vectors and have no place of their own in the space, as in `seed=5`.
+
+        Of a path its last part alone: the same file is the same setting wherever it lies.
+        """
+        if not is_dataclass(self):
+            return None
+        settings = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OWN_PLACE
+        }
+        shown = [
+            f"{name}={Path(value).name if isinstance(value, str) and '/' in value else value}"
+            for name, value in settings.items()
+        ]
+        return ", ".join(shown) or None
 
     def _list_files(self) -> list[Path]:
         weights = getattr(self, "weights", None)

@@ -9,7 +9,16 @@ from typing import Literal
 from pipelines.lookup.reach import ColumnReach, join_names
 from pipelines.report.formatting import name_column
 from schemas.about import About
-from schemas.families import COLUMNS, Column, Modality, find_default, get_family, get_modality, sort_columns
+from schemas.families import (
+    FAMILIES,
+    Column,
+    Modality,
+    find_default,
+    get_family,
+    get_modality,
+    list_columns,
+    sort_columns,
+)
 
 Asks = Literal["text", "picture", "sound", "key"]
 
@@ -41,8 +50,7 @@ class Reachability:
         """Return the preferred column if it is in reach, else the default of the kind of query."""
         if preferred in self.columns:
             return preferred
-        usual = find_default(_MODALITIES[asks] or "text", ())
-        return usual if usual in self.columns else next(iter(self.columns), None)
+        return find_default(_MODALITIES[asks] or "text", self.columns) if self.columns else None
 
     def choose_translator(self, into: Column | None, preferred: str | None) -> str | None:
         """Return the preferred translator to a column, else its first; None if none is needed."""
@@ -91,6 +99,8 @@ def _explain(asks: Asks, reach: ColumnReach, unreachable: list[Column]) -> str:
     modality = _MODALITIES[asks]
     if not unreachable or modality is None:
         return ""
+    if not reach.has_tower(modality):
+        return f"{_A[asks]} cannot search here: no encoder of this dataset embeds one."
     return (
         f"{_A[asks]} cannot search {_join(unreachable)}: that takes a translator from "
         f"{reach.describe_families(modality)} to {get_family(unreachable[0])}, and none is here. "
@@ -100,7 +110,9 @@ def _explain(asks: Asks, reach: ColumnReach, unreachable: list[Column]) -> str:
 
 def _explain_missing(about: About) -> str:
     """Name the columns of which the version has no index."""
-    missing = [column for column in _sort_media_first(COLUMNS) if column not in about.columns]
+    families = {get_family(column) for column in about.columns} or set(FAMILIES)
+    usual = [column for family in sorted(families) for column in list_columns(family)]
+    missing = [column for column in _sort_media_first(usual) if column not in about.columns]
     return f"Version {about.version} has no index of {_join(missing)}." if missing else ""
 
 

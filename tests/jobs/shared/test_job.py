@@ -70,13 +70,21 @@ def test_overrides_reach_every_key(file):
         ),
         pytest.param(
             "encode.clapp={weights: x}",
-            r"unknown key 'encode.clapp'; the nearest known one is 'encode.clap'",
+            r"unknown key 'encode.clapp'; the nearest known one is 'encode.clap', and an encoder of your own",
             id="family",
         ),
         pytest.param(
             "encode.clap_audio={loader: laion_clap}",
             r"clap_audio is a column of clap; name its encoder there",
             id="column",
+        ),
+        pytest.param(
+            "encode.Ciap=pocket", r"unknown key 'encode.Ciap'; the nearest known one is", id="capital"
+        ),
+        pytest.param(
+            "encode.clpi=null",
+            r"unknown key 'encode.clpi'; the nearest known one is 'encode.clip'",
+            id="null",
         ),
         pytest.param(
             "encode.my-family={loader: laion_clap}",
@@ -89,7 +97,11 @@ def test_overrides_reach_every_key(file):
             id="branch",
         ),
         pytest.param("encode.clip={loader: transformers}", r"'encode.clip.weights' is missing", id="weights"),
-        pytest.param("encode.clip={loader: 'a-b:C'}", r"encode.clip.loader: .*pattern", id="module"),
+        pytest.param(
+            "encode.clip={loader: 'a-b:C'}",
+            r"encode.clip.loader: it names neither a loader of ours nor a class",
+            id="module",
+        ),
         pytest.param("sources.0.split=train", r"a wit list has no 'split'", id="not-of-this-kind"),
         pytest.param("sources.9.kind=wit", r"sources.9.kind in .* leads nowhere", id="beyond-the-list"),
         pytest.param("shard_rows", r"'shard_rows' is not an override; write key.path=value", id="no-value"),

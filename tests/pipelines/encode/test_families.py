@@ -29,11 +29,19 @@ def test_the_kit_takes_what_says_what_it_embeds(outside_families, clap_space):
             {"clap_image": {"joins": "0" * 64}}, r"encode\.clap_image joins the space 0{64}, and", id="other"
         ),
         pytest.param(
+            {"ciap": {"loader": "outside_families:Ciap"}, "ciap_image": {"loader": "outside_families:Ciap"}},
+            r"encode\.ciap fills ciap_image by itself, and encode\.ciap_image would fill it, too",
+            id="twice",
+        ),
+        pytest.param(
+            {"clap_image": {"joins": 5}}, r"Tower: joins is 5; give the identity of a space", id="number"
+        ),
+        pytest.param(
             {"clap_image": {"joins": None}}, r"encode\.clap_image joins no space, and encode\.clap", id="none"
         ),
         pytest.param(
             {"ciap": {"loader": "outside_families:Silent"}},
-            r"encode\.ciap: Silent says no modalities that ciap could have \(None\); give the class",
+            r"encode\.ciap: Silent does not say what it embeds \(modalities is None\); give the class",
             id="modalities",
         ),
     ],
@@ -46,7 +54,7 @@ def test_what_does_not_belong_together_is_refused(outside_families, clap_space, 
         key: {**tower, **value} if key == "clap_image" and value else value for key, value in changed.items()
     }
     encode = Encode.model_validate(content)
-    encode = encode.trust(f"outside_families:{name}" for name in ("Tower", "Silent"))
+    encode = encode.trust(f"outside_families:{name}" for name in ("Ciap", "Tower", "Silent"))
 
     with pytest.raises(EcholensError, match=sentence):
         resolve(encode)

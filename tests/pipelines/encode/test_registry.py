@@ -51,6 +51,32 @@ def test_an_unknown_loader_is_named_beside_the_known(name):
 
     with pytest.raises(ConfigError, match=r"encode.clap: ") as refused:
         make_loader(entry, "clap", "fp32", ())
-    if name != "open_clip":
-        known = "audioldm, laion_clap, transformers, or module:Class of your own"
-        assert f"there is no loader '{name}'; it must be one of {known}" in str(refused.value)
+    known = "audioldm, laion_clap, transformers, or module:Class of your own"
+    assert f"'{name}' is no loader that it can have; it must be one of {known}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "sentence"),
+    [
+        (
+            "clip",
+            {"loader": "audioldm"},
+            "it can have; it must be one of open_clip",
+        ),
+        ("other", {"loader": "transformers"}, "it must be one of audioldm, laion_clap, open_clip, or module"),
+        (
+            "other",
+            KEYS | {"loader": "laion_clap", "name": "pocket"},
+            "encode.other.name: a space",
+        ),
+        ("other", KEYS | {"loader": "laion_clap", "precision": "fp16"}, "give encode.precision"),
+    ],
+)
+def test_a_loader_has_its_families_and_its_keys(key, content, sentence):
+    """A family's loader embeds what the family does, and no key gives a space another name or precision."""
+    entry = Encode.model_validate({key: content}).entries[key]
+
+    with pytest.raises(ConfigError) as refused:
+        make_loader(entry, key, "fp32", ())
+
+    assert sentence in str(refused.value)

@@ -70,6 +70,8 @@ def test_a_column_without_an_index(ask, root, dataset, version):
     lookup = Lookup.open(root, dataset, version.model_copy(update={"indices": entries}))
 
     with pytest.raises(ConfigError, match=r"no index of clap_audio; .*: clip_image, clip_text"):
+        ask(text="a bell", into="clap_audio", by=lookup)
+    with pytest.raises(ConfigError, match=r"no encoder of this dataset embeds a sound; ask with"):
         ask(sound=b"", by=lookup)
     with pytest.raises(ConfigError, match=r"no index of clap_audio"):
         lookup.warm(["clap_audio"])

@@ -105,7 +105,7 @@ def test_a_name_without_a_colon_is_a_loader_of_ours():
     """It is looked up among our own loaders, and never as a module."""
     with pytest.raises(ConfigError, match=r"names no class; write module:Class"):
         check_trust(["trap"])
-    with pytest.raises(ConfigError, match=r"encode.clip: there is no loader 'trap'; it must be one of"):
+    with pytest.raises(ConfigError, match=r"encode.clip: 'trap' is no loader that it can have"):
         resolve(encode("trap"))
 
 
