@@ -47,11 +47,18 @@ def make_loader(
     place = asked.loader
     if ":" not in place:
         place = _find_place(place, key)
-        if "name" in asked.model_dump():
-            raise ConfigError(f"{where}.name: a space is named by its loader and weights; leave it out")
+        _check_keys(asked.model_dump(), where)
     elif place not in trusted:
         raise make_untrusted_error([place], where)
     return import_loader(place, asked.model_dump(exclude={"loader"}), precision, where)
+
+
+def _check_keys(keys: Mapping[str, Any], where: str) -> None:
+    """Refuse arguments of our loaders that are not for a file to give."""
+    if "name" in keys:
+        raise ConfigError(f"{where}.name: a space is named by its loader and weights; leave it out")
+    if "precision" in keys:
+        raise ConfigError(f"{where}.precision: there is one for all encoders of a set; give encode.precision")
 
 
 def _find_place(name: str, key: str) -> str:
@@ -96,8 +103,6 @@ def import_loader(
     Raises:
         ConfigError: there is no such class, or it does not take these keys.
     """
-    if "precision" in keys:
-        raise ConfigError(f"{where}.precision: there is one for all encoders of a set; give encode.precision")
     loader_class = _import_class(path, where)
     signature = inspect.signature(loader_class)
     # YAML gives lists, and a loader must be hashable.

@@ -80,8 +80,10 @@ def choose_column(
         reach: of the set of vectors.
         via: the card of the translator that the query names.
     """
-    if query.into or via:
-        return query.into or (via.target if via else "")
+    if query.into:
+        return query.into
+    if via:
+        return via.target
     modality = get_query_modality(query)
     searchable = reach.list_searchable(modality) if modality else cards
     return find_default(modality or "text", [column for column in searchable if column in cards])
