@@ -53,10 +53,10 @@ class Space(BaseModel):
 
     @property
     def identity(self) -> str:
-        """The name of the space for nets that are trained into it, as in `SHA256/512d`.
+        """What a net that is trained into the space names in `joins`: `SHA256/512d`, `SHA256/24d/seed=5`.
 
-        Weights and dimensions alone: the same weights in another precision or version of their library span
-        the same space but for its last digits.
+        Weights, dimensions and settings: the same weights in another precision or version of their library
+        span the same space but for its last digits.
         """
         settings = f"/{self.settings}" if self.settings else ""
         return self.joins or f"{self.weights_sha256}/{self.dims}d{settings}"

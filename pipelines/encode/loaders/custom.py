@@ -58,8 +58,8 @@ class CustomEncoder(ABC):
 
     A class that is neither a CLIP nor a CLAP says in `modalities` what it embeds, as in ("image", "audio");
     it needs no text tower. One whose net was trained into the space of another says so in `joins`: the
-    weights and dimensions of that space, SHA256/512d, as they stand in dataset.json. Other fields of the
-    dataclass are kept in the space as its settings.
+    `Space.identity` of that space, SHA256/512d of what dataset.json has of it. Other fields of the dataclass
+    are kept in the space as its settings, which belong to the identity: SHA256/24d/seed=5.
 
     Attributes:
         dims: of its vectors.
