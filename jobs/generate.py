@@ -1,14 +1,15 @@
-"""Make sounds of pictures, texts and sounds: encode -> translate -> generate.
+"""Make sounds, pictures or texts of pictures, words and sounds: encode -> translate -> generate.
 
 echolens generate /data/animals --via wit_cc-mlp-cosine-h512 --limit 100 --name first
 echolens generate /data/animals --via wit_cc-mlp-cosine-h512 --images dog.jpg holiday/ --name mine
 echolens generate /data/animals --via captions --limit 100 --name captions
 echolens generate /data/animals --text "a dog barking" --candidates 4 --name dog
 echolens generate /data/animals --column clap_audio --limit 100 --generator cvssp/audioldm-s-full-v2
+echolens generate /data/animals --column clip_image --generator mine:Painter --param palette=warm --name art
 echolens generate s3://bucket/animals --via wit_cc-mlp-cosine-h512 --address http://head:8265
 
-The sounds lie in ROOT/generated/NAME/: WebDataset tars, and a table that says of every row what became of it.
-A killed run goes on with the same command, and makes the same bytes. The pocket generator is for the
+The samples lie in ROOT/generated/NAME/: WebDataset tars, and a table that says of every row what became
+of it. A killed run goes on with the same command, and makes the same bytes. The pocket generator is for the
 miniature world, and for nothing else.
 """
 
@@ -18,64 +19,63 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from jobs.shared.arguments import parse_column
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
-from jobs.shared.job import add_trust, check_content, load, run
+from jobs.shared.generator_options import add_params, collect_params, with_generator
+from jobs.shared.job import add_trust, load, run
 from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
-from schemas.dataset import GeneratorEntry
-from schemas.generated import GeneratedCard, GenerationParams
+from pipelines.store.validation import check_content
+from schemas.generated import GeneratedCard, GenerationSettings, SampleFormat
 
 if TYPE_CHECKING:
     from pipelines.generate.request import GenerationRequest
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make sounds, and say how many there are and where."""
+    """Make samples, and say how many there are and where."""
     args = _make_parser().parse_args(argv)
     if args.address:
         sys.exit(_submit(args, argv))
     dataset = load(args.target, trust=args.trust)
     dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
-    options = {
-        "weights": args.generator, "revision": args.revision, "precision": args.precision,
-        "batch_rows": args.batch_rows,
-    }  # fmt: skip
-    defaults = dataset.generator.model_dump() if args.generator in (None, dataset.generator.weights) else {}
-    content = defaults | {key: value for key, value in options.items() if value is not None}
-    dataset = dataset.model_copy(update={"generator": check_content(GeneratorEntry, content, "generate")})
+    options = {"revision": args.revision, "precision": args.precision, "batch_rows": args.batch_rows}
+    dataset = with_generator(dataset, args.generator, options, "generate")
     card = generate(dataset, _make_request(args), workers=args.workers)
     scores = score_generated(dataset, card, args.score, args.second_clap) if args.score else None
     if args.json:
         print(card.model_dump_json(indent=2))
         return
     print_licence(card)
-    rows, place = sum(card.outcomes.values()), f"{Root.from_url(dataset.root).url}/generated/{args.name}"
+    place = f"{Root.from_url(dataset.root).url}/generated/{card.wanted.name}"
+    rows = sum(card.outcomes.values())
     if scores:
         print(format_scores(scores))
     cosine = "" if card.mean_score is None else f", mean cosine to their vectors {card.mean_score:.3f}"
-    sounds, prompts = "sound" + "s" * (card.sounds != 1), "prompt" + "s" * (rows != 1)
-    print(f"{card.sounds} {sounds} of {rows} {prompts}, {card.sounds_s:,.1f} s{cosine}, in {place}")
+    length = "" if card.length_s is None else f", {card.length_s:,.1f} s"
+    samples = card.wanted.generator.medium + "s" * (card.samples != 1)
+    print(f"{card.samples} {samples} of {rows} prompt{'s' * (rows != 1)}{length}{cosine}, in {place}")
 
 
 def print_licence(card: GeneratedCard) -> None:
-    """Print the licence of the sounds, if the generator's weights state one."""
+    """Print the licence of the samples, if the generator's weights state one."""
     generator = card.wanted.generator
     if generator.licence:
-        limits = ": no commercial use of these sounds" if "-nc" in generator.licence.lower() else ""
+        is_limited = "-nc" in generator.licence.lower()
+        limits = f": no commercial use of these {generator.medium}s" if is_limited else ""
         print(f"generate: {generator.name} is under {generator.licence}{limits}", file=sys.stderr)
 
 
 def _make_request(args: argparse.Namespace) -> GenerationRequest:
     from pipelines.generate.request import GenerationRequest
 
-    params = {
-        key: getattr(args, key) for key in GenerationParams.model_fields if getattr(args, key) is not None
+    settings = {
+        key: getattr(args, key) for key in GenerationSettings.model_fields if getattr(args, key) is not None
     }
     return GenerationRequest(
         name=args.name,
@@ -86,7 +86,8 @@ def _make_request(args: argparse.Namespace) -> GenerationRequest:
         texts=tuple(args.text),
         sounds=tuple(args.audio),
         pictures=tuple(args.images),
-        params=check_content(GenerationParams, params, "generate"),
+        settings=check_content(GenerationSettings, settings, "generate"),
+        params=collect_params(args),
     )
 
 
@@ -111,7 +112,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("target", metavar="ROOT|FILE", help="folder or URL of a dataset, or its file")
-    add("--name", default="sounds", help="of the folder below ROOT/generated; sounds if not given")
+    add("--name", help="of the folder below ROOT/generated; sounds, pictures or texts if not given")
     add("--via", metavar="TRANSLATOR", help="from the vectors to those of sounds; or captions")
     add(
         "--column", type=parse_column, metavar="COLUMN", help="of the rows; the translator's own if not given"
@@ -124,20 +125,27 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--text", action="append", default=[], help="words; repeat for more")
     what.add_argument("--audio", nargs="+", default=(), type=Path, metavar="FILE", help="sound files")
-    add("--generator", metavar="G", help="pocket, a folder or OWNER/NAME of the hub; that of the dataset")
+    add(
+        "--generator", metavar="G", help="NAME, NAME:TRAINED or module:Class; or AudioLDM's weights: pocket, "
+        "a folder, OWNER/NAME of the hub; that of the dataset if not given",
+    )  # fmt: skip
     add("--revision", metavar="COMMIT", help="of the hub's repository")
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="bf16 on a GPU, else fp32")
-    add("--batch-rows", type=int, metavar="N", help="sounds of every forward; 8 if not given")
-    add("--steps", type=int, help="of the diffusion; 50 if not given")
-    add("--guidance", type=float, help="how much a vector is followed; 2.5 if not given")
-    add("--length-s", type=float, metavar="S", help="of every sound; 5 if not given")
+    add("--batch-rows", type=int, metavar="N", help="samples of every forward; 8 if not given")
+    add_params(parser)
     add("--seed", type=int, help="0 if not given")
-    add("--candidates", type=int, metavar="N", help="sounds of each vector, of which the nearest is kept")
-    add("--format", choices=("flac", "wav"), help="flac if not given")
-    add("--shard-sounds", type=int, metavar="N", help="sounds of a shard; 100 if not given")
+    add("--candidates", type=int, metavar="N", help="samples of each vector, of which the nearest is kept")
+    add("--format", choices=get_args(SampleFormat), help="flac, png or txt if not given")
+    add(
+        "--shard-samples",
+        "--shard-sounds",
+        type=int,
+        metavar="N",
+        help="samples of a shard; 100 if not given",
+    )
     add("--workers", type=int, metavar="N", help="one a GPU if not given, else one")
-    add("--score", nargs="+", metavar="CLASS", help="listen to the sounds: words of the classes")
-    add("--second-clap", metavar="FOLDER", help="with --score: a CLAP that had no part in choosing")
+    add("--score", nargs="+", metavar="CLASS", help="classify the samples: words of the classes")
+    add("--second-clap", metavar="FOLDER", help="with --score on sounds: a CLAP that had no part in choosing")
     add("--set", help="the set of vectors; that of the newest build if not given")
     add("--json", action="store_true", help="print the card")
     add_trust(parser)

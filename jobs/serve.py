@@ -20,16 +20,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.shared.generation import resolve_generator
-from jobs.shared.job import add_trust, check_content, load, run
+from jobs.shared.generator_options import add_params, collect_params, with_generator
+from jobs.shared.job import add_trust, load, run
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
 from pipelines.store import versions
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
-from schemas.dataset import Dataset, GeneratorEntry
+from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
-    from pipelines.generate.registry import GeneratorSpec
+    from pipelines.generate.generator import ChosenGenerator
     from pipelines.serve.settings import ServiceSettings
 
 
@@ -86,15 +87,16 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--generator",
         metavar="G",
-        help="pocket, a folder or OWNER/NAME of the hub: the page makes sounds of pictures, too",
+        help="NAME, NAME:TRAINED, module:Class, or AudioLDM's weights: the page generates, too",
     )
-    parser.add_argument("--steps", type=int, default=50, help="of the generator's diffusion; 50 if not given")
+    add_params(parser)
     parser.add_argument("--set", help="the set of vectors to serve; that of the newest build if not given")
     add_trust(parser)
     return parser
 
 
 def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
+    from pipelines.generate.params import make_params
     from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
     token = None
@@ -110,7 +112,12 @@ def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSetting
         )
     if args.generator and args.no_page:
         raise ConfigError("--generator is for the page, which --no-page leaves out; drop one of the two")
+    if args.steps is not None and not 1 <= args.steps <= 1_000:
+        raise ConfigError(f"--steps is {args.steps}; give 1 to 1,000: 10 are a draft, 200 the best")
     generator = _resolve_generator(args.generator, dataset) if args.generator else None
+    params = (
+        make_params(generator.spec.params, collect_params(args), generator.info.name) if generator else None
+    )
     return ServiceSettings.with_token(
         token,
         host=args.host,
@@ -123,16 +130,17 @@ def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSetting
         poll_s=args.poll_s,
         limits=ServiceLimits(requests_a_s=args.rate),
         generator=generator,
-        steps=args.steps,
+        params=params,
     )
 
 
-def _resolve_generator(name: str, dataset: Dataset) -> GeneratorSpec:
-    """Return a generator; its other keys are those of the dataset's file, if that names the same weights."""
-    content = dataset.generator.model_dump() if name == dataset.generator.weights else {"weights": name}
-    # A page makes one sound at a time.
-    entry = check_content(GeneratorEntry, {**content, "batch_rows": 1}, "serve")
-    generator = resolve_generator(entry, compiled=False)
+def _resolve_generator(name: str, dataset: Dataset) -> ChosenGenerator:
+    """Return a generator; its other keys are those of the dataset's file, if that names the same one."""
+    dataset = with_generator(dataset, name, {}, "serve")
+    if "batch_rows" in type(dataset.generator).model_fields:
+        # A page makes one sample at a time.
+        dataset = with_generator(dataset, None, {"batch_rows": 1}, "serve")
+    generator = resolve_generator(dataset, compiled=False)
     if generator.info.licence:
         print(f"serve: {name} is under {generator.info.licence}", file=sys.stderr)
     return generator

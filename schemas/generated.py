@@ -1,35 +1,41 @@
-"""generated/NAME/: sounds that were generated from vectors, with their prompts, models and scores.
+"""generated/NAME/: sounds, pictures or texts that were generated, with their prompts, models and scores.
 
 wanted.json             the request; another request needs another NAME
-prompts/NNNNN.parquet   the prompt of each sound of a shard (`make_prompts_schema`)
-NNNNN.tar               KEY.flac or KEY.wav, and KEY.json: the row of the table
+prompts/NNNNN.parquet   the prompt of each sample of a shard (`make_prompts_schema`)
+NNNNN.tar               KEY.flac, KEY.png or KEY.txt (the suffix says the medium), and KEY.json: the row
 NNNNN.parquet           GENERATED, every prompt of the shard
 card.json               written last
 scores.json             of `--score`
+
+Tables, requests and cards of `generated/1`, which were of sounds alone, are read by `schemas.generated_1`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from schemas import generated_1
 from schemas.encoders import Name
 from schemas.families import Column
+from schemas.media import Medium
 from schemas.space import Precision, Space
 from schemas.strict import StrictModel
 from schemas.vectors import encode_spaces
 
-SoundFormat = Literal["flac", "wav"]
-# row: of the dataset; picture and sound: external media; text: from the command line.
-PromptKind = Literal["row", "picture", "sound", "text"]
+# A file's suffix, which says its medium; which media have which is said in pipelines/generate/media.py.
+SampleFormat = Literal["flac", "wav", "png", "txt"]
+# row: of the dataset; picture and sound: external media; text: from the command line; prior: of a generator
+# that nothing conditions.
+PromptKind = Literal["row", "picture", "sound", "text", "prior"]
 
 GENERATED = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
-        pa.field("id", pa.string(), nullable=False),  # the seeds of a sound are derived from it
+        pa.field("id", pa.string(), nullable=False),  # the seeds of a sample are derived from it
         pa.field("source_key", pa.string()),  # of the row; of an external picture: in pictures/
         pa.field("prompt", pa.string(), nullable=False),
         pa.field("caption", pa.string(), nullable=False),
@@ -38,27 +44,28 @@ GENERATED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("chosen", pa.int16()),  # index of the candidate that was kept
         pa.field("candidate_seed", pa.int64()),  # of the one that was kept
-        pa.field("score", pa.float32()),  # its CLAP audio cosine to the vector; null without a judge
+        pa.field("score", pa.float32()),  # its cosine to the vector that conditioned it; null without a judge
         pa.field("candidate_scores", pa.list_(pa.float32())),
-        pa.field("length_s", pa.float64()),
-        pa.field("sha256", pa.string()),  # of the sound file
+        pa.field("medium", pa.string(), nullable=False),
+        pa.field("length_s", pa.float64()),  # of a sound
+        pa.field("size", pa.list_(pa.int32(), 2)),  # of a picture: width and height
+        pa.field("sha256", pa.string()),  # of the file
         pa.field("translator", pa.string()),  # null where none was needed
         pa.field("translator_sha256", pa.string()),
         pa.field("generator", pa.string(), nullable=False),
         pa.field("generator_sha256", pa.string(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
-        pa.field("steps", pa.int32(), nullable=False),
-        pa.field("guidance", pa.float64(), nullable=False),
+        pa.field("params", pa.string(), nullable=False),  # JSON: the generator's own
     ],
-    metadata={"table": "generated/1"},
+    metadata={"table": "generated/2"},
 )
 
 
 def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
-    """Return the schema of prompts: captions, or the vectors of one column.
+    """Return the schema of prompts: captions, and the vectors of some columns.
 
     Args:
-        spaces: the column and its space; empty if captions are passed to the generator itself.
+        spaces: the columns and their spaces; empty if captions alone, or nothing, condition the generator.
     """
     vectors = [pa.field(column, pa.list_(pa.float16(), space.dims)) for column, space in spaces.items()]
     fields = [GENERATED.field(name) for name in ("key", "id", "source_key", "prompt", "caption", "url")]
@@ -66,38 +73,52 @@ def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
     return pa.schema([*fields, *vectors], metadata=encode_spaces(spaces) | {b"table": b"prompts/1"})
 
 
-class GenerationParams(StrictModel):
-    """Parameters of a generation: all that decides the samples, beside the vectors and the weights."""
+class GenerationSettings(StrictModel):
+    """Choices of a generation that every generator has; the others are the generator's own params."""
 
-    length_s: float = Field(5.0, gt=0, le=600)
-    steps: int = Field(50, ge=1, le=1_000)
-    guidance: float = Field(2.5, ge=0, le=100)
     seed: int = Field(0, ge=0, lt=2**63)
-    candidates: int = Field(1, ge=1, le=64, description="made of each vector; the nearest to it is kept")
-    format: SoundFormat = "flac"
-    shard_sounds: int = Field(100, ge=1, le=10_000, description="sounds of a shard, the unit of retry")
+    candidates: int = Field(1, ge=1, le=64, description="made of each prompt; the nearest to it is kept")
+    format: SampleFormat | None = Field(None, description="suffix of the files; null: the medium's first")
+    shard_samples: int = Field(100, ge=1, le=10_000, description="samples of a shard, the unit of retry")
 
 
 class ModelRef(StrictModel):
-    """A model that a sound was generated with."""
+    """A model that a sample was generated with."""
 
     name: str
     weights_sha256: str
 
 
 class GeneratorInfo(ModelRef):
-    """A generator, with the settings that decide the last digits of its sounds."""
+    """A generator, with the settings that decide the last digits of its samples.
 
-    precision: Precision
-    batch_rows: int
-    rate_hz: int
+    What a request needs of it, but no sample depends on, is not stored.
+    """
+
+    medium: Medium
+    reads: tuple[str, ...] = Field(description="what conditions it: columns, caption; nothing for a prior")
+    precision: Precision = "fp32"
+    batch_rows: int = Field(1, ge=1)
+    rate_hz: int | None = Field(None, description="of its sounds")
     licence: str | None = Field(None, description="as its card says; null where it says none")
+    text_sha256: str | None = Field(
+        None, exclude=True, description="fingerprint of its own text tower; null where it has none"
+    )
+    spaces: tuple[tuple[str, str], ...] = Field(
+        (), exclude=True, description="columns that it reads, and the identity of the space of each"
+    )
+    advice: str = Field("", exclude=True, description="how to get vectors of its space, in half a sentence")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of vectors among what it reads."""
+        return tuple(name for name in self.reads if name != "caption")
 
 
 class PromptSource(StrictModel):
     """The sources of prompts: rows of a version, or external media and texts."""
 
-    column: Column | None = Field(None, description="whose vectors; null where captions are spoken")
+    column: Column | None = Field(None, description="that the kind of the rows has; null without rows")
     keys: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
     texts: tuple[str, ...] = ()
@@ -115,26 +136,48 @@ class GenerationManifest(StrictModel):
     via: str = Field(description="a translator's name, captions, or none")
     translator: ModelRef | None
     generator: GeneratorInfo
-    making: GenerationParams
+    settings: GenerationSettings
+    params: dict[str, Any] = Field({}, description="of the generator, which has a model of its own for them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _convert(cls, content: Any) -> Any:
+        return generated_1.convert_manifest(content)
+
+    @field_validator("generator")
+    @classmethod
+    def _keep_stored(cls, info: GeneratorInfo) -> GeneratorInfo:
+        return GeneratorInfo.model_validate(info.model_dump())
+
+    @model_validator(mode="after")
+    def _check_format(self) -> Self:
+        if self.settings.format is None:
+            raise ValueError("settings.format is null; the request decides it")
+        return self
 
 
 class GeneratedCard(BaseModel):
-    """card.json: written when all sounds of a NAME are complete."""
+    """card.json: written when all samples of a NAME are complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     wanted: GenerationManifest
-    space: Space | None = Field(description="of the vectors; null where captions were spoken")
+    spaces: tuple[Space, ...] = Field(description="of the vectors that conditioned it; empty: none did")
     gate_cosine: float | None = Field(
         description="mean cosine of 100 captions: the generator's text tower to the dataset's"
     )
-    judged_by: Space | None = Field(description="the CLAP that scored the candidates; null if none could")
+    judged_by: Space | None = Field(description="the encoder that scored candidates; null if none could")
     shards: int
-    sounds: int
-    sounds_s: float = Field(description="all of them together, in seconds")
+    samples: int
+    length_s: float | None = Field(description="of all sounds together; null for other media")
     outcomes: dict[str, int]
     mean_score: float | None
-    sounds_sha256: str = Field(description="over the sha256 of all sounds, in the order of their keys")
+    samples_sha256: str = Field(description="over the sha256 of all samples, in the order of their keys")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _convert(cls, content: Any) -> Any:
+        return generated_1.convert_card(content)
 
 
 class FrechetDistance(BaseModel):
@@ -168,15 +211,17 @@ class SoundScores(BaseModel):
 
 
 class ClassifierScores(BaseModel):
-    """Accuracy of a classifier on generated sounds whose class is known."""
+    """Accuracy of a classifier on generated samples whose class is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classifier: str
-    sampling_rate_hz: int
-    resampler: str
+    sampling_rate_hz: int | None = Field(None, description="that it hears; null but for sounds")
+    resampler: str | None = None
     classes: tuple[str, ...]
-    sounds: int = Field(description="whose class is known")
+    samples: int = Field(
+        validation_alias=AliasChoices("samples", "sounds"), description="whose class is known"
+    )
     accuracy: float | None = Field(description="share whose best class is theirs")
     of_class: dict[str, tuple[int, int]] = Field(description="class -> right, all")
 
@@ -189,6 +234,6 @@ class GeneratedScores(BaseModel):
     heard: ClassifierScores
     against_real: SoundScores | None = Field(description="null without two real sounds of the same rows")
     clap_score: float | None = Field(
-        description="mean cosine of sound and caption, by a CLAP that had no part in choosing"
+        description="mean cosine of sample and caption, by an encoder that had no part in choosing"
     )
     clap_score_by: Space | None

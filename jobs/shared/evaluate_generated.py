@@ -1,4 +1,4 @@
-"""Evaluate generated sounds: compute, store and format their scores."""
+"""Evaluate generated samples: compute, store and format their scores."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from schemas.generated import GeneratedCard, GeneratedScores
 def score_generated(
     dataset: Dataset, card: GeneratedCard, classes: Sequence[str], second: str | None = None
 ) -> GeneratedScores:
-    """Score the sounds of a card with the dataset's CLAP, write scores.json, and return it.
+    """Score the samples of a card with the dataset's encoders, write scores.json, and return it.
 
     Args:
         dataset: that they were generated from.
-        card: of the sounds.
-        classes: words; a sound is of the class that its row's label, or else its caption alone, names.
-        second: the folder of another CLAP, which computes the CLAP score.
+        card: of the samples.
+        classes: words; a sample is of the class that its row's label, or else its caption alone, names.
+        second: the folder of another CLAP, which computes the CLAP score of sounds.
     """
     from pipelines.compute.child_process import run_in_subprocess
-    from pipelines.evaluate.sounds import evaluate_sounds
+    from pipelines.evaluate.sounds import evaluate_samples
 
     root = Root.from_url(dataset.root)
     pinned = read_spaces(root, card.wanted.set)
+    rows, encode = dataset.shard_rows, dataset.encode
     scores: GeneratedScores = run_in_subprocess(
-        evaluate_sounds, root, dataset.shard_rows, dataset.encode, pinned, card.wanted, tuple(classes), second
+        evaluate_samples, root, rows, encode, pinned, card.wanted, tuple(classes), second
     )
     root.write(
         f"generated/{card.wanted.name}/scores.json", (scores.model_dump_json(indent=2) + "\n").encode()
@@ -36,12 +37,14 @@ def score_generated(
 
 
 def format_scores(scores: GeneratedScores) -> str:
-    """Return scores as lines, each with the number of sounds that it is computed on."""
+    """Return scores as lines, each with the number of samples that it is computed on."""
     of = scores.heard
-    share = "no sound has a class that is known" if of.accuracy is None else f"{of.accuracy:.3f} heard right"
-    lines = [
-        f"{share}, of {of.sounds} sounds by {of.classifier} at {of.sampling_rate_hz} Hz ({of.resampler})"
-    ]
+    is_heard = of.sampling_rate_hz is not None
+    noun, done = ("sound", "heard") if is_heard else ("sample", "classified")
+    known = of.accuracy is not None
+    share = f"{of.accuracy:.3f} {done} right" if known else f"no {noun} has a class that is known"
+    rate = f" at {of.sampling_rate_hz} Hz ({of.resampler})" if is_heard else ""
+    lines = [f"{share}, of {of.samples} {noun}s by {of.classifier}{rate}"]
     if (real := scores.against_real) is not None:
         low, high = real.frechet.interval
         kl = "" if real.kl_softmax is None else f", KL {real.kl_softmax:.3f} of {real.pairs} pairs"

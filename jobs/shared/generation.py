@@ -1,41 +1,45 @@
-"""Generate sounds of the rows of a dataset, and of texts, sounds and pictures from outside it."""
+"""Generate samples of the rows of a dataset, and of texts, sounds and pictures from outside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jobs.shared.external_media import build_pictures, encode_sounds, find_pictures, read_sound_files
-from jobs.shared.job import check_content
+from jobs.shared.external_media import build_pictures, encode_media, find_pictures, read_sound_files
 from jobs.shared.progress import RowProgress
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
-from schemas.dataset import Dataset, GeneratorEntry
-from schemas.families import find_default, get_modality
+from pipelines.store.validation import check_content
+from schemas.dataset import Dataset
+from schemas.families import Column, find_default, get_modality
 from schemas.generated import GeneratedCard, GenerationManifest, PromptSource
 
 if TYPE_CHECKING:
-    from pipelines.encode.encoder import EncoderSpec
+    import numpy as np
+
+    from pipelines.generate.generator import ChosenGenerator
     from pipelines.generate.prompts import Prompt, PromptTables
-    from pipelines.generate.registry import GeneratorSpec
     from pipelines.generate.request import ConditioningPath, GenerationRequest
+    from pipelines.generate.space_check import VerifiedPath
     from pipelines.generate.step import GenerateStep
     from pipelines.store.shards import Shard
+    from schemas.space import Space
     from schemas.version import Version
 
 
 def generate(dataset: Dataset, request: GenerationRequest, workers: int | None = None) -> GeneratedCard:
-    """Generate the sounds that are not there yet, and return the card of all of them.
+    """Generate the samples that are not there yet, and return the card of all of them.
 
     Args:
         dataset: whose rows, encoders and translators.
-        request: the prompts, the path from them to the generator, and how sounds are generated.
+        request: the prompts, the path from them to the generator, and how samples are generated.
         workers: one a GPU if None, else one.
 
     Raises:
         ConfigError: the request cannot be met, or its name stands for something else.
-        SpaceError: the vectors are not of the generator's own CLAP.
+        SpaceError: the vectors are not of the generator's own space.
     """
     from pipelines.generate.output import find_card, read_manifest, write_card, write_manifest
     from pipelines.generate.request import find_path
@@ -45,40 +49,42 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
 
     root = Root.from_url(dataset.root)
     version = versions.read_current(root, dataset.encode.set)
-    generator = resolve_generator(dataset.generator)
-    path = find_path(root, version, request)
+    generator = resolve_generator(dataset)
+    name = request.name or f"{generator.info.medium}s"
+    request = replace(request, name=name)
+    path = find_path(root, version, request, generator.info)
     manifest = _make_manifest(dataset, request, version, path, generator)
     stored = read_manifest(root, manifest)
-    if stored and (card := find_card(root, request.name)):
+    if stored and (card := find_card(root, name)):
         return card
-    with hold_lease(Root.from_url(f"{root.url}/{get_folder(request.name)}"), "generate") as lease:
-        clap, cosine = _verify_generator(dataset, request, generator, path)
-        step = GenerateStep(root, stored or manifest, generator, path.source, path.target, clap)
+    with hold_lease(Root.from_url(f"{root.url}/{get_folder(name)}"), "generate") as lease:
+        verified = _verify_path(dataset, request, generator, path)
+        step = GenerateStep(root, stored or manifest, generator, path.conditions, verified.judge)
         shards = step.prompts.read_shards() if stored else None
         if shards is None:
-            shards = _write_prompts(dataset, request, version, path, step.prompts, clap)
+            shards = _write_prompts(dataset, request, version, path, step.prompts)
             write_manifest(root, manifest)
         _run(step, shards, workers)
         lease.check()
-        return write_card(step, shards, path.space, cosine)
+        return write_card(step, shards, verified.cosine)
 
 
-def resolve_generator(entry: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
-    """Return the generator that an entry names; another process reads its weights.
+def resolve_generator(dataset: Dataset, compiled: bool = True) -> ChosenGenerator:
+    """Return the generator of a dataset; another process reads its weights.
 
     Args:
-        entry: of a dataset's file.
+        dataset: whose generator, and in whose root the trained ones lie.
         compiled: whether its net may be compiled.
     """
     from pipelines.compute.child_process import run_in_subprocess
 
-    return run_in_subprocess(_choose, entry, compiled)
+    return run_in_subprocess(_choose, dataset, compiled)
 
 
-def _choose(entry: GeneratorEntry, compiled: bool) -> GeneratorSpec:
+def _choose(dataset: Dataset, compiled: bool) -> ChosenGenerator:
     from pipelines.generate.registry import choose_generator
 
-    return choose_generator(entry, compiled=compiled)
+    return choose_generator(dataset.generator, Root.from_url(dataset.root), dataset.trusted, compiled)
 
 
 def _make_manifest(
@@ -86,8 +92,11 @@ def _make_manifest(
     request: GenerationRequest,
     version: Version,
     path: ConditioningPath,
-    generator: GeneratorSpec,
+    generator: ChosenGenerator,
 ) -> GenerationManifest:
+    from pipelines.generate.media import choose_format
+    from pipelines.generate.params import make_params
+
     names = [file.name for file in request.sounds]
     hashes = read_sound_files(request.sounds)[1]
     source = PromptSource(
@@ -98,86 +107,127 @@ def _make_manifest(
         sounds=tuple(f"{name} {sha256}" for name, sha256 in zip(names, hashes, strict=True)),
         pictures=find_pictures(request.pictures).sha256 if request.pictures else None,
     )
+    form = choose_format(generator.info.medium, request.settings.format)
+    params = make_params(generator.spec.params, request.params, generator.info.name)
     content = {
         "name": request.name, "set": dataset.encode.set, "version": version.number, "asked": source,
         "via": request.via or "none", "translator": path.translator, "generator": generator.info,
-        "making": request.params,
+        "settings": request.settings.model_copy(update={"format": form}),
+        "params": params.model_dump(mode="json"),
     }  # fmt: skip
     return check_content(GenerationManifest, content, "generate")
 
 
-def _verify_generator(
-    dataset: Dataset, request: GenerationRequest, generator: GeneratorSpec, path: ConditioningPath
-) -> tuple[EncoderSpec | None, float | None]:
-    """Return the CLAP that scores candidates and the cosine of the space check; None where there is none.
+def _verify_path(
+    dataset: Dataset, request: GenerationRequest, generator: ChosenGenerator, path: ConditioningPath
+) -> VerifiedPath:
+    """Return the judge of candidates and the cosine of the space check.
 
     Raises:
-        SpaceError: vectors would be given to a generator of another CLAP, or candidates cannot be scored.
+        SpaceError: vectors would be given to a generator of another space, or candidates cannot be scored.
     """
     from pipelines.compute.child_process import run_in_subprocess
-    from pipelines.generate.space_check import verify_generator
+    from pipelines.generate.space_check import verify_path
 
     pinned = read_spaces(Root.from_url(dataset.root), dataset.encode.set)
-    try:
-        return run_in_subprocess(verify_generator, dataset.encode, pinned, generator, path.space, path.what)
-    except SpaceError as error:
-        if path.space is not None:
-            raise
-        if request.params.candidates > 1:
-            raise SpaceError(
-                f"candidates cannot be told apart by the dataset's CLAP ({error}); take --candidates 1"
-            ) from error
-        return None, None
+    verified: VerifiedPath = run_in_subprocess(verify_path, dataset.encode, pinned, generator, path)
+    if verified.judge is None and request.settings.candidates > 1:
+        raise SpaceError(
+            f"candidates cannot be told apart by the dataset's encoders ({verified.why_no_judge}); take "
+            "--candidates 1"
+        )
+    return verified
 
 
-def _write_prompts(  # noqa: PLR0913, PLR0917
+def _write_prompts(
     dataset: Dataset,
     request: GenerationRequest,
     version: Version,
     path: ConditioningPath,
     tables: PromptTables,
-    clap: EncoderSpec | None,
 ) -> list[Shard]:
-    from pipelines.generate.prompts import (
-        make_picture_prompts,
-        make_text_prompts,
-        make_vector_prompts,
-        make_version_prompts,
-        read_space,
-    )
+    from pipelines.generate.prompts import make_prior_prompts, make_text_prompts, make_version_prompts
 
     root = Root.from_url(dataset.root)
-    space = read_space(root, version, path.source) if path.source else None
+    spaces = _read_source_spaces(root, version, request, path)
     prompts: Iterable[Prompt]
     if request.texts:
         prompts = make_text_prompts(request.texts)
+        if path.source:
+            prompts = _with_vectors(list(prompts), path.source, _encode(dataset, path.source, request.texts))
     elif request.sounds:
-        assert clap is not None
-        files, hashes = read_sound_files(request.sounds)
-        names = [file.name for file in request.sounds]
-        prompts, space = (
-            make_vector_prompts(names, hashes, encode_sounds(clap, files), "clap_audio"),
-            clap.space,
-        )
+        prompts = _make_sound_prompts(dataset, request, path)
     elif request.pictures:
-        spaces = read_spaces(root, dataset.encode.set)
-        column = path.source or find_default("image", spaces)
-        if column not in spaces or get_modality(column) != "image":
-            raise ConfigError(
-                f"{root.url} has no encoder of pictures, so they get no vectors; build a set with one"
-            )
-        found = find_pictures(request.pictures)
-        pictures, their_version = build_pictures(dataset, found, column, spaces[column])
-        prompts = make_picture_prompts(
-            Root.from_url(pictures.root), pictures.shard_rows, their_version, path.source
-        )
+        prompts = _build_picture_prompts(dataset, request, path)
+    elif path.rows is None:
+        prompts = make_prior_prompts(request.limit or 0)
     else:
-        assert path.rows is not None
-        from_captions = path.source is None
+        columns = tuple(spaces)
         prompts = make_version_prompts(
-            root, dataset.shard_rows, version, path.rows, request.keys, request.limit, from_captions
+            root, dataset.shard_rows, version, path.rows, columns, request.keys, request.limit
         )
-    return tables.write(prompts, path.source, space)
+    return tables.write(prompts, spaces)
+
+
+def _read_source_spaces(
+    root: Root, version: Version, request: GenerationRequest, path: ConditioningPath
+) -> dict[Column, Space]:
+    """Return the space of each column of the prompts: as rows have it, or media from outside get it."""
+    from pipelines.generate.prompts import read_space
+
+    pinned = read_spaces(root, version.set)
+    sources = dict.fromkeys(each.source for each in path.conditions)
+    return {
+        column: pinned[column] if request.texts or request.sounds else read_space(root, version, column)
+        for column in sources
+    }
+
+
+def _encode(dataset: Dataset, column: Column, items: Sequence[bytes | str]) -> np.ndarray:
+    """Return vectors of texts or sounds from outside, float32 [N, D], by the encoder that fills a column."""
+    from pipelines.encode.resolve import resolve_entry
+
+    pinned = read_spaces(Root.from_url(dataset.root), dataset.encode.set)
+    spec = resolve_entry(dataset.encode, dataset.encode.find_key(column), pinned)
+    if spec is None:
+        raise ConfigError(f"the dataset's set has no encoder of {column}; build a set with one")
+    return encode_media(spec, get_modality(column), items)
+
+
+def _with_vectors(prompts: Sequence[Prompt], column: Column, vectors_ND: np.ndarray) -> list[Prompt]:
+    return [
+        prompt | {column: vector_D.astype("float16")}
+        for prompt, vector_D in zip(prompts, vectors_ND, strict=True)
+    ]
+
+
+def _make_sound_prompts(
+    dataset: Dataset, request: GenerationRequest, path: ConditioningPath
+) -> Iterable[Prompt]:
+    from pipelines.generate.prompts import make_vector_prompts
+
+    assert path.source is not None
+    files, hashes = read_sound_files(request.sounds)
+    names = [file.name for file in request.sounds]
+    return make_vector_prompts(names, hashes, _encode(dataset, path.source, files), path.source)
+
+
+def _build_picture_prompts(
+    dataset: Dataset, request: GenerationRequest, path: ConditioningPath
+) -> Iterable[Prompt]:
+    """Build the pictures of a request into a root of their own, and return their prompts."""
+    from pipelines.generate.prompts import make_picture_prompts
+
+    root = Root.from_url(dataset.root)
+    spaces = read_spaces(root, dataset.encode.set)
+    column = path.source or find_default("image", spaces)
+    if column not in spaces or get_modality(column) != "image":
+        raise ConfigError(
+            f"{root.url} has no encoder of pictures, so they get no vectors; build a set with one"
+        )
+    found = find_pictures(request.pictures)
+    pictures, version = build_pictures(dataset, found, column, spaces[column])
+    return make_picture_prompts(Root.from_url(pictures.root), pictures.shard_rows, version, path.source)
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:

@@ -1,12 +1,11 @@
-"""Evaluates generated sounds: classes, distance to real sounds, CLAP score.
+"""Evaluates generated samples: classes; of sounds also the distance to real sounds, and a CLAP score.
 
-Shapes: N sounds, C classes, D dimensions.
+Shapes: N samples, C classes, D dimensions.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,10 +16,9 @@ from pipelines.encode.encoder import EncoderSpec, encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.encode.resolve import resolve_entry
 from pipelines.errors import ConfigError
-from pipelines.generate.output import decode_sound, read_rows, read_sounds
-from pipelines.generate.prompts import PromptTables
-from pipelines.generate.stages import AudioScorer, encode_sound
-from pipelines.generate.step import get_folder
+from pipelines.evaluate.generated import count_right, evaluate_media, iterate_generated
+from pipelines.generate.judge import Judge, SampleScorer
+from pipelines.generate.media import decode_sound, encode_sound
 from pipelines.metrics.sounds import Embedder, score
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media
@@ -50,7 +48,7 @@ class ZeroShotClassifier(Embedder):
         self.name = f"zero-shot {spec.space}"
         self.sampling_rate_hz, self.resampler = _CLAP_RATE_HZ, _RESAMPLER
         self._text, self._batch_rows = spec.open()["text"], spec.space.batch_rows
-        self._audio = AudioScorer(spec, fallback=0.0)
+        self._audio = SampleScorer(Judge(spec, "audio"), fallback=0.0)
         self._classes_CD = self.encode_text(classes)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -88,44 +86,20 @@ def read_generated(
 ) -> list[DecodedSound]:
     """Return the sounds of a NAME, `MAX_SOUNDS` at most, with their classes where they are known.
 
+    They are at the rate that the generator states; where it states none, at CLAP's.
+
     Args:
         root: of the dataset.
         manifest: of the NAME.
         shard_rows: of the dataset.
         classes: words; a row's class is its label, or else the only class that its caption names.
     """
-    tables = PromptTables(root, get_folder(manifest.name), manifest.making.shard_sounds)
-    return list(
-        islice(
-            _decode_sounds(root, manifest.name, tables.read_shards() or [], shard_rows, classes), MAX_SOUNDS
-        )
-    )
-
-
-def _decode_sounds(
-    root: Root, name: str, shards: Sequence[Shard], shard_rows: int, classes: Sequence[str]
-) -> Iterator[DecodedSound]:
-    labels: dict[int, list[str | None]] = {}
-    for shard in shards:
-        rows = {row["key"]: row for row in read_rows(root, name, [shard])}
-        for key, data in read_sounds(root, name, shard):
-            row, label = rows[key], None
-            if row["prompt"] == "row":
-                number, position = parse_key(row["source_key"], shard_rows)
-                if number not in labels:
-                    table = root.read_table(f"candidates/{number:05d}.parquet", columns=["label"])
-                    labels[number] = table["label"].to_pylist()
-                label = labels[number][position]
-            yield DecodedSound(row, decode_sound(data)[0], find_class(classes, label, row["caption"]))
-
-
-def find_class(classes: Sequence[str], label: str | None, caption: str) -> str | None:
-    """Return the class of a label, or else the only class that a caption names; None if there is none."""
-    if label in classes:
-        return label
-    words = f" {' '.join(''.join(c if c.isalnum() else ' ' for c in caption.lower()).split())} "
-    named = [name for name in classes if f" {name.lower()} " in words]
-    return named[0] if len(named) == 1 else None
+    found = iterate_generated(root, manifest, shard_rows, classes)
+    rate_hz = manifest.generator.rate_hz or _CLAP_RATE_HZ
+    return [
+        DecodedSound(row, _resample(*decode_sound(data), rate_hz), expected)
+        for row, data, expected in islice(found, MAX_SOUNDS)
+    ]
 
 
 def classify(
@@ -133,24 +107,17 @@ def classify(
 ) -> ClassifierScores:
     """Return the accuracy of a classifier on the sounds whose class is known."""
     known = [sound for sound in sounds if sound.expected is not None]
-    right: Counter[str] = Counter()
-    total = Counter(str(sound.expected) for sound in known)
+    found: list[str] = []
     if known:
         _, logits_NC = classifier.listen([sound.wave_T for sound in known], rate_hz)
-        for sound, best in zip(known, logits_NC.argmax(1).tolist(), strict=True):
-            right[str(sound.expected)] += classes[best] == sound.expected
-    return ClassifierScores(
-        classifier=classifier.name,
-        sampling_rate_hz=classifier.sampling_rate_hz,
-        resampler=classifier.resampler,
-        classes=tuple(classes),
-        sounds=len(known),
-        accuracy=right.total() / len(known) if known else None,
-        of_class={name: (right[name], count) for name, count in sorted(total.items())},
+        found = [classes[best] for best in logits_NC.argmax(1).tolist()]
+    scores = count_right(classifier.name, [str(sound.expected) for sound in known], found, classes)
+    return scores.model_copy(
+        update={"sampling_rate_hz": classifier.sampling_rate_hz, "resampler": classifier.resampler}
     )
 
 
-def evaluate_sounds(  # noqa: PLR0913, PLR0917
+def evaluate_samples(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     encoders: Encode,
@@ -159,11 +126,16 @@ def evaluate_sounds(  # noqa: PLR0913, PLR0917
     classes: Sequence[str],
     second: str | None,
 ) -> GeneratedScores:
-    """Return the scores of `compute_scores` with the CLAP of a dataset.
+    """Return the scores of sounds with the CLAP of a dataset, of other media with a family that embeds them.
 
     Raises:
-        ConfigError: the dataset has no CLAP.
+        ConfigError: the dataset has none.
     """
+    medium = manifest.generator.medium
+    if medium != "sound":
+        if second:
+            raise ConfigError(f"--second-clap is for sounds, and these are {medium}s; leave it out")
+        return evaluate_media(root, shard_rows, encoders, pinned, manifest, classes)
     spec = resolve_entry(encoders, "clap", pinned)
     if spec is None:
         raise ConfigError("the dataset's set has no CLAP, so nothing can listen; build a set with one")
@@ -188,7 +160,7 @@ def compute_scores(  # noqa: PLR0913, PLR0917
         classes: words.
         second: the folder of a CLAP that did not select candidates, for the CLAP score; None for none.
     """
-    rate_hz = manifest.generator.rate_hz
+    rate_hz = manifest.generator.rate_hz or _CLAP_RATE_HZ
     sounds = read_generated(root, manifest, shard_rows, classes)
     classifier = ZeroShotClassifier(judge, classes)
     other = _make_spec(second) if second else None

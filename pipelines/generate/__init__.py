@@ -1,1 +1,1 @@
-"""Vectors of a CLAP space, or captions -> generated sounds."""
+"""Vectors, captions or nothing but a seed -> generated sounds, pictures and texts."""

@@ -1,4 +1,4 @@
-"""The files of a NAME: its manifest (wanted.json) before, its card (card.json) after; and its sounds."""
+"""The files of a NAME: its manifest (wanted.json) before, its card (card.json) after; and its samples."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
+from pipelines.generate.media import MEDIA, MEDIUM_OF
 from pipelines.generate.step import GenerateStep, get_folder
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.generated import GeneratedCard, GenerationManifest
+from schemas.generated_1 import convert_row
 from schemas.outcome import format_outcome
-from schemas.space import Space
 
 
 def write_manifest(root: Root, manifest: GenerationManifest) -> None:
@@ -47,10 +47,11 @@ def read_manifest(root: Root, requested: GenerationManifest) -> GenerationManife
             f"{root.url}/{file} is damaged; remove {get_folder(requested.name)} and generate again"
         ) from error
     before, now = _flatten(stored.model_dump(mode="json")), _flatten(requested.model_dump(mode="json"))
+    noun = MEDIA[stored.generator.medium].noun
     for key in sorted(before.keys() | now.keys()):
         if key not in _MAY_DIFFER and before.get(key) != now.get(key):
             raise ConfigError(
-                f"the sounds of --name {requested.name} are made with {key} {before.get(key)!r}, and "
+                f"the {noun}s of --name {requested.name} are made with {key} {before.get(key)!r}, and "
                 f"{now.get(key)!r} was asked for; give them another --name, or ask for the same"
             )
     return stored
@@ -60,8 +61,8 @@ def _get_manifest_file(name: str) -> str:
     return f"{get_folder(name)}/wanted.json"
 
 
-# A NAME keeps the version that it was first requested for.
-_MAY_DIFFER = frozenset({"version", "generator.licence"})
+# A NAME keeps the version that it was first requested for; a generator is known by its weights.
+_MAY_DIFFER = frozenset({"version", "generator.licence", "generator.name"})
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def find_card(root: Root, name: str) -> GeneratedCard | None:
-    """Return the card of a NAME; None if its sounds are incomplete."""
+    """Return the card of a NAME; None if its samples are incomplete."""
     file = f"{get_folder(name)}/card.json"
     if not root.exists(file):
         return None
@@ -82,37 +83,34 @@ def find_card(root: Root, name: str) -> GeneratedCard | None:
         return None  # written again
 
 
-def write_card(
-    step: GenerateStep, shards: Sequence[Shard], space: Space | None, gate_cosine: float | None
-) -> GeneratedCard:
+def write_card(step: GenerateStep, shards: Sequence[Shard], gate_cosine: float | None) -> GeneratedCard:
     """Summarise all shards of a step in its card; write and return it.
 
     Args:
         step: whose shards are all committed.
         shards: of its prompts.
-        space: of the vectors; None where captions condition the generator.
         gate_cosine: of the space check; None if there was none.
     """
     outcomes: Counter[str] = Counter()
     scores: list[float] = []
-    sounds, sounds_s, digest = 0, 0.0, hashlib.sha256()
+    samples, length_s, digest = 0, 0.0, hashlib.sha256()
     for row in read_rows(step.root, step.manifest.name, shards):
         outcomes[format_outcome(row["outcome"], row["reason"])] += 1
         if row["sha256"] is not None:
-            sounds, sounds_s = sounds + 1, sounds_s + row["length_s"]
+            samples, length_s = samples + 1, length_s + (row["length_s"] or 0)
             digest.update(bytes.fromhex(row["sha256"]))
             scores += [] if row["score"] is None else [row["score"]]
     card = GeneratedCard(
         wanted=step.manifest,
-        space=space,
+        spaces=tuple(each.space for each in step.conditions),
         gate_cosine=gate_cosine,
-        judged_by=step.judge.space if step.judge else None,
+        judged_by=step.judge.spec.space if step.judge else None,
         shards=len(shards),
-        sounds=sounds,
-        sounds_s=round(sounds_s, 3),
+        samples=samples,
+        length_s=round(length_s, 3) if step.manifest.generator.medium == "sound" else None,
         outcomes=dict(sorted(outcomes.items())),
         mean_score=sum(scores) / len(scores) if scores else None,
-        sounds_sha256=digest.hexdigest(),
+        samples_sha256=digest.hexdigest(),
     )
     step.root.write(f"{step.folder}/card.json", (card.model_dump_json(indent=2) + "\n").encode())
     return card
@@ -121,23 +119,16 @@ def write_card(
 def read_rows(root: Root, name: str, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
     """Yield the rows of shards of a NAME, in the order of their keys."""
     for shard in shards:
-        yield from root.read_table(f"{get_folder(name)}/{shard.name}.parquet").to_pylist()
+        table = root.read_table(f"{get_folder(name)}/{shard.name}.parquet")
+        yield from map(convert_row, table.to_pylist())
 
 
-def read_sounds(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
-    """Yield the key and the sound file of every sound of a shard."""
+def read_samples(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
+    """Yield the key and the file of every sample of a shard."""
     data = root.read(f"{get_folder(name)}/{shard.name}.tar")
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for member in tar:
             key, _, suffix = member.name.partition(".")
             file = tar.extractfile(member)
-            if suffix != "json" and file is not None:
+            if suffix in MEDIUM_OF and file is not None:
                 yield key, file.read()
-
-
-def decode_sound(data: bytes) -> tuple[np.ndarray, int]:
-    """Return a sound file as mono float32 [T], and its rate."""
-    import soundfile
-
-    wave_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    return wave_TC.mean(axis=1), int(rate_hz)

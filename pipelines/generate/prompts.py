@@ -1,13 +1,13 @@
-"""Prompts of sounds: rows of a version, or texts and media from outside -> prompts/, one table a shard.
+"""Prompts of samples: rows of a version, or texts and media from outside -> prompts/, one table a shard.
 
-A table includes the vectors, so that a shard of sounds, also after a kill, does not depend on the dataset,
+A table includes the vectors, so that a shard of samples, also after a kill, does not depend on the dataset,
 which may change meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from schemas.vectors import decode_spaces
 from schemas.version import Version
 
 _DUPLICATE = make_outcome("filtered", "duplicate_media")
+_ROW_COLUMNS = ("key", "id", "outcome", "reason")
 
 # One prompt: values by column name of GENERATED, and a float16 vector under the name of its column.
 Prompt = dict[str, Any]
@@ -37,32 +38,32 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     version: Version,
-    column: Column,
+    kind: Column,
+    columns: Sequence[Column] = (),
     keys: Collection[str] = (),
     limit: int | None = None,
-    captions_only: bool = False,
 ) -> Iterator[Prompt]:
-    """Yield rows of a version in the order of their keys, with their vectors of a column.
+    """Yield rows of a version in the order of their keys, with their vectors of some columns.
 
     Args:
         root: of the dataset.
         shard_rows: of it.
         version: of it.
-        column: that the kind of the rows has.
+        kind: the column that the kind of the rows has.
+        columns: of the vectors; none for captions alone.
         keys: of the rows; all if empty.
         limit: of rows; None for all.
-        captions_only: whether to leave out the vectors.
 
     Raises:
         ConfigError: a key is of no row with media, or no row has the column.
     """
-    shards = find_shards_with(root, version, column)
+    shards = find_shards_with(root, version, kind)
     removed = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
     requested, count = frozenset(keys), 0
     for shard in shards:
         if requested and shard.number not in {parse_key(key, shard_rows)[0] for key in requested}:
             continue
-        for prompt in _read_rows(root, version.set, shard, shard_rows, None if captions_only else column):
+        for prompt in _read_rows(root, version.set, shard, shard_rows, columns):
             if prompt["source_key"] in removed or (requested and prompt["source_key"] not in requested):
                 continue
             count += 1
@@ -72,10 +73,10 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
     if count < len(requested):
         raise ConfigError(
             f"of {len(requested)} --keys only {count} are rows of version {version.number} of {root.url} "
-            f"that can have {column}; look keys up with `echolens lookup --json`"
+            f"that can have {kind}; look keys up with `echolens lookup --json`"
         )
     if not count:
-        raise ConfigError(f"version {version.number} of {root.url} has no rows to make sounds of")
+        raise ConfigError(f"version {version.number} of {root.url} has no rows to generate anything of")
 
 
 def make_picture_prompts(
@@ -89,14 +90,15 @@ def make_picture_prompts(
         version: of it.
         column: of the vectors; None for captions alone.
     """
+    columns = (column,) if column else ()
     removed = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
     for shard in versions.read_shards(root, version):
         prompts = {
             prompt["source_key"]: prompt
-            for prompt in _read_rows(root, version.set, shard, shard_rows, column, "picture")
+            for prompt in _read_rows(root, version.set, shard, shard_rows, columns, "picture")
         }
-        columns = ["key", "id", "outcome", "reason", "caption", "url", "sha256"]
-        media = root.read_table(f"media/{shard.name}.parquet", columns=columns)
+        names = [*_ROW_COLUMNS, "caption", "url", "sha256"]
+        media = root.read_table(f"media/{shard.name}.parquet", columns=names)
         for row in media.to_pylist():
             sha256 = row.pop("sha256")
             prompt = prompts.get(row["key"]) or _make_prompt("picture", row)
@@ -141,6 +143,12 @@ def make_vector_prompts(
         yield _make_prompt("sound", row) | {column: unit_ND[number].astype(np.float16)}
 
 
+def make_prior_prompts(count: int) -> Iterator[Prompt]:
+    """Yield the prompts of a generator that nothing conditions: an id each, for its seeds."""
+    for number in range(count):
+        yield _make_prompt("prior", {"id": make_candidate_id("prompt", f"prior {number}", None, "")})
+
+
 def _make_prompt(kind: PromptKind, row: dict[str, Any]) -> Prompt:
     complete = {"caption": "", "url": "", "outcome": "ok", "reason": "", **row}
     return {**complete, "source_key": row.get("key"), "prompt": kind}
@@ -151,18 +159,17 @@ def _read_rows(  # noqa: PLR0913, PLR0917
     set_name: str,
     shard: Shard,
     shard_rows: int,
-    column: Column | None,
+    columns: Sequence[Column],
     kind: PromptKind = "row",
 ) -> Iterator[Prompt]:
-    columns = ["key", "id", "outcome", "reason", *([column] if column else [])]
-    table = root.read_table(get_vectors_marker(set_name, shard), columns=columns)
+    table = root.read_table(get_vectors_marker(set_name, shard), columns=[*_ROW_COLUMNS, *columns])
     candidates = root.read_table(f"candidates/{shard.name}.parquet", columns=["caption", "url"])
     positions = pa.array([parse_key(key, shard_rows)[1] for key in table["key"].to_pylist()], pa.int64())
-    vectors = _convert_vectors(table[column].combine_chunks()) if column else [None] * table.num_rows
-    rows = table.select(columns[:4]).to_pylist()
+    vectors = {column: _convert_vectors(table[column].combine_chunks()) for column in columns}
+    rows = table.select(list(_ROW_COLUMNS)).to_pylist()
     texts = candidates.take(positions).to_pylist()
-    for row, text, vector in zip(rows, texts, vectors, strict=True):
-        yield _make_prompt(kind, row | text) | ({column: vector} if column else {})
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        yield _make_prompt(kind, row | text) | {column: of[number] for column, of in vectors.items()}
 
 
 def _convert_vectors(array: pa.Array) -> list[np.ndarray | None]:
@@ -187,12 +194,12 @@ class PromptTables:
     Attributes:
         root: of the dataset.
         folder: generated/NAME.
-        shard_sounds: prompts a shard, at most.
+        shard_samples: prompts a shard, at most.
     """
 
     root: Root
     folder: str
-    shard_sounds: int
+    shard_samples: int
 
     def get_table(self, shard: Shard) -> str:
         """Return the file of a shard."""
@@ -205,24 +212,23 @@ class PromptTables:
         counts: list[int] = json.loads(self.root.read(self._marker))["rows"]
         return [Shard(number, "clip", "local", rows) for number, rows in enumerate(counts)]
 
-    def write(self, prompts: Iterable[Prompt], column: Column | None, space: Space | None) -> list[Shard]:
+    def write(self, prompts: Iterable[Prompt], spaces: Mapping[Column, Space]) -> list[Shard]:
         """Write prompts shard by shard, then the marker; return the shards.
 
         Args:
             prompts: of all shards, in order.
-            column: of their vectors; None for captions alone.
-            space: of the vectors.
+            spaces: the columns of their vectors, and the space of each.
         """
-        schema = make_prompts_schema({column: space} if column and space else {})
+        schema = make_prompts_schema(spaces)
         shards: list[Shard] = []
         pending: list[Prompt] = []
         for prompt in prompts:
             pending.append(prompt)
-            if len(pending) == self.shard_sounds:
-                shards.append(self._write(len(shards), pending, schema, column))
+            if len(pending) == self.shard_samples:
+                shards.append(self._write(len(shards), pending, schema, tuple(spaces)))
                 pending = []
         if pending:
-            shards.append(self._write(len(shards), pending, schema, column))
+            shards.append(self._write(len(shards), pending, schema, tuple(spaces)))
         self.root.write_json(self._marker, {"rows": [shard.rows for shard in shards]})
         return shards
 
@@ -231,27 +237,29 @@ class PromptTables:
         return f"{self.folder}/prompts/shards.json"
 
     def _write(
-        self, number: int, prompts: Sequence[Prompt], schema: pa.Schema, column: Column | None
+        self, number: int, prompts: Sequence[Prompt], schema: pa.Schema, columns: Sequence[Column]
     ) -> Shard:
         shard = Shard(number, "clip", "local", len(prompts))
-        keys = [format_key(number, row, self.shard_sounds) for row in range(len(prompts))]
+        keys = [format_key(number, row, self.shard_samples) for row in range(len(prompts))]
         arrays = [
             pa.array(keys if name == "key" else [prompt[name] for prompt in prompts], pa.string())
             for name in schema.names
-            if name != column
+            if name not in columns
         ]
-        if column:
+        for column in columns:
             vectors = [prompt.get(column) for prompt in prompts]
             arrays.append(make_vector_array(vectors, schema.field(column).type))
         self.root.write_table(self.get_table(shard), pa.table(arrays, schema=schema))
         return shard
 
-    def read(self, shard: Shard, batch_rows: int, column: Column | None) -> Iterator[dict[str, list[Any]]]:
-        """Yield the prompts of a shard in batches, with the vectors of a column if it is not None."""
+    def read(
+        self, shard: Shard, batch_rows: int, columns: Sequence[Column] = ()
+    ) -> Iterator[dict[str, list[Any]]]:
+        """Yield the prompts of a shard in batches, with the vectors of some columns."""
         table = self.root.read_table(self.get_table(shard)).combine_chunks()
         for start in range(0, table.num_rows, batch_rows):
             part = table.slice(start, batch_rows)
-            batch = {name: part[name].to_pylist() for name in part.column_names if name != column}
-            if column:
+            batch = {name: part[name].to_pylist() for name in part.column_names if name not in columns}
+            for column in columns:
                 batch[column] = _convert_vectors(part[column].combine_chunks())
             yield batch

@@ -1,136 +1,150 @@
-"""The generators: a name in a dataset's file or on the command line -> a loader and its description."""
+"""Generators by name: what `generator` of a dataset's file or --generator says -> a spec, described.
+
+`NAME` is what a file below pipelines/generate/ offers, as in `GENERATORS = {"audioldm": choose_audioldm}`;
+its arguments are the other keys of the entry. `NAME:TRAINED` has its weights in ROOT/models/TRAINED/.
+`module:Class` is a class of somebody's own.
+"""
 
 from __future__ import annotations
 
-import json
-import threading
-from dataclasses import dataclass, replace
+import inspect
+from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.compute.device import choose_device
-from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder
-from pipelines.encode.loaders.hub import read_licence
-from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.audioldm.pipeline import PARTS, AudioLdmLoader
-from pipelines.generate.audioldm.pocket import make_pocket_audioldm
-from pipelines.generate.generator import Generator, GeneratorLoader
-from schemas.dataset import GeneratorEntry
+from pydantic import BaseModel
+
+from pipelines.errors import ConfigError
+from pipelines.generate.generator import CAPTION, ChosenGenerator, as_class_errors
+from pipelines.generate.media import MEDIA
+from pipelines.store.classes import import_class, iterate_offers, make_instance
+from pipelines.store.root import Root
+from pipelines.store.trust import make_untrusted_error
+from schemas.families import is_column
 from schemas.generated import GeneratorInfo
-from schemas.space import Precision
+from schemas.generators import AnyGenerator, is_generator_class
 
-POCKET = "pocket"
-
-
-@dataclass(frozen=True)
-class GeneratorSpec:
-    """A generator before its weights are loaded: `info` for the driver, `loader` for the workers."""
-
-    loader: GeneratorLoader
-    info: GeneratorInfo
-
-    def open(self) -> Generator:
-        """Return the loaded generator, shared by all stages of a process.
-
-        Raises:
-            StorageError: the weights on this machine are not those of the driver.
-        """
-        with _lock:
-            if self not in _generators:
-                if isinstance(self.loader, AudioLdmLoader):
-                    self._check(self.loader)
-                    _silence_libraries()
-                _generators[self] = self.loader.load()
-            return _generators[self]
-
-    def _check(self, loader: AudioLdmLoader) -> None:
-        if (here := _hash_parts(_find_folder(loader))) != self.info.weights_sha256:
-            raise StorageError(
-                f"this machine has other weights of {self.info.name} ({here[:12]}, not "
-                f"{self.info.weights_sha256[:12]}); give every machine the same"
-            )
+_WHERE = "generator"
+# Where what is trained here lies, below a root.
+_MODELS = "models"
 
 
-_lock = threading.Lock()
-_generators: dict[GeneratorSpec, Generator] = {}
-
-
-def choose_generator(entry: GeneratorEntry, compiled: bool = True) -> GeneratorSpec:
+def choose_generator(
+    entry: AnyGenerator, root: Root | None = None, trusted: Collection[str] = (), compiled: bool = True
+) -> ChosenGenerator:
     """Return the generator of an entry, with its weights hashed; those of a hub are downloaded.
 
     Args:
         entry: of a dataset's file.
-        compiled: whether it may be compiled for a GPU, which takes minutes for each length of sound.
+        root: of the dataset, where trained ones lie.
+        trusted: classes that are none of ours and may be imported, as module:Class.
+        compiled: whether it may be compiled for a GPU, passed to those that can be.
 
     Raises:
-        ConfigError: there is no such generator.
+        ConfigError: there is no such generator, nobody trusts it, or it does not take these keys.
     """
-    if entry.weights == POCKET:
-        loader = replace(make_pocket_audioldm(entry.batch_rows), normalize=False)
+    name, keys = entry.name, entry.model_dump(exclude={"name"})
+    if is_generator_class(name):
+        if name not in trusted:
+            raise make_untrusted_error({name: "generator"}, _WHERE)
+        found: Any = import_class(name, _WHERE, "generator", ("open", "fingerprint", "describe"))
     else:
-        if "/" not in entry.weights and not Path(entry.weights).is_dir():
-            raise ConfigError(
-                f"generator {entry.weights!r} is no folder here; give {POCKET}, a folder that diffusers "
-                "saved, or OWNER/NAME of a hub"
-            )
-        loader = AudioLdmLoader(
-            entry.weights,
-            entry.revision,
-            _choose_precision(entry),
-            entry.batch_rows,
-            compiled,
-            normalize=False,
+        kind, colon, trained = name.partition(":")
+        found = _find_offer(kind)
+        if colon:
+            keys |= {"weights": _find_trained(root, kind, trained)}
+    if "compiled" in inspect.signature(found).parameters:
+        keys |= {"compiled": compiled}
+    with as_class_errors(name):
+        spec = make_instance(found, name, keys, _WHERE, ("compiled",))
+        _check_spec(spec, name)
+        info = _check_info(spec.describe(), name)
+    return ChosenGenerator(spec, info.model_copy(update={"name": name}) if ":" in name else info)
+
+
+def parse_generator(text: str) -> dict[str, Any]:
+    """Return what `--generator` says as keys of an entry: NAME, NAME:TRAINED, module:Class, or weights.
+
+    Without a name it is the weights of `GeneratorEntry`'s: pocket, a folder, OWNER/NAME.
+    """
+    kind, colon, trained = text.partition(":")
+    if is_generator_class(text) or (kind in list_names() and (trained or not colon)):
+        return {"name": text}
+    return {"weights": text}
+
+
+def list_names() -> list[str]:
+    """Return the names of the generators that ship."""
+    return sorted(_list_offers())
+
+
+@cache
+def _list_offers() -> Mapping[str, Any]:
+    return {name: found for name, _, found in iterate_offers("pipelines.generate", "GENERATORS")}
+
+
+def _find_offer(name: str) -> Any:
+    if name not in (offers := _list_offers()):
+        raise ConfigError(
+            f"{_WHERE}: {name[:80]!r} is no generator; it must be one of {', '.join(sorted(offers))}, or "
+            "module:Class of your own"
         )
-    folder = _find_folder(loader)
-    vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
-    is_folder = Path(entry.weights).is_dir()
-    info = GeneratorInfo(
-        name=folder.name if is_folder else entry.weights,
-        weights_sha256=_hash_parts(folder),
-        precision=loader.precision,
-        batch_rows=loader.batch_rows,
-        rate_hz=int(vocoder.get("sampling_rate", 16_000)),
-        licence=read_licence(folder),
-    )
-    return GeneratorSpec(loader, info)
+    return offers[name]
 
 
-def hash_text_tower(generator: GeneratorSpec) -> str | None:
-    """Return the fingerprint of a generator's own text tower; None if it is no AudioLDM."""
-    if not isinstance(generator.loader, AudioLdmLoader):
-        return None
-    return compute_fingerprint(
-        sorted((_find_folder(generator.loader) / "text_encoder").glob("*.safetensors"))
-    )
+def _find_trained(root: Root | None, kind: str, trained: str) -> str:
+    """Return the folder of what was trained in a root."""
+    name = f"{_MODELS}/{trained}"
+    if root is not None and not root.is_local and root.exists(f"{name}/card.json"):
+        raise ConfigError(
+            f"generator {kind}:{trained} lies in {root.url}/{name}, from where no weights are read; copy "
+            "that folder to every machine, and name it in its place"
+        )
+    folder = Path(root.get_path(name)) if root is not None and root.is_local else None
+    if root is None or folder is None or not folder.is_dir():
+        known = ", ".join(root.list_folders(_MODELS)) if root is not None else ""
+        place = root.url if root is not None else "the root"
+        raise ConfigError(
+            f"{place} has no {kind} that was trained as {trained!r}; it has: {known or 'none'}, and {kind} "
+            "alone is the one that ships"
+        )
+    return str(folder)
 
 
-def _find_folder(loader: AudioLdmLoader) -> Path:
-    return find_audioldm_folder(loader.weights, loader.revision, PARTS)
+def _check_spec(spec: Any, name: str) -> None:
+    """Refuse a spec that has no model of parameters, or that cannot be told from others.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    params = getattr(spec, "params", None)
+    if not isinstance(params, type) or not issubclass(params, BaseModel):
+        raise ConfigError(
+            f"{_WHERE}: {name} has the params {params!r}; give it the pydantic model of its parameters"
+        )
+    try:
+        hash(spec)
+    except TypeError as error:
+        raise ConfigError(
+            f"{_WHERE}: {name} cannot be hashed ({error}); make its class a frozen dataclass"
+        ) from error
 
 
-def _silence_libraries() -> None:
-    """Turn off the progress bars and warnings of the libraries; exceptions still arrive."""
-    import diffusers
-    import transformers
+def _check_info(info: Any, name: str) -> GeneratorInfo:
+    """Return a description that can be used.
 
-    for library in (diffusers, transformers):
-        logging: Any = library.utils.logging
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-
-def _hash_parts(folder: Path) -> str:
-    """Return one fingerprint of the weights and configurations of all parts."""
-    files = [file for part in PARTS for file in sorted((folder / part).iterdir())]
-    return compute_fingerprint([file for file in files if file.suffix in (".safetensors", ".bin", ".json")])
-
-
-def _choose_precision(entry: GeneratorEntry) -> Precision:
-    if entry.precision != "auto":
-        return entry.precision
-    import torch
-
-    # Rounding errors add up over the diffusion steps: fp32 where no GPU has native bf16.
-    bf16 = choose_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if bf16 else "fp32"
+    Raises:
+        ConfigError: it is none, or it reads what no prompt has.
+    """
+    if not isinstance(info, GeneratorInfo):
+        raise ConfigError(
+            f"{_WHERE}: {name} describes itself with a {type(info).__name__}; return a GeneratorInfo"
+        )
+    if info.medium not in MEDIA:
+        raise ConfigError(f"{_WHERE}: {name} makes {info.medium!r}; it must be one of {', '.join(MEDIA)}")
+    if other := [each for each in info.reads if each != CAPTION and not is_column(each)]:
+        raise ConfigError(
+            f"{_WHERE}: {name} reads {other[0]!r}; it must be {CAPTION} or a column, as clap_audio"
+        )
+    return info

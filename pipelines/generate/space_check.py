@@ -1,109 +1,171 @@
-"""Checks that the vectors of a dataset are of the generator's own CLAP.
+"""Checks that the vectors of a dataset are of the space that a generator was trained on.
 
-A vector of another CLAP may have the same dimensions; then it gives noise, or the same sound for every
+A vector of another encoder may have the same dimensions; then it gives noise, or the same sample for every
 vector, without any error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import numpy as np
+from dataclasses import dataclass
 
 from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.loaders.audioldm_clap import AudioLdmClap, find_audioldm_folder
-from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.encode.resolve import resolve_entry
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, encode_captions
 from pipelines.errors import SpaceError
-from pipelines.generate.registry import GeneratorSpec, hash_text_tower
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.judge import Judge
+from pipelines.generate.media import MEDIA
+from pipelines.generate.request import ConditioningPath
 from schemas.encoders import Encode
-from schemas.families import Column
+from schemas.families import Column, get_family, make_column
 from schemas.space import Space
 
 
-def check_own_clap(generator: GeneratorSpec, spec: EncoderSpec | None, target: Space, what: str) -> float:
-    """Return the mean cosine of `CAPTIONS` between a generator's text tower and an encoder's.
+@dataclass(frozen=True)
+class VerifiedPath:
+    """What is known of a path whose vectors are the generator's.
 
-    Args:
-        generator: to check.
-        spec: the CLAP of the dataset; None if it has none.
-        target: the space of the vectors that condition the generator.
-        what: the origin of the vectors, for the error message.
-
-    Raises:
-        SpaceError: the vectors are not of the generator's own CLAP.
+    Attributes:
+        judge: scores candidates; None if none can.
+        cosine: mean cosine of captions by both text towers; None where they were not compared.
+        why_no_judge: half a sentence; empty if there is one.
     """
-    if spec is None or not spec.space.is_comparable(target):
-        found = (
-            "no CLAP"
-            if spec is None
-            else f"vectors of {spec.space} ({target.describe_differences(spec.space)})"
-        )
-        raise SpaceError(
-            f"{what} leads to {target}, and the dataset's set has {found}, so nothing can be compared; "
-            "train a translator to the clap column of this set"
-        )
-    if _is_own_tower(generator, spec):
-        return 1.0
-    dataset_ND, own_ND = encode_captions(spec, CAPTIONS), generator.open().encode_text(CAPTIONS)
-    cosine = float((dataset_ND * own_ND).sum(1).mean()) if dataset_ND.shape == own_ND.shape else float("nan")
-    if not cosine >= LEAST_COSINE:  # NaN is refused as well
-        raise SpaceError(_format_refusal(generator, target, what, dataset_ND, own_ND, cosine))
-    return cosine
+
+    judge: Judge | None
+    cosine: float | None
+    why_no_judge: str = ""
 
 
-def verify_generator(
-    encode: Encode,
-    pinned: Mapping[Column, Space],
-    generator: GeneratorSpec,
-    target: Space | None,
-    what: str,
-) -> tuple[EncoderSpec, float]:
-    """Return the CLAP of a dataset and the mean cosine of the space check.
+def verify_path(
+    encode: Encode, pinned: Mapping[Column, Space], generator: ChosenGenerator, path: ConditioningPath
+) -> VerifiedPath:
+    """Return the judge of a generator's samples, once the vectors that condition it are checked.
 
     Args:
         encode: the encoders of the dataset's set.
         pinned: column -> the space of the stored vectors.
         generator: to check.
-        target: the space of the vectors that condition the generator; None where captions do.
+        path: to the generator.
+
+    Raises:
+        SpaceError: vectors would be given to a generator of another space.
+    """
+    info = generator.info
+    cosines = [
+        check_own_space(
+            generator, each.reads, _resolve_family(encode, pinned, each.reads), each.space, path.what
+        )
+        for each in path.conditions
+    ]
+    cosine = next((each for each in cosines if each is not None), None)
+    if not info.columns:
+        return VerifiedPath(None, cosine, f"generator {info.name} reads no vectors to compare with")
+    if not path.conditions:
+        # Captions, by its own text tower: its samples can be judged if that is the dataset's.
+        try:
+            cosine = check_texts(encode, pinned, generator, path.what)
+        except SpaceError as error:
+            return VerifiedPath(None, None, str(error))
+    judged = make_column(get_family(info.columns[0]), MEDIA[info.medium].modality)
+    spec = resolve_entry(encode, encode.find_key(judged), pinned) if judged in pinned else None
+    if spec is None:
+        return VerifiedPath(None, cosine, f"the dataset's set has no encoder for {judged}")
+    return VerifiedPath(Judge(spec, MEDIA[info.medium].modality), cosine)
+
+
+def check_texts(
+    encode: Encode, pinned: Mapping[Column, Space], generator: ChosenGenerator, what: str
+) -> float | None:
+    """Return what `check_own_space` does for a generator that takes captions by its own text tower.
+
+    Args:
+        encode: the encoders of the dataset's set.
+        pinned: column -> the space of the stored vectors.
+        generator: that reads a column.
         what: the origin of the vectors, for the error message.
 
     Raises:
-        SpaceError: the vectors, or the CLAP, are not the generator's own.
+        SpaceError: the dataset's encoder is not the generator's own.
     """
-    spec = resolve_entry(encode, "clap", pinned)
+    column = generator.info.columns[0]
+    spec = _resolve_family(encode, pinned, column)
     if spec is None:
-        raise SpaceError(f"{what} needs a CLAP to be compared with, and the dataset's set has none")
-    return spec, check_own_clap(generator, spec, target or spec.space, what)
+        family = get_family(column).upper()
+        raise SpaceError(f"{what} needs a {family} to be compared with, and the dataset's set has none")
+    return check_own_space(generator, column, spec, spec.space, what)
 
 
-def _format_refusal(  # noqa: PLR0913, PLR0917
-    generator: GeneratorSpec,
-    target: Space,
-    what: str,
-    dataset_ND: np.ndarray,
-    own_ND: np.ndarray,
-    cosine: float,
-) -> str:
-    name = generator.info.name
-    found = (
-        f"the mean cosine of {len(CAPTIONS)} captions is {cosine:.3f}, not {LEAST_COSINE} at least"
-        if dataset_ND.shape == own_ND.shape
-        else f"it takes vectors of {own_ND.shape[1]} numbers, not of {dataset_ND.shape[1]}"
+def check_own_space(
+    generator: ChosenGenerator, column: Column, spec: EncoderSpec | None, target: Space, what: str
+) -> float | None:
+    """Return the mean cosine of `CAPTIONS` between a generator's text tower and an encoder's.
+
+    Args:
+        generator: to check.
+        column: that it reads.
+        spec: the encoder of the dataset for the column's family; None if it has none.
+        target: the space of the vectors that condition the generator.
+        what: the origin of the vectors, for the error message.
+
+    Returns:
+        None if the generator has no text tower: then the identity that it states is all there is to check.
+
+    Raises:
+        SpaceError: the vectors are not of the generator's own space.
+    """
+    family = get_family(column)
+    if spec is None or not spec.space.is_comparable(target):
+        found = (
+            f"no {family.upper()}"
+            if spec is None
+            else f"vectors of {spec.space} ({target.describe_differences(spec.space)})"
+        )
+        raise SpaceError(
+            f"{what} leads to {target}, and the dataset's set has {found}, so nothing can be compared; "
+            f"train a translator to the {family} column of this set"
+        )
+    info = generator.info
+    if (own := dict(info.spaces).get(column)) is not None and own != target.identity:
+        raise SpaceError(
+            f"{what} leads to {target} with the identity {target.identity}, and generator {info.name} was "
+            f"trained on {own}; take the encoder that it was trained with"
+        )
+    if info.text_sha256 is None:
+        return None
+    if _is_own_tower(generator, spec):
+        return 1.0
+    return _compare_texts(generator, column, spec, target, what)
+
+
+def _compare_texts(
+    generator: ChosenGenerator, column: Column, spec: EncoderSpec, target: Space, what: str
+) -> float:
+    info = generator.info
+    dataset_ND, own_ND = encode_captions(spec, CAPTIONS), generator.encode_text(CAPTIONS)
+    cosine = float((dataset_ND * own_ND).sum(1).mean()) if dataset_ND.shape == own_ND.shape else float("nan")
+    if not cosine >= LEAST_COSINE:  # NaN is refused as well
+        found = (
+            f"the mean cosine of {len(CAPTIONS)} captions is {cosine:.3f}, not {LEAST_COSINE} at least"
+            if dataset_ND.shape == own_ND.shape
+            else f"it takes vectors of {own_ND.shape[1]} numbers, not of {dataset_ND.shape[1]}"
+        )
+        advice = info.advice or "build a set with the encoder that it was trained with"
+        raise SpaceError(
+            f"{what} leads to {target}, which is not the {get_family(column).upper()} of generator "
+            f"{info.name}: {found}; {advice} and train a translator to its {column}"
+        )
+    return cosine
+
+
+def _resolve_family(encode: Encode, pinned: Mapping[Column, Space], column: Column) -> EncoderSpec | None:
+    """Return the encoder of a column's family, or that of the column alone."""
+    return resolve_entry(encode, get_family(column), pinned) or resolve_entry(
+        encode, encode.find_key(column), pinned
     )
-    return (
-        f"{what} leads to {target}, which is not the CLAP of generator {name}: {found}; build a set with "
-        f"encode.clap={{loader: audioldm, weights: {name}, audio: ITS ORIGINAL CHECKPOINT}} and train a "
-        "translator to its clap_audio"
-    )
 
 
-def _is_own_tower(generator: GeneratorSpec, spec: EncoderSpec) -> bool:
+def _is_own_tower(generator: ChosenGenerator, spec: EncoderSpec) -> bool:
     """Return whether the encoder's text tower has the same bytes as the generator's."""
-    loader = spec.loader
-    if not isinstance(loader, AudioLdmClap) or loader.precision != "fp32":
-        return False
-    folder = find_audioldm_folder(loader.weights, loader.revision, ("text_encoder", "tokenizer"))
-    files = sorted((folder / "text_encoder").glob("*.safetensors"))
-    return bool(files) and compute_fingerprint(files) == hash_text_tower(generator)
+    compute = getattr(spec.loader, "hash_text_tower", None)
+    return compute is not None and compute() == generator.info.text_sha256

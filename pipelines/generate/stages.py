@@ -1,35 +1,45 @@
-"""The stage: vectors or captions -> sound files, the best of a few candidates of each.
+"""The stage: what conditions a generator -> files of its samples, the best of a few candidates of each.
 
-Shapes: N rows of a batch, M candidates of all rows together, D dimensions, T samples.
+Shapes: N rows of a batch, M candidates of all rows together, D dimensions.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from pipelines.compute import cpu
 from pipelines.compute.device import choose_device
-from pipelines.encode.encoder import EncoderSpec, Tower, encode
-from pipelines.errors import UndecodableMediaError
-from pipelines.generate.generator import Generator, SamplingParams, StepProgress
-from pipelines.generate.loudness import normalize_loudness
-from pipelines.generate.registry import GeneratorSpec
+from pipelines.generate.generator import (
+    CAPTION,
+    ChosenGenerator,
+    Generator,
+    Samples,
+    StepProgress,
+    as_class_errors,
+)
+from pipelines.generate.judge import Judge, SampleScorer
+from pipelines.generate.media import MEDIA, check_samples, choose_format, join_samples
+from pipelines.generate.request import Condition
 from pipelines.stage import Batch, Stage, Work, count_rows
-from schemas.families import Column
-from schemas.generated import GenerationParams, SoundFormat
+from schemas.generated import GenerationSettings
 from schemas.outcome import make_outcome
 
 _NO_VECTOR = make_outcome("failed", "no_vector")
 _NO_SOUND = make_outcome("failed", "no_sound")
-# Columns of a generated sound; null where there is none.
-_SOUND_COLUMNS = ("sound", "chosen", "candidate_seed", "score", "candidate_scores", "length_s", "sha256")
-_FORMATS: dict[SoundFormat, str] = {"flac": "FLAC", "wav": "WAV"}
+# Columns of a sample; null where there is none.
+_SAMPLE_COLUMNS = (
+    *("sample", "chosen", "candidate_seed", "score", "candidate_scores"),
+    *("length_s", "size", "sha256"),
+)
+# What conditions each row: by the name that the generator reads it under.
+_Values = dict[str, Any]
 
 
 def derive_seed(seed: int, row_id: str, candidate: int) -> int:
@@ -40,20 +50,23 @@ def derive_seed(seed: int, row_id: str, candidate: int) -> int:
 
 @dataclass(frozen=True)
 class GenerateStage(Stage):
-    """The stage: a vector or a caption -> a sound. A row without a sound gets an outcome with the reason.
+    """The stage: vectors or a caption -> a sample. A row without a sample gets an outcome with the reason.
 
     Attributes:
         generator: loaded in each worker.
-        column: of the vectors, in the space of the generator's CLAP; None: captions, by its own text tower.
-        params: of the generation.
-        judge: the CLAP whose audio tower scores candidates, verified to be the generator's; None: no scores.
+        conditions: of the columns that it reads; a column without one is computed from the caption by the
+            generator's own text tower.
+        params: of the generator.
+        settings: of the generation.
+        judge: scores candidates, verified to be of the space that conditions the generator; None: no scores.
         progress: called after each step of each batch, from its thread; an exception in it ends the work.
     """
 
-    generator: GeneratorSpec
-    column: Column | None
-    params: GenerationParams
-    judge: EncoderSpec | None
+    generator: ChosenGenerator
+    conditions: tuple[Condition, ...]
+    params: BaseModel = field(hash=False)
+    settings: GenerationSettings
+    judge: Judge | None
     progress: StepProgress | None = None
 
     @property
@@ -63,84 +76,111 @@ class GenerateStage(Stage):
 
     @property
     def reads(self) -> frozenset[str]:
-        """The vector or the caption, the id for the seeds, and the outcome."""
-        return frozenset({self.column or "caption", "id", "outcome", "reason"})
+        """The vectors or the caption, the id for the seeds, and the outcome."""
+        targets = {each.reads: each.target for each in self.conditions}
+        given = {targets.get(name, CAPTION) for name in self.generator.info.reads}
+        return frozenset({*given, "id", "outcome", "reason"})
 
     @property
     def adds(self) -> frozenset[str]:
-        """The sound, and how it was selected."""
-        return frozenset({*_SOUND_COLUMNS, "outcome", "reason"})
+        """The sample, and how it was selected."""
+        return frozenset({*_SAMPLE_COLUMNS, "outcome", "reason"})
 
     def open(self) -> Work:
         """Load the generator and the judge, onto a GPU where there is one."""
         generator = self.generator.open()
-        scorer = AudioScorer(self.judge) if self.judge else None
+        scorer = SampleScorer(self.judge) if self.judge else None
 
         def work(batch: Batch) -> Batch:
             make_single_threaded()
-            columns: Batch = {name: [None] * count_rows(batch) for name in _SOUND_COLUMNS}
+            columns: Batch = {name: [None] * count_rows(batch) for name in _SAMPLE_COLUMNS}
             outcomes, reasons = list(batch["outcome"]), list(batch["reason"])
             rows = [row for row, status in enumerate(outcomes) if status == "ok"]
-            vectors = dict(zip(rows, self._get_vectors(generator, batch, rows), strict=True))
+            values = self._get_values(batch, rows)
             for row in rows:
-                if vectors[row] is None:
+                if any(value is None for value in values[row].values()):
                     outcomes[row], reasons[row] = _NO_VECTOR
-            usable = {row: vector for row, vector in vectors.items() if vector is not None}
-            for row, sound in self._generate(generator, scorer, batch, usable).items():
-                if sound is None:
+                    del values[row]
+            for row, sample in self._generate(generator, scorer, batch, values).items():
+                if sample is None:
                     outcomes[row], reasons[row] = _NO_SOUND
                     continue
-                for name in _SOUND_COLUMNS:
-                    columns[name][row] = sound[name]
+                for name in _SAMPLE_COLUMNS:
+                    columns[name][row] = sample[name]
             return batch | columns | {"outcome": outcomes, "reason": reasons}
 
         return work
 
-    def _get_vectors(self, generator: Generator, batch: Batch, rows: list[int]) -> list[np.ndarray | None]:
-        """Return the unit vector of each row, None where there is no direction."""
-        if self.column is None:
-            return list(generator.encode_text([batch["caption"][row] for row in rows])) if rows else []
-        return [_normalize_vector(batch[self.column][row]) for row in rows]
+    def _get_values(self, batch: Batch, rows: list[int]) -> dict[int, _Values]:
+        """Return what conditions each row; None in place of a vector that has no direction."""
+        conditions = {each.reads: each for each in self.conditions}
+        values: dict[int, _Values] = {row: {} for row in rows}
+        for name in self.generator.info.reads if rows else ():
+            found: list[Any]
+            if name == CAPTION:
+                found = [batch[CAPTION][row] for row in rows]
+            elif name in conditions:
+                found = [_normalize_vector(batch[conditions[name].target][row]) for row in rows]
+            else:
+                found = list(self.generator.encode_text([batch[CAPTION][row] for row in rows]))
+            for row, value in zip(rows, found, strict=True):
+                values[row][name] = value
+        return values
 
     def _generate(
-        self, generator: Generator, scorer: AudioScorer | None, batch: Batch, usable: dict[int, np.ndarray]
+        self, generator: Generator, scorer: SampleScorer | None, batch: Batch, values: dict[int, _Values]
     ) -> dict[int, dict[str, object] | None]:
-        """Return the sound columns of each row; None where no candidate is a sound."""
-        count, params = self.params.candidates, self.params
-        if not usable:
+        """Return the sample columns of each row; None where no candidate holds numbers."""
+        count, info = self.settings.candidates, self.generator.info
+        if not values:
             return {}
-        seeds = {row: [derive_seed(params.seed, batch["id"][row], n) for n in range(count)] for row in usable}
-        waves_MT = generate_parallel(
-            generator,
-            np.repeat(np.stack([*usable.values()]), count, axis=0),
-            [seed for each in seeds.values() for seed in each],
-            SamplingParams(params.length_s, params.steps, params.guidance),
-            self.generator.info.batch_rows,
-            self.progress,
-        )
-        files = [self._encode_file(wave_T, generator.rate_hz) for wave_T in waves_MT]
-        audio_MD = scorer.embed(files) if scorer else None
-        sounds: dict[int, dict[str, object] | None] = {}
-        for number, (row, unit_D) in enumerate(usable.items()):
+        seeds = {
+            row: [derive_seed(self.settings.seed, batch["id"][row], n) for n in range(count)]
+            for row in values
+        }
+        prompts = {name: _repeat([each[name] for each in values.values()], count) for name in info.reads}
+        all_seeds = [seed for each in seeds.values() for seed in each]
+
+        def generate_part(part: slice) -> Samples:
+            given = {name: value[part] for name, value in prompts.items()}
+            with as_class_errors(info.name):
+                made = generator.generate(given, all_seeds[part], self.params, self.progress)
+            return check_samples(made, info.medium, len(all_seeds[part]), info.name)
+
+        samples = generate_parallel(generate_part, len(all_seeds), info.batch_rows)
+        medium, form = MEDIA[info.medium], choose_format(info.medium, self.settings.format)
+        files = [medium.write(samples, number, form) for number in range(len(all_seeds))]
+        units_MD = scorer.embed(files) if scorer else None
+        made: dict[int, dict[str, object] | None] = {}
+        for number, (row, given) in enumerate(values.items()):
             own = slice(number * count, (number + 1) * count)
             scores: list[float | None] = [None] * count
-            if audio_MD is not None:
-                scores = [float(cosine) if np.isfinite(cosine) else None for cosine in audio_MD[own] @ unit_D]
-            sounds[row] = _select_best(files[own], scores, seeds[row])
-            if (best := sounds[row]) is not None:
-                best["length_s"] = waves_MT.shape[1] / generator.rate_hz
-        return sounds
+            if units_MD is not None:
+                cosines = units_MD[own] @ given[info.columns[0]]
+                scores = [float(cosine) if np.isfinite(cosine) else None for cosine in cosines]
+            made[row] = _select_best(files[own], scores, seeds[row])
+            if (best := made[row]) is not None:
+                best |= _measure(samples)
+        return made
 
-    def _encode_file(self, wave_T: np.ndarray, rate_hz: int) -> bytes | None:
-        if not np.isfinite(wave_T).all():
-            return None
-        return encode_sound(normalize_loudness(wave_T[None])[0], rate_hz, self.params.format)
+
+def _repeat(values: list[Any], count: int) -> Any:
+    """Return each value so many times, one after the other: vectors as one array, texts as a list."""
+    if isinstance(values[0], str):
+        return [value for value in values for _ in range(count)]
+    return np.repeat(np.stack(values), count, axis=0)
+
+
+def _measure(samples: Samples) -> dict[str, object]:
+    """Return the length of sounds and the size of pictures; None where they have none."""
+    length_s = np.shape(samples.data)[1] / samples.rate_hz if samples.rate_hz else None
+    return {"length_s": length_s, "size": list(samples.size) if samples.size else None}
 
 
 def _select_best(
     files: list[bytes | None], scores: list[float | None], seeds: list[int]
 ) -> dict[str, object] | None:
-    """Return the columns of a row's best candidate, of equals the first; None if none is a sound.
+    """Return the columns of a row's best candidate, of equals the first; None if none holds numbers.
 
     A candidate without a score is selected only if none has one.
     """
@@ -148,74 +188,32 @@ def _select_best(
     if not candidates:
         return None
     best = min(candidates, key=lambda n: (-_score_or_least(scores[n]), n))
-    sound = files[best]
-    assert sound is not None
+    sample = files[best]
+    assert sample is not None
     return {
-        "sound": sound,
+        "sample": sample,
         "chosen": best,
         "candidate_seed": seeds[best],
         "score": scores[best],
         "candidate_scores": scores,
-        "sha256": hashlib.sha256(sound).hexdigest(),
+        "sha256": hashlib.sha256(sample).hexdigest(),
     }
 
 
-class AudioScorer:
-    """The audio tower of a CLAP, which embeds sound files.
+def generate_parallel(generate_part: Callable[[slice], Samples], count: int, batch_rows: int) -> Samples:
+    """Return samples, with several batches at a time.
+
+    Each batch runs on one core: another number of threads rounds sums differently, and about one sample of a
+    sound in a hundred differs by one of its 16 bits. So a sample does not depend on the cores of its worker.
 
     Args:
-        spec: the CLAP.
-        fallback: value of all coordinates of a file that the tower cannot decode.
+        generate_part: returns the samples of a batch.
+        count: of all samples.
+        batch_rows: samples a batch.
     """
-
-    def __init__(self, spec: EncoderSpec, fallback: float = np.nan) -> None:
-        self._tower: Tower = spec.open()["audio"]
-        self._batch_rows, self._dims, self._fallback = spec.space.batch_rows, spec.space.dims, fallback
-
-    def embed(self, files: Sequence[bytes | None]) -> np.ndarray:
-        """Return the unit vector of each sound file, float32 [M, D]; `fallback` where there is none."""
-        pieces: dict[int, np.ndarray] = {}
-        for number, file in enumerate(files):
-            try:
-                if file is not None:
-                    pieces[number] = self._tower.prepare(file)
-            except UndecodableMediaError:
-                continue
-        units_MD = np.full((len(files), self._dims), self._fallback, np.float32)
-        if pieces:
-            units_MD[[*pieces]] = encode(self._tower, [*pieces.values()], self._batch_rows)[0]
-        return units_MD
-
-
-def generate_parallel(  # noqa: PLR0913, PLR0917
-    generator: Generator,
-    vectors_MD: np.ndarray,
-    seeds: list[int],
-    params: SamplingParams,
-    batch_rows: int,
-    progress: StepProgress | None = None,
-) -> np.ndarray:
-    """Return the sounds of `Generator.generate`, with several batches at a time.
-
-    Each batch runs on one core: another number of threads rounds sums differently, and about one sample in a
-    hundred differs by one of its 16 bits. So a sound does not depend on the cores of its worker.
-
-    Args:
-        generator: loaded.
-        vectors_MD: as of `Generator.generate`.
-        seeds: one a sound.
-        params: of all sounds.
-        batch_rows: sounds a batch.
-        progress: called after each step of each batch, from the batch's thread.
-    """
-    starts = range(0, len(seeds), batch_rows)
-
-    def generate_batch(start: int) -> np.ndarray:
-        part = slice(start, start + batch_rows)
-        return generator.generate(vectors_MD[part], seeds[part], params, progress)
-
+    parts = [slice(start, start + batch_rows) for start in range(0, count, batch_rows)]
     with ThreadPoolExecutor(count_parallel_batches(), initializer=make_single_threaded) as pool:
-        return np.concatenate(list(pool.map(generate_batch, starts)))
+        return join_samples(list(pool.map(generate_part, parts)))
 
 
 def count_parallel_batches() -> int:
@@ -260,15 +258,6 @@ class SingleThreaded(Stage):
             return work(batch)
 
         return work_single_threaded
-
-
-def encode_sound(wave_T: np.ndarray, rate_hz: int, form: SoundFormat) -> bytes:
-    """Return a sound file of 16 bits; equal samples give equal bytes."""
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, wave_T, rate_hz, format=_FORMATS[form], subtype="PCM_16")
-    return file.getvalue()
 
 
 def _normalize_vector(vector: np.ndarray | None) -> np.ndarray | None:

@@ -15,9 +15,11 @@ from functools import cached_property
 import pyarrow as pa
 
 from pipelines.compute import timing
-from pipelines.encode.encoder import EncoderSpec
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.judge import Judge
+from pipelines.generate.params import make_params
 from pipelines.generate.prompts import PromptTables
-from pipelines.generate.registry import GeneratorSpec
+from pipelines.generate.request import Condition
 from pipelines.generate.stages import GenerateStage, SingleThreaded, count_parallel_batches
 from pipelines.stage import Batch, Stage, count_rows
 from pipelines.store.counts import count_outcomes
@@ -25,10 +27,9 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, with_tables
 from pipelines.store.tar import write_tar
 from pipelines.translate.step import TranslateStage
-from schemas.families import Column
 from schemas.generated import GENERATED, GenerationManifest
 
-# Batches of the generator, of 8 sounds, that CLAP scores together; its own batches are of 8 to 32.
+# Batches of the generator, of 8 samples, that a judge scores together; its own batches are of 8 to 32.
 _SCORED_BATCHES = 4
 
 
@@ -54,17 +55,15 @@ class GenerateStep:
         root: of the dataset.
         manifest: of the NAME.
         generator: loaded in each worker.
-        source: the column of the prompts; None where captions condition the generator.
-        target: the column that conditions the generator: the translator's target, or `source` itself.
-        judge: the CLAP that scores candidates; None: no scores.
+        conditions: of the columns that the generator reads; none where captions or nothing condition it.
+        judge: scores candidates; None: no scores.
     """
 
     root: Root
     manifest: GenerationManifest
-    generator: GeneratorSpec
-    source: Column | None
-    target: Column | None
-    judge: EncoderSpec | None
+    generator: ChosenGenerator
+    conditions: tuple[Condition, ...]
+    judge: Judge | None
     name: str = field(default="generate", init=False)
 
     @property
@@ -75,7 +74,7 @@ class GenerateStep:
     @property
     def prompts(self) -> PromptTables:
         """The prompt tables of the NAME."""
-        return PromptTables(self.root, self.folder, self.manifest.making.shard_sounds)
+        return PromptTables(self.root, self.folder, self.manifest.settings.shard_samples)
 
     def get_marker(self, shard: Shard) -> str:
         """Return the table of a shard, written after its tar."""
@@ -95,22 +94,29 @@ class GenerateStep:
 
     @cached_property
     def _stages(self) -> Sequence[Stage]:
-        generate = GenerateStage(self.generator, self.target, self.manifest.making, self.judge)
-        translator = self.manifest.translator
-        if translator is None or self.source is None or self.target is None:
+        manifest = self.manifest
+        params = make_params(self.generator.spec.params, manifest.params, self.generator.info.name)
+        generate = GenerateStage(self.generator, self.conditions, params, manifest.settings, self.judge)
+        translator = manifest.translator
+        if translator is None:
             return (generate,)
+        (way,) = self.conditions
         translate = TranslateStage(
-            self.root, translator.name, translator.weights_sha256, self.source, self.target
+            self.root, translator.name, translator.weights_sha256, way.source, way.target
         )
         return (SingleThreaded(translate), generate)
 
     def read(self, shard: Shard) -> Iterator[Batch]:
         """Yield batches of prompts that fill a few batches of the generator, and one of the judge."""
         batches = max(_SCORED_BATCHES, count_parallel_batches())
-        yield from self.prompts.read(shard, batches * self.manifest.generator.batch_rows, self.source)
+        yield from self.prompts.read(shard, batches * self.manifest.generator.batch_rows, self._columns)
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.source for each in self.conditions))
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
-        """Write the tar while sounds are generated, then the table."""
+        """Write the tar while samples are generated, then the table."""
         tables: list[pa.Table] = []
         with self.root.write_atomically(f"{self.folder}/{shard.name}.tar") as path:
             write_tar(path, self._collect_members(batches, tables))
@@ -125,9 +131,9 @@ class GenerateStep:
         for batch in batches:
             table = self._make_table(batch)
             tables.append(table)
-            for record, sound in zip(table.to_pylist(), batch["sound"], strict=True):
-                if sound is not None:
-                    yield f"{record['key']}.{self.manifest.making.format}", sound
+            for record, sample in zip(table.to_pylist(), batch["sample"], strict=True):
+                if sample is not None:
+                    yield f"{record['key']}.{self.manifest.settings.format}", sample
                     yield f"{record['key']}.json", json.dumps(record, indent=4).encode()
 
     def _make_table(self, batch: Batch) -> pa.Table:
@@ -135,11 +141,11 @@ class GenerateStep:
         constants = {
             "translator": manifest.translator.name if manifest.translator else None,
             "translator_sha256": manifest.translator.weights_sha256 if manifest.translator else None,
+            "medium": manifest.generator.medium,
             "generator": manifest.generator.name,
             "generator_sha256": manifest.generator.weights_sha256,
-            "seed": manifest.making.seed,
-            "steps": manifest.making.steps,
-            "guidance": manifest.making.guidance,
+            "seed": manifest.settings.seed,
+            "params": json.dumps(manifest.params, sort_keys=True),
         }
         columns = {name: [value] * count_rows(batch) for name, value in constants.items()}
         return pa.Table.from_pydict({name: (batch | columns)[name] for name in GENERATED.names}, GENERATED)

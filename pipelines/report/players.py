@@ -1,4 +1,4 @@
-"""Render sets of generated sounds side by side: a row per prompt, a player per set. One HTML file."""
+"""Render sets of generated samples side by side: a row per prompt, a sample per set. One HTML file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from html import escape
 
 import numpy as np
 
-from pipelines.generate.output import decode_sound, read_rows, read_sounds
+from pipelines.generate.media import MEDIA, decode_sound
+from pipelines.generate.output import read_rows, read_samples
 from pipelines.generate.prompts import PromptTables
 from pipelines.generate.step import get_folder, get_pictures_folder
 from pipelines.report import media
@@ -28,7 +29,7 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</
 body {{ margin: 1.5rem }} .wide {{ overflow-x: auto }} table {{ border-collapse: collapse }}
 th, td {{ padding: .4rem .6rem; text-align: left; vertical-align: top; border-top: 1px solid #8886 }}
 th {{ font-weight: 600 }} small {{ opacity: .75 }} audio {{ width: 180px; display: block }}
-img {{ display: block; max-width: 180px }}
+img {{ display: block; max-width: 180px }} .text {{ max-width: 24rem; white-space: pre-wrap; margin: 0 }}
 </style>
 <h1>{title}</h1><p>{said}</p><div class="wide"><table><thead><tr><th>made of</th>{heads}</tr></thead>
 <tbody>{rows}</tbody></table></div></html>
@@ -44,7 +45,7 @@ def render_players(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], 
         cards: of the sets, in the order of the columns; a row is a prompt id.
         title: of the page.
     """
-    sets = [_SoundSet(root, card) for card in cards]
+    sets = [_SampleSet(root, card) for card in cards]
     first = sets[0].rows if sets else {}
     ids = list(first)[:_MAX_ROWS]
     pictures = _read_thumbnails(root, shard_rows, cards[0], [first[each] for each in ids]) if ids else {}
@@ -54,18 +55,31 @@ def render_players(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], 
     )
     shown = f"{len(ids)} of {len(first)}" if len(first) > len(ids) else str(len(ids))
     return _PAGE.format(
-        title=escape(title), said=f"{shown} prompts, {len(cards)} ways to a sound.", heads=heads, rows=rows
+        title=escape(title),
+        said=f"{shown} prompts, {len(cards)} ways to a {_name_media(cards)}.",
+        heads=heads,
+        rows=rows,
     )
 
 
+def _name_media(cards: Sequence[GeneratedCard]) -> str:
+    media = {card.wanted.generator.medium: None for card in cards}
+    return " or ".join(MEDIA[medium].noun for medium in media) or "sound"
+
+
 def _render_head(card: GeneratedCard) -> str:
-    manifest, params = card.wanted, card.wanted.making
+    manifest = card.wanted
+    params = "".join(f"{key} {_format_value(value)}, " for key, value in manifest.params.items())
     score = "" if card.mean_score is None else f"<br>cosine to the vector {card.mean_score:.3f}"
     path = manifest.translator.name if manifest.translator else manifest.via
     return (
         f"<th>{escape(manifest.name)}<br><small>{escape(path)} · {escape(manifest.generator.name)}<br>"
-        f"{params.steps} steps, guidance {params.guidance:g}, seed {params.seed}{score}</small></th>"
+        f"{escape(params)}seed {manifest.settings.seed}{score}</small></th>"
     )
+
+
+def _format_value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _render_row(row: Mapping[str, object], picture: str | None, cells: Sequence[str]) -> str:
@@ -74,35 +88,40 @@ def _render_row(row: Mapping[str, object], picture: str | None, cells: Sequence[
     return f"<tr><td>{image}<small>{caption}</small></td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-class _SoundSet:
-    """The sounds of one NAME, by prompt id."""
+class _SampleSet:
+    """The samples of one NAME, by prompt id."""
 
     def __init__(self, root: Root, card: GeneratedCard) -> None:
         manifest = card.wanted
-        shard_sounds = manifest.making.shard_sounds
-        shards = PromptTables(root, get_folder(manifest.name), shard_sounds).read_shards() or []
+        self._medium, self._format = manifest.generator.medium, str(manifest.settings.format)
+        shard_samples = manifest.settings.shard_samples
+        shards = PromptTables(root, get_folder(manifest.name), shard_samples).read_shards() or []
         self.rows = {row["id"]: row for row in read_rows(root, manifest.name, shards)}
         kept = {row["key"] for row in list(self.rows.values())[: 4 * _MAX_ROWS]}
-        self._sounds = {
+        self._samples = {
             key: data
             for shard in shards
-            if any(parse_key(key, shard_sounds)[0] == shard.number for key in kept)
-            for key, data in read_sounds(root, manifest.name, shard)
+            if any(parse_key(key, shard_samples)[0] == shard.number for key in kept)
+            for key, data in read_samples(root, manifest.name, shard)
             if key in kept
         }
 
     def render_cell(self, row_id: str) -> str:
-        """Return a player above a spectrogram, or the reason why there is none."""
+        """Return a sample as a page shows its medium, or the reason why there is none."""
         row = self.rows.get(row_id)
         if row is None:
             return "<small>not asked for</small>"
-        if (data := self._sounds.get(row["key"])) is None:
+        if (data := self._samples.get(row["key"])) is None:
             return f"<small>{escape(row['outcome'])} {escape(row['reason'])}</small>"
-        kind = "flac" if data[:4] == b"fLaC" else "wav"
         score = "" if row["score"] is None else f"<small>{row['score']:.3f}</small>"
-        sound = base64.b64encode(data).decode()
+        medium = MEDIA[self._medium]
+        if medium.element == "words":
+            return f'<p class="text" dir="auto">{escape(medium.read(data))}</p>{score}'
+        uri = f"data:{medium.mime[self._format]};base64,{base64.b64encode(data).decode()}"
+        if medium.element == "picture":
+            return f'<img alt="generated" src="{uri}">{score}'
         return (
-            f'<audio controls preload="none" src="data:audio/{kind};base64,{sound}"></audio>'
+            f'<audio controls preload="none" src="{uri}"></audio>'
             f'<img alt="spectrogram" src="{draw_spectrogram(*decode_sound(data))}">{score}'
         )
 

@@ -2,7 +2,7 @@
 
     Service   replicas that map the index; each runs its own HTTP server on the service's shared port
     Page      one replica without an index, at a Unix socket behind Service; calls the others by handle
-    Sounds    one replica with a generator for the page's sounds; calls Service for the vectors of pictures
+    Generate  one replica with a generator for the page; calls Service for the vectors of pictures
 
 Another Service replica costs the memory of an encoder, not of an index: those on one node map the same files.
 """
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 NAME = "echolens"
 PAGE = "page"
-SOUNDS = "sounds"
+GENERATE = "generate"
 
 # Concurrent calls by handle in one replica; HTTP clients have a limit of their own.
 _ONGOING = 128
@@ -115,19 +115,20 @@ class GenerationDeployment:
         from pipelines.serve.page.client import ServiceClient
 
         assert settings.generator is not None
-        # One core for a sound, so that its last bits do not depend on the number of cores.
+        assert settings.params is not None
+        # One core for a sample, so that its last bits do not depend on the number of cores.
         cpu.limit_cpus(1)
         embed = ServiceClient(serve.get_app_handle(NAME)).embed_picture
-        max_waiting = settings.limits.sounds_waiting
-        self._queue = GenerationQueue(dataset, settings.generator, settings.steps, max_waiting, embed)
+        max_waiting = settings.limits.samples_waiting
+        self._queue = GenerationQueue(dataset, settings.generator, settings.params, max_waiting, embed)
         await asyncio.to_thread(self._queue.open)
 
     async def describe(self) -> Capabilities:
-        """Return what sounds can be generated from."""
+        """Return what samples can be generated from."""
         return await self._queue.describe()
 
     async def generate(self, request: PageRequest) -> AsyncIterator[GenerationEvent]:
-        """Yield the progress of a sound, then the sound."""
+        """Yield the progress of a sample, then the sample."""
         async with aclosing(self._queue.generate(request)) as events:
             async for event in events:
                 yield event
@@ -147,11 +148,16 @@ class PageDeployment:
     """
 
     async def __init__(self, settings: ServiceSettings, path: Path) -> None:  # type: ignore[misc]
+        from pipelines.serve.generation_messages import GenerationForm
         from pipelines.serve.http_server import HttpServer
         from pipelines.serve.page.app import mount_page
+        from pipelines.serve.page.client import GenerationClient
 
-        sounds = serve.get_app_handle(SOUNDS) if settings.generator else None
-        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", settings.limits, sounds)
+        generation = None
+        if settings.generator and settings.params:
+            form = GenerationForm.from_generator(settings.generator, settings.params)
+            generation = GenerationClient(serve.get_app_handle(GENERATE), form)
+        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", settings.limits, generation)
         self._server = HttpServer.bind_path(path)
         self._server.open(app, has_lifespan=True)
 
@@ -185,7 +191,7 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
         )
         _run_application(NAME, _bind_lookup(dataset, settings, folder, page_socket))
         if settings.page and settings.generator:
-            _run_application(SOUNDS, _bind_generation(dataset, settings))
+            _run_application(GENERATE, _bind_generation(dataset, settings))
         if page_socket:
             _run_application(PAGE, _bind_page(settings, page_socket))
         _check_answers(settings)
@@ -217,10 +223,10 @@ def _bind_generation(dataset: Dataset, settings: ServiceSettings) -> Any:
     gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     deployment: Any = serve.deployment(
         GenerationDeployment,
-        name="Sounds",
+        name="Generate",
         num_replicas=1,
         ray_actor_options={"num_cpus": 0, "num_gpus": min(1.0, gpus)},
-        # Every queued sound is an ongoing request, and so is one more until the full queue refuses it.
+        # Every queued sample is an ongoing request, and so is one more until the full queue refuses it.
         max_ongoing_requests=_ONGOING,
         max_queued_requests=_ONGOING,
         graceful_shutdown_timeout_s=_GRACE_S,

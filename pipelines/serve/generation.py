@@ -1,56 +1,46 @@
-"""A queue of the page's sounds: translate the vector of a picture, or take words, and generate.
+"""A queue of the page's samples: translate the vector of a picture, or take words, and generate.
 
 It runs the code of `echolens generate`, so the same picture, translator, seed and settings give the same
-bytes. In addition it reports every diffusion step, and a job can be stopped between two steps.
+bytes. In addition it reports every step of the generator, and a job can be stopped between two steps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import cached_property, lru_cache
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel
 
-from pipelines.encode.encoder import EncoderSpec
-from pipelines.encode.resolve import resolve_entry
-from pipelines.errors import (
-    ConfigError,
-    EcholensError,
-    GenerationCancelledError,
-    RequestRefusedError,
-    SpaceError,
-)
+from pipelines.errors import ConfigError, GenerationCancelledError, RequestRefusedError
 from pipelines.fetch.image import ImageConverter, is_stored
-from pipelines.generate.prompts import make_picture_id, make_text_prompts
-from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.request import ConditioningPath, GenerationRequest, find_path
-from pipelines.generate.space_check import check_own_clap
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.media import MEDIA
+from pipelines.generate.prompts import make_picture_id, make_prior_prompts, make_text_prompts
+from pipelines.generate.request import ConditioningPath
 from pipelines.generate.stages import GenerateStage, SingleThreaded
 from pipelines.serve.generation_messages import (
     Capabilities,
-    GeneratedSound,
+    GeneratedSample,
     GenerationEvent,
+    GenerationForm,
     PageRequest,
     QueuePosition,
     StepCount,
 )
+from pipelines.serve.generation_paths import PicturePaths, format_command
+from pipelines.source.folder import split_words
 from pipelines.stage import Batch, Work
-from pipelines.store import versions
-from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
-from pipelines.translate import translator
 from pipelines.translate.step import TranslateStage
 from schemas.dataset import Dataset
-from schemas.families import Column
-from schemas.generated import GenerationParams
+from schemas.generated import GenerationSettings
 from schemas.outcome import OK
-from schemas.space import Space
-from schemas.translator_card import TranslatorCard
 
 # Translators whose weights are cached: a few MB each.
 _CACHED = 8
@@ -60,41 +50,47 @@ EmbedPicture = Callable[[bytes], Awaitable[np.ndarray]]
 
 
 class GenerationQueue:
-    """Generates the sounds of a page one at a time, with a bounded queue.
+    """Generates the samples of a page one at a time, with a bounded queue.
 
     Args:
         dataset: whose translators lead to the generator.
-        generator: of the sounds.
-        steps: of its diffusion.
+        generator: of the samples.
+        params: of the generator; a request may give another length.
         max_waiting: jobs that may wait while one runs.
         embed: computes the vectors of pictures.
     """
 
     def __init__(
-        self, dataset: Dataset, generator: GeneratorSpec, steps: int, max_waiting: int, embed: EmbedPicture
+        self,
+        dataset: Dataset,
+        generator: ChosenGenerator,
+        params: BaseModel,
+        max_waiting: int,
+        embed: EmbedPicture,
     ) -> None:
         self._dataset, self._root = dataset, Root.from_url(dataset.root)
-        self._generator, self._steps, self._max_waiting, self._embed = generator, steps, max_waiting, embed
+        self._generator, self._params, self._max_waiting, self._embed = generator, params, max_waiting, embed
+        self.form = GenerationForm.from_generator(generator, params)
+        self._noun = MEDIA[generator.info.medium].noun
         # In the order of arrival; the first one runs.
         self._jobs: dict[str, _Job] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sound")
-        self._usable: dict[tuple[str, str], bool] = {}
-        self._space_errors: dict[Space, EcholensError | None] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="generate")
+        self._paths = PicturePaths(dataset, generator)
         self._load_translator = lru_cache(_CACHED)(self._open_translator)
 
     def open(self) -> None:
-        """Load what the first sound would wait for.
+        """Load what the first sample would wait for.
 
         Raises:
             ConfigError: weights are missing, or do not fit their net.
         """
         self._generator.open()
         _ = self._converter
-        self._describe()
+        self._paths.describe()
 
     async def describe(self) -> Capabilities:
-        """Return what sounds can be generated from, by the translators that exist now."""
-        return await asyncio.to_thread(self._describe)
+        """Return what samples can be generated from, by the translators that exist now."""
+        return await asyncio.to_thread(self._paths.describe)
 
     async def stop(self, job: str) -> None:
         """Stop a job after its current step, or remove it from the queue."""
@@ -102,7 +98,7 @@ class GenerationQueue:
             one.stop()
 
     async def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield the progress of a sound, then the sound; no sound if it was stopped.
+        """Yield the progress of a sample, then the sample; none if it was stopped.
 
         Closing the generator (`aclose`) stops the job.
 
@@ -129,11 +125,11 @@ class GenerationQueue:
         if len(self._jobs) > self._max_waiting:
             raise RequestRefusedError(
                 503,
-                f"as many sounds are waiting as may ({self._max_waiting}); ask again when some of them are "
-                "made",
+                f"as many {self._noun}s are waiting as may ({self._max_waiting}); ask again when some of "
+                "them are made",
             )
         if name in self._jobs:
-            raise ConfigError("this sound is being made already; wait for it")
+            raise ConfigError(f"this {self._noun} is being made already; wait for it")
         job = self._jobs[name] = _Job()
         return job
 
@@ -142,9 +138,10 @@ class GenerationQueue:
 
     async def _run(self, request: PageRequest, job: _Job) -> AsyncGenerator[GenerationEvent]:
         prompt = await self._make_prompt(request)
-        params = GenerationParams(length_s=request.length_s, steps=self._steps, seed=request.seed)
+        params = self._make_params(request)
+        settings = GenerationSettings(seed=request.seed)
         work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._generate, prompt, params, job.report_progress
+            self._thread, self._generate, prompt, params, settings, job.report_progress
         )
         work.add_done_callback(job.on_end)
         while not work.done():
@@ -158,20 +155,38 @@ class GenerationQueue:
         if job.is_stopped:  # after the last step
             return
         translator_ref = prompt.path.translator if prompt.path else None
-        command = self._format_command(request, prompt)
-        yield GeneratedSound(data, length_s, self._generator.info, translator_ref, params, command)
+        info, shown = self._generator.info, params.model_dump(mode="json")
+        command = format_command(request, prompt.path, self._generator, shown)
+        yield GeneratedSample(data, length_s, info, translator_ref, request.seed, shown, command)
+
+    def _make_params(self, request: PageRequest) -> BaseModel:
+        if request.length_s is None or self.form.length_s is None:
+            return self._params
+        return self._params.model_copy(update={"length_s": request.length_s})
 
     async def _make_prompt(self, request: PageRequest) -> _Prompt:
         """Return the row that conditions the generator, as `echolens generate` would store it."""
         if request.picture is None:
-            prompt = next(iter(make_text_prompts([request.text or ""])))
-            return _Prompt({name: [value] for name, value in prompt.items()}, None)
-        path = await asyncio.to_thread(self._choose_path, request.via)
+            return await asyncio.to_thread(self._make_text_prompt, request.text)
+        path = await asyncio.to_thread(self._paths.choose, request.via)
         media = await asyncio.to_thread(self._convert_picture, request.picture, request.file)
         vector_D = await self._embed(media["jpg"])
         assert path.source is not None
-        row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", path.source: vector_D}
-        return _Prompt({name: [value] for name, value in row.items()}, path)
+        caption = " ".join(split_words(PurePath(request.file).name).split()) or "picture"
+        row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", "caption": caption}
+        return _Prompt({name: [value] for name, value in (row | {path.source: vector_D}).items()}, path)
+
+    def _make_text_prompt(self, text: str | None) -> _Prompt:
+        """Return the row of words; of a prior, which reads nothing, without any."""
+        if not self._generator.info.reads:
+            prompt, path = next(make_prior_prompts(1)), None
+        elif text is None:
+            raise ConfigError("there is no picture and nothing is written; give one of the two")
+        else:
+            prompt, path = next(iter(make_text_prompts([text]))), self._paths.find_text_path()
+            if path.source:
+                prompt |= {path.source: self._paths.encode_text(text, path.source)}
+        return _Prompt({name: [value] for name, value in prompt.items()}, path)
 
     def _convert_picture(self, data: bytes, file: str) -> dict[str, Any]:
         converter = self._converter
@@ -183,118 +198,38 @@ class GenerationQueue:
         return media.columns
 
     def _generate(
-        self, prompt: _Prompt, params: GenerationParams, progress: Callable[[int, int], None]
-    ) -> tuple[bytes, float]:
-        """Return a sound file and its length in seconds; runs in the generator's thread."""
-        progress(0, params.steps)
-        batch, column = prompt.row, None
-        if prompt.path:
-            batch, column = self._load_translator(prompt.path)(batch), prompt.path.target
-        generated = GenerateStage(self._generator, column, params, None, progress).open()(batch)
-        if (data := generated["sound"][0]) is None:
-            raise ConfigError(f"no sound came of it ({generated['reason'][0]}); ask with something else")
+        self,
+        prompt: _Prompt,
+        params: BaseModel,
+        settings: GenerationSettings,
+        progress: Callable[[int, int], None],
+    ) -> tuple[bytes, float | None]:
+        """Return a sample's file and its length in seconds; runs in the generator's thread."""
+        progress(0, getattr(params, "steps", 1))
+        batch, conditions = prompt.row, prompt.path.conditions if prompt.path else ()
+        if prompt.path and prompt.path.translator:
+            batch = self._load_translator(prompt.path)(batch)
+        generated = GenerateStage(self._generator, conditions, params, settings, None, progress).open()(batch)
+        if (data := generated["sample"][0]) is None:
+            raise ConfigError(
+                f"no {self._noun} came of it ({generated['reason'][0]}); ask with something else"
+            )
         return data, generated["length_s"][0]
 
     def _open_translator(self, path: ConditioningPath) -> Work:
-        ref = path.translator
+        ref, (way,) = path.translator, path.conditions
         assert ref is not None
-        assert path.source is not None
-        assert path.target is not None
         return SingleThreaded(
-            TranslateStage(self._root, ref.name, ref.weights_sha256, path.source, path.target)
+            TranslateStage(self._root, ref.name, ref.weights_sha256, way.source, way.target)
         ).open()
-
-    def _describe(self) -> Capabilities:
-        # The first is the page's default: trained translators by their held-out score, then closed forms.
-        best_first = sorted(
-            translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
-        )
-        names = tuple(card.name for card in best_first if self._is_usable(card))
-        return Capabilities(self._generator.info, names, "" if names else self._explain_missing())
-
-    def _is_usable(self, card: TranslatorCard) -> bool:
-        key = card.name, card.weights_sha256
-        if key not in self._usable:
-            try:
-                self._find_path(card.name)
-            except (ConfigError, SpaceError):
-                self._usable[key] = False
-            else:
-                self._usable[key] = True
-        return self._usable[key]
-
-    def _choose_path(self, via: str | None) -> ConditioningPath:
-        capabilities = self._describe()
-        if via not in capabilities.translators:
-            known = ", ".join(capabilities.translators)
-            raise ConfigError(
-                capabilities.why_not or f"no such translator leads to sounds; take one of: {known}"
-            )
-        return self._find_path(via)
-
-    def _find_path(self, via: str) -> ConditioningPath:
-        """Return the conditioning path from pictures by a translator.
-
-        Raises:
-            SpaceError: it does not lead to the generator's own CLAP.
-        """
-        version = versions.read_current(self._root, self._dataset.encode.set)
-        request = GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))
-        path = find_path(self._root, version, request)
-        assert path.space is not None
-        if error := self._check_space(path.space):
-            raise error
-        return path
-
-    def _check_space(self, space: Space) -> EcholensError | None:
-        if space not in self._space_errors:
-            try:
-                check_own_clap(self._generator, self._clap, space, "the way from pictures")
-            except SpaceError as error:
-                self._space_errors[space] = error
-            else:
-                self._space_errors[space] = None
-        return self._space_errors[space]
-
-    def _explain_missing(self) -> str:
-        name = self._generator.info.name
-        if self._clap is None:
-            return (
-                f"this dataset has no CLAP, so nothing leads from pictures to generator {name}; build a set "
-                f"with encode.clap={{loader: audioldm, weights: {name}, audio: ITS ORIGINAL CHECKPOINT}} and "
-                "train a translator from its clip_image to its clap_audio"
-            )
-        if error := self._check_space(self._clap.space):
-            return str(error)
-        return (
-            f"no translator leads from pictures to the CLAP of generator {name}; train one from clip_image "
-            "to clap_audio or clap_text with `echolens train`"
-        )
-
-    @cached_property
-    def _clap(self) -> EncoderSpec | None:
-        encode = self._dataset.encode
-        return resolve_entry(encode, "clap", read_spaces(self._root, encode.set))
 
     @cached_property
     def _converter(self) -> ImageConverter:
         return ImageConverter(self._dataset.fetch)
 
-    def _format_command(self, request: PageRequest, prompt: _Prompt) -> str:
-        info = self._generator.info
-        source = ["--text", shlex.quote(request.text)] if request.text else ["--images", "FILE"]
-        if prompt.path and prompt.path.translator:
-            source = ["--via", prompt.path.translator.name, "--column", _PICTURES, *source]
-        params = f"--seed {request.seed} --length-s {request.length_s:g} --steps {self._steps}"
-        generator = f"--generator {shlex.quote(info.name)} --batch-rows {info.batch_rows}"
-        return f"echolens generate ROOT {' '.join(source)} {params} {generator}"
-
-
-_PICTURES: Column = "clip_image"
-
 
 class _Prompt(NamedTuple):
-    """The row that conditions the generator, and the path of its vector; None for words."""
+    """The row that conditions the generator, and its path; None for a prior."""
 
     row: Batch
     path: ConditioningPath | None
@@ -323,7 +258,7 @@ class _Job:
         self.is_stopped = True
         self._changed.set()
 
-    def on_end(self, work: asyncio.Future[tuple[bytes, float]]) -> None:
+    def on_end(self, work: asyncio.Future[tuple[bytes, float | None]]) -> None:
         """Mark the error of the work as retrieved, in case nobody awaits it any more."""
         if not work.cancelled():
             work.exception()

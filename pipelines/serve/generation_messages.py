@@ -1,14 +1,18 @@
-"""Messages between the page and the generator: a request, progress, the sound."""
+"""Messages between the page and the generator: a request, progress, the sample."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from schemas.generated import GenerationParams, GeneratorInfo, ModelRef
+from pipelines.generate.generator import CAPTION, ChosenGenerator
+from schemas.families import FAMILIES, get_family
+from schemas.generated import GeneratorInfo, ModelRef
+from schemas.media import Medium
 from schemas.strict import StrictModel
 
 SHORTEST_S, LONGEST_S = 2.5, 10.0
@@ -18,21 +22,53 @@ MOST_SEED = 2**53 - 1
 
 
 class PageRequest(StrictModel):
-    """A request for a sound from a picture or from words."""
+    """A request for a sample from a picture, from words, or, of a prior, from nothing."""
 
     picture: bytes | None = None
     file: str = Field("", max_length=1_000, description="the name of the picture's file")
     text: str | None = Field(None, min_length=1, max_length=MOST_CHARS)
     via: str | None = Field(None, description="the translator that a picture takes")
-    length_s: float = Field(5.0, ge=SHORTEST_S, le=LONGEST_S)
+    length_s: float | None = Field(
+        None, ge=SHORTEST_S, le=LONGEST_S, description="of a sound; null: as the service's params say"
+    )
     seed: int = Field(0, ge=0, le=MOST_SEED)
     job: str = Field(default_factory=lambda: uuid4().hex, max_length=64)
 
     @model_validator(mode="after")
     def _check_one_source(self) -> Self:
-        if (self.picture is None) == (self.text is None):
-            raise ValueError("a sound is made of a picture or of words; give one of the two")
+        if self.picture is not None and self.text is not None:
+            raise ValueError("it is made of a picture or of words; give one of the two")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationForm:
+    """What a page asks for, as the generator reads it.
+
+    Attributes:
+        medium: that is made.
+        takes_pictures: whether a picture can lead to it.
+        takes_words: whether words can.
+        length_s: that is set when the page is opened; None where its params have no length.
+    """
+
+    medium: Medium
+    takes_pictures: bool
+    takes_words: bool
+    length_s: float | None
+
+    @classmethod
+    def from_generator(cls, generator: ChosenGenerator, params: BaseModel) -> Self:
+        """Return the form of a generator with the params that it is served with."""
+        info, length_s = generator.info, getattr(params, "length_s", None)
+        families = [FAMILIES.get(get_family(column), ()) for column in info.columns]
+        has_texts = info.text_sha256 is not None or (len(families) == 1 and "text" in families[0])
+        return cls(
+            info.medium,
+            takes_pictures=len(info.columns) == 1,
+            takes_words=has_texts if info.columns else CAPTION in info.reads,
+            length_s=None if length_s is None else min(max(length_s, SHORTEST_S), LONGEST_S),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +77,15 @@ class Capabilities:
 
     Attributes:
         generator: its description.
-        translators: names of those that lead from pictures to the generator's own CLAP, best first.
-        why_not: one sentence on which translator to train if there is none; else empty.
+        translators: names of those that lead from pictures to the generator's own space, best first.
+        why_not: one sentence on which translator to train if nothing leads there; else empty.
+        is_direct: whether a picture's own vector conditions the generator, without a translator.
     """
 
     generator: GeneratorInfo
     translators: tuple[str, ...]
     why_not: str = ""
+    is_direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +97,33 @@ class QueuePosition:
 
 @dataclass(frozen=True, slots=True)
 class StepCount:
-    """The progress of the diffusion."""
+    """The progress of the generator."""
 
     done: int
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratedSound:
-    """A sound and all that determined it.
+class GeneratedSample:
+    """A sample and all that determined it.
 
     Attributes:
-        data: a FLAC file.
-        length_s: of the sound.
+        data: a file in the medium's usual format.
+        length_s: of a sound; None for other media.
         generator: that generated it.
-        translator: of the picture's vector; None for words.
-        params: length, steps, guidance and seed.
+        translator: of the picture's vector; None without one.
+        seed: of the request.
+        params: of the generator.
         command: that generates the same bytes, with the placeholders ROOT and FILE.
     """
 
     data: bytes = field(repr=False)
-    length_s: float
+    length_s: float | None
     generator: GeneratorInfo
     translator: ModelRef | None
-    params: GenerationParams
+    seed: int
+    params: Mapping[str, Any]
     command: str
 
 
-GenerationEvent = QueuePosition | StepCount | GeneratedSound
+GenerationEvent = QueuePosition | StepCount | GeneratedSample

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Self
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipelines.generate.registry import GeneratorSpec
+    from pydantic import BaseModel
+
+    from pipelines.generate.generator import ChosenGenerator
 
 # Shorter tokens could be guessed.
 _TOKEN_MIN_CHARS = 16
@@ -29,7 +31,7 @@ class ServiceLimits:
         burst: requests of one client at once, before the rate applies.
         waiting: requests in flight in a replica; more get 503 with Retry-After.
         fetch_s: time to fetch an `image_url`.
-        sounds_waiting: sounds of the page that wait while one is generated; more are refused.
+        samples_waiting: samples of the page that wait while one is generated; more are refused.
     """
 
     body_bytes: int = 16 * 2**20
@@ -40,7 +42,7 @@ class ServiceLimits:
     burst: int = 200
     waiting: int = 256
     fetch_s: float = 10.0
-    sounds_waiting: int = 8
+    samples_waiting: int = 8
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class ServiceSettings:
         page: whether the page is served, too.
         poll_s: interval between checks for a new version.
         limits: of requests.
-        generator: of the page's sounds; None for a page without them.
-        steps: of its diffusion.
+        generator: of the page's samples; None for a page without them.
+        params: of the generator; None without one.
     """
 
     host: str = "127.0.0.1"
@@ -72,8 +74,8 @@ class ServiceSettings:
     page: bool = True
     poll_s: float = 5.0
     limits: ServiceLimits = ServiceLimits()
-    generator: GeneratorSpec | None = None
-    steps: int = 50
+    generator: ChosenGenerator | None = None
+    params: BaseModel | None = None
 
     def __post_init__(self) -> None:
         """Validate the numbers.
@@ -87,8 +89,6 @@ class ServiceSettings:
             raise ConfigError(f"--replicas is {self.replicas}; at least one has to search")
         if self.limits.requests_a_s < 0 or self.poll_s <= 0:
             raise ConfigError("--rate and --poll-s are numbers of at least 0 and above 0; give such")
-        if not 1 <= self.steps <= 1_000:
-            raise ConfigError(f"--steps is {self.steps}; give 1 to 1,000: 10 are a draft, 200 the best")
 
     @property
     def is_loopback(self) -> bool:

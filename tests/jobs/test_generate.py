@@ -59,7 +59,7 @@ def test_rows_of_a_version_become_sounds(root, first, asked):
     assert first == again
     assert whole == files(root, "first")
     assert (11, {"ok": 11}, 5.5, 3) == tuple(
-        first[key] for key in ("sounds", "outcomes", "sounds_s", "shards")
+        first[key] for key in ("samples", "outcomes", "length_s", "shards")
     )
     assert first["gate_cosine"] > 0.99
     made = table(root, "first")
@@ -96,7 +96,7 @@ def test_a_name_stands_for_one_wish(root, first, asked):
     refused = job_here("generate", *asked, "--name", "first", "--guidance", 4, check=False)
 
     assert 1 == refused.returncode
-    assert "made with making.guidance 2.5, and 4.0 was asked for; give them another --name" in refused.stderr
+    assert "made with params.guidance 2.5, and 4.0 was asked for; give them another --name" in refused.stderr
     assert whole == files(root, "first")
 
 
@@ -130,7 +130,7 @@ def test_scores_say_what_they_are_of(root, first, asked):
     shown = job_here("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain").stdout
     written = json.loads((root / "generated" / "first" / "scores.json").read_text())
 
-    assert f"of {written['heard']['sounds']} sounds by zero-shot transformers:pocket" in shown
+    assert f"of {written['heard']['samples']} sounds by zero-shot transformers:pocket" in shown
     assert "at 48000 Hz (soxr HQ)" in shown
     assert written["against_real"] is None
 
@@ -184,14 +184,13 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     from jobs.shared.job import load
     from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
-    from schemas.dataset import GeneratorEntry
-    from schemas.generated import GenerationParams
+    from schemas.generators import GeneratorEntry
 
     (tmp_path / "bell.jpg").write_bytes(picture_file(draw(12, "heldout", 0)))
     dataset = load(str(root)).model_copy(update={"generator": GeneratorEntry(weights=str(tiny))})
     card = read_card(Root.from_url(str(root)), "toy")
     with here():
-        place = compare_translators(dataset, [card], [str(tmp_path)], GenerationParams(length_s=0.5, steps=2))
+        place = compare_translators(dataset, [card], [str(tmp_path)], {"length_s": 0.5, "steps": 2})
     page = Path(place).read_text()
 
     assert 1 == page.count("<audio")

@@ -19,6 +19,9 @@ from tests.commands import echolens
         ("is no folder here; give pocket", ["--generator", "nowhere"]),
         ("drop one of the two", ["--generator", "pocket", "--no-page"]),
         ("give 1 to 1,000", ["--steps", "0"]),
+        ("give 1 to 1,000", ["--steps", "1001"]),
+        ("has no parameter 'side'", ["--generator", "pocket", "--param", "side=3"]),
+        ("audioldm: length_s: ", ["--generator", "audioldm", "--length-s", "0"]),
     ],
     ids=[
         "no_token",
@@ -30,6 +33,9 @@ from tests.commands import echolens
         "generator",
         "no_page",
         "steps",
+        "too_many_steps",
+        "unknown_param",
+        "param",
     ],
 )
 def test_what_cannot_be_is_refused_at_once(built, monkeypatch, said, options):

@@ -4,82 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.compute.device import choose_device, get_dtype
+from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import Tower, encode
-from pipelines.encode.loaders.audioldm_clap import find_audioldm_folder, load_text_tower
 from pipelines.encode.loaders.weights import as_config_errors
 from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.lengths import compute_lengths
+from pipelines.generate.audioldm.params import AudioLdmParams
 from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sample_diffusion
-from pipelines.generate.generator import SamplingParams, StepProgress
-from pipelines.generate.loudness import normalize_loudness
-from schemas.space import Precision
+from pipelines.generate.generator import Conditions, Samples, StepProgress
+from schemas.families import Column
+from schemas.media import Medium
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 PARTS = ("text_encoder", "tokenizer", "unet", "vae", "vocoder", "scheduler")
+READS: tuple[Column, ...] = ("clap_audio",)
 _TEXT_ROWS = 32
-
-
-@dataclass(frozen=True)
-class AudioLdmLoader:
-    """An AudioLDM that diffusers saved.
-
-    Attributes:
-        weights: its folder, or a repository of the Hugging Face hub.
-        revision: a commit of the repository; its newest if None.
-        precision: of weights and activations; the text tower is always in fp32.
-        batch_rows: of every forward. A smaller batch is padded, because the last digits of a sound depend on
-            the size of its batch.
-        compiled: whether the UNet is compiled for a GPU; worth it from some hundred sounds on.
-        normalize: whether the peaks of sounds are normalised; else they are as the vocoder made them.
-    """
-
-    weights: str
-    revision: str | None = None
-    precision: Precision = "fp32"
-    batch_rows: int = 8
-    compiled: bool = False
-    normalize: bool = True
-
-    def load(self) -> AudioLdmGenerator:
-        """Load the weights, onto the GPU if there is one.
-
-        Raises:
-            ConfigError: a part is missing, or lacks weights.
-        """
-        import torch
-
-        folder = find_audioldm_folder(self.weights, self.revision, PARTS)
-        nets = _load_modules(folder, get_dtype(self.precision))
-        if self.compiled and choose_device().type == "cuda":
-            nets.unet.compile(dynamic=False)
-        return AudioLdmGenerator(
-            nets, load_text_tower(folder, torch.float32), self.batch_rows, self.normalize
-        )
 
 
 class AudioLdmGenerator:
     """A loaded AudioLDM; `nets` and `texts` are its parts."""
 
-    def __init__(self, nets: AudioLdmModules, texts: Tower, batch_rows: int, normalize: bool) -> None:
+    medium: Medium = "sound"
+    reads: tuple[str, ...] = READS
+
+    def __init__(self, nets: AudioLdmModules, texts: Tower, batch_rows: int) -> None:
         """Take the loaded parts; the negative embedding is the text tower's vector of "".
 
         Args:
             nets: from vectors to sounds.
             texts: the text tower.
             batch_rows: of every forward.
-            normalize: whether the peaks of sounds are normalised.
         """
-        self.nets, self.texts, self._batch_rows, self._normalize = nets, texts, batch_rows, normalize
+        self.nets, self.texts, self._batch_rows = nets, texts, batch_rows
         self._negative_D = self.encode_text([""])[0]
         self.rate_hz = int(nets.vocoder.config.sampling_rate)
 
@@ -89,12 +53,23 @@ class AudioLdmGenerator:
 
     def generate(
         self,
+        prompts: Conditions,
+        seeds: Sequence[int],
+        params: AudioLdmParams,
+        progress: StepProgress | None = None,
+    ) -> Samples:
+        """Return the sounds of `generate_waves`, of the vectors in `clap_audio`."""
+        waves_NT = self.generate_waves(prompts[READS[0]], seeds, params, progress)
+        return Samples("sound", waves_NT, rate_hz=self.rate_hz)
+
+    def generate_waves(
+        self,
         vectors_ND: np.ndarray,
         seeds: Sequence[int],
-        params: SamplingParams,
+        params: AudioLdmParams,
         progress: StepProgress | None = None,
     ) -> np.ndarray:
-        """Return sounds, float32 `[N, T]` in [-1, 1] at `rate_hz`.
+        """Return sounds as the vocoder made them, float32 `[N, T]` at `rate_hz`.
 
         Args:
             vectors_ND: of the space of its own CLAP; their norms do not matter.
@@ -103,8 +78,8 @@ class AudioLdmGenerator:
             progress: called after each step; raising `GenerationCancelledError` in it ends the work.
 
         Raises:
-            ConfigError: the vectors have other dimensions than its CLAP's or no direction, the length is
-                too short, or the samples are not finite.
+            ConfigError: the vectors have other dimensions than its CLAP's or no direction, or the length is
+                too short.
         """
         import torch
 
@@ -125,8 +100,7 @@ class AudioLdmGenerator:
                 )
                 output_NT = sample_diffusion(self.nets, inputs, params, after_step)
                 waves.append(output_NT[: len(set(rows)), : size.samples].numpy())
-        waves_NT = np.concatenate(waves)
-        return normalize_loudness(waves_NT) if self._normalize else waves_NT
+        return np.concatenate(waves)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -175,7 +149,12 @@ def _count_steps(total: int, progress: StepProgress | None) -> Any:
     return after_step
 
 
-def _load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
+def load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
+    """Return the nets and the scheduler of a folder that diffusers saved.
+
+    Raises:
+        ConfigError: a part is missing, or lacks weights.
+    """
     import diffusers
     import transformers
 

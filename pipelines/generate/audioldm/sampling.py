@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.generate.generator import SamplingParams
+from pipelines.generate.audioldm.params import AudioLdmParams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +70,7 @@ class DiffusionInputs:
 
 
 def sample_diffusion(
-    nets: AudioLdmModules, inputs: DiffusionInputs, params: SamplingParams, after_step: Callable[[], None]
+    nets: AudioLdmModules, inputs: DiffusionInputs, params: AudioLdmParams, after_step: Callable[[], None]
 ) -> Tensor:
     """Return waveforms, float32 `[N, T]` on the CPU, including the padding of the last latent.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serve.page.allowlist import PathAllowlist
-from pipelines.serve.page.client import GenerationClient, GenerationService, LookupService, ServiceClient
+from pipelines.serve.page.client import GenerationService, LookupService, ServiceClient
 from pipelines.serve.settings import ServiceLimits
 
 if TYPE_CHECKING:
@@ -30,21 +30,25 @@ _ICON = (
 _STYLE = Path(__file__).parent / "page.css"
 
 
-def mount_page(handle: Any, root_path: str, limits: ServiceLimits | None = None, sounds: Any = None) -> ASGI:
+def mount_page(
+    handle: Any,
+    root_path: str,
+    limits: ServiceLimits | None = None,
+    generation: GenerationService | None = None,
+) -> ASGI:
     """Return the page as an ASGI app.
 
     Args:
         handle: of the deployment that searches; see `pipelines.serve.page.client.ServiceClient`.
         root_path: the path of the page, as in `/page`; the service's own paths are siblings of it.
         limits: of uploads.
-        sounds: handle of the deployment that generates sounds; None for a page without them.
+        generation: the service that generates samples; None for a page without them.
     """
-    generation = GenerationClient(sounds) if sounds is not None else None
     return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), generation)
 
 
 def make_page(
-    service: LookupService, root_path: str, limits: ServiceLimits, sounds: GenerationService | None = None
+    service: LookupService, root_path: str, limits: ServiceLimits, generation: GenerationService | None = None
 ) -> ASGI:
     """Return the page of a service as an ASGI app; see `mount_page`."""
     _configure_gradio()
@@ -54,7 +58,7 @@ def make_page(
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
-        build_blocks(service, limits, sounds),
+        build_blocks(service, limits, generation),
         path="/",
         root_path=root_path,
         # A file in base64, as the service gets it, is a third larger.
@@ -83,9 +87,9 @@ def _with_root_path(app: ASGI, root_path: str) -> ASGI:
 
 
 def build_blocks(
-    service: LookupService, limits: ServiceLimits, sounds: GenerationService | None = None
+    service: LookupService, limits: ServiceLimits, generation: GenerationService | None = None
 ) -> Blocks:
-    """Return the layout: a header, the search tab, the sounds tab, a footer about the dataset."""
+    """Return the layout: a header, the search tab, the generation tab, a footer about the dataset."""
     import gradio as gr
 
     from pipelines.serve.page import render
@@ -103,15 +107,15 @@ def build_blocks(
     options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Blocks(title="Echolens", analytics_enabled=False, delete_cache=(_SWEEP_S, _KEEP_S)) as blocks:
         head = gr.HTML("", elem_id="head", apply_default_css=False)
-        if sounds is None:
+        if generation is None:
             choices = add_search_tab(search)
         else:
-            generate = GenerateHandlers(sounds, limits)
+            generate = GenerateHandlers(generation, limits)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Search", id="search"):
                     choices = add_search_tab(search)
-                with gr.Tab("Picture to sound", id="make"):
-                    filled = add_generate_tab(generate)
+                with gr.Tab(render.name_tab(generation.form), id="make"):
+                    filled = add_generate_tab(generate, generation.form)
             blocks.load(generate.on_load, None, filled, **options)
         foot = gr.HTML("", elem_id="foot", apply_default_css=False)
         blocks.load(on_load, None, [head, foot, *choices], **options)

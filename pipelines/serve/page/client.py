@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from pipelines.errors import EcholensError, RequestRefusedError
-from pipelines.serve.generation_messages import Capabilities, GenerationEvent, PageRequest
+from pipelines.serve.generation_messages import Capabilities, GenerationEvent, GenerationForm, PageRequest
 from schemas.about import About
 from schemas.query import Answer, Query
 
@@ -29,14 +29,16 @@ class LookupService(Protocol):
 
 
 class GenerationService(Protocol):
-    """Generates sounds. A bad request raises an `EcholensError` with a sentence for the user."""
+    """Generates samples. A bad request raises an `EcholensError` with a sentence for the user."""
+
+    form: GenerationForm
 
     async def describe(self) -> Capabilities:
-        """Return what sounds can be generated from."""
+        """Return what samples can be generated from."""
         ...
 
     def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield the progress of a sound, then the sound; no sound if it was stopped or this was closed."""
+        """Yield the progress of a sample, then the sample; none if it was stopped or this was closed."""
         ...
 
     async def stop(self, job: str) -> None:
@@ -68,21 +70,22 @@ class ServiceClient:
 
 
 class GenerationClient:
-    """A client of the deployment that generates sounds.
+    """A client of the deployment that generates.
 
     Args:
         handle: a `ray.serve.handle.DeploymentHandle` with the methods of `GenerationService`.
+        form: of its generator.
     """
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, handle: Any, form: GenerationForm) -> None:
+        self._handle, self.form = handle, form
 
     async def describe(self) -> Capabilities:
-        """Return what sounds can be generated from."""
+        """Return what samples can be generated from."""
         return await _unwrap(self._handle.describe.remote())
 
     async def generate(self, request: PageRequest) -> AsyncGenerator[GenerationEvent]:
-        """Yield the progress of a sound, then the sound; no sound if it was stopped or this was closed."""
+        """Yield the progress of a sample, then the sample; none if it was stopped or this was closed."""
         try:
             with _reraise_cause():
                 async for event in self._handle.options(stream=True).generate.remote(request):

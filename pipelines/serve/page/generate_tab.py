@@ -1,4 +1,4 @@
-"""Layout of the sounds tab: a picture or words, a translator, length and seed, and the sound."""
+"""Layout of the generation tab: a picture or words, a translator, length and seed, and the sample."""
 
 from __future__ import annotations
 
@@ -6,44 +6,50 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S
+from pipelines.generate.media import MEDIA
+from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S, GenerationForm
 from pipelines.serve.page import inputs, render
 from pipelines.serve.page.generate_handlers import GenerateHandlers
 
-_LENGTH_S, _STEP_S = 5.0, 0.5
+_STEP_S = 0.5
 
-# The sound is sent once: the download link takes it from the player.
-_ON_SOUND = """
+# The sample is sent once: the download link takes it from the element that shows it.
+_ON_SAMPLE = """
 watch('value', () => {
-  const player = element.querySelector('audio');
-  if (player) element.querySelector('a[download]').href = player.src;
+  const shown = element.querySelector('audio, img.sample');
+  const words = element.querySelector('.sample.words-made');
+  const link = element.querySelector('a[download]');
+  if (shown) link.href = shown.src;
+  if (words) link.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(words.textContent);
 });
 """
 
 
-def add_generate_tab(handlers: GenerateHandlers) -> list[Any]:
+def add_generate_tab(handlers: GenerateHandlers, form: GenerationForm) -> list[Any]:
     """Add the components of the tab to the current layout.
 
     Args:
         handlers: of its events.
+        form: what the generator reads and makes.
 
     Returns:
         The components that `GenerateHandlers.on_load` fills, in its order.
     """
+    noun = MEDIA[form.medium].noun
     job = gr.State(None)
     introduction = gr.HTML("", elem_id="sounds", apply_default_css=False)
     with gr.Row(elem_classes="of-and-how"):
         with gr.Column(min_width=260, elem_classes="of"):
-            picture, words = _add_source()
+            picture, words = _add_source(form, noun)
         with gr.Column(min_width=260, elem_classes="how"):
-            via, length_s, seed = _add_params()
+            via, length_s, seed = _add_params(form, noun)
             with gr.Row(elem_classes="words"):
-                generate = gr.Button("Make the sound", variant="primary", elem_id="make", min_width=120)
+                generate = gr.Button(f"Make the {noun}", variant="primary", elem_id="make", min_width=120)
                 stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
-    sound = gr.HTML(
-        render.render_no_sound(),
+    sample = gr.HTML(
+        render.render_no_sample(form),
         elem_id="sound-made",
-        js_on_load=_ON_SOUND,
+        js_on_load=_ON_SAMPLE,
         apply_default_css=False,
         min_height=180,
     )
@@ -57,23 +63,31 @@ def add_generate_tab(handlers: GenerateHandlers) -> list[Any]:
         "preprocess": False,
     }
     values = [picture, words, via, length_s, seed]
-    gr.on([generate.click, words.submit], handlers.on_generate, values, [sound, stop, job], **options)
+    gr.on([generate.click, words.submit], handlers.on_generate, values, [sample, stop, job], **options)
     # Not Gradio's `cancels`: if the stream closes at the wrong moment, the browser misses what follows.
     stop.click(handlers.on_stop, [job], None, **options)
     return [introduction, via]
 
 
-def _add_source() -> tuple[Any, Any]:
-    picture = inputs.add_picture("sound-of", "Picture to make a sound of")
-    return picture, inputs.add_words("sound-words", "Or words, where there is no picture", "go")
+def _add_source(form: GenerationForm, noun: str) -> tuple[Any, Any]:
+    picture = inputs.add_picture("sound-of", f"Picture to make a {noun} of", visible=form.takes_pictures)
+    label = "Or words, where there is no picture" if form.takes_pictures else "Words"
+    return picture, inputs.add_words("sound-words", label, "go", noun, visible=form.takes_words)
 
 
-def _add_params() -> tuple[Any, Any, Any]:
+def _add_params(form: GenerationForm, noun: str) -> tuple[Any, Any, Any]:
     via = gr.Dropdown(
-        [], label="From picture to sound by", elem_id="sound-via", visible=False, filterable=False
+        [], label=f"From picture to {noun} by", elem_id="sound-via", visible=False, filterable=False
     )
     length_s = gr.Slider(
-        SHORTEST_S, LONGEST_S, _LENGTH_S, step=_STEP_S, label="Length, s", elem_id="sound-length", buttons=[]
+        SHORTEST_S,
+        LONGEST_S,
+        form.length_s,
+        step=_STEP_S,
+        label="Length, s",
+        elem_id="sound-length",
+        buttons=[],
+        visible=form.length_s is not None,
     )
     seed = gr.Number(label="Seed", value=0, minimum=0, maximum=MOST_SEED, precision=0, elem_id="sound-seed")
     return via, length_s, seed

@@ -9,18 +9,21 @@ import gradio as gr
 from pipelines.serve.generation_messages import MOST_CHARS
 
 
-def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **options: Any) -> gr.Textbox:
+def add_words(
+    elem_id: str, label: str, enter: Literal["search", "go"], noun: str = "sound", **options: Any
+) -> gr.Textbox:
     """Return a text box of one line.
 
     Args:
         elem_id: of the component.
         label: of the component.
         enter: the label of the Enter key on a phone.
+        noun: of the medium in the example.
         options: other options of a `Textbox`.
     """
     return gr.Textbox(
         label=label,
-        placeholder="the sound of a bell",
+        placeholder=f"the {noun} of a bell",
         max_length=MOST_CHARS,
         max_lines=1,
         elem_id=elem_id,
@@ -29,12 +32,13 @@ def add_words(elem_id: str, label: str, enter: Literal["search", "go"], **option
     )
 
 
-def add_picture(elem_id: str, label: str) -> gr.Image:
+def add_picture(elem_id: str, label: str, **options: Any) -> gr.Image:
     """Return an image input: drop, paste, or choose a file.
 
     Args:
         elem_id: of the component.
         label: for screen readers.
+        options: other options of an `Image`.
     """
     return gr.Image(
         type="filepath",
@@ -44,4 +48,5 @@ def add_picture(elem_id: str, label: str) -> gr.Image:
         buttons=[],
         height=220,
         elem_id=elem_id,
+        **options,
     )

@@ -9,11 +9,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipelines.generate.media import MEDIA
 from pipelines.report import formatting
-from pipelines.serve.generation_messages import Capabilities, GenerationEvent, QueuePosition, StepCount
+from pipelines.serve.generation_messages import (
+    Capabilities,
+    GenerationEvent,
+    GenerationForm,
+    QueuePosition,
+    StepCount,
+)
 from pipelines.serve.page.reachable import Asks
 from schemas.about import About
 from schemas.families import Modality, get_modality, sort_columns
+from schemas.media import Medium
 from schemas.query import Answer, Hit, Query
 
 _TEMPLATE = "page.html"
@@ -77,35 +85,75 @@ def render_nothing() -> str:
     return _render("nothing")
 
 
-def render_sounds(capabilities: Capabilities) -> str:
-    """Return the introduction of the sounds tab: the generator, and what is missing."""
-    return _render("sounds", generator=capabilities.generator, why_not=capabilities.why_not)
+def name_tab(form: GenerationForm) -> str:
+    """Return the title of the generation tab, as in `Picture to sound`."""
+    noun = MEDIA[form.medium].noun
+    if form.takes_pictures:
+        return f"Picture to {noun}"
+    return f"Words to {noun}" if form.takes_words else f"Make a {noun}"
 
 
-def render_no_sound() -> str:
-    """Return the placeholder of the sound before the first one."""
-    return _render("no_sound")
+def render_introduction(capabilities: Capabilities, form: GenerationForm) -> str:
+    """Return the introduction of the generation tab: the generator, and what is missing."""
+    sources = [
+        name for name, takes in (("a picture", form.takes_pictures), ("words", form.takes_words)) if takes
+    ]
+    return _render(
+        "introduction",
+        generator=capabilities.generator,
+        noun=MEDIA[form.medium].noun,
+        sources=", or of ".join(sources),
+        why_not=capabilities.why_not,
+    )
+
+
+def render_no_sample(form: GenerationForm) -> str:
+    """Return the placeholder of the sample before the first one."""
+    todo = "Drop a picture and make its" if form.takes_pictures else "Say it in words and make the"
+    todo = todo if form.takes_pictures or form.takes_words else "Take a seed and make a"
+    return _render("no_sample", todo=f"{todo} {MEDIA[form.medium].noun}.")
 
 
 def render_stopped() -> str:
-    """Return the message that a sound was stopped."""
+    """Return the message that a sample was stopped."""
     return _render("stopped")
 
 
-def render_event(event: GenerationEvent, name: str) -> str:
-    """Return the progress of a sound, or its player.
+def render_event(event: GenerationEvent, medium: Medium, name: str) -> str:
+    """Return the progress of a sample, or the sample as its medium is shown.
 
     Args:
         event: of the generation.
+        medium: that is made.
         name: of the file to download.
     """
+    noun = MEDIA[medium].noun
     if isinstance(event, QueuePosition):
-        return _render("waits", before=event.before)
+        return _render("waits", before=event.before, noun=noun)
     if isinstance(event, StepCount):
-        return _render("steps", done=event.done, total=event.total)
-    data = base64.b64encode(event.data).decode()
+        return _render("steps", done=event.done, total=event.total, noun=noun)
+    spec = MEDIA[medium]
+    form = spec.formats[0]
+    words = spec.read(event.data) if spec.element == "words" else ""
+    uri = f"data:{spec.mime[form]};base64,{base64.b64encode(event.data).decode()}"
     kilobytes = max(1, round(len(event.data) / 1000))
-    return _render("sound", sound=event, data=data, kilobytes=kilobytes, name=name)
+    params = [f"{key} {_format_param(value)}" for key, value in event.params.items()]
+    return _render(
+        "sample",
+        sample=event,
+        noun=noun,
+        element=spec.element,
+        uri="" if words else uri,
+        words=words,
+        format=form.upper(),
+        kilobytes=kilobytes,
+        params=params,
+        name=name,
+    )
+
+
+def _format_param(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipelines.evaluate.generated import find_class as expected_class
 from pipelines.evaluate.sounds import DecodedSound, classify
-from pipelines.evaluate.sounds import find_class as expected_class
 
 CLASSES = ("dog", "church bell", "bell")
 
@@ -42,7 +42,7 @@ def test_accuracy_is_of_sounds_whose_class_is_known():
     sounds = [DecodedSound({}, np.array([number]), name) for name, number in given]
     found = classify(FirstSample(), sounds, 16_000, CLASSES)
 
-    assert (3, pytest.approx(2 / 3)) == (found.sounds, found.accuracy)
+    assert (3, pytest.approx(2 / 3)) == (found.samples, found.accuracy)
     assert {"bell": (1, 1), "dog": (1, 2)} == found.of_class
     assert ("first sample", 16_000, "none") == (found.classifier, found.sampling_rate_hz, found.resampler)
     assert classify(FirstSample(), sounds[3:], 16_000, CLASSES).accuracy is None

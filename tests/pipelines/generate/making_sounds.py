@@ -7,15 +7,20 @@ import numpy as np
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import make_pocket_clap
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.judge import Judge
 from pipelines.generate.prompts import make_text_prompts
-from pipelines.generate.registry import GeneratorSpec, choose_generator
+from pipelines.generate.registry import choose_generator
+from pipelines.generate.request import Condition
 from pipelines.generate.step import GenerateStep
 from pipelines.run.runner import Runner
 from pipelines.store.root import Root
-from schemas.dataset import GeneratorEntry
-from schemas.generated import GenerationManifest, GenerationParams, GeneratorInfo, PromptSource
+from schemas.generated import GenerationManifest, GenerationSettings, GeneratorInfo, PromptSource
+from schemas.generators import GeneratorEntry
 
-TINY = {"length_s": 0.5, "steps": 2, "shard_sounds": 4}
+TINY = {"length_s": 0.5, "steps": 2}
+SETTINGS = {"format": "flac", "shard_samples": 4}
 
 
 def judge() -> EncoderSpec:
@@ -44,7 +49,7 @@ def rows(count: int) -> list[dict]:
     ]
 
 
-def tiny_choice(tiny: Path, **more: object) -> GeneratorSpec:
+def tiny_choice(tiny: Path, **more: object) -> ChosenGenerator:
     """Return the tiny generator as a person would name it."""
     return choose_generator(GeneratorEntry(weights=str(tiny), **more))
 
@@ -52,31 +57,43 @@ def tiny_choice(tiny: Path, **more: object) -> GeneratorSpec:
 class Speaking:
     """A generator whose text tower says what it is told to."""
 
-    rate_hz = 16_000
+    medium, reads, params = "sound", ("clap_audio",), AudioLdmParams
 
     def __init__(self, speak):
         self.encode_text = speak
 
-    def load(self):
+    def open(self):
         return self
 
+    def fingerprint(self):
+        return "0" * 64
 
-def speaking(speak) -> GeneratorSpec:
+    def generate(self, prompts, seeds, params, progress=None):
+        raise AssertionError("it only speaks")
+
+
+ADVICE = "build a set with encode.clap={loader: audioldm, weights: other, audio: ITS ORIGINAL CHECKPOINT}"
+
+
+def speaking(speak) -> ChosenGenerator:
     """Return a generator that speaks like that."""
     made_by = GeneratorInfo(
-        name="other", weights_sha256="0" * 64, precision="fp32", batch_rows=4, rate_hz=16_000
-    )
-    return GeneratorSpec(Speaking(speak), made_by)
+        name="other", weights_sha256="0" * 64, medium="sound", reads=("clap_audio",), batch_rows=4,
+        rate_hz=16_000, text_sha256="1" * 64, advice=ADVICE,
+    )  # fmt: skip
+    return ChosenGenerator(Speaking(speak), made_by)
 
 
 def step(
     folder: Path,
-    chosen: GeneratorSpec,
+    chosen: ChosenGenerator,
     prompts: list[dict] | None = None,
     judged: bool = True,
     **making: object,
 ) -> GenerateStep:
     """Return a step whose prompts are written: rows with vectors, or two texts if none are given."""
+    settings = {key: value for key, value in making.items() if key in GenerationSettings.model_fields}
+    params = TINY | {key: value for key, value in making.items() if key not in settings}
     wanted = GenerationManifest(
         name="toy",
         set="main",
@@ -85,15 +102,17 @@ def step(
         via="none",
         translator=None,
         generator=chosen.info,
-        making=GenerationParams.model_validate(TINY | making),
+        settings=GenerationSettings.model_validate(SETTINGS | settings),
+        params=params,
     )
-    column = "clap_audio" if prompts is not None else None
-    clap = judge() if judged else None
-    made = GenerateStep(Root.from_url(str(folder)), wanted, chosen, column, column, clap)
+    column, space = "clap_audio", judge().space
+    conditions = (Condition(column, column, column, space),) if prompts is not None else ()
+    clap = Judge(judge(), "audio") if judged else None
+    made = GenerateStep(Root.from_url(str(folder)), wanted, chosen, conditions, clap)
     if prompts is None:
-        made.prompts.write(make_text_prompts(["a dog barks", "a bell rings"]), None, None)
+        made.prompts.write(make_text_prompts(["a dog barks", "a bell rings"]), {})
     else:
-        made.prompts.write(prompts, column, judge().space)
+        made.prompts.write(prompts, {column: space})
     return made
 
 

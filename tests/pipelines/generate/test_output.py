@@ -8,7 +8,7 @@ from pipelines.store.root import Root
 from schemas.generated import (
     GeneratedCard,
     GenerationManifest,
-    GenerationParams,
+    GenerationSettings,
     GeneratorInfo,
     PromptSource,
 )
@@ -21,10 +21,17 @@ def root(tmp_path):
 
 @pytest.fixture
 def manifest():
-    info = GeneratorInfo(name="tiny", weights_sha256="0" * 64, precision="fp32", batch_rows=8, rate_hz=1_600)
+    info = GeneratorInfo(
+        name="tiny",
+        weights_sha256="0" * 64,
+        medium="sound",
+        reads=("clap_audio",),
+        batch_rows=8,
+        rate_hz=1_600,
+    )
     return GenerationManifest(
         name="toy", set="main", version=1, asked=PromptSource(), via="none", translator=None, generator=info,
-        making=GenerationParams(),
+        settings=GenerationSettings(format="flac"), params={"steps": 50},
     )  # fmt: skip
 
 
@@ -41,11 +48,15 @@ def test_a_manifest_keeps_the_version_of_the_first_request(root, manifest):
 @pytest.mark.parametrize(
     ("update", "said"),
     [
-        ({"making": GenerationParams(seed=3)}, "with making.seed 0, and 3 was asked for"),
+        (
+            {"settings": GenerationSettings(format="flac", seed=3)},
+            "with settings.seed 0, and 3 was asked for",
+        ),
+        ({"params": {"steps": 9}}, "with params.steps 50, and 9 was asked for"),
         ({"asked": PromptSource(limit=4)}, "with asked.limit None, and 4 was asked for"),
         ({"via": "captions"}, "with via 'none', and 'captions' was asked for"),
     ],
-    ids=["params", "prompts", "path"],
+    ids=["settings", "params", "prompts", "path"],
 )
 def test_another_request_under_a_name_is_refused(root, manifest, update, said):
     """The sentence names the first key that differs, and both values."""
@@ -66,10 +77,10 @@ def test_a_damaged_manifest_says_what_to_remove(root, manifest):
 def test_a_card_counts_the_sounds_of_all_shards(six, tmp_path):
     """Sounds, outcomes and scores as the tables have them; a damaged card is no card."""
     made, table = six
-    card = write_card(made, made.prompts.read_shards(), None, 1.0)
+    card = write_card(made, made.prompts.read_shards(), 1.0)
 
     assert card == find_card(made.root, "toy")
-    assert (2, 6, 3.0, {"ok": 6}) == (card.shards, card.sounds, card.sounds_s, card.outcomes)
+    assert (2, 6, 3.0, {"ok": 6}) == (card.shards, card.samples, card.length_s, card.outcomes)
     assert sum(row["score"] for row in table) / 6 == pytest.approx(card.mean_score)
     assert isinstance(card, GeneratedCard)
 

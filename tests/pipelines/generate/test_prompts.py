@@ -15,7 +15,7 @@ from tests.pipelines.train.spaces import space
 
 @pytest.fixture
 def tables(tmp_path):
-    return PromptTables(Root.from_url(str(tmp_path)), "generated/toy", shard_sounds=2)
+    return PromptTables(Root.from_url(str(tmp_path)), "generated/toy", shard_samples=2)
 
 
 def test_a_repeated_text_is_another_prompt():
@@ -45,9 +45,9 @@ def test_written_prompts_are_read_again(tables):
     prompts = list(make_vector_prompts(list("abc"), [letter * 64 for letter in "abc"], vectors, "clap_audio"))
     prompts[2] = {name: value for name, value in prompts[2].items() if name != "clap_audio"}
 
-    shards = tables.write(prompts, "clap_audio", space("clap", 3))
+    shards = tables.write(prompts, {"clap_audio": space("clap", 3)})
 
-    batches = [batch for shard in shards for batch in tables.read(shard, 1, "clap_audio")]
+    batches = [batch for shard in shards for batch in tables.read(shard, 1, ("clap_audio",))]
     assert [2, 1] == [shard.rows for shard in shards]
     assert shards == tables.read_shards()
     assert ["000000", "000001", "000010"] == [batch["key"][0] for batch in batches]
@@ -57,7 +57,7 @@ def test_written_prompts_are_read_again(tables):
 
 def test_prompts_without_their_marker_are_incomplete(tables):
     """Tables that a killed run left behind are written again."""
-    tables.write(make_text_prompts(["a", "b", "c"]), None, None)
+    tables.write(make_text_prompts(["a", "b", "c"]), {})
     tables.root.remove("generated/toy/prompts/shards.json")
 
     assert tables.read_shards() is None

@@ -3,8 +3,9 @@
 import pytest
 
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.registry import GeneratorSpec, choose_generator
-from schemas.dataset import GeneratorEntry
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.registry import choose_generator, list_names, parse_generator
+from schemas.generators import GeneratorEntry, OtherGenerator
 from tests.pipelines.generate.making_sounds import rows, step, through, tiny_choice
 
 
@@ -25,6 +26,38 @@ def test_a_name_that_is_no_folder_is_refused():
 
 def test_a_worker_with_other_weights_says_so(chosen, tmp_path):
     """Sounds of two generators are never mixed."""
-    other = GeneratorSpec(chosen.loader, chosen.info.model_copy(update={"weights_sha256": "f" * 64}))
+    other = ChosenGenerator(chosen.spec, chosen.info.model_copy(update={"weights_sha256": "f" * 64}))
     with pytest.raises(StorageError, match=r"other weights of tiny .* not ffffffffffff"):
         through(step(tmp_path, other, rows(1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("audioldm", {"name": "audioldm"}),
+        ("audioldm:mine", {"name": "audioldm:mine"}),
+        ("my_package.module:Painter", {"name": "my_package.module:Painter"}),
+        ("pocket", {"weights": "pocket"}),
+        ("./audioldm", {"weights": "./audioldm"}),
+        ("cvssp/audioldm-s-full-v2", {"weights": "cvssp/audioldm-s-full-v2"}),
+        ("my_package:painter", {"weights": "my_package:painter"}),
+    ],
+)
+def test_what_a_person_says_is_a_name_or_weights(text, entry):
+    """A class begins with a capital letter; whatever is no name of a generator is AudioLDM's weights."""
+    assert entry == parse_generator(text)
+
+
+def test_the_bare_name_is_the_one_that_ships():
+    """As are the weights `pocket`, which say the same."""
+    bare, pocket = (choose_generator(GeneratorEntry(**given)) for given in ({}, {"weights": "pocket"}))
+
+    assert bare == pocket
+    assert ("audioldm", "sound", ("clap_audio",)) == (bare.info.name, bare.info.medium, bare.info.reads)
+    assert "audioldm" in list_names()
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    """And that it may be a class."""
+    with pytest.raises(ConfigError, match=r"'vae' is no generator; it must be one of audioldm.*module:Class"):
+        choose_generator(OtherGenerator(name="vae"))

@@ -9,10 +9,15 @@ import pytest
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.generate.request import GenerationRequest, find_path
 from pipelines.store.shards import Shard, commit_vectors
+from schemas.generated import GeneratorInfo
 from schemas.version import VERSION_SHARD, Version
 from tests.pipelines.train.spaces import space
 
 SPACES = {"clip_image": space("clip", 16), "clip_text": space("clip", 16), "clap_text": space("clap", 12)}
+# As the generator describes itself: it reads one column, and has a text tower of its own.
+AUDIOLDM = GeneratorInfo(
+    name="audioldm", weights_sha256="0" * 64, medium="sound", reads=("clap_audio",), text_sha256="1" * 64
+)
 
 
 @pytest.fixture
@@ -54,10 +59,11 @@ def version():
 )
 def test_a_path_has_the_columns_of_its_ends(root, version, request_, expected):
     """Of the rows, of the prompts, and of what conditions the generator."""
-    path = find_path(root, version, request_)
+    path = find_path(root, version, request_, AUDIOLDM)
+    target = path.conditions[0].target if path.conditions else None
 
-    assert expected == (path.rows, path.source, path.target)
-    assert (path.space is None) == (path.target is None)
+    assert expected == (path.rows, path.source, target)
+    assert (path.space is None) == (target is None)
     assert (path.translator is not None) == (request_.via == "toy")
 
 
@@ -82,4 +88,4 @@ def test_a_path_has_the_columns_of_its_ends(root, version, request_, expected):
 def test_what_leads_nowhere_is_refused(root, version, request_, error, said):
     """One sentence: what was found, and what to name instead."""
     with pytest.raises(error, match=said):
-        find_path(root, version, request_)
+        find_path(root, version, request_, AUDIOLDM)

@@ -7,13 +7,13 @@ from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.audioldm_clap import AudioLdmClap
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import SpaceError
-from pipelines.generate.space_check import check_own_clap
+from pipelines.generate.space_check import check_own_space
 from tests.pipelines.generate.making_sounds import judge, speaking, tiny_choice
 
 
 def test_its_own_clap_is_let_through(tiny):
     """The tiny generator speaks pocket CLAP: a hundred captions give the same vectors."""
-    assert 0.9999 < check_own_clap(tiny_choice(tiny), judge(), judge().space, "it")
+    assert 0.9999 < check_own_space(tiny_choice(tiny), "clap_audio", judge(), judge().space, "it")
 
 
 def test_the_same_text_tower_needs_no_captions(tiny):
@@ -21,7 +21,7 @@ def test_the_same_text_tower_needs_no_captions(tiny):
     loader = AudioLdmClap(str(tiny), None, str(WEIGHTS / "clap"), "fp32", 8)
     spec = EncoderSpec(loader.space(), loader)
 
-    assert 1.0 == check_own_clap(tiny_choice(tiny), spec, spec.space, "it")
+    assert 1.0 == check_own_space(tiny_choice(tiny), "clap_audio", spec, spec.space, "it")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_same_text_tower_needs_no_captions(tiny):
 def test_another_clap_is_refused(speak, said):
     """And the sentence says what to build and to train."""
     with pytest.raises(SpaceError, match=said) as refused:
-        check_own_clap(speaking(speak), judge(), judge().space, "translator 'toy'")
+        check_own_space(speaking(speak), "clap_audio", judge(), judge().space, "translator 'toy'")
     assert "translator 'toy' leads to transformers:pocket" in str(refused.value)
     assert "loader: audioldm, weights: other" in str(refused.value)
     assert "train a translator to its clap_audio" in str(refused.value)
@@ -46,4 +46,4 @@ def test_a_translator_to_another_space_is_refused(tiny):
     """Its target is not what the dataset's set has: nothing could be compared."""
     other = judge().space.model_copy(update={"weights_sha256": "f" * 64})
     with pytest.raises(SpaceError, match="train a translator to the clap column of this set"):
-        check_own_clap(tiny_choice(tiny), judge(), other, "translator 'toy'")
+        check_own_space(tiny_choice(tiny), "clap_audio", judge(), other, "translator 'toy'")

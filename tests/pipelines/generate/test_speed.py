@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.generate.audioldm.pocket import make_pocket_audioldm
-from pipelines.generate.generator import SamplingParams
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.audioldm.spec import choose_audioldm
 from pipelines.miniature import captions, world
 
 pytestmark = pytest.mark.bench
 
 SOUNDS = 32
-SETTINGS = SamplingParams(length_s=5.0, steps=25)
+SETTINGS = AudioLdmParams(length_s=5.0, steps=25)
 
 
 def seconds_a_second(make):
@@ -50,12 +50,12 @@ def plain_loop():
 
 def ours(batch_rows):
     """Return our generator, asked for all sounds at once."""
-    generator = make_pocket_audioldm(batch_rows).load()
+    generator = choose_audioldm(batch_rows=batch_rows).open()
     texts = [captions.label(world.KINDS[number % len(world.KINDS)]) for number in range(SOUNDS)]
     vectors_ND = generator.encode_text(texts)
 
     def make(count):
-        generator.generate(vectors_ND[:count], range(count), SETTINGS)
+        generator.generate_waves(vectors_ND[:count], range(count), SETTINGS)
 
     return make
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.generate.generator import SamplingParams
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.generator import ChosenGenerator, Samples
+from pipelines.generate.judge import Judge, SampleScorer
 from pipelines.generate.loudness import normalize_loudness
-from pipelines.generate.output import decode_sound, read_sounds
-from pipelines.generate.registry import GeneratorSpec
-from pipelines.generate.stages import AudioScorer, derive_seed, encode_sound
+from pipelines.generate.media import decode_sound, encode_sound
+from pipelines.generate.output import read_samples
+from pipelines.generate.stages import derive_seed
 from schemas.generated import GeneratorInfo
 from tests.pipelines.generate.making_sounds import judge, rows, step, through, tiny_choice
 
@@ -23,7 +25,7 @@ def test_the_nearest_candidate_is_kept(six):
     made, table = six
     tower = judge().open()["audio"]
     sounds = dict(
-        pair for shard in made.prompts.read_shards() for pair in read_sounds(made.root, "toy", shard)
+        pair for shard in made.prompts.read_shards() for pair in read_samples(made.root, "toy", shard)
     )
     for row, given in zip(table, rows(6), strict=True):
         unit_D = encode(tower, [tower.prepare(sounds[row["key"]])], 32)[0][0]
@@ -37,7 +39,7 @@ def test_the_nearest_candidate_is_kept(six):
 def test_neither_order_nor_neighbours_change_a_sound(plain, chosen, tmp_path):
     """The rows the other way round, in other shards, with a stranger among them: the same files."""
     expected = {row["id"]: row["sha256"] for row in plain[1]}
-    made = step(tmp_path, chosen, rows(7)[::-1], judged=False, shard_sounds=7)
+    made = step(tmp_path, chosen, rows(7)[::-1], judged=False, shard_samples=7)
     found = {row["id"]: row["sha256"] for row in through(made)}
 
     assert expected.items() <= found.items()
@@ -49,7 +51,7 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_pat
     made = step(tmp_path, tiny_choice(tiny, batch_rows=1), rows(6), judged=False)
     table = through(made)
     eight, one = (
-        dict(pair for shard in plain[0].prompts.read_shards() for pair in read_sounds(of.root, "toy", shard))
+        dict(pair for shard in plain[0].prompts.read_shards() for pair in read_samples(of.root, "toy", shard))
         for of in (plain[0], made)
     )
 
@@ -63,7 +65,7 @@ def test_batches_of_one_give_the_sounds_of_batches_of_eight(plain, tiny, tmp_pat
 
 @pytest.mark.parametrize(
     ("changed", "same"),
-    [({"seed": 1}, False), ({"guidance": 4.0}, False), ({"shard_sounds": 3}, True)],
+    [({"seed": 1}, False), ({"guidance": 4.0}, False), ({"shard_samples": 3}, True)],
     ids=["seed", "guidance", "shards"],
 )
 def test_what_changes_a_sound(plain, chosen, tmp_path, changed, same):
@@ -94,15 +96,18 @@ class Broken:
     """A generator whose sounds of some seeds are no numbers."""
 
     every: bool = False
-    rate_hz: int = 16_000
+    medium, reads, params = "sound", ("clap_audio",), AudioLdmParams
 
-    def load(self):
+    def open(self):
         return self
 
-    def generate(self, vectors_ND, seeds, settings, progress=None):
+    def fingerprint(self):
+        return "0" * 64
+
+    def generate(self, prompts, seeds, params, progress=None):
         waves_NT = np.tile(np.sin(np.arange(8_000) / 7), (len(seeds), 1)).astype(np.float32)
         waves_NT[[self.every or seed % 2 == 0 for seed in seeds], 5] = np.nan
-        return waves_NT
+        return Samples("sound", waves_NT, rate_hz=16_000)
 
     def encode_text(self, texts):
         return np.ones((len(texts), 512), np.float32)
@@ -110,9 +115,9 @@ class Broken:
 
 def broken(every):
     made_by = GeneratorInfo(
-        name="broken", weights_sha256="0" * 64, precision="fp16", batch_rows=4, rate_hz=16_000
+        name="broken", weights_sha256="0" * 64, medium="sound", reads=("clap_audio",), batch_rows=4
     )
-    return GeneratorSpec(Broken(every), made_by)
+    return ChosenGenerator(Broken(every), made_by)
 
 
 def test_a_sound_that_is_no_numbers_is_not_kept(tmp_path):
@@ -133,11 +138,13 @@ def test_texts_are_spoken_to_the_generator(chosen, generator, tmp_path):
     """By its own text tower; without a judge there are no scores. WAV if that is wanted."""
     made = step(tmp_path, chosen, judged=False, format="wav")
     table = through(made)
-    ((key, sound), _) = read_sounds(made.root, "toy", made.prompts.read_shards()[0])
+    ((key, sound), _) = read_samples(made.root, "toy", made.prompts.read_shards()[0])
 
     condition_ND = generator.encode_text(["a dog barks"])
     expected_T = normalize_loudness(
-        generator.generate(condition_ND, [table[0]["candidate_seed"]], SamplingParams(0.5, 2))
+        generator.generate_waves(
+            condition_ND, [table[0]["candidate_seed"]], AudioLdmParams(length_s=0.5, steps=2)
+        )
     )[0]
 
     assert ("000000", "a dog barks", "text", None) == (
@@ -164,10 +171,10 @@ def test_a_sound_file_is_what_was_made(form):
 def test_an_undecodable_file_has_no_score():
     """Its vector is the fallback, and the files beside it keep theirs."""
     sound = encode_sound(np.sin(np.arange(16_000) / 9).astype(np.float32), 16_000, "wav")
-    alone_MD = AudioScorer(judge()).embed([sound])
+    alone_MD = SampleScorer(Judge(judge(), "audio")).embed([sound])
 
-    units_MD = AudioScorer(judge()).embed([b"no sound", sound, None])
+    units_MD = SampleScorer(Judge(judge(), "audio")).embed([b"no sound", sound, None])
 
     assert np.isnan(units_MD[[0, 2]]).all()
     np.testing.assert_allclose(alone_MD[0], units_MD[1], atol=1e-6)
-    assert not AudioScorer(judge(), fallback=0.0).embed([None]).any()
+    assert not SampleScorer(Judge(judge(), "audio"), fallback=0.0).embed([None]).any()

@@ -7,7 +7,7 @@ import tarfile
 
 import soundfile
 
-from pipelines.generate.output import read_sounds
+from pipelines.generate.output import read_samples
 from pipelines.run.runner import Runner
 from schemas.generated import GENERATED
 from tests.pipelines.generate.making_sounds import files, rows, step
@@ -33,12 +33,12 @@ def test_a_shard_is_sounds_and_a_table(six):
         assert ("ok", "tiny", 2, None) == (
             row["outcome"],
             row["generator"],
-            row["steps"],
+            json.loads(row["params"])["steps"],
             row["translator"],
         )
     assert 12 == len(members)
     assert GENERATED.names == list(table[0])
-    assert [key for shard in shards for key, _ in read_sounds(made.root, "toy", shard)] == [
+    assert [key for shard in shards for key, _ in read_samples(made.root, "toy", shard)] == [
         row["key"] for row in table
     ]
 

@@ -4,9 +4,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pipelines.generate.audioldm.pipeline import AudioLdmLoader
-from pipelines.generate.registry import GeneratorSpec, choose_generator
-from schemas.dataset import GeneratorEntry
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.audioldm.spec import AudioLdmSpec
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.registry import choose_generator
+from schemas.generators import GeneratorEntry
 
 
 @dataclass(eq=False)
@@ -33,29 +35,35 @@ class Paced:
 
     folder: str
     pace: Pace
+    params = AudioLdmParams
 
-    def load(self):
+    def open(self):
         """Load it."""
-        return _Sounds(AudioLdmLoader(self.folder, batch_rows=1, normalize=False).load(), self.pace)
+        return _Sounds(AudioLdmSpec(self.folder, batch_rows=1).open(), self.pace)
+
+    def fingerprint(self):
+        """Return that of the folder."""
+        return AudioLdmSpec(self.folder).fingerprint()
 
 
 class _Sounds:
     def __init__(self, of, pace):
-        self._of, self._pace, self.rate_hz, self.encode_text = of, pace, of.rate_hz, of.encode_text
+        self._of, self._pace, self.encode_text = of, pace, of.encode_text
+        self.medium, self.reads = of.medium, of.reads
 
-    def generate(self, vectors_ND, seeds, settings, progress=None):
+    def generate(self, prompts, seeds, params, progress=None):
         def slowly(done, total):
             self._pace.made.append(done)
             time.sleep(self._pace.step_s)
             assert self._pace.free.wait(60)
             progress(done, total)
 
-        return self._of.generate(vectors_ND, seeds, settings, slowly)
+        return self._of.generate(prompts, seeds, params, slowly)
 
 
 def paced(folder, pace):
     """Return a generator of a folder as `echolens serve` chooses it, at a pace."""
-    return GeneratorSpec(
+    return ChosenGenerator(
         Paced(str(folder), pace),
         choose_generator(GeneratorEntry(weights=str(folder), batch_rows=1), compiled=False).info,
     )

@@ -1,8 +1,11 @@
 """The deployments of `echolens serve`: the page asks the searching one by its handle, and the generator."""
 
+import os
+
 import httpx
 import pytest
 
+from tests.commands import HOME
 from tests.pipelines.serve.page.browser import ask, found, keys, member, opened
 from tests.pipelines.serve.page.sounds import bar, downloaded, make
 from tests.pipelines.serve.running import serve
@@ -78,3 +81,21 @@ def test_sounds_of_a_served_dataset(browser, root_with_translator, audible, buil
             name, wave_T, rate_hz = downloaded(page)
 
     assert ("a-0.flac", 5.0) == (name, len(wave_T) / rate_hz)
+
+
+@pytest.mark.slow
+def test_pictures_of_a_served_dataset(browser, built):
+    """A class of somebody's own is opened in its replica, and the page asks for what it reads."""
+    path = os.pathsep.join([str(HOME / "tests" / "data"), os.environ.get("PYTHONPATH", "")])
+    how = ("--generator", "outside_generators:Pattern", "--param", "side=40", "--param", "palette=cold")
+    with serve(built.root, *how, env={"PYTHONPATH": path}) as running, opened(browser, running.url) as page:
+        page.get_by_role("tab", name="Picture to picture").click()
+        page.get_by_label("Or words").fill("a bell")
+        page.get_by_role("button", name="Make the picture").click()
+        shown = page.get_by_role("img", name="The picture", exact=True)
+        shown.wait_for()
+        width = shown.evaluate("image => image.naturalWidth")
+        said = page.locator("#sound-made").inner_text()
+
+    assert 40 == width
+    assert "seed 0, side 40, palette cold" in said

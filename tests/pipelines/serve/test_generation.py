@@ -13,10 +13,11 @@ from PIL import Image
 
 from jobs.shared.job import load
 from pipelines.errors import EcholensError, RequestRefusedError
+from pipelines.generate.audioldm.params import AudioLdmParams
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
 from pipelines.serve.generation import GenerationQueue
-from pipelines.serve.generation_messages import GeneratedSound, PageRequest, QueuePosition, StepCount
+from pipelines.serve.generation_messages import GeneratedSample, PageRequest, QueuePosition, StepCount
 from pipelines.serve.replica import SearchReplica
 from pipelines.serve.settings import ServiceSettings
 from pipelines.store import versions
@@ -29,6 +30,7 @@ from tests.pipelines.serve.paced import Pace, paced
 from tests.pipelines.serve.page.browser import member
 
 STEPS = 6
+PARAMS = AudioLdmParams(steps=STEPS)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def search(root, tmp_path_factory):
 @pytest.fixture
 def maker(root, search, tiny, pace):
     """A maker of sounds with room for one that waits."""
-    return GenerationQueue(load(str(root)), paced(tiny, pace), STEPS, 1, search.embed_picture)
+    return GenerationQueue(load(str(root)), paced(tiny, pace), PARAMS, 1, search.embed_picture)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ async def test_one_at_a_time(maker, pace):
     assert QueuePosition(1) == two[0]
     assert one[-1].data == two[-1].data
     assert (503, str(refused.value)) == (pickle.loads(pickle.dumps(refused.value)).status, str(refused.value))
-    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSound)
+    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSample)
 
 
 @pytest.mark.anyio
@@ -132,12 +134,12 @@ async def test_a_sound_is_stopped_between_two_steps(maker, pace, how):
         if how == "stop":
             await maker.stop(order.job)
             pace.free.set()
-            assert [] == [one async for one in making if isinstance(one, GeneratedSound)]
+            assert [] == [one async for one in making if isinstance(one, GeneratedSample)]
     pace.free.set()
     after = await told(maker, PageRequest(text="a dog", length_s=2.5))
 
     assert [1, *range(1, STEPS + 1)] == pace.made
-    assert isinstance(after[-1], GeneratedSound)
+    assert isinstance(after[-1], GeneratedSample)
 
 
 @pytest.mark.anyio
@@ -153,7 +155,7 @@ async def test_one_that_waits_can_be_stopped(maker, pace):
 
     assert [QueuePosition(1)] == await second
     pace.free.set()
-    assert isinstance((await first)[-1], GeneratedSound)
+    assert isinstance((await first)[-1], GeneratedSample)
     assert [*range(1, STEPS + 1)] == pace.made
 
 
@@ -174,7 +176,7 @@ async def test_what_cannot_be_made_is_a_sentence(maker, pace, given, sentence):
         await told(maker, PageRequest(**given))
 
     assert [] == pace.made
-    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSound)
+    assert isinstance((await told(maker, PageRequest(text="a bell", length_s=2.5)))[-1], GeneratedSample)
 
 
 @pytest.mark.anyio
@@ -182,10 +184,14 @@ async def test_only_translators_to_the_generators_own_clap_are_offered(root, sea
     """One that leads elsewhere is not; where none leads there, a sentence says which one to train."""
     none = tmp_path / "none"
     shutil.copytree(root, none, ignore=shutil.ignore_patterns("translators"))
-    bare = await GenerationQueue(load(str(none)), paced(tiny, Pace()), 1, 1, search.embed_picture).describe()
     other = speaking(lambda texts: np.eye(len(texts), 512, dtype=np.float32))
-    stranger = await GenerationQueue(load(str(root)), other, 1, 1, search.embed_picture).describe()
-    own = await GenerationQueue(load(str(root)), paced(tiny, Pace()), 1, 1, search.embed_picture).describe()
+
+    async def describe(place, generator):
+        return await GenerationQueue(load(str(place)), generator, PARAMS, 1, search.embed_picture).describe()
+
+    bare = await describe(none, paced(tiny, Pace()))
+    stranger = await describe(root, other)
+    own = await describe(root, paced(tiny, Pace()))
 
     assert (("toy",), "") == (own.translators, own.why_not)
     assert () == bare.translators == stranger.translators
@@ -208,7 +214,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
             there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
         )
     offer = await GenerationQueue(
-        load(str(several)), paced(tiny, Pace()), 1, 1, search.embed_picture
+        load(str(several)), paced(tiny, Pace()), PARAMS, 1, search.embed_picture
     ).describe()
 
     assert ("better", "toy", "worse", "ridge") == offer.translators

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.generate.generator import SamplingParams
+from pipelines.generate.audioldm.params import AudioLdmParams
 
 
 def units(count):
@@ -33,8 +33,8 @@ def test_a_net_of_the_pockets_blocks_makes_every_length(generator, length_s):
     unet = diffusers.UNet2DConditionModel(
         **CONFIG | blocks | {"in_channels": channels, "out_channels": channels}
     ).eval()
-    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1, normalize=False)
+    pocket = AudioLdmGenerator(replace(generator.nets, unet=unet), generator.texts, 1)
 
-    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate(
-        units(1), [0], SamplingParams(length_s, 2)
+    assert (1, int(length_s * pocket.rate_hz)) == pocket.generate_waves(
+        units(1), [0], AudioLdmParams(length_s=length_s, steps=2)
     ).shape

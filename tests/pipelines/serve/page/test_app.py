@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import draw
-from pipelines.serve.generation_messages import Capabilities
+from pipelines.serve.generation_messages import Capabilities, GenerationForm
 from pipelines.serve.page.app import make_page
 from pipelines.serve.settings import ServiceLimits
 from schemas.generated import GeneratorInfo
@@ -40,11 +40,13 @@ class MediaRecorder(Rows):
 class PictureRecorder:
     """A generator that keeps the pictures of its requests, and generates nothing."""
 
+    form = GenerationForm("sound", takes_pictures=True, takes_words=True, length_s=5.0)
+
     def __init__(self, media):
         self.media = media
 
     async def describe(self):
-        info = GeneratorInfo(name="any", weights_sha256="", precision="fp32", batch_rows=1, rate_hz=8000)
+        info = GeneratorInfo(name="any", weights_sha256="", medium="sound", reads=("clap_audio",))
         return Capabilities(info, ("any",))
 
     async def generate(self, request):

@@ -5,7 +5,7 @@ from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from pipelines.errors import ConfigError, RequestRefusedError
-from pipelines.serve.generation_messages import PageRequest, StepCount
+from pipelines.serve.generation_messages import GenerationForm, PageRequest, StepCount
 from pipelines.serve.page.client import GenerationClient, ServiceClient
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +65,8 @@ async def test_the_original_error_is_raised(expected, sentence, error):
 async def test_events_come_before_the_error_and_the_job_is_stopped():
     """However the stream ends, the job is stopped by its name."""
     handle, request = Method(wrapped(ConfigError("no sound"))), PageRequest(text="a bell")
-    events = GenerationClient(handle).generate(request)
+    form = GenerationForm("sound", takes_pictures=True, takes_words=True, length_s=5.0)
+    events = GenerationClient(handle, form).generate(request)
 
     assert StepCount(1, 2) == await anext(events)
     with pytest.raises(ConfigError, match="no sound"):

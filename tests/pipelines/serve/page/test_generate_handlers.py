@@ -3,19 +3,21 @@
 import pytest
 
 from pipelines.errors import RequestRefusedError
-from pipelines.serve.generation_messages import GeneratedSound, QueuePosition, StepCount
+from pipelines.serve.generation_messages import GeneratedSample, GenerationForm, QueuePosition, StepCount
 from pipelines.serve.page.generate_handlers import GenerateHandlers
 from pipelines.serve.settings import ServiceLimits
-from schemas.generated import GenerationParams, GeneratorInfo
+from schemas.generated import GeneratorInfo
 
 pytestmark = pytest.mark.anyio
 
-INFO = GeneratorInfo(name="any", weights_sha256="", precision="fp32", batch_rows=1, rate_hz=8000)
-SOUND = GeneratedSound(b"fLaC", 2.5, INFO, None, GenerationParams(seed=7), "echolens generate ROOT")
+INFO = GeneratorInfo(name="any", weights_sha256="", medium="sound", reads=("clap_audio",), rate_hz=8000)
+SOUND = GeneratedSample(b"fLaC", 2.5, INFO, None, 7, {"steps": 6}, "echolens generate ROOT")
 
 
 class Script:
     """A generator that yields given events, and keeps its requests."""
+
+    form = GenerationForm("sound", takes_pictures=True, takes_words=True, length_s=5.0)
 
     def __init__(self, *events):
         self.events, self.requests = events, []

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from jobs.shared.job import load
+from pipelines.generate.audioldm.params import AudioLdmParams
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw
 from pipelines.serve.generation import GenerationQueue
@@ -31,7 +32,11 @@ def address(root_with_translator, audible, pace, tmp_path_factory):
 
     def sounds(search):
         return GenerationQueue(
-            load(str(root_with_translator)), paced(audible, pace), STEPS, 1, search.embed_picture
+            load(str(root_with_translator)),
+            paced(audible, pace),
+            AudioLdmParams(steps=STEPS),
+            1,
+            search.embed_picture,
         )
 
     with serving(root_with_translator, tmp_path_factory.mktemp("metrics"), sounds) as address:

@@ -1,0 +1,192 @@
+"""The paths that lead from pictures and words on the page to a generator."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pipelines.encode.encoder import EncoderSpec, encode, get_tower
+from pipelines.encode.resolve import resolve_entry
+from pipelines.errors import ConfigError, EcholensError, SpaceError
+from pipelines.generate.generator import ChosenGenerator
+from pipelines.generate.request import ConditioningPath, GenerationRequest, find_path
+from pipelines.generate.space_check import check_own_space
+from pipelines.serve.generation_messages import Capabilities, PageRequest
+from pipelines.store import versions
+from pipelines.store.dataset_file import read_spaces
+from pipelines.store.root import Root
+from pipelines.translate import translator
+from schemas.dataset import Dataset
+from schemas.families import DEFAULTS, Column, get_family
+from schemas.space import Space
+from schemas.translator_card import TranslatorCard
+
+# The column of the vectors that a picture of the page gets.
+_PICTURES: Column = DEFAULTS["image"]
+
+
+class PicturePaths:
+    """The paths to a generator that can be used, by the translators that exist now.
+
+    Args:
+        dataset: whose translators lead to the generator.
+        generator: which.
+    """
+
+    def __init__(self, dataset: Dataset, generator: ChosenGenerator) -> None:
+        self._dataset, self._root, self._generator = dataset, Root.from_url(dataset.root), generator
+        self._usable: dict[tuple[str, str], bool] = {}
+        self._space_errors: dict[Space, EcholensError | None] = {}
+
+    def describe(self) -> Capabilities:
+        """Return what a picture can take."""
+        info = self._generator.info
+        if len(info.columns) != 1:
+            return Capabilities(info, ())
+        if self._is_direct():
+            return Capabilities(info, (), is_direct=True)
+        # The first is the page's default: trained translators by their held-out score, then closed forms.
+        best_first = sorted(
+            translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
+        )
+        names = tuple(card.name for card in best_first if self._is_usable(card))
+        return Capabilities(info, names, "" if names else self._explain_missing())
+
+    def choose(self, via: str | None) -> ConditioningPath:
+        """Return the path of a picture by a translator, or by itself.
+
+        Raises:
+            ConfigError: there is no such path.
+        """
+        capabilities, medium = self.describe(), self._generator.info.medium
+        if capabilities.is_direct and not via:
+            return self._find_path(None)
+        if via not in capabilities.translators:
+            known = ", ".join(capabilities.translators)
+            raise ConfigError(
+                capabilities.why_not
+                or f"no such translator leads to {medium}s; take one of: {known or 'none'}"
+            )
+        return self._find_path(via)
+
+    def find_text_path(self) -> ConditioningPath:
+        """Return the path of words.
+
+        Raises:
+            ConfigError: the generator does not read them.
+        """
+        return self._verify(self._find(GenerationRequest(texts=("words",))))
+
+    def encode_text(self, text: str, column: Column) -> np.ndarray:
+        """Return the vector of a text by the dataset's encoder of a column, float16 [D]."""
+        assert self._family is not None
+        tower, space = get_tower(self._family, "text"), self._family.space
+        assert get_family(column) == get_family(self._generator.info.columns[0])
+        return np.asarray(encode(tower, [tower.prepare(text)], space.batch_rows)[0][0].astype(np.float16))
+
+    def _is_direct(self) -> bool:
+        try:
+            self._find_path(None)
+        except (ConfigError, SpaceError):
+            return False
+        return True
+
+    def _is_usable(self, card: TranslatorCard) -> bool:
+        key = card.name, card.weights_sha256
+        if key not in self._usable:
+            try:
+                self._find_path(card.name)
+            except (ConfigError, SpaceError):
+                self._usable[key] = False
+            else:
+                self._usable[key] = True
+        return self._usable[key]
+
+    def _find_path(self, via: str | None) -> ConditioningPath:
+        """Return the conditioning path of a picture by a translator, or by itself.
+
+        Raises:
+            SpaceError: it does not lead to the generator's own space.
+        """
+        return self._verify(self._find(GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))))
+
+    def _find(self, request: GenerationRequest) -> ConditioningPath:
+        version = versions.read_current(self._root, self._dataset.encode.set)
+        return find_path(self._root, version, request, self._generator.info)
+
+    def _verify(self, path: ConditioningPath) -> ConditioningPath:
+        if path.space is not None and (error := self._check_space(path.space)):
+            raise error
+        return path
+
+    def _check_space(self, space: Space) -> EcholensError | None:
+        if space not in self._space_errors:
+            try:
+                column = self._generator.info.columns[0]
+                check_own_space(self._generator, column, self._family, space, "the way from pictures")
+            except SpaceError as error:
+                self._space_errors[space] = error
+            else:
+                self._space_errors[space] = None
+        return self._space_errors[space]
+
+    def _explain_missing(self) -> str:
+        info = self._generator.info
+        reads = info.columns[0]
+        family = get_family(reads)
+        if self._family is None:
+            advice = info.advice or f"build a set with an encoder of {family}"
+            return (
+                f"this dataset has no {family.upper()}, so nothing leads from pictures to generator "
+                f"{info.name}; {advice} and train a translator from its {_PICTURES} to its {reads}"
+            )
+        if error := self._check_space(self._family.space):
+            return str(error)
+        others = f" or {family}_text" if reads != f"{family}_text" else ""
+        return (
+            f"no translator leads from pictures to the {family.upper()} of generator {info.name}; train one "
+            f"from {_PICTURES} to {reads}{others} with `echolens train`"
+        )
+
+    @cached_property
+    def _family(self) -> EncoderSpec | None:
+        """The dataset's encoder of the family that the generator reads."""
+        encode = self._dataset.encode
+        family = get_family(self._generator.info.columns[0])
+        return resolve_entry(encode, family, read_spaces(self._root, encode.set))
+
+
+def format_command(
+    request: PageRequest,
+    path: ConditioningPath | None,
+    generator: ChosenGenerator,
+    params: Mapping[str, Any],
+) -> str:
+    """Return the command that generates the same bytes.
+
+    Args:
+        request: of the page.
+        path: of its prompt; None for a prior.
+        generator: that generated.
+        params: of it that were used.
+    """
+    source = ["--limit", "1"] if path is None else ["--images", "FILE"]
+    if request.text:
+        source = ["--text", shlex.quote(request.text)]
+    elif path is not None:
+        via = ["--via", path.translator.name] if path.translator else []
+        source = [*via, "--column", _PICTURES, *source]
+    flags = [f"--seed {request.seed}"]
+    for key, value in params.items():
+        if key in ("length_s", "steps"):
+            flags.append(f"--{key.replace('_', '-')} {value:g}")
+        elif value != generator.spec.params.model_fields[key].default:
+            flags.append(f"--param {shlex.quote(f'{key}={value}')}")
+    flags.append(f"--generator {shlex.quote(generator.info.name)}")
+    if "batch_rows" in getattr(generator.spec, "__dataclass_fields__", {}):
+        flags.append(f"--batch-rows {generator.info.batch_rows}")
+    return f"echolens generate ROOT {' '.join(source)} {' '.join(flags)}"
