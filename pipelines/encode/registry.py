@@ -6,17 +6,15 @@ arguments are the other keys, and the precision. `loader: module:Class` is a cla
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
-import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
 from pipelines.encode.encoder import EncoderLoader
 from pipelines.encode.loaders.pocket import make_pocket_clap, make_pocket_clip
 from pipelines.errors import ConfigError
+from pipelines.store.classes import import_class, iterate_offers, make_instance
 from pipelines.store.trust import make_untrusted_error
 from schemas.encoders import Encoder
 from schemas.families import FAMILIES, Modality, is_column
@@ -49,7 +47,7 @@ def make_loader(
         place = _find_place(place, key)
         _check_keys(asked.model_dump(), where)
     elif place not in trusted:
-        raise make_untrusted_error([place], where)
+        raise make_untrusted_error({place: "encoder"}, where)
     return import_loader(place, asked.model_dump(exclude={"loader"}), precision, where)
 
 
@@ -82,10 +80,8 @@ def _find_place(name: str, key: str) -> str:
 def _list_places() -> dict[str, list[tuple[str, tuple[Modality, ...]]]]:
     """Return name -> (module:Class, its modalities) of the loaders that files of the folder offer."""
     places: dict[str, list[tuple[str, tuple[Modality, ...]]]] = {}
-    for file in pkgutil.iter_modules(importlib.import_module(_LOADERS).__path__):
-        path = f"{_LOADERS}.{file.name}"
-        for name, loader in getattr(importlib.import_module(path), "LOADERS", {}).items():
-            places.setdefault(name, []).append((f"{path}:{loader.__qualname__}", loader.modalities))
+    for name, module, loader in iterate_offers(_LOADERS, "LOADERS"):
+        places.setdefault(name, []).append((f"{module}:{loader.__qualname__}", loader.modalities))
     return places
 
 
@@ -103,47 +99,8 @@ def import_loader(
     Raises:
         ConfigError: there is no such class, or it does not take these keys.
     """
-    loader_class = _import_class(path, where)
-    signature = inspect.signature(loader_class)
-    # YAML gives lists, and a loader must be hashable.
-    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
-    if "precision" in signature.parameters:
-        arguments = {"precision": precision} | arguments
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        accepted = ", ".join(name for name in signature.parameters if name != "precision") or "nothing"
-        raise ConfigError(
-            f"{where}: {path} cannot be made of what was given ({error}); it takes {accepted}"
-        ) from error
-    loader: EncoderLoader = loader_class(**arguments)
+    loader_class = import_class(path, where, "encoder", ("space", "load"))
+    takes_precision = "precision" in inspect.signature(loader_class).parameters
+    arguments = ({"precision": precision} if takes_precision else {}) | dict(keys)
+    loader: EncoderLoader = make_instance(loader_class, path, arguments, where, ("precision",))
     return loader
-
-
-def _import_class(path: str, where: str) -> Callable[..., EncoderLoader]:
-    module, colon, name = path.partition(":")
-    if not colon:
-        raise ConfigError(f"{where}: {path!r} names no class; write module:Class")
-    try:
-        loader_class = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(
-                f"{where}: {module} imports {error.name}, which is not here; install it"
-            ) from error
-        raise ConfigError(
-            f"{where}: there is no module {error.name!r}; put its folder on PYTHONPATH, on every machine"
-        ) from error
-    except AttributeError as error:
-        raise ConfigError(f"{where}: there is no {name!r} in {module}; name one of its classes") from error
-    except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            f"{where}: {module} cannot be imported ({type(error).__name__}: {error}, in line {at.lineno} of "
-            f"{at.filename}); mend it"
-        ) from error
-    if not isinstance(loader_class, type):
-        raise ConfigError(f"{where}: {path} is a {type(loader_class).__name__}; name a class")
-    if lacking := [name for name in ("space", "load") if not callable(getattr(loader_class, name, None))]:
-        raise ConfigError(f"{where}: {path} is no encoder, it has no {lacking[0]}(); name one that does")
-    return loader_class

@@ -3,7 +3,7 @@
 | file          | what it does                                                                       |
 |---------------|------------------------------------------------------------------------------------|
 | stages        | the two stages: pictures, resized as img2dataset does; sound clips and four frames |
-| checks        | refuses before the start what could never be fetched                               |
+| origins       | where the media of every kind of list may be                                       |
 | worker        | a stage's event loop; rows that name one URL share a request                       |
 | worker_pools  | which workers fetch which shards                                                   |
 | media_threads | decode beside the event loop                                                       |

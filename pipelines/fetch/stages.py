@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.compute import cpu
+from pipelines.fetch.origins import ON_THE_WEB, MediaOrigins
 from pipelines.stage import Work
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES
@@ -41,10 +42,12 @@ class FetchImages:
     Attributes:
         fetch: how media are requested and stored.
         contact: who asks; required to ask a public host.
+        origins: where the media of every kind of list may be.
     """
 
     fetch: Fetch
     contact: str | None = None
+    origins: MediaOrigins = ON_THE_WEB
     name: str = "fetch"
     reads: frozenset[str] = _READS
     adds: frozenset[str] = _ADDS | {"jpg"}
@@ -58,6 +61,7 @@ class FetchImages:
             self.fetch,
             self.contact,
             ImageReader(self.fetch),
+            self.origins,
             self.adds,
             in_flight=self.fetch.connections,
             threads=_DECODER_THREADS,
@@ -78,10 +82,12 @@ class FetchClips:
     Attributes:
         fetch: how media are requested and stored.
         contact: who asks; required to ask a public host.
+        origins: where the media of every kind of list may be.
     """
 
     fetch: Fetch
     contact: str | None = None
+    origins: MediaOrigins = ON_THE_WEB
     name: str = "fetch"
     reads: frozenset[str] = _READS | {"start_s", "length_s"}
     adds: frozenset[str] = _ADDS | {
@@ -102,6 +108,7 @@ class FetchClips:
             self.fetch,
             self.contact,
             ClipReaders(self.fetch, self.contact),
+            self.origins,
             self.adds,
             in_flight=min(self.fetch.connections, _CLIPS_IN_FLIGHT),
             threads=cpu.count_available_cpus(),

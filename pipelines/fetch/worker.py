@@ -17,6 +17,7 @@ from pipelines.compute import timing
 from pipelines.fetch.dns import LOOKUP_THREADS, check_resolver
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.media_threads import MediaThreads
+from pipelines.fetch.origins import MediaOrigins
 from pipelines.fetch.ratelimit.governor import make_permits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
 from pipelines.stage import Batch
@@ -25,10 +26,6 @@ from schemas.outcome import Outcome, as_img2dataset
 
 T = TypeVar("T")
 
-# Lists of media on this machine; a list from the web must not name its files.
-LOCAL_SOURCES = frozenset({"folder", "img2dataset"})
-# Lists of YouTube clips: a `media_url` that is not the list's `url` is of the file's `media:` template.
-TEMPLATE_SOURCES = frozenset({"audiocaps", "vggsound"})
 # A request is a socket, and a clip's body a file; most systems give 1,024 and allow far more.
 _MAX_OPEN_FILES = 65_536
 
@@ -103,6 +100,7 @@ class FetchWorker:
         fetch: how media are requested.
         contact: who asks.
         reader: turns a URL into media.
+        origins: where the media of every kind of list may be.
         adds: the stage's columns.
         in_flight: the most URLs that are requested or decoded at once.
         threads: that decode media.
@@ -113,6 +111,7 @@ class FetchWorker:
         fetch: Fetch,
         contact: str | None,
         reader: RequestReader,
+        origins: MediaOrigins,
         adds: Iterable[str],
         *,
         in_flight: int,
@@ -120,6 +119,7 @@ class FetchWorker:
     ) -> None:
         _raise_open_files_limit()
         self._reader = reader
+        self._origins = origins
         self._adds = sorted(adds)
         self._loop_thread = LoopThread()
         self._threads = MediaThreads(threads, self._loop_thread.loop)
@@ -132,7 +132,7 @@ class FetchWorker:
         requests: dict[int, FetchRequest] = {}
         for row, outcome in enumerate(batch["outcome"]):
             if outcome == "ok":
-                requests[row] = _make_request(batch, row)
+                requests[row] = _make_request(batch, row, self._origins)
                 rows.setdefault((requests[row].url, requests[row].local), []).append(row)
         by_url = [[requests[row] for row in same] for same in rows.values()]
         with timing.measure_time("fetch"):
@@ -170,16 +170,16 @@ class FetchWorker:
         return batch | columns
 
 
-def _make_request(batch: Batch, row: int) -> FetchRequest:
+def _make_request(batch: Batch, row: int, origins: MediaOrigins) -> FetchRequest:
     if "stored_url" in batch and (stored := batch["stored_url"][row]):
         return FetchRequest(stored, local=True)
     url, source = batch["media_url"][row], batch["source"][row]
-    cut_already = source in TEMPLATE_SOURCES and url != batch["url"][row]
+    cut_already = source in origins.cut and url != batch["url"][row]
     start_s = batch["start_s"][row] if "start_s" in batch else None
     return FetchRequest(
         url=url or "",
-        local=cut_already or source in LOCAL_SOURCES,
-        original=batch["url"][row] if source == "wit" and url != batch["url"][row] else None,
+        local=cut_already or source in origins.local,
+        original=batch["url"][row] if source in origins.thumbnails and url != batch["url"][row] else None,
         # A template names the clip itself; only the list's own URL is that of the whole video.
         start_s=0.0 if cut_already else start_s or 0.0,
         length_s=batch["length_s"][row] if "length_s" in batch else None,

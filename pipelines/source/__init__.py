@@ -9,7 +9,8 @@
 | folder                | pictures, sounds and videos in a folder                                         |
 | img2dataset           | a folder that img2dataset wrote                                                 |
 
-`listing` is what every list offers, `records` splits text into rows, `media_template` fills in where clips
-are, `database` stores the rows of all lists out of core, `lanes` orders them and cuts shards, `counts` counts
-them, `plan` writes the result.
+`listing` is what every list offers, `registry` finds the lists by their kinds, `checks` refuses what could
+never be fetched, `records` splits text into rows, `media_template` fills in where clips are, `database`
+stores the rows of all lists out of core, `lanes` orders them and cuts shards, `counts` counts them, `plan`
+writes the result.
 """

@@ -5,12 +5,15 @@ A clip of the validation and test lists has five rows, one a caption.
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from typing import ClassVar
 
-from pipelines.source.listing import Listing, make_format_error
-from pipelines.source.media_template import to_sql
+from pipelines.source.listing import Listing
+from pipelines.source.media_template import ClipSource, to_sql
 from pipelines.source.records import RECORD, TextList
-from schemas.dataset import Source
+from pipelines.source.registry import make_format_error
+from schemas.dataset import Fetch
 
 _HEADER = "audiocap_id,youtube_id,start_time,caption"
 # A quoted caption may contain line ends.
@@ -32,16 +35,24 @@ FROM (SELECT *, comma_fields(text) AS f FROM records)
 """
 
 
-def open_list(source: Source) -> Listing:
-    """Check the header of a list, and return it.
+class AudioCapsSource(ClipSource):
+    """A list of AudioCaps."""
 
-    Raises:
-        ListError: it has no header, or another one.
-        ConfigError: the media template is invalid.
-    """
-    text = TextList(source.list, _START)
-    head = text.read_head(1)
-    if head[0] != _HEADER:
-        raise make_format_error(source, head, f"begins with the header {_HEADER}")
-    media = to_sql(source.media, ("youtube_id", "start_s"))
-    return Listing(RECORD, partial(text.read_batches, 1), _SQL, {"media": media})
+    first_row: ClassVar[re.Pattern[str] | None] = re.compile(rf"{_HEADER}$")
+
+    def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
+        """Check the header of the list, and return it.
+
+        Raises:
+            ListError: it has no header, or another one.
+            ConfigError: the media template is invalid.
+        """
+        text = TextList(self.list, _START)
+        head = text.read_head(1)
+        if head[0] != _HEADER:
+            raise make_format_error(self, head, f"begins with the header {_HEADER}")
+        media = to_sql(self.media, ("youtube_id", "start_s"))
+        return Listing(RECORD, partial(text.read_batches, 1), _SQL, {"media": media})
+
+
+SOURCES = {"audiocaps": AudioCapsSource}

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import ClassVar
+
+from pydantic import Field, model_validator
 
 from pipelines.errors import ListError
-from pipelines.source.listing import Listing, make_format_error
+from pipelines.source.listing import Listing, ListSource
 from pipelines.source.records import RECORD, TextList
-from schemas.dataset import Source
+from pipelines.source.registry import make_format_error
+from schemas.dataset import Fetch
 
-_PUBLISHED = {"cc3m": ("caption", "url"), "cc12m": ("url", "caption")}
 _URL = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 _SQL = r"""
@@ -24,27 +27,58 @@ FROM (SELECT *, string_split(text, chr(9)) AS f FROM records)
 """
 
 
-def open_list(source: Source) -> Listing:
-    """Check the first rows of a list, and return it.
+class _CaptionsSource(ListSource):
+    published: ClassVar[tuple[str, str]]
 
-    Raises:
-        ListError: the columns are in the other order, or the list is of another kind.
-    """
-    columns = source.columns or _PUBLISHED[source.kind]
-    text = TextList(source.list)
-    head = text.read_head()
-    # img2dataset's recipe for CC12M adds this header.
-    header = int(head[0].split("\t") == [*columns])
-    url, caption = columns.index("url"), columns.index("caption")
-    pairs = [fields for line in head if len(fields := line.split("\t")) == 2]
-    urls = sum(bool(_URL.match(fields[url])) for fields in pairs)
-    swapped = sum(bool(_URL.match(fields[caption])) for fields in pairs)
-    if swapped > urls or head[0].split("\t") == [*reversed(columns)]:
-        other = ", ".join(reversed(columns))
-        raise ListError(
-            f"list {source.list} has its URLs in the column of the captions; "
-            f"say `columns: [{other}]` for this source"
-        )
-    if not urls and len(head) > header:
-        raise make_format_error(source, head, f"has {columns[0]}, tab, {columns[1]} on every line")
-    return Listing(RECORD, partial(text.read_batches, header), _SQL, {"url": url + 1, "caption": caption + 1})
+    columns: tuple[str, str] | None = Field(
+        None, description="their order, where the file's differs from the published"
+    )
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> _CaptionsSource:
+        if self.columns and set(self.columns) != {"caption", "url"}:
+            raise ValueError(f"columns must be caption and url in some order, not {self.columns}")
+        return self
+
+    def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
+        """Check the first rows of the list, and return it.
+
+        Raises:
+            ListError: the columns are in the other order, or the list is of another kind.
+        """
+        columns = self.columns or self.published
+        text = TextList(self.list)
+        head = text.read_head()
+        # img2dataset's recipe for CC12M adds this header.
+        header = int(head[0].split("\t") == [*columns])
+        url, caption = columns.index("url"), columns.index("caption")
+        pairs = [fields for line in head if len(fields := line.split("\t")) == 2]
+        urls = sum(bool(_URL.match(fields[url])) for fields in pairs)
+        swapped = sum(bool(_URL.match(fields[caption])) for fields in pairs)
+        if swapped > urls or head[0].split("\t") == [*reversed(columns)]:
+            other = ", ".join(reversed(columns))
+            raise ListError(
+                f"list {self.list} has its URLs in the column of the captions; "
+                f"say `columns: [{other}]` for this source"
+            )
+        if not urls and len(head) > header:
+            raise make_format_error(self, head, f"has {columns[0]}, tab, {columns[1]} on every line")
+        positions = {"url": url + 1, "caption": caption + 1}
+        return Listing(RECORD, partial(text.read_batches, header), _SQL, positions)
+
+
+class Cc12mSource(_CaptionsSource):
+    """A list of CC12M."""
+
+    published: ClassVar[tuple[str, str]] = ("url", "caption")
+    first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"https?://[^\t]+\t[^\t]+$")
+
+
+class Cc3mSource(_CaptionsSource):
+    """A list of CC3M."""
+
+    published: ClassVar[tuple[str, str]] = ("caption", "url")
+    first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"[^\t]+\thttps?://[^\t]+$")
+
+
+SOURCES = {"cc12m": Cc12mSource, "cc3m": Cc3mSource}

@@ -8,8 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError
-from pipelines.source import wit
-from schemas.dataset import Source
+from pipelines.source.listing import ListSource
 from schemas.plan import HostCounts, HostTable, LaneCounts, PlanCounts, RowCounts, SourceCounts
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ ORDER BY rows DESC, host
 
 
 def count_lists(
-    database: DuckDBPyConnection, sources: Sequence[Source], lanes: Sequence[LaneCounts]
+    database: DuckDBPyConnection, sources: Sequence[ListSource], lanes: Sequence[LaneCounts]
 ) -> PlanCounts:
     """Return the counts of every list and of all together.
 
@@ -97,7 +96,7 @@ def _sum_fates(fates: Mapping[tuple[str, str], int]) -> RowCounts:
 
 
 def _count_source(
-    database: DuckDBPyConnection, number: int, source: Source, fates: Mapping[tuple[str, str], int]
+    database: DuckDBPyConnection, number: int, source: ListSource, fates: Mapping[tuple[str, str], int]
 ) -> SourceCounts:
     values = {"number": number, "most": _MOST_FREQUENT}
     columns = {
@@ -106,13 +105,14 @@ def _count_source(
     }
     rows_of = {column: {name: rows for name, _, rows in found} for column, found in columns.items()}
     candidates_of = {column: {name: kept for name, kept, _ in found} for column, found in columns.items()}
-    _check_names(source, "label", source.labels, rows_of["label"])
-    _check_names(source, "split", (source.split,) if source.split else (), rows_of["split"])
-    absent = [language for language in source.languages if language not in rows_of["language"]]
-    if len(absent) == len(source.languages):
+    labels, languages = (source.names.get(column, ()) for column in ("label", "language"))
+    _check_names(source, "label", labels, rows_of["label"])
+    _check_names(source, "split", source.names.get("split", ()), rows_of["split"])
+    absent = [language for language in languages if language not in rows_of["language"]]
+    if len(absent) == len(languages):
         _check_names(source, "language", absent, rows_of["language"])
     counts = _sum_fates(fates)
-    warnings = [*wit.list_warnings(source)]
+    warnings = [*source.warnings]
     warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
     if clips := counts.filtered.get("no_picture"):
         warnings.append(
@@ -127,16 +127,12 @@ def _count_source(
         list=source.list,
         languages=candidates_of["language"],
         # If the source names labels, only these: the 309 of VGGSound would hide them.
-        labels={
-            name: kept
-            for name, kept in candidates_of["label"].items()
-            if not source.labels or name in source.labels
-        },
+        labels={name: kept for name, kept in candidates_of["label"].items() if not labels or name in labels},
         warnings=tuple(warnings),
     )
 
 
-def _check_names(source: Source, word: str, names: Sequence[str], rows_of: Mapping[str, int]) -> None:
+def _check_names(source: ListSource, word: str, names: Sequence[str], rows_of: Mapping[str, int]) -> None:
     for name in names:
         if name not in rows_of:
             near = ", ".join(f"{other!r} ({rows_of[other]:,} rows)" for other in _find_similar(name, rows_of))

@@ -20,21 +20,18 @@ import pyarrow as pa
 
 from pipelines.compute import cpu
 from pipelines.errors import EcholensError, ListError, StopJob
-from pipelines.source.listing import Listing
-from schemas.dataset import Source
+from pipelines.source.listing import ROW, Listing
+from pipelines.store.classes import describe
+from schemas.sources import Source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# The columns that a Listing's SQL may return.
-ROW = """
-row BIGINT, line BIGINT, text VARCHAR, fault VARCHAR, ruled_out VARCHAR, kind VARCHAR, url VARCHAR,
-media_url VARCHAR, start_s DOUBLE, length_s DOUBLE, language VARCHAR, label VARCHAR, split VARCHAR,
-page_url VARCHAR, attribution VARCHAR, source_key VARCHAR, caption VARCHAR
-"""
+_TYPES = {pa.int64(): "BIGINT", pa.string(): "VARCHAR", pa.float64(): "DOUBLE"}
+_BLANK = ", ".join(f"{column.name} {_TYPES[column.type]}" for column in ROW)
 
 _SETUP = rf"""
-CREATE TABLE blank ({ROW});
+CREATE TABLE blank ({_BLANK});
 CREATE MACRO seq_of(list_number, row) AS (list_number::BIGINT << 40) + row;
 CREATE MACRO list_number(seq) AS seq >> 40;
 CREATE TABLE listed (
@@ -166,24 +163,10 @@ def add_list(
     """
     import duckdb
 
+    # DuckDB would replace the message of an error.
     errors: list[EcholensError] = []
-
-    def read_batches() -> Iterator[pa.RecordBatch]:
-        rows = 0
-        try:
-            for batch in listing.read_batches():
-                rows += len(batch)
-                report(source.list, rows)
-                yield batch
-        except EcholensError as error:
-            # DuckDB would replace the message.
-            errors.append(error)
-            raise
-        if not rows:
-            errors.append(ListError(f"list {source.list} has no rows; give the whole list"))
-            raise errors[0]
-
-    database.register("records", pa.RecordBatchReader.from_batches(listing.schema, read_batches()))
+    batches = _read_batches(source, listing, report, errors)
+    database.register("records", pa.RecordBatchReader.from_batches(listing.schema, batches))
     values = {"number": number, "source": source.kind, "take": source.take} | dict(listing.values)
     try:
         database.execute(_ADD.replace("{sql}", listing.sql), values)
@@ -193,6 +176,29 @@ def add_list(
         raise
     finally:
         database.unregister("records")
+
+
+def _read_batches(
+    source: Source, listing: Listing, report: Callable[[str, int], None], errors: list[EcholensError]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a list; an error is appended to `errors` before it is raised."""
+    rows = 0
+    try:
+        for batch in listing.read_batches():
+            rows += len(batch)
+            report(source.list, rows)
+            yield batch
+    except EcholensError as error:
+        errors.append(error)
+        raise
+    except Exception as error:
+        if ":" in source.kind:
+            what = f"list {source.list} cannot be read by {source.kind} ({describe(error)}); mend it"
+            errors.append(ListError(what))
+        raise
+    if not rows:
+        errors.append(ListError(f"list {source.list} has no rows; give the whole list"))
+        raise errors[0]
 
 
 def drop_duplicates(database: DuckDBPyConnection) -> None:

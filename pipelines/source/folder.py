@@ -7,52 +7,50 @@ file's name: that of `dog_barking-03.wav` is "dog barking". Other files are igno
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 import fsspec
-import pyarrow as pa
 
 from pipelines.errors import DamagedArchiveError, ListError
 from pipelines.fetch import archives
 from pipelines.fetch.files import read_state
-from pipelines.source.listing import Listing
-from schemas.dataset import Source
+from pipelines.source.listing import Listing, ListSource, list_rows
+from schemas.dataset import Fetch
+from schemas.sources import Source
 
 PICTURES = frozenset({"bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"})
 CLIPS = frozenset(
     {"aac", "avi", "flac", "m4a", "mkv", "mov", "mp3", "mp4", "oga", "ogg", "opus", "wav", "webm"}
 )
-_SCHEMA = pa.schema(
-    [
-        pa.field("row", pa.int64()),
-        pa.field("kind", pa.string()),
-        pa.field("url", pa.string()),
-        pa.field("caption", pa.string()),
-        pa.field("fault", pa.string()),
-    ]
-)
-_SQL = "SELECT *, row + 1 AS line, url AS text FROM records"
-_BATCH_ROWS = 10_000
 # A run of letters of any alphabet, with apostrophes inside words.
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
-def open_list(source: Source) -> Listing:
-    """Return the media in the folder, in the order of their paths.
+class FolderSource(ListSource):
+    """A folder of media, or an archive of them."""
 
-    Raises:
-        ListError: the folder is missing or has no media.
-    """
-    files = _list_archive(source) if archives.is_archive(source.list) else _list_folder(source)
-    media = [path for path in files.paths if _find_kind(path)]
-    if not media:
-        known = ", ".join(sorted(PICTURES | CLIPS))
-        raise ListError(f"folder {source.list} has no pictures or sounds; give one with files of {known}")
-    return Listing(_SCHEMA, partial(_read_batches, files, media, frozenset(files.paths)), _SQL)
+    hosts: ClassVar[Literal["web", "youtube", "local"]] = "local"
+
+    def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
+        """Return the media in the folder, in the order of their paths.
+
+        Raises:
+            ListError: the folder is missing or has no media.
+        """
+        files = _list_archive(self) if archives.is_archive(self.list) else _list_folder(self)
+        media = [path for path in files.paths if _find_kind(path)]
+        if not media:
+            known = ", ".join(sorted(PICTURES | CLIPS))
+            raise ListError(f"folder {self.list} has no pictures or sounds; give one with files of {known}")
+        return list_rows(self, partial(_read_rows, files, media, frozenset(files.paths)))
+
+
+SOURCES = {"folder": FolderSource}
 
 
 @dataclass(frozen=True)
@@ -122,22 +120,11 @@ def _find_kind(path: str) -> str | None:
     return "image" if extension in PICTURES else "clip" if extension in CLIPS else None
 
 
-def _read_batches(files: _FileList, media: Sequence[str], paths: frozenset[str]) -> Iterator[pa.RecordBatch]:
-    for first in range(0, len(media), _BATCH_ROWS):
-        rows = []
-        for row, path in enumerate(media[first : first + _BATCH_ROWS], first):
-            text = str(PurePosixPath(path).with_suffix(".txt"))
-            caption, fault = _decode(_read_text(files, text)) if text in paths else (split_words(path), None)
-            rows.append(
-                {
-                    "row": row,
-                    "kind": _find_kind(path),
-                    "url": files.make_url(path),
-                    "caption": caption,
-                    "fault": fault,
-                }
-            )
-        yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+def _read_rows(files: _FileList, media: Sequence[str], paths: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+    for path in media:
+        text = str(PurePosixPath(path).with_suffix(".txt"))
+        caption, fault = _decode(_read_text(files, text)) if text in paths else (split_words(path), None)
+        yield {"kind": _find_kind(path), "url": files.make_url(path), "caption": caption, "fault": fault}
 
 
 def _read_text(files: _FileList, path: str) -> bytes:

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import fsspec
 import pyarrow as pa
@@ -19,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import ListError
-from pipelines.source.listing import Listing
-from schemas.dataset import Source
+from pipelines.source.listing import Listing, ListSource
+from schemas.dataset import Fetch
 
 _SCHEMA = pa.schema(
     [
@@ -45,28 +46,36 @@ _SHARD = re.compile(r"\d+\.parquet")
 _ENCODINGS = ("jpg", "png", "webp")
 
 
-def open_list(source: Source) -> Listing:
-    """Return the rows of all shards, in the order of their names.
+class Img2datasetSource(ListSource):
+    """A folder of img2dataset."""
 
-    Raises:
-        ListError: the folder is missing or has no shards, or a shard is damaged.
-    """
-    try:
-        fs, path = fsspec.core.url_to_fs(source.list)
-        names = {str(found).rpartition("/")[2] for found in fs.ls(path, detail=False)}
-    except (OSError, ImportError, ValueError) as error:
-        raise ListError(f"folder {source.list} cannot be read ({error}); check the path") from error
-    shards = sorted(name.removesuffix(".parquet") for name in names if _SHARD.fullmatch(name))
-    if not shards:
-        raise ListError(
-            f"folder {source.list} has no NNNNN.parquet; give the output_folder of img2dataset, "
-            "written with output_format=webdataset"
-        )
-    if lost := [shard for shard in shards if f"{shard}.tar" not in names]:
-        raise ListError(f"folder {source.list} has {lost[0]}.parquet without {lost[0]}.tar; copy both")
-    extension = _find_extension(fs, path, shards) if source.take == "media" else ""
-    values = {"extension": extension, "take": source.take}
-    return Listing(_SCHEMA, partial(_read_batches, fs, path, shards), _SQL, values)
+    hosts: ClassVar[Literal["web", "youtube", "local"]] = "local"
+
+    def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
+        """Return the rows of all shards, in the order of their names.
+
+        Raises:
+            ListError: the folder is missing or has no shards, or a shard is damaged.
+        """
+        try:
+            fs, path = fsspec.core.url_to_fs(self.list)
+            names = {str(found).rpartition("/")[2] for found in fs.ls(path, detail=False)}
+        except (OSError, ImportError, ValueError) as error:
+            raise ListError(f"folder {self.list} cannot be read ({error}); check the path") from error
+        shards = sorted(name.removesuffix(".parquet") for name in names if _SHARD.fullmatch(name))
+        if not shards:
+            raise ListError(
+                f"folder {self.list} has no NNNNN.parquet; give the output_folder of img2dataset, "
+                "written with output_format=webdataset"
+            )
+        if lost := [shard for shard in shards if f"{shard}.tar" not in names]:
+            raise ListError(f"folder {self.list} has {lost[0]}.parquet without {lost[0]}.tar; copy both")
+        extension = _find_extension(fs, path, shards) if self.take == "media" else ""
+        values = {"extension": extension, "take": self.take}
+        return Listing(_SCHEMA, partial(_read_batches, fs, path, shards), _SQL, values)
+
+
+SOURCES = {"img2dataset": Img2datasetSource}
 
 
 def _read_batches(

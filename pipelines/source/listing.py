@@ -1,16 +1,47 @@
-"""The interface between a list and the plan: a stream of batches, and the SQL that makes rows of them."""
+"""The interface between a list and the plan: its keys, a stream of batches, and the SQL that makes rows."""
 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar, Literal, get_args
 
 import pyarrow as pa
+from pydantic import ConfigDict
 
 from pipelines.errors import ListError
-from schemas.dataset import Source
+from schemas.candidate import Kind
+from schemas.dataset import Fetch
+from schemas.outcome import REASONS
+from schemas.sources import Source
+
+# The columns of a row. Of these, `kind`, `url` and `caption` are needed; a null one is not known.
+ROW = pa.schema(
+    [
+        pa.field("row", pa.int64()),  # from 0, in the order of the list
+        pa.field("line", pa.int64()),  # of the file, from 1
+        pa.field("text", pa.string()),  # as it is in the list, for plan/rejects.parquet
+        pa.field("fault", pa.string()),  # why it cannot be read: it is a reject
+        pa.field("ruled_out", pa.string()),  # why it is not wanted, a reason of `filtered`
+        pa.field("kind", pa.string()),  # image, clip or text
+        pa.field("url", pa.string()),
+        pa.field("media_url", pa.string()),  # asked for in place of `url`
+        pa.field("start_s", pa.float64()),
+        pa.field("length_s", pa.float64()),
+        pa.field("language", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("page_url", pa.string()),
+        pa.field("attribution", pa.string()),
+        pa.field("source_key", pa.string()),
+        pa.field("caption", pa.string()),
+    ]
+)
+_BATCH_ROWS = 10_000
+_FAULT = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -20,8 +51,8 @@ class Listing:
     Attributes:
         schema: of the batches.
         read_batches: opens the list; yields all of it, in order, a batch at a time.
-        sql: a SELECT over `records`, which are the batches, to columns of `database.ROW`. A column that it
-            leaves out is null. A row with a `fault` is a reject, one that is `ruled_out` is filtered.
+        sql: a SELECT over `records`, which are the batches, to columns of `ROW`. A column that it leaves out
+            is null. A row with a `fault` is a reject, one that is `ruled_out` is filtered.
         values: the parameters of the SQL.
     """
 
@@ -31,29 +62,88 @@ class Listing:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-# How the first record of each kind looks.
-_FORMATS = (
-    ("wit", re.compile(r"language\tpage_url\timage_url\t")),
-    ("audiocaps", re.compile(r"audiocap_id,youtube_id,start_time,caption$")),
-    ("vggsound", re.compile(r"[\w-]{11},\d+,.+,(train|test)$")),
-    ("cc12m", re.compile(r"https?://[^\t]+\t[^\t]+$")),
-    ("cc3m", re.compile(r"[^\t]+\thttps?://[^\t]+$")),
-)
+class ListSource(Source):
+    """A list of one kind: its fields are the keys of the dataset's file, and it opens the list.
+
+    A file of this folder offers its kinds as in `SOURCES = {"wit": WitSource}`; a class of one's own is named
+    by `kind: module:Class`.
+
+    Attributes:
+        hosts: where its media are. web: on public hosts, which are asked only with a contact. youtube: on
+            YouTube's pages, and a `media_url` that is not the row's `url` is the clip itself. local: wherever
+            its URLs say, files of this machine included; a list from the web must never be trusted so.
+        has_thumbnails: whether a `media_url` that is not the row's `url` is its thumbnail; `url` is asked for
+            where the thumbnail is not there.
+        first_row: the RE that the first record of the list matches, for lists of text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: ClassVar[Literal["web", "youtube", "local"]] = "web"
+    has_thumbnails: ClassVar[bool] = False
+    first_row: ClassVar[re.Pattern[str] | None] = None
+
+    @abstractmethod
+    def open_list(self, fetch: Fetch) -> Listing:
+        """Check how the list begins, and return it.
+
+        Args:
+            fetch: how media are asked for.
+
+        Raises:
+            ListError: the list is missing, or of another format.
+        """
+
+    @property
+    def template(self) -> str | None:
+        """The template of the URLs that replace those of the list; None if there is none."""
+        return None
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """The values of `language`, `label` or `split` that the dataset's file names, by column."""
+        return {}
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What a user should know about these keys, as sentences."""
+        return ()
 
 
-def make_format_error(source: Source, head: Sequence[str], expected: str) -> ListError:
-    """Return the error for a list of another format than its kind's, with a guess of its kind.
+def list_rows(source: Source, read_rows: Callable[[], Iterator[Mapping[str, Any]]]) -> Listing:
+    """Return a list whose rows are read in Python.
 
     Args:
-        source: from the dataset's file.
-        head: the first readable records.
-        expected: how a list of this kind begins, as the end of a sentence.
+        source: from the dataset's file, for errors.
+        read_rows: yields all rows in order, as columns of `ROW`. `row` is counted; `line` follows it and
+            `text` is the URL where they are left out.
     """
-    advice = f"give a {source.kind} list"
-    for kind, pattern in _FORMATS:
-        if kind != source.kind and pattern.match(head[0]):
-            advice = f"it looks like a {kind} list, so say `kind: {kind}`"
-    begins = head[0] if len(head[0]) <= 100 else f"{head[0][:100]}..."
-    return ListError(
-        f"list {source.list} begins with {begins!r}, but a {source.kind} list {expected}; {advice}"
-    )
+
+    def read_batches() -> Iterator[pa.RecordBatch]:
+        rows, first = read_rows(), 0
+        while batch := list(islice(rows, _BATCH_ROWS)):
+            numbered = [
+                {"row": number, "line": number + 1, "text": row.get("url")} | _check_row(source, number, row)
+                for number, row in enumerate(batch, first)
+            ]
+            yield pa.RecordBatch.from_pylist(numbered, schema=ROW)
+            first += len(batch)
+
+    return Listing(ROW, read_batches, "SELECT * FROM records")
+
+
+def _check_row(source: Source, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row that a plan can hold: what it says of itself is of closed lists."""
+    wrong = None
+    if unknown := sorted(row.keys() - {*ROW.names} | row.keys() & {"row"}):
+        wrong = f"has a {unknown[0]!r}; a row has {', '.join(ROW.names[1:])}"
+    elif row.get("fault") is None and row.get("kind") not in get_args(Kind):
+        wrong = f"is of kind {row.get('kind')!r}; it must be one of {', '.join(get_args(Kind))}"
+    elif row.get("fault") is not None and not _FAULT.fullmatch(str(row["fault"])):
+        wrong = f"has the fault {row['fault']!r}; write one word of a-z, 0-9 and _"
+    elif row.get("ruled_out") is not None and row["ruled_out"] not in REASONS["filtered"]:
+        known = ", ".join(sorted(REASONS["filtered"]))
+        wrong = f"is ruled out by {row['ruled_out']!r}; it must be one of {known}"
+    if wrong:
+        raise ListError(f"row {number} of list {source.list} {wrong}")
+    return dict(row)

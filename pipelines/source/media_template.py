@@ -9,11 +9,31 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from pipelines.errors import ConfigError
+from pipelines.source.listing import ListSource
 
 # An optional width, with or without leading zeros.
 _WHOLE_NUMBER = re.compile(r"0?\d{0,3}d?")
+
+
+class ClipSource(ListSource):
+    """A list of clips on YouTube."""
+
+    hosts: ClassVar[Literal["web", "youtube", "local"]] = "youtube"
+
+    media: str | None = Field(
+        None,
+        description="where a clip is, in place of YouTube: a template over youtube_id, start_s, label",
+    )
+
+    @property
+    def template(self) -> str | None:
+        """See `ListSource`."""
+        return self.media
 
 
 def to_sql(template: str | None, fields: Sequence[str]) -> str | None:

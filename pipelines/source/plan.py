@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from pipelines.compute.child_process import ReportProgress, run_with_scratch
 from pipelines.fetch.ratelimit.limits import find_limits
-from pipelines.source import audiocaps, conceptual_captions, folder, img2dataset, vggsound, wit
 from pipelines.source.counts import count_hosts, count_lists
 from pipelines.source.database import (
     DEFAULT_SIZE,
@@ -25,11 +24,12 @@ from pipelines.source.database import (
     drop_duplicates,
 )
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
-from pipelines.source.listing import Listing
+from pipelines.source.registry import make_lists
 from pipelines.store.root import Root
 from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, format_shard
-from schemas.dataset import Dataset, Source, SourceKind
+from schemas.dataset import Dataset
 from schemas.plan import LaneCounts, PlanCounts
+from schemas.sources import Source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
 PLAN = "plan"
 MARKER = f"{PLAN}/counts.json"
 
-LIST_OPENERS: Mapping[SourceKind, Callable[[Source], Listing]] = {
-    "wit": wit.open_list,
-    "cc3m": conceptual_captions.open_list,
-    "cc12m": conceptual_captions.open_list,
-    "audiocaps": audiocaps.open_list,
-    "vggsound": vggsound.open_list,
-    "folder": folder.open_list,
-    "img2dataset": img2dataset.open_list,
-}
 # Of plan/*.parquet, and rows read from the database at a time.
 _ROW_GROUP_ROWS = 20_000
 
@@ -114,14 +105,10 @@ def read_lists(
     scratch: Path, report: ReportProgress, dataset: Dataset, size: DatabaseSize
 ) -> Iterator[DuckDBPyConnection]:
     """Yield a database with all rows of all lists, and which of them are candidates."""
-    sources, width_px = dataset.sources, dataset.fetch.wikimedia_width_px
-    listings = [LIST_OPENERS[source.kind](source) for source in sources]
-    listings = [
-        wit.request_width(listing, width_px) if source.kind == "wit" else listing
-        for source, listing in zip(sources, listings, strict=True)
-    ]
+    lists = make_lists(dataset)
+    listings = [each.open_list(dataset.fetch) for each in lists]
     with as_disk_errors(scratch), connect(scratch, size) as rows:
-        for number, (source, listing) in enumerate(zip(sources, listings, strict=True)):
+        for number, (source, listing) in enumerate(zip(lists, listings, strict=True)):
             add_list(rows, number, source, listing, report)
         drop_duplicates(rows)
         yield rows
@@ -133,7 +120,7 @@ def _plan(
     with read_lists(scratch, report, dataset, size) as rows:
         lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, find_limits(dataset.fetch))
         limits = [pattern for pattern, limit in find_limits(dataset.fetch).entries if limit is not None]
-        counts = count_lists(rows, dataset.sources, [lane for lane, _ in lanes])
+        counts = count_lists(rows, make_lists(dataset), [lane for lane, _ in lanes])
         counts = counts.model_copy(update={"asked": count_hosts(rows, limits)})
         if root is not None:
             write_ruled_out(rows, root, dataset.sources)

@@ -6,11 +6,16 @@ A label with a comma is quoted. The label is the caption, too.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
-from pipelines.source.listing import Listing, make_format_error
-from pipelines.source.media_template import to_sql
+from pydantic import Field
+
+from pipelines.source.listing import Listing
+from pipelines.source.media_template import ClipSource, to_sql
 from pipelines.source.records import RECORD, TextList
-from schemas.dataset import Source
+from pipelines.source.registry import make_format_error
+from schemas.dataset import Fetch
 
 _ROW = re.compile(r'[^,"]+,\s*\d+(\.\d*)?\s*,("([^"]|"")*"|[^,"]*),[^,"]*')
 
@@ -34,20 +39,36 @@ FROM (SELECT *, comma_fields(text) AS f FROM records)
 """
 
 
-def open_list(source: Source) -> Listing:
-    """Check the first rows of a list, and return it.
+class VggSoundSource(ClipSource):
+    """A list of VGGSound."""
 
-    Raises:
-        ListError: none of them is a row of VGGSound.
-        ConfigError: the media template is invalid.
-    """
-    text = TextList(source.list)
-    head = text.read_head()
-    if not any(_ROW.fullmatch(line) for line in head):
-        raise make_format_error(source, head, "has youtube_id,start_s,label,split on every line")
-    values = {
-        "labels": list(source.labels),
-        "split": source.split,
-        "media": to_sql(source.media, ("youtube_id", "start_s", "label")),
-    }
-    return Listing(RECORD, text.read_batches, _SQL, values)
+    first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"[\w-]{11},\d+,.+,(train|test)$")
+
+    labels: tuple[str, ...] = Field((), description="to keep; empty keeps all")
+    split: str | None = Field(None, description="to keep")
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """See `ListSource`."""
+        return {"label": self.labels, "split": (self.split,) if self.split else ()}
+
+    def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
+        """Check the first rows of the list, and return it.
+
+        Raises:
+            ListError: none of them is a row of VGGSound.
+            ConfigError: the media template is invalid.
+        """
+        text = TextList(self.list)
+        head = text.read_head()
+        if not any(_ROW.fullmatch(line) for line in head):
+            raise make_format_error(self, head, "has youtube_id,start_s,label,split on every line")
+        values = {
+            "labels": [*self.labels],
+            "split": self.split,
+            "media": to_sql(self.media, ("youtube_id", "start_s", "label")),
+        }
+        return Listing(RECORD, text.read_batches, _SQL, values)
+
+
+SOURCES = {"vggsound": VggSoundSource}

@@ -9,12 +9,17 @@ are fetched instead, under the name that MediaWiki gives them.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
-from pipelines.source.listing import Listing, make_format_error
+from pydantic import Field
+
+from pipelines.source.listing import Listing, ListSource
 from pipelines.source.records import RECORD, TextList
-from schemas.dataset import Source
+from pipelines.source.registry import make_format_error
+from schemas.dataset import Fetch
 
 COLUMNS = (
     "language",
@@ -79,37 +84,48 @@ FROM (SELECT *, tab_fields(text) AS f FROM records)
 """
 
 
-def open_list(source: Source) -> Listing:
-    """Check the header of a list, and return it, with the URLs of originals.
+class WitSource(ListSource):
+    """A list of WIT."""
 
-    Raises:
-        ListError: it has no header, or another one.
-    """
-    text = TextList(source.list, _START)
-    head = text.read_head(1)
-    if tuple(head[0].split("\t")) != COLUMNS:
-        raise make_format_error(
-            source, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
+    has_thumbnails: ClassVar[bool] = True
+    first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"language\tpage_url\timage_url\t")
+
+    languages: tuple[str, ...] = Field((), description="list's own codes to keep; empty keeps all")
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """See `ListSource`."""
+        return {"language": self.languages}
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """See `ListSource`."""
+        if "uk" not in self.languages:
+            return ()
+        return (
+            f"{self.list}: language 'uk' is Ukrainian, not the English of the United Kingdom, which is 'en'; "
+            "take 'uk' out unless Ukrainian captions are wanted",
         )
-    values = {
-        "languages": list(source.languages),
-        "prefix": rf"^(?:{_LANGUAGE_NAMES})\s?:\s*",
-        "original": _ORIGINAL,
-        "width_px": None,
-    }
-    return Listing(RECORD, partial(text.read_batches, 1), _SQL, values)
+
+    def open_list(self, fetch: Fetch) -> Listing:
+        """Check the header of the list, and return it, with the URLs of thumbnails if `fetch` wants them.
+
+        Raises:
+            ListError: it has no header, or another one.
+        """
+        text = TextList(self.list, _START)
+        head = text.read_head(1)
+        if tuple(head[0].split("\t")) != COLUMNS:
+            raise make_format_error(
+                self, head, f"begins with the header {COLUMNS[0]}, {COLUMNS[1]}, {COLUMNS[2]}, ..."
+            )
+        values = {
+            "languages": [*self.languages],
+            "prefix": rf"^(?:{_LANGUAGE_NAMES})\s?:\s*",
+            "original": _ORIGINAL,
+            "width_px": fetch.wikimedia_width_px,
+        }
+        return Listing(RECORD, partial(text.read_batches, 1), _SQL, values)
 
 
-def request_width(listing: Listing, width_px: int | None) -> Listing:
-    """Return a list with the URLs of thumbnails of a width; of originals if None."""
-    return replace(listing, values=dict(listing.values) | {"width_px": width_px})
-
-
-def list_warnings(source: Source) -> tuple[str, ...]:
-    """Return warnings about a source of this kind."""
-    if "uk" not in source.languages:
-        return ()
-    return (
-        f"{source.list}: language 'uk' is Ukrainian, not the English of the United Kingdom, which is 'en'; "
-        "take 'uk' out unless Ukrainian captions are wanted",
-    )
+SOURCES = {"wit": WitSource}

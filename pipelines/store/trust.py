@@ -1,57 +1,94 @@
 """Trust in code that a dataset names: a class is imported only if the user of a command has named it.
 
-A user names a class in their own file, in an override, or by `--trust`. A root names the classes of its
-encoders, too, but it may come from anybody: opening it must not run them.
+A user names a class in their own file, in an override, or by `--trust`. A root names classes, too, but it may
+come from anybody: opening it must not run them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError
-from schemas.encoders import CLASS_PATTERN, Encode
+from schemas.encoders import CLASS_PATTERN
+from schemas.generators import is_generator_class
+
+# Where a dataset may name a class, and what the class is there; * is every key or item.
+_PLACES: Mapping[tuple[str, ...], str] = {
+    ("sources", "*", "kind"): "list",
+    ("filter", "own", "*", "filter"): "filter",
+    ("encode", "*", "loader"): "encoder",
+    ("generator", "name"): "generator",
+}
 
 
-def find_classes(encode: Mapping[str, Any]) -> list[str]:
-    """Return the classes (module:Class) that are named as encoders.
+def find_classes(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the classes (module:Class) that are named in a dataset, each with what it is: "encoder".
 
     Args:
-        encode: the `encode` part of a dataset, as nested mappings.
+        content: of a dataset or of a part of it, as nested mappings and sequences, whether valid or not.
     """
-    loaders = [str(entry.get("loader")) for entry in encode.values() if isinstance(entry, Mapping)]
-    return sorted({loader for loader in loaders if ":" in loader})
+    found = {
+        name: what
+        for place, what in _PLACES.items()
+        for name in _iterate_values(content, place)
+        if isinstance(name, str) and _is_class(name, what)
+    }
+    return dict(sorted(found.items()))
 
 
-def check_classes(encode: Encode, where: str) -> None:
-    """Refuse encoders whose class the user has not named.
+def _is_class(name: str, what: str) -> bool:
+    # A generator may be NAME:TRAINED, too.
+    return is_generator_class(name) if what == "generator" else ":" in name
+
+
+def _iterate_values(content: Any, place: Sequence[str]) -> Iterator[Any]:
+    """Yield the values at a place. Overrides alone have mappings by number where a dataset has sequences."""
+    if not place:
+        yield content
+        return
+    key, *rest = place
+    if key == "*":
+        items = content.values() if isinstance(content, Mapping) else content
+        for item in items if isinstance(items, Iterable) and not isinstance(items, str) else ():
+            yield from _iterate_values(item, rest)
+    elif isinstance(content, Mapping) and key in content:
+        yield from _iterate_values(content[key], rest)
+
+
+def check_classes(content: Mapping[str, Any], trusted: Collection[str], where: str) -> None:
+    """Refuse a dataset that names a class which the user has not named.
 
     Args:
-        encode: of a dataset.
-        where: source of `encode`, for the error.
+        content: of the dataset or of a part of it, as nested mappings.
+        trusted: classes that the user has named.
+        where: source of the content, for the error.
 
     Raises:
         ConfigError: there is one.
     """
-    untrusted = [name for name in find_classes(encode.model_dump()) if name not in encode.trusted]
+    untrusted = {name: what for name, what in find_classes(content).items() if name not in trusted}
     if untrusted:
         raise make_untrusted_error(untrusted, where)
 
 
-def make_untrusted_error(classes: Iterable[str], where: str) -> ConfigError:
+def make_untrusted_error(classes: Mapping[str, str], where: str) -> ConfigError:
     """Return the error for classes that the user has not named.
 
     Args:
-        classes: as module:Class.
+        classes: module:Class -> what it is, as in "encoder".
         where: source of their names.
     """
-    names = list(classes)
-    options = " ".join(f"--trust {name}" for name in names)
+    by_use: dict[str, list[str]] = {}
+    for name, what in classes.items():
+        by_use.setdefault(what, []).append(name)
+    named = ", ".join(f"{' and '.join(names)} as {what}" for what, names in by_use.items())
+    options = " ".join(f"--trust {name}" for name in classes)
     return ConfigError(
-        f"{where} names {' and '.join(names)} as encoder, and only code that you name yourself is run; "
+        f"{where} names {named}, and only code that you name yourself is run; "
         f"if you know it, add {options}, or give a dataset file of your own"
     )
 

@@ -90,6 +90,14 @@ class AudioLdmClap:
         audio = self._make_audio_loader(folder).load()["audio"]
         return {"audio": audio, "text": load_text_tower(folder, get_dtype(self.precision))}
 
+    def hash_text_tower(self) -> str | None:
+        """Return the fingerprint of the text tower; None where its precision is not that of its file."""
+        if self.precision != "fp32":
+            return None
+        folder = find_audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
+        files = sorted((folder / "text_encoder").glob("*.safetensors"))
+        return compute_fingerprint(files) if files else None
+
     def _make_audio_loader(self, folder: Path) -> LaionClap | TransformersClap:
         if Path(self.audio).is_dir():
             return TransformersClap(self.audio, None, self.precision, self.batch_rows)

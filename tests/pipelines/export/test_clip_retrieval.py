@@ -12,7 +12,8 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.export import clip_retrieval
-from pipelines.export.clip_retrieval import ClipRetrievalExport
+from pipelines.export.registry import make_export, write_export
+from pipelines.export.version import ExportedVersion
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.candidate import CANDIDATE, format_key
@@ -27,6 +28,12 @@ SPACE = Space(
     encoder="test:none", weights_sha256="0", library="none 0", preprocessing="none", precision="fp32",
     batch_rows=1, dims=8,
 )  # fmt: skip
+
+
+def write(root, version, into, family="clip"):
+    """Export a version, and return the counts."""
+    export = make_export("clip-retrieval", {"family": family})
+    return write_export(export, ExportedVersion(root, 10, version), into)
 
 
 def filled(schema, **values):
@@ -94,7 +101,7 @@ def test_rows_of_every_file_are_one_sample(
     monkeypatch.setattr(clip_retrieval, "PART_ROWS", part_rows)
     into = tmp_path / "out"
 
-    made = ClipRetrievalExport(root, 10, version, family).write(into)
+    made = write(root, version, into, family)
 
     assert (rows, without) == (made.rows, made.without)
     metadata = [pq.read_table(file) for file in sorted((into / "metadata").iterdir())]
@@ -118,7 +125,7 @@ def test_rows_of_every_file_are_one_sample(
 
 def test_the_space_goes_along(root, version, tmp_path):
     """Which encoder made the vectors is in the metadata of every part."""
-    ClipRetrievalExport(root, 10, version).write(tmp_path / "out")
+    write(root, version, tmp_path / "out")
 
     written = pq.read_schema(tmp_path / "out/metadata/metadata_0.parquet").metadata
     assert str(SPACE).encode() == written[b"clip_image"]
@@ -134,7 +141,7 @@ def test_nothing_is_overwritten(root, version, tmp_path, there):
     kept.write_text("mine")
 
     with pytest.raises(ConfigError, match="out is there already and nothing is overwritten"):
-        ClipRetrievalExport(root, 10, version).write(into)
+        write(root, version, into)
 
     assert "mine" == kept.read_text()
 
@@ -143,7 +150,7 @@ def test_an_empty_folder_will_do(root, version, tmp_path):
     """What a person made for it is used."""
     (tmp_path / "out").mkdir()
 
-    assert 11 == ClipRetrievalExport(root, 10, version).write(tmp_path / "out").rows
+    assert 11 == write(root, version, tmp_path / "out").rows
 
 
 def test_nothing_is_left_half_written(root, version, tmp_path):
@@ -151,7 +158,7 @@ def test_nothing_is_left_half_written(root, version, tmp_path):
     root.write("vectors/main/00001.parquet", b"damaged")
 
     with pytest.raises(Exception, match="damaged"):
-        ClipRetrievalExport(root, 10, version).write(tmp_path / "out")
+        write(root, version, tmp_path / "out")
 
     assert ["root"] == [path.name for path in tmp_path.iterdir()]
 
@@ -161,7 +168,7 @@ def test_a_family_that_is_not_there(root, version, tmp_path):
     silent = version.model_copy(update={"vectors": {"clip_image": 13, "clip_text": 14}})
 
     with pytest.raises(ConfigError, match=r"no vectors in clap_text and clap_audio; choose another family"):
-        ClipRetrievalExport(root, 10, silent, "clap").write(tmp_path / "out")
+        write(root, silent, tmp_path / "out", "clap")
 
 
 @pytest.mark.slow
@@ -174,7 +181,7 @@ def test_clip_retrievals_own_reader_takes_it(root, version, tmp_path):
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "theirs"], check=True)
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "embedding-reader"], check=True)
     into = tmp_path / "out"
-    ClipRetrievalExport(root, 10, version).write(into)
+    write(root, version, into)
     code = (
         "import json, sys\n"
         "from embedding_reader import EmbeddingReader\n"

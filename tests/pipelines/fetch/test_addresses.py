@@ -16,6 +16,7 @@ from pipelines.fetch.addresses import (
 )
 from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
+from tests.origins import ORIGINS
 
 OPEN = Fetch(timeout_s=2, retries=0, allow_private_hosts=True)
 STRICT = OPEN.model_copy(update={"allow_private_hosts": False})
@@ -92,7 +93,7 @@ def test_guard_makes_no_socket_for_what_is_closed(address, inside, public, error
 @pytest.fixture(scope="module")
 def work():
     """The stage with private hosts allowed, and no contact."""
-    work = FetchImages(OPEN).open()
+    work = FetchImages(OPEN, origins=ORIGINS).open()
     yield work
     work.close()
 
@@ -100,7 +101,7 @@ def work():
 @pytest.fixture(scope="module")
 def strict():
     """The stage as it is by default: no private hosts."""
-    work = FetchImages(STRICT, "me@example.org").open()
+    work = FetchImages(STRICT, "me@example.org", origins=ORIGINS).open()
     yield work
     work.close()
 
@@ -223,7 +224,7 @@ def resolving(monkeypatch):
 
 def fetched(asking, port):
     """Return what becomes of a picture of a name, asked by a worker that has asked nobody before."""
-    work = FetchImages(Fetch(timeout_s=5, retries=0), "me@example.org").open()
+    work = FetchImages(Fetch(timeout_s=5, retries=0), "me@example.org", origins=ORIGINS).open()
     batch = work(asking(f"http://rebound.example:{port}/a.jpg"))
     work.close()
     return f"{batch['outcome'][0]}/{batch['reason'][0]}".rstrip("/")

@@ -9,9 +9,10 @@ import soundfile
 
 from pipelines.errors import ConfigError, UnreadableMediaError
 from pipelines.fetch import archives, files
-from pipelines.fetch.checks import check_sources
 from pipelines.fetch.stages import FetchClips
+from pipelines.source.checks import check_sources
 from schemas.dataset import Dataset, Fetch
+from tests.origins import ORIGINS
 
 NAMES = ("a b.flac", "./inner/-x 'é'.flac", "empty.flac")
 
@@ -55,7 +56,7 @@ def mirror(tmp_path_factory):
 @pytest.fixture(scope="module")
 def work():
     """The opened stage."""
-    work = FetchClips(Fetch()).open()
+    work = FetchClips(Fetch(), origins=ORIGINS).open()
     yield work
     work.close()
 

@@ -24,6 +24,7 @@ from pipelines.source.plan import make_plan
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from schemas.dataset import Dataset, Fetch
+from tests.origins import ORIGINS
 
 ROWS, SHARD_ROWS = 24, 8
 SHARDS = [Shard(number, "image", "web", SHARD_ROWS) for number in range(ROWS // SHARD_ROWS)]
@@ -58,7 +59,9 @@ def root(server, tmp_path):
 @pytest.fixture
 def runner(root):
     """What fetches its shards."""
-    runner = Runner(MediaStep(root, SHARD_ROWS, {"image": (FetchImages(FETCH), FilterPictures(1, 1e6))}))
+    runner = Runner(
+        MediaStep(root, SHARD_ROWS, {"image": (FetchImages(FETCH, origins=ORIGINS), FilterPictures(1, 1e6))})
+    )
     yield runner
     for work in runner._open.values():
         getattr(work, "close", lambda: None)()
@@ -161,7 +164,11 @@ def test_a_folder_of_img2dataset_needs_no_download(root, server, tmp_path):
         Shard(number, "image", "local", SHARD_ROWS)
         for number in range(len(copied.list_names("candidates", ".parquet")))
     ]
-    copier = Runner(MediaStep(copied, SHARD_ROWS, {"image": (FetchImages(FETCH), FilterPictures(1, 1e6))}))
+    copier = Runner(
+        MediaStep(
+            copied, SHARD_ROWS, {"image": (FetchImages(FETCH, origins=ORIGINS), FilterPictures(1, 1e6))}
+        )
+    )
     for shard in shards:
         copier.run(shard)
     theirs = {}

@@ -11,6 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipelines.fetch import files
 from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
+from tests.origins import ORIGINS
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def folder(tmp_path: Path, server) -> Path:
 @pytest.fixture(scope="module")
 def work():
     """The opened stage."""
-    work = FetchImages(Fetch(max_bytes=500_000)).open()
+    work = FetchImages(Fetch(max_bytes=500_000), origins=ORIGINS).open()
     yield work
     work.close()
 
@@ -205,7 +206,7 @@ def test_what_cannot_be_read_today_is_not_dead(work, asking, error, expected):
 
 def test_the_byte_limit_holds_for_files(asking, folder):
     """A file past the limit is not read."""
-    work = FetchImages(Fetch(max_bytes=100)).open()
+    work = FetchImages(Fetch(max_bytes=100), origins=ORIGINS).open()
     batch = work(asking((folder / "00000.tar").as_uri(), source="folder"))
     work.close()
 

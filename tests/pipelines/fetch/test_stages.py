@@ -7,6 +7,7 @@ from pipelines.errors import ConfigError
 from pipelines.fetch.stages import FetchImages
 from pipelines.stage import count_rows
 from schemas.dataset import Fetch, HostLimit
+from tests.origins import ORIGINS
 
 FAST = Fetch(timeout_s=2, retries=0, allow_private_hosts=True, max_bytes=2_000_000, max_pixels=2_000_000)
 
@@ -14,7 +15,7 @@ FAST = Fetch(timeout_s=2, retries=0, allow_private_hosts=True, max_bytes=2_000_0
 @pytest.fixture(scope="module")
 def work():
     """The opened stage, with short limits."""
-    work = FetchImages(FAST).open()
+    work = FetchImages(FAST, origins=ORIGINS).open()
     yield work
     work.close()
 
@@ -126,7 +127,7 @@ def test_rows_already_decided_are_left_alone(work, server, asking):
 
 def test_the_deadline_holds_for_all_of_a_batch(server, asking):
     """Sixty stalled URLs at once take as long as one."""
-    work = FetchImages(FAST.model_copy(update={"timeout_s": 1.0, "retries": 3})).open()
+    work = FetchImages(FAST.model_copy(update={"timeout_s": 1.0, "retries": 3}), origins=ORIGINS).open()
     begun = time.monotonic()
     batch = work(asking(*[server.url(f"drip/{number}") for number in range(60)]))
     took_s = time.monotonic() - begun
@@ -139,7 +140,7 @@ def test_the_deadline_holds_for_all_of_a_batch(server, asking):
 
 def test_no_more_requests_than_connections(server, asking):
     """`connections` is the most that is in flight, over all threads."""
-    work = FetchImages(FAST.model_copy(update={"connections": 7})).open()
+    work = FetchImages(FAST.model_copy(update={"connections": 7}), origins=ORIGINS).open()
     batches = [asking(*[server.url(f"slow/{t}/{n}?s=0.05") for n in range(25)]) for t in range(2)]
     with ThreadPoolExecutor(2) as threads:
         done = list(threads.map(work, batches))
@@ -152,7 +153,7 @@ def test_no_more_requests_than_connections(server, asking):
 def test_who_waits_for_a_host_leaves_its_slot_to_others(server, asking):
     """However many rows of a limited host there are before them, others are asked at once."""
     limited = FAST.model_copy(update={"connections": 4, "limits": {"localhost": HostLimit(connections=1)}})
-    work = FetchImages(limited).open()
+    work = FetchImages(limited, origins=ORIGINS).open()
     slow = [server.url(f"slow/{n}?s=0.1", host="localhost") for n in range(30)]
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(work, asking(*slow))
@@ -201,7 +202,7 @@ def test_batches_of_several_threads_overlap(work, server, asking):
 )
 def test_what_is_asked_again(server, asking, path, retries, expected, asked):
     """Only what may come right at once is; nobody is asked before the time that they named."""
-    work = FetchImages(FAST.model_copy(update={"retries": retries, "timeout_s": 3.0})).open()
+    work = FetchImages(FAST.model_copy(update={"retries": retries, "timeout_s": 3.0}), origins=ORIGINS).open()
     batch = work(asking(server.url(path)))
     work.close()
 
@@ -257,7 +258,7 @@ def test_nothing_is_lost_of_a_large_batch(work, server, asking):
 
 def test_an_error_of_ours_ends_the_batch(server, asking):
     """One request that may not be made stops the others, and the stage can go on afterwards."""
-    work = FetchImages(FAST).open()
+    work = FetchImages(FAST, origins=ORIGINS).open()
     with pytest.raises(ConfigError):
         work(asking("http://192.88.99.1/a.jpg", server.url("slow?s=1")))
 
@@ -278,7 +279,7 @@ def test_an_error_of_ours_ends_the_batch(server, asking):
 )
 def test_a_picture_without_a_thumbnail_is_had_itself(server, asking, answer, expected, asked):
     """Only where the answer says that there is none; a host that has had enough is not asked for more."""
-    work = FetchImages(FAST).open()
+    work = FetchImages(FAST, origins=ORIGINS).open()
     thumbnail = [server.url(answer)] * 2
     batch = work(asking(*thumbnail, source="wit", url=server.url("put/plain.jpg")))
     work.close()

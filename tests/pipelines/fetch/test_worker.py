@@ -75,7 +75,7 @@ def test_stages_are_light():
     """Describing a chain loads neither aiohttp nor OpenCV: commands answer at once."""
     code = """
 import sys
-import pipelines.fetch.checks, pipelines.fetch.stages
+import pipelines.source.checks, pipelines.fetch.stages
 import pipelines.filter.captions, pipelines.filter.pictures, pipelines.filter.sounds
 print(sorted({"aiohttp", "cv2", "img2dataset", "py3langid", "duckdb"} & sys.modules.keys()))
 """

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.source.listing import make_format_error
+from pipelines.source.registry import make_format_error
 from schemas.dataset import Source
 
 

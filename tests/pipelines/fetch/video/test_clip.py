@@ -11,6 +11,7 @@ from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video import ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from tests.origins import ORIGINS
 
 CLICK_S = 5.0
 SECONDS = 12
@@ -79,7 +80,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def work():
     """The opened stage."""
-    work = FetchClips(Fetch(timeout_s=5, retries=0, allow_private_hosts=True)).open()
+    work = FetchClips(Fetch(timeout_s=5, retries=0, allow_private_hosts=True), origins=ORIGINS).open()
     yield work
     work.close()
 
@@ -280,7 +281,7 @@ def test_ffmpeg_has_a_limit_of_time(work, asking, media, monkeypatch):
 
 def test_large_video_is_not_decoded(asking, media):
     """Its size is known before."""
-    work = FetchClips(Fetch(max_pixels=64 * 48 - 1)).open()
+    work = FetchClips(Fetch(max_pixels=64 * 48 - 1), origins=ORIGINS).open()
     batch = work(asking(*named(media, "video.mp4"), source="folder", start_s=0.0, length_s=10.0))
     work.close()
 

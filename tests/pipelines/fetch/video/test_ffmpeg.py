@@ -12,6 +12,7 @@ from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video.ffmpeg import find_ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
+from tests.origins import ORIGINS
 
 CLICK_S = 5.0
 LOOP_S = 60
@@ -60,7 +61,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def work():
     """The opened stage."""
-    work = FetchClips(Fetch(timeout_s=20, retries=0, allow_private_hosts=True)).open()
+    work = FetchClips(Fetch(timeout_s=20, retries=0, allow_private_hosts=True), origins=ORIGINS).open()
     yield work
     work.close()
 

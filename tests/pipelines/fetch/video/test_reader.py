@@ -18,6 +18,7 @@ from pipelines.miniature.server import serving
 from pipelines.miniature.video_site import lossless_clip, video, watch_template
 from schemas.dataset import Fetch, VideoSettings
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from tests.origins import ORIGINS
 
 ROWS = 600
 WORLD = [row for row in map(row_at, range(ROWS)) if has_clip(row) and row.owner == row]
@@ -55,7 +56,9 @@ def fetched(site, rows, *, starts=None, length_s=10.0, **video):
         "outcome": ["ok"] * len(rows),
         "reason": [""] * len(rows),
     }
-    work = FetchClips(Fetch(allow_private_hosts=True, video=VideoSettings(site=site, **video))).open()
+    work = FetchClips(
+        Fetch(allow_private_hosts=True, video=VideoSettings(site=site, **video)), origins=ORIGINS
+    ).open()
     try:
         return work(batch)
     finally:
@@ -66,7 +69,7 @@ def mirrored(tmp_path, row):
     """Fetch a row's clip from a folder."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(lossless_clip(0, row))
-    work = FetchClips(Fetch()).open()
+    work = FetchClips(Fetch(), origins=ORIGINS).open()
     batch = {"media_url": [path.as_uri()], "url": ["https://youtu.be/x"], "source": [row.source]}
     batch |= {"start_s": [30.0], "length_s": [10.0], "outcome": ["ok"], "reason": [""]}
     try:
@@ -207,7 +210,7 @@ def test_no_page_is_no_request(site):
     """A URL that names no video is a bad one."""
     row = WORLD[0]
     urls = ["https://www.youtube.com/watch?v=bad"]
-    work = FetchClips(Fetch(allow_private_hosts=True, video=VideoSettings(site=site))).open()
+    work = FetchClips(Fetch(allow_private_hosts=True, video=VideoSettings(site=site)), origins=ORIGINS).open()
     batch = {"media_url": urls, "url": urls, "source": [row.source], "start_s": [0.0], "length_s": [1.0]}
     done = work(batch | {"outcome": ["ok"], "reason": [""]})
     work.close()

@@ -6,11 +6,8 @@ from pipelines.errors import ConfigError
 from pipelines.fetch import files
 from pipelines.fetch.user_agent import make_no_contact_error
 from pipelines.fetch.video.youtube import is_youtube
+from pipelines.source.registry import make_lists
 from schemas.dataset import Dataset, VideoSettings
-
-# Lists of clips on YouTube, and lists of pictures on public hosts.
-_YOUTUBE = ("audiocaps", "vggsound")
-_PUBLIC = ("wit", "cc3m", "cc12m")
 
 
 def check_sources(dataset: Dataset) -> None:
@@ -21,20 +18,21 @@ def check_sources(dataset: Dataset) -> None:
             JavaScript runtime for its player, or members of an archive on the web.
     """
     private = dataset.fetch.allow_private_hosts
-    for source in dataset.sources:
+    for source in make_lists(dataset):
         if source.take == "text":
             continue
-        video = source.kind in _YOUTUBE and source.media is None
+        video = source.hosts == "youtube" and source.template is None
         # A mirror of YouTube's pages is the person's own affair, as any template is.
         youtube = video and is_youtube(dataset.fetch.video.site)
-        web = source.kind in _PUBLIC or video or (source.media or "").startswith(("http://", "https://"))
+        mirror = (source.template or "").startswith(("http://", "https://"))
+        web = source.hosts == "web" or video or mirror
         if web and dataset.contact is None and (youtube or not private):
             raise make_no_contact_error()
         if video:
             _check_video(dataset.fetch.video)
-        if source.media is not None and files.is_in_web_archive(source.media):
+        if source.template is not None and files.is_in_web_archive(source.template):
             raise ConfigError(
-                f"media template {source.media!r} names members of an archive on the web, which would be "
+                f"media template {source.template!r} names members of an archive on the web, which would be "
                 "downloaded for every clip; download it once and name it with file:///"
             )
 

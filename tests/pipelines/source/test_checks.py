@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.errors import ConfigError
-from pipelines.fetch.checks import check_lists, check_sources
 from pipelines.fetch.video.download import JS_RUNTIMES
+from pipelines.source.checks import check_lists, check_sources
 from schemas.dataset import Dataset
 
 
