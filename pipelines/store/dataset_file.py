@@ -214,8 +214,8 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
             f"{root.url} has no set {set_name!r} (it has: {', '.join(sorted(known)) or 'none'}); "
             f"build it with `encode.set={set_name}`"
         )
-    encode = Encode.model_validate(known[set_name]).trust(dataset.encode.trusted)
-    check_classes(encode, f"set {set_name!r} of {root.url}")
+    encode = Encode.model_validate(known[set_name]).trust(dataset.trusted)
+    check_classes({"encode": encode.model_dump()}, dataset.trusted, f"set {set_name!r} of {root.url}")
     return dataset.model_copy(update={"encode": encode})
 
 

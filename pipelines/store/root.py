@@ -160,10 +160,15 @@ class Root:
             except FileNotFoundError:
                 return
 
-    def open(self, name: str) -> BinaryIO:
-        """Open a file for reading."""
+    def open(self, name: str, request_bytes: int | None = None) -> BinaryIO:
+        """Open a file for reading.
+
+        Args:
+            name: of the file.
+            request_bytes: read from an object store at once, and held in memory; its own default if None.
+        """
         with as_storage_errors(self.url, "read"):
-            return cast(BinaryIO, self.fs.open(self.get_path(name), "rb"))
+            return cast(BinaryIO, self.fs.open(self.get_path(name), "rb", block_size=request_bytes))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""

@@ -167,7 +167,7 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
     batch: Batch = {}
     for key, media in _iterate_samples(root, shard):
         if key not in samples or not media.keys() >= set(members):
-            raise _make_damage_error(root, shard, f"its sample {key} is not the one that its table names")
+            raise make_damage_error(root, shard, f"its sample {key} is not the one that its table names")
         record = samples.pop(key) | {member: media[member] for member in members}
         for name, value in record.items():
             batch.setdefault(name, []).append(value)
@@ -178,7 +178,7 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
         yield batch
     # A tar that was truncated between two members has no visible damage.
     if samples:
-        raise _make_damage_error(
+        raise make_damage_error(
             root, shard, f"it lacks {len(samples)} samples of its table, the first is {min(samples)}"
         )
 
@@ -200,10 +200,11 @@ def _iterate_samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, 
             if key:
                 yield key, media
     except tarfile.TarError as error:
-        raise _make_damage_error(root, shard, f"it cannot be read ({error})") from error
+        raise make_damage_error(root, shard, f"it cannot be read ({error})") from error
 
 
-def _make_damage_error(root: Root, shard: Shard, damage: str) -> StorageError:
+def make_damage_error(root: Root, shard: Shard, damage: str) -> StorageError:
+    """Return the error of a media tar that is not what its table says."""
     return StorageError(
         f"{root.url}/media/{shard.name}.tar is damaged: {damage}; remove {get_media_marker(shard)} and build "
         "again, which fetches the shard once more"

@@ -1,11 +1,12 @@
-"""Writes tars whose bytes depend only on their members: USTAR, no times, no owners."""
+"""Writes tars whose bytes depend only on their members (USTAR, no times, no owners), and finds members."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from pipelines.errors import StorageError
+from pipelines.errors import DamagedArchiveError, StorageError
 
 _BLOCK_BYTES = 512
 # As `tar` and Python's tarfile do: an archive ends with two empty blocks and fills records of 20 blocks.
@@ -48,3 +49,34 @@ def _make_header(name: str, size: int) -> bytes:
     # The checksum is computed with its own field filled with spaces.
     checksum = sum(start) + 8 * ord(" ") + sum(rest)
     return (start + b"%06o\0 " % checksum + rest).ljust(_BLOCK_BYTES, b"\0")
+
+
+def iterate_headers(file: BinaryIO) -> Iterator[tuple[str, bytes, int]]:
+    """Yield the name, the header, and the padded size in bytes of every member that `write_tar` wrote.
+
+    The file then stands at the member's bytes; what is not read of them is skipped by a seek. Python's
+    `tarfile`, which knows all formats of tars, takes four times as long for a header.
+
+    Raises:
+        DamagedArchiveError: a header is none that `write_tar` writes, or the end is missing.
+    """
+    offset = 0
+    while (header := _read_header(file, offset)) != bytes(_BLOCK_BYTES):
+        checksum = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+        try:
+            size, expected = int(header[124:135], 8), int(header[148:154], 8)
+            name = header[:_NAME_BYTES].rstrip(b"\0").decode()
+        except ValueError:
+            size, expected, name = -1, -1, ""
+        if checksum != expected or size < 0 or header[156:157] != b"0":
+            raise DamagedArchiveError(f"its byte {offset} begins no member that Echolens writes")
+        padded = size + -size % _BLOCK_BYTES
+        yield name, header, padded
+        offset += _BLOCK_BYTES + padded
+
+
+def _read_header(file: BinaryIO, offset: int) -> bytes:
+    file.seek(offset)
+    if len(header := file.read(_BLOCK_BYTES)) < _BLOCK_BYTES:
+        raise DamagedArchiveError("its end is missing")
+    return header

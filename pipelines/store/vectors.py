@@ -206,6 +206,14 @@ class VectorReader:
         return table if kept.all() else table.filter(pa.array(kept))
 
 
+def has_direction(vectors_ND: np.ndarray) -> np.ndarray:
+    """Return which vectors can be used, bool [N]: all but zeros and those that are not finite."""
+    # Stored vectors are unit vectors: 0.5 allows for float16 and excludes zeros and NaNs.
+    norms_N = np.linalg.norm(vectors_ND.astype(np.float32), axis=1)
+    usable: np.ndarray = np.isfinite(norms_N) & (norms_N > 0.5)
+    return usable
+
+
 def _join_blocks(
     blocks: Iterator[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

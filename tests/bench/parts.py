@@ -30,6 +30,7 @@ from pipelines.store.shards import Shard
 from pipelines.store.tar import write_tar
 from schemas.dataset import Fetch, HostLimit
 from schemas.sample import SAMPLE
+from tests.origins import ORIGINS
 
 FETCH = Fetch(allow_private_hosts=True, retries=0)
 _CONNECTIONS = 128
@@ -121,7 +122,7 @@ def parts(port: int, rows: int) -> dict[str, float]:
     cost["guards: addresses, redirects, deadline, caps"] = whole - sum(cost.values())
     governed = cost_ms(lambda: asyncio.run(guarded(urls, FETCH.model_copy(update={"limits": limits}))), rows)
     cost["governor: permits of hosts that have a limit"] = governed - whole
-    work: Any = FetchImages(FETCH).open()
+    work: Any = FetchImages(FETCH, origins=ORIGINS).open()
     batch = batch_of(urls)
     work(batch)
     staged = cost_ms(lambda: work(batch), rows)

@@ -17,7 +17,8 @@ import pytest
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import make_pocket_clap
 from pipelines.evaluate.sounds import ZeroShotClassifier
-from pipelines.generate.output import decode_sound, find_card, read_rows, read_sounds
+from pipelines.generate.media import decode_sound
+from pipelines.generate.output import find_card, read_rows, read_samples
 from pipelines.generate.prompts import PromptTables
 from pipelines.miniature import captions, world
 from pipelines.miniature.media import picture_file
@@ -87,7 +88,7 @@ def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     return {
         numbers[key]: decode_sound(data)[0]
         for shard in shards
-        for key, data in read_sounds(there, name, shard)
+        for key, data in read_samples(there, name, shard)
     }
 
 
@@ -123,7 +124,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
     for name, given in ways.items():
         began = time.monotonic()
         card = json.loads(command("generate", root, *given, *SETTINGS, "--name", name, "--json").stdout)
-        speed = card["sounds_s"] / (time.monotonic() - began)
+        speed = card["length_s"] / (time.monotonic() - began)
         shares = [right(judge, waves(root, name), scenes) for judge in judges]
         print(f"{name:14} {shares[0]:12.3f} {shares[1]:12.3f} {speed:26.1f}")
     there = Root.from_url(str(root))

@@ -1,12 +1,12 @@
-"""Tars are written byte for byte as Python's tarfile writes them."""
+"""Tars are written byte for byte as Python's tarfile writes them, and their members are found again."""
 
 import io
 import tarfile
 
 import pytest
 
-from pipelines.errors import StorageError
-from pipelines.store.tar import write_tar
+from pipelines.errors import DamagedArchiveError, StorageError
+from pipelines.store.tar import iterate_headers, write_tar
 
 
 def as_tarfile(path, members):
@@ -42,3 +42,29 @@ def test_a_name_that_does_not_fit_is_refused(tmp_path):
     """Nothing is cut off in silence."""
     with pytest.raises(StorageError, match="up to 100 bytes"):
         write_tar(tmp_path / "made.tar", [("n" * 101, b"")])
+
+
+def test_members_are_found_by_their_headers(tmp_path):
+    """Each with its name and its bytes, which may be read or not."""
+    members = [
+        (f"{number:09d}.é.jpg", bytes([number]) * size) for number, size in enumerate([0, 1, 512, 9216])
+    ]
+    write_tar(tmp_path / "made.tar", members)
+    with (tmp_path / "made.tar").open("rb") as file:
+        skipped = [name for name, _, _ in iterate_headers(file)]
+        read = [(name, file.read(size).rstrip(b"\0")) for name, _, size in iterate_headers(file)]
+
+    assert [name for name, _ in members] == skipped
+    assert [(name, data.rstrip(b"\0")) for name, data in members] == read
+
+
+def test_a_tar_of_another_format_is_refused(tmp_path):
+    """What is not written by this project is not guessed at."""
+    with tarfile.open(tmp_path / "made.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("n" * 200))
+
+    with (
+        (tmp_path / "made.tar").open("rb") as file,
+        pytest.raises(DamagedArchiveError, match="its byte 0 begins"),
+    ):
+        list(iterate_headers(file))

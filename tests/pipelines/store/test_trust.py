@@ -113,12 +113,30 @@ def test_all_classes_are_named_at_once():
     """A dataset of two encoders of one's own needs no second try."""
     both = Encode.model_validate({"clip": {"loader": "a:B"}, "clap": {"loader": "c.d:E", "weights": "x"}})
 
-    assert ["a:B", "c.d:E"] == find_classes(both.model_dump())
+    content = {"encode": both.model_dump()}
+    assert {"a:B": "encoder", "c.d:E": "encoder"} == find_classes(content)
     with pytest.raises(ConfigError, match=r"here names a:B and c.d:E .*--trust a:B --trust c.d:E"):
-        check_classes(both, "here")
+        check_classes(content, (), "here")
     with pytest.raises(ConfigError, match=r"here names c.d:E .*--trust c.d:E"):
-        check_classes(both.trust(["a:B"]), "here")
-    check_classes(both.trust(["a:B"]).trust(["c.d:E"]), "here")
+        check_classes(content, ["a:B"], "here")
+    check_classes(content, both.trust(["a:B"]).trust(["c.d:E"]).trusted, "here")
+
+
+def test_a_class_is_found_wherever_a_dataset_may_name_one():
+    """In a dataset, valid or not, and in overrides alone; a colon elsewhere names none."""
+    content = {
+        "name": "not:This",
+        "sources": [{"kind": "a:List", "list": "file:///not"}, {"kind": "wit", "media": "not:This"}, 3],
+        "filter": {"own": [{"filter": "a:Filter", "word": "not:This"}], "language": "not:This"},
+        "encode": {"clip": {"loader": "a:Clip"}, "clap": "pocket", "set": "not:This"},
+    }
+    overrides = {"sources": {"0": {"kind": "b:List"}}, "filter": {"own": {"1": {"filter": "b:Filter"}}}}
+
+    assert {"a:List": "list", "a:Filter": "filter", "a:Clip": "encoder"} == find_classes(content)
+    assert {"b:List": "list", "b:Filter": "filter"} == find_classes(overrides)
+    assert {} == find_classes({"sources": "x:Y", "filter": None, "encode": ["x:Y"]})
+    with pytest.raises(ConfigError, match="names a:Clip as encoder, a:Filter as filter, a:List as list, and"):
+        check_classes(content, (), "here")
 
 
 def test_a_file_in_a_root_is_the_roots(tmp_path):
