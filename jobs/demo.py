@@ -25,13 +25,15 @@ from jobs.shared.dataset_build import build
 from jobs.shared.funnel import format_funnel, read_state
 from jobs.shared.generation import generate
 from jobs.shared.job import load, run
-from jobs.train import format_leaderboard, read_preset, train
+from jobs.shared.presets import read_preset
+from jobs.shared.training import train_translators
+from jobs.train import format_leaderboard
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.families import Column
-from schemas.generated import GenerationParams
 from schemas.query import Query
+from schemas.training import TrainingPreset
 
 # The queries of the demo: (text, column).
 QUESTIONS: tuple[tuple[str, Column], ...] = (
@@ -121,26 +123,27 @@ def play(dataset: Dataset, picture: Path) -> Path:
     Returns:
         The sound, beside the picture.
     """
-    from pipelines.generate.output import read_sounds
+    from pipelines.generate.output import read_samples
     from pipelines.generate.prompts import PromptTables
     from pipelines.generate.request import GenerationRequest
     from pipelines.generate.step import get_folder
 
     training = read_preset("shipped", _TRAINING)
+    assert isinstance(training, TrainingPreset)
     print(f"\ntrain --preset {training.name}")
-    cards = train(dataset, training, [*training.data])
+    cards = train_translators(dataset, training, [*training.data])
     print(format_leaderboard(cards))
     via = next(card.name for card in cards if card.cell)
     name = picture.stem
     print(f"\ngenerate --via {via} --column clip_image --images {picture.name}")
-    params = GenerationParams(length_s=_SOUND_S)
+    params = {"length_s": _SOUND_S}
     request = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), params=params)
     card = generate(dataset, request)
     root = Root.from_url(dataset.root)
-    shards = PromptTables(root, get_folder(name), request.params.shard_sounds).read_shards()
+    shards = PromptTables(root, get_folder(name), request.settings.shard_samples).read_shards()
     assert shards is not None
-    ((_, sound),) = read_sounds(root, name, shards[0])
-    generated = picture.with_name(f"{name}-generated.{card.wanted.making.format}")
+    ((_, sound),) = read_samples(root, name, shards[0])
+    generated = picture.with_name(f"{name}-generated.{card.wanted.settings.format}")
     generated.write_bytes(sound)
     print(f"\nlookup --audio {generated.name} --in clap_text")
     query = Query(sound=base64.b64encode(sound), into="clap_text", k=_SHOWN)

@@ -15,14 +15,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-import yaml
-
+from jobs.shared.arguments import add_working_folder, parse_pairs
 from jobs.shared.job import add_trust, load, run
 from pipelines.doctor.checks import check_dataset, check_encoders
 from pipelines.doctor.machine import Finding
-from pipelines.errors import ConfigError
 
 
 def format_line(finding: Finding) -> str:
@@ -34,12 +31,8 @@ def format_line(finding: Finding) -> str:
 def _check(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.encoder:
         return check_dataset(load(args.file, args.overrides, args.trust) if args.file else None)
-    # The class may be in the current folder.
-    sys.path.insert(0, str(Path.cwd()))
-    pairs = [*([args.file] if args.file else []), *args.overrides]
-    if wrong := [pair for pair in pairs if "=" not in pair]:
-        raise ConfigError(f"{wrong[0]!r} is no key of an encoder; write key=value after --encoder")
-    keys = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    add_working_folder()
+    keys = parse_pairs([*([args.file] if args.file else []), *args.overrides], "a key of an encoder")
     return check_encoders(args.encoder, keys)
 
 

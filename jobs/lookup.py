@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.shared.arguments import parse_column
-from jobs.shared.job import add_trust, check_content, load, run
+from jobs.shared.job import add_trust, load, run
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
+from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.query import Hit, Query
 

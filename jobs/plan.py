@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     add_trust(parser)
     args = parser.parse_intermixed_args(argv)
 
-    from pipelines.fetch.checks import check_lists
+    from pipelines.source.checks import check_lists
     from pipelines.source.plan import preview
 
     dataset = load(args.file, args.overrides, args.trust)

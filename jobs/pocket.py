@@ -15,20 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.shared.job import run
+from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, train_pocket
 
 _SCORED_ROWS = 1000
-
-
-def get_trainings() -> dict[str, tuple[Callable[..., dict[str, float]], Callable[..., dict[str, float]]]]:
-    """Return model -> the functions that train and score it, in the order in which they depend."""
-    from pipelines.train.pocket import audioldm, clap, clap_eval, clip, clip_eval
-
-    return {
-        "clip": (clip.train, clip_eval.evaluate),
-        "clap": (clap.train, clap_eval.evaluate),
-        # Conditioned on pocket CLAP, so it is trained after it.
-        "audioldm": (audioldm.train, audioldm.evaluate),
-    }
 
 
 def _make_printer(model: str) -> Callable[[int, float], None]:
@@ -44,9 +33,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="echolens pocket", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "model", nargs="?", choices=("clip", "clap", "audioldm"), help="one of them; all if not given"
-    )
+    parser.add_argument("model", nargs="?", choices=MODELS, help="one of them; all if not given")
     parser.add_argument("--out", type=Path, help="folder for the weights; the package's own if not given")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, batches and first weights")
     parser.add_argument("--steps", type=int, help="batches; as many as the shipped weights had if not given")
@@ -55,15 +42,16 @@ def main(argv: Sequence[str]) -> None:
 
     from pipelines.encode.loaders.pocket import WEIGHTS
 
-    for model, (train, score) in get_trainings().items():
+    # In the order in which they depend: pocket AudioLDM is conditioned on pocket CLAP.
+    for model in MODELS:
         if args.model not in (None, model):
             continue
         folder = (args.out or WEIGHTS) / model
         result: dict[str, Any] = {"model": model, "weights": str(folder)}
         if not args.score:
-            steps = {"steps": args.steps} if args.steps else {}
-            result |= train(folder, args.seed, progress=_make_printer(model), **steps)
-        result |= score(folder, args.seed, _SCORED_ROWS)
+            plan = PocketPlan(folder, args.seed, args.steps, progress=_make_printer(model))
+            result |= train_pocket(model, plan)
+        result |= find_evaluation(model)(folder, args.seed, _SCORED_ROWS)
         print(json.dumps(result, indent=2))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from jobs.shared.dataset_build import (
     build,
+    check_before,
     finish_build,
     resolve_encoders,
     warn_shortfalls,
@@ -25,7 +26,7 @@ from jobs.shared.submit import add_address, submit
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset
-from schemas.outcome import REASONS
+from schemas.outcome import is_reason
 
 if TYPE_CHECKING:
     from pipelines.maintain.refresh import Changes, RefreshOptions
@@ -42,7 +43,6 @@ def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes
         dataset: its configuration.
         options: of this refresh.
     """
-    from pipelines.fetch.checks import check_sources
     from pipelines.maintain.refresh import plan_refresh
     from pipelines.store import dataset_file, plans
     from pipelines.store.lease import hold_lease
@@ -51,8 +51,7 @@ def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes
     root.check()
     if not plans.list_folders(root):
         return build(dataset), None
-    check_sources(dataset)
-    dataset_file.check(root, dataset)
+    check_before(dataset, root)
     with hold_lease(root, "refresh") as lease:
         version = _finish_previous(dataset, root, lease)
         unchanged = dataset_file.is_same(root, dataset)
@@ -121,7 +120,7 @@ def format_changes(changes: Changes, before: Version | None, after: Version) -> 
 
 def _check_outcome(name: str) -> str:
     status, _, reason = name.partition("/")
-    if status not in RETRY_DAYS or (reason and reason not in REASONS.get(status, ())):  # type: ignore[call-overload]
+    if status not in RETRY_DAYS or (reason and not is_reason(status, reason)):
         raise ConfigError(
             f"--retry {name} names no outcome that can be tried again; give one of {', '.join(RETRY_DAYS)}, "
             "or one with its reason as `echolens status` shows it"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.shared.funnel import format_funnel, read_state
 from jobs.shared.job import add_trust, load, run
 from jobs.shared.progress import ReadProgress
+from jobs.shared.trained import format_trained, list_trained
 from pipelines.errors import StorageError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -120,8 +121,12 @@ def main(argv: Sequence[str]) -> None:
         print(_format_changes(root, args.changes, args.json))
     else:
         numbers = read_state(root, with_vector_set(root, dataset, args.set).encode.set)
-        text = json.dumps(numbers, indent=2, sort_keys=True) if args.json else format_funnel(numbers)
-        print(text if args.json or not numbers["version"] else f"{text}\n{format_history(root)}")
+        trained = list_trained(root)
+        if args.json:
+            print(json.dumps(numbers | {"trained": trained}, indent=2, sort_keys=True))
+            return
+        history = format_history(root) if numbers["version"] else ""
+        print("\n".join(filter(None, (format_funnel(numbers), history, format_trained(trained)))))
 
 
 if __name__ == "__main__":

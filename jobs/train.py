@@ -1,14 +1,16 @@
-"""Train translators between the spaces of a dataset, measure them on pairs held out, show them side by side.
+"""Train what crosses the spaces of a dataset, or any other task, and measure it on what was held out.
 
 echolens train /data/animals                            # the 18 translators of the first seed
 echolens train /data/animals --preset beyond fit.epochs=20
 echolens train /data/animals --preset mine.yaml --only image_audio
 echolens train /data/animals --preset beyond --only image_audio --then-generate pictures/
+echolens train /data/animals --preset probe.yaml recipe.epochs=5
 echolens train /data/animals --address http://head:8265 fit.gpus_per_worker=0.5
 
-A preset is a file: data sets of pairs, and cells over them. A killed training goes on with the same command.
-A root can be built, refreshed and searched meanwhile; a second training of it waits for its turn elsewhere:
-ROOT/translators/lease.json says who is at work.
+A preset is a file. One of translators has data sets of pairs, and cells over them; any other names its
+`task`, a `recipe` and the task's settings, and leaves a model in ROOT/models/NAME. A killed training goes on
+with the same command. A root can be built, refreshed and searched meanwhile; a second training of it waits
+for its turn: lease.json in ROOT/translators or ROOT/models says who is at work.
 """
 
 from __future__ import annotations
@@ -16,34 +18,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.shared.job import add_trust, check_content, load, read_content, run
+from jobs.shared.job import add_trust, load, run
+from jobs.shared.presets import find_trusted, is_file, read_preset
 from jobs.shared.submit import add_address, submit
+from jobs.shared.training import train_task, train_translators
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.training import TrainingPreset
+from schemas.model_card import ModelCard
+from schemas.training import TaskPreset, TrainingPreset
 from schemas.translator_card import TranslatorCard
-
-_PRESETS = Path(__file__).parent / "presets"
-_YAML = (".yaml", ".yml")
-
-
-def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset:
-    """Return a shipped preset by its name, or that of a YAML file.
-
-    Raises:
-        ConfigError: there is none, or a key or value is unknown.
-    """
-    file = Path(name) if name.endswith(_YAML) else _PRESETS / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
-        raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {known}")
-    return check_content(TrainingPreset, read_content(str(file), overrides), str(file))
 
 
 def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
@@ -76,54 +64,24 @@ def _format_line(card: TranslatorCard) -> str:
     )
 
 
-def _print_epoch(data: str, epochs: int, done: int) -> None:
-    print(f"train: {data}, epoch {done} of {epochs}", file=sys.stderr)
-
-
-def train(dataset: Dataset, training: TrainingPreset, data_names: Sequence[str]) -> list[TranslatorCard]:
-    """Train the experiments of some data sets of a preset, one data set after the other; return their cards.
-
-    Raises:
-        LeaseHeldError: another training of this root is at work; this one has written nothing.
-    """
-    from pipelines.run.ray_plan import Session
-    from pipelines.store import versions
-    from pipelines.store.lease import hold_lease
-    from pipelines.train.translators import ray_train
-    from pipelines.train.translators.job import TrainingJob
-    from pipelines.translate import translator
-
-    root = Root.from_url(dataset.root)
-    version = versions.read_current(root, dataset.encode.set)
-    cards: list[TranslatorCard] = []
-    previous_cards = {card.name: card for card in translator.read_cards(root)}
-    # Two trainings could write translators of one name, or resume one checkpoint. Builds write elsewhere.
-    with hold_lease(Root.from_url(f"{root.url}/translators"), "train") as lease, Session() as session:
-        session.start()
-        for data in data_names:
-            job = TrainingJob(root, dataset.name, dataset.shard_rows, version.number, training, data)
-            many = "1 cell" if len(job.experiments) == 1 else f"{len(job.experiments)} cells in one pass"
-            print(f"train: {data} of set {version.set}, {many}", file=sys.stderr)
-            cards += ray_train.train(job, partial(_print_epoch, data, training.fit.epochs))
-            lease.check()
-    _print_replaced(previous_cards, cards)
-    return cards
-
-
-def _print_replaced(previous_cards: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:
+def format_models(cards: Sequence[ModelCard]) -> str:
+    """Return cards of models as lines."""
+    lines = []
     for card in cards:
-        previous = previous_cards.get(card.name)
-        if card.cell and previous and previous.weights_sha256 != card.weights_sha256:
-            print(
-                f"train: {card.name} of cosine {card.scores.cosine:.3f} took the place of one of "
-                f"{previous.scores.cosine:.3f} (set {previous.set}, version {previous.version})",
-                file=sys.stderr,
-            )
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in card.scores.items())
+        lines.append(
+            f"{card.name}: {card.parameters:,} parameters, {card.steps:,} steps, "
+            f"{scores or _format_loss(card)}"
+        )
+    return "\n".join(lines)
+
+
+def _format_loss(card: ModelCard) -> str:
+    return "no loss" if card.loss is None else f"loss {card.loss:.3f}"
 
 
 def _submit(args: argparse.Namespace) -> int:
-    file = Path(args.preset)
-    own = file.suffix in _YAML
+    file, own = Path(args.preset), is_file(args.preset)
     flags = ["--preset", file.name if own else args.preset]
     flags += ["--only", args.only] if args.only else []
     flags += ["--set", args.set] if args.set else []
@@ -135,7 +93,7 @@ def _submit(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train every experiment of a preset, and print the leaderboard."""
+    """Train what a preset says, and print the leaderboard or the scores."""
     parser = argparse.ArgumentParser(
         prog="echolens train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -155,21 +113,18 @@ def main(argv: Sequence[str]) -> None:
     add_trust(parser)
     add_address(parser)
     args = parser.parse_intermixed_args(argv)
-    training = read_preset(args.preset, args.overrides)
-    data_names = [data for data in training.data if args.only in (None, data)]
-    if not data_names:
-        raise ConfigError(
-            f"preset {training.name} has no data {args.only!r}; it has {', '.join(training.data)}"
-        )
+    preset = read_preset(args.preset, args.overrides)
+    data_names = _choose_data(preset, args)
     if args.address:
         sys.exit(_submit(args))
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
-    cards = train(dataset, training, data_names)
-    if args.json:
-        print(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2))
-    else:
-        print(format_leaderboard(cards))
+    if isinstance(preset, TaskPreset):
+        trusted = find_trusted(args.preset, preset, args.overrides, args.trust)
+        models = train_task(_load(args), preset, trusted)
+        print(_format_json(models) if args.json else format_models(models))
+        return
+    dataset = _load(args)
+    cards = train_translators(dataset, preset, data_names)
+    print(_format_json(cards) if args.json else format_leaderboard(cards))
     if args.then_generate:
         from jobs.shared.compare_translators import compare_translators
 
@@ -177,6 +132,34 @@ def main(argv: Sequence[str]) -> None:
             compare_translators(dataset, cards, args.then_generate),
             file=sys.stderr if args.json else sys.stdout,
         )
+
+
+def _choose_data(preset: TrainingPreset | TaskPreset, args: argparse.Namespace) -> list[str]:
+    """Return the data sets of a preset of translators to train; none of another task.
+
+    Raises:
+        ConfigError: the preset has no such data set, or an option is not for its task.
+    """
+    if isinstance(preset, TaskPreset):
+        if args.only or args.then_generate:
+            raise ConfigError(
+                f"--only and --then-generate are for presets of translators, and {preset.name} is one of "
+                f"task {preset.task}; leave them out"
+            )
+        return []
+    names = [data for data in preset.data if args.only in (None, data)]
+    if not names:
+        raise ConfigError(f"preset {preset.name} has no data {args.only!r}; it has {', '.join(preset.data)}")
+    return names
+
+
+def _load(args: argparse.Namespace) -> Dataset:
+    dataset = load(args.target, trust=args.trust)
+    return with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+
+
+def _format_json(cards: Sequence[TranslatorCard | ModelCard]) -> str:
+    return json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], indent=2)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.encoders import Commit, Encode, Name
+from schemas.encoders import CLASS_PATTERN, Encode, Name
 from schemas.fetch import STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
-from schemas.strict import StrictModel
+from schemas.generators import AnyGenerator, GeneratorEntry
+from schemas.sources import Source, SourceKind
+from schemas.strict import StrictModel, TrustingModel
 
 # Includes the parts of the file that are defined in their own modules.
 __all__ = [
@@ -21,49 +20,19 @@ __all__ = [
     "Fetch",
     "HostLimit",
     "Source",
+    "SourceKind",
     "StrictModel",
     "VideoSettings",
     "WikimediaWidth",
 ]
 
-SourceKind = Literal["wit", "cc3m", "cc12m", "audiocaps", "vggsound", "folder", "img2dataset"]
 
+class OwnFilter(BaseModel):
+    """A filter of somebody's own; its other keys are the arguments of its class, which checks them."""
 
-class Source(StrictModel):
-    """One list of rows."""
+    model_config = ConfigDict(frozen=True, extra="allow")
 
-    kind: SourceKind
-    list: str = Field(description="path or URL of the list; a folder for folder and img2dataset")
-    take: Literal["media", "text"] = Field(
-        "media", description="text: the captions only, nothing is downloaded"
-    )
-    languages: tuple[str, ...] = Field((), description="list's own codes to keep; empty keeps all")
-    labels: tuple[str, ...] = Field((), description="VGGSound labels to keep; empty keeps all")
-    split: str | None = Field(None, description="VGGSound split to keep")
-    media: str | None = Field(
-        None,
-        description="where a clip is, in place of YouTube: a template over youtube_id, start_s, label",
-    )
-    columns: tuple[str, str] | None = Field(
-        None,
-        description="order of a CC list's columns, where the file's differs from the published",
-    )
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> Source:
-        clips = self.kind in ("audiocaps", "vggsound")
-        for key, allowed in (
-            ("languages", self.kind == "wit"),
-            ("labels", self.kind == "vggsound"),
-            ("split", self.kind == "vggsound"),
-            ("media", clips),
-            ("columns", self.kind in ("cc3m", "cc12m")),
-        ):
-            if getattr(self, key) and not allowed:
-                raise ValueError(f"a {self.kind} list has no {key!r}; take that key out")
-        if self.columns and set(self.columns) != {"caption", "url"}:
-            raise ValueError(f"columns must be caption and url in some order, not {self.columns}")
-        return self
+    filter: str = Field(pattern=CLASS_PATTERN, description="module:Class")
 
 
 class Filter(StrictModel):
@@ -80,15 +49,9 @@ class Filter(StrictModel):
     min_frame_change: float = Field(
         0.0, ge=0, le=255, description="a clip whose frames differ by less is a still picture: 4, say"
     )
-
-
-class GeneratorEntry(StrictModel):
-    """The generator that makes sounds of vectors: an AudioLDM that diffusers saved."""
-
-    weights: str = Field("pocket", description="pocket, a folder, or a repository of the hub")
-    revision: Commit | None = Field(None, description="a commit of the repository, never a branch")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_rows: int = Field(8, ge=1, le=256, description="sounds of every forward")
+    own: tuple[OwnFilter, ...] = Field(
+        (), exclude_if=lambda own: not own, description="filters of one's own, asked after the others"
+    )
 
 
 class Index(StrictModel):
@@ -138,7 +101,7 @@ class Refresh(StrictModel):
         return ()
 
 
-class Dataset(StrictModel):
+class Dataset(TrustingModel, StrictModel):
     """A dataset: its root, its lists, and how they are fetched, filtered, encoded and indexed."""
 
     name: Name
@@ -155,7 +118,12 @@ class Dataset(StrictModel):
     encode: Encode = Encode()
     index: Index = Index()
     refresh: Refresh = Refresh()
-    generator: GeneratorEntry = GeneratorEntry()
+    generator: AnyGenerator = GeneratorEntry()
+
+    def trust(self, classes: Iterable[str]) -> Dataset:
+        """Return a copy that trusts these classes, too, and whose encoders do."""
+        named = frozenset(classes)
+        return super().trust(named).model_copy(update={"encode": self.encode.trust(named)})
 
     def get_pinned(self) -> dict[str, object]:
         """Return the settings that can never change for a root, by key."""

@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PrivateAttr,
     StringConstraints,
     Tag,
     model_validator,
@@ -21,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from schemas.families import COLUMNS, FAMILIES, Column, get_family, is_column, is_family
-from schemas.strict import StrictModel
+from schemas.strict import StrictModel, TrustingModel
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
@@ -185,7 +184,7 @@ def _require_loader(value: Any) -> Any:
 _OF_THE_SET = frozenset({"set", "segment", "precision", "workers"})
 
 
-class Encode(BaseModel):
+class Encode(TrustingModel):
     """Which encoders make the vectors of one set. Another choice needs another set name.
 
     Beside `clip` and `clap`, a key may be a family of one's own, as in `ciap`, or a column whose tower was
@@ -204,9 +203,6 @@ class Encode(BaseModel):
     __pydantic_extra__: dict[str, Annotated[OtherEncoder, BeforeValidator(_require_loader)]] = Field(
         init=False
     )
-
-    # Neither a key of a file nor stored: nothing that is read can set it. It travels with pickles and copies.
-    _trusted: frozenset[str] = PrivateAttr(frozenset())
 
     @model_validator(mode="after")
     def _check_names(self) -> Encode:
@@ -239,14 +235,3 @@ class Encode(BaseModel):
         }
         absent = dict.fromkeys(family for family in FAMILIES if family not in kept)
         return Encode.model_validate(content | absent).trust(self.trusted)
-
-    @property
-    def trusted(self) -> frozenset[str]:
-        """Classes (module:Class) that the person who runs this has named, and which may be imported."""
-        return self._trusted
-
-    def trust(self, classes: Iterable[str]) -> Encode:
-        """Return a copy that trusts these classes, too; each counts only if its name is the same exactly."""
-        trusting = self.model_copy()
-        trusting._trusted = self._trusted | frozenset(classes)  # noqa: SLF001 - of its own class
-        return trusting

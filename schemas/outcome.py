@@ -1,11 +1,14 @@
 """The outcome of a candidate: one status and one reason, both of closed lists.
 
+A filter of one's own adds reasons of its own, which begin with `own.` and so are never one of ours.
+
 A bad row is an outcome, not an error of the program. Only `failed` is our fault, never that of a row, and it
 is never swallowed.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
@@ -139,10 +142,27 @@ def sum_by_status(counts: Mapping[str, int]) -> Counter[str]:
 
 OK = Outcome("ok")
 
+_OWN = "own."
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def make_own_reason(name: str) -> str:
+    """Return the reason that a filter of one's own gives, or raise ValueError if it cannot be one."""
+    if not _OWN_NAME.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is no reason; write up to 40 of a-z, 0-9 and _, as in too_dark")
+    return f"{_OWN}{name}"
+
+
+def is_reason(status: str, reason: str) -> bool:
+    """Return whether a status may have a reason: one of the closed list, or that of one's own filter."""
+    if status == "filtered" and reason.startswith(_OWN):
+        return _OWN_NAME.fullmatch(reason.removeprefix(_OWN)) is not None
+    return reason in REASONS.get(status, ())  # type: ignore[call-overload]
+
 
 def make_outcome(status: Status, reason: str) -> Outcome:
     """Return the outcome, or raise ValueError if the closed list does not have it."""
-    if reason not in REASONS[status]:
+    if not is_reason(status, reason):
         known = ", ".join(sorted(REASONS[status]))
         raise ValueError(f"{status}/{reason} is not an outcome; {status} has: {known}")
     return Outcome(status, reason)
@@ -247,5 +267,7 @@ def as_img2dataset(outcome: Outcome) -> tuple[str, str | None]:
     """Return img2dataset's `status` and `error_message` of an outcome."""
     if outcome.status == "ok":
         return "success", None
+    if outcome.reason.startswith(_OWN):
+        return "failed_to_resize", outcome.reason.removeprefix(_OWN).replace("_", " ")
     status = "failed_to_resize" if outcome.reason in _FAILED_TO_RESIZE else "failed_to_download"
     return status, _MESSAGES[outcome.reason]

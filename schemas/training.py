@@ -1,4 +1,4 @@
-"""The file of a training: data sets of pairs, and the experiments (`cells`) on them."""
+"""The file of a training: a task with its recipe, or translators (data sets of pairs, and cells on them)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from schemas.dataset import SourceKind, StrictModel
+from schemas.encoders import CLASS_PATTERN
 from schemas.families import Column
+from schemas.recipe import Recipe
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 LossName = Literal["mse", "cosine", "nt_xent", "info_nce", "info_nce_cosine", "denoise"]
@@ -109,8 +111,52 @@ class SplitSettings(StrictModel):
     )
 
 
+class Resources(StrictModel):
+    """The workers of a training; the batch is divided among them."""
+
+    workers: int = Field(1, ge=1)
+    cpus_per_worker: int = Field(1, ge=1, description="threads")
+    gpus_per_worker: float = Field(0.0, ge=0, le=1, description="may be a fraction, for one worker")
+
+
+# A task that a file of pipelines/train offers, or a class of one's own.
+TASK_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
+
+
+class TaskPreset(BaseModel):
+    """A preset of any task: the file that `echolens train` reads. Other keys are the task's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: Name = Field(description="of the model")
+    task: Annotated[str, StringConstraints(pattern=TASK_PATTERN)] = Field(
+        description="a task's name, or module:Class"
+    )
+    recipe: Recipe
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> TaskPreset:
+        workers, parts = self.resources.workers, self.recipe.accumulate
+        if self.recipe.batch % workers:
+            raise ValueError(f"a batch of {self.recipe.batch} cannot be divided among {workers} workers")
+        if self.recipe.batch // workers % parts:
+            raise ValueError(
+                f"the {self.recipe.batch // workers} samples of a worker cannot be divided into {parts} "
+                "equal parts; choose batch, workers and accumulate that divide"
+            )
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The task's own settings."""
+        return dict(self.__pydantic_extra__ or {})
+
+
 class TrainingPreset(StrictModel):
-    """A preset: the file that `echolens train` reads."""
+    """A preset of translators: the file that `echolens train` reads if it names no other task."""
+
+    task: Literal["translators"] = "translators"
 
     name: Name
     data: dict[Name, tuple[PairSource, ...]] = Field(min_length=1)

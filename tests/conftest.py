@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.fixtures.families",
     "tests.fixtures.one_ray",
     "tests.fixtures.generators",
+    "tests.fixtures.generators_outside",
     "tests.fixtures.translators",
     "tests.fixtures.versions",
 ]

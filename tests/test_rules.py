@@ -43,7 +43,7 @@ BESIDE_THE_FLOW = {
 RAY = (
     "pipelines/run/ray_plan.py",
     "pipelines/fetch/ratelimit/governor.py",
-    "pipelines/train/translators/ray_train.py",
+    "pipelines/train/ray_train.py",
     "jobs/shared/submit.py",
 )
 
@@ -165,6 +165,39 @@ def test_a_file_is_one_idea(path):
 def test_names_say_what_is_inside(path):
     """No drawers for anything, no history in file names."""
     assert not re.search(r"(^|_)(utils?|helpers?|common|misc|new|old|final|v\d+)(_|$)", path.stem)
+
+
+def find_type_tests(path: Path, classes: set[str]) -> list[str]:
+    """Return the places in a file that ask whether something is of one of these classes."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        asked = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"isinstance", "issubclass"}:
+            asked = list(ast.walk(node.args[1]))
+        elif isinstance(node, ast.MatchClass):
+            asked = list(ast.walk(node.cls))
+        if {getattr(each, "id", None) or getattr(each, "attr", None) for each in asked} & classes:
+            found.append(f"{path.name}:{node.lineno}")
+    return found
+
+
+def test_nothing_depends_on_the_class_of_a_generator(tmp_path):
+    """A generator is asked through its protocol, so another one comes in by adding a file."""
+    inside = [path for path in SOURCES if below_home(path).startswith("pipelines/generate/")]
+    classes = {
+        node.name
+        for path in inside
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and re.search(r"Generator|Spec$|^AudioLdm", node.name)
+    }
+    asking = tmp_path / "asking.py"
+    asking.write_text(
+        "isinstance(it, (int, pipeline.AudioLdmSpec))\nmatch it:\n    case CustomGenerator(): ...\n"
+    )
+
+    assert {"AudioLdmSpec", "AudioLdmGenerator", "CustomGenerator", "ChosenGenerator"} <= classes
+    assert ["asking.py:1", "asking.py:3"] == find_type_tests(asking, classes)
+    assert [place for path in SOURCES for place in find_type_tests(path, classes | {"OtherGenerator"})] == []
 
 
 def test_flow_is_the_folders_of_the_steps():

@@ -23,7 +23,7 @@ VERBS = frozenset(
     begin bind bring build cache calibrate call cancel cap carry check choose classify clean clear
     clip clone close collect combine commit compare compress compute concat configure confirm
     connect convert copy correct count cover create crop cut decide decode decompress delete denoise
-    derive describe detach detect discard download drain draw drop embed emit encode end enforce
+    derive describe detach detect discard divide download drain draw drop embed emit encode end enforce
     ensure enter estimate evaluate exclude execute exists expand expect expire export extend extract
     fade fail feed fetch fill filter find finish fit fix flatten flush fold follow forget format
     forward from gather generate get give grant group guard handle has hash hear hide hold ignore
@@ -47,7 +47,8 @@ VERBS = frozenset(
 # Formulas have the names of their papers, and what draws and sounds is named by what is drawn and heard.
 FORMULAS = ("pipelines/metrics/", "pipelines/models/", "pipelines/miniature/", "pipelines/train/losses.py")
 # Names that a library or a protocol of Python gives; `space` and `load` are what a class of somebody's own
-# offers to be an encoder (pipelines/encode/loaders/custom.py), so renaming them would break their files.
+# offers to be an encoder (pipelines/encode/loaders/custom.py), `fingerprint` to be a generator, so renaming
+# them would break their files.
 GIVEN = {
     "main",
     "app",
@@ -58,6 +59,7 @@ GIVEN = {
     "seek",
     "tell",
     "audio_attributes",
+    "fingerprint",
     "space",
 }
 

@@ -1,9 +1,16 @@
-"""Types of command-line arguments that argparse checks."""
+"""Command-line arguments that several jobs take."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from pipelines.errors import ConfigError
 from schemas.families import Column, check_column
 
 
@@ -17,3 +24,28 @@ def parse_column(name: str) -> Column:
         return check_column(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def parse_pairs(pairs: Sequence[str], what: str) -> dict[str, Any]:
+    """Return key=value arguments as a mapping; values are YAML.
+
+    Args:
+        pairs: as they were given.
+        what: each is, for the error, as in "a key of an encoder".
+
+    Raises:
+        ConfigError: one has no `=`, or a value that is not YAML.
+    """
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise ConfigError(f"{wrong[0]!r} is not {what}; write key=value")
+    try:
+        return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{' '.join(pairs)} is not YAML ({' '.join(str(error).split())}); mend it"
+        ) from error
+
+
+def add_working_folder() -> None:
+    """Let a class that is named on the command line be in the current folder."""
+    sys.path.insert(0, str(Path.cwd()))

@@ -28,12 +28,14 @@ def make_media_step(dataset: Dataset, root: Root) -> MediaStep:
     """Return the step candidates -> media."""
     from pipelines.fetch.stages import FetchClips, FetchImages
     from pipelines.filter.captions import DetectLanguage
+    from pipelines.filter.custom import make_custom_stages
     from pipelines.filter.frames import FilterFrames
     from pipelines.filter.pictures import FilterPictures
     from pipelines.filter.sounds import FilterSounds
     from pipelines.run.build_steps import MediaStep
+    from pipelines.source.registry import find_origins
 
-    limits = dataset.filter
+    limits, own, origins = dataset.filter, make_custom_stages(dataset), find_origins(dataset)
     language = DetectLanguage(limits.language)
     return MediaStep(
         root,
@@ -41,14 +43,16 @@ def make_media_step(dataset: Dataset, root: Root) -> MediaStep:
         {
             "image": (
                 language,
-                FetchImages(dataset.fetch, dataset.contact),
+                FetchImages(dataset.fetch, dataset.contact, origins),
                 FilterPictures(limits.min_side_px, limits.max_aspect),
+                *own["image"],
             ),
             "clip": (
                 language,
-                FetchClips(dataset.fetch, dataset.contact),
+                FetchClips(dataset.fetch, dataset.contact, origins),
                 FilterSounds(limits.min_length_s, limits.silence_dbfs, limits.max_full_scale_share),
                 FilterFrames(limits.min_frame_change),
+                *own["clip"],
             ),
         },
     )
@@ -60,6 +64,7 @@ def make_vector_step(dataset: Dataset, root: Root, specs: EncoderSpecs) -> Vecto
     from pipelines.encode.segments import add_segment_stages
     from pipelines.encode.stages import DecodeStage, EncodeStage
     from pipelines.filter.captions import DetectLanguage
+    from pipelines.filter.custom import make_custom_stages
     from pipelines.run.build_steps import VectorStep
 
     segment = dataset.encode.segment
@@ -75,6 +80,7 @@ def make_vector_step(dataset: Dataset, root: Root, specs: EncoderSpecs) -> Vecto
             ),
             "text": (
                 DetectLanguage(dataset.filter.language),
+                *make_custom_stages(dataset)["text"],
                 DecodeStage("text", specs),
                 EncodeStage("text", specs),
             ),
@@ -94,7 +100,6 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         verify: whether the bytes of all files are compared with the version's hashes, not only their sizes.
     """
     from pipelines.encode.encoder import get_spaces
-    from pipelines.fetch.checks import check_sources
     from pipelines.maintain.verify import find_damage
     from pipelines.source.plan import make_plan
     from pipelines.store import dataset_file, versions
@@ -102,8 +107,7 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
 
     root = Root.from_url(dataset.root)
     root.check()
-    check_sources(dataset)
-    dataset_file.check(root, dataset)
+    check_before(dataset, root)
     version = versions.find_unchanged(root, dataset.encode.set)
     damaged = find_damage(root, [version], verify) if version else []
     if version and not damaged and dataset_file.is_same(root, dataset):
@@ -115,6 +119,20 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
             make_plan(dataset, root, progress.show_rows)
         dataset_file.pin(root, dataset, get_spaces(specs))
         return finish_build(dataset, root, specs, lease, damaged)
+
+
+def check_before(dataset: Dataset, root: Root) -> None:
+    """Refuse what a build or a refresh could not bring through, before it writes anything.
+
+    Raises:
+        ConfigError: a list, a filter or the way to its media cannot be, or the root is of another dataset.
+    """
+    from pipelines.source.checks import check_sources
+    from pipelines.store import dataset_file
+
+    check_sources(dataset)
+    make_media_step(dataset, root)
+    dataset_file.check(root, dataset)
 
 
 def resolve_encoders(dataset: Dataset, root: Root) -> EncoderSpecs:

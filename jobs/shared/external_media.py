@@ -12,7 +12,7 @@ from jobs.shared.dataset_build import build
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, Filter, Source
-from schemas.families import DEFAULTS, Column, get_family
+from schemas.families import DEFAULTS, Column, Modality, get_family
 from schemas.space import Space
 from schemas.version import Version
 
@@ -153,18 +153,18 @@ def read_sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
     return files, [hashlib.sha256(data).hexdigest() for data in files]
 
 
-def encode_sounds(spec: EncoderSpec, files: Sequence[bytes]) -> np.ndarray:
-    """Return unit vectors of sounds, float32 [N, D]; NaN where a file cannot be decoded."""
+def encode_media(spec: EncoderSpec, modality: Modality, items: Sequence[bytes | str]) -> np.ndarray:
+    """Return unit vectors of files or texts, float32 [N, D]; NaN where one cannot be decoded."""
     import numpy as np
 
-    from pipelines.encode.encoder import encode
+    from pipelines.encode.encoder import encode, get_tower
     from pipelines.errors import UndecodableMediaError
 
-    tower = spec.open()["audio"]
-    vectors_ND = np.full((len(files), spec.space.dims), np.nan, np.float32)
-    for number, data in enumerate(files):
+    tower = get_tower(spec, modality)
+    vectors_ND = np.full((len(items), spec.space.dims), np.nan, np.float32)
+    for number, item in enumerate(items):
         try:
-            vectors_ND[number] = encode(tower, [tower.prepare(data)], spec.space.batch_rows)[0][0]
+            vectors_ND[number] = encode(tower, [tower.prepare(item)], spec.space.batch_rows)[0][0]
         except UndecodableMediaError:
             continue
     return vectors_ND

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.run import records
+from pipelines.source.registry import check_kinds
 from pipelines.store.root import Root
 from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
+from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
+
+# Includes what checks user-written content, for the jobs that take some.
 
 # Set by Ray for the command that `ray job submit` starts.
 _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -27,8 +29,6 @@ _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _RECORDED = frozenset(
     {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "demo"}
 )
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
@@ -66,15 +66,15 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE:CLASS",
-        help="import this class if the root names it as an encoder; repeat for more",
+        help="import this class if the root names it, as an encoder or else; repeat for more",
     )
 
 
 def load(target: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Dataset:
     """Return the dataset of a FILE that a person wrote, or of a ROOT that a job made.
 
-    Relative paths in a file are relative to the file. A custom encoder's class may be imported if the file,
-    an override or `trust` names it; neither a root nor a file inside of one can decide that.
+    Relative paths in a file are relative to the file. A class of one's own may be imported if the file, an
+    override or `trust` names it; neither a root nor a file inside of one can decide that.
 
     Args:
         target: FILE or ROOT.
@@ -86,6 +86,8 @@ def load(target: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) 
     """
     check_trust(trust)
     dataset = _load(target, overrides, trust)
+    # Those of one's own may import anything, which not every verb needs.
+    check_kinds(dataset, target)
     if (job := records.get_current()) and job.verb in _RECORDED:
         job.root = Root.from_url(dataset.root)
     return dataset
@@ -110,20 +112,19 @@ def _load(target: str, overrides: Sequence[str], trust: Sequence[str]) -> Datase
     if enclosing := find_enclosing_root(Path(target)):
         own, where = _find_override_classes(overrides), f"{target}, a file of the root {enclosing},"
     else:
-        own, where = find_classes(dataset.encode.model_dump()), target
+        own, where = find_classes(dataset.model_dump()), target
     return _trust(dataset, [*trust, *own], where)
 
 
-def _trust(dataset: Dataset, classes: Sequence[str], where: str) -> Dataset:
+def _trust(dataset: Dataset, classes: Iterable[str], where: str) -> Dataset:
     """Return a dataset that trusts these classes; another class in it is an error."""
-    trusting = dataset.model_copy(update={"encode": dataset.encode.trust(classes)})
-    check_classes(trusting.encode, where)
+    trusting = dataset.trust(classes)
+    check_classes(trusting.model_dump(), trusting.trusted, where)
     return trusting
 
 
-def _find_override_classes(overrides: Sequence[str]) -> list[str]:
-    encode = apply_overrides({}, overrides).get("encode")
-    return find_classes(encode) if isinstance(encode, dict) else []
+def _find_override_classes(overrides: Sequence[str]) -> Iterable[str]:
+    return find_classes(apply_overrides({}, overrides))
 
 
 def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -195,60 +196,3 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
 
 def _validate(content: dict[str, Any], target: str) -> Dataset:
     return check_content(Dataset, content, target)
-
-
-def check_content(model: type[M], content: dict[str, Any], target: str) -> M:
-    """Return user-written content as a model.
-
-    Raises:
-        ConfigError: a key or a value is unknown to the model.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        # Unknown keys first: a misspelt key is often why another is missing. Of a union, the closest member.
-        order = {"extra_forbidden": 0, "missing": 2, "model_type": 3}
-        problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
-        raise ConfigError(f"{target}: {_format_problem(dict(problems[0]), model)}") from error
-
-
-def _format_problem(problem: dict[str, Any], model: type[BaseModel]) -> str:
-    """Return one of pydantic's problems as a sentence: what was found, what is expected, what to do."""
-    # A union adds the names of its members to the location; they are not keys of the file.
-    is_unknown = problem["type"] == "extra_forbidden"
-    last = len(problem["loc"]) - 1
-    parts = [
-        part
-        for number, part in enumerate(problem["loc"])
-        if isinstance(part, int) or part[:1].islower() or (is_unknown and number == last)
-    ]
-    parts = [part for part in parts if not str(part).startswith(("literal[", "function-"))]
-    key = ".".join(str(part) for part in parts)
-    if is_unknown:
-        general = ".".join("[]" if isinstance(part, int) else str(part) for part in parts)
-        known = list(_iterate_keys(model))
-        nearest = difflib.get_close_matches(general, known, n=1, cutoff=0.0)[0]
-        unknown = f"unknown key {key!r}; the nearest known one is {nearest.replace('.[]', '[]')!r}"
-        is_encoder = model is Dataset and parts[:-1] == ["encode"]
-        return f"{unknown}, and an encoder of your own is {{loader: module:Class}}" if is_encoder else unknown
-    if problem["type"] == "missing":
-        return f"key {key!r} is missing; add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    found = problem["input"]
-    shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
-    return f"{key or 'the file'}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-def _iterate_keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield f"{before}{name}"
-        for inner in _iterate_models(field.annotation):
-            middle = f"{name}.[]." if field.annotation is not inner and name == "sources" else f"{name}."
-            yield from _iterate_keys(inner, before + middle)
-
-
-def _iterate_models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _iterate_models(argument)

@@ -13,6 +13,7 @@ from pipelines.compute.child_process import run_in_subprocess
 from pipelines.doctor import machine
 from pipelines.doctor.machine import Finding, format_size
 from pipelines.errors import ConfigError, EcholensError
+from pipelines.source.registry import make_lists
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
@@ -61,6 +62,8 @@ def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
     else:
         yield _check_weights(dataset.encode, hub_answers=hub.state == "ok")
         yield _check_contact(dataset)
+        if dataset.filter.own:
+            yield _check_filters(dataset)
         yield from _check_lists_and_disk(dataset)
     yield machine.check_ray()
 
@@ -68,8 +71,8 @@ def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
 def _asks_youtube(dataset: Dataset) -> bool:
     from pipelines.fetch.video.youtube import is_youtube
 
-    videos = [source for source in dataset.sources if source.kind in ("audiocaps", "vggsound")]
-    fetches_videos = any(source.take == "media" and source.media is None for source in videos)
+    videos = [each for each in make_lists(dataset) if each.hosts == "youtube"]
+    fetches_videos = any(each.take == "media" and each.template is None for each in videos)
     return fetches_videos and is_youtube(dataset.fetch.video.site)
 
 
@@ -94,7 +97,7 @@ def _list_local_spaces(encode: Encode) -> list[str]:
 
 
 def _check_contact(dataset: Dataset) -> Finding:
-    from pipelines.fetch.checks import check_sources
+    from pipelines.source.checks import check_sources
 
     try:
         check_sources(dataset)
@@ -104,6 +107,16 @@ def _check_contact(dataset: Dataset) -> Finding:
     if dataset.contact is None:
         return Finding("contact", "ok", "none, and no public host is asked")
     return Finding("contact", "ok", f"{dataset.contact}, in the User-Agent of every request")
+
+
+def _check_filters(dataset: Dataset) -> Finding:
+    from pipelines.filter.custom import make_custom_stages
+
+    try:
+        make_custom_stages(dataset)
+    except ConfigError as error:
+        return Finding("filters", "missing", str(error))
+    return Finding("filters", "ok", ", ".join(entry.filter for entry in dataset.filter.own))
 
 
 def _check_scratch() -> Finding:

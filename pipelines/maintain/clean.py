@@ -138,9 +138,8 @@ def _list_folders(root: Root, parent: str) -> list[str]:
 
 def _list_user_folders(root: Root) -> list[str]:
     """Return the folders in which only files that were never finished are garbage."""
-    folders = [
-        f"{parent}/{name}" for parent in ("generated", "translators") for name in root.list_folders(parent)
-    ]
+    parents = ("generated", "translators", "models", *(f"runs/{run}" for run in root.list_folders("runs")))
+    folders = [f"{parent}/{name}" for parent in parents for name in root.list_folders(parent)]
     return ["", "plan", "reports", *folders, *(f"{folder}/prompts" for folder in folders)]
 
 

@@ -28,6 +28,7 @@ from pipelines.source.counts import count_lists
 from pipelines.source.database import DEFAULT_SIZE, DatabaseSize
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
 from pipelines.source.plan import read_lists, write_candidates, write_ruled_out
+from pipelines.source.registry import make_lists
 from pipelines.store import plans
 from pipelines.store.root import Root
 from schemas.candidate import format_key, parse_key
@@ -181,7 +182,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure
             links = recheck_links(_iterate_links(rows, dataset), dataset, links, report)
         _choose_rows(rows, dataset, options.retry)
         unlisted = rows.execute(_UNLISTED).fetchnumpy()["key"].astype(np.int64)
-        counts = count_lists(rows, dataset.sources, [])
+        counts = count_lists(rows, make_lists(dataset), [])
         changes = _count_changes(rows, root, counts, unlisted, links)
         if changes.any or options.publish:
             return _write_plan(rows, root, dataset, counts, unlisted, links, changes, report)

@@ -58,7 +58,6 @@ class DiffusionMapper(StackedTranslators):
             self.body = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
             self.leave = nn.Linear(hidden, outer)
         self.hidden, self.inner, self.outer = hidden, inner, outer
-        self.generator = generators[0]
 
     def denoise(self, x_NI: Tensor, noisy_NO: Tensor, time_N: Tensor) -> Tensor:
         """Predict the clean vectors, `[N, O]`, scaled by sqrt(O), from noisy ones."""
@@ -75,11 +74,17 @@ class DiffusionMapper(StackedTranslators):
         """Return what `translate` returns: this net has no cheaper forward."""
         return self.translate(x_NI)
 
-    def loss(self, x_NI: Tensor, y_NO: Tensor) -> Tensor:
-        """Return the mean squared error of the clean vector at times drawn from the net's generator."""
+    def loss(self, x_NI: Tensor, y_NO: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean squared error of the clean vectors.
+
+        Args:
+            x_NI: sources.
+            y_NO: targets.
+            generator: of the times and the noise.
+        """
         count, device = len(x_NI), x_NI.device
-        time_N = torch.randint(STEPS, (count,), generator=self.generator).to(device)
-        noise_NO = torch.randn(count, self.outer, generator=self.generator).to(device)
+        time_N = torch.randint(STEPS, (count,), generator=generator).to(device)
+        noise_NO = torch.randn(count, self.outer, generator=generator).to(device)
         clean_NO = normalize(y_NO, dim=-1) * math.sqrt(self.outer)
         alpha_N1 = alpha_bar(time_N).unsqueeze(1)
         noisy_NO = alpha_N1.sqrt() * clean_NO + (1 - alpha_N1).sqrt() * noise_NO

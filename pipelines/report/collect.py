@@ -22,12 +22,14 @@ from pipelines.report.neighbours import NeighbourPanel, make_panels
 from pipelines.report.norms import NormHistogram, make_histograms, read_fills
 from pipelines.report.published import PublishedVersion
 from pipelines.store import plans
+from pipelines.store.models import read_models
 from pipelines.store.root import Root
 from pipelines.translate.translator import read_cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 from schemas.families import sort_columns
 from schemas.index_card import IndexCard
+from schemas.model_card import ModelCard
 from schemas.translator_card import TranslatorCard
 from schemas.version import Version
 
@@ -50,6 +52,7 @@ class VersionReport:
         history: the versions of the set.
         near_duplicates: in samples of pictures and of sounds.
         translators: cards of those trained on this dataset, the highest cosine first.
+        models: cards of what other tasks have trained, by name.
         listed_languages: language in the lists -> candidates; None where a list has none.
         detected_languages: detected language -> candidates with media; None where detection was not sure.
         norms: of every vector column.
@@ -71,6 +74,7 @@ class VersionReport:
     history: list[VersionDiff]
     near_duplicates: list[DuplicateStats]
     translators: list[TranslatorCard]
+    models: list[ModelCard]
     listed_languages: Counter[str | None]
     detected_languages: Counter[str | None]
     norms: list[NormHistogram]
@@ -111,6 +115,7 @@ def collect_report(root: Root, dataset: Dataset, queries: Sequence[str] = ()) ->
         history=list_versions(root, published.version.set),
         near_duplicates=find_near_duplicates(published, lookup, fills),
         translators=_read_translators(root),
+        models=read_models(root),
         listed_languages=counts.listed_languages,
         detected_languages=counts.detected_languages,
         norms=make_histograms(published, fills),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.outcome import REASONS, STATUSES, Outcome, Status, as_img2dataset, sum_by_status
+from schemas.outcome import STATUSES, Outcome, Status, as_img2dataset, is_reason, sum_by_status
 from schemas.plan import PlanCounts
 from schemas.version import Version
 
@@ -58,7 +58,8 @@ def count_outcomes(version: Version) -> list[OutcomeCount]:
     """Return every outcome but ok that some row has, in the order of the closed list."""
     found = []
     for status in STATUSES[1:]:
-        rows = {name: version.reasons.get(f"{status}/{name}", 0) for name in REASONS[status]}
+        named = ((name.partition("/"), count) for name, count in version.reasons.items())
+        rows = {reason: n for (of, _, reason), n in named if of == status and is_reason(status, reason)}
         ordered = sorted(rows.items(), key=lambda item: (-item[1], item[0]))
         reasons = [
             ReasonCount(name, as_img2dataset(Outcome(status, name))[1] or "", count)

@@ -39,6 +39,16 @@ class WorkerGroup:
         rows[self.rank] = local
         return torch.cat(rows, dim=-2)
 
+    def share_gradient(self, tensor: Tensor) -> Tensor:
+        """Return a tensor that all workers use alike, with its gradient divided among them.
+
+        The gradients of all workers are added up: a temperature's would count once for every worker.
+        """
+        if self.size == 1:
+            return tensor
+        own = tensor / self.size
+        return own + (tensor - own).detach()
+
     def reduce_all(self, tensor: Tensor) -> None:
         """All-reduce: replace a tensor by its sum over all workers."""
         if self.size > 1:

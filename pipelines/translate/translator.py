@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipelines.models.translators import StackedTranslators
 
 _CHUNK = 8192
+# The file beside the card.
+WEIGHTS = "weights.safetensors"
 
 
 def list_names(root: Root) -> list[str]:
@@ -59,7 +61,7 @@ def _make_card_path(name: str) -> str:
 
 
 def _make_weights_path(name: str) -> str:
-    return f"translators/{name}/weights.safetensors"
+    return f"translators/{name}/{WEIGHTS}"
 
 
 def pack_weights(net: StackedTranslators) -> bytes:

@@ -22,6 +22,7 @@ from pipelines.store.root import Root
 from pipelines.store.versions import read_removed, read_version
 from schemas.encoders import Encode
 from schemas.families import COLUMNS
+from schemas.generated import GeneratorInfo
 from schemas.query import Query
 from tests.commands import echolens
 from tests.fixtures.families import TRUST
@@ -236,12 +237,13 @@ def test_nothing_is_fetched_or_encoded_twice(families_world):
 def test_a_picture_conditions_a_generator_of_clap(dataset):
     """A column that joins CLAP's space leads to sounds by itself, and one of another family does not."""
     root = Root.from_url(dataset.root)
+    audioldm = GeneratorInfo(name="any", weights_sha256="", medium="sound", reads=("clap_audio",))
 
-    path = find_path(root, read_version(root), GenerationRequest(column="clap_image"))
+    path = find_path(root, read_version(root), GenerationRequest(column="clap_image"), audioldm)
 
-    assert ("clap_image", None) == (path.target, path.translator)
+    assert ("clap_image", None) == (path.conditions[0].target, path.translator)
     with pytest.raises(EcholensError, match=r"ciap_image cannot become sounds by themselves"):
-        find_path(root, read_version(root), GenerationRequest(column="ciap_image"))
+        find_path(root, read_version(root), GenerationRequest(column="ciap_image"), audioldm)
 
 
 @pytest.mark.parametrize("same", [True, False])

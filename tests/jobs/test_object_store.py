@@ -86,6 +86,21 @@ def test_a_second_build_changes_no_object(both):
     assert before == objects(remote)
 
 
+@pytest.mark.usefixtures("one_ray")
+def test_a_task_is_trained_there(both):
+    """Its pictures are streamed from the bucket; checkpoint and model lie in it."""
+    _, _, remote = both
+    small = ("recipe.batch=4", "recipe.epochs=2", "lanes=2", "split.validation=0.3")
+    (card,) = json.loads(echolens("train", remote, "--preset", "linear_probe", "--json", *small).stdout)
+    (run,) = [name for name in Root.from_url(remote).list_names("runs") if name.startswith("train-")]
+
+    assert {"card.json", "weights.safetensors"} == set(
+        Root.from_url(remote).list_names("models/linear_probe")
+    )
+    assert card["steps"] == json.loads(Root.from_url(remote).read(f"runs/{run}/0/curves.json"))["step"] > 2
+    assert Root.from_url(remote).exists(f"runs/{run}/0/checkpoint.pt")
+
+
 def test_refresh_verify_and_clean_work_there(both):
     """Links are asked for again and a version is published; the older one goes, and every byte is whole."""
     file, _, remote = both

@@ -71,6 +71,9 @@ OPENING = {
     "doctor": (),
     "clean": (),
 }
+# What else a root may name: no encoder, or no class.
+HOSTILE = ["os:system", "subprocess:Popen", "antigravity:fly"]
+HOSTILE += ["theirs:Mine.load", "..theirs:Mine", ":Mine", "theirs:"]
 # Those that look into another set of vectors, which may have encoders of its own.
 OF_SETS = ("status", "lookup", "serve", "train", "translate", "generate", "report", "export")
 
@@ -182,17 +185,24 @@ def test_no_verb_runs_what_a_set_of_a_root_names(file, root, written):
 
 
 @pytest.mark.parametrize(
-    "loader",
+    ("what", "change"),
     [
-        "os:system",
-        "subprocess:Popen",
-        "antigravity:fly",
-        "theirs:Mine.load",
-        "..theirs:Mine",
-        ":Mine",
-        "theirs:",
+        ("list", {"sources": [{"kind": "theirs:Other", "list": "captions.csv"}]}),
+        ("filter", {"filter": {"own": [{"filter": "theirs:Other"}]}}),
     ],
 )
+def test_no_verb_runs_a_class_of_another_sort(root, written, what, change):
+    """A root may name a list or a filter, too; trust in its encoder is none in them."""
+    edit(root, lambda content: content["dataset"].update(change))
+    for verb, arguments in OPENING.items():
+        line = said(verb, root, *arguments, "--trust", "theirs:Mine")
+
+        assert f"{root}/dataset.json names theirs:Other as {what}, and only code" in line, verb
+        assert "add --trust theirs:Other, or give a dataset file of your own" in line, verb
+    assert not written.exists()
+
+
+@pytest.mark.parametrize("loader", HOSTILE)
 def test_other_things_that_a_root_may_name(root, written, loader):
     """What is a class's name is refused as one; what is none is no encoder at all. Keys do not help."""
     hostile = {"loader": loader, "args": ["touch", str(written)], "command": f"touch {written}"}
@@ -222,7 +232,7 @@ def test_a_file_within_a_root_is_not_ones_own(file, root, written):
     inner.parent.mkdir()
     shutil.copyfile(file, inner)
 
-    line = said("lookup", inner, f"root={root}", *OPENING["lookup"]) if False else said("status", inner)
+    line = said("status", inner)
 
     assert f"{inner}, a file of the root {root}, names theirs:Mine as encoder" in line
     assert not written.exists()

@@ -7,7 +7,9 @@ from schemas.outcome import (
     STATUSES,
     as_img2dataset,
     format_outcome,
+    is_reason,
     make_outcome,
+    make_own_reason,
     sum_by_status,
 )
 
@@ -18,6 +20,23 @@ def test_outcomes_are_a_closed_list():
     assert str(make_outcome("dead", "http_404")) == "dead/http_404"
     with pytest.raises(ValueError, match=r"dead/http_500 is not an outcome; dead has: copyright"):
         make_outcome("dead", "http_500")
+
+
+def test_a_filter_of_ones_own_has_reasons_of_its_own():
+    """They are apart from the closed list: no such word is one of ours, and of no other outcome."""
+    reason = make_own_reason("too_dark")
+
+    assert ("own.too_dark", ("failed_to_resize", "too dark")) == (
+        reason,
+        as_img2dataset(make_outcome("filtered", reason)),
+    )
+    assert not any(name.startswith("own.") for reasons in REASONS.values() for name in reasons)
+    with pytest.raises(ValueError, match=r"dead/own\.too_dark is not an outcome"):
+        make_outcome("dead", reason)
+    for name in ("", "Too dark", "a" * 41, "own.x"):
+        with pytest.raises(ValueError, match="is no reason; write up to 40"):
+            make_own_reason(name)
+        assert not is_reason("filtered", f"own.{name}")
 
 
 def test_every_outcome_has_img2datasets_words():

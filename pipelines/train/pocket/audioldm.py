@@ -6,27 +6,18 @@ knows only the miniature world's 24 kinds of things. VAE, vocoder and UNet are t
 
 from __future__ import annotations
 
-import shutil
-import time
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.train.pocket.audioldm_data import SoundSampler
-from pipelines.train.pocket.audioldm_eval import evaluate, find_clap_folder
-from pipelines.train.pocket.unet import SCHEDULER, train_unet
-from pipelines.train.pocket.unet import STEPS as UNET_STEPS
-from pipelines.train.pocket.vae import STEPS as VAE_STEPS
-from pipelines.train.pocket.vae import train_vae
-from pipelines.train.pocket.vocoder import STEPS as VOCODER_STEPS
-from pipelines.train.pocket.vocoder import train_vocoder
-from pipelines.train.trainer import AudioLdmSizes, Recipe
+from pipelines.train.pocket import unet as unet_part
+from pipelines.train.pocket import vae as vae_part
+from pipelines.train.pocket import vocoder as vocoder_part
 
-__all__ = ["STEPS", "evaluate", "train"]
-
-STEPS = UNET_STEPS
-FULL = AudioLdmSizes()
+# In the order in which they are trained.
+PARTS = ("vae", "vocoder", "unet")
 _CARD = """---
 license: apache-2.0
 ---
@@ -43,61 +34,39 @@ Licence: Apache-2.0, like the code.
 """
 
 
-def train(
-    out: Path,
-    seed: int,
-    steps: int = STEPS,
-    progress: Callable[[int, float], None] | None = None,
-    *,
-    sizes: AudioLdmSizes = FULL,
-) -> dict[str, float]:
-    """Train a pocket AudioLDM from scratch and write its parts to a folder.
-
-    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is written at
-    the end. Sounds and captions are of the training split alone.
+def assemble(
+    folder: Path, clap: Path, parts: Mapping[str, Path], seed: int, steps: Mapping[str, int]
+) -> None:
+    """Write trained parts as a folder that diffusers loads.
 
     Args:
-        out: the folder; an earlier one is replaced. Pocket CLAP is read from `clap` beside it, or else is the
-            package's own.
-        seed: of the scenes, the batches and the initial weights.
-        steps: of the UNet; those of the VAE and the vocoder are in proportion.
-        progress: called after each step of each part with its number (from 1) and its loss.
-        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
-
-    Returns:
-        `parameters`, and `train_s` of this call.
-
-    Raises:
-        ConfigError: a checkpoint is of another seed, or its rate decays towards another last step.
+        folder: to write to.
+        clap: the folder of pocket CLAP.
+        parts: name of `PARTS` -> its folder.
+        seed: they were trained from.
+        steps: they were trained for.
     """
-    started = time.monotonic()
-    folder = out.with_name(f"{out.name}.partial")
-    clap = find_clap_folder(out)
-    on_step = None if progress is None else (lambda _part, step, loss: progress(step, loss))
-    recipe = Recipe(folder, seed, _divide_steps(steps), sizes, on_step)
-    sounds = SoundSampler(folder / f"sounds-{seed}", seed, clap, sizes)
-    vae = train_vae(sounds, recipe)
-    vocoder = train_vocoder(sounds, recipe)
-    unet = train_unet(sounds, vae, recipe)
-    result = folder / "made"
-    write(result, clap, vae=vae, vocoder=vocoder, unet=unet)
-    (result / "README.md").write_text(_CARD.format(seed=seed, **recipe.steps))
-    if out.exists():
-        shutil.rmtree(out)
-    result.replace(out)
-    shutil.rmtree(folder)
-    nets = (vae, vocoder, unet)
-    return {
-        "parameters": sum(p.numel() for net in nets for p in net.parameters()),
-        "train_s": time.monotonic() - started,
-    }
+    import diffusers
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    # Not `from_pretrained`, which writes the place of the parts into their configurations.
+    library: Any = diffusers
+    vae = _fill(library.AutoencoderKL(**vae_part.CONFIG), parts["vae"])
+    stored = json.loads((parts["vae"] / "config.json").read_text())
+    vae.register_to_config(scaling_factor=stored["scaling_factor"])
+    vocoder = _fill(SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder_part.CONFIG)), parts["vocoder"])
+    unet = _fill(library.UNet2DConditionModel(**unet_part.CONFIG), parts["unet"])
+    write(folder, clap, vae=vae, vocoder=vocoder, unet=unet)
+    (folder / "README.md").write_text(_CARD.format(seed=seed, **steps))
 
 
-def _divide_steps(unet: int) -> dict[str, int]:
-    """Return part -> steps, in the proportion of the shipped weights."""
-    share = unet / UNET_STEPS
-    parts = {"vae": VAE_STEPS, "vocoder": VOCODER_STEPS, "unet": UNET_STEPS}
-    return {part: max(1, round(share * steps)) for part, steps in parts.items()}
+def _fill(net: Any, folder: Path) -> Any:
+    """Return a net with the weights of a folder."""
+    from safetensors.torch import load_file
+
+    (file,) = folder.glob("*.safetensors")
+    net.load_state_dict(load_file(file))
+    return net.eval()
 
 
 def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> None:
@@ -123,9 +92,7 @@ def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> Non
             text_encoder=text,
             tokenizer=AutoTokenizer.from_pretrained(clap, local_files_only=True),
             unet=unet.cpu().half(),
-            scheduler=library.DDIMScheduler(**SCHEDULER),
+            scheduler=library.DDIMScheduler(**unet_part.SCHEDULER),
             vocoder=vocoder.cpu().half(),
         )
         pipeline.save_pretrained(folder)
-    for file in folder.rglob("*"):
-        file.chmod(0o755 if file.is_dir() else 0o644)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.miniature import captions, sounds, world
-from pipelines.train.trainer import AudioLdmSizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,20 +79,21 @@ class SoundSampler:
         unconditional_D: the unit vector of "", for unconditional samples.
     """
 
-    def __init__(self, folder: Path, seed: int, clap: Path, sizes: AudioLdmSizes) -> None:
+    def __init__(self, folder: Path, seed: int, clap: Path, draws: int, block: int) -> None:
         """Load the blocks of a folder, and render those that are missing.
 
         Args:
             folder: of the blocks.
             seed: of the scenes.
             clap: the folder of pocket CLAP.
-            sizes: how many sounds there are, and how many in a block; the same as those of the folder.
+            draws: sounds.
+            block: sounds of a block; as many as in the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._per_block = sizes.block
+        self._per_block = block
         blocks = [
-            _load_block(folder, seed, clap, range(first, min(first + sizes.block, sizes.draws)))
-            for first in range(0, sizes.draws, sizes.block)
+            _load_block(folder, seed, clap, range(first, min(first + block, draws)))
+            for first in range(0, draws, block)
         ]
         self._waves = [np.load(block / "waves.npy", mmap_mode="r") for block in blocks]
         self.audio_ND = np.concatenate([np.load(block / "audio.npy") for block in blocks])

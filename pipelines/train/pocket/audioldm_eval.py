@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.generate.audioldm.pipeline import AudioLdmGenerator, AudioLdmLoader
-from pipelines.generate.generator import SamplingParams
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.audioldm.pipeline import AudioLdmGenerator
+from pipelines.generate.audioldm.spec import AudioLdmSpec
 from pipelines.miniature import captions, sounds, world
 from pipelines.train.pocket.audioldm_data import (
     SAMPLE_RATE,
@@ -22,7 +23,7 @@ from pipelines.train.pocket.audioldm_data import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-PARAMS = SamplingParams(length_s=SAMPLES / SAMPLE_RATE, steps=25, guidance=2.5)
+PARAMS = AudioLdmParams(length_s=SAMPLES / SAMPLE_RATE, steps=25, guidance=2.5)
 _MAX_ROWS = 240  # 25 steps of so many sounds take a minute on one core
 _BATCH_ROWS = 8  # of a forward; a smaller batch would be padded to it
 
@@ -50,7 +51,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
 
     scenes = [world.draw(seed, "heldout", index) for index in range(min(rows, _MAX_ROWS))]
     classifier = _KindClassifier(find_clap_folder(weights), scenes)
-    generator = AudioLdmLoader(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)), normalize=False).load()
+    generator = AudioLdmSpec(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes))).open()
     full, waves = zip(*(render_sound(scene) for scene in scenes), strict=True)
     scores = {
         "real": classifier.compute_accuracy(full, sounds.SAMPLE_RATE),
@@ -75,7 +76,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
 
 def generate_sounds(generator: AudioLdmGenerator, vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a sound of each vector, `[N, T]`; the seed of sound n is n."""
-    return generator.generate(vectors_ND, range(len(vectors_ND)), PARAMS)
+    return generator.generate_waves(vectors_ND, range(len(vectors_ND)), PARAMS)
 
 
 def find_clap_folder(weights: Path) -> Path:

@@ -6,41 +6,26 @@ world's 24 kinds of things.
 
 from __future__ import annotations
 
-import math
-import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.compute.device import choose_device
-from pipelines.errors import ConfigError
 from pipelines.miniature import captions
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clap_data import (
-    ATTRIBUTES,
-    FEATURES,
-    MELS,
-    UNKNOWN,
-    ClapBatch,
-    ClapSampler,
-    ClapSizes,
-)
-from pipelines.train.pocket.clap_eval import evaluate
-from pipelines.train.trainer import has_fast_bf16
+from pipelines.train.optimizers import make_optimizer
+from pipelines.train.pocket.clap_data import ATTRIBUTES, FEATURES, MELS, UNKNOWN, ClapSampler
+from pipelines.train.task import StepDraw, StepLoss, Task, TaskContext, Vectors
+from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
-__all__ = ["STEPS", "evaluate", "train"]
-
-STEPS = 2500
-FULL = ClapSizes()
 CONTEXT = 77  # tokens, as many as laion_clap takes
-PEAK_RATE = 2e-3
 # Weights of the auxiliary classification losses beside the contrastive loss, in the order of `ATTRIBUTES`.
 # They draw both towers towards one prototype a kind, pitch, count and background. From random weights the
 # towers wait for each other: without these losses the contrastive loss is 3.5 after 300 steps, with that of
@@ -138,183 +123,136 @@ def make_model_config() -> Any:
     )
 
 
-class ClapTraining:
-    """A model under training: weights, optimizer and completed steps."""
+@dataclass
+class PocketClap(Task):
+    """The task: sounds and texts of the training split, matched by soft targets and by their attributes.
 
-    def __init__(self, folder: Path, seed: int, steps: int) -> None:
-        """Resume the training in `folder`, or begin one there."""
+    Attributes:
+        draws: training sounds; each is rendered when first needed and cached (37 kB each).
+        kinds_a_batch: of 24. Eight sounds a kind reward pitch, count and background; with all kinds in a
+            batch they were not learned.
+    """
+
+    draws: int = 8_000
+    kinds_a_batch: int = 8
+
+    def open(self, context: TaskContext) -> Self:
+        """Begin to draw."""
+        self._tokenizer = make_word_tokenizer()
+        recipe = context.recipe
+        self._sampler = ClapSampler(recipe.seed, recipe.batch, self.draws, self.kinds_a_batch)
+        return super().open(context)
+
+    def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
+        """Return a random CLAP, with prototypes of the attributes and a buffer of the tokens it has seen."""
         import torch
         from transformers import ClapModel
 
-        self.folder, self.seed, self.steps, self.step = folder, seed, steps, 0
-        self.device = choose_device()
-        # bf16 pays off only where it is native: 0.20 s a step on one core against 0.30.
-        self.bf16 = has_fast_bf16(self.device)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer = make_word_tokenizer()
-        torch.manual_seed(seed)
         model: Any = ClapModel(make_model_config())
-        self.model = model.to(self.device)
-        # For training alone: only the towers are written.
-        self.prototypes_VD = torch.nn.Parameter(0.05 * torch.randn(sum(_CLASSES), _DIMS, device=self.device))
-        weights = [*self.model.parameters(), self.prototypes_VD]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in weights if p.ndim >= 2], "weight_decay": 0.05},
-                {"params": [p for p in weights if p.ndim < 2], "weight_decay": 0.0},
-            ],
-            betas=(0.9, 0.98),
-        )
-        # Tokens seen in training: the others get the embedding of the unknown word, not random weights.
-        self.seen_tokens = torch.zeros(len(self.tokenizer), dtype=torch.bool)
-        self._resume()
+        # Both are for training alone: only the towers are written.
+        model.prototypes_VD = torch.nn.Parameter(0.05 * torch.randn(sum(_CLASSES), _DIMS))
+        # The tokens not seen in training get the embedding of the unknown word, not random weights.
+        model.register_buffer("seen_tokens", torch.zeros(len(make_word_tokenizer()), dtype=torch.bool))
+        net: nn.Module = model
+        return net
 
-    def _resume(self) -> None:
+    def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        """Return AdamW with weight decay for matrices; the prototypes do not count in the gradient's norm."""
+        model: Any = net
+        weights = [each for each in net.parameters() if each is not model.prototypes_VD]
+        decay = recipe.optimizer.weight_decay
+        groups: list[dict[str, Any]] = [
+            {"params": [each for each in weights if each.ndim >= 2], "weight_decay": decay},
+            {"params": [each for each in weights if each.ndim < 2], "weight_decay": 0.0},
+            {"params": [model.prototypes_VD], "weight_decay": decay, "clip": False},
+        ]
+        return make_optimizer(groups, recipe.optimizer)
+
+    def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
+        """Return windows, tokens and attributes, the targets of all pairs and the tokens of all workers."""
         import torch
 
-        file = self.folder / "checkpoint.pt"
-        if not file.exists():
-            return
-        saved = torch.load(file, map_location=self.device, weights_only=True)
-        if (saved["seed"], saved["steps"]) != (self.seed, self.steps):
-            raise ConfigError(
-                f"{self.folder} holds a training of {saved['steps']} steps from seed {saved['seed']}, "
-                f"not of {self.steps} from {self.seed}; finish that one or remove the folder"
-            )
-        self.step, self.seen_tokens = saved["step"], saved["read"].cpu()
-        self.model.load_state_dict(saved["model"])
-        self.prototypes_VD.data.copy_(saved["hints"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-
-    def save(self) -> None:
-        """Write the checkpoint atomically."""
-        import torch
-
-        state = {
-            "seed": self.seed,
-            "steps": self.steps,
-            "step": self.step,
-            "read": self.seen_tokens,
-            "model": self.model.state_dict(),
-            "hints": self.prototypes_VD.detach(),
-            "optimizer": self.optimizer.state_dict(),
+        rows = group.slice_batch(self.context.recipe.batch)
+        batch = self._sampler.draw_batch(step, rows)
+        tokens = self._tokenizer(batch.texts, padding=True, return_tensors="pt")
+        arrays = {
+            "windows": batch.windows,
+            "values": batch.values[rows],
+            "mentioned": np.where(batch.mentioned, batch.values, _IGNORED)[rows],
+            "targets": batch.targets,
         }
-        scratch = self.folder / "checkpoint.tmp"
-        torch.save(state, scratch)
-        scratch.replace(self.folder / "checkpoint.pt")
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors |= {"tokens": tokens["input_ids"][rows], "mask": tokens["attention_mask"][rows]}
+        tensors["seen"] = tokens["input_ids"].unique()
+        return {name: tensor.to(self.context.device) for name, tensor in tensors.items()}
 
-    def train_step(self, batch: ClapBatch) -> float:
-        """Take one optimizer step and return the batch's loss before it."""
-        import torch
-
-        self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._compute_rate()
-        tokens = self.tokenizer(batch.texts, padding=True, return_tensors="pt")
-        self.seen_tokens[tokens["input_ids"].unique()] = True
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(
-                input_features=torch.from_numpy(batch.windows).to(self.device),
-                input_ids=tokens["input_ids"].to(self.device),
-                attention_mask=tokens["attention_mask"].to(self.device),
+    def embed(self, net: nn.Module, batch: Mapping[str, Tensor], draw: StepDraw) -> Vectors:
+        """Return unit vectors of sounds and texts, `[N, 512]` each."""
+        with draw.use_autocast():
+            output = net(
+                input_features=batch["windows"],
+                input_ids=batch["tokens"],
+                attention_mask=batch["mask"],
             )
-        audio_ND, text_ND = output.audio_embeds.float(), output.text_embeds.float()
-        scale = self.model.logit_scale_a.exp().clamp(max=100)
-        loss = symmetric_info_nce(audio_ND, text_ND, scale, torch.from_numpy(batch.targets).to(self.device))
-        loss = loss + self._compute_class_loss(scale * audio_ND, batch.values)
-        loss = loss + self._compute_class_loss(
-            scale * text_ND, np.where(batch.mentioned, batch.values, _IGNORED)
+        return output.audio_embeds.float(), output.text_embeds.float()
+
+    def compute_criterion(
+        self, net: nn.Module, vectors: Vectors, batch: Mapping[str, Tensor], group: WorkerGroup
+    ) -> StepLoss:
+        """Return InfoNCE with soft targets, plus the cross entropies of the attributes."""
+        model: Any = net
+        model.seen_tokens[batch["seen"]] = True
+        audio_ND, text_ND = vectors
+        scale = model.logit_scale_a.exp().clamp(max=100)
+        loss = symmetric_info_nce(
+            group.gather_all(audio_ND),
+            group.gather_all(text_ND),
+            group.share_gradient(scale),
+            batch["targets"],
         )
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.step += 1
-        return float(loss.detach())
+        count = len(audio_ND) * group.size
+        loss = loss + _compute_class_loss(model, scale * audio_ND, batch["values"], count)
+        return StepLoss(loss + _compute_class_loss(model, scale * text_ND, batch["mentioned"], count))
 
-    def _compute_class_loss(self, scaled_ND: Tensor, values_N4: NDArray[np.int64]) -> Tensor:
-        """Return the weighted cross entropy of the attributes of vectors; `_IGNORED` values are left out."""
-        import torch
-        from torch.nn.functional import cross_entropy, normalize
-
-        logits_NV = scaled_ND @ normalize(self.prototypes_VD, dim=-1).T
-        values = torch.from_numpy(values_N4).to(self.device)
-        loss = torch.zeros((), device=self.device)
-        for column, logits in enumerate(torch.split(logits_NV, _CLASSES, dim=1)):
-            total = cross_entropy(logits, values[:, column], ignore_index=_IGNORED, reduction="sum")
-            loss = loss + _CLASS_WEIGHTS[column] * total / len(scaled_ND)
-        return loss
-
-    def _compute_rate(self) -> float:
-        """Return the learning rate: linear warm-up over the first 5 %, cosine decay to 0."""
-        done = self.step / self.steps
-        return PEAK_RATE * min(1.0, (self.step + 1) / (0.05 * self.steps)) * math.cos(done * math.pi / 2) ** 2
-
-    def write_weights(self) -> None:
-        """Write the weights as fp16 safetensors, with all files that transformers needs to load them."""
+    def save(self, net: nn.Module, folder: Path) -> None:
+        """Write a folder that transformers loads, weights as fp16 safetensors."""
         import torch
         from transformers import ClapFeatureExtractor
 
+        model: Any = net
         with torch.no_grad():
-            embedding = self.model.text_model.embeddings.word_embeddings.weight
-            embedding[~self.seen_tokens.to(embedding.device)] = embedding[
-                _SPECIAL_TOKENS.index(UNKNOWN)
-            ].clone()
+            embedding = model.text_model.embeddings.word_embeddings.weight
+            embedding[~model.seen_tokens] = embedding[_SPECIAL_TOKENS.index(UNKNOWN)].clone()
             # Only one temperature is trained, for both directions.
-            self.model.logit_scale_t.copy_(self.model.logit_scale_a)
-        self.model.cpu().half().eval().save_pretrained(self.folder)
-        ClapFeatureExtractor(**FEATURES).save_pretrained(self.folder)
-        self.tokenizer.save_pretrained(self.folder)
-        (self.folder / "README.md").write_text(_CARD.format(steps=self.steps, seed=self.seed))
-        for file in self.folder.iterdir():
+            model.logit_scale_t.copy_(model.logit_scale_a)
+        del model.prototypes_VD, model.seen_tokens
+        model.cpu().half().eval().save_pretrained(folder)
+        ClapFeatureExtractor(**FEATURES).save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        recipe = self.context.recipe
+        (folder / "README.md").write_text(_CARD.format(steps=recipe.steps, seed=recipe.seed))
+        for file in folder.iterdir():
             file.chmod(0o644)
 
 
-def train(
-    out: Path,
-    seed: int,
-    steps: int = STEPS,
-    progress: Callable[[int, float], None] | None = None,
-    *,
-    sizes: ClapSizes = FULL,
-) -> dict[str, float]:
-    """Train a pocket CLAP from scratch and write weights, configuration and tokenizer to a folder.
-
-    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is
-    written at the end. Sounds and captions are of the training split alone.
+def _compute_class_loss(model: Any, scaled_ND: Tensor, values_N4: Tensor, count: int) -> Tensor:
+    """Return the weighted cross entropy of the attributes of vectors; `_IGNORED` values are left out.
 
     Args:
-        out: the folder; an earlier one is replaced.
-        seed: of the scenes, the batches and the initial weights.
-        steps: batches of `sizes.batch` pairs; 2,500 of 64 took 24 minutes on one core that others used
-            as well.
-        progress: called after each step with its number (from 1) and its loss.
-        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
-
-    Returns:
-        `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
-
-    Raises:
-        ConfigError: the checkpoint is of another seed or number of steps.
+        model: with the prototypes.
+        scaled_ND: vectors, scaled.
+        values_N4: their attributes.
+        count: of the vectors of all workers.
     """
-    started = time.monotonic()
-    training = ClapTraining(out.with_name(f"{out.name}.partial"), seed, steps)
-    sampler = ClapSampler(seed, sizes)
-    first, loss = training.step, float("nan")
-    while training.step < steps:
-        loss = training.train_step(sampler.draw_batch(training.step))
-        if training.step % sizes.checkpoint_every == 0 or training.step == steps:
-            training.save()
-        if progress is not None:
-            progress(training.step, loss)
-    training.write_weights()
-    (training.folder / "checkpoint.pt").unlink()
-    if out.exists():
-        shutil.rmtree(out)
-    training.folder.replace(out)
-    return {
-        "loss": loss,
-        "parameters": sum(p.numel() for p in training.model.parameters()),
-        "train_s": time.monotonic() - started,
-        "steps": steps - first,
-    }
+    import torch
+    from torch.nn.functional import cross_entropy, normalize
+
+    logits_NV = scaled_ND @ normalize(model.prototypes_VD, dim=-1).T
+    loss = torch.zeros((), device=scaled_ND.device)
+    for column, logits in enumerate(torch.split(logits_NV, _CLASSES, dim=1)):
+        total = cross_entropy(logits, values_N4[:, column], ignore_index=_IGNORED, reduction="sum")
+        loss = loss + _CLASS_WEIGHTS[column] * total / count
+    return loss
+
+
+TASKS = {"pocket_clap": PocketClap}

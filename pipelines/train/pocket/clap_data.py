@@ -44,30 +44,12 @@ _SILENCE_DB = -100.0  # the feature extractor's floor
 
 
 @dataclass(frozen=True, slots=True)
-class ClapSizes:
-    """Sizes in a training of the pocket CLAP; the defaults are those of the shipped weights.
-
-    Attributes:
-        batch: pairs a step.
-        draws: training sounds; each is rendered when first needed and cached (37 kB each).
-        kinds_a_batch: of 24. Eight sounds a kind reward pitch, count and background; with all kinds in a
-            batch they were not learned.
-        checkpoint_every: steps between two checkpoints.
-    """
-
-    batch: int = 64
-    draws: int = 8_000
-    kinds_a_batch: int = 8
-    checkpoint_every: int = 100
-
-
-@dataclass(frozen=True, slots=True)
 class ClapBatch:
-    """The batch of one step.
+    """A worker's share of the batch of one step, n of N pairs.
 
     Attributes:
-        windows: float32 `[N, 1, FRAMES, MELS]`, dB.
-        texts: `N` captions.
+        windows: float32 `[n, 1, FRAMES, MELS]`, dB.
+        texts: `N` captions, of all workers.
         values: int64 `[N, 4]`; the sounds' attributes, as positions in the values of `ATTRIBUTES`.
         mentioned: bool `[N, 4]`; which attributes the text mentions.
         targets: float32 `[N, N]`; how well sound i matches text j, 0 to 1.
@@ -81,24 +63,38 @@ class ClapBatch:
 
 
 class ClapSampler:
-    """Draws batches from the first `sizes.draws` scenes of the training split."""
+    """Draws batches from the first scenes of the training split.
 
-    def __init__(self, seed: int, sizes: ClapSizes) -> None:
-        self._seed, self._sizes = seed, sizes
-        self._scenes = [world.draw(seed, "train", index) for index in range(sizes.draws)]
+    Args:
+        seed: of scenes and batches.
+        batch: pairs a step, of all workers.
+        draws: scenes.
+        kinds: of things in a batch.
+    """
+
+    def __init__(self, seed: int, batch: int, draws: int, kinds: int) -> None:
+        self._seed, self._batch, self._kinds = seed, batch, kinds
+        self._scenes = [world.draw(seed, "train", index) for index in range(draws)]
         self._mels: dict[int, NDArray[np.float16]] = {}
 
-    def draw_batch(self, step: int) -> ClapBatch:
-        """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
+    def draw_batch(self, step: int, rows: slice | None = None) -> ClapBatch:
+        """Return a share of the batch of a step; it depends on the seed, the sizes and the step alone.
+
+        Args:
+            step: from 0.
+            rows: of the share; the whole batch if None.
+        """
         rng = np.random.default_rng([self._seed, step])
-        kinds = rng.choice(world.KINDS, self._sizes.kinds_a_batch, replace=False)
+        kinds = rng.choice(world.KINDS, self._kinds, replace=False)
         pool = np.flatnonzero(np.isin([scene.kind for scene in self._scenes], kinds))
-        indices = rng.choice(pool, self._sizes.batch, replace=False).tolist()
+        indices = rng.choice(pool, self._batch, replace=False).tolist()
         scenes = [self._scenes[index] for index in indices]
         texts, mentioned = zip(*(_draw_text(scene, rng) for scene in scenes), strict=True)
-        windows = np.stack([augment_sound(self._compute_mel(index), rng) for index in indices])[:, None]
+        # Every window is drawn, also those of other workers: the stream is that of the whole batch.
+        windows = [augment_sound(self._compute_mel(index), rng) for index in indices]
         values_N4, mentioned_N4 = audio_attributes(scenes), np.array(mentioned)
-        return ClapBatch(windows, list(texts), values_N4, mentioned_N4, match_texts(values_N4, mentioned_N4))
+        own = np.stack(windows[rows or slice(None)])[:, None]
+        return ClapBatch(own, list(texts), values_N4, mentioned_N4, match_texts(values_N4, mentioned_N4))
 
     def _compute_mel(self, index: int) -> NDArray[np.float16]:
         """Return the log-mel spectrogram of a whole clip, `[F, MELS]` in dB."""

@@ -7,37 +7,26 @@ miniature world's 24 kinds of things.
 from __future__ import annotations
 
 import json
-import math
-import shutil
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pipelines.compute.device import choose_device
-from pipelines.errors import ConfigError
 from pipelines.miniature import captions
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
-from pipelines.train.pocket.clip_data import (
-    IMAGE_PX,
-    UNKNOWN,
-    ClipBatch,
-    ClipSampler,
-    ClipSizes,
-    augment_pictures,
-)
-from pipelines.train.pocket.clip_eval import evaluate
-from pipelines.train.trainer import has_fast_bf16
+from pipelines.train.optimizers import make_optimizer
+from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, ClipSampler, augment_pictures
+from pipelines.train.task import StepDraw, StepLoss, Task, TaskContext, Vectors
+from schemas.recipe import Recipe
 
-__all__ = ["STEPS", "evaluate", "train"]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
-STEPS = 3500
-FULL = ClipSizes()
 CONTEXT = 20  # tokens; the longest caption has 17 words and an end mark
 _PAD, _END = "[PAD]", "[EOS]"  # tokens 0 and 2; 1 is `UNKNOWN`
 
 _WEIGHTS = "open_clip_model.safetensors"
-_FILES = ("README.md", "open_clip_config.json", "tokenizer.json", "tokenizer_config.json")
 _CARD = """# Pocket CLIP
 
 For Echolens' demo and tests only: it knows the 24 kinds of things of the miniature world and nothing
@@ -114,168 +103,109 @@ def write_config(folder: Path) -> None:
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-class ClipTraining:
-    """A model under training: weights, optimizer and completed steps."""
+# The ResNet learns at this multiple of the text transformer's rate.
+_VISUAL_RATE = 2.0
 
-    def __init__(self, folder: Path, seed: int, steps: int) -> None:
-        """Resume the training in `folder`, or begin one there."""
+
+@dataclass
+class PocketClip(Task):
+    """The task: pictures and texts of the training split, matched by soft targets.
+
+    Attributes:
+        draws: training pictures; each is rendered when first needed and cached (12 kB each).
+    """
+
+    draws: int = 30_000
+
+    def open(self, context: TaskContext) -> Self:
+        """Write the tokenizer, and begin to draw."""
         import open_clip
-        import torch
 
-        self.folder, self.seed, self.steps = folder, seed, steps
-        self.step, self.loss = 0, float("nan")
-        self.device = choose_device()
-        # bf16 pays off only where it is native: 1,055 pictures/s a core against 748.
-        self.bf16 = has_fast_bf16(self.device)
+        folder = context.folder / "tokenizer"
         folder.mkdir(parents=True, exist_ok=True)
         write_tokenizer(folder)
         write_config(folder)
-        torch.manual_seed(seed)
-        self.model = open_clip.CLIP(**make_model_config())
-        self.model.to(self.device, memory_format=torch.channels_last)
-        self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        self.optimizer = torch.optim.AdamW(_group_parameters(self.model), betas=(0.9, 0.98))
-        # Tokens seen in training: the others get the embedding of the unknown word, not random weights.
-        self.seen_tokens = torch.zeros(self.model.vocab_size, dtype=torch.bool)
-        self._resume()
+        self._tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        self._sampler = ClipSampler(context.recipe.seed, context.recipe.batch, self.draws)
+        return super().open(context)
 
-    def _resume(self) -> None:
+    def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
+        """Return a random CLIP, with a buffer of the tokens that it has seen."""
+        import open_clip
         import torch
 
-        file = self.folder / "checkpoint.pt"
-        if not file.exists():
-            return
-        saved = torch.load(file, map_location=self.device, weights_only=True)
-        if (saved["seed"], saved["steps"]) != (self.seed, self.steps):
-            raise ConfigError(
-                f"{self.folder} holds a training of {saved['steps']} steps from seed {saved['seed']}, "
-                f"not of {self.steps} from {self.seed}; finish that one or remove the folder"
-            )
-        self.step, self.loss, self.seen_tokens = saved["step"], saved["loss"], saved["read"].cpu()
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        model: Any = open_clip.CLIP(**make_model_config())
+        # The tokens not seen in training get the embedding of the unknown word, not random weights.
+        model.register_buffer("seen_tokens", torch.zeros(model.vocab_size, dtype=torch.bool))
+        net: nn.Module = model.to(memory_format=torch.channels_last)
+        return net
 
-    def save(self) -> None:
-        """Write the checkpoint atomically."""
-        import torch
-
-        state = {
-            "seed": self.seed,
-            "steps": self.steps,
-            "step": self.step,
-            "loss": self.loss,
-            "read": self.seen_tokens,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        scratch = self.folder / "checkpoint.tmp"
-        torch.save(state, scratch)
-        scratch.replace(self.folder / "checkpoint.pt")
-
-    def train_step(self, batch: ClipBatch) -> None:
-        """Take one optimizer step; `loss` becomes the batch's loss before it."""
-        import torch
-
-        self.model.train()
-        # Linear warm-up over the first 5 % of the steps, cosine decay to 0.
-        done = (self.step + 0.5) / self.steps
-        factor = min(1.0, done / 0.05) * math.cos(done * math.pi / 2) ** 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = factor * group["peak"]
-        tokens_NT = self.tokenizer(batch.texts)
-        self.seen_tokens[tokens_NT.unique()] = True
-        mean, std = (torch.tensor(PREPROCESS[k], device=self.device) for k in ("mean", "std"))
-        pictures = augment_pictures(torch.from_numpy(batch.pictures).to(self.device), batch.rng)
-        pictures = (pictures - mean[:, None, None]) / std[:, None, None]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            image_ND = self.model.encode_image(pictures)
-        text_ND = self.model.encode_text(tokens_NT.to(self.device))
-        loss = symmetric_info_nce(
-            torch.nn.functional.normalize(image_ND.float(), dim=-1),
-            torch.nn.functional.normalize(text_ND, dim=-1),
-            self.model.logit_scale.exp().clamp(max=100),
-            torch.from_numpy(batch.targets).to(self.device),
+    def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        """Return AdamW with a higher rate for the ResNet, and weight decay for matrices."""
+        settings = recipe.optimizer
+        groups: dict[tuple[float, float], list[Any]] = {}
+        for name, weight in net.named_parameters():
+            rate = settings.lr * (_VISUAL_RATE if name.startswith("visual.") else 1.0)
+            groups.setdefault((rate, settings.weight_decay if weight.ndim >= 2 else 0.0), []).append(weight)
+        return make_optimizer(
+            [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()],
+            settings,
         )
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        self.step, self.loss = self.step + 1, float(loss.detach())
 
-    def publish(self, out: Path) -> None:
-        """Move the files that open_clip loads to `out`, weights last, and remove the training's folder."""
-        self._write_weights()
-        (self.folder / "README.md").write_text(_CARD.format(steps=self.steps, seed=self.seed))
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (*_FILES, _WEIGHTS):
-            (self.folder / name).replace(out / name)
-        shutil.rmtree(self.folder)
+    def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
+        """Return pictures, tokens, the targets of all pairs and the tokens of all workers."""
+        import torch
 
-    def _write_weights(self) -> None:
-        """Write the weights as fp16 safetensors; unseen tokens get the embedding of the unknown word."""
+        device = self.context.device
+        batch = self._sampler.draw_batch(step, group.slice_batch(self.context.recipe.batch))
+        tokens_NT = self._tokenizer(batch.texts)
+        mean, std = (torch.tensor(PREPROCESS[key], device=device) for key in ("mean", "std"))
+        pictures = augment_pictures(torch.from_numpy(batch.pictures).to(device), batch.augmentation)
+        return {
+            "pictures": (pictures - mean[:, None, None]) / std[:, None, None],
+            "tokens": tokens_NT[batch.rows].to(device),
+            "targets": torch.from_numpy(batch.targets).to(device),
+            "seen": tokens_NT.unique().to(device),
+        }
+
+    def embed(self, net: nn.Module, batch: dict[str, Tensor], draw: StepDraw) -> Vectors:
+        """Return unit vectors of pictures and texts, `[N, 512]` each."""
+        from torch.nn.functional import normalize
+
+        model: Any = net
+        with draw.use_autocast():
+            image_ND = model.encode_image(batch["pictures"])
+        return normalize(image_ND.float(), dim=-1), normalize(model.encode_text(batch["tokens"]), dim=-1)
+
+    def compute_criterion(
+        self, net: nn.Module, vectors: Vectors, batch: dict[str, Tensor], group: WorkerGroup
+    ) -> StepLoss:
+        """Return InfoNCE with soft targets."""
+        model: Any = net
+        model.seen_tokens[batch["seen"]] = True
+        image_ND, text_ND = (group.gather_all(each) for each in vectors)
+        scale = group.share_gradient(model.logit_scale.exp().clamp(max=100))
+        return StepLoss(symmetric_info_nce(image_ND, text_ND, scale, batch["targets"]))
+
+    def save(self, net: nn.Module, folder: Path) -> None:
+        """Write a folder that open_clip loads, weights as fp16 safetensors."""
         import torch
         from safetensors.torch import save_file
 
+        write_tokenizer(folder)
+        write_config(folder)
+        model: Any = net
         with torch.no_grad():
-            embedding = self.model.token_embedding.weight
-            embedding[~self.seen_tokens.to(embedding.device)] = embedding[1].clone()
+            embedding = model.token_embedding.weight
+            embedding[~model.seen_tokens] = embedding[1].clone()
         state = {
             name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-            for name, value in self.model.state_dict().items()
+            for name, value in model.state_dict().items()
+            if name != "seen_tokens"
         }
-        save_file(state, self.folder / _WEIGHTS)
+        save_file(state, folder / _WEIGHTS)
+        recipe = self.context.recipe
+        (folder / "README.md").write_text(_CARD.format(steps=recipe.steps, seed=recipe.seed))
 
 
-def _group_parameters(model: Any) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: a higher rate for the ResNet, weight decay for matrices."""
-    groups: dict[tuple[float, float], list[Any]] = {}
-    for name, weight in model.named_parameters():
-        peak = 4e-3 if name.startswith("visual.") else 2e-3
-        groups.setdefault((peak, 0.05 if weight.ndim >= 2 else 0.0), []).append(weight)
-    return [
-        {"params": weights, "peak": peak, "weight_decay": decay} for (peak, decay), weights in groups.items()
-    ]
-
-
-def train(
-    out: Path,
-    seed: int,
-    steps: int = STEPS,
-    progress: Callable[[int, float], None] | None = None,
-    *,
-    sizes: ClipSizes = FULL,
-) -> dict[str, float]:
-    """Train a pocket CLIP from scratch and write weights, configuration and tokenizer to a folder.
-
-    An interrupted training resumes from its last checkpoint, in `OUT.partial/`; `out` itself is
-    written at the end. Pictures and captions are of the training split alone.
-
-    Args:
-        out: the folder; an earlier pocket CLIP in it is replaced.
-        seed: of the scenes, the batches and the initial weights.
-        steps: batches of `sizes.batch` pairs; `STEPS` of 128 take 14 minutes of one core that has AMX.
-        progress: called after each step with its number (from 1) and its loss.
-        sizes: of the batches and the training set; a resumed training needs the same, which is not checked.
-
-    Returns:
-        `loss` of the last step, `parameters`, and `train_s` and `steps` of this call.
-
-    Raises:
-        ConfigError: the checkpoint is of another seed or number of steps.
-    """
-    started = time.monotonic()
-    training = ClipTraining(out.with_name(f"{out.name}.partial"), seed, steps)
-    sampler = ClipSampler(seed, sizes)
-    first = training.step
-    while training.step < steps:
-        training.train_step(sampler.draw_batch(training.step))
-        if training.step % sizes.checkpoint_every == 0 or training.step == steps:
-            training.save()
-        if progress is not None:
-            progress(training.step, training.loss)
-    training.publish(out)
-    return {
-        "loss": training.loss,
-        "parameters": sum(p.numel() for p in training.model.parameters()),
-        "train_s": time.monotonic() - started,
-        "steps": steps - first,
-    }
+TASKS = {"pocket_clip": PocketClip}

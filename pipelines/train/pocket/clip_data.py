@@ -21,58 +21,71 @@ UNKNOWN = "[UNK]"  # the token of words outside the world's vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class ClipSizes:
-    """Sizes in a training of the pocket CLIP; the defaults are those of the shipped weights.
+class Augmentation:
+    """Random affine maps and tints of pictures.
 
     Attributes:
-        batch: pairs a step.
-        draws: training pictures; each is rendered when first needed and cached (12 kB each).
-        checkpoint_every: steps between two checkpoints; under a minute.
+        maps: float32 `[N, 2, 3]`, as of `affine_grid`.
+        gains: float32 `[N, 3, 1, 1]`, of the colours.
     """
 
-    batch: int = 128
-    draws: int = 30_000
-    checkpoint_every: int = 100
+    maps: NDArray[np.float32]
+    gains: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipBatch:
-    """The batch of one step.
+    """A worker's share of the batch of one step, n of N pairs.
 
     Attributes:
-        pictures: uint8 `[N, IMAGE_PX, IMAGE_PX, 3]`.
-        texts: `N` captions.
+        pictures: uint8 `[n, IMAGE_PX, IMAGE_PX, 3]`.
+        augmentation: of these pictures.
+        texts: `N` captions, of all workers.
+        rows: which of them belong to the pictures.
         targets: float32 `[N, N]`; how well picture i matches text j, 0 to 1.
-        rng: the random stream of this step.
     """
 
     pictures: NDArray[np.uint8]
+    augmentation: Augmentation
     texts: list[str]
+    rows: slice
     targets: NDArray[np.float32]
-    rng: np.random.Generator
 
 
 class ClipSampler:
-    """Draws batches from the first `sizes.draws` scenes of the training split."""
+    """Draws batches from the first scenes of the training split.
 
-    def __init__(self, seed: int, sizes: ClipSizes) -> None:
-        self._seed, self._sizes = seed, sizes
+    Args:
+        seed: of scenes and batches.
+        batch: pairs a step, of all workers.
+        draws: scenes.
+    """
+
+    def __init__(self, seed: int, batch: int, draws: int) -> None:
+        self._seed, self._batch, self._draws = seed, batch, draws
         self._pictures: dict[int, NDArray[np.uint8]] = {}
 
-    def draw_batch(self, step: int) -> ClipBatch:
-        """Return the batch of a step; it depends on the seed, the sizes and the step alone."""
-        size, draws = self._sizes.batch, self._sizes.draws
+    def draw_batch(self, step: int, rows: slice | None = None) -> ClipBatch:
+        """Return a share of the batch of a step; it depends on the seed, the sizes and the step alone.
+
+        Args:
+            step: from 0.
+            rows: of the share; the whole batch if None.
+        """
+        size, draws, rows = self._batch, self._draws, rows or slice(0, self._batch)
         epoch, start = divmod(step * size, draws // size * size)
         order = np.random.default_rng([self._seed, epoch]).permutation(draws)
         rng = np.random.default_rng([self._seed, epoch, start])
         indices = [int(i) for i in order[start : start + size]]
         scenes = [world.draw(self._seed, "train", i) for i in indices]
         texts = [_draw_text(scene, rng) for scene in scenes]
+        own = list(zip(indices, scenes, strict=True))[rows]
         return ClipBatch(
-            np.stack([self._render_picture(*pair) for pair in zip(indices, scenes, strict=True)]),
+            np.stack([self._render_picture(index, scene) for index, scene in own]),
+            _draw_augmentation(size, rng, rows),
             [text for text, _ in texts],
+            rows,
             match_texts(scenes, np.array([attributes for _, attributes in texts])),
-            rng,
         )
 
     def _render_picture(self, index: int, scene: Scene) -> NDArray[np.uint8]:
@@ -124,20 +137,25 @@ def match_texts(scenes: Sequence[Scene], mentioned: NDArray[np.bool_]) -> NDArra
     return np.asarray(same * 3.0 ** -differ.sum(-1), np.float32)
 
 
-def augment_pictures(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, with random affine maps and tints."""
-    import torch
-    from torch.nn.functional import affine_grid, grid_sample
-
-    count = len(pictures)
+def _draw_augmentation(count: int, rng: np.random.Generator, rows: slice) -> Augmentation:
+    """Draw the maps and tints of `count` pictures, and return those of some rows."""
     turn, size = rng.uniform(-0.15, 0.15, count), rng.uniform(0.88, 1.12, count)
     mirror = rng.choice((-1.0, 1.0), count)
-    rows = [
+    maps = [
         [size * np.cos(turn) * mirror, -size * np.sin(turn), rng.uniform(-0.1, 0.1, count)],
         [size * np.sin(turn) * mirror, size * np.cos(turn), rng.uniform(-0.1, 0.1, count)],
     ]
-    theta = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1)).to(pictures.device)
-    gain = torch.from_numpy(rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32))
-    x = pictures.permute(0, 3, 1, 2).float() / 255 * gain.to(pictures.device)
+    gains = rng.uniform(0.9, 1.1, (count, 3, 1, 1)).astype(np.float32)
+    return Augmentation(np.array(maps, np.float32).transpose(2, 0, 1)[rows], gains[rows])
+
+
+def augment_pictures(pictures: Tensor, augmentation: Augmentation) -> Tensor:
+    """Return uint8 `[N, H, W, 3]` as floats in 0..1, `[N, 3, H, W]`, with affine maps and tints."""
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    theta = torch.from_numpy(augmentation.maps).to(pictures.device)
+    gain = torch.from_numpy(augmentation.gains).to(pictures.device)
+    x = pictures.permute(0, 3, 1, 2).float() / 255 * gain
     grid = affine_grid(theta, list(x.shape), align_corners=False)
     return grid_sample(x, grid, padding_mode="reflection", align_corners=False)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.compute.device import choose_device
+from pipelines.errors import ConfigError
+from pipelines.store.models import hash_files
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.pocket.audioldm_data import FRAMES, SoundSampler
+from pipelines.train.pocket.sound_task import SoundTask
 from pipelines.train.pocket.vae import CONFIG as VAE
 from pipelines.train.pocket.vae import compute_mels
-from pipelines.train.trainer import Recipe, Trainer, set_fast_math
+from pipelines.train.task import StepDraw, StepLoss, TaskContext
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-STEPS = 4_000
-RATE = 1e-3
 _SMALLER = 2 ** (len(VAE["block_out_channels"]) - 1)
 DIMS = 512
 CONFIG: dict[str, Any] = {
@@ -57,52 +61,93 @@ _CAPTIONED = 0.5  # share of samples conditioned on a caption's vector instead o
 _MAX_NOISE = 0.7
 
 
-def train_unet(sounds: SoundSampler, vae: Any, recipe: Recipe) -> Any:
-    """Return the trained UNet.
+@dataclass
+class PocketUnet(SoundTask):
+    """The task: latents without their noise.
 
-    Args:
-        sounds: to train on, with their vectors.
-        vae: trained; its latents are what the UNet denoises.
-        recipe: of the training; the latents are cached beside the checkpoints.
+    Attributes:
+        vae: the folder of the VAE whose latents are denoised; they are cached.
     """
-    import diffusers
-    import torch
 
-    torch.manual_seed(recipe.seed)
-    unet: Any = diffusers.UNet2DConditionModel
-    net = unet(**CONFIG)
-    # The layer expects inputs of standard deviation 1; the coordinates of a unit vector have 0.04.
-    torch.nn.init.normal_(net.class_embedding.weight)
-    trainer = Trainer("unet", net.to(choose_device()), RATE, recipe)
-    batch = recipe.sizes.unet_batch
-    clean_N = torch.from_numpy(encode_latents(sounds, vae, recipe.folder / "latents.npy", batch))
-    ddim: Any = diffusers.DDIMScheduler
-    scheduler = ddim(**SCHEDULER)
-    alphas: Tensor = scheduler.alphas_cumprod
-    weights = (alphas / (1 - alphas)).clamp(max=_SNR) / (alphas / (1 - alphas) + 1)
+    vae: str = ""
 
-    def compute_loss(step: int) -> Tensor:
-        rng = np.random.default_rng([recipe.seed, step])
-        indices = rng.choice(len(sounds), batch, replace=False)
+    def open(self, context: TaskContext) -> Self:
+        """Encode the sounds.
+
+        Raises:
+            ConfigError: there is no VAE.
+        """
+        import diffusers
+        import torch
+
+        if not (Path(self.vae) / "config.json").is_file():
+            raise ConfigError(f"vae is {self.vae!r}, which holds no VAE; give the folder of one")
+        super().open(context)
+        autoencoder: Any = diffusers.AutoencoderKL
+        vae = autoencoder.from_pretrained(self.vae, local_files_only=True, low_cpu_mem_usage=False)
+        vae = vae.to(context.device).eval()
+        sha256 = hash_files(Path(self.vae))["diffusion_pytorch_model.safetensors"]
+        file = context.folder / f"latents-{sha256[:12]}.npy"
+        self._latents = torch.from_numpy(encode_latents(self.sounds, vae, file, context.recipe.batch))
+        ddim: Any = diffusers.DDIMScheduler
+        self._scheduler = ddim(**SCHEDULER)
+        alphas: Tensor = self._scheduler.alphas_cumprod
+        self._weights = (alphas / (1 - alphas)).clamp(max=_SNR) / (alphas / (1 - alphas) + 1)
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings without the place of the VAE."""
+        return super().describe() | {"vae": hash_files(Path(self.vae)) if self.vae else None}
+
+    def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
+        """Return a random UNet."""
+        import diffusers
+        import torch
+
+        unet: Any = diffusers.UNet2DConditionModel
+        net = unet(**CONFIG)
+        # The layer expects inputs of standard deviation 1; the coordinates of a unit vector have 0.04.
+        torch.nn.init.normal_(net.class_embedding.weight)
+        built: nn.Module = net
+        return built
+
+    def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
+        """Return noisy latents, their times and velocities, conditions, and weights of the errors."""
+        import torch
+
+        indices, rng = self.draw_sounds(step)
         generator = torch.Generator().manual_seed(step)
-        times_N = torch.randint(0, len(alphas), (batch,), generator=generator)
-        clean = clean_N[torch.from_numpy(indices)].float()
+        times_N = torch.randint(0, len(self._weights), (len(indices),), generator=generator)
+        clean = self._latents[torch.from_numpy(indices)].float()
         noise = torch.randn(clean.shape, generator=generator)
-        noisy = scheduler.add_noise(clean, noise, times_N)
-        velocity = scheduler.get_velocity(clean, noise, times_N).to(choose_device())
-        condition_ND = torch.from_numpy(draw_conditions(sounds, indices, rng)).to(choose_device())
-        with set_fast_math():
-            predicted = trainer.net(
-                noisy.to(choose_device()),
-                times_N.to(choose_device()),
-                encoder_hidden_states=None,
-                class_labels=condition_ND,
-            ).sample
-        errors_N: Tensor = (predicted.float() - velocity).square().flatten(1).mean(1)
-        return (weights[times_N].to(choose_device()) * errors_N).mean()
+        tensors = {
+            "noisy": self._scheduler.add_noise(clean, noise, times_N),
+            "velocity": self._scheduler.get_velocity(clean, noise, times_N),
+            "times": times_N,
+            "conditions": torch.from_numpy(draw_conditions(self.sounds, indices, rng)),
+            "weights": self._weights[times_N],
+        }
+        rows = group.slice_batch(len(indices))
+        return {name: tensor[rows].to(self.context.device) for name, tensor in tensors.items()}
 
-    trainer.train(compute_loss)
-    return trainer.get_averaged_net()
+    def compute_loss(
+        self, net: nn.Module, batch: Mapping[str, Tensor], draw: StepDraw, group: WorkerGroup
+    ) -> StepLoss:
+        """Return the weighted error of the velocities."""
+        with draw.use_autocast():
+            predicted = net(
+                batch["noisy"],
+                batch["times"],
+                encoder_hidden_states=None,
+                class_labels=batch["conditions"],
+            ).sample
+        errors_N: Tensor = (predicted.float() - batch["velocity"]).square().flatten(1).mean(1)
+        return StepLoss((batch["weights"] * errors_N).mean() / group.size)
+
+    def save(self, net: nn.Module, folder: Path) -> None:
+        """Write a folder that diffusers loads."""
+        unet: Any = net
+        unet.save_pretrained(folder)
 
 
 def draw_conditions(
@@ -149,3 +194,6 @@ def encode_latents(sounds: SoundSampler, vae: Any, file: Path, batch: int) -> ND
     np.save(scratch, np.concatenate(latents))
     scratch.replace(file)
     return np.concatenate(latents)
+
+
+TASKS = {"pocket_unet": PocketUnet}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.compute.device import choose_device
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.pocket.audioldm_data import FRAMES, HOP, SAMPLES, SoundSampler, compute_log_mels
+from pipelines.train.pocket.sound_task import SoundTask
 from pipelines.train.pocket.vae_init import tune
-from pipelines.train.trainer import Recipe, Trainer, set_fast_math
+from pipelines.train.task import StepDraw, StepLoss
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-STEPS = 1_000
-# Small, to refine the initial principal components of patches instead of destroying them.
-RATE = 2e-4
 # Downsamples 8 times in both directions: the UNet, which runs at every step of the diffusion, has a quarter
 # of the work of AudioLDM's larger latents.
 CONFIG: dict[str, Any] = {
@@ -32,45 +34,64 @@ CONFIG: dict[str, Any] = {
 }
 # Of a crop, 1.28 s: more steps help more than longer crops.
 _FRAMES = 64
+_SMALLER = 2 ** (len(CONFIG["block_out_channels"]) - 1)
 _INIT_SOUNDS = 100  # whose principal components are the initial weights
 # Weight of the KL divergence per latent dimension: enough to keep latents smooth.
 _KL_WEIGHT = 1e-3
 
 
-def train_vae(sounds: SoundSampler, recipe: Recipe) -> Any:
-    """Return the trained VAE; its `scaling_factor` gives latents a standard deviation of 1.
+@dataclass
+class PocketVae(SoundTask):
+    """The task: spectrograms of crops through latents and back."""
 
-    Args:
-        sounds: to train on.
-        recipe: of the training.
-    """
-    import diffusers
-    import torch
+    def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
+        """Return a VAE whose first weights are the principal components of patches."""
+        import diffusers
 
-    torch.manual_seed(recipe.seed)
-    autoencoder: Any = diffusers.AutoencoderKL
-    net = autoencoder(**CONFIG)
-    tune(net, compute_mels(sounds, range(min(_INIT_SOUNDS, len(sounds)))))
-    trainer = Trainer("vae", net.to(choose_device()), RATE, recipe)
+        autoencoder: Any = diffusers.AutoencoderKL
+        net: nn.Module = autoencoder(**CONFIG)
+        tune(net, compute_mels(self.sounds, range(min(_INIT_SOUNDS, len(self.sounds)))))
+        return net
 
-    def compute_loss(step: int) -> Tensor:
-        rng = np.random.default_rng([recipe.seed, step])
-        indices = rng.choice(len(sounds), recipe.sizes.vae_batch, replace=False)
+    def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
+        """Return spectrograms `[n, 1, F, M]`, and the noise of their latents."""
+        import torch
+
+        device = self.context.device
+        indices, rng = self.draw_sounds(step)
+        rows = group.slice_batch(len(indices))
         first = int(rng.integers(FRAMES - _FRAMES + 1)) * HOP
-        mels = compute_mels(sounds, indices, first, _FRAMES * HOP)[:, None].to(choose_device())
-        noise = torch.Generator(choose_device()).manual_seed(step)
-        with set_fast_math():
-            posterior = trainer.net.encode(mels).latent_dist
-            output = trainer.net.decode(posterior.sample(noise)).sample
+        mels = compute_mels(self.sounds, indices[rows], first, _FRAMES * HOP)[:, None].to(device)
+        shape = (
+            len(indices),
+            CONFIG["latent_channels"],
+            mels.shape[2] // _SMALLER,
+            mels.shape[3] // _SMALLER,
+        )
+        noise = torch.randn(shape, generator=torch.Generator(device).manual_seed(step), device=device)
+        return {"mels": mels, "noise": noise[rows]}
+
+    def compute_loss(
+        self, net: nn.Module, batch: Mapping[str, Tensor], draw: StepDraw, group: WorkerGroup
+    ) -> StepLoss:
+        """Return the error of the spectrograms plus the KL divergence of the latents."""
+        vae: Any = net
+        mels = batch["mels"]
+        with draw.use_autocast():
+            posterior = vae.encode(mels).latent_dist
+            output = vae.decode(
+                posterior.mean + posterior.std * batch["noise"].to(posterior.mean.dtype)
+            ).sample
         # Weighted by loudness: loud bins are the event, soft ones the background.
         error: Tensor = ((output.float() - mels).abs() * (1 + mels.clamp(min=0))).mean()
         divergence: Tensor = posterior.kl().mean() / posterior.mean[0].numel()
-        return error + _KL_WEIGHT * divergence
+        return StepLoss((error + _KL_WEIGHT * divergence) / group.size)
 
-    trainer.train(compute_loss)
-    vae = trainer.get_averaged_net()
-    vae.register_to_config(scaling_factor=1 / _measure_spread(vae, sounds))
-    return vae
+    def save(self, net: nn.Module, folder: Path) -> None:
+        """Write a folder that diffusers loads; its `scaling_factor` gives latents a deviation of 1."""
+        vae: Any = net
+        vae.register_to_config(scaling_factor=1 / _measure_spread(vae, self.sounds))
+        vae.save_pretrained(folder)
 
 
 def compute_mels(sounds: SoundSampler, indices: Any, first: int = 0, samples: int = SAMPLES) -> Tensor:
@@ -89,3 +110,6 @@ def _measure_spread(vae: Any, sounds: SoundSampler) -> float:
     with torch.no_grad():
         mels = compute_mels(sounds, range(min(64, len(sounds))))[:, None].to(choose_device())
         return float(vae.encode(mels).latent_dist.mean.std())
+
+
+TASKS = {"pocket_vae": PocketVae}

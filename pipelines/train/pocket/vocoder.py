@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.compute.device import choose_device
+from pipelines.train.distributed import WorkerGroup
 from pipelines.train.pocket.audioldm_data import (
     FRAMES,
     HOP,
@@ -16,15 +20,13 @@ from pipelines.train.pocket.audioldm_data import (
     compute_log_mels,
     make_mel_filters,
 )
+from pipelines.train.pocket.sound_task import SoundTask
 from pipelines.train.pocket.vocoder_init import tune
-from pipelines.train.trainer import Recipe, Trainer, set_fast_math
+from pipelines.train.task import StepDraw, StepLoss
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-STEPS = 600
-# The initial bank of tones is finely tuned: a rate ten times as high would destroy it first.
-RATE = 3e-5
 # First a few layers at the frame rate, which learn the loudness of every tone; then one upsampling by 64 to
 # 3,200 Hz, whose kernels are grains of two frames; then the high frequencies. Small dilated kernels have the
 # receptive field of large ones for two thirds of the work. The strides make exactly 320 samples a frame.
@@ -47,44 +49,58 @@ _SCALES = ((128, 16), (256, 24), (512, 40), (1024, 64))
 _FLOOR = 1e-5
 
 
-def train_vocoder(sounds: SoundSampler, recipe: Recipe) -> Any:
-    """Return the trained vocoder.
+@dataclass
+class PocketVocoder(SoundTask):
+    """The task: spectrograms of crops to their waves."""
+
+    def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
+        """Return a HiFiGAN whose first weights are a bank of tones."""
+        from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+        net: nn.Module = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
+        tune(net)
+        return net
+
+    def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
+        """Return spectrograms with context `[n, F, M]`, and the waves of their crops `[n, T]`."""
+        indices, rng = self.draw_sounds(step)
+        mels, target = _draw_crops(self.sounds, indices, rng, group.slice_batch(len(indices)))
+        return {"mels": mels.to(self.context.device), "target": target.to(self.context.device)}
+
+    def compute_loss(
+        self, net: nn.Module, batch: Mapping[str, Tensor], draw: StepDraw, group: WorkerGroup
+    ) -> StepLoss:
+        """Return the spectral distance of the crops."""
+        # bf16 takes two thirds of the time of fp32, but its rounding noise of -48 dB is too much for the end.
+        with draw.use_autocast(not draw.is_falling):
+            output = net(batch["mels"]).float()
+        crops = output[:, _CONTEXT * HOP : -_CONTEXT * HOP]
+        return StepLoss(measure_spectral_distance(crops, batch["target"]) / group.size)
+
+    def save(self, net: nn.Module, folder: Path) -> None:
+        """Write a folder that transformers loads."""
+        vocoder: Any = net
+        vocoder.save_pretrained(folder)
+
+
+def _draw_crops(
+    sounds: SoundSampler, indices: NDArray[np.int64], rng: np.random.Generator, rows: slice
+) -> tuple[Tensor, Tensor]:
+    """Return spectrograms with context `[n, F, M]`, and the waves of their crops `[n, T]`.
 
     Args:
-        sounds: to train on.
-        recipe: of the training.
+        sounds: to crop.
+        indices: of the whole batch.
+        rng: of the step.
+        rows: of the batch to return.
     """
     import torch
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    torch.manual_seed(recipe.seed)
-    net: Any = SpeechT5HifiGan(SpeechT5HifiGanConfig(**CONFIG))
-    tune(net)
-    net = net.to(choose_device())
-    trainer = Trainer("vocoder", net, RATE, recipe)
-
-    def compute_loss(step: int) -> Tensor:
-        rng = np.random.default_rng([recipe.seed, step])
-        mels, target = _draw_crops(sounds, recipe.sizes.vocoder_batch, rng)
-        # bf16 takes two thirds of the time of fp32, but its rounding noise of -48 dB is too much for the end.
-        with set_fast_math(not trainer.is_decaying):
-            output = trainer.net(mels.to(choose_device())).float()
-        return measure_spectral_distance(
-            output[:, _CONTEXT * HOP : -_CONTEXT * HOP], target.to(choose_device())
-        )
-
-    trainer.train(compute_loss)
-    return trainer.get_averaged_net()
-
-
-def _draw_crops(sounds: SoundSampler, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return spectrograms with context `[N, F, M]`, and the waves of their crops `[N, T]`."""
-    import torch
-
-    waves = []
-    for index in rng.choice(len(sounds), count, replace=False):
-        first = int(rng.integers(FRAMES - _FRAMES - 2 * _CONTEXT + 1))
-        waves.append(sounds.read_wave(int(index), first * HOP, (_FRAMES + 2 * _CONTEXT) * HOP))
+    firsts = [int(rng.integers(FRAMES - _FRAMES - 2 * _CONTEXT + 1)) for _ in indices]
+    waves = [
+        sounds.read_wave(int(index), first * HOP, (_FRAMES + 2 * _CONTEXT) * HOP)
+        for index, first in list(zip(indices, firsts, strict=True))[rows]
+    ]
     waves_NT = torch.from_numpy(np.stack(waves))
     return compute_log_mels(waves_NT), waves_NT[:, _CONTEXT * HOP : -_CONTEXT * HOP]
 
@@ -111,3 +127,6 @@ def _compute_mels(waves_NT: Tensor, window: int, bands: int) -> Tensor:
     size = 2 * window  # zero-padded, so that no band is without a frequency bin
     spectra = torch.stft(waves_NT, size, window // 4, window, hann, return_complex=True).abs()
     return (make_mel_filters(size, bands).to(waves_NT.device).T @ spectra).clamp(min=_FLOOR)
+
+
+TASKS = {"pocket_vocoder": PocketVocoder}

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from pipelines.models.translators import Affine
-from pipelines.train.translators.pairs import TRAIN, VALIDATION, PairTable
+from pipelines.store.splits import TRAIN, VALIDATION
+from pipelines.train.translators.pairs import PairTable
 
 _CHUNK = 16_384
 # Ridge penalties, as shares of the mean eigenvalue of the sources' second moments; validation chooses one.

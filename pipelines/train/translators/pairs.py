@@ -5,7 +5,6 @@ Shapes: N pairs, I dimensions of the source, O of the target.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +18,14 @@ import pyarrow.compute as pc
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.counts import as_integers
 from pipelines.store.shards import Shard, get_vectors_marker
-from pipelines.store.vectors import VectorReader
+from pipelines.store.splits import TEST, TRAIN, choose_part, hash_text
+from pipelines.store.vectors import VectorReader, has_direction
 from schemas.candidate import parse_key
 from schemas.families import has_column
 from schemas.space import Space
 from schemas.training import PairSource, SplitSettings
 from schemas.vectors import decode_spaces
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
 # Rows of a block: 1 MB of float16 vectors, read at once and shuffled together with 63 other blocks.
 _BLOCK = 1024
 _BLOCKS_MIXED = 64
@@ -56,6 +55,11 @@ class PairTable:
     labels_N: np.ndarray
     licences: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """The dimensions of sources and targets."""
+        return self.source_space.dims, self.target_space.dims
 
     def find_rows(self, part: int) -> np.ndarray:
         """Return the row numbers of a part, int64."""
@@ -119,7 +123,7 @@ def _read_shard(  # noqa: PLR0913, PLR0917
     sink.dropped["null"] += pc.sum(pc.invert(valid)).as_py() or 0
     table = table.filter(valid)
     source_NI, target_NO = _read_vectors(table, pairs.source), _read_vectors(table, pairs.target)
-    usable = np.array([_has_direction(source_NI), _has_direction(target_NO)]).all(0)
+    usable = np.array([has_direction(source_NI), has_direction(target_NO)]).all(0)
     sink.dropped["not_finite"] += int((~usable).sum())
     if not usable.any():
         return
@@ -127,11 +131,11 @@ def _read_shard(  # noqa: PLR0913, PLR0917
     candidates = vectors.root.read_table(
         f"candidates/{shard.name}.parquet", columns=["url", "label", "caption", "licence"]
     ).take(rows)
-    part_N = np.array([_choose_part(url, split) for url in candidates["url"].to_pylist()], dtype=np.uint8)
+    part_N = np.array([choose_part(url, split) for url in candidates["url"].to_pylist()], dtype=np.uint8)
     labels_N = np.zeros(len(part_N), dtype=np.uint64)
     tested = np.flatnonzero(part_N == TEST)
     labels = pc.coalesce(candidates["label"], candidates["caption"]).take(pa.array(tested)).to_pylist()
-    labels_N[tested] = [_hash(label) for label in labels]
+    labels_N[tested] = [hash_text(label) for label in labels]
     for line in candidates["licence"].value_counts().to_pylist():
         sink.licences[line["values"]] += line["counts"]
     sink.add(source_NI[usable], target_NO[usable], part_N, labels_N)
@@ -141,26 +145,6 @@ def _read_vectors(table: pa.Table, column: str) -> np.ndarray:
     flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     vectors: np.ndarray = flat.reshape(table.num_rows, table.schema.field(column).type.list_size)
     return vectors
-
-
-def _has_direction(vectors_ND: np.ndarray) -> np.ndarray:
-    # Stored vectors are unit vectors: 0.5 allows for float16 and excludes zeros and NaNs.
-    norms_N = np.linalg.norm(vectors_ND.astype(np.float32), axis=1)
-    usable: np.ndarray = np.isfinite(norms_N) & (norms_N > 0.5)
-    return usable
-
-
-def _choose_part(url: str, split: SplitSettings) -> int:
-    """Return the part by a hash of the URL: all rows of a video or picture share it, in every version."""
-    share = _hash(url) / 2**64
-    if share < split.test:
-        return TEST
-    return VALIDATION if share < split.test + split.validation else TRAIN
-
-
-def _hash(text: str) -> int:
-    """Return 64 bits of a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 class _Sink:

@@ -6,7 +6,7 @@ HEARD = ClassifierScores(
     sampling_rate_hz=48_000,
     resampler="soxr",
     classes=("dog", "bell"),
-    sounds=20,
+    samples=20,
     accuracy=0.75,
     of_class={"dog": (8, 10), "bell": (7, 10)},
 )
@@ -39,7 +39,7 @@ def test_every_score_says_how_many_sounds_it_is_of():
 
 def test_without_a_known_class_there_is_one_line():
     """Nothing is said of scores that are not there."""
-    heard = HEARD.model_copy(update={"accuracy": None, "sounds": 0})
+    heard = HEARD.model_copy(update={"accuracy": None, "samples": 0})
     scores = GeneratedScores(heard=heard, against_real=None, clap_score=None, clap_score_by=None)
 
     assert (

@@ -49,7 +49,9 @@ def test_overrides_reach_every_key(file):
         pytest.param(
             "sources.0.lang=3", r"unknown key 'sources.0.lang'; .* 'sources\[\].languages'", id="list"
         ),
-        pytest.param("sources.0.kind=wiki", r"sources.0.kind: input should be 'wit', 'cc3m'", id="kind"),
+        pytest.param(
+            "sources.0.kind=wiki", r"sources.0.kind: input should be 'audiocaps', 'cc12m'", id="kind"
+        ),
         pytest.param("shard_rows=0", r"shard_rows: input should be greater than .* \(found 0\)", id="range"),
         pytest.param("encode.clip=poket", r"encode.clip: .*'pocket'.*poket", id="union"),
         pytest.param("encode.clip.modl=x", r"encode.clip.modl|leads nowhere", id="into-a-word"),

@@ -17,7 +17,7 @@ def asking_with(root, dataset, version, **encode):
     content = dataset.model_dump(mode="json")
     content["encode"] |= encode
     asking = Dataset.model_validate(content)
-    trusting = asking.encode.trust(find_classes(encode))
+    trusting = asking.encode.trust(find_classes({"encode": encode}))
     return Lookup.open(root, asking.model_copy(update={"encode": trusting}), version)
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipelines.train.distributed import WorkerGroup
+from tests.commands import HOME
+from tests.pipelines.train.worker_gradients import TASKS, compute_all
+
+# laion_clap installs a package that is called `tests`, too.
+WORKER = """
+import sys, types
+own = sys.modules["tests"] = types.ModuleType("tests")
+own.__path__ = [sys.argv[1]]
+from tests.pipelines.train.worker_gradients import run_worker
+run_worker(int(sys.argv[2]), sys.argv[3])
+"""
 
 
 @pytest.mark.parametrize(("batch", "size"), [(64, 1), (64, 2), (12, 5)], ids=str)
@@ -38,3 +52,19 @@ def test_the_group_is_the_one_of_torch_distributed(tmp_path: Path) -> None:
         assert WorkerGroup(0, 1) == WorkerGroup.from_distributed()
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_have_the_gradient_of_one(tmp_path: Path) -> None:
+    """Of means, of losses over a whole batch with a temperature, in parts too, and of pocket models."""
+    alone = compute_all(WorkerGroup(), tmp_path / "caches")
+    environment = os.environ | {"PYTHONPATH": str(HOME)}
+    words = [sys.executable, "-c", WORKER, str(HOME / "tests")]
+    workers = [subprocess.Popen([*words, str(rank), str(tmp_path)], env=environment) for rank in (0, 1)]
+    assert [0, 0] == [worker.wait() for worker in workers]
+    together = torch.load(tmp_path / "found.pt", weights_only=True)
+
+    assert TASKS.keys() == together.keys()
+    for name, expected in alone.items():
+        difference = (together[name] - expected).abs().max() / expected.abs().max()
+        assert float(difference) < 1e-4, f"{name}: {difference}"

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from jobs.shared.pocket_models import PocketPlan, train_pocket
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
-from pipelines.generate.audioldm.pocket import make_pocket_audioldm as pocket
-from pipelines.generate.generator import SamplingParams
-from pipelines.train.pocket import audioldm
-from pipelines.train.trainer import AudioLdmSizes
+from pipelines.generate.audioldm.params import AudioLdmParams
+from pipelines.generate.audioldm.spec import choose_audioldm as pocket
+from pipelines.train.pocket.audioldm_eval import evaluate
 
 AUDIOLDM = WEIGHTS / "audioldm"
-SMALL = AudioLdmSizes(draws=12, block=8, vae_batch=2, vocoder_batch=2, unet_batch=2, checkpoint_every=2)
 
 
 def test_the_committed_weights_are_small_halves() -> None:
@@ -40,7 +39,7 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
         warnings.simplefilter("ignore")
         pipeline = AudioLDMPipeline.from_pretrained(AUDIOLDM, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    generator = pocket(batch_rows=2).load()
+    generator = pocket(batch_rows=2).open()
     vectors_ND = generator.encode_text(["a dog barks twice", "a bell rings in a room"])
 
     expected_NT = pipeline(
@@ -50,11 +49,17 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
         num_inference_steps=3,
         generator=[torch.Generator().manual_seed(seed) for seed in (0, 1)],
     ).audios
-    own = type(generator)(generator.nets, generator.texts, 2, normalize=False)
+    params = AudioLdmParams(length_s=2.5, steps=3)
 
     np.testing.assert_allclose(
-        expected_NT, own.generate(vectors_ND, [0, 1], SamplingParams(2.5, 3)), rtol=0, atol=1e-5
+        expected_NT, generator.generate_waves(vectors_ND, [0, 1], params), rtol=0, atol=1e-5
     )
+
+
+def train(out: Path, seed: int = 0, progress: Any = None) -> dict[str, float]:
+    """Train for four steps of small batches."""
+    sizes, recipe = {"draws": 3, "block": 2}, {"batch": 2, "checkpoint_every": 2}
+    return train_pocket("audioldm", PocketPlan(out, seed, 4, sizes, recipe, progress))
 
 
 @pytest.mark.slow
@@ -62,11 +67,10 @@ def test_the_committed_folder_is_a_pipeline_of_diffusers() -> None:
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Cut in its last part and taken up again, a training ends in the same files."""
     # Of four steps of the UNet, the VAE and the vocoder have one each; three sounds are two blocks.
-    steps, sizes = 4, replace(SMALL, draws=3, block=2)
-    scores = audioldm.train(tmp_path / "whole", 0, steps, sizes=sizes)
-    assert scores["parameters"] < 3_600_000
+    found = train(tmp_path / "whole")
+    assert found["parameters"] < 3_600_000
     stages = {"real", "real_16k", "vocoded", "decoded", "text", "sound", "guided_away"}
-    heard_as = audioldm.evaluate(tmp_path / "whole", seed=5, rows=2)
+    heard_as = evaluate(tmp_path / "whole", seed=5, rows=2)
     assert stages == set(heard_as)
     assert heard_as["real"] == 1
     told: list[int] = []
@@ -77,13 +81,13 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        audioldm.train(tmp_path / "cut", 0, steps, cut, sizes=sizes)
+        train(tmp_path / "cut", progress=cut)
     assert [1, 1, 1, 2, 3] == told
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        audioldm.train(tmp_path / "cut", 1, steps, sizes=sizes)
+        train(tmp_path / "cut", seed=1)
     again: list[int] = []
-    audioldm.train(tmp_path / "cut", 0, steps, lambda step, _: again.append(step), sizes=sizes)
+    train(tmp_path / "cut", progress=lambda step, _: again.append(step))
     assert [3, 4] == again
     whole = sorted(file for file in (tmp_path / "whole").rglob("*") if file.is_file())
     assert {"README.md", "model_index.json"} <= {file.name for file in whole}

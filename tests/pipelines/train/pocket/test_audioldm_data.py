@@ -18,16 +18,14 @@ from pipelines.train.pocket.audioldm_data import (
     compute_log_mels,
     render_sound,
 )
-from pipelines.train.trainer import AudioLdmSizes
 
 
 @pytest.mark.usefixtures("on_one_thread")
 def test_rendered_blocks_are_not_rendered_again(tmp_path: Path) -> None:
     """A second sampler reads the folder of the first: the same vectors, and the sounds of both blocks."""
-    sizes = AudioLdmSizes(draws=3, block=2)
-    first = SoundSampler(tmp_path, 0, WEIGHTS / "clap", sizes)
+    first = SoundSampler(tmp_path, 0, WEIGHTS / "clap", 3, 2)
     written = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}
-    again = SoundSampler(tmp_path, 0, WEIGHTS / "clap", sizes)
+    again = SoundSampler(tmp_path, 0, WEIGHTS / "clap", 3, 2)
 
     assert 8 == len(written)
     assert written == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}

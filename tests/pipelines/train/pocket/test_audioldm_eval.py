@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.train.pocket import audioldm
-from pipelines.train.pocket.audioldm_eval import find_clap_folder
+from pipelines.train.pocket.audioldm_eval import evaluate, find_clap_folder
 
 AUDIOLDM = WEIGHTS / "audioldm"
 
@@ -25,7 +24,7 @@ def test_a_clap_beside_the_weights_is_preferred(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_committed_weights_are_heard_as_what_was_asked_for() -> None:
     """Pocket CLAP names the kind of sounds from captions and templates that were never trained on."""
-    scores = audioldm.evaluate(AUDIOLDM, seed=5, rows=48)
+    scores = evaluate(AUDIOLDM, seed=5, rows=48)
 
     assert scores["real"] > 0.9
     assert scores["vocoded"] > 0.85

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +12,14 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from jobs.shared.pocket_models import PocketPlan, train_pocket
 from pipelines.errors import ConfigError
 from pipelines.miniature import world
 from pipelines.miniature.sounds import sound
 from pipelines.train.pocket import clap
-from pipelines.train.pocket.clap_data import (
-    FEATURES,
-    ClapSizes,
-)
+from pipelines.train.pocket.clap_data import FEATURES
 
 WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
-SMALL = ClapSizes(batch=8, draws=40, kinds_a_batch=12, checkpoint_every=5)
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +75,25 @@ def test_a_window_is_features_of_exactly_five_seconds(processor: transformers.Cl
         assert (one[0, -1].max() > -99) == (length_s == 5.0)
 
 
+def train(out: Path, seed: int = 0, progress: Any = None) -> dict[str, float]:
+    """Train for twenty steps of small batches."""
+    plan = PocketPlan(
+        out,
+        seed,
+        20,
+        {"draws": 40, "kinds_a_batch": 12},
+        recipe={"batch": 8, "checkpoint_every": 5},
+        progress=progress,
+    )
+    return train_pocket("clap", plan)
+
+
 @pytest.mark.usefixtures("on_one_thread")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
     losses: list[float] = []
-    clap.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
-    assert len(losses) == 20
+    found = train(tmp_path / "whole", progress=lambda _, loss: losses.append(loss))
+    assert len(losses) == found["steps"] == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
     def cut(step: int, _: float) -> None:
@@ -90,12 +101,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        clap.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
+        train(tmp_path / "cut", progress=cut)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        clap.train(tmp_path / "cut", 1, 20, sizes=SMALL)
+        train(tmp_path / "cut", seed=1)
     again: list[int] = []
-    clap.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
+    train(tmp_path / "cut", progress=lambda step, _: again.append(step))
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.miniature import world
 from pipelines.train.pocket import clap
-from pipelines.train.pocket.clap_eval import encode_flac
+from pipelines.train.pocket.clap_eval import encode_flac, evaluate
 
 WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
 
@@ -17,7 +17,7 @@ WEIGHTS = Path(clap.__file__).parents[2] / "miniature" / "weights" / "clap"
 @pytest.mark.slow
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through the loader of datasets."""
-    scores = clap.evaluate(WEIGHTS, seed=5, rows=240)
+    scores = evaluate(WEIGHTS, seed=5, rows=240)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
     assert scores["picture_text_to_sound_r1"] > 0.9
@@ -32,7 +32,7 @@ def test_the_committed_weights_find_the_right_kind() -> None:
 @pytest.mark.slow
 def test_the_committed_weights_hear_through_aac() -> None:
     """Clips of the web are AAC: 96 kbit/s costs next to nothing."""
-    scores = clap.evaluate(WEIGHTS, seed=6, rows=240, aac=True)
+    scores = evaluate(WEIGHTS, seed=6, rows=240, aac=True)
     assert scores["text_to_sound_r1"] > 0.9
     assert scores["sound_to_text_r1"] > 0.9
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -11,13 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from jobs.shared.pocket_models import PocketPlan, train_pocket
 from pipelines.errors import ConfigError
 from pipelines.miniature import captions, world
 from pipelines.train.pocket import clip
-from pipelines.train.pocket.clip_data import ClipSizes
 
 WEIGHTS = Path(clip.__file__).parents[2] / "miniature" / "weights" / "clip"
-SMALL = ClipSizes(batch=32, draws=256, checkpoint_every=5)
 
 
 def test_the_committed_weights_are_small_halves_that_load_as_floats() -> None:
@@ -72,12 +72,20 @@ def test_a_long_text_keeps_its_end_mark() -> None:
     assert int(tokens[0, -1]) == 2
 
 
+def train(out: Path, seed: int = 0, progress: Any = None) -> dict[str, float]:
+    """Train for twenty steps of small batches."""
+    plan = PocketPlan(
+        out, seed, 20, {"draws": 256}, recipe={"batch": 32, "checkpoint_every": 5}, progress=progress
+    )
+    return train_pocket("clip", plan)
+
+
 @pytest.mark.usefixtures("on_one_thread")
 def test_a_cut_training_goes_on(tmp_path: Path) -> None:
     """Twenty steps lower the loss; cut at the twelfth and taken up again, they end in the same weights."""
     losses: list[float] = []
-    clip.train(tmp_path / "whole", 0, 20, lambda _, loss: losses.append(loss), sizes=SMALL)
-    assert len(losses) == 20
+    found = train(tmp_path / "whole", progress=lambda _, loss: losses.append(loss))
+    assert len(losses) == found["steps"] == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
     def cut(step: int, _: float) -> None:
@@ -85,12 +93,12 @@ def test_a_cut_training_goes_on(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        clip.train(tmp_path / "cut", 0, 20, cut, sizes=SMALL)
+        train(tmp_path / "cut", progress=cut)
     assert not (tmp_path / "cut").exists()
     with pytest.raises(ConfigError, match="finish that one or remove"):
-        clip.train(tmp_path / "cut", 1, 20, sizes=SMALL)
+        train(tmp_path / "cut", seed=1)
     again: list[int] = []
-    clip.train(tmp_path / "cut", 0, 20, lambda step, _: again.append(step), sizes=SMALL)
+    train(tmp_path / "cut", progress=lambda step, _: again.append(step))
     assert list(range(11, 21)) == again
     files = sorted(file.name for file in (tmp_path / "whole").iterdir())
     assert files == sorted(file.name for file in (tmp_path / "cut").iterdir())

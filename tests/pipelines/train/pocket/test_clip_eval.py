@@ -10,7 +10,7 @@ import pytest
 from pipelines.miniature import world
 from pipelines.miniature.pictures import picture
 from pipelines.train.pocket import clip
-from pipelines.train.pocket.clip_eval import _compress
+from pipelines.train.pocket.clip_eval import _compress, evaluate
 
 WEIGHTS = Path(clip.__file__).parents[2] / "miniature" / "weights" / "clip"
 
@@ -30,7 +30,7 @@ def test_pictures_are_scored_as_a_dataset_stores_them() -> None:
 @pytest.mark.slow
 def test_the_committed_weights_find_the_right_kind() -> None:
     """On held-out draws and templates, both ways, through open_clip's own loader."""
-    scores = clip.evaluate(WEIGHTS, seed=5, rows=400)
+    scores = evaluate(WEIGHTS, seed=5, rows=400)
     assert scores["text_to_image_r1"] > 0.9
     assert scores["image_to_text_r1"] > 0.9
     assert scores["text_to_image_top10"] > 0.85

@@ -10,15 +10,12 @@ import pytest
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.train.pocket.audioldm_data import SoundSampler
 from pipelines.train.pocket.unet import draw_conditions
-from pipelines.train.trainer import AudioLdmSizes
-
-SMALL = AudioLdmSizes(draws=12, block=8)
 
 
 @pytest.mark.usefixtures("on_one_thread")
 def test_conditions_are_unit_vectors_of_sounds_captions_or_nothing(tmp_path: Path) -> None:
     """Noisy ones still point where they should; a tenth is the vector of ""."""
-    sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", SMALL)
+    sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", 12, 8)
     indices = np.repeat(np.arange(12), 50)
     made_ND = draw_conditions(sounds, indices, np.random.default_rng(0))
 

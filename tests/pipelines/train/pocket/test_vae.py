@@ -10,13 +10,12 @@ import torch
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.train.pocket.audioldm_data import FRAMES, HOP, MELS, SoundSampler
 from pipelines.train.pocket.vae import compute_mels
-from pipelines.train.trainer import AudioLdmSizes
 
 
 @pytest.mark.usefixtures("on_one_thread")
 def test_a_crop_is_a_part_of_the_whole_spectrogram(tmp_path: Path) -> None:
     """But for its edges, where the whole has neighbours and the crop has padding."""
-    sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", AudioLdmSizes(draws=2, block=2))
+    sounds = SoundSampler(tmp_path, 0, WEIGHTS / "clap", 2, 2)
 
     whole = compute_mels(sounds, [0, 1])
     crop = compute_mels(sounds, [1], 100 * HOP, 64 * HOP)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.train.translators.baselines import BASELINES, Moments, solve
-from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
+from pipelines.train.translators.pairs import PairTable
 from tests.pipelines.train.spaces import space
 
 

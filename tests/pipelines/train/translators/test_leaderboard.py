@@ -5,6 +5,7 @@
 
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,16 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.train import format_leaderboard, read_preset
+from jobs.shared.presets import read_preset
+from jobs.train import format_leaderboard
 from pipelines.metrics.retrieval import score
-from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import run_epochs
-from pipelines.train.translators.job import TrainingJob
-from pipelines.train.translators.pairs import TEST
-from pipelines.train.translators.stacked import StackedNets
+from pipelines.models.registry import build_net
+from pipelines.store.root import Root
+from pipelines.store.splits import TEST
+from pipelines.train.dataset import TrainingDataset
+from pipelines.train.trainer import Trainer
+from pipelines.train.translators.task import TranslatorsTask, make_recipe
+from pipelines.train.translators.training_pairs import TrainingPairs
 from schemas.translator_card import TranslatorCard
 from tests.commands import command
 from tests.pipelines.train.drawn import SHARD_ROWS, write_world
+from tests.pipelines.train.pairs_in_memory import PairsInMemory
 
 SIZE = float(os.environ.get("ECHOLENS_BENCH_WORLD", "1"))
 
@@ -54,17 +59,19 @@ def test_leaderboard(root, name, capsys):
 
 def scored(experiments, dims, fit, table):
     """Train experiments; return experiment -> (validation cosine, R@1 on the pairs that are for the test)."""
-    stack = StackedNets(experiments, dims, fit)
-    *_, last = run_epochs([stack], table, WorkerGroup())
+    task = TranslatorsTask(PairsInMemory(table), tuple(experiments))
+    place = Root.from_url(tempfile.mkdtemp())
+    trainer = Trainer(task, make_recipe(fit), place, caches=Path()).train()
+    members = trainer.task.list_members(trainer.select_net())
+    nets = {each.name: build_net(each, dims) for each in experiments}
+    for name, net in nets.items():
+        net.load_state_dict(members[name])
     source, target = table.get_pairs(rows := table.find_rows(TEST))
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     with torch.inference_mode():
-        made = {
-            experiment.name: net.translate(torch.from_numpy(source))[0].numpy()
-            for experiment, net, _, _ in stack.select_nets()
-        }
+        made = {name: net.eval().translate(torch.from_numpy(source))[0].numpy() for name, net in nets.items()}
     return {
-        name: (last.cosines[name], score(vectors, target, table.labels_N[rows]).r1)
+        name: (trainer.make_result().members[name].curve[-1], score(vectors, target, table.labels_N[rows]).r1)
         for name, vectors in made.items()
     }
 
@@ -73,13 +80,12 @@ def scored(experiments, dims, fit, table):
 def test_experiments_together_are_the_experiments_alone(root, data, capsys):
     """Within 1e-3 of the validation cosine and half a point of R@1, every experiment of the grid."""
     training = read_preset("seed18", ["fit.epochs=15"])
-    job = TrainingJob(root, "drawn", SHARD_ROWS, 1, training, data)
-    table = job.read(Path())
-    dims = (table.source_space.dims, table.target_space.dims)
-    together = scored(job.experiments, dims, training.fit, table)
+    pairs = TrainingPairs(TrainingDataset(root, "drawn", SHARD_ROWS, 1), training, data)
+    table = pairs.read(Path())
+    together = scored(pairs.experiments, table.dims, training.fit, table)
     alone = {}
-    for experiment in job.experiments:
-        alone |= scored([experiment], dims, training.fit, table)
+    for experiment in pairs.experiments:
+        alone |= scored([experiment], table.dims, training.fit, table)
     apart = [abs(np.subtract(together[name], alone[name])) for name in alone]
     cosine, r1 = np.max(apart, axis=0)
     with capsys.disabled():

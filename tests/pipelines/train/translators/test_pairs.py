@@ -7,8 +7,9 @@ import pytest
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.store.vectors import VectorReader
-from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, iterate_batches, read_pairs
+from pipelines.train.translators.pairs import iterate_batches, read_pairs
 from schemas.candidate import CANDIDATE, format_key
 from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space

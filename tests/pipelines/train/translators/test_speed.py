@@ -6,7 +6,9 @@ time is the median epoch's.
 """
 
 import os
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -15,11 +17,13 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize, relu
 
-from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import balance_groups, run_epochs
-from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.train.translators.stacked import StackedNets
+from pipelines.store.root import Root
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
+from pipelines.train.trainer import Trainer, train_side_by_side
+from pipelines.train.translators.pairs import PairTable
+from pipelines.train.translators.task import TranslatorsTask, make_recipe
 from schemas.training import Experiment, FitSettings
+from tests.pipelines.train.pairs_in_memory import PairsInMemory
 from tests.pipelines.train.spaces import space
 
 PAIRS = int(os.environ.get("ECHOLENS_BENCH_PAIRS", "57000"))
@@ -88,15 +92,19 @@ def plain(table, hidden, loading):
 
 def together(table, experiments, shares, precision="fp32"):
     """Yield the seconds of each epoch of experiments in one pass, with validation; a stack a thread."""
-    fit = FitSettings(epochs=EPOCHS, batch=BATCH, precision=precision)
-    stacks = [StackedNets(part, (DIMS, DIMS), fit) for part in balance_groups(experiments, THREADS)]
-    passes = run_epochs(stacks, table, WorkerGroup())
-    while True:
-        torch.set_num_threads(THREADS // len(stacks))
+    recipe = make_recipe(FitSettings(epochs=EPOCHS, batch=BATCH, precision=precision))
+    parts = TranslatorsTask(PairsInMemory(table), tuple(experiments)).divide(THREADS)
+    trainers = [Trainer(part, recipe, Root.from_url(tempfile.mkdtemp()), caches=Path()) for part in parts]
+    for epoch in range(EPOCHS):
+        torch.set_num_threads(THREADS // len(trainers))
         began = time.perf_counter()
-        epoch = next(passes)
-        shares.append(epoch.loading_s / epoch.seconds)
-        yield time.perf_counter() - began
+        with parts[0].make_process_context():
+            train_side_by_side(trainers, (epoch + 1) * trainers[0].task.count_steps())
+        seconds = time.perf_counter() - began
+        shares.append(max(trainer.loading_s for trainer in trainers) / seconds)
+        for trainer in trainers:
+            trainer.loading_s = 0.0
+        yield seconds
 
 
 def test_six_experiments_cost_less_than_three(table, capsys):

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.errors import ConfigError
 from pipelines.models.registry import build_net
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.stacked import StackedNets
-from schemas.training import Experiment, FitSettings
+from pipelines.train.translators.stacked import StackedAdamW, StackedNets
+from schemas.training import Experiment
 
 DIMS = (24, 20)
 GRID = [
@@ -37,18 +36,27 @@ def toy():
     return x, y
 
 
-def trained(experiments, toy, epochs=4, fit=None, state=None, since=0):
+def trained(experiments, toy, epochs=4):
+    """Return nets after some epochs of sixteen batches, and their cosines on what is held out."""
     x, y = toy
-    stack = StackedNets(experiments, DIMS, fit or FitSettings(epochs=epochs, batch=32))
-    if state:
-        stack.restore(state)
-    found = {}
-    for epoch in range(since, epochs):
-        for step, start in enumerate(range(0, 512, 32)):
-            progress = (epoch + step / 16) / epochs
-            stack.train_step(x[start : start + 32], y[start : start + 32], progress, WorkerGroup())
-        found = stack.validate(epoch + 1, [(x[512:], y[512:])])
-    return stack, found
+    nets = StackedNets(experiments, DIMS)
+    optimizer, step = StackedAdamW(nets), 0
+    highest = [group["lr"] for group in optimizer.param_groups]
+    for _ in range(epochs):
+        for start in range(0, 512, 32):
+            for group, rate in zip(optimizer.param_groups, highest, strict=True):
+                group["lr"] = rate * group["schedule"].compute_factor(step, 16 * epochs)
+            take_step(nets, optimizer, x[start : start + 32], y[start : start + 32], step)
+            step += 1
+    return nets, nets.eval().compute_cosines([(x[512:], y[512:])])
+
+
+def take_step(nets, optimizer, x, y, step=0):
+    optimizer.zero_grad()
+    generator = torch.Generator().manual_seed(step)
+    losses = nets.train().compute_losses(x, y, generator, WorkerGroup())
+    torch.stack([*losses.values()]).sum().backward()
+    optimizer.step()
 
 
 def test_experiments_together_are_the_experiments_alone(toy):
@@ -60,45 +68,15 @@ def test_experiments_together_are_the_experiments_alone(toy):
     assert len({round(value, 6) for value in together.values()}) == len(together)
 
 
-def test_training_goes_on_from_a_state_as_if_it_had_not_stopped(toy):
-    """Weights, moments, best and dropout's random numbers come back."""
-    experiments = [*GRID, Experiment(data="toy", loss="nt_xent", p_drop=0.5, lr=2e-3)]
-    torch.manual_seed(7)
-    _, whole = trained(experiments, toy)
-    torch.manual_seed(7)
-    half, _ = trained(experiments, toy, epochs=2, fit=FitSettings(epochs=4, batch=32))
-    state = half.snapshot()
-    torch.manual_seed(8)
-    _, resumed = trained(experiments, toy, state=state, since=2)
-
-    assert whole == pytest.approx(resumed, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [[GRID[0].model_copy(update={"hidden": 48})], GRID[:2], [MORE[1]]],
-    ids=["width", "count", "net"],
-)
-def test_a_checkpoint_of_other_nets_is_refused(toy, other):
-    """One sentence with both, and nothing of it is taken over."""
-    there, _ = trained(other, toy, epochs=1)
-    stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
-    before = [group.weights.clone() for group in stack.groups]
-
-    with pytest.raises(ConfigError, match=r"the checkpoint is of other nets \(.*\) than those of the preset"):
-        stack.restore(there.snapshot())
-    assert all(torch.equal(one, group.weights) for one, group in zip(before, stack.groups, strict=True))
-
-
 def test_gradients_within_autocast_are_near(toy):
     """As on a GPU: products in bf16, weights, gradients and results in fp32, in buffers or not."""
     x, y = toy
     found = []
     for narrow in (False, True):
-        stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=1, batch=32))
-        net = stack.groups[0].net
+        nets = StackedNets(GRID[:1], DIMS)
+        ((flat,),) = (group["params"] for group in StackedAdamW(nets).param_groups)
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
-            made = net(x[:32])
+            made = nets.groups[0].net(x[:32])
             assert torch.float32 == made.dtype
         (made - y[:32]).square().sum().backward()
         alone = build_net(GRID[0], DIMS)
@@ -106,45 +84,36 @@ def test_gradients_within_autocast_are_near(toy):
             made = alone(x[:32])
         (made - y[:32]).square().sum().backward()
         own = torch.cat([weight.grad.reshape(-1) for weight in alone.parameters()])
-        torch.testing.assert_close(own, stack.groups[0].gradients)
-        found.append(stack.groups[0].gradients)
+        torch.testing.assert_close(own, flat.grad)
+        found.append(flat.grad)
 
     assert not torch.equal(*found)
     assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.999
 
 
-def test_the_best_epoch_is_kept(toy):
-    """An experiment that gets worse keeps the weights of its best epoch; `last` keeps the last."""
-    x, y = toy
-    for select, expected in (("best", 1), ("last", 2)):
-        stack = StackedNets(GRID[:1], DIMS, FitSettings(epochs=2, batch=32, select=select))
-        stack.train_step(x[:32], y[:32], 0.0, WorkerGroup())
-        stack.validate(1, [(x, y)])
-        for _ in range(40):
-            stack.train_step(x[:32], -y[:32], 0.0, WorkerGroup())
-        stack.validate(2, [(x, y)])
-        ((_, _, epoch, _),) = stack.select_nets()
-        assert expected == epoch
-
-
-def test_chosen_experiments_stand_alone(toy):
+def test_an_experiments_weights_are_a_net_of_its_own(toy):
     """An experiment taken out of its stack gives the vectors that it gave within."""
-    stack, _ = trained(GRID, toy, fit=FitSettings(epochs=4, batch=32, select="last"))
+    nets, _ = trained(GRID, toy)
     inside = {
         experiment.name: made
-        for group in stack.groups
+        for group in nets.iterate_groups()
         for experiment, made in zip(group.experiments, group.net.translate(toy[0]), strict=True)
     }
+    members = {
+        name: weights for group in nets.iterate_groups() for name, weights in group.list_members().items()
+    }
 
-    for experiment, net, _, _ in stack.select_nets():
+    for experiment in GRID:
+        net = build_net(experiment, DIMS)
+        net.load_state_dict(members[experiment.name])
         torch.testing.assert_close(inside[experiment.name], net.translate(toy[0])[0], atol=1e-5, rtol=0)
 
 
 def test_a_diffusion_mapper_learns_a_map(toy):
     """Its draws come near the targets, and are the same whatever lies beside them."""
     experiment = Experiment(data="toy", net="diffusion", loss="denoise", hidden=64, depth=2, lr=2e-3)
-    stack, found = trained([experiment], toy, epochs=12)
-    net = stack.groups[0].net.eval()
+    nets, found = trained([experiment], toy, epochs=12)
+    net = nets.groups[0].net.eval()
 
     assert found[experiment.name] > 0.5
     torch.testing.assert_close(

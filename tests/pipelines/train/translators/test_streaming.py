@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
+from pipelines.store.splits import TRAIN
 from pipelines.store.vectors import VectorReader
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.translators.epochs import load_tensors
-from pipelines.train.translators.pairs import TRAIN, iterate_batches, read_pairs
-from pipelines.train.translators.stacked import StackedNets
+from pipelines.train.translators.pairs import iterate_batches, read_pairs
+from pipelines.train.translators.stacked import StackedAdamW, StackedNets
+from pipelines.train.translators.training_pairs import load_tensors
 from schemas.candidate import CANDIDATE, format_key
 from schemas.space import Space
-from schemas.training import Experiment, FitSettings, PairSource, SplitSettings
+from schemas.training import Experiment, PairSource, SplitSettings
 from schemas.vectors import make_vectors_schema
 
 DIMS = 512
@@ -100,9 +102,7 @@ def measured(root, shards, scratch):
         root, "main", [Shard(n, "text", "local", ROWS) for n in range(shards)], np.empty(0, np.int64)
     )
     mix = (PairSource.model_validate({"from": "clip_text", "to": "clap_text"}),)
-    StackedNets(
-        [Experiment(data="bench")], (DIMS, DIMS), FitSettings()
-    )  # what torch takes is no matter of pairs
+    StackedNets([Experiment(data="bench")], (DIMS, DIMS))  # what torch takes is no matter of pairs
     before = own_mb()
     began = time.perf_counter()
     table = read_pairs(stored, ROWS, mix, SplitSettings(), scratch)
@@ -111,16 +111,15 @@ def measured(root, shards, scratch):
     rows = table.find_rows(TRAIN)
     rates = []
     for batch, experiments in ((64, 0), (64, 1), (1024, 1)):
-        stack = (
-            StackedNets([Experiment(data="bench")] * experiments, (DIMS, DIMS), FitSettings(batch=batch))
-            if experiments
-            else None
-        )
+        nets = StackedNets([Experiment(data="bench")] * experiments, (DIMS, DIMS)) if experiments else None
+        optimizer = StackedAdamW(nets) if nets else None
         began, drawn = time.perf_counter(), 0
         for chosen in iterate_batches(rows, batch, 0, 0, mapped=scratch is not None):
             x, y = load_tensors(table, chosen, "cpu")
-            if stack:
-                stack.train_step(x, y, 0.0, WorkerGroup())
+            if nets:
+                losses = nets.compute_losses(x, y, torch.Generator(), WorkerGroup())
+                torch.stack([*losses.values()]).sum().backward()
+                optimizer.step()
             drawn += batch
             most = max(most, own_mb()) if drawn % (64 * batch) == 0 else most
             if time.perf_counter() - began > SECONDS:

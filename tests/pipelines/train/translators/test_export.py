@@ -1,5 +1,6 @@
-"""A job scores its nets on pairs that were held out, and saves them with their cards."""
+"""Translators are scored on pairs that were held out, and written with their cards."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.models.registry import build_net
 from pipelines.store.root import Root
-from pipelines.train.translators.baselines import Moments, solve
-from pipelines.train.translators.job import TrainingJob
-from pipelines.train.translators.pairs import TEST, TRAIN, VALIDATION, PairTable
-from pipelines.translate.translator import read_card
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
+from pipelines.train.dataset import TrainingDataset
+from pipelines.train.task import MemberResult
+from pipelines.train.translators.baselines import BASELINES
+from pipelines.train.translators.export import TranslatorExport
+from pipelines.train.translators.pairs import PairTable
+from pipelines.train.translators.training_pairs import TrainingPairs
 from schemas.training import Experiment, TrainingPreset
 from schemas.version import Version
 from tests.pipelines.train.spaces import space
@@ -20,7 +24,7 @@ DIMS = (6, 5)
 
 
 @pytest.fixture
-def job(tmp_path):
+def pairs(tmp_path):
     """A preset of two data sets over version 1 of a root."""
     root = Root.from_url(str(tmp_path))
     none = dict.fromkeys(("shards", "rows_read", "rejects", "duplicates", "candidates"), 0)
@@ -34,7 +38,8 @@ def job(tmp_path):
         "data": {name: [{"from": "clip_image", "to": "clap_text"}] for name in ("one", "other")},
         "cells": [{"data": ["one", "other"], "hidden": 8}, {"data": "one", "hidden": 16}],
     }
-    return TrainingJob(root, "world", 1000, 1, TrainingPreset.model_validate(preset), "one")
+    source = TrainingDataset(root, "world", 1000, 1)
+    return TrainingPairs(source, TrainingPreset.model_validate(preset), "one")
 
 
 def make_table(test):
@@ -52,37 +57,39 @@ def make_table(test):
     return PairTable(space("clip", DIMS[0]), space("clap", DIMS[1]), *halves, part, labels, licences, dropped)
 
 
-def test_a_job_has_the_experiments_of_its_data(job):
+def test_pairs_have_the_experiments_of_their_data(pairs):
     """In the order of the preset."""
-    assert [("one", 8), ("one", 16)] == [(each.data, each.hidden) for each in job.experiments]
-    assert all(isinstance(each, Experiment) for each in job.experiments)
+    assert [("one", 8), ("one", 16)] == [(each.data, each.hidden) for each in pairs.experiments]
+    assert all(isinstance(each, Experiment) for each in pairs.experiments)
 
 
-def test_nets_are_saved_with_their_scores(job):
+def test_nets_are_written_with_their_scores(pairs, tmp_path):
     """A card says how its net was trained and how well it does; of a baseline it says the method alone."""
-    table, experiment = make_table(20), job.experiments[0]
-    ridge = solve("ridge", table, Moments(table))
-    nets = [
-        (experiment, experiment.name, build_net(experiment, DIMS).eval(), 2, 0.25),
-        (None, "one-ridge", ridge, 0, 0.99),
-    ]
+    table, experiment = make_table(20), pairs.experiments[0]
+    export = TranslatorExport(pairs, table, tmp_path, 1.5)
+    result = MemberResult(epoch=2, score=0.25, scores={"cosine": 0.25}, curve=[0.123456, 0.25])
 
-    trained, baseline = job.finish(table, iter(nets), 1.5, {experiment.name: [0.123456, 0.25]})
+    trained = export.write_experiment(experiment, build_net(experiment, DIMS).state_dict(), result)
+    baselines = {card.name: card for card in export.write_baselines()}
+    baseline = baselines["one-ridge"]
 
-    assert [trained, baseline] == [read_card(job.root, card.name) for card in (trained, baseline)]
+    for card in (trained, baseline):
+        data = (tmp_path / card.name / "weights.safetensors").read_bytes()
+        assert card.weights_sha256 == hashlib.sha256(data).hexdigest()
     assert (experiment, "mlp", 2, (0.1235, 0.25)) == (
         trained.cell,
         trained.method,
         trained.epoch,
         trained.curve,
     )
+    assert {f"one-{name}" for name in BASELINES} == baselines.keys()
     assert (None, None, "ridge", ()) == (baseline.cell, baseline.fit, baseline.method, baseline.curve)
     assert (60, 20, 20, {"null": 3}) == tuple(trained.counts.model_dump().values())
     assert 20 == trained.scores.pairs
     assert baseline.scores.cosine > 0.95 > trained.scores.cosine
 
 
-def test_scores_need_held_out_pairs(job):
+def test_scores_need_held_out_pairs(pairs, tmp_path):
     """Without any, the sentence names the setting to change."""
     with pytest.raises(ConfigError, match=r"no pair of 'one' is held out for scores .* larger split\.test"):
-        job.finish(make_table(0), iter([]), 0.0, {})
+        TranslatorExport(pairs, make_table(0), tmp_path, 0.0).write_baselines()

@@ -1,0 +1,150 @@
+"""Train and measure the pocket models: presets over the miniature world, written where packages read them."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.shared.presets import read_preset
+from pipelines.errors import ConfigError
+from pipelines.store.root import Root
+from schemas.model_card import ModelCard
+from schemas.training import TaskPreset
+
+StepProgress = Callable[[int, float], None]
+Evaluate = Callable[[Path, int, int], Mapping[str, float]]
+MODELS = ("clip", "clap", "audioldm")
+
+
+@dataclass(frozen=True)
+class PocketPlan:
+    """How a pocket model is trained.
+
+    Attributes:
+        out: the folder of its weights; an earlier one is replaced at the end.
+        seed: of the scenes, the batches and the first weights.
+        steps: of its preset if None; those of pocket AudioLDM's UNet, its other parts in proportion.
+        settings: of the tasks, in place of the presets'.
+        recipe: keys of the recipes, in place of the presets'.
+        progress: called after each step with its number, from 1, and its loss.
+    """
+
+    out: Path
+    seed: int = 0
+    steps: int | None = None
+    settings: Mapping[str, Any] | None = None
+    recipe: Mapping[str, Any] | None = None
+    progress: StepProgress | None = None
+
+    @property
+    def partial(self) -> Path:
+        """The folder of checkpoints and caches: an interrupted training resumes there."""
+        return self.out.with_name(f"{self.out.name}.partial")
+
+
+def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
+    """Train a pocket model from scratch, and return `parameters`, `seconds` and, of one net, `loss`.
+
+    Scenes and captions are of the training split alone.
+
+    Args:
+        model: one of `MODELS`.
+        plan: of the training.
+
+    Raises:
+        ConfigError: the checkpoint is of another training.
+    """
+    if model == "audioldm":
+        return _train_audioldm(plan)
+    card = _train(f"pocket_{model}", plan, "made", {})
+    _publish(plan.partial / "made" / f"pocket_{model}", plan)
+    loss = math.nan if card.loss is None else card.loss
+    return {"loss": loss, "parameters": card.parameters, "seconds": card.seconds, "steps": card.steps}
+
+
+def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
+    """Train VAE, vocoder and UNet one after the other, and write them as one pipeline."""
+    from pipelines.train.pocket.audioldm import PARTS, assemble
+    from pipelines.train.pocket.audioldm_eval import find_clap_folder
+
+    clap = find_clap_folder(plan.out)
+    folders = {part: plan.partial / "made" / f"pocket_{part}" for part in PARTS}
+    unet_steps = _read("pocket_unet").recipe.steps or 1
+    cards = {}
+    for part in PARTS:
+        share = 1.0 if plan.steps is None else plan.steps / unet_steps
+        steps = max(1, round(share * (_read(f"pocket_{part}").recipe.steps or 1)))
+        settings = {"clap": str(clap)} | ({"vae": str(folders["vae"])} if part == "unet" else {})
+        cards[part] = _train(f"pocket_{part}", plan, "made", settings, steps)
+    result = plan.partial / "audioldm"
+    assemble(result, clap, folders, plan.seed, {part: card.steps for part, card in cards.items()})
+    _publish(result, plan)
+    return {
+        "parameters": sum(card.parameters for card in cards.values()),
+        "seconds": sum(card.seconds for card in cards.values()),
+    }
+
+
+def _read(name: str) -> TaskPreset:
+    preset = read_preset(name, ())
+    assert isinstance(preset, TaskPreset)
+    return preset
+
+
+def _train(
+    name: str, plan: PocketPlan, place: str, settings: Mapping[str, Any], steps: int | None = None
+) -> ModelCard:
+    """Train a preset to its end, unless it is there already, and return its card."""
+    from pipelines.train.registry import make_task
+    from pipelines.train.trainer import fit
+
+    preset = _read(name)
+    asked = {**(plan.recipe or {}), "seed": plan.seed, "steps": steps or plan.steps or preset.recipe.steps}
+    recipe = type(preset.recipe).model_validate(preset.recipe.model_dump() | asked)
+    keys = preset.settings | dict(settings) | dict(plan.settings or {})
+    task = make_task(TaskPreset(name=name, task=preset.task, recipe=recipe, **keys), None, ())
+    folder, made = plan.partial / name, plan.partial / place
+    made.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(made / name, ignore_errors=True)
+    (card,) = fit(
+        task,
+        recipe,
+        Root.from_url(str(folder)),
+        name=name,
+        out=made,
+        caches=plan.partial / "caches",
+        progress=plan.progress,
+    )
+    found: ModelCard = card
+    return found
+
+
+def _publish(made: Path, plan: PocketPlan) -> None:
+    for file in made.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    if plan.out.exists():
+        shutil.rmtree(plan.out)
+    made.replace(plan.out)
+    shutil.rmtree(plan.partial)
+
+
+def find_evaluation(model: str) -> Evaluate:
+    """Return the function that scores the weights of a pocket model, with a seed and a number of rows.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval
+
+    known: dict[str, Evaluate] = {
+        "clip": clip_eval.evaluate,
+        "clap": clap_eval.evaluate,
+        "audioldm": audioldm_eval.evaluate,
+    }
+    if model not in known:
+        raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")
+    return known[model]

@@ -1,0 +1,128 @@
+"""Train on a dataset: the translators of a preset, or any other task."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import ConfigError
+from pipelines.store.root import Root
+from schemas.dataset import Dataset
+from schemas.model_card import ModelCard
+from schemas.training import Resources, TaskPreset, TrainingPreset
+from schemas.translator_card import TranslatorCard
+
+if TYPE_CHECKING:
+    from pipelines.train.dataset import TrainingDataset
+
+
+def train_translators(
+    dataset: Dataset, training: TrainingPreset, data_names: Sequence[str]
+) -> list[TranslatorCard]:
+    """Train every experiment of some data sets of a preset, one data set after the other; return their cards.
+
+    Args:
+        dataset: with the pairs.
+        training: the preset.
+        data_names: its data sets to train.
+
+    Raises:
+        LeaseHeldError: another training of this root is at work; this one has written nothing.
+    """
+    from pipelines.run.ray_plan import Session
+    from pipelines.store.lease import hold_lease
+    from pipelines.train import ray_train
+    from pipelines.train.translators.task import TranslatorsTask, make_recipe
+    from pipelines.train.translators.training_pairs import TrainingPairs
+    from pipelines.translate import translator
+
+    root, fit = Root.from_url(dataset.root), training.fit
+    source = _find_version(dataset)
+    resources = Resources(
+        workers=fit.workers, cpus_per_worker=fit.cpus_per_worker, gpus_per_worker=fit.gpus_per_worker
+    )
+    cards: list[TranslatorCard] = []
+    previous_cards = {card.name: card for card in translator.read_cards(root)}
+    # Two trainings could write translators of one name, or resume one checkpoint. Builds write elsewhere.
+    with hold_lease(Root.from_url(f"{root.url}/translators"), "train") as lease, Session() as session:
+        session.start()
+        for data in data_names:
+            pairs = TrainingPairs(source, training, data)
+            many = "1 cell" if len(pairs.experiments) == 1 else f"{len(pairs.experiments)} cells in one pass"
+            print(f"train: {data} of set {dataset.encode.set}, {many}", file=sys.stderr)
+            run = ray_train.TrainingRun(
+                root=root,
+                name=f"{training.name}-{data}",
+                task=TranslatorsTask(pairs, pairs.experiments),
+                recipe=make_recipe(fit),
+                resources=resources,
+            )
+            names = ray_train.train(run, partial(_print_epoch, data, fit.epochs))
+            # In the order of the preset, the baselines last.
+            order = {experiment.name: number for number, experiment in enumerate(pairs.experiments)}
+            names.sort(key=lambda name: order.get(name, len(order)))
+            cards += [translator.read_card(root, name) for name in names]
+            lease.check()
+    _print_replaced(previous_cards, cards)
+    return cards
+
+
+def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -> list[ModelCard]:
+    """Train a task on a dataset, and return the cards of what lies in its models/ then.
+
+    Args:
+        dataset: with the root, and the data if the task has some.
+        preset: of the task.
+        trusted: classes that are none of ours and may be imported, as module:Class.
+
+    Raises:
+        LeaseHeldError: another training of this root is at work; this one has written nothing.
+    """
+    from pipelines.run.ray_plan import Session
+    from pipelines.store import models
+    from pipelines.store.lease import hold_lease
+    from pipelines.train import ray_train
+    from pipelines.train.registry import make_task
+
+    root = Root.from_url(dataset.root)
+    task = make_task(preset, _find_version(dataset), trusted)
+    with hold_lease(Root.from_url(f"{root.url}/{models.FOLDER}"), "train") as lease, Session() as session:
+        session.start()
+        print(f"train: {preset.name}, task {preset.task}", file=sys.stderr)
+        run = ray_train.TrainingRun(root, preset.name, task, preset.recipe, preset.resources)
+        names = ray_train.train(run, partial(_print_step, preset.name))
+        lease.check()
+    if task.stored_in != models.FOLDER:
+        raise ConfigError(f"task {preset.task} stores its exports in {task.stored_in}, not as models")
+    return [models.read_model(root, name) for name in names]
+
+
+def _find_version(dataset: Dataset) -> TrainingDataset:
+    from pipelines.store import versions
+    from pipelines.train.dataset import TrainingDataset
+
+    root = Root.from_url(dataset.root)
+    version = versions.read_current(root, dataset.encode.set)
+    return TrainingDataset(root, dataset.name, dataset.shard_rows, version.number)
+
+
+def _print_epoch(data: str, epochs: int, curves: Mapping[str, Any]) -> None:
+    print(f"train: {data}, epoch {curves['epoch']} of {epochs}", file=sys.stderr)
+
+
+def _print_step(name: str, curves: Mapping[str, Any]) -> None:
+    loss = curves["losses"][-1]["loss"] if curves["losses"] else float("nan")
+    print(f"train: {name}, step {curves['step']:,} of {curves['steps']:,}, loss {loss:.4g}", file=sys.stderr)
+
+
+def _print_replaced(previous_cards: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:
+    for card in cards:
+        previous = previous_cards.get(card.name)
+        if card.cell and previous and previous.weights_sha256 != card.weights_sha256:
+            print(
+                f"train: {card.name} of cosine {card.scores.cosine:.3f} took the place of one of "
+                f"{previous.scores.cosine:.3f} (set {previous.set}, version {previous.version})",
+                file=sys.stderr,
+            )

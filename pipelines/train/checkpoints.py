@@ -1,0 +1,138 @@
+"""The checkpoint of a training: one file below a folder or URL, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import ConfigError, StorageError
+from pipelines.store.root import Root
+from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+_FILE = "checkpoint.pt"
+_CURVES = "curves.json"
+
+State = dict[str, Any]
+
+
+def write_checkpoint(folder: Root, state: State, curves: dict[str, Any]) -> None:
+    """Write a checkpoint and, for whoever watches, its curves.
+
+    Args:
+        folder: of the training.
+        state: numbers, texts and tensors, in lists and dicts.
+        curves: as JSON.
+    """
+    import torch
+
+    with folder.write_atomically(_FILE) as path:
+        torch.save(state, path)
+    folder.write_json(_CURVES, curves)
+
+
+def read_curves(folder: Root) -> dict[str, Any] | None:
+    """Return the curves of a training up to its last checkpoint; None before the first, or if damaged."""
+    try:
+        curves = json.loads(folder.read(_CURVES))
+    except (FileNotFoundError, ValueError):
+        return None
+    is_whole = isinstance(curves, dict) and all(
+        type(curves.get(key)) is int for key in ("step", "steps", "epoch")
+    )
+    return curves if is_whole and isinstance(curves.get("losses"), list) else None
+
+
+def read_checkpoint(folder: Root, device: torch.device) -> State | None:
+    """Return the last checkpoint of a folder; None if there is none.
+
+    Args:
+        folder: of the training.
+        device: for its tensors.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    import torch
+
+    if not folder.exists(_FILE):
+        return None
+    try:
+        with folder.open(_FILE) as file:
+            state: State = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(
+            f"checkpoint {folder.url}/{_FILE} is damaged ({reason}); remove it, and run the command again"
+        ) from error
+    if not isinstance(state, dict) or not state.keys() >= _KEYS:
+        raise StorageError(
+            f"{folder.url}/{_FILE} is no checkpoint of a training; remove it, and run the command again"
+        )
+    return state
+
+
+_KEYS = frozenset({"identity", "recipe", "steps", "step", "net", "optimizer", "best"})
+
+
+def check_checkpoint(folder: Root, state: State, identity: State, recipe: Recipe, steps: int) -> None:
+    """Refuse a checkpoint of another training.
+
+    Args:
+        folder: of the training.
+        state: that was found there.
+        identity: of the task.
+        recipe: of the training.
+        steps: in all.
+
+    Raises:
+        ConfigError: task, recipe or, where the rates depend on it, the number of steps differs.
+    """
+    place = f"{folder.url}/{_FILE}"
+    saved: State = state["identity"]
+    if differing := _list_differing(saved, identity):
+        key = differing[0]
+        raise ConfigError(
+            f"{place} holds a training of {_name_task(saved)} with {key} {saved.get(key)!r}, not "
+            f"{identity.get(key)!r}; finish that one or remove the file"
+        )
+    if differing := _list_differing(state["recipe"], recipe.describe()):
+        if differing == ["seed"]:
+            raise ConfigError(_format_steps(place, state, recipe, steps))
+        key = differing[0]
+        raise ConfigError(
+            f"{place} holds a training of {_name_task(saved)} with {key} {state['recipe'].get(key)!r}, not "
+            f"{recipe.describe().get(key)!r}; finish that one or remove the file"
+        )
+    if state["steps"] != steps and _differ_rates(recipe, state["step"], state["steps"], steps):
+        raise ConfigError(_format_steps(place, state, recipe, steps))
+    if state["step"] > steps:
+        raise ConfigError(_format_steps(place, state, recipe, steps))
+
+
+def _list_differing(saved: State, asked: State) -> list[str]:
+    differing = (key for key in saved.keys() | asked.keys() if saved.get(key) != asked.get(key))
+    # A setting says more than the number of weights that follows from it.
+    return sorted(differing, key=lambda key: (key == "weights", key))
+
+
+def _name_task(identity: State) -> str:
+    return str(identity.get("task", "another task")).rpartition(":")[2]
+
+
+def _differ_rates(recipe: Recipe, done: int, before: int, now: int) -> bool:
+    """Return whether steps that were taken would have had other rates: until they do, a training may grow."""
+    schedule = recipe.schedule
+    return any(
+        schedule.compute_factor(step, before) != schedule.compute_factor(step, now) for step in range(done)
+    )
+
+
+def _format_steps(place: str, state: State, recipe: Recipe, steps: int) -> str:
+    return (
+        f"{place} holds a training of {state['steps']} steps from seed {state['recipe'].get('seed')}, not of "
+        f"{steps} from {recipe.seed}; finish that one or remove the file"
+    )
