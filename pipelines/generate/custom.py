@@ -20,16 +20,13 @@ echolens generate ROOT --generator my_generator:Painter --limit 100 --param pale
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
 
-from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.errors import ConfigError
+from pipelines.encode.loaders.weights import compute_fingerprint, list_own_files
 from pipelines.generate.generator import Generator
 from schemas.generated import GeneratorInfo
 from schemas.media import Medium
@@ -82,7 +79,7 @@ class CustomGenerator:
         own = f"{type(self).__module__}:{type(self).__qualname__}"
         named: list[str] = [field.name for field in fields(self)] if is_dataclass(self) else []
         settings = {name: getattr(self, name) for name in named if name != "weights"}
-        whole = f"{own}\n{sorted(settings.items())!r}\n{compute_fingerprint(self._list_files())}"
+        whole = f"{own}\n{sorted(settings.items())!r}\n{compute_fingerprint(list_own_files(self))}"
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def describe(self) -> GeneratorInfo:
@@ -97,13 +94,3 @@ class CustomGenerator:
             rate_hz=self.rate_hz,
             spaces=self.spaces,
         )
-
-    def _list_files(self) -> list[Path]:
-        weights = getattr(self, "weights", None)
-        if weights is None:
-            return [Path(inspect.getfile(type(self)))]
-        path = Path(weights)
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        if not files or not files[0].is_file():
-            raise ConfigError(f"{type(self).__name__}: there is no file {weights}; put the weights there")
-        return files

@@ -1,4 +1,4 @@
-"""The media that can be generated: their files, who judges them, and what a person calls them."""
+"""The media that can be generated: their files, who judges them, and how a page shows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class MediumSpec:
     """A medium that generators make.
 
     Attributes:
-        noun: what a person calls one of it.
         formats: suffixes of its files, the usual one first; each is of one medium.
         mime: format -> content type.
         element: how a page shows it.
@@ -35,7 +34,6 @@ class MediumSpec:
             [H, W, 3], or a text.
     """
 
-    noun: str
     formats: tuple[SampleFormat, ...]
     mime: Mapping[str, str]
     element: Literal["player", "picture", "words"]
@@ -135,7 +133,6 @@ def decode_text(data: bytes) -> str:
 
 MEDIA: Mapping[Medium, MediumSpec] = {
     "sound": MediumSpec(
-        noun="sound",
         formats=("flac", "wav"),
         mime={"flac": "audio/flac", "wav": "audio/wav"},
         element="player",
@@ -145,7 +142,6 @@ MEDIA: Mapping[Medium, MediumSpec] = {
         read=decode_sound,
     ),
     "picture": MediumSpec(
-        noun="picture",
         formats=("png",),
         mime={"png": "image/png"},
         element="picture",
@@ -155,7 +151,6 @@ MEDIA: Mapping[Medium, MediumSpec] = {
         read=decode_picture,
     ),
     "text": MediumSpec(
-        noun="text",
         formats=("txt",),
         mime={"txt": "text/plain"},
         element="words",
@@ -180,7 +175,7 @@ def choose_format(medium: Medium, asked: SampleFormat | None) -> SampleFormat:
     if asked is None:
         return spec.formats[0]
     if asked not in spec.formats:
-        raise ConfigError(f"a {spec.noun} is no {asked} file; take --format {' or '.join(spec.formats)}")
+        raise ConfigError(f"a {medium} is no {asked} file; take --format {' or '.join(spec.formats)}")
     return asked
 
 

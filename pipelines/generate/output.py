@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
-from pipelines.generate.media import MEDIA, MEDIUM_OF
+from pipelines.generate.media import MEDIUM_OF
 from pipelines.generate.step import GenerateStep, get_folder
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
@@ -47,7 +47,7 @@ def read_manifest(root: Root, requested: GenerationManifest) -> GenerationManife
             f"{root.url}/{file} is damaged; remove {get_folder(requested.name)} and generate again"
         ) from error
     before, now = _flatten(stored.model_dump(mode="json")), _flatten(requested.model_dump(mode="json"))
-    noun = MEDIA[stored.generator.medium].noun
+    noun = stored.generator.medium
     for key in sorted(before.keys() | now.keys()):
         if key not in _MAY_DIFFER and before.get(key) != now.get(key):
             raise ConfigError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +18,7 @@ from pipelines.errors import ConfigError
 from pipelines.generate.generator import CAPTION, ChosenGenerator, as_class_errors
 from pipelines.generate.media import MEDIA
 from pipelines.store.classes import import_class, iterate_offers, make_instance
+from pipelines.store.models import find_model_folder
 from pipelines.store.root import Root
 from pipelines.store.trust import make_untrusted_error
 from schemas.families import is_column
@@ -26,8 +26,6 @@ from schemas.generated import GeneratorInfo
 from schemas.generators import AnyGenerator, is_generator_class
 
 _WHERE = "generator"
-# Where what is trained here lies, below a root.
-_MODELS = "models"
 
 
 def choose_generator(
@@ -52,8 +50,12 @@ def choose_generator(
     else:
         kind, colon, trained = name.partition(":")
         found = _find_offer(kind)
-        if colon:
-            keys |= {"weights": _find_trained(root, kind, trained)}
+        if colon and root is None:
+            raise ConfigError(
+                f"generator {name}: what was trained lies in a root, and there is none; name one"
+            )
+        if colon and root is not None:
+            keys |= {"weights": str(find_model_folder(root, trained))}
     if "compiled" in inspect.signature(found).parameters:
         keys |= {"compiled": compiled}
     with as_class_errors(name):
@@ -91,25 +93,6 @@ def _find_offer(name: str) -> Any:
             "module:Class of your own"
         )
     return offers[name]
-
-
-def _find_trained(root: Root | None, kind: str, trained: str) -> str:
-    """Return the folder of what was trained in a root."""
-    name = f"{_MODELS}/{trained}"
-    if root is not None and not root.is_local and root.exists(f"{name}/card.json"):
-        raise ConfigError(
-            f"generator {kind}:{trained} lies in {root.url}/{name}, from where no weights are read; copy "
-            "that folder to every machine, and name it in its place"
-        )
-    folder = Path(root.get_path(name)) if root is not None and root.is_local else None
-    if root is None or folder is None or not folder.is_dir():
-        known = ", ".join(root.list_folders(_MODELS)) if root is not None else ""
-        place = root.url if root is not None else "the root"
-        raise ConfigError(
-            f"{place} has no {kind} that was trained as {trained!r}; it has: {known or 'none'}, and {kind} "
-            "alone is the one that ships"
-        )
-    return str(folder)
 
 
 def _check_spec(spec: Any, name: str) -> None:

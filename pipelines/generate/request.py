@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.generate.media import MEDIA
 from pipelines.generate.prompts import read_space
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
@@ -180,7 +179,7 @@ def _find_direct_path(
     root: Root, spaces: Mapping[Column, Space], request: GenerationRequest, generator: GeneratorInfo
 ) -> ConditioningPath:
     """Return the path of vectors that are of the generator's space as they are stored."""
-    reads, noun = generator.columns[0], MEDIA[generator.medium].noun
+    reads, noun = generator.columns[0], generator.medium
     column = request.column
     if request.sounds:
         column = reads if get_modality(reads) == "audio" else find_default("audio", spaces)

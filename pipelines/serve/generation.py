@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from pipelines.errors import ConfigError, GenerationCancelledError, RequestRefusedError
 from pipelines.fetch.image import ImageConverter, is_stored
 from pipelines.generate.generator import ChosenGenerator
-from pipelines.generate.media import MEDIA
 from pipelines.generate.prompts import make_picture_id, make_prior_prompts, make_text_prompts
 from pipelines.generate.request import ConditioningPath
 from pipelines.generate.stages import GenerateStage, SingleThreaded
@@ -71,7 +70,7 @@ class GenerationQueue:
         self._dataset, self._root = dataset, Root.from_url(dataset.root)
         self._generator, self._params, self._max_waiting, self._embed = generator, params, max_waiting, embed
         self.form = GenerationForm.from_generator(generator, params)
-        self._noun = MEDIA[generator.info.medium].noun
+        self._noun = generator.info.medium
         # In the order of arrival; the first one runs.
         self._jobs: dict[str, _Job] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="generate")

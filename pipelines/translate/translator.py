@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from pydantic import ValidationError
 
-from pipelines.errors import ConfigError, SpaceError, StorageError
+from pipelines.errors import SpaceError, StorageError
+from pipelines.store import cards
 from pipelines.store.root import Root
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from pipelines.models.translators import StackedTranslators
 
 _CHUNK = 8192
-# The file beside the card.
+# Below a root, and the file beside the card.
+FOLDER = "translators"
 WEIGHTS = "weights.safetensors"
 
 
 def list_names(root: Root) -> list[str]:
     """Return the names of the translators of a root."""
-    return [name for name in root.list_names("translators") if root.exists(_make_card_path(name))]
+    return cards.list_cards(root, FOLDER)
 
 
 def read_cards(root: Root) -> list[TranslatorCard]:
@@ -34,7 +35,7 @@ def read_cards(root: Root) -> list[TranslatorCard]:
 
 def read_card(root: Root, name: str) -> TranslatorCard:
     """Return the card of an existing translator."""
-    return TranslatorCard.model_validate_json(root.read(_make_card_path(name)))
+    return cards.read_card(root, FOLDER, name, TranslatorCard)
 
 
 def find_card(root: Root, name: str) -> TranslatorCard:
@@ -44,24 +45,7 @@ def find_card(root: Root, name: str) -> TranslatorCard:
         ConfigError: there is none of this name; the error lists the names there are.
         StorageError: its card is damaged.
     """
-    if name not in (names := list_names(root)):
-        known = ", ".join(names) or "none; `echolens train` makes them"
-        raise ConfigError(f"{root.url} has no translator {name!r}; it has: {known}")
-    try:
-        return read_card(root, name)
-    except ValidationError as error:
-        path = _make_card_path(name)
-        raise StorageError(
-            f"{root.url}/{path} is damaged ({error.error_count()} wrong keys); train it again"
-        ) from error
-
-
-def _make_card_path(name: str) -> str:
-    return f"translators/{name}/card.json"
-
-
-def _make_weights_path(name: str) -> str:
-    return f"translators/{name}/{WEIGHTS}"
+    return cards.find_card(root, FOLDER, name, TranslatorCard)
 
 
 def pack_weights(net: StackedTranslators) -> bytes:
@@ -69,12 +53,6 @@ def pack_weights(net: StackedTranslators) -> bytes:
     from safetensors.torch import save
 
     return bytes(save({name: weight.contiguous().cpu() for name, weight in net.state_dict().items()}))
-
-
-def save_translator(root: Root, card: TranslatorCard, weights: bytes) -> None:
-    """Write a translator, the card last."""
-    root.write(_make_weights_path(card.name), weights)
-    root.write(_make_card_path(card.name), (card.model_dump_json(indent=2, by_alias=True) + "\n").encode())
 
 
 @dataclass(frozen=True)
@@ -97,7 +75,7 @@ class Translator:
         from safetensors.torch import load
 
         card = find_card(root, name)
-        data = root.read(_make_weights_path(name))
+        data = root.read(f"{FOLDER}/{name}/{WEIGHTS}")
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(
                 f"the weights of translator {name!r} are not those of its card; train it again"

@@ -25,10 +25,11 @@ from pipelines.miniature.media import picture_file
 from pipelines.models.registry import build_net as net_of
 from pipelines.report.players import render_players
 from pipelines.store.root import Root
-from pipelines.translate.translator import pack_weights, read_card, save_translator
+from pipelines.translate.translator import pack_weights, read_card
 from schemas.training import Experiment
 from tests.bench.classifier import BandLevels, at_16k
 from tests.commands import SEED, build, command
+from tests.saving import save_translator
 
 pytestmark = pytest.mark.bench
 

@@ -18,6 +18,7 @@ from pipelines.report.players import render_players
 from pipelines.store.root import Root
 from tests.commands import HOME, echolens
 from tests.in_process import job_here
+from tests.saving import save_model_card
 
 KEPT = HOME / "tests" / "data" / "root_2188a47"
 EARLIER = HOME / "tests" / "data" / "generated_1"
@@ -240,15 +241,17 @@ def test_a_class_that_a_root_names_needs_trust(root, tmp_path):
 
 
 def test_one_that_was_trained_here_is_named_by_its_name(root, tiny, tmp_path):
-    """audioldm:NAME has its weights in ROOT/models/NAME; a name that is not there is a sentence."""
+    """audioldm:NAME has its weights in ROOT/models/NAME, and no others than its card says."""
     own = shutil.copytree(KEPT / "root", tmp_path / "root")
-    shutil.copytree(tiny, own / "models" / "mine")
-    how = ("--text", "a bell", "--steps", 1, "--length-s", 0.5)
-    job_here("generate", own, "--generator", "audioldm:mine", *how)
-    refused = job_here("generate", own, "--generator", "audioldm:other", *how, "--name", "b", check=False)
-
+    save_model_card(Root.from_url(str(own)), shutil.copytree(tiny, own / "models" / "mine").name)
+    how = (own, "--text", "a bell", "--steps", 1, "--length-s", 0.5, "--generator")
+    job_here("generate", *how, "audioldm:mine")
+    refused = job_here("generate", *how, "audioldm:other", "--name", "b", check=False)
+    (own / "models" / "mine" / "unet" / "config.json").write_text("{}")
+    changed = job_here("generate", *how, "audioldm:mine", "--name", "c", check=False)
     assert {"audioldm:mine"} == {row["generator"] for row in table(own, "sounds")}
-    assert "has no audioldm that was trained as 'other'; it has: mine" in refused.stderr
+    assert "has no model 'other'; it has: mine" in refused.stderr
+    assert "unet/config.json of model 'mine' is not that of its card; train it again" in changed.stderr
 
 
 def test_samples_of_any_medium_are_shown_side_by_side(root, pictures):

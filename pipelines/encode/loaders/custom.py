@@ -23,7 +23,6 @@ echolens lookup ROOT --trust my_encoder:Mine ...    # what ROOT names is not imp
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
@@ -34,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.weights import compute_fingerprint
+from pipelines.encode.loaders.weights import compute_fingerprint, list_own_files
 from pipelines.errors import ConfigError
 from schemas.space import Precision, Space
 
@@ -90,7 +89,7 @@ class CustomEncoder(ABC):
             library = package
         return Space(
             encoder=f"{own.__module__}:{own.__qualname__}",
-            weights_sha256=compute_fingerprint(self._list_files()),
+            weights_sha256=compute_fingerprint(list_own_files(self)),
             library=library,
             preprocessing=self.preprocessing,
             precision=self.precision,
@@ -124,16 +123,6 @@ class CustomEncoder(ABC):
             for name, value in settings.items()
         ]
         return ", ".join(shown) or None
-
-    def _list_files(self) -> list[Path]:
-        weights = getattr(self, "weights", None)
-        if weights is None:
-            return [Path(inspect.getfile(type(self)))]
-        path = Path(weights)
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        if not files or not files[0].is_file():
-            raise ConfigError(f"{type(self).__name__}: there is no file {weights}; put the weights there")
-        return files
 
     @abstractmethod
     def load(self) -> Towers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,25 @@ def compute_fingerprint(files: Sequence[Path]) -> str:
         return hashes[0]
     listed = "".join(f"{digest}  {file.name}\n" for digest, file in zip(hashes, files, strict=True))
     return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def list_own_files(own: object) -> list[Path]:
+    """Return the files that decide what an instance of somebody's own class computes.
+
+    Args:
+        own: whose attribute `weights`, if it has one, is a file or a folder of files; else its module counts.
+
+    Raises:
+        ConfigError: the weights are not there.
+    """
+    weights = getattr(own, "weights", None)
+    if weights is None:
+        return [Path(inspect.getfile(type(own)))]
+    path = Path(weights)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise ConfigError(f"{type(own).__name__}: there is no file {weights}; put the weights there")
+    return files
 
 
 @lru_cache(maxsize=64)

@@ -109,5 +109,5 @@ class GenerateHandlers:
 def _make_file_name(request: PageRequest, medium: Medium) -> str:
     """Return a file name that is safe in every file system."""
     source = request.text if request.text is not None else PurePath(request.file).stem
-    stem = re.sub(r"[^\w-]+", "-", source)[:_NAME_CHARS].strip("-") or MEDIA[medium].noun
+    stem = re.sub(r"[^\w-]+", "-", source)[:_NAME_CHARS].strip("-") or medium
     return f"{stem}-{request.seed}.{MEDIA[medium].formats[0]}"

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.generate.media import MEDIA
 from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S, GenerationForm
 from pipelines.serve.page import inputs, render
 from pipelines.serve.page.generate_handlers import GenerateHandlers
@@ -35,7 +34,7 @@ def add_generate_tab(handlers: GenerateHandlers, form: GenerationForm) -> list[A
     Returns:
         The components that `GenerateHandlers.on_load` fills, in its order.
     """
-    noun = MEDIA[form.medium].noun
+    noun = form.medium
     job = gr.State(None)
     introduction = gr.HTML("", elem_id="sounds", apply_default_css=False)
     with gr.Row(elem_classes="of-and-how"):

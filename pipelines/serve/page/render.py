@@ -87,7 +87,7 @@ def render_nothing() -> str:
 
 def name_tab(form: GenerationForm) -> str:
     """Return the title of the generation tab, as in `Picture to sound`."""
-    noun = MEDIA[form.medium].noun
+    noun = form.medium
     if form.takes_pictures:
         return f"Picture to {noun}"
     return f"Words to {noun}" if form.takes_words else f"Make a {noun}"
@@ -101,7 +101,7 @@ def render_introduction(capabilities: Capabilities, form: GenerationForm) -> str
     return _render(
         "introduction",
         generator=capabilities.generator,
-        noun=MEDIA[form.medium].noun,
+        noun=form.medium,
         sources=", or of ".join(sources),
         why_not=capabilities.why_not,
     )
@@ -111,7 +111,7 @@ def render_no_sample(form: GenerationForm) -> str:
     """Return the placeholder of the sample before the first one."""
     todo = "Drop a picture and make its" if form.takes_pictures else "Say it in words and make the"
     todo = todo if form.takes_pictures or form.takes_words else "Take a seed and make a"
-    return _render("no_sample", todo=f"{todo} {MEDIA[form.medium].noun}.")
+    return _render("no_sample", todo=f"{todo} {form.medium}.")
 
 
 def render_stopped() -> str:
@@ -127,7 +127,7 @@ def render_event(event: GenerationEvent, medium: Medium, name: str) -> str:
         medium: that is made.
         name: of the file to download.
     """
-    noun = MEDIA[medium].noun
+    noun = medium
     if isinstance(event, QueuePosition):
         return _render("waits", before=event.before, noun=noun)
     if isinstance(event, StepCount):

@@ -11,11 +11,12 @@ from pipelines.encode.resolve import resolve
 from pipelines.errors import SpaceError, StorageError
 from pipelines.lookup.search import Lookup
 from pipelines.models.translators import Affine
-from pipelines.translate.translator import Translator, pack_weights, save_translator
+from pipelines.translate.translator import Translator, pack_weights
 from schemas.query import Query
 from schemas.training import PairSource, SplitSettings
 from schemas.translator_card import PairCounts, TranslatorCard
 from tests.fixtures.translators import SCORES
+from tests.saving import save_translator
 
 
 def card_of(name, source, target, source_space, target_space, weights):

@@ -28,6 +28,7 @@ from tests.fixtures.generators import TINY_RATE_HZ
 from tests.pipelines.generate.making_sounds import speaking
 from tests.pipelines.serve.paced import Pace, paced
 from tests.pipelines.serve.page.browser import member
+from tests.saving import save_translator
 
 STEPS = 6
 PARAMS = AudioLdmParams(steps=STEPS)
@@ -210,7 +211,7 @@ async def test_the_best_translator_is_offered_first(root, search, tiny, tmp_path
     weights = next(several.glob("translators/toy/*.safetensors")).read_bytes()
     for name, cosine, cell in (("worse", 0.1, card.cell), ("better", 0.9, card.cell), ("ridge", 0.95, None)):
         scores = card.scores.model_copy(update={"cosine": cosine})
-        translator.save_translator(
+        save_translator(
             there, card.model_copy(update={"name": name, "scores": scores, "cell": cell}), weights
         )
     offer = await GenerationQueue(

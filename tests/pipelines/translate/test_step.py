@@ -10,11 +10,12 @@ from pipelines.models.registry import build_net
 from pipelines.run.runner import Runner
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.translate.step import TranslateStep
-from pipelines.translate.translator import Translator, pack_weights, save_translator
+from pipelines.translate.translator import Translator, pack_weights
 from schemas.translated import read_translator
 from schemas.vectors import decode_spaces
 from tests.fixtures.translators import CELL
 from tests.pipelines.train.spaces import space
+from tests.saving import save_translator
 
 SHARD = Shard(3, "image", "web", 5)
 SPACES = {"clip_image": space("clip", 16), "clip_text": space("clip", 16), "clap_text": space("clap", 12)}

@@ -8,10 +8,11 @@ import torch
 
 from pipelines.errors import ConfigError, SpaceError, StorageError
 from pipelines.models.registry import build_net
-from pipelines.translate.translator import Translator, list_names, pack_weights, save_translator
+from pipelines.translate.translator import Translator, list_names, pack_weights
 from schemas.translator_card import TranslatorCard
 from tests.fixtures.translators import CELL
 from tests.pipelines.train.spaces import space
+from tests.saving import save_translator
 
 
 def test_it_translates_as_the_net_did(saved):
