@@ -109,7 +109,4 @@ class Recipe(StrictModel):
 
     def describe(self) -> dict[str, Any]:
         """Return what a checkpoint depends on: all but the duration, and what only observes or saves."""
-        return self.model_dump(
-            mode="json",
-            exclude={"steps", "epochs", "checkpoint_every", "validate_every", "log_every", "select"},
-        )
+        return self.model_dump(mode="json", exclude={"steps", "epochs", "checkpoint_every", "log_every"})

@@ -60,7 +60,7 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
     """
     if model == "audioldm":
         return _train_audioldm(plan)
-    card = _train(f"pocket_{model}", plan, "made", {})
+    card = _train(f"pocket_{model}", plan, {})
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
     return {"loss": loss, "parameters": card.parameters, "seconds": card.seconds, "steps": card.steps}
@@ -79,7 +79,7 @@ def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
         share = 1.0 if plan.steps is None else plan.steps / unet_steps
         steps = max(1, round(share * (_read(f"pocket_{part}").recipe.steps or 1)))
         settings = {"clap": str(clap)} | ({"vae": str(folders["vae"])} if part == "unet" else {})
-        cards[part] = _train(f"pocket_{part}", plan, "made", settings, steps)
+        cards[part] = _train(f"pocket_{part}", plan, settings, steps)
     result = plan.partial / "audioldm"
     assemble(result, clap, folders, plan.seed, {part: card.steps for part, card in cards.items()})
     _publish(result, plan)
@@ -95,9 +95,7 @@ def _read(name: str) -> TaskPreset:
     return preset
 
 
-def _train(
-    name: str, plan: PocketPlan, place: str, settings: Mapping[str, Any], steps: int | None = None
-) -> ModelCard:
+def _train(name: str, plan: PocketPlan, settings: Mapping[str, Any], steps: int | None = None) -> ModelCard:
     """Train a preset to its end, unless it is there already, and return its card."""
     from pipelines.train.registry import make_task
     from pipelines.train.trainer import fit
@@ -107,7 +105,7 @@ def _train(
     recipe = type(preset.recipe).model_validate(preset.recipe.model_dump() | asked)
     keys = preset.settings | dict(settings) | dict(plan.settings or {})
     task = make_task(TaskPreset(name=name, task=preset.task, recipe=recipe, **keys), None, ())
-    folder, made = plan.partial / name, plan.partial / place
+    folder, made = plan.partial / name, plan.partial / "made"
     made.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(made / name, ignore_errors=True)
     (card,) = fit(

@@ -69,4 +69,7 @@ def format_trained(trained: list[dict[str, Any]]) -> str:
 def _format_scores(scores: Mapping[str, float] | None) -> str:
     if scores is None:
         return "a damaged card; train it again"
-    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    # A card may come from anybody: its words are not the terminal's to obey.
+    return ", ".join(
+        f"{ascii(name)[1:-1]} {value:.{'3f' if abs(value) < 1e6 else '3g'}}" for name, value in scores.items()
+    )

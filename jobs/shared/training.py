@@ -88,14 +88,16 @@ def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
 
     root = Root.from_url(dataset.root)
     task = make_task(preset, _find_version(dataset), trusted)
+    if task.stored_in != models.FOLDER:
+        raise ConfigError(
+            f"task {preset.task} stores its exports in {task.stored_in!r}; those of a preset's task are models"
+        )
     with hold_lease(Root.from_url(f"{root.url}/{models.FOLDER}"), "train") as lease, Session() as session:
         session.start()
         print(f"train: {preset.name}, task {preset.task}", file=sys.stderr)
         run = ray_train.TrainingRun(root, preset.name, task, preset.recipe, preset.resources)
         names = ray_train.train(run, partial(_print_step, preset.name))
         lease.check()
-    if task.stored_in != models.FOLDER:
-        raise ConfigError(f"task {preset.task} stores its exports in {task.stored_in}, not as models")
     return [models.read_model(root, name) for name in names]
 
 

@@ -64,7 +64,7 @@ def render_players(root: Root, shard_rows: int, cards: Sequence[GeneratedCard], 
 
 def _name_media(cards: Sequence[GeneratedCard]) -> str:
     media = {card.wanted.generator.medium: None for card in cards}
-    return " or ".join(MEDIA[medium].noun for medium in media) or "sound"
+    return " or ".join(medium for medium in media) or "sound"
 
 
 def _render_head(card: GeneratedCard) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
 
 _FILE = "checkpoint.pt"
 _CURVES = "curves.json"
+
+# What decides whether a checkpoint is of this training, and its type.
+_KEYS = {"identity": dict, "recipe": dict, "steps": int, "step": int}
+
+# What reading the content of a checkpoint may raise.
+_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError),
+    *(RuntimeError, TypeError, UnpicklingError, ValueError),
+)
 
 State = dict[str, Any]
 
@@ -60,22 +71,32 @@ def read_checkpoint(folder: Root, device: torch.device) -> State | None:
 
     if not folder.exists(_FILE):
         return None
-    try:
-        with folder.open(_FILE) as file:
-            state: State = torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StorageError(
-            f"checkpoint {folder.url}/{_FILE} is damaged ({reason}); remove it, and run the command again"
-        ) from error
-    if not isinstance(state, dict) or not state.keys() >= _KEYS:
-        raise StorageError(
-            f"{folder.url}/{_FILE} is no checkpoint of a training; remove it, and run the command again"
-        )
+    with as_damage(folder), folder.open(_FILE) as file:
+        state: State = torch.load(file, map_location=device, weights_only=True)
+        if wrong := [key for key, kind in _KEYS.items() if not isinstance(state.get(key), kind)]:
+            raise ValueError(f"its {wrong[0]} is none")
+        if not 0 <= state["step"] <= state["steps"]:
+            raise ValueError(f"it has {state['step']} of {state['steps']} steps")
     return state
 
 
-_KEYS = frozenset({"identity", "recipe", "steps", "step", "net", "optimizer", "best"})
+@contextmanager
+def as_damage(folder: Root) -> Iterator[None]:
+    """Turn what a checkpoint raises while it is read into one sentence: it is data, and may hold anything.
+
+    Raises:
+        StorageError: in place of such an error.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        # torch adds advice to load it without its guard.
+        holds_more = isinstance(error, UnpicklingError)
+        reason = "it holds more than numbers, texts and tensors" if holds_more else str(error)
+        first = (reason or type(error).__name__).splitlines()[0][:200]
+        raise StorageError(
+            f"checkpoint {folder.url}/{_FILE} is damaged ({first}); remove it, and run the command again"
+        ) from error
 
 
 def check_checkpoint(folder: Root, state: State, identity: State, recipe: Recipe, steps: int) -> None:
@@ -107,9 +128,8 @@ def check_checkpoint(folder: Root, state: State, identity: State, recipe: Recipe
             f"{place} holds a training of {_name_task(saved)} with {key} {state['recipe'].get(key)!r}, not "
             f"{recipe.describe().get(key)!r}; finish that one or remove the file"
         )
-    if state["steps"] != steps and _differ_rates(recipe, state["step"], state["steps"], steps):
-        raise ConfigError(_format_steps(place, state, recipe, steps))
-    if state["step"] > steps:
+    done, before = state["step"], state["steps"]
+    if done > steps or (before != steps and _differ_rates(recipe, done, before, steps)):
         raise ConfigError(_format_steps(place, state, recipe, steps))
 
 

@@ -16,20 +16,22 @@ class Curves:
     """The curves so far.
 
     Attributes:
-        loss: the last that was logged; NaN before the first.
         losses: step, loss and its parts.
-        validations: step, epoch, seconds since the checkpoint before, and scores by member.
+        validations: step, epoch, seconds of training up to it, and scores by member.
     """
 
-    loss: float = math.nan
     losses: list[dict[str, Any]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def loss(self) -> float:
+        """The last loss; NaN before the first."""
+        return float(self.losses[-1]["loss"]) if self.losses else math.nan
+
     def add_loss(self, step: int, loss: StepLoss) -> None:
         """Log the loss of a step."""
-        self.loss = float(loss.total)
         parts = {name: value.tolist() for name, value in loss.parts.items()}
-        self.losses.append({"step": step, "loss": self.loss, **({"parts": parts} if parts else {})})
+        self.losses.append({"step": step, "loss": float(loss.total), **({"parts": parts} if parts else {})})
 
     def add_validation(self, step: int, epoch: int, seconds: float, scores: Mapping[str, Scores]) -> None:
         """Log the scores of a validation."""

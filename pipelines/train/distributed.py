@@ -49,6 +49,15 @@ class WorkerGroup:
         own = tensor / self.size
         return own + (tensor - own).detach()
 
+    def share_value(self, tensor: Tensor) -> Tensor:
+        """Return a loss that every worker has whole, with its value divided among them.
+
+        Its gradients stay: each worker's are those of its own rows.
+        """
+        if self.size == 1:
+            return tensor
+        return tensor - (tensor * (1 - 1 / self.size)).detach()
+
     def reduce_all(self, tensor: Tensor) -> None:
         """All-reduce: replace a tensor by its sum over all workers."""
         if self.size > 1:

@@ -52,6 +52,7 @@ class LinearProbe(Task):
     lanes: int = 8
     buffer: int = 256
     split: SplitSettings = field(default_factory=SplitSettings)
+    _stream: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         # A preset's file gives keys.
@@ -75,14 +76,15 @@ class LinearProbe(Task):
                 f"{recipe.batch}; take more rows, or a smaller recipe.batch"
             )
         self._mean_D = targets.get_vectors(train).mean(0)
-        self._stream = self._make_stream(train, recipe.batch, self.lanes).open(self._decode, context.group)
-        with self._make_stream(held, 1, 1).open(self._decode) as stream:
-            samples = [stream.read_batch(step)[0] for step in range(min(len(held), _HELD_ROWS))]
+        stream = self._make_stream(train, recipe.batch, self.lanes, recipe.seed)
+        self._stream = stream.open(self._decode, context.group)
+        with self._make_stream(held, 1, 1, recipe.seed).open(self._decode) as held_stream:
+            samples = [held_stream.read_batch(step)[0] for step in range(min(len(held), _HELD_ROWS))]
         super().open(context)
         self._held = self._join(samples)
         return self
 
-    def _make_stream(self, keys: np.ndarray, batch: int, lanes: int) -> MediaStream:
+    def _make_stream(self, keys: np.ndarray, batch: int, lanes: int, seed: int) -> MediaStream:
         return MediaStream(
             self.dataset.root,
             self.dataset.version,
@@ -91,7 +93,7 @@ class LinearProbe(Task):
             keys,
             lanes,
             self.buffer,
-            seed=0,
+            seed=seed,
         )
 
     def _decode(self, sample: MediaSample) -> tuple[int, np.ndarray]:
@@ -110,12 +112,13 @@ class LinearProbe(Task):
         return pixels_NP, target_ND
 
     def close(self) -> None:
-        """End the threads of the stream."""
-        self._stream.close()
+        """End the threads of the stream, if it was opened."""
+        if self._stream is not None:
+            self._stream.close()
 
     def count_steps(self) -> int:
         """Return the steps after which every row was seen."""
-        return self._stream.steps_per_epoch
+        return int(self._stream.steps_per_epoch)
 
     def build(self, seed: int) -> nn.Module:  # noqa: ARG002 - the trainer has set it
         """Return one matrix."""

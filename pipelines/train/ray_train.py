@@ -12,14 +12,14 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EcholensError, StopJob
-from pipelines.store.models import save_exported
+from pipelines.store.cards import write_card
 from pipelines.store.root import Root
 from pipelines.train.checkpoints import read_curves
 from pipelines.train.task import Task
@@ -62,7 +62,8 @@ class TrainingRun:
 
         Computed by the driver alone, before it is pickled: a task may describe itself otherwise once opened.
         """
-        content = json.dumps([self.task.describe(), self.recipe.model_dump(mode="json")], sort_keys=True)
+        recipe = [self.recipe.describe(), self.recipe.steps, self.recipe.epochs]
+        content = json.dumps([self.task.describe(), recipe], sort_keys=True)
         return f"runs/train-{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def get_part(self, number: int) -> Root:
@@ -203,25 +204,18 @@ def train_parts(run: TrainingRun, group: WorkerGroup, device: torch.device) -> l
     alone = group.size == 1 and device.type == "cpu"
     parts = run.task.divide(cores) if alone else (run.task,)
     torch.set_num_threads(max(1, cores // len(parts)))
-    with _open_caches(run, group) as caches:
-        trainers = [
-            Trainer(
-                part,
-                run.recipe,
-                run.get_part(number),
-                name=run.name,
-                caches=caches,
-                group=group,
-                device=device,
+    with ExitStack() as opened:
+        caches = opened.enter_context(_open_caches(run, group))
+        trainers = []
+        for number, part in enumerate(parts):
+            opened.callback(part.close)
+            place = run.get_part(number)
+            trainers.append(
+                Trainer(part, run.recipe, place, name=run.name, caches=caches, group=group, device=device)
             )
-            for number, part in enumerate(parts)
-        ]
         with parts[0].make_process_context():
             train_side_by_side(trainers)
-        trained = _export(run, trainers) if group.rank == 0 else []
-        for part in parts:
-            part.close()
-        return trained
+        return _export(run, trainers) if group.rank == 0 else []
 
 
 @contextmanager
@@ -241,6 +235,6 @@ def _export(run: TrainingRun, trainers: Sequence[Any]) -> list[str]:
     for trainer in trainers:
         with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
             for card in trainer.export(Path(scratch)):
-                save_exported(run.root, trainer.task.stored_in, card, Path(scratch) / card.name)
+                write_card(run.root, trainer.task.stored_in, card, Path(scratch) / card.name)
                 names.append(card.name)
     return names

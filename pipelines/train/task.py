@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pipelines.store.models import FOLDER, hash_files
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.optimizers import make_optimizer
 from pipelines.train.precision import make_autocast
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 Scores = Mapping[str, float]
 # Called after each step with its number, from 1, and its loss.
 StepProgress = Callable[[int, float], None]
-Vectors = tuple["Tensor", ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class StepDraw:
-    """What a step may draw from: streams that depend on the step alone, on every worker alike.
+    """What a step draws from: a stream that depends on seed and step alone, alike on every worker.
 
     Attributes:
         seed: of the training.
@@ -80,10 +80,12 @@ class StepDraw:
     is_falling: bool = False
 
     def make_generator(self, device: torch.device | str = "cpu") -> torch.Generator:
-        """Return the step's stream of torch, from its begin; it depends on the step alone."""
+        """Return the step's stream of torch, from its begin."""
+        import numpy as np
         import torch
 
-        return torch.Generator(device).manual_seed(self.step)
+        mixed = np.random.SeedSequence([self.seed, self.step]).generate_state(1, np.uint64)
+        return torch.Generator(device).manual_seed(int(mixed[0] >> np.uint64(1)))
 
     def use_autocast(self, enabled: bool = True) -> Any:
         """Return the autocast context of the recipe's precision, which does nothing if disabled."""
@@ -109,7 +111,7 @@ class MemberResult:
 
     Attributes:
         epoch: completed when its weights were those; the step where a recipe counts steps.
-        score: the best of its validations, as `Task.rank` gives it; NaN if there was none.
+        score: the best of its validations, as `Task.rank` gives it.
         scores: of the validation of these weights.
         curve: `score` of every validation.
     """
@@ -127,7 +129,7 @@ class TrainingResult:
     Attributes:
         steps: that were taken.
         seconds: of all of them, over all restarts.
-        loss: of the last step; NaN if it was not computed in this process.
+        loss: of the last step.
         members: by name.
     """
 
@@ -142,14 +144,14 @@ class Task(ABC):
 
     Attributes:
         is_mean: whether the loss of a batch is the mean of those of its samples, so that `accumulate` may
-            split it. A loss over a whole batch offers `embed` and `compute_criterion` in place of it.
+            split it. A loss over a whole batch is a `WholeBatchTask`'s.
         uses_global_rng: whether the net draws from torch's global stream, as dropout does.
         stored_in: the folder of the root that its exports go to.
         context: where it is trained; set by `open`.
     """
 
     is_mean: ClassVar[bool] = False
-    stored_in: ClassVar[str] = "models"
+    stored_in: ClassVar[str] = FOLDER
     uses_global_rng: bool = True
     context: TaskContext
 
@@ -209,6 +211,7 @@ class Task(ABC):
             group: the workers; their shares in the order of their ranks are the batch of a single worker.
         """
 
+    @abstractmethod
     def compute_loss(self, net: nn.Module, batch: Any, draw: StepDraw, group: WorkerGroup) -> StepLoss:
         """Return a worker's share of the loss of a batch.
 
@@ -218,28 +221,6 @@ class Task(ABC):
             draw: the random streams of the step.
             group: the workers.
         """
-        return self.compute_criterion(net, self.embed(net, batch, draw), batch, group)
-
-    def embed(self, net: nn.Module, batch: Any, draw: StepDraw) -> Vectors:
-        """Return what a loss over a whole batch compares, `[N, ...]` each, for gradient caching.
-
-        Args:
-            net: under training.
-            batch: or a part of it.
-            draw: the random streams of the step.
-        """
-        raise NotImplementedError
-
-    def compute_criterion(self, net: nn.Module, vectors: Vectors, batch: Any, group: WorkerGroup) -> StepLoss:
-        """Return a worker's share of the loss of a whole batch.
-
-        Args:
-            net: under training, whose own parameters (a temperature) may take part.
-            vectors: what `embed` returned for this worker's whole share.
-            batch: this worker's whole share.
-            group: the workers.
-        """
-        raise NotImplementedError
 
     def split_batch(self, batch: Any, count: int) -> Sequence[Any]:
         """Return equal parts of a batch, for `accumulate` and gradient caching.
@@ -289,8 +270,6 @@ class Task(ABC):
             folder: of its files.
             result: of the training.
         """
-        from pipelines.store.models import hash_files
-
         member = result.members.get("")
         return ModelCard(
             name=folder.name,

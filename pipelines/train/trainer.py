@@ -11,18 +11,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.compute.device import choose_device
 from pipelines.errors import StopJob
 from pipelines.store.root import Root
-from pipelines.train.best import BestMembers
-from pipelines.train.checkpoints import (
-    check_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
+from pipelines.train.best import BestMembers, make_results
+from pipelines.train.checkpoints import as_damage, check_checkpoint, read_checkpoint, write_checkpoint
 from pipelines.train.curves import Curves, check_scores
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import check_accumulation, compute_gradients
@@ -35,6 +32,7 @@ from pipelines.train.optimizers import (
     set_rates,
     snapshot_optimizer,
 )
+from pipelines.train.random_state import read_random_state, set_random_state
 from pipelines.train.task import StepDraw, StepLoss, StepProgress, Task, TaskContext, TrainingResult
 from schemas.recipe import Recipe
 
@@ -102,9 +100,9 @@ class Trainer:
         self._averaged = None
         if recipe.ema is not None:
             self._averaged = torch.optim.swa_utils.AveragedModel(self.net, avg_fn=self._average)
-        self._best = BestMembers(recipe.select == "best")
+        self._best = BestMembers()
         self._curves = Curves()
-        self._random_state: Any = None
+        self._random_state: list[torch.Tensor] = []
         self._resume()
 
     def train(self, until: int | None = None) -> Self:
@@ -116,22 +114,23 @@ class Trainer:
         Raises:
             StopJob: the loss is no number.
         """
-        import torch
-
-        if self._random_state is not None and self.task.uses_global_rng:
-            torch.set_rng_state(self._random_state)
-            self._random_state = None
+        if self._random_state and self.task.uses_global_rng:
+            set_random_state(self._random_state, self._device)
+            self._random_state = []
         self.net.train()
         recipe = self.recipe
         began = time.perf_counter()
         while self.step < min(self.steps, until or self.steps):
             loss = self._take_step()
             self.step += 1
-            if self._is_due(recipe.log_every) or self.step == 1:
-                self._curves.add_loss(self.step, loss)
+            logs = self._is_due(recipe.log_every) or self.step == 1
             saves = self._is_due(self._checkpoint_every)
+            if logs or saves or self._progress is not None:
+                loss = self._add_shares(loss)
+            if logs:
+                self._curves.add_loss(self.step, loss)
             if self._is_due(self._validate_every):
-                self._validate(time.perf_counter() - began)
+                self._validate(self._seconds + time.perf_counter() - began)
             if saves:
                 self._seconds += time.perf_counter() - began
                 began = time.perf_counter()
@@ -148,7 +147,8 @@ class Trainer:
     def select_net(self) -> nn.Module:
         """Return the net of the result, for inference: averaged if the recipe says so, the best weights."""
         net = self.get_result_net()
-        self._best.load(self.task, net)
+        if self.recipe.select == "best":
+            self._best.load(self.task, net)
         return net.eval().requires_grad_(False)
 
     def get_result_net(self) -> nn.Module:
@@ -157,8 +157,8 @@ class Trainer:
 
     def make_result(self) -> TrainingResult:
         """Return what the training found."""
-        epoch = self._count_epoch(self.step)
-        return TrainingResult(self.step, self._seconds, self._curves.loss, self._best.make_results(epoch))
+        members = make_results(self.task, self._curves, self.recipe.select)
+        return TrainingResult(self.step, self._seconds, self._curves.loss, members)
 
     def _count_steps(self) -> int:
         if self.recipe.steps is not None:
@@ -205,6 +205,13 @@ class Trainer:
             self._averaged.update_parameters(self.net)
         return loss
 
+    def _add_shares(self, loss: StepLoss) -> StepLoss:
+        """Return the loss of the whole batch, the same on every worker: they stop together or not at all."""
+        whole = StepLoss(loss.total.clone(), {name: part.clone() for name, part in loss.parts.items()})
+        for each in (whole.total, *whole.parts.values()):
+            self._group.reduce_all(each)
+        return whole
+
     def _average(self, average: Any, weight: Any, _: Any) -> Any:
         """Average the weights with a memory that is shorter at the start (Adam's bias, without it)."""
         assert self.recipe.ema is not None
@@ -217,9 +224,9 @@ class Trainer:
         self.net.train()
         if not scores:
             return
-        epoch = self._count_epoch(self.step)
-        self._best.update(self.task, net, scores, epoch)
-        self._curves.add_validation(self.step, epoch, seconds, scores)
+        if self.recipe.select == "best":
+            self._best.update(self.task, net, scores)
+        self._curves.add_validation(self.step, self._count_epoch(self.step), seconds, scores)
 
     def _check_loss(self, loss: StepLoss) -> None:
         # Of several members one may diverge alone: the others go on.
@@ -235,8 +242,6 @@ class Trainer:
     def _save(self) -> None:
         if self._group.rank != 0:
             return
-        import torch
-
         state = {
             "identity": self._identity,
             "recipe": self.recipe.describe(),
@@ -248,7 +253,7 @@ class Trainer:
             "optimizer": snapshot_optimizer(self.optimizer),
             "best": self._best.snapshot(),
             "curves": vars(self._curves),
-            "random": torch.get_rng_state(),
+            "random": read_random_state(self._device),
         }
         write_checkpoint(self._folder, state, self._describe_curves())
 
@@ -270,6 +275,10 @@ class Trainer:
         if state is None:
             return
         check_checkpoint(self._folder, state, self._identity, self.recipe, self.steps)
+        with as_damage(self._folder):
+            self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.step, self._seconds = state["step"], state["seconds"]
         self.net.load_state_dict(state["net"])
         if self._averaged is not None:
@@ -279,7 +288,7 @@ class Trainer:
         restore_optimizer(self.optimizer, state["optimizer"])
         self._best.restore(state["best"])
         self._curves = Curves(**state["curves"])
-        self._random_state = state["random"].cpu()
+        self._random_state = state["random"]
 
 
 def fit(  # noqa: PLR0913
@@ -305,7 +314,7 @@ def fit(  # noqa: PLR0913
         group: the workers; this process alone if None.
         progress: called after each step with its number, from 1, and its loss.
     """
-    with tempfile.TemporaryDirectory(prefix="echolens-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="echolens-") as scratch, closing(task):
         trainer = Trainer(
             task,
             recipe,
@@ -315,9 +324,7 @@ def fit(  # noqa: PLR0913
             group=group,
             progress=progress,
         ).train()
-        cards = trainer.export(out)
-        trainer.task.close()
-        return cards
+        return trainer.export(out)
 
 
 def train_side_by_side(trainers: Sequence[Trainer], until: int | None = None) -> None:

@@ -80,26 +80,22 @@ def test_a_task_leaves_a_model(undisturbed):
 
 
 @pytest.mark.slow
-def test_a_model_is_fetched_with_the_bytes_of_its_card(undisturbed, tmp_path):
+def test_a_model_has_the_bytes_of_its_card(undisturbed, tmp_path):
     """A file that is another, or lies outside, is refused; so is a name that is none."""
     folder = tmp_path / "data"
     shutil.copytree(undisturbed[0] / "models", folder / "models")
     there, own = Root.from_url(str(folder)), folder / "models" / "linear_probe"
-    card = models.fetch_model(there, "linear_probe", tmp_path / "here")
-
-    assert {"weights.safetensors"} == card.files.keys()
-    assert (tmp_path / "here" / "weights.safetensors").read_bytes() == (
-        own / "weights.safetensors"
-    ).read_bytes()
+    assert own == models.find_model_folder(there, "linear_probe")
+    assert {"weights.safetensors"} == models.read_model(there, "linear_probe").files.keys()
     (own / "weights.safetensors").write_bytes(b"other")
     with pytest.raises(
         StorageError, match=r"weights\.safetensors of model 'linear_probe' is not that of its card"
     ):
-        models.fetch_model(there, "linear_probe", tmp_path / "here")
+        models.find_model_folder(there, "linear_probe")
     content = json.loads((own / "card.json").read_bytes())
     (own / "card.json").write_text(json.dumps(content | {"files": {"../../x": "0"}}))
     with pytest.raises(StorageError, match=r"names '\.\./\.\./x', outside of it"):
-        models.fetch_model(there, "linear_probe", tmp_path / "here")
+        models.find_model_folder(there, "linear_probe")
     with pytest.raises(ConfigError, match="has no model 'probe'; it has: linear_probe"):
         models.read_model(there, "probe")
 

@@ -18,7 +18,8 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
 from pipelines.train.optimizers import make_optimizer
 from pipelines.train.pocket.clap_data import ATTRIBUTES, FEATURES, MELS, UNKNOWN, ClapSampler
-from pipelines.train.task import StepDraw, StepLoss, Task, TaskContext, Vectors
+from pipelines.train.task import StepDraw, StepLoss, TaskContext
+from pipelines.train.whole_batch import Vectors, WholeBatchTask
 from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def make_model_config() -> Any:
 
 
 @dataclass
-class PocketClap(Task):
+class PocketClap(WholeBatchTask):
     """The task: sounds and texts of the training split, matched by soft targets and by their attributes.
 
     Attributes:
@@ -204,11 +205,13 @@ class PocketClap(Task):
         model.seen_tokens[batch["seen"]] = True
         audio_ND, text_ND = vectors
         scale = model.logit_scale_a.exp().clamp(max=100)
-        loss = symmetric_info_nce(
-            group.gather_all(audio_ND),
-            group.gather_all(text_ND),
-            group.share_gradient(scale),
-            batch["targets"],
+        loss = group.share_value(
+            symmetric_info_nce(
+                group.gather_all(audio_ND),
+                group.gather_all(text_ND),
+                group.share_gradient(scale),
+                batch["targets"],
+            )
         )
         count = len(audio_ND) * group.size
         loss = loss + _compute_class_loss(model, scale * audio_ND, batch["values"], count)

@@ -16,7 +16,8 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
 from pipelines.train.optimizers import make_optimizer
 from pipelines.train.pocket.clip_data import IMAGE_PX, UNKNOWN, ClipSampler, augment_pictures
-from pipelines.train.task import StepDraw, StepLoss, Task, TaskContext, Vectors
+from pipelines.train.task import StepDraw, StepLoss, TaskContext
+from pipelines.train.whole_batch import Vectors, WholeBatchTask
 from schemas.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ _VISUAL_RATE = 2.0
 
 
 @dataclass
-class PocketClip(Task):
+class PocketClip(WholeBatchTask):
     """The task: pictures and texts of the training split, matched by soft targets.
 
     Attributes:
@@ -185,7 +186,7 @@ class PocketClip(Task):
         model.seen_tokens[batch["seen"]] = True
         image_ND, text_ND = (group.gather_all(each) for each in vectors)
         scale = group.share_gradient(model.logit_scale.exp().clamp(max=100))
-        return StepLoss(symmetric_info_nce(image_ND, text_ND, scale, batch["targets"]))
+        return StepLoss(group.share_value(symmetric_info_nce(image_ND, text_ND, scale, batch["targets"])))
 
     def save(self, net: nn.Module, folder: Path) -> None:
         """Write a folder that open_clip loads, weights as fp16 safetensors."""

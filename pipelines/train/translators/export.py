@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.store import versions
 from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.train.task import MemberResult
-from pipelines.train.translators.pairs import PairTable
+from pipelines.train.translators.pairs import VALIDATION_ROWS, PairTable
 from pipelines.train.translators.training_pairs import TrainingPairs
 from pipelines.translate.translator import WEIGHTS, pack_weights
 from schemas.training import Experiment
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # Held-out pairs that are scored at most: the bootstrap interval of R@1 is then below 1.5 points.
 _TEST_ROWS = 10_000
-# Validation pairs of a baseline.
-_VALIDATION_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class TranslatorExport:
         moments = Moments(self.table)
         source_NI, target_NO = (
             torch.from_numpy(side)
-            for side in self.table.get_pairs(self.table.find_rows(VALIDATION)[:_VALIDATION_ROWS])
+            for side in self.table.get_pairs(self.table.find_rows(VALIDATION)[:VALIDATION_ROWS])
         )
         cards = []
         for name in BASELINES:

@@ -92,7 +92,8 @@ class StackedNets(nn.Module):
         target_NO = workers.gather_all(y_NO) if outputs else y_NO
         for numbers, members in _group_by(experiments, ("loss", "temperature")):
             values = compute_loss(members[0], torch.stack([outputs[number] for number in numbers]), target_NO)
-            losses |= {each.name: value for each, value in zip(members, values.unbind(), strict=True)}
+            shares = workers.share_value(values).unbind()
+            losses |= {each.name: value for each, value in zip(members, shares, strict=True)}
         return losses
 
     def compute_cosines(self, chunks: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:

@@ -17,8 +17,9 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.precision import use_bf16_products
 from pipelines.train.task import Scores, StepDraw, StepLoss, Task, TaskContext, TrainingResult
 from pipelines.train.translators.export import TranslatorExport
-from pipelines.train.translators.pairs import PairTable, iterate_batches
+from pipelines.train.translators.pairs import VALIDATION_ROWS, PairTable, iterate_batches
 from pipelines.train.translators.training_pairs import TrainingPairs, load_tensors
+from pipelines.translate.translator import FOLDER
 from schemas.recipe import Recipe
 from schemas.training import Experiment, FitSettings
 from schemas.translator_card import TranslatorCard
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from pipelines.train.translators.stacked import StackedNets
 
 _CHUNK = 4096
-# Validation pairs at most: the standard error of a mean cosine is then below 0.002.
-_VALIDATION_ROWS = 10_000
 
 
 def make_recipe(fit: FitSettings) -> Recipe:
@@ -51,7 +50,7 @@ class TranslatorsTask(Task):
         has_baselines: whether the baselines are exported with them.
     """
 
-    stored_in: ClassVar[str] = "translators"
+    stored_in: ClassVar[str] = FOLDER
 
     pairs: TrainingPairs
     experiments: tuple[Experiment, ...]
@@ -71,7 +70,7 @@ class TranslatorsTask(Task):
         """
         super().open(context)
         self._table = table = self.pairs.read(context.folder)
-        batch, held = context.recipe.batch, table.find_rows(VALIDATION)[:_VALIDATION_ROWS]
+        batch, held = context.recipe.batch, table.find_rows(VALIDATION)[:VALIDATION_ROWS]
         self._train = table.find_rows(TRAIN)
         if len(self._train) < batch or not len(held):
             raise ConfigError(

@@ -66,5 +66,6 @@ def test_two_workers_have_the_gradient_of_one(tmp_path: Path) -> None:
 
     assert TASKS.keys() == together.keys()
     for name, expected in alone.items():
+        assert float(together[name][0]) == pytest.approx(float(expected[0]), rel=1e-5), name
         difference = (together[name] - expected).abs().max() / expected.abs().max()
         assert float(difference) < 1e-4, f"{name}: {difference}"

@@ -7,6 +7,7 @@ from pipelines.errors import ConfigError
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import check_accumulation, compute_gradients
 from pipelines.train.task import StepDraw, StepLoss, Task, TaskContext
+from pipelines.train.whole_batch import WholeBatchTask
 from schemas.recipe import Recipe
 from tests.pipelines.train.toy_tasks import Contrast, TowardsZero, TwoMembers
 
@@ -64,7 +65,7 @@ def test_what_comes_after_draws_as_if_nothing_was_computed_twice(tmp_path):
     assert gradients_of(Contrast(), 4, tmp_path, True)[2] == gradients_of(Contrast(), 4, tmp_path, True)[2]
 
 
-class WholeBatch(TwoMembers):
+class Unsplit(TwoMembers):
     """A loss that compares a whole batch and offers nothing to cache."""
 
     is_mean = False
@@ -72,22 +73,29 @@ class WholeBatch(TwoMembers):
 
 def test_a_loss_over_the_whole_batch_is_not_split():
     """Without embed and compute_criterion, parts would be another loss."""
-    with pytest.raises(ConfigError, match="accumulate is 2, and the loss of WholeBatch compares the samples"):
-        check_accumulation(WholeBatch(), 2)
-    for task, parts in ((WholeBatch(), 1), (TowardsZero(), 2), (Contrast(), 2)):
+    with pytest.raises(ConfigError, match="accumulate is 2, and the loss of Unsplit compares the samples"):
+        check_accumulation(Unsplit(), 2)
+    for task, parts in ((Unsplit(), 1), (TowardsZero(), 2), (Contrast(), 2)):
         check_accumulation(task, parts)
 
 
-def test_a_task_without_a_loss_says_so(tmp_path):
-    """It offers neither compute_loss nor embed."""
+@pytest.mark.parametrize("base", [Task, WholeBatchTask], ids=lambda each: each.__name__)
+def test_a_task_without_a_loss_cannot_be_made(base):
+    """A class that lacks what its base leaves open says so when it is named, not in its training."""
 
-    class Nothing(Task):
+    class Nothing(base):
         def build(self, seed):
             return torch.nn.Linear(1, 1)
 
         def make_batch(self, step, group):
             return torch.ones(1, 1)
 
-    with pytest.raises(NotImplementedError):
-        Nothing().compute_loss(None, None, StepDraw(0, 0, CPU, "fp32"), WorkerGroup())
+    with pytest.raises(TypeError, match="abstract method"):
+        Nothing()
     assert StepLoss(torch.zeros(())).parts == {}
+
+
+def test_parts_are_equal():
+    """A batch that cannot be divided is refused: its parts would weigh differently."""
+    with pytest.raises(ConfigError, match="6 samples cannot be divided into 4 equal parts"):
+        TowardsZero().split_batch(torch.ones(6, 1), 4)

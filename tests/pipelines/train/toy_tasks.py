@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from pipelines.train.losses import symmetric_info_nce
 from pipelines.train.task import StepLoss, Task
+from pipelines.train.whole_batch import WholeBatchTask
 
 
 @dataclass
@@ -35,7 +36,7 @@ class TowardsZero(Task):
 
 
 @dataclass
-class Contrast(Task):
+class Contrast(WholeBatchTask):
     """Two towers of two views of random rows, with a temperature; the loss compares a whole batch."""
 
     width: int = 16
@@ -59,7 +60,9 @@ class Contrast(Task):
 
     def compute_criterion(self, net, vectors, batch, group):
         left, right = (group.gather_all(each) for each in vectors)
-        return StepLoss(symmetric_info_nce(left, right, group.share_gradient(net.scale.exp())))
+        return StepLoss(
+            group.share_value(symmetric_info_nce(left, right, group.share_gradient(net.scale.exp())))
+        )
 
 
 @dataclass

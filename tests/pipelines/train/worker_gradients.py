@@ -38,10 +38,11 @@ def compute_all(group: WorkerGroup, folder: Path) -> dict[str, torch.Tensor]:
         optimizer = task.make_optimizer(net, recipe)
         batch, draw = task.make_batch(0, group), StepDraw(0, 0, CPU, "fp32")
         optimizer.zero_grad()
-        compute_gradients(task, net, batch, draw, group, recipe.accumulate)
+        loss = compute_gradients(task, net, batch, draw, group, recipe.accumulate).total
         reduce_gradients(optimizer, group)
+        group.reduce_all(loss)
         grads = [each.grad.flatten() for each in net.parameters() if each.grad is not None]
-        found[name] = torch.cat(grads)
+        found[name] = torch.cat([loss.reshape(1), *grads])
     return found
 
 
