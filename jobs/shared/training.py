@@ -89,9 +89,7 @@ def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
     root = Root.from_url(dataset.root)
     task = make_task(preset, _find_version(dataset), trusted)
     if task.stored_in != models.FOLDER:
-        raise ConfigError(
-            f"task {preset.task} stores its exports in {task.stored_in!r}; those of a preset's task are models"
-        )
+        raise ConfigError(f"task {preset.task} stores in {task.stored_in!r}; a preset's task leaves models")
     with hold_lease(Root.from_url(f"{root.url}/{models.FOLDER}"), "train") as lease, Session() as session:
         session.start()
         print(f"train: {preset.name}, task {preset.task}", file=sys.stderr)
