@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-slow kills lint format bench lock clean
+.PHONY: help setup system demo test test-slow kills fuzz lint format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-slow: setup ## the long tests, about half an hour on two cores
 
 kills: setup ## 30 random kills of workers, 30 of anything, and one at every point of a job: an hour or more
 	$(BIN)/pytest -s -m kills --timeout 3600
+
+fuzz: setup ## every value of a root replaced by hostile ones: half an hour
+	FUZZ=all $(BIN)/pytest -s tests/fuzz --timeout 14400
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff format --check .

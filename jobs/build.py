@@ -13,10 +13,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from jobs.shared.dataset_build import build, warn_shortfalls
+from jobs.shared.dataset_build import build, check_samples, warn_shortfalls
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.submit import add_address, submit
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.store.root import Root
 
 
@@ -33,10 +34,12 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_intermixed_args(argv)
     if args.address:
         flags = ["--verify"] if args.verify else []
-        sys.exit(submit(args.address, "build", args.file, args.overrides, flags, trust=args.trust))
-    dataset = load(args.file, args.overrides, args.trust)
-    warn_shortfalls(dataset, build(dataset, args.verify))
-    print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
+        sys.exit(submit(args.address, "build", args.file, args.overrides, flags, trust=read_trust(args)))
+    dataset = load(args.file, args.overrides, read_trust(args))
+    version = build(dataset, args.verify)
+    warn_shortfalls(dataset, version)
+    print(format_funnel(read_state(Root.from_dataset(dataset), dataset.encode.set)))
+    check_samples(dataset, version)
 
 
 if __name__ == "__main__":

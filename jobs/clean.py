@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
+from jobs.shared.terminal import format_count
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
 from schemas.candidate import format_key, parse_key
@@ -31,7 +33,7 @@ def format_files(files: Sequence[GarbageFile], done: bool) -> str:
     lines = [f"{file.bytes:>14,}  {file.path}" for file in files]
     total = sum(file.bytes for file in files)
     word = "removed" if done else "would go; add --yes to remove them"
-    return "\n".join([*lines, f"{total:>14,}  bytes of {len(files):,} files {word}"])
+    return "\n".join([*lines, f"{total:>14,}  bytes of {format_count(len(files), 'file')} {word}"])
 
 
 def _read_keys(values: Sequence[str]) -> list[str]:
@@ -40,7 +42,10 @@ def _read_keys(values: Sequence[str]) -> list[str]:
         path = Path(values[0])
         if not path.is_file():
             raise ConfigError(f"{path} is neither a key nor a file; give keys, or a file with one a line")
-        return path.read_text().split()
+        try:
+            return path.read_text(encoding="utf-8").split()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is no text; give a file with one key a line") from error
     return list(values)
 
 
@@ -53,7 +58,8 @@ def _run_purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> str:
     ]
     names = ", ".join(shown) + (", ..." if len(plan.keys) > _SHOWN else "")
     lines = [
-        f"{len(plan.keys):,} samples, {plan.duplicates:,} of them because their media are the same: {names}",
+        f"{format_count(len(plan.keys), 'sample')}, {plan.duplicates:,} of them because their "
+        f"media are the same: {names}",
         f"shards written again under other numbers: {', '.join(shard.name for shard in plan.shards)}; "
         "their other samples get new keys",
         "captions and links stay in the tables, as of rows that never came; media and vectors go",
@@ -77,8 +83,8 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if args.keep < 1:
         raise ConfigError(f"--keep {args.keep} would keep no version; give 1 or more")
-    dataset = load(args.target, trust=args.trust)
-    root = Root.from_url(dataset.root)
+    dataset = load(args.target, trust=read_trust(args))
+    root = Root.from_dataset(dataset)
     if not root.exists("dataset.json"):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
     if args.purge:

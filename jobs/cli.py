@@ -16,6 +16,7 @@ VERBS = {
     "train": "fit translators between spaces, and measure them",
     "translate": "take all vectors of a column into another space",
     "generate": "make sounds of pictures, texts and sounds",
+    "evaluate": "score ways between pictures, sounds and words on what nothing was trained on",
     "report": "write report.html: funnel, languages, norms, neighbours",
     "export": "write the vectors for another tool: clip-retrieval",
     "doctor": "what this machine has of what a dataset needs, and what to do about the rest",

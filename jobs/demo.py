@@ -39,8 +39,8 @@ from schemas.training import TrainingPreset
 QUESTIONS: tuple[tuple[str, Column], ...] = (
     ("a photo of a bell", "clip_image"),
     ("a helicopter at night", "clip_image"),
-    ("the sound of a clock ticking", "clap_audio"),
-    ("rain is falling", "clap_audio"),
+    ("the sound of the sea", "clap_audio"),
+    ("a fire is crackling", "clap_audio"),
 )
 
 _SHOWN = 4
@@ -54,7 +54,7 @@ def read_world(folder: Path, rows: int, seed: int) -> dict[str, Any]:
     file = folder / "world.json"
     if not file.exists():
         return {"rows": rows, "seed": seed, "port": 0}
-    stored: dict[str, Any] = json.loads(file.read_text())
+    stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if (stored["rows"], stored["seed"]) != (rows, seed):
         raise ConfigError(
             f"{folder} holds a world of {stored['rows']} rows and seed {stored['seed']}, and {rows} rows and "
@@ -87,24 +87,24 @@ def write_dataset(folder: Path, base_url: str, rows: int, seed: int) -> Path:
         "encode": {"clip": "pocket", "clap": "pocket"},
     }
     file = folder / "miniature.yaml"
-    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return file
 
 
 def ask(dataset: Dataset, folder: Path, seed: int) -> Path:
-    """Print the hits of a few texts, of a picture and of a sound; both are from the held-out split.
+    """Print the hits of a few texts, of a picture and of a sound; no list has their combinations.
 
     Returns:
         The picture.
     """
     from pipelines.miniature.media import picture_file, sound_file
-    from pipelines.miniature.world import draw
+    from pipelines.miniature.world import draw_heldout
 
     lookup = open_current(dataset)
     for text, column in QUESTIONS:
         print(f"\nlookup --text {text!r} --in {column}")
         print(format_hits(lookup.answer(Query(text=text, into=column, k=_SHOWN)).hits))
-    scene = draw(seed + 1, "heldout", 0)
+    scene = draw_heldout(seed + 1, 0)
     picture_path, sound_path = folder / f"{scene.kind}.jpg", folder / f"{scene.kind}.wav"
     picture_path.write_bytes(picture_file(scene))
     sound_path.write_bytes(sound_file(scene))
@@ -139,7 +139,7 @@ def play(dataset: Dataset, picture: Path) -> Path:
     params = {"length_s": _SOUND_S}
     request = GenerationRequest(name, via, "clip_image", pictures=(str(picture),), params=params)
     card = generate(dataset, request)
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     shards = PromptTables(root, get_folder(name), request.settings.shard_samples).read_shards()
     assert shards is not None
     ((_, sound),) = read_samples(root, name, shards[0])
@@ -160,10 +160,10 @@ def run_demo(folder: Path, world: dict[str, Any]) -> None:
         if not world["port"]:
             file = write_dataset(folder, base_url, world["rows"], world["seed"])
             world["port"] = int(base_url.rpartition(":")[2])
-            (folder / "world.json").write_text(json.dumps(world))
+            (folder / "world.json").write_text(json.dumps(world), encoding="utf-8")
         dataset = load(str(file))
         build(dataset)
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     print(format_funnel(read_state(root, dataset.encode.set)))
     picture = ask(dataset, folder, world["seed"])
     sound = play(dataset, picture)

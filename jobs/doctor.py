@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from jobs.shared.arguments import add_working_folder, parse_pairs
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
+from jobs.shared.trust import add_trust, check_uses, read_trust
 from pipelines.doctor.checks import check_dataset, check_encoders
 from pipelines.doctor.machine import Finding
 
@@ -30,7 +31,11 @@ def format_line(finding: Finding) -> str:
 
 def _check(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.encoder:
-        return check_dataset(load(args.file, args.overrides, args.trust) if args.file else None)
+        if not args.file:
+            return check_dataset(None)
+        dataset = load(args.file, args.overrides, read_trust(args))
+        check_uses(dataset, "doctor")
+        return check_dataset(dataset)
     add_working_folder()
     keys = parse_pairs([*([args.file] if args.file else []), *args.overrides], "a key of an encoder")
     return check_encoders(args.encoder, keys)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.shared.arguments import add_working_folder, parse_pairs
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
@@ -35,7 +36,7 @@ def export(dataset: Dataset, to: str, into: Path, options: Mapping[str, Any]) ->
     from pipelines.store import versions
 
     exporter = make_export(to, options)
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     exported = ExportedVersion(root, dataset.shard_rows, versions.read_current(root, dataset.encode.set))
     with ReadProgress() as progress:
         return write_export(exporter, exported, into, lambda rows: progress.show_rows("vectors", rows))
@@ -61,8 +62,8 @@ def main(argv: Sequence[str]) -> None:
         options["family"] = args.family
     if ":" in args.to:
         add_working_folder()
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    dataset = load(args.target, trust=read_trust(args))
+    dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     counts = export(dataset, args.to, args.into, options)
     left = f"; {counts.without} rows lack a vector and were left out" if counts.without else ""
     print(f"{counts.rows} rows in {counts.parts} parts in {args.into}{left}")

@@ -2,6 +2,7 @@
 
 echolens generate /data/animals --via wit_cc-mlp-cosine-h512 --limit 100 --name first
 echolens generate /data/animals --via wit_cc-mlp-cosine-h512 --images dog.jpg holiday/ --name mine
+echolens generate /data/animals --held-out --limit 100 --name unseen --score bell dog
 echolens generate /data/animals --via captions --limit 100 --name captions
 echolens generate /data/animals --text "a dog barking" --candidates 4 --name dog
 echolens generate /data/animals --column clap_audio --limit 100 --generator cvssp/audioldm-s-full-v2
@@ -25,8 +26,10 @@ from jobs.shared.arguments import parse_column
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
 from jobs.shared.generator_options import add_params, collect_params, with_generator
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.submit import add_address, submit
+from jobs.shared.terminal import format_count
+from jobs.shared.trust import add_trust, check_uses, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -42,24 +45,27 @@ def main(argv: Sequence[str]) -> None:
     args = _make_parser().parse_args(argv)
     if args.address:
         sys.exit(_submit(args, argv))
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    dataset = load(args.target, trust=read_trust(args))
+    dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     options = {"revision": args.revision, "precision": args.precision, "batch_rows": args.batch_rows}
     dataset = with_generator(dataset, args.generator, options, "generate")
+    check_uses(dataset, "generate")
     card = generate(dataset, _make_request(args), workers=args.workers)
-    scores = score_generated(dataset, card, args.score, args.second_clap) if args.score else None
+    scores = None
+    if args.score:
+        scores = score_generated(dataset, card, args.score, args.judges, args.second_clap)
     if args.json:
         print(card.model_dump_json(indent=2))
         return
     print_licence(card)
-    place = f"{Root.from_url(dataset.root).url}/generated/{card.wanted.name}"
+    place = f"{Root.from_dataset(dataset).url}/generated/{card.wanted.name}"
     rows = sum(card.outcomes.values())
     if scores:
         print(format_scores(scores))
     cosine = "" if card.mean_score is None else f", mean cosine to their vectors {card.mean_score:.3f}"
     length = "" if card.length_s is None else f", {card.length_s:,.1f} s"
-    samples = card.wanted.generator.medium + "s" * (card.samples != 1)
-    print(f"{card.samples} {samples} of {rows} prompt{'s' * (rows != 1)}{length}{cosine}, in {place}")
+    samples = format_count(card.samples, card.wanted.generator.medium)
+    print(f"{samples} of {format_count(rows, 'prompt')}{length}{cosine}, in {place}")
 
 
 def print_licence(card: GeneratedCard) -> None:
@@ -82,6 +88,7 @@ def _make_request(args: argparse.Namespace) -> GenerationRequest:
         via=args.via,
         column=args.column,
         keys=tuple(args.keys),
+        held_out=args.held_out,
         limit=args.limit,
         texts=tuple(args.text),
         sounds=tuple(args.audio),
@@ -98,12 +105,13 @@ def _submit(args: argparse.Namespace, argv: Sequence[str]) -> int:
             f"{(local or args.audio)[0]} is a file of this machine and does not travel to a cluster; name "
             "pictures by URLs or by absolute paths that all nodes see, and take sounds into a dataset"
         )
-    flags = [word for word in argv if word != args.target]
-    # argparse takes unambiguous abbreviations, too.
-    for option in ("--ad", *("--tr" for _ in args.trust)):
-        at = next(place for place, word in enumerate(flags) if word.startswith(option))
-        del flags[at : at + (1 if "=" in flags[at] else 2)]
-    return submit(args.address, "generate", args.target, flags=flags, trust=args.trust)
+    # `submit` gives these again, and the target as the cluster sees it.
+    given_again = argparse.ArgumentParser(add_help=False)
+    add_trust(given_again)
+    add_address(given_again)
+    flags = given_again.parse_known_args(argv)[1]
+    flags.remove(args.target)
+    return submit(args.address, "generate", args.target, flags=flags, trust=read_trust(args))
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -120,6 +128,7 @@ def _make_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--keys", nargs="+", default=(), metavar="KEY", help="these rows")
     what.add_argument("--limit", type=int, metavar="N", help="the first N rows")
+    add("--held-out", action="store_true", help="only rows that the translator was not trained on")
     what.add_argument(
         "--images", nargs="+", default=(), metavar="PLACE", help="picture files, folders of them, URLs"
     )
@@ -144,13 +153,25 @@ def _make_parser() -> argparse.ArgumentParser:
         help="samples of a shard; 100 if not given",
     )
     add("--workers", type=int, metavar="N", help="one a GPU if not given, else one")
-    add("--score", nargs="+", metavar="CLASS", help="classify the samples: words of the classes")
-    add("--second-clap", metavar="FOLDER", help="with --score on sounds: a CLAP that had no part in choosing")
+    _add_scoring(parser)
     add("--set", help="the set of vectors; that of the newest build if not given")
     add("--json", action="store_true", help="print the card")
     add_trust(parser)
     add_address(parser)
     return parser
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--score", nargs="+", metavar="CLASS", help="classify the samples: words of the classes")
+    add(
+        "--judges",
+        nargs="+",
+        default=(),
+        metavar="JUDGE",
+        help="with --score: others than the dataset's encoder: pocket, clap:FOLDER, panns:FILE, module:Class",
+    )
+    add("--second-clap", metavar="FOLDER", help="the same as --judges clap:FOLDER")
 
 
 if __name__ == "__main__":

@@ -14,17 +14,20 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.shared.arguments import parse_column
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
+from jobs.shared.terminal import format_text
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError
-from pipelines.store.dataset_file import with_vector_set
+from pipelines.store.dataset_file import read_spaces, with_vector_set
 from pipelines.store.root import Root
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
+from schemas.families import is_column
 from schemas.query import Hit, Query
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ _CAPTION_SHOWN = 60
 def format_hits(hits: Sequence[Hit]) -> str:
     """Return hits as lines: score, key, caption, source and link."""
     return "\n".join(
-        f"  {hit.score:.3f}  {hit.key}  {hit.caption[:_CAPTION_SHOWN]:<{_CAPTION_SHOWN}}  {hit.source:<10}"
-        f" {hit.url}"
+        f"  {hit.score:.3f}  {hit.key}  {format_text(hit.caption, _CAPTION_SHOWN):<{_CAPTION_SHOWN}}"
+        f"  {format_text(hit.source):<10} {format_text(hit.url)}"
         for hit in hits
     )
 
@@ -47,8 +50,26 @@ def open_current(dataset: Dataset) -> Lookup:
     from pipelines.lookup.search import Lookup
     from pipelines.store import versions
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     return Lookup.open(root, dataset, versions.read_current(root, dataset.encode.set))
+
+
+def check_name(root: Root, dataset: Dataset, name: str) -> None:
+    """Refuse what is the name of no column, with those of the set and the spaces of vectors of a list.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if is_column(name):
+        return
+    spaces = read_spaces(root, dataset.encode.set)
+    named = {column: space.listed_name for column, space in spaces.items()}
+    known = [f"{column} (space {of!r})" if of is not None else column for column, of in named.items()]
+    alike = [column for column, of in named.items() if of == name]
+    raise ConfigError(
+        f"{name[:80]!r} is no column; search in one that set {dataset.encode.set!r} has: "
+        f"{', '.join(alike or known) or 'none yet'}"
+    )
 
 
 def make_query(args: argparse.Namespace) -> Query:
@@ -85,9 +106,10 @@ def _read_vector(path: Path) -> tuple[float, ...]:
 
     _read(path, "a vector")
     try:
-        vector = np.load(path, allow_pickle=False)
+        # Mapped, so that a header which promises more than the file has is no array.
+        vector = np.load(path, mmap_mode="r", allow_pickle=False)
         found = f"an array of {vector.dtype} with the shape {vector.shape}"
-    except (ValueError, EOFError, AttributeError) as error:
+    except (ValueError, EOFError, AttributeError, OSError, OverflowError, MemoryError) as error:
         raise ConfigError(f"{path} holds no vector ({error}); save one with numpy.save") from error
     if vector.ndim != 1 or vector.dtype.kind not in "fiu":
         raise ConfigError(f"{path} holds {found}; save one vector of numbers with numpy.save")
@@ -101,10 +123,16 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError("--vectors prints hundreds of numbers a row, for programs; add --json")
     if args.of and args.key is None:
         raise ConfigError("--of says whose vector of a row asks, and no row was named; give its --key")
+    dataset = load(args.target, trust=read_trust(args))
+    root = Root.from_dataset(dataset)
+    dataset = with_vector_set(root, dataset, args.set)
+    for name in filter(None, (args.column, args.of)):
+        check_name(root, dataset, name)
     query = make_query(args)
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
-    hits = open_current(dataset).answer(query).hits
+    answer = open_current(dataset).answer(query)
+    hits = answer.hits
+    if answer.via is not None and query.via is None:
+        print(f"lookup: via {answer.via}, the default", file=sys.stderr)
     if args.json:
         left_out = set() if args.vectors else {"vector"}
         print(json.dumps([hit.model_dump(exclude=left_out) for hit in hits], indent=2))
@@ -128,13 +156,11 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--in",
         dest="column",
-        type=parse_column,
         metavar="COLUMN",
         help="the column to search; clip_image for words and pictures, clap_audio for sounds",
     )
     parser.add_argument(
         "--of",
-        type=parse_column,
         metavar="COLUMN",
         help="whose vector of the --key asks; the searched column's",
     )

@@ -7,17 +7,21 @@ echolens plan animals.yaml --json
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.dataset_build import check_vectors
+from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
+from jobs.shared.terminal import format_count
+from jobs.shared.trust import add_trust, check_uses, read_trust
 from pipelines.compute import cpu
 from pipelines.store.root import Root
 
 if TYPE_CHECKING:
     from schemas.dataset import Fetch
-    from schemas.plan import PlanCounts
+    from schemas.plan import JoinedCounts, PlanCounts
 
 _NAMES_SHOWN = {"languages": 12, "labels": 40}
 
@@ -33,6 +37,7 @@ def format_plan(counts: PlanCounts) -> str:
         dropped = {f"filtered/{reason}": n for reason, n in source.filtered.items()}
         dropped |= {f"reject: {reason}": n for reason, n in source.reject_reasons.items()}
         lines += [f"{count:>24,}   {reason}" for reason, count in sorted(dropped.items())]
+        lines += _format_joined(source.joined) if source.joined else []
         for word, names in (("languages", source.languages), ("labels", source.labels)):
             if names:
                 most = sorted(names.items(), key=lambda item: (-item[1], item[0]))
@@ -43,19 +48,41 @@ def format_plan(counts: PlanCounts) -> str:
         f"{'together':<12}{counts.rows_read:>12,} rows read = {counts.candidates:,} candidates"
         f" + {counts.rejects:,} rejects + {counts.duplicates:,} duplicates"
     )
-    lines.append(f"{counts.keys:,} candidates to bring through, in {counts.shards:,} shards:")
-    for lane in counts.lanes:
-        lines.append(f"{lane.rows:>24,}   {lane.kind} by lane {lane.lane}, {lane.shards:,} shards")
-    return "\n".join(
-        [*lines, *_format_hosts(counts), *(f"warning: {warning}" for warning in counts.warnings)]
+    lines.append(
+        f"{format_count(counts.keys, 'candidate')} to bring through, "
+        f"in {format_count(counts.shards, 'shard')}:"
     )
+    for lane in counts.lanes:
+        lines.append(
+            f"{lane.rows:>24,}   {lane.kind} by lane {lane.lane}, {format_count(lane.shards, 'shard')}"
+        )
+    return "\n".join(
+        [
+            *lines,
+            *_format_hosts(counts),
+            *(f"note: {note}" for note in counts.notes),
+            *(f"warning: {warning}" for warning in counts.warnings),
+        ]
+    )
+
+
+def _format_joined(joined: JoinedCounts) -> list[str]:
+    lines = [
+        f"{'  joined':<12}{joined.rows_read:>12,} rows read = {joined.captions:,} captions"
+        f" + {joined.repeated:,} of repeated keys + {joined.no_caption:,} without a caption"
+        f" + {joined.rejects:,} rejects, of {joined.list}"
+    ]
+    return lines + [f"{n:>24,}   reject: {reason}" for reason, n in sorted(joined.reject_reasons.items())]
 
 
 def _format_hosts(counts: PlanCounts) -> list[str]:
     fetched = counts.asked
     if not fetched.hosts:
         return []
-    lines = [f"{fetched.urls:,} different URLs to ask for, on {fetched.hosts:,} hosts; the largest:"]
+    lines = [
+        f"{format_count(fetched.urls, 'different URL')} to ask for, on "
+        f"{format_count(fetched.hosts, 'host')}; the largest:"
+    ]
     lines += [
         f"{host.rows:>24,}   {host.rows / max(1, counts.keys):.1%} {host.host}" for host in fetched.largest
     ]
@@ -72,8 +99,8 @@ def format_forecast(fetch: Fetch, counts: PlanCounts) -> str:
         return "nothing is asked for from the web"
     lines = [f"fetching takes about {_format_length(slowest.days)}, bound by {slowest.host or 'the web'}:"]
     lines += [
-        f"{_format_length(each.days):>24}   {each.host or 'all other hosts'}: {each.urls:,} URLs "
-        f"at {each.per_s:,.1f}/s ({each.bound_by})"
+        f"{_format_length(each.days):>24}   {each.host or 'all other hosts'}: "
+        f"{format_count(each.urls, 'URL')} at {each.per_s:,.1f}/s ({each.bound_by})"
         for each in forecasts
     ]
     lines.append(
@@ -101,18 +128,23 @@ def main(argv: Sequence[str]) -> None:
     add_trust(parser)
     args = parser.parse_intermixed_args(argv)
 
-    from pipelines.source.checks import check_lists
+    from pipelines.source.checks import check_lists, list_obstacles
     from pipelines.source.plan import preview
 
-    dataset = load(args.file, args.overrides, args.trust)
-    Root.from_url(dataset.root).check()
+    dataset = load(args.file, args.overrides, read_trust(args))
+    root = Root.from_dataset(dataset)
+    root.check()
+    check_uses(dataset, "plan")
     check_lists(dataset)
+    check_vectors(dataset, root)
     with ReadProgress() as progress:
         counts = preview(dataset, progress.show_rows)
+    obstacles = [f"warning: a build would be refused: {each}" for each in list_obstacles(dataset)]
     if args.json:
         print(counts.model_dump_json(indent=2))
+        print(*obstacles, sep="\n", end="\n" if obstacles else "", file=sys.stderr)
     else:
-        print(format_plan(counts), format_forecast(dataset.fetch, counts), sep="\n")
+        print(format_plan(counts), *obstacles, format_forecast(dataset.fetch, counts), sep="\n")
 
 
 if __name__ == "__main__":

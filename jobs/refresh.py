@@ -3,6 +3,7 @@
 echolens refresh animals.yaml
 echolens refresh animals.yaml --recheck
 echolens refresh animals.yaml --retry dead blocked/http_403
+echolens refresh /data/animals --trust-root           # by what the root says of its lists and of fetching
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING
 from jobs.shared.dataset_build import (
     build,
     check_before,
+    check_samples,
     finish_build,
-    resolve_encoders,
+    resolve_makers,
     warn_shortfalls,
 )
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
 from jobs.shared.submit import add_address, submit
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import RETRY_DAYS, Dataset
@@ -44,19 +47,23 @@ def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes
         options: of this refresh.
     """
     from pipelines.maintain.refresh import plan_refresh
+    from pipelines.maintain.row_keys import check_row_keys
     from pipelines.store import dataset_file, plans
     from pipelines.store.lease import hold_lease
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     root.check()
     if not plans.list_folders(root):
         return build(dataset), None
+    dataset = dataset_file.adopt_orientation(root, dataset)
+    # Before anything is pinned, so that dataset.json never claims them.
+    check_row_keys(root, dataset)
     check_before(dataset, root)
     with hold_lease(root, "refresh") as lease:
         version = _finish_previous(dataset, root, lease)
         unchanged = dataset_file.is_same(root, dataset)
         if not unchanged:
-            resolve_encoders(dataset, root)
+            resolve_makers(dataset, root)
         with ReadProgress() as progress:
             changes = plan_refresh(dataset, root, version, options, progress.show_rows)
         if version and not (changes.any or options.publish):
@@ -69,7 +76,6 @@ def refresh(dataset: Dataset, options: RefreshOptions) -> tuple[Version, Changes
 
 def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | None:
     """Finish the plans so far; return the current version, None if nothing ever arrived."""
-    from pipelines.encode.encoder import get_spaces
     from pipelines.errors import NoMediaError
     from pipelines.maintain.verify import find_damage
     from pipelines.store import dataset_file, versions
@@ -78,26 +84,25 @@ def _finish_previous(dataset: Dataset, root: Root, lease: Lease) -> Version | No
     damaged = find_damage(root, [version]) if version else []
     if version and not damaged:
         return version
-    specs = resolve_encoders(dataset, root)
-    dataset_file.pin(root, dataset, get_spaces(specs))
+    makers = resolve_makers(dataset, root)
+    dataset_file.pin(root, dataset, makers.spaces)
     try:
-        return finish_build(dataset, root, specs, lease, damaged, "refresh")
+        return finish_build(dataset, root, makers, lease, damaged, "refresh")
     except NoMediaError:
         return None
 
 
 def _finish(dataset: Dataset, root: Root, lease: Lease, changes: Changes) -> Version:
     """Process what was planned, and publish it. Without shards there is nothing for Ray to do."""
-    from pipelines.encode.encoder import get_spaces
     from pipelines.maintain.publish import publish_in_subprocess
     from pipelines.store import dataset_file
 
     if not changes.shards:
         dataset_file.pin(root, dataset)
         return publish_in_subprocess(root, dataset)
-    specs = resolve_encoders(dataset, root)
-    dataset_file.pin(root, dataset, get_spaces(specs))
-    return finish_build(dataset, root, specs, lease, job="refresh")
+    makers = resolve_makers(dataset, root)
+    dataset_file.pin(root, dataset, makers.spaces)
+    return finish_build(dataset, root, makers, lease, job="refresh")
 
 
 def format_changes(changes: Changes, before: Version | None, after: Version) -> str:
@@ -156,14 +161,17 @@ def main(argv: Sequence[str]) -> None:
     if args.address:
         flags = [*(("--retry", *retry) if retry else ())]
         flags += [f"--{name}" for name in ("recheck", "publish") if getattr(args, name)]
-        sys.exit(submit(args.address, "refresh", args.file, overrides, flags, trust=args.trust))
-    dataset = load(args.file, overrides, args.trust)
-    before = versions.find_current(Root.from_url(dataset.root), dataset.encode.set)
+        sys.exit(submit(args.address, "refresh", args.file, overrides, flags, trust=read_trust(args)))
+    dataset = load(args.file, overrides, read_trust(args))
+    before = versions.find_current(Root.from_dataset(dataset), dataset.encode.set)
     version, changes = refresh(dataset, RefreshOptions(retry, args.recheck, args.publish))
     if changes:
         print(f"{format_changes(changes, before, version)}; version {version.number}", file=sys.stderr)
     warn_shortfalls(dataset, version)
-    print(format_funnel(read_state(Root.from_url(dataset.root), dataset.encode.set)))
+    print(format_funnel(read_state(Root.from_dataset(dataset), dataset.encode.set)))
+    if changes is None:
+        # There was nothing to refresh, so this was a build.
+        check_samples(dataset, version)
 
 
 if __name__ == "__main__":

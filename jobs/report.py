@@ -15,7 +15,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -39,7 +40,7 @@ def write_report(dataset: Dataset, queries: Sequence[str] = (), out: Path | None
 
     if out is not None and out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it")
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     report = collect_report(root, dataset, queries)
     place, name = root, f"reports/{report.version.number:04d}.html"
     if out is not None:
@@ -62,8 +63,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--set", help="the set of vectors to tell of; that of the newest build if not given")
     add_trust(parser)
     args = parser.parse_args(argv)
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    dataset = load(args.target, trust=read_trust(args))
+    dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     print(write_report(dataset, args.query, args.out))
 
 

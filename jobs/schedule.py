@@ -18,14 +18,16 @@ from pathlib import Path
 from shutil import which
 
 from jobs.shared.cron import parse
-from jobs.shared.job import add_trust, check_root, load, read_content, run
+from jobs.shared.job import check_root, load, read_dataset_content, run
 from jobs.shared.scheduler_entries import SchedulerEntry, write_crontab, write_kubernetes, write_systemd
 from jobs.shared.submit import add_address
+from jobs.shared.trust import add_trust, check_uses, format_trust, read_trust
 from pipelines.errors import ConfigError
+from schemas.strict import Trust
 
 
 def make_entry(
-    file: str, cron: str, timezone: str | None, address: str | None, trust: Sequence[str] = ()
+    file: str, cron: str, timezone: str | None, address: str | None, trust: Trust | None = None
 ) -> SchedulerEntry:
     """Return the arguments as an entry, once they are checked.
 
@@ -34,17 +36,20 @@ def make_entry(
         cron: when, as five fields or @daily and the like.
         timezone: of the fields; None for the machine's.
         address: of a Ray dashboard; None for this machine.
-        trust: classes that the refresh may import, as module:Class.
+        trust: what the person vouches for, whenever it runs.
 
     Raises:
         ConfigError: the file or the expression is wrong, or the cluster's nodes would not see the root.
     """
     schedule = parse(cron, timezone)
-    content = read_content(file)
+    content = read_dataset_content(file, trust=trust)
     dataset = load(file, trust=trust)
+    check_uses(dataset, "refresh")
     if address:
         check_root(str(content["root"]))
-    return SchedulerEntry(dataset.name, Path(file).resolve(), schedule, address, tuple(trust))
+    return SchedulerEntry(
+        dataset.name, Path(file).resolve(), schedule, address, tuple(format_trust(trust)) if trust else ()
+    )
 
 
 def install_crontab(entry: SchedulerEntry) -> None:
@@ -58,14 +63,23 @@ def install_crontab(entry: SchedulerEntry) -> None:
         raise ConfigError(
             "there is no `crontab` command here; install cron (Debian: package cron), or see --to systemd"
         )
-    listed = subprocess.run([program, "-l"], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        [program, "-l"], capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+    )
     before = listed.stdout.splitlines() if listed.returncode == 0 else []
     lines = write_crontab(entry)
     if lines[0] in before:
         at = before.index(lines[0])
         del before[at : at + len(lines)]
     text = "\n".join([*before, *lines]) + "\n"
-    result = subprocess.run([program, "-"], input=text, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [program, "-"],
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
     if result.returncode:
         raise ConfigError(
             f"crontab refused the entry ({' '.join(result.stderr.split())}); see `man 5 crontab`"
@@ -80,7 +94,7 @@ def install_systemd(entry: SchedulerEntry) -> None:
     """
     for path, text in write_systemd(entry).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     unit = f"{entry.unit}.timer"
     program = which("systemctl")
     if program is None:
@@ -88,7 +102,13 @@ def install_systemd(entry: SchedulerEntry) -> None:
             "there is no systemd here; the units are written, see --to crontab for this machine"
         )
     for words in (["daemon-reload"], ["enable", "--now", unit]):
-        result = subprocess.run([program, "--user", *words], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [program, "--user", *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+        )
         if result.returncode:
             raise ConfigError(
                 f"systemd did not take {unit}, which is written ({' '.join(result.stderr.split())}); "
@@ -112,7 +132,7 @@ def main(argv: Sequence[str]) -> None:
     add_trust(parser)
     add_address(parser)
     args = parser.parse_args(argv)
-    entry = make_entry(args.file, args.cron, args.timezone, args.address, args.trust)
+    entry = make_entry(args.file, args.cron, args.timezone, args.address, read_trust(args))
     if args.to == "kubernetes":
         if args.install:
             raise ConfigError("--install is for this machine; pipe what is printed to `kubectl apply -f -`")

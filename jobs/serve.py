@@ -5,8 +5,8 @@ echolens serve /data/animals --port 9000 --replicas 4 --no-page
 echolens serve /data/animals --generator cvssp/audioldm-s-full-v2
 ECHOLENS_TOKEN=$(openssl rand -hex 32) echolens serve /data/animals --host 0.0.0.0 --token-env ECHOLENS_TOKEN
 
-Only this machine can ask, unless --host says otherwise. A version that is published meanwhile is served
-without a restart. Ctrl-C ends it.
+Only this machine can ask, unless --host says otherwise; others then need a token. A version that is
+published meanwhile is served without a restart. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.shared.generation import resolve_generator
 from jobs.shared.generator_options import add_params, collect_params, with_generator
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
+from jobs.shared.trust import add_trust, check_uses, read_trust
 from pipelines.errors import ConfigError
 from pipelines.run.ray_plan import Session
 from pipelines.store import versions
 from pipelines.store.dataset_file import with_vector_set
+from pipelines.store.places import check_places, find_fetch_keys
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.generate.generator import ChosenGenerator
-    from pipelines.serve.settings import ServiceSettings
+    from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
 
 def main(argv: Sequence[str]) -> None:
@@ -39,9 +41,10 @@ def main(argv: Sequence[str]) -> None:
     args = _make_parser().parse_args(argv)
     from pipelines.serve.http_server import check_free
 
-    dataset = load(args.target, trust=args.trust)
-    root = Root.from_url(dataset.root)
+    dataset = load(args.target, trust=read_trust(args))
+    root = Root.from_dataset(dataset)
     dataset = with_vector_set(root, dataset, args.set)
+    check_uses(dataset, "serve")
     # Checked before Ray is started: without a version there is nothing to serve.
     version = versions.read_current(root, dataset.encode.set)
     settings = _make_settings(args, dataset)
@@ -59,6 +62,12 @@ def main(argv: Sequence[str]) -> None:
         with run_service(dataset, settings) as address:
             what = "the page and the API" if settings.page else "the API"
             print(f"{dataset.name}, version {version.number}: {what} at {address}", file=stdout, flush=True)
+            if settings.is_open:
+                print(
+                    "serve: --allow-host stops sites whose name is pointed here (rebinding) and nobody else: "
+                    f"whoever can connect to {settings.host}:{settings.port} is answered",
+                    file=sys.stderr,
+                )
             stop.wait()
 
 
@@ -76,12 +85,31 @@ def _make_parser() -> argparse.ArgumentParser:
         "--token-env", metavar="NAME", help="variable that holds the token to ask every client for"
     )
     parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that the service is asked by; it stops sites whose name is pointed here (rebinding) and "
+        "nobody else: whoever can connect is answered",
+    )
+    parser.add_argument(
+        "--proxy-headers",
+        action="append",
+        default=[],
+        metavar="FROM",
+        help="address or network of a reverse proxy, whose X-Forwarded-For is believed; nobody's by default",
+    )
+    parser.add_argument(
         "--allow-image-urls", action="store_true", help="let queries name a picture on the web"
     )
     parser.add_argument(
         "--allow-private-image-urls", action="store_true", help="also at addresses that are not public"
     )
     parser.add_argument("--rate", type=float, default=50, help="requests a second of one client; 0 for any")
+    parser.add_argument(
+        "--connections", type=int, help="open connections of a replica; of one client a quarter of them"
+    )
+    parser.add_argument("--streams", type=int, help="open pages of a replica; of one client half of them")
     parser.add_argument("--poll-s", type=float, default=5, help="seconds between looks for another version")
     parser.add_argument("--no-page", action="store_true", help="the API alone")
     parser.add_argument(
@@ -97,7 +125,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSettings:
     from pipelines.generate.params import make_params
-    from pipelines.serve.settings import ServiceLimits, ServiceSettings
+    from pipelines.serve.settings import ServiceSettings
 
     token = None
     if args.token_env:
@@ -110,6 +138,8 @@ def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSetting
             "pictures on the web are asked for with a contact and the dataset has none; "
             "add `contact:` to its file and build again, or leave --allow-image-urls out"
         )
+    if args.allow_image_urls:
+        check_places(dataset.given_trust, ["contact"])
     if args.generator and args.no_page:
         raise ConfigError("--generator is for the page, which --no-page leaves out; drop one of the two")
     if args.steps is not None and not 1 <= args.steps <= 1_000:
@@ -128,10 +158,24 @@ def _make_settings(args: argparse.Namespace, dataset: Dataset) -> ServiceSetting
         contact=dataset.contact,
         page=not args.no_page,
         poll_s=args.poll_s,
-        limits=ServiceLimits(requests_a_s=args.rate),
+        limits=_make_limits(args),
+        allow_hosts=tuple(args.allow_host),
+        proxies=tuple(args.proxy_headers),
         generator=generator,
         params=params,
     )
+
+
+def _make_limits(args: argparse.Namespace) -> ServiceLimits:
+    from pipelines.serve.budgets import Cap
+    from pipelines.serve.settings import ServiceLimits
+
+    given: dict[str, Any] = {}
+    if args.connections is not None:
+        given["connections"] = Cap(args.connections, max(1, args.connections // 4))
+    if args.streams is not None:
+        given["streams"] = Cap(args.streams, max(1, args.streams // 2))
+    return ServiceLimits(requests_a_s=args.rate, **given)
 
 
 def _resolve_generator(name: str, dataset: Dataset) -> ChosenGenerator:
@@ -140,6 +184,8 @@ def _resolve_generator(name: str, dataset: Dataset) -> ChosenGenerator:
     if "batch_rows" in type(dataset.generator).model_fields:
         # A page makes one sample at a time.
         dataset = with_generator(dataset, None, {"batch_rows": 1}, "serve")
+    decoded = [key for key in find_fetch_keys(dataset, asks_web=False) if key == "fetch.max_pixels"]
+    check_places(dataset.given_trust, decoded)
     generator = resolve_generator(dataset, compiled=False)
     if generator.info.licence:
         print(f"serve: {name} is under {generator.info.licence}", file=sys.stderr)

@@ -16,9 +16,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jobs.shared.funnel import format_funnel, read_state
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.progress import ReadProgress
+from jobs.shared.terminal import format_count
 from jobs.shared.trained import format_trained, list_trained
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import StorageError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -35,7 +37,8 @@ def format_history(root: Root) -> str:
     for number in versions.list_numbers(root):
         version = versions.read_version(root, number)
         lines.append(
-            f"   version {number:>4}  {version.created}  set {version.set}  {version.shards:,} shards"
+            f"   version {number:>4}  {version.created}  set {version.set}"
+            f"  {format_count(version.shards, 'shard')}"
             f"  {version.outcomes.get('ok', 0):,} ok of {version.candidates:,}"
         )
     return "\n".join(lines)
@@ -69,9 +72,14 @@ def verify_files(root: Root, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(file) for file in damaged], indent=2))
     else:
-        print("\n".join(str(file) for file in damaged) or f"every file of {len(versions)} versions is whole")
+        print(
+            "\n".join(str(file) for file in damaged)
+            or f"every file of {format_count(len(versions), 'version')} is whole"
+        )
     if damaged:
-        raise StorageError(f"{len(damaged)} files of {root.url} are damaged or missing; each is named above")
+        raise StorageError(
+            f"{format_count(len(damaged), 'file')} of {root.url} damaged or missing; each is named above"
+        )
 
 
 def _format_changes(root: Root, numbers: Sequence[int], as_json: bool) -> str:
@@ -108,8 +116,8 @@ def _make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> None:
     """Print the funnel and the versions, or what was asked for."""
     args = _make_parser().parse_intermixed_args(argv)
-    dataset = load(args.target, args.overrides, args.trust)
-    root = Root.from_url(dataset.root)
+    dataset = load(args.target, args.overrides, read_trust(args))
+    root = Root.from_dataset(dataset)
     if args.digest:
         from pipelines.store.counts import compute_digest
         from pipelines.store.dataset_file import list_sets

@@ -21,17 +21,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.presets import find_trusted, is_file, read_preset
 from jobs.shared.submit import add_address, submit
 from jobs.shared.training import train_task, train_translators
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.model_card import ModelCard
-from schemas.training import TaskPreset, TrainingPreset
-from schemas.translator_card import TranslatorCard
+from schemas.training import FitSettings, TaskPreset, TrainingPreset
+from schemas.translator_card import RetrievalScores, TranslatorCard
 
 
 def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
@@ -45,7 +46,16 @@ def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
             f"{first.scores.pairs:,} held out, gallery of {first.scores.gallery:,}"
         )
         lines.append("  cosine            R@1    R@5   R@10  mAP@10  class R@1  hub    gap    rank  name")
-        lines += [_format_line(card) for card in sorted(group, key=lambda card: -card.scores.cosine)]
+        ranked = sorted(group, key=lambda card: -card.scores.cosine)
+        lines += [_format_line(card.scores, card.name) for card in ranked]
+        # A mix may hide that a kind of its pairs is not learned.
+        for direction in first.scores_of:
+            kind = first.scores_of[direction]
+            lines.append(f"  of these, {direction} alone: {kind.pairs:,} held out")
+            kinds = [card for card in ranked if direction in card.scores_of]
+            kinds.sort(key=lambda card: -card.scores_of[direction].cosine)
+            lines += [_format_line(card.scores_of[direction], card.name) for card in kinds]
+        lines += [_explain_weights(fit) for fit in dict.fromkeys(card.fit for card in group) if fit]
     return "\n".join(lines)
 
 
@@ -53,14 +63,18 @@ def _get_data(card: TranslatorCard) -> str:
     return card.cell.data if card.cell else card.name.removesuffix(f"-{card.method}")
 
 
-def _format_line(card: TranslatorCard) -> str:
-    scores = card.scores
+def _explain_weights(fit: FitSettings) -> str:
+    kept = "of the best validation" if fit.select == "best" else "after the last"
+    return f"  weights are those {kept} of {fit.epochs} epochs"
+
+
+def _format_line(scores: RetrievalScores, name: str) -> str:
     half = (scores.cosine_interval[1] - scores.cosine_interval[0]) / 2
     class_r1 = "     -" if scores.class_r1 is None else f"{scores.class_r1:6.3f}"
     return (
         f"  {scores.cosine:6.3f} +- {half:.3f}  {scores.r1:6.3f} {scores.r5:6.3f} {scores.r10:6.3f}"
         f"  {scores.map10:6.3f}  {class_r1}   {scores.hubness:6.2f} {scores.gap:6.3f}"
-        f" {scores.effective_rank:6.1f}  {card.name}"
+        f" {scores.effective_rank:6.1f}  {name}"
     )
 
 
@@ -89,7 +103,7 @@ def _submit(args: argparse.Namespace) -> int:
     flags += [f"--then-generate={place}" for place in args.then_generate]
     files = [file] if own else []
     flags += args.overrides
-    return submit(args.address, "train", args.target, flags=flags, files=files, trust=args.trust)
+    return submit(args.address, "train", args.target, flags=flags, files=files, trust=read_trust(args))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -154,8 +168,8 @@ def _choose_data(preset: TrainingPreset | TaskPreset, args: argparse.Namespace) 
 
 
 def _load(args: argparse.Namespace) -> Dataset:
-    dataset = load(args.target, trust=args.trust)
-    return with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+    dataset = load(args.target, trust=read_trust(args))
+    return with_vector_set(Root.from_dataset(dataset), dataset, args.set)
 
 
 def _format_json(cards: Sequence[TranslatorCard | ModelCard]) -> str:

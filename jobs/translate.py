@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.shared.arguments import parse_column
-from jobs.shared.job import add_trust, load, run
+from jobs.shared.job import load, run
 from jobs.shared.progress import RowProgress
 from jobs.shared.submit import add_address, submit
+from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
@@ -49,7 +50,7 @@ def translate(
     from pipelines.translate.translated import find_shards_with, find_translated, finish
     from pipelines.translate.translator import Translator
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     version = versions.read_current(root, dataset.encode.set)
     card = Translator.open(root, name).card
     step = TranslateStep(root, dataset.encode.set, card, column or card.source)
@@ -96,9 +97,9 @@ def main(argv: Sequence[str]) -> None:
         options = {"--column": args.column, "--set": args.set}
         flags = [args.name, *(word for option in options.items() if option[1] for word in option)]
         flags += ["--json"] if args.json else []
-        sys.exit(submit(args.address, "translate", args.target, flags=flags, trust=args.trust))
-    dataset = load(args.target, trust=args.trust)
-    dataset = with_vector_set(Root.from_url(dataset.root), dataset, args.set)
+        sys.exit(submit(args.address, "translate", args.target, flags=flags, trust=read_trust(args)))
+    dataset = load(args.target, trust=read_trust(args))
+    dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     if args.npy and args.npy.exists():
         raise ConfigError(f"{args.npy} is there already and nothing is overwritten; name another folder")
     step, card = translate(dataset, args.name, args.column)

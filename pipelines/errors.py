@@ -10,6 +10,7 @@
     ├── SpaceError                     vectors of two spaces would be mixed
     ├── StopJob                        going on would lose rows: disk full, a broken resolver
     │   └── NoMediaError               no media arrived, and most were out of reach
+    ├── NoSampleError                  a version was published, and no row is in it
     ├── RequestRefusedError            an HTTP request is answered with a status of its own
     ├── GenerationCancelledError       nobody waits for the generation any more
     └── MediaError                     one row's media cannot be had or used
@@ -17,6 +18,7 @@
         ├── UnreadableMediaError       a file is not there, not for us, empty or too large
         ├── NoVideoError               a video site has no such video
         ├── ClipCutError               no clip can be cut out of a file
+        │   └── FfmpegError            ffmpeg failed on it
         └── UndecodableMediaError      an encoder cannot decode the media
 
 A message that reaches a person is one sentence: what was found, what was expected, what to do.
@@ -63,6 +65,10 @@ class NoMediaError(StopJob):
     """Not one picture or clip arrived, and most were out of reach."""
 
 
+class NoSampleError(EcholensError):
+    """What was built has not one sample."""
+
+
 class RequestRefusedError(EcholensError):
     """A request that is answered with its own HTTP status."""
 
@@ -99,6 +105,10 @@ class UnreadableMediaError(MediaError):
     """A file is not there, not for us, empty or too large."""
 
 
+class DamagedTableError(EcholensError):
+    """A table that takes more memory than one has."""
+
+
 class DamagedArchiveError(EcholensError):
     """An archive that lacks its end, or is none."""
 
@@ -117,6 +127,18 @@ class NoVideoError(MediaError):
 
 class ClipCutError(MediaError):
     """No clip can be cut out of a file."""
+
+
+class FfmpegError(ClipCutError):
+    """ffmpeg failed, took too long or wrote too much; `printed` is the beginning of what it said."""
+
+    def __init__(self, outcome: Outcome, printed: str) -> None:
+        super().__init__(outcome)
+        self.printed = printed
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[object, ...]]:
+        """Pickle what it said, too."""
+        return type(self), (self.outcome, self.printed)
 
 
 class UndecodableMediaError(MediaError):

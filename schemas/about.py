@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from schemas.families import Column
 from schemas.index_card import IndexCard
+from schemas.strict import StrictModel
 from schemas.translator_card import TranslatorCard
 
 
-class AboutVersion(BaseModel):
+class AboutVersion(StrictModel):
     """One version of the dataset."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int
     created: str = Field(description="UTC, ISO 8601")
@@ -21,10 +20,8 @@ class AboutVersion(BaseModel):
     vectors: dict[str, int] = Field(description="column -> vectors in it")
 
 
-class About(BaseModel):
+class About(StrictModel):
     """The dataset, its versions, and what can be searched in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     set: str

@@ -39,6 +39,16 @@ CANDIDATE = pa.schema(
     metadata={"table": "candidate/1"},
 )
 
+# Columns that only the tables of a dataset have of which a list says them; then all rows have them.
+CANDIDATE_EXTRAS = pa.schema(
+    [
+        # md5, sha256 or sha512 of the bytes at media_url, in hex of lower case; null if the list says none.
+        pa.field("expected_hash", pa.string()),
+        # A JSON object: other columns of the list, as a user asked for them.
+        pa.field("kept", pa.string()),
+    ]
+)
+
 # A candidate that its list's settings rule out: never fetched, without a key.
 FILTERED = pa.schema(
     [*CANDIDATE, pa.field("outcome", pa.string(), nullable=False), pa.field("reason", pa.string())],
@@ -51,7 +61,9 @@ REJECT = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("list", pa.string(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),  # 1-based line of the list
-        # columns, quotes, number, no_url; for bytes that are not text: encoding, nul, too_long
+        # columns, quotes, number, no_url, key, json, nested; for bytes that are not text: encoding, nul,
+        # too_long; over a cap: long_url, long_caption, long_field; of files of a folder: link_out,
+        # special_file; of the places of a table: local_file, path_out, store; hash
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),  # the line, cut to 1,000 characters
     ],

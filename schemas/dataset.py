@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from schemas.encoders import CLASS_PATTERN, Encode, Name
-from schemas.fetch import STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
+from schemas.fetch import RESIZED_BY, STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
 from schemas.generators import AnyGenerator, GeneratorEntry
-from schemas.sources import Source, SourceKind
-from schemas.strict import StrictModel, TrustingModel
+from schemas.names import is_one_line
+from schemas.sources import Place, Source, SourceKind
+from schemas.strict import StrictModel, Trust, TrustingModel
 
 # Includes the parts of the file that are defined in their own modules.
 __all__ = [
+    "RESIZED_BY",
     "STORED_BY",
     "Dataset",
     "Fetch",
@@ -25,6 +37,26 @@ __all__ = [
     "VideoSettings",
     "WikimediaWidth",
 ]
+
+
+def _check_contact(contact: str) -> str:
+    # A line break would begin another header of every request.
+    if not 1 <= len(contact) <= 300 or not is_one_line(contact):
+        raise ValueError("a contact is one line of at most 300 characters; give a mail address or a URL")
+    return contact
+
+
+def _check_memory(memory: object) -> object:
+    if isinstance(memory, int) and not isinstance(memory, bool):
+        memory = f"{memory}B"
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,12})?\s*)(B|[KMGT]i?B)", str(memory), re.IGNORECASE)
+    if not found:
+        raise ValueError("a size is a number of bytes, or such as 500MB or 4GiB")
+    return found[1] + found[2].upper().replace("I", "i")
+
+
+Contact = Annotated[str, AfterValidator(_check_contact)]
+Memory = Annotated[str, BeforeValidator(_check_memory)]
 
 
 class OwnFilter(BaseModel):
@@ -57,7 +89,7 @@ class Filter(StrictModel):
 class Index(StrictModel):
     """Limits of an index."""
 
-    memory: str = Field("4GiB", pattern=r"^\d+(\.\d+)?\s*(KiB|MiB|GiB|TiB|KB|MB|GB|TB)$")
+    memory: Memory = "4GiB"
     recall: float = Field(0.95, gt=0, le=1, description="wanted recall@10 against exact search")
 
 
@@ -105,8 +137,8 @@ class Dataset(TrustingModel, StrictModel):
     """A dataset: its root, its lists, and how they are fetched, filtered, encoded and indexed."""
 
     name: Name
-    root: str
-    contact: str | None = Field(
+    root: Place
+    contact: Contact | None = Field(
         None,
         description="mail address or URL for the User-Agent; needed before a public host is asked",
     )
@@ -120,10 +152,40 @@ class Dataset(TrustingModel, StrictModel):
     refresh: Refresh = Refresh()
     generator: AnyGenerator = GeneratorEntry()
 
-    def trust(self, classes: Iterable[str]) -> Dataset:
-        """Return a copy that trusts these classes, too, and whose encoders do."""
-        named = frozenset(classes)
-        return super().trust(named).model_copy(update={"encode": self.encode.trust(named)})
+    @field_validator("encode", mode="before")
+    @classmethod
+    def _take_no_encoder(cls, value: object) -> object:
+        # Media alone: a set that holds no vectors, beside which a set with some can be built later.
+        return {"set": "media", "clip": None, "clap": None} if value is None else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_listed_vectors(cls, value: Any) -> Any:
+        """A list that brings vectors needs no encoder; with one, the file names it."""
+        if not isinstance(value, dict) or value.get("encode") is not None:
+            return value
+        sources = value.get("sources")
+        brings = isinstance(sources, list | tuple) and any(
+            isinstance(each, dict) and each.get("vectors") is not None for each in sources
+        )
+        return value | {"encode": {"set": "listed", "clip": None, "clap": None}} if brings else value
+
+    def with_trust(self, trust: Trust) -> Dataset:
+        """Return a copy with another trust, which its encoders have, too.
+
+        Encoders of a set that another file names stay those of that file.
+        """
+        own, of_encode = self._given_trust, self.encode.given_trust
+        if (own.root_keys, own.source) != (of_encode.root_keys, of_encode.source):
+            of_encode = replace(trust, root_keys=of_encode.root_keys, source=of_encode.source)
+        else:
+            of_encode = trust
+        return super().with_trust(trust).model_copy(update={"encode": self.encode.with_trust(of_encode)})
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Folders of this machine into which links of the root may lead."""
+        return self._given_trust.links
 
     def get_pinned(self) -> dict[str, object]:
         """Return the settings that can never change for a root, by key."""

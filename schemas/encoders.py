@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,16 +14,16 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    StringConstraints,
     Tag,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from schemas.families import COLUMNS, FAMILIES, Column, get_family, is_column, is_family
+from schemas.names import check_name
 from schemas.strict import StrictModel, TrustingModel
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Name = Annotated[str, AfterValidator(partial(check_name, more="_-"))]
 
 
 def _check_commit(revision: str) -> str:
@@ -234,4 +235,4 @@ class Encode(TrustingModel):
             key: value for key, value in self.model_dump().items() if key in kept or key in _OF_THE_SET
         }
         absent = dict.fromkeys(family for family in FAMILIES if family not in kept)
-        return Encode.model_validate(content | absent).trust(self.trusted)
+        return Encode.model_validate(content | absent).with_trust(self.given_trust)

@@ -97,9 +97,17 @@ def sort_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     return (*(column for column in COLUMNS if column in unique), *by_family)
 
 
-def has_column(kind: Kind, column: Column) -> bool:
-    """Return whether rows of a kind can have a vector in a column."""
+def is_embedded(kind: Kind, column: Column) -> bool:
+    """Return whether rows of a kind have what a column's encoder embeds."""
     return get_modality(column) in MODALITIES_OF_KIND[kind]
+
+
+def has_column(kind: Kind, column: Column) -> bool:
+    """Return whether rows of a kind can have a vector in a column.
+
+    Rows without media may have any: a list may bring vectors of media that are nowhere fetched.
+    """
+    return kind == "text" or is_embedded(kind, column)
 
 
 def find_default(modality: Modality, columns: Iterable[Column]) -> Column:

@@ -13,15 +13,16 @@ Tables, requests and cards of `generated/1`, which were of sounds alone, are rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas import generated_1
 from schemas.encoders import Name
 from schemas.families import Column
 from schemas.media import Medium
+from schemas.names import Sha256
 from schemas.space import Precision, Space
 from schemas.strict import StrictModel
 from schemas.vectors import encode_spaces
@@ -73,6 +74,12 @@ def make_prompts_schema(spaces: Mapping[Column, Space]) -> pa.Schema:
     return pa.schema([*fields, *vectors], metadata=encode_spaces(spaces) | {b"table": b"prompts/1"})
 
 
+class PromptCounts(StrictModel):
+    """prompts/shards.json: written when all prompts are."""
+
+    rows: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(description="prompts of each shard")
+
+
 class GenerationSettings(StrictModel):
     """Choices of a generation that every generator has; the others are the generator's own params."""
 
@@ -121,16 +128,17 @@ class PromptSource(StrictModel):
     column: Column | None = Field(None, description="that the kind of the rows has; null without rows")
     keys: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
+    held_out: bool = Field(False, description="only rows that the translator's split tests on")
     texts: tuple[str, ...] = ()
     sounds: tuple[str, ...] = Field((), description="name and sha256 of sound files")
-    pictures: str | None = Field(None, description="sha256 of the list of them")
+    pictures: Sha256 | None = Field(None, description="sha256 of the list of them")
 
 
 class GenerationManifest(StrictModel):
     """wanted.json: the request of a NAME, which never changes."""
 
     name: Name
-    set: str
+    set: Name
     version: int = Field(description="of the dataset when it was asked for first")
     asked: PromptSource
     via: str = Field(description="a translator's name, captions, or none")
@@ -156,10 +164,8 @@ class GenerationManifest(StrictModel):
         return self
 
 
-class GeneratedCard(BaseModel):
+class GeneratedCard(StrictModel):
     """card.json: written when all samples of a NAME are complete."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     wanted: GenerationManifest
     spaces: tuple[Space, ...] = Field(description="of the vectors that conditioned it; empty: none did")
@@ -180,60 +186,71 @@ class GeneratedCard(BaseModel):
         return generated_1.convert_card(content)
 
 
-class FrechetDistance(BaseModel):
+class FrechetDistance(StrictModel):
     """The Fréchet distance between the Gaussians of two sets of vectors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     distance: float = Field(description="squared, as FAD and FD are given")
-    interval: tuple[float, float] = Field(description="95 %, bootstrapped over sounds")
+    interval: tuple[float, float] = Field(description="95 %, bootstrapped over samples")
     dims: int
     too_few: bool = Field(
-        description="whether a set has no more sounds than dimensions: the distance is biased"
+        description="whether a set has fewer than ten samples a dimension: its size decides the distance"
+    )
+    infinity: float = Field(description="of endless sets, by a line over 1 / size")
+    floor: tuple[float, float] | None = Field(
+        description="95 % of what random halves of the real set are apart; null below four real samples"
     )
 
 
-class SoundScores(BaseModel):
-    """Scores of a set of generated sounds, with the settings that they depend on."""
+class SetScores(StrictModel):
+    """Scores of a set of generated samples against real ones, with the settings that they depend on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    embedder: str
-    sampling_rate_hz: int = Field(description="that the embedder hears")
-    resampler: str
-    made: int = Field(description="generated sounds")
-    real: int = Field(description="sounds that they are compared with")
-    pairs: int = Field(description="of one name, for the KL divergences")
+    made: int = Field(description="generated samples")
+    real: int = Field(description="samples that they are compared with")
+    pairs: int = Field(description="of one row, for the KL divergences")
     frechet: FrechetDistance
+    kernel: float = Field(description="KAD of sounds, times 100; KID of other media")
+    density: float | None = Field(description="null with no more real samples than neighbours, 5")
+    coverage: float | None
     kl_softmax: float | None = Field(description="mean KL(real || made) of class probabilities, in nats")
     kl_sigmoid: float | None = Field(description="audioldm_eval's, of independent classes")
-    inception_score: float = Field(description="1 to the number of classes, of the generated sounds alone")
+    inception_score: float | None = Field(description="1 to the number of classes, of the samples alone")
+    splits: int | None = Field(description="of the inception score")
 
 
-class ClassifierScores(BaseModel):
+class ClassifierScores(StrictModel):
     """Accuracy of a classifier on generated samples whose class is known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    classifier: str
-    sampling_rate_hz: int | None = Field(None, description="that it hears; null but for sounds")
-    resampler: str | None = None
     classes: tuple[str, ...]
-    samples: int = Field(
-        validation_alias=AliasChoices("samples", "sounds"), description="whose class is known"
-    )
+    samples: int = Field(description="whose class is known")
     accuracy: float | None = Field(description="share whose best class is theirs")
     of_class: dict[str, tuple[int, int]] = Field(description="class -> right, all")
 
 
-class GeneratedScores(BaseModel):
+class SplitCounts(StrictModel):
+    """The rows of a dataset that samples were made of, by the split of their translator."""
+
+    held_out: int = Field(description="tested on: nothing was trained on them or chosen by them")
+    not_held_out: int
+
+
+class JudgeScores(StrictModel):
+    """What one judge finds in generated samples."""
+
+    judge: str
+    fingerprint: str = Field(description="sha256 of its weights")
+    independent: bool = Field(description="whether it had no part in conditioning or choosing the samples")
+    sampling_rate_hz: int | None = Field(None, description="that it hears; null but for sounds")
+    resampler: str | None = None
+    classified: ClassifierScores | None = Field(None, description="null if it does not know the classes")
+    against_real: SetScores | None = Field(None, description="null without two real samples of the rows")
+    text_score: float | None = Field(
+        None, description="mean cosine of sample and caption; null without a text tower or captions"
+    )
+    undecodable: int = Field(0, description="samples that it could not decode")
+
+
+class GeneratedScores(StrictModel):
     """scores.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    heard: ClassifierScores
-    against_real: SoundScores | None = Field(description="null without two real sounds of the same rows")
-    clap_score: float | None = Field(
-        description="mean cosine of sample and caption, by an encoder that had no part in choosing"
-    )
-    clap_score_by: Space | None
+    rows: SplitCounts | None = Field(None, description="that were scored; null where samples are of no rows")
+    judges: tuple[JudgeScores, ...] = Field(description="the dataset's own encoder first, where it has one")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from schemas.families import Column
+from schemas.names import Sha256
 from schemas.space import Space
+from schemas.strict import StrictModel
 
 
-class SearchTrial(BaseModel):
+class SearchTrial(StrictModel):
     """A setting with too low a recall, so that the next better one was tried."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nprobe: int | None
     recall: float = Field(description="recall@10 of the column of queries that did worst")
 
 
-class IndexCard(BaseModel):
+class IndexCard(StrictModel):
     """The card beside a FAISS index.
 
     Recall is measured against exact search, with queries from every column that can search it, because text
     vectors are distributed unlike those of pictures. A query's own row is no hit, and the index was not
     trained on it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: Column
     space: Space
@@ -38,18 +38,24 @@ class IndexCard(BaseModel):
     )
     recall_queries: dict[Column, int]
     recall_wanted: float = Field(description="of recall@10, from the dataset's file")
-    nprobe: int | None = Field(None, description="inverted lists searched a query; null for Flat")
+    nprobe: int | None = Field(None, ge=1, description="inverted lists searched a query; null for Flat")
     tried: tuple[SearchTrial, ...] = Field((), description="settings that were not enough, in their order")
     trained_nprobe: int | None = Field(None, description="`nprobe` when the lists were trained")
     trained_imbalance: float | None = Field(
         None, description="sum of squared lengths of the lists, 1 if all are equal, when they were trained"
     )
-    sha256: str
+    sha256: Sha256
 
     @property
     def recall(self) -> float:
         """Recall@10 of the column of queries that does worst."""
         return min(at[10] for at in self.recall_at.values())
+
+    @model_validator(mode="after")
+    def _require_recall(self) -> Self:
+        if not self.recall_at or any(10 not in at for at in self.recall_at.values()):
+            raise ValueError("it has no recall@10")
+        return self
 
     @property
     def falls_short(self) -> bool:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from schemas.names import PartName, RelativePath, Sha256
 from schemas.recipe import Recipe
+from schemas.strict import StrictModel
+from schemas.times import IsoTime
 
 
 def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class ModelCard(BaseModel):
+class ModelCard(StrictModel):
     """The card of a model, written after its files."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
+    name: PartName
     task: dict[str, Any] = Field(description="its class, under `task`, and its settings")
     recipe: Recipe
     steps: int = Field(description="that were taken")
@@ -28,6 +29,6 @@ class ModelCard(BaseModel):
     loss: float | None = Field(description="of the last step; null where it is no number")
     scores: dict[str, float] = Field({}, description="on what was held out, of these weights")
     curve: tuple[float, ...] = Field((), description="the first score of every validation")
-    files: dict[str, str] = Field(description="name -> sha256, of all files beside the card")
+    files: dict[RelativePath, Sha256] = Field(description="name -> sha256, of all files beside the card")
     licence: str | None = Field(None, description="of the data's rows, as their lists say; null for none")
-    created: str = Field(default_factory=_format_now, description="UTC, ISO 8601")
+    created: IsoTime = Field(default_factory=_format_now, description="UTC, ISO 8601")

@@ -40,8 +40,12 @@ REASONS: dict[Status, frozenset[str]] = {
             "http_403",
             "http_429",
             "http_451",
+            # 999, and all statuses beyond the registered ones: refusals of robots.
+            "http_999",
             "private_address",
             "robots_noai",
+            # A file of this machine that a link leads to, out of the folder of its list.
+            "link_out",
             # Of videos, as reported by their site.
             "age_gate",
             "bot_check",
@@ -63,6 +67,7 @@ REASONS: dict[Status, frozenset[str]] = {
             "dns",
             "http_4xx",
             "http_5xx",
+            "not_http",
             "tls",
             # Of videos: still live, not yet started, without formats, and messages that no table lists yet.
             "live",
@@ -76,22 +81,37 @@ REASONS: dict[Status, frozenset[str]] = {
         {
             "bad_redirect",
             "bad_url",
+            # Its bytes are not those whose hash the list has.
+            "changed",
+            # Samples of a number of bits, or of floats of a range, that no rule scales to 8 bits.
+            "depth",
             "empty",
             "html",
             "no_audio",
+            # Of vectors that come with a list: there is none, or it is all zeros. not_finite and vector_size:
+            # it has numbers that are none, or more or fewer than the others.
+            "no_vector",
             "no_video",
+            # NaN or infinity among the samples of a sound.
+            "not_finite",
             "not_http",
+            "past_end",
+            # As past_end, in tables that call it so.
             "past_the_end",
             "redirect_loop",
+            # It would cost more to decode than its size allows.
+            "too_complex",
             "too_many_bytes",
             "too_many_pixels",
             "truncated",
             "undecodable",
+            "vector_size",
         }
     ),
-    # Media that the dataset's filters reject. The first six are decided by the list alone.
+    # Media that the dataset's filters reject. The first seven are decided by the list alone.
     "filtered": frozenset(
         {
+            "where",
             "language",
             "label",
             "split",
@@ -112,8 +132,8 @@ REASONS: dict[Status, frozenset[str]] = {
         }
     ),
     # no_vector: the encoder returned NaN or a vector of length zero. no_sound: the generator returned NaN
-    # among its samples.
-    "failed": frozenset({"bug", "disk_full", "no_permission", "no_sound", "no_vector", "resolver"}),
+    # among its samples. proxy: that of this machine's environment did not let a request through.
+    "failed": frozenset({"bug", "disk_full", "no_permission", "no_sound", "no_vector", "proxy", "resolver"}),
 }
 
 
@@ -176,10 +196,12 @@ _MESSAGES: dict[str, str] = {
     "bad_url": "not an http(s) URL",
     "bot_check": "Sign in to confirm you are not a bot",
     "bug": "internal error",
+    "changed": "hash mismatch",
     "clipped": "sound clipped",
     "connection_refused": "Connection refused",
     "connection_reset": "Connection reset by peer",
     "copyright": "removed for copyright",
+    "depth": "bit depth not supported",
     "disk_full": "No space left on device",
     "dns": "Temporary failure in name resolution",
     "drm": "DRM protected",
@@ -193,11 +215,13 @@ _MESSAGES: dict[str, str] = {
     "http_410": "HTTP Error 410: Gone",
     "http_429": "HTTP Error 429: Too Many Requests",
     "http_451": "HTTP Error 451: Unavailable For Legal Reasons",
+    "http_999": "HTTP Error 999: Request denied",
     "http_4xx": "HTTP Error 4xx",
     "http_5xx": "HTTP Error 5xx",
     "label": "label not wanted",
     "language": "language not wanted",
     "language_detected": "caption in another language",
+    "link_out": "link out of the folder",
     "live": "live, not over yet",
     "login_required": "login required",
     "members_only": "for members only",
@@ -212,12 +236,15 @@ _MESSAGES: dict[str, str] = {
     "no_sound": "no sound",
     "no_vector": "no vector",
     "no_video": "no video on the page",
+    "not_finite": "not a number",
     "not_http": "not an HTTP answer",
     "paid": "has to be paid for",
+    "past_end": "start beyond the end",
     "past_the_end": "start beyond the end",
     "premiere": "premieres later",
     "private": "Private video",
     "private_address": "address not allowed",
+    "proxy": "Tunnel connection failed",
     "purged": "taken out on request",
     "redirect_loop": "too many redirects",
     "removed": "Video removed",
@@ -230,6 +257,7 @@ _MESSAGES: dict[str, str] = {
     "throttled": "rate-limited by the site",
     "timeout": "The read operation timed out",
     "tls": "certificate verify failed",
+    "too_complex": "too complex to decode",
     "too_many_bytes": "too many bytes",
     "too_many_pixels": "image area too large",
     "too_short": "sound too short",
@@ -237,22 +265,28 @@ _MESSAGES: dict[str, str] = {
     "too_stretched": "aspect ratio too large",
     "truncated": "truncated",
     "unavailable": "Video unavailable",
+    "where": "row not wanted",
     "undecodable": "Image decoding error",
     "unknown_extractor_error": "unknown extractor error",
     "unlisted": "no longer in any list",
     "unreachable": "Network is unreachable",
+    "vector_size": "a vector of another size",
 }
 # Found in the fetched media, which img2dataset calls a failed resize.
 _FAILED_TO_RESIZE = frozenset(
     {
         "clipped",
+        "depth",
         "duplicate_media",
         "empty",
         "html",
         "no_audio",
+        "not_finite",
+        "past_end",
         "past_the_end",
         "silent",
         "still",
+        "too_complex",
         "too_many_pixels",
         "too_short",
         "too_small",

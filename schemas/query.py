@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Base64Bytes, Field, model_validator
+from pydantic import Base64Bytes, ConfigDict, Field, model_validator
 
 from schemas.families import Column
 from schemas.strict import StrictModel
@@ -26,6 +26,9 @@ class RowFilter(StrictModel):
 
 class Query(StrictModel):
     """One query by exactly one of text, image, sound, vector and key."""
+
+    # A vector that is none has a sentence of its own, which says how many numbers to give.
+    model_config = ConfigDict(allow_inf_nan=True)
 
     text: str | None = Field(None, max_length=5_000)
     image: Base64Bytes | None = Field(None, description="a JPEG, PNG or WebP file")
@@ -84,4 +87,5 @@ class Answer(StrictModel):
 
     version: int
     column: Column
+    via: str | None = Field(None, description="the translator that the query took, named or by default")
     hits: tuple[Hit, ...]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from schemas.strict import StrictModel
 
 
-class RunRecord(BaseModel):
+class RunRecord(StrictModel):
     """Which job ran when and where, and with which result."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str = Field(description="name of the folder: the time of its start")
     verb: str
@@ -25,3 +25,13 @@ class RunRecord(BaseModel):
     outcomes: dict[str, int] = Field({}, description="of those rows")
     wall_s: float = Field(ge=0)
     seconds: dict[str, float] = Field({}, description="phase -> seconds, summed over workers and threads")
+
+
+class RunTimes(StrictModel):
+    """What a report reads of a run's record."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    rows: int = Field(0, ge=0, lt=2**62)
+    wall_s: float = Field(ge=0)
+    seconds: dict[str, Annotated[float, Field(ge=0)]] = Field({})

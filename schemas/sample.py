@@ -21,6 +21,7 @@ SAMPLE = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("original_width", pa.int32()),
         pa.field("original_height", pa.int32()),
+        # Of the file as it came, as JSON; "Echolens Orientation": "upright" among the tags if it was turned.
         pa.field("exif", pa.string()),
         pa.field("sha256", pa.string()),  # of the stored media: the picture, or the sound of a clip
         # Ours.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.encoders import CLASS_PATTERN
+from schemas.names import is_one_line
 
 _KIND_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
 # A root may hold these keys empty for a kind that does not have them.
@@ -24,16 +26,45 @@ def _check_kind(name: str) -> str:
 SourceKind = Annotated[str, AfterValidator(_check_kind)]
 
 
+def _check_place(place: str) -> str:
+    if not place.strip():
+        raise ValueError("it is empty; give a folder or file, or a URL")
+    if not is_one_line(place):
+        raise ValueError("it has a line break or another control character; write it in one line")
+    return place
+
+
+# A path or a URL.
+Place = Annotated[str, AfterValidator(_check_place)]
+
+
 class Source(BaseModel):
     """One list of rows. Its other keys are those of its kind, which checks them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: SourceKind = Field(description="of the list, or module:Class")
-    list: str = Field(description="path or URL of the list; a folder for folder and img2dataset")
+    list: Place = Field(description="path or URL of the list; a folder for folder and img2dataset")
     take: Literal["media", "text"] = Field(
         "media", description="text: the captions only, nothing is downloaded"
     )
+
+    @property
+    def joined(self) -> str | None:
+        """Path or URL of the list whose captions the rows get; None if there is none."""
+        # Of a list that is open it is a model, of a file's source a mapping.
+        join = getattr(self, "join", None)
+        found = join.get("list") if isinstance(join, Mapping) else getattr(join, "list", None)
+        return found if isinstance(found, str) else None
+
+    def with_places(self, place: Callable[[str], str]) -> Source:
+        """Return a copy in which every list, and the folder of its media, is where a function says."""
+        update: dict[str, Any] = {"list": place(self.list)}
+        if self.joined is not None:
+            update["join"] = {**getattr(self, "join"), "list": place(self.joined)}  # noqa: B009 - an extra key
+        if isinstance(files := (self.model_extra or {}).get("files"), str):
+            update["files"] = place(files)
+        return self.model_copy(update=update)
 
     @model_validator(mode="before")
     @classmethod
@@ -42,6 +73,9 @@ class Source(BaseModel):
             return value
         # YAML gives lists; a source stays as it is.
         frozen = {key: tuple(each) if isinstance(each, list) else each for key, each in value.items()}
+        if isinstance(join := frozen.get("join"), dict):
+            # To YAML 1.1 a bare `on` is a truth value.
+            frozen["join"] = {"on" if key is True else key: each for key, each in join.items()}
         return {
             key: each for key, each in frozen.items() if key not in _MAY_BE_EMPTY or each not in (None, ())
         }

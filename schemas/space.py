@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from schemas.strict import StrictModel
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -12,7 +14,11 @@ Precision = Literal["fp32", "bf16", "fp16"]
 _MEASURED = frozenset({"fp32_cosine"})
 
 
-class Space(BaseModel):
+# Begins the name of a space of which nothing is known but what a dataset's file calls it.
+LISTED = "list:"
+
+
+class Space(StrictModel):
     """Everything that decides what the numbers of a vector mean.
 
     Two vectors may be compared if their spaces are equal, or if one net was trained into the space of the
@@ -22,15 +28,13 @@ class Space(BaseModel):
     `fp32_cosine` is carried along and never compared.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     encoder: str = Field(description="loader and model, as in open_clip:ViT-B-32-quickgelu:openai")
     weights_sha256: str
     library: str = Field(description="as in open_clip_torch 3.3.0")
     preprocessing: str = Field(description="what happens to media before the net, in one line")
     precision: Precision
-    batch_rows: int
-    dims: int
+    batch_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    dims: Annotated[int, Field(ge=1, le=65_536)]
     joins: str | None = Field(None, description="the identity of the space that its net was trained into")
     settings: str | None = Field(
         None, description="what a class of one's own was given beside its weights; None matches any"
@@ -50,6 +54,11 @@ class Space(BaseModel):
 
     def __hash__(self) -> int:
         return hash(tuple(self._list_compared().items()))
+
+    @property
+    def listed_name(self) -> str | None:
+        """What a dataset's file calls the space of vectors of a list; None for that of an encoder."""
+        return self.encoder.removeprefix(LISTED) if self.encoder.startswith(LISTED) else None
 
     @property
     def identity(self) -> str:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from schemas.dataset import SourceKind, StrictModel
 from schemas.encoders import CLASS_PATTERN
 from schemas.families import Column
+from schemas.names import check_name
 from schemas.recipe import Recipe
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Name = Annotated[str, AfterValidator(partial(check_name, more="_.-"))]
 LossName = Literal["mse", "cosine", "nt_xent", "info_nce", "info_nce_cosine", "denoise"]
 NetName = Literal["mlp", "residual_mlp", "diffusion"]
 # Keys whose values a cell may list: each combination is one experiment.
-_GRID_KEYS = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr")
+_GRID_KEYS = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr", "target_noise", "guidance")
 
 
 class PairSource(StrictModel):
@@ -26,17 +36,28 @@ class PairSource(StrictModel):
     A list of `PairSource` is a mix. Its members have the same source space and the same target space.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     source: Column = Field(alias="from", description="the column to translate")
     target: Column = Field(alias="to", description="the column to reach")
     sources: tuple[SourceKind, ...] = Field((), description="lists to take rows from; empty takes all")
+    shift_to: Column | None = Field(
+        None, description="the column of the same space onto whose mean the targets are moved"
+    )
 
     @model_validator(mode="after")
     def _require_two_columns(self) -> PairSource:
         if self.source == self.target:
             raise ValueError(f"pairs lead from {self.source} to itself; name two columns")
+        if self.shift_to == self.target:
+            raise ValueError(f"targets {self.target} are at their own mean; name another column, or none")
         return self
+
+    @property
+    def direction(self) -> str:
+        """The kind of these pairs: `clip_image -> clap_text`, and `at clap_audio` if targets are moved."""
+        shifted = f" at {self.shift_to}" if self.shift_to else ""
+        return f"{self.source} -> {self.target}{shifted}"
 
 
 class Experiment(StrictModel):
@@ -49,6 +70,11 @@ class Experiment(StrictModel):
     depth: int = Field(2, ge=1, le=24, description="residual blocks, or layers of the diffusion mapper")
     p_drop: float = Field(0.0, ge=0, lt=1)
     temperature: float = Field(0.5, gt=0, description="of nt_xent and info_nce")
+    target_noise: float = Field(
+        0.0, ge=0, description="standard deviation of a noise on each number of the targets in training"
+    )
+    p_uncond: float = Field(0.1, ge=0, lt=1, description="share of conditions that a diffusion mapper drops")
+    guidance: float = Field(1.0, ge=0, le=10, description="of a diffusion mapper; 1 guides nothing")
     seed: int = Field(0, ge=0, description="of the first weights")
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0, description="decoupled from the gradient, as in AdamW")
@@ -70,6 +96,8 @@ class Experiment(StrictModel):
         parts += [f"d{self.depth}"] if self.net != "mlp" else []
         parts += [f"drop{self.p_drop:g}"] if self.p_drop else []
         parts += [f"lr{self.lr:g}"] if self.lr != 1e-3 else []
+        parts += [f"noise{self.target_noise:g}"] if self.target_noise else []
+        parts += [f"g{self.guidance:g}"] if self.guidance != 1 else []
         parts += [f"s{self.seed}"] if self.seed else []
         return "-".join(parts)
 
@@ -99,10 +127,11 @@ class FitSettings(StrictModel):
 
 
 class SplitSettings(StrictModel):
-    """Which pairs are held out: split by media URL, so no video or picture is on both sides."""
+    """Which pairs are held out: whole groups of near copies, so no video or picture is on both sides."""
 
-    validation: float = Field(0.1, gt=0, lt=0.5)
-    test: float = Field(0.1, gt=0, lt=0.5)
+    validation: float = Field(0.1, gt=0, lt=0.5, description="share of the groups")
+    test: float = Field(0.1, gt=0, lt=0.5, description="share of the groups")
+    published: bool = Field(True, description="whether rows that a list names test or validation are that")
     leak_cosine: float = Field(
         0.9999,
         gt=0,

@@ -6,26 +6,27 @@ import json
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from schemas.encoders import Name
 from schemas.families import Column
+from schemas.names import PartName, Sha256
 from schemas.space import Space
+from schemas.strict import StrictModel
 from schemas.translator_card import TranslatorCard
 from schemas.vectors import encode_spaces
 
 _TRANSLATOR = b"translator"
 
 
-class TranslationCard(BaseModel):
+class TranslationCard(StrictModel):
     """NNNN.json beside the shards: written last, it marks the shards of a version as complete."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    translator: str
-    weights_sha256: str
+    translator: PartName
+    weights_sha256: Sha256
     trained_on: int = Field(description="the version that the translator was trained on")
     version: int = Field(description="the version whose vectors were translated")
-    set: str
+    set: Name
     source: Column
     target: Column
     space: Space = Field(description="of the translated vectors")

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from schemas.encoders import Name
+from schemas.names import RelativePath, Sha256
+from schemas.strict import StrictModel
+from schemas.times import IsoTime
 
 
-class FileEntry(BaseModel):
+class FileEntry(StrictModel):
     """One file that a version names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str = Field(description="below the root")
-    bytes: int
-    sha256: str
+    path: RelativePath = Field(description="below the root")
+    bytes: int = Field(ge=0)
+    sha256: Sha256
 
 
-class Version(BaseModel):
+class Version(StrictModel):
     """The manifest: small, immutable, created exclusively; the highest number is current."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    number: int
+    number: int = Field(ge=1)
     name: str
-    set: str
-    created: str = Field(description="UTC, ISO 8601")
+    set: Name
+    created: IsoTime = Field(description="UTC, ISO 8601")
     shards: int
     rows_read: int
     rejects: int
     duplicates: int
     candidates: int
-    plan: str = Field("plan", description="folder of the plan that the counts are from")
+    plan: str = Field(
+        "plan", pattern=r"^plan(/[0-9]{4,9})?$", description="folder of the plan that the counts are from"
+    )
     unlisted: int = Field(0, description="keys whose rows no list has any more; no candidates")
     superseded: int = Field(0, description="keys that were tried again under another")
     tombstones: int = Field(0, description="keys that no reader may see, unlisted ones among them")

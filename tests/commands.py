@@ -94,7 +94,10 @@ def write_captions(folder: Path, rows: int) -> Path:
     return file
 
 
-def requests(base_url: str) -> int:
-    """Return how many requests a server of the miniature world has had."""
+def requests(base_url: str, agent: str | None = None) -> int:
+    """Return how many requests a server of the miniature world has had, of all or of agents with a word."""
     with urllib.request.urlopen(f"{base_url}/_requests") as answer:
-        return json.load(answer)["count"]
+        told = json.load(answer)
+    if agent is None:
+        return told["count"]
+    return sum(count for name, count in told["by_agent"].items() if agent in name)

@@ -33,8 +33,14 @@ _GROUPS = {
         "serve/test_fuzz",
         "serve/test_replica",
         "serve/test_deployments",
+        "serve/test_hostile_clients",
     ),
-    "page": ("page/test_search_handlers", "page/test_search_tab", "page/test_render"),
+    "page": (
+        "page/test_search_handlers",
+        "page/test_search_tab",
+        "page/test_render",
+        "page/test_report_policy",
+    ),
 }
 # The groups that take longest begin first, or one worker would end long before the other.
 _FIRST = (

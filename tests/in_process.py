@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Self
 
 import pytest
 
 from jobs.demo import write_dataset
 from pipelines.compute import timing
-from pipelines.fetch.ratelimit.governor import Traffic
+from pipelines.fetch.ratelimit.traffic import Traffic
 from pipelines.run import ray_plan
 from pipelines.run.runner import Runner
 from tests.commands import SEED, Built, echolens
@@ -25,6 +26,13 @@ _SHARDS_IN_FLIGHT = 8
 
 class SessionHere(ray_plan.Session):
     """Brings a plan through as one worker of each step would."""
+
+    # Not those of `Session`: they would count the depth on this class and close a Ray that a module shares.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def start(self) -> None:
         """Start nothing."""

@@ -22,10 +22,10 @@ SHOWN = "/home/you"
 # Which drawing of the miniature world each picture of the example is.
 PICTURES = {"bee-1": 0, "bee-2": 4, "cricket": 2, "dog": 7, "wave": 5}
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OWN = ("my_lists", "my_encoder", "my_task", "my_generator", "my_filters", "my_export")
+OWN = ("my_lists", "my_encoder", "my_task", "my_generator", "my_judge", "my_filters", "my_export")
 
 
-TITLES = ["A source", "An encoder", "A net with its task", "A generator", "A filter", "An export"]
+TITLES = ["A source", "An encoder", "A net with its task", "A generator", "A judge", "A filter", "An export"]
 
 
 def read_blocks():
@@ -174,7 +174,7 @@ def test_another_process_finds_the_classes(example):
 
 def test_a_root_of_somebody_else_runs_none_of_it(example):
     """One sentence names all three classes, whatever they are."""
-    refused = job_here("status", example[0] / "bright", check=False)
+    refused = job_here("build", example[0] / "bright", check=False)
 
     assert (
         "names my_encoder:Colours as encoder, my_filters:Brightness as filter, my_lists:Gallery as list, and "

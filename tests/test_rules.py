@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FLOORS = (
     ("schemas",),
     ("pipelines.errors",),
     ("pipelines.models", "pipelines.metrics"),
-    ("pipelines.stage", "pipelines.compute", "pipelines.miniature"),
+    ("pipelines.stage", "pipelines.compute", "pipelines.decode", "pipelines.miniature"),
     ("pipelines.store",),
     ("pipelines.encode",),
     ("pipelines.filter", "pipelines.fetch", "pipelines.index", "pipelines.translate", "pipelines.export"),
@@ -35,13 +36,17 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # Folders that serve the steps of the flow and are none.
 BESIDE_THE_FLOW = {
-    *("models", "metrics", "compute", "miniature", "store", "export"),
+    *("models", "metrics", "compute", "decode", "miniature", "store", "export"),
     *("run", "maintain", "train", "doctor", "report", "serve"),
 }
 
-# Where Ray may be imported: the engine, and what serves, trains and submits.
+# Where Ray may be imported: the engine and its own cluster, and what serves, trains and submits.
 RAY = (
     "pipelines/run/ray_plan.py",
+    "pipelines/run/local_ray.py",
+    "pipelines/run/ray_cluster.py",
+    "pipelines/run/ray_core.py",
+    "pipelines/run/ray_patience.py",
     "pipelines/fetch/ratelimit/governor.py",
     "pipelines/train/ray_train.py",
     "jobs/shared/submit.py",
@@ -253,3 +258,22 @@ def test_lock_has_hashes_and_no_addresses():
 
     assert "://" not in lock
     assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+
+
+def test_every_file_of_the_packages_is_installed():
+    """What is no Python is named as package data, or a wheel would lack it."""
+    data = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {
+        path
+        for package, patterns in data.items()
+        for pattern in patterns
+        for path in (HOME / package.replace(".", "/")).glob(pattern)
+    }
+
+    left_out = [
+        below_home(path)
+        for path in committed()
+        if path.suffix != ".py" and below_home(path).split("/")[0] in PACKAGES and path not in installed
+    ]
+
+    assert left_out == []

@@ -20,12 +20,13 @@ VERBS = frozenset(
         r"\w+",
         """
     accept acquire add adopt align allow answer append apply as ask assemble augment await balance
-    begin bind bring build cache calibrate call cancel cap carry check choose classify clean clear
-    clip clone close collect combine commit compare compress compute concat configure confirm
-    connect convert copy correct count cover create crop cut decide decode decompress delete denoise
+    begin bind bring build cache calibrate call cancel canonicalize cap carry check choose classify
+    clean clear cross
+    clip clone close collect combine commit compare compile compress compute concat configure confirm
+    connect convert copy correct count cover create crop cut decide decode decompress degrade delete denoise
     derive describe detach detect discard divide download drain draw drop embed emit encode end enforce
-    ensure enter estimate evaluate exclude execute exists expand expect expire export extend extract
-    fade fail feed fetch fill filter find finish fit fix flatten flush fold follow forget format
+    ensure enter estimate evaluate exclude execute exists expand expect expire explain export extend extract
+    fade fail feed fetch fill filter find finish fit fix flatten flush fold follow forecast forget format
     forward from gather generate get give grant group guard handle has hash hear hide hold ignore
     import include infer init initialize insert inspect install invert is iterate join judge keep
     label launch leave let limit link list listen load locate lock log look lookup make map mark
@@ -47,20 +48,27 @@ VERBS = frozenset(
 # Formulas have the names of their papers, and what draws and sounds is named by what is drawn and heard.
 FORMULAS = ("pipelines/metrics/", "pipelines/models/", "pipelines/miniature/", "pipelines/train/losses.py")
 # Names that a library or a protocol of Python gives; `space` and `load` are what a class of somebody's own
-# offers to be an encoder (pipelines/encode/loaders/custom.py), `fingerprint` to be a generator, so renaming
-# them would break their files.
+# offers to be an encoder (pipelines/encode/loaders/custom.py), `fingerprint` to be a generator, `spaces` to
+# be a judge, so renaming them would break their files.
 GIVEN = {
     "main",
     "app",
     "debug",
     "backward",
     "capture_signals",
+    "writelines",
+    "iter_any",
+    "iter_batches",
+    "connection_made",
+    "connection_lost",
+    "data_received",
     "writerow",
     "seek",
     "tell",
     "audio_attributes",
     "fingerprint",
     "space",
+    "spaces",
 }
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.errors import ConfigError
+from pipelines.store.user_yaml import parse_user_yaml
 from schemas.families import Column, check_column
 
 
@@ -38,12 +37,14 @@ def parse_pairs(pairs: Sequence[str], what: str) -> dict[str, Any]:
     """
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise ConfigError(f"{wrong[0]!r} is not {what}; write key=value")
-    try:
-        return {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{' '.join(pairs)} is not YAML ({' '.join(str(error).split())}); mend it"
-        ) from error
+    parsed: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            parsed[key] = parse_user_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"{pair[:80]!r} {error}") from error
+    return parsed
 
 
 def add_working_folder() -> None:

@@ -51,7 +51,7 @@ def compare_translators(
                 make_name(card), card.name, pictures=tuple(pictures), params=params or {}
             )
             generated.append(generate(dataset, request))
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     name = f"reports/side_by_side-{fitting[0].weights_sha256[:8]}.html"
     title = f"{dataset.name}: {len(generated)} translators, the same pictures"
     root.write(name, render_players(root, dataset.shard_rows, generated, title).encode())

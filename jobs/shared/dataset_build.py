@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.shared.progress import ReadProgress, RowProgress
+from jobs.shared.trust import check_uses
 from pipelines.store.root import Root
+from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 
 if TYPE_CHECKING:
     from pipelines.encode.encoder import EncoderSpecs
     from pipelines.maintain.verify import DamagedFile
     from pipelines.run.build_steps import MediaStep, VectorStep
+    from pipelines.source.listed.choice import ListedSet
+    from pipelines.stage import Stage
     from pipelines.store.lease import Lease
+    from schemas.families import Column
+    from schemas.space import Space
     from schemas.version import Version
 
 # Rows read from a tar at a time: 10 MB of prepared pictures. The nets' batches are filled across them.
@@ -58,35 +66,54 @@ def make_media_step(dataset: Dataset, root: Root) -> MediaStep:
     )
 
 
-def make_vector_step(dataset: Dataset, root: Root, specs: EncoderSpecs) -> VectorStep:
+@dataclass(frozen=True)
+class VectorMakers:
+    """What fills the set of a dataset.
+
+    Attributes:
+        specs: its encoders.
+        listed: the vectors that its list brings in their place, if it does.
+    """
+
+    specs: EncoderSpecs
+    listed: ListedSet | None = None
+
+    @property
+    def spaces(self) -> Mapping[Column, Space]:
+        """The space of every column of the set."""
+        from pipelines.encode.encoder import get_spaces
+
+        return self.listed.spaces if self.listed else get_spaces(self.specs)
+
+
+def make_vector_step(dataset: Dataset, root: Root, makers: VectorMakers) -> VectorStep:
     """Return the step media, or the captions of text candidates -> vectors."""
-    from pipelines.encode.encoder import get_spaces
     from pipelines.encode.segments import add_segment_stages
     from pipelines.encode.stages import DecodeStage, EncodeStage
     from pipelines.filter.captions import DetectLanguage
     from pipelines.filter.custom import make_custom_stages
     from pipelines.run.build_steps import VectorStep
+    from pipelines.source.listed.stage import TakeListedVectors
 
-    segment = dataset.encode.segment
+    segment, specs = dataset.encode.segment, makers.specs
+    encode: dict[Kind, tuple[Stage, ...]] = {
+        # Without encoders a shard is done when its media are.
+        kind: (DecodeStage(kind, specs), EncodeStage(kind, specs)) if specs else ()
+        for kind in KINDS
+    }
+    texts: tuple[Stage, ...] = (DetectLanguage(dataset.filter.language), *make_custom_stages(dataset)["text"])
+    of_texts = (TakeListedVectors(makers.listed),) if makers.listed else encode["text"]
+    segments: tuple[Stage, ...] = tuple(add_segment_stages(segment, specs)) if specs else ()
     return VectorStep(
         root,
         dataset.shard_rows,
         {
-            "image": (DecodeStage("image", specs), EncodeStage("image", specs)),
-            "clip": (
-                *add_segment_stages(segment, specs),
-                DecodeStage("clip", specs),
-                EncodeStage("clip", specs),
-            ),
-            "text": (
-                DetectLanguage(dataset.filter.language),
-                *make_custom_stages(dataset)["text"],
-                DecodeStage("text", specs),
-                EncodeStage("text", specs),
-            ),
+            "image": encode["image"],
+            "clip": (*segments, *encode["clip"]),
+            "text": (*texts, *of_texts),
         },
         dataset.encode.set,
-        get_spaces(specs),
+        makers.spaces,
         _BATCH_ROWS,
         segment,
     )
@@ -99,57 +126,80 @@ def build(dataset: Dataset, verify: bool = False) -> Version:
         dataset: its configuration.
         verify: whether the bytes of all files are compared with the version's hashes, not only their sizes.
     """
-    from pipelines.encode.encoder import get_spaces
     from pipelines.maintain.verify import find_damage
     from pipelines.source.plan import make_plan
     from pipelines.store import dataset_file, versions
     from pipelines.store.lease import hold_lease
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     root.check()
+    dataset = dataset_file.adopt_orientation(root, dataset)
     check_before(dataset, root)
     version = versions.find_unchanged(root, dataset.encode.set)
     damaged = find_damage(root, [version], verify) if version else []
     if version and not damaged and dataset_file.is_same(root, dataset):
         return version
     dataset_file.check_planned(root, dataset)
-    specs = resolve_encoders(dataset, root)
+    makers = resolve_makers(dataset, root)
     with hold_lease(root, "build") as lease:
         with ReadProgress() as progress:
-            make_plan(dataset, root, progress.show_rows)
-        dataset_file.pin(root, dataset, get_spaces(specs))
-        return finish_build(dataset, root, specs, lease, damaged)
+            counts = make_plan(dataset, root, progress.show_rows)
+        for warning in counts.warnings:
+            print(f"build: warning: {warning}", file=sys.stderr)
+        dataset_file.pin(root, dataset, makers.spaces)
+        return finish_build(dataset, root, makers, lease, damaged)
 
 
 def check_before(dataset: Dataset, root: Root) -> None:
     """Refuse what a build or a refresh could not bring through, before it writes anything.
 
     Raises:
-        ConfigError: a list, a filter or the way to its media cannot be, or the root is of another dataset.
+        ConfigError: a list, a filter or the way to its media cannot be, or only a root names it, or the root
+            is of another dataset.
     """
     from pipelines.source.checks import check_sources
     from pipelines.store import dataset_file
 
+    check_uses(dataset, "build")
     check_sources(dataset)
     make_media_step(dataset, root)
     dataset_file.check(root, dataset)
 
 
-def resolve_encoders(dataset: Dataset, root: Root) -> EncoderSpecs:
-    """Return the encoders of a dataset, once it is sure that its vectors stay in their spaces."""
-    from pipelines.encode.encoder import get_spaces
+def resolve_makers(dataset: Dataset, root: Root) -> VectorMakers:
+    """Return what fills the set of a dataset, once it is sure that its vectors stay in their spaces."""
+    from pipelines.compute.child_process import run_in_subprocess
     from pipelines.encode.resolve import resolve_in_subprocess
+    from pipelines.source.listed.choice import find_listed_set
     from pipelines.store import dataset_file
 
     specs = resolve_in_subprocess(dataset.encode, dataset_file.read_spaces(root, dataset.encode.set))
-    dataset_file.check_spaces(root, dataset, get_spaces(specs))
-    return specs
+    # In a process of its own where encoders are loaded to be compared.
+    is_listed = any((source.model_extra or {}).get("vectors") for source in dataset.sources)
+    listed = run_in_subprocess(find_listed_set, dataset, specs) if is_listed else None
+    makers = VectorMakers(specs, listed)
+    dataset_file.check_spaces(root, dataset, makers.spaces)
+    return makers
+
+
+def check_vectors(dataset: Dataset, root: Root) -> None:
+    """Refuse vectors of a list that a build would refuse; encoders are loaded if it claims the space of one.
+
+    Raises:
+        ConfigError: other lists are beside it, or it claims a space that it cannot have.
+        SpaceError: its vectors are not in the space that it claims.
+    """
+    from pipelines.source.listed.choice import choose_listed
+
+    chosen = choose_listed(dataset, dataset.encode.entries)
+    if chosen is not None and chosen.claims is not None:
+        resolve_makers(dataset, root)
 
 
 def finish_build(  # noqa: PLR0913, PLR0917 - the state of a job by then
     dataset: Dataset,
     root: Root,
-    specs: EncoderSpecs,
+    makers: VectorMakers,
     lease: Lease,
     damaged: Sequence[DamagedFile] = (),
     job: str = "build",
@@ -159,7 +209,7 @@ def finish_build(  # noqa: PLR0913, PLR0917 - the state of a job by then
     Args:
         dataset: its configuration.
         root: where its plans are.
-        specs: the encoders.
+        makers: of the vectors.
         lease: of the root.
         damaged: files of the current version to make again.
         job: the verb, for progress.
@@ -173,7 +223,7 @@ def finish_build(  # noqa: PLR0913, PLR0917 - the state of a job by then
     if damaged:
         print(f"{job}: {_format_damage(damaged, again)}", file=sys.stderr)
     steps = PlanSteps(
-        make_vector_step(dataset, root, specs),
+        make_vector_step(dataset, root, makers),
         make_media_step(dataset, root),
         dataset.encode.workers,
         dataset.fetch.workers,
@@ -205,9 +255,32 @@ def _format_damage(damaged: Sequence[DamagedFile], again: Collection[int]) -> st
     return f"files damaged or missing: {len(damaged):,} ({names}){shards}"
 
 
+def check_samples(dataset: Dataset, version: Version) -> None:
+    """Refuse to call a version done that has not one sample.
+
+    Raises:
+        NoSampleError: it has none, with the reason that most rows have.
+    """
+    from pipelines.errors import NoSampleError
+    from pipelines.source.row_warnings import get_advice
+    from pipelines.store import plans
+
+    if version.outcomes.get("ok"):
+        return
+    root = Root.from_dataset(dataset)
+    rejects = plans.read_counts(root, plans.list_folders(root)[-1]).reject_reasons
+    reasons = Counter({reason: rows for reason, rows in version.reasons.items() if rows})
+    reasons.update({f"reject/{reason}": rows for reason, rows in rejects.items()})
+    reason, rows = min(reasons.items(), key=lambda item: (-item[1], item[0]), default=("duplicate", 0))
+    raise NoSampleError(
+        f"version {version.number} of {root.url} has not one sample of {version.rows_read:,} rows: {rows:,} "
+        f"are {reason!r}; {get_advice(reason)}"
+    )
+
+
 def warn_shortfalls(dataset: Dataset, version: Version) -> None:
     """Print which indices have a lower recall than the dataset's file asks for."""
     from pipelines.index.files import find_shortfalls
 
-    for sentence in find_shortfalls(Root.from_url(dataset.root), version):
+    for sentence in find_shortfalls(Root.from_dataset(dataset), version):
         print(f"echolens: {sentence}", file=sys.stderr)

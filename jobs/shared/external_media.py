@@ -112,7 +112,7 @@ def build_pictures(
     from pipelines.generate.step import get_pictures_folder
     from pipelines.store.tar import write_tar
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     folder = get_pictures_folder(pictures.sha256)
     sources = []
     if pictures.urls:
@@ -137,6 +137,8 @@ def build_pictures(
         filter=_NO_FILTER,
         encode=encode.model_copy(update={"precision": space.precision, "set": set_name}),
     )
+    # The lists are the person's; how they are fetched is what the dataset says.
+    external = external.with_trust(dataset.given_trust.exclude("sources"))
     return external, build(external)
 
 

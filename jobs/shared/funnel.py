@@ -21,10 +21,14 @@ def read_state(root: Root, set_name: str) -> dict[str, Any]:
     """Return the numbers of a root: those of its current version, or of a build under way."""
     from pipelines.store import plans, versions
     from pipelines.store.counts import build_overlay, count
+    from pipelines.store.dataset_file import read_spaces
     from schemas.version import TOMBSTONE
 
+    # What a list calls the spaces of its vectors.
+    named = {column: space.listed_name for column, space in read_spaces(root, set_name).items()}
+    spaces = {column: name for column, name in named.items() if name is not None}
     if version := versions.find_current(root, set_name):
-        return _read_version(root, version)
+        return _read_version(root, version) | ({"spaces": spaces} if spaces else {})
     if not plans.list_folders(root):
         raise StorageError(f"{root.url} has no plan yet; run `echolens build` on its file first")
     plan = plans.list_folders(root)[-1]
@@ -43,6 +47,7 @@ def read_state(root: Root, set_name: str) -> dict[str, Any]:
         "outcomes": dict(counts.outcomes),
         "reasons": dict(counts.reasons),
         "vectors": dict(counts.vectors),
+        **({"spaces": spaces} if spaces else {}),
     }
 
 
@@ -73,6 +78,10 @@ def format_funnel(numbers: dict[str, Any]) -> str:
             f"{count:>10,}     {reason.split('/')[1]}"
             for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
         ]
-    vectors = ", ".join(f"{column} {count:,}" for column, count in sorted(numbers["vectors"].items()))
+    spaces = numbers.get("spaces", {})
+    vectors = ", ".join(
+        f"{column} {count:,}{f' in space {spaces[column]!r}' if column in spaces else ''}"
+        for column, count in sorted(numbers["vectors"].items())
+    )
     lines.append(f"   vectors   {vectors or 'none yet'}")
     return "\n".join(lines)

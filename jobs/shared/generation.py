@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from jobs.shared.external_media import build_pictures, encode_media, find_pictur
 from jobs.shared.progress import RowProgress
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import read_spaces
+from pipelines.store.places import check_places
 from pipelines.store.root import Root
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
@@ -47,18 +49,21 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
     from pipelines.store import versions
     from pipelines.store.lease import hold_lease
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     version = versions.read_current(root, dataset.encode.set)
     generator = resolve_generator(dataset)
     name = request.name or f"{generator.info.medium}s"
     request = replace(request, name=name)
     path = find_path(root, version, request, generator.info)
+    if request.via is None and path.translator is not None:
+        print(f"generate: via {path.translator.name}, the default", file=sys.stderr)
+        request = replace(request, via=path.translator.name)
     manifest = _make_manifest(dataset, request, version, path, generator)
     stored = read_manifest(root, manifest)
     if stored and (card := find_card(root, name)):
         return card
-    with hold_lease(Root.from_url(f"{root.url}/{get_folder(name)}"), "generate") as lease:
-        verified = _verify_path(dataset, request, generator, path)
+    with hold_lease(root.enter(get_folder(name)), "generate") as lease:
+        verified = _verify_path(dataset, request, version, generator, path)
         step = GenerateStep(root, stored or manifest, generator, path.conditions, verified.judge)
         shards = step.prompts.read_shards() if stored else None
         if shards is None:
@@ -75,16 +80,21 @@ def resolve_generator(dataset: Dataset, compiled: bool = True) -> ChosenGenerato
     Args:
         dataset: whose generator, and in whose root the trained ones lie.
         compiled: whether its net may be compiled.
+
+    Raises:
+        ConfigError: only a root names its weights.
     """
     from pipelines.compute.child_process import run_in_subprocess
+    from pipelines.generate.places import find_generator_places
 
+    check_places(dataset.given_trust, find_generator_places(dataset.generator))
     return run_in_subprocess(_choose, dataset, compiled)
 
 
 def _choose(dataset: Dataset, compiled: bool) -> ChosenGenerator:
     from pipelines.generate.registry import choose_generator
 
-    return choose_generator(dataset.generator, Root.from_url(dataset.root), dataset.trusted, compiled)
+    return choose_generator(dataset.generator, Root.from_dataset(dataset), dataset.trusted, compiled)
 
 
 def _make_manifest(
@@ -103,6 +113,7 @@ def _make_manifest(
         column=path.rows,
         keys=tuple(sorted(request.keys)),
         limit=request.limit,
+        held_out=request.held_out,
         texts=request.texts,
         sounds=tuple(f"{name} {sha256}" for name, sha256 in zip(names, hashes, strict=True)),
         pictures=find_pictures(request.pictures).sha256 if request.pictures else None,
@@ -119,7 +130,11 @@ def _make_manifest(
 
 
 def _verify_path(
-    dataset: Dataset, request: GenerationRequest, generator: ChosenGenerator, path: ConditioningPath
+    dataset: Dataset,
+    request: GenerationRequest,
+    version: Version,
+    generator: ChosenGenerator,
+    path: ConditioningPath,
 ) -> VerifiedPath:
     """Return the judge of candidates and the cosine of the space check.
 
@@ -128,9 +143,11 @@ def _verify_path(
     """
     from pipelines.compute.child_process import run_in_subprocess
     from pipelines.generate.space_check import verify_path
+    from pipelines.store.versions import open_vectors
 
-    pinned = read_spaces(Root.from_url(dataset.root), dataset.encode.set)
-    verified: VerifiedPath = run_in_subprocess(verify_path, dataset.encode, pinned, generator, path)
+    root = Root.from_dataset(dataset)
+    pinned, stored = read_spaces(root, dataset.encode.set), open_vectors(root, version)
+    verified: VerifiedPath = run_in_subprocess(verify_path, dataset.encode, pinned, generator, path, stored)
     if verified.judge is None and request.settings.candidates > 1:
         raise SpaceError(
             f"candidates cannot be told apart by the dataset's encoders ({verified.why_no_judge}); take "
@@ -146,9 +163,10 @@ def _write_prompts(
     path: ConditioningPath,
     tables: PromptTables,
 ) -> list[Shard]:
+    from pipelines.generate.held_out import find_held_out
     from pipelines.generate.prompts import make_prior_prompts, make_text_prompts, make_version_prompts
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     spaces = _read_source_spaces(root, version, request, path)
     prompts: Iterable[Prompt]
     if request.texts:
@@ -163,8 +181,11 @@ def _write_prompts(
         prompts = make_prior_prompts(request.limit or 0)
     else:
         columns = tuple(spaces)
+        chosen = (
+            find_held_out(root, dataset.shard_rows, version, path.translator) if request.held_out else None
+        )
         prompts = make_version_prompts(
-            root, dataset.shard_rows, version, path.rows, columns, request.keys, request.limit
+            root, dataset.shard_rows, version, path.rows, columns, request.keys, request.limit, chosen
         )
     return tables.write(prompts, spaces)
 
@@ -187,7 +208,7 @@ def _encode(dataset: Dataset, column: Column, items: Sequence[bytes | str]) -> n
     """Return vectors of texts or sounds from outside, float32 [N, D], by the encoder that fills a column."""
     from pipelines.encode.resolve import resolve_entry
 
-    pinned = read_spaces(Root.from_url(dataset.root), dataset.encode.set)
+    pinned = read_spaces(Root.from_dataset(dataset), dataset.encode.set)
     spec = resolve_entry(dataset.encode, dataset.encode.find_key(column), pinned)
     if spec is None:
         raise ConfigError(f"the dataset's set has no encoder of {column}; build a set with one")
@@ -218,7 +239,7 @@ def _build_picture_prompts(
     """Build the pictures of a request into a root of their own, and return their prompts."""
     from pipelines.generate.prompts import make_picture_prompts
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     spaces = read_spaces(root, dataset.encode.set)
     column = path.source or find_default("image", spaces)
     if column not in spaces or get_modality(column) != "image":
@@ -227,7 +248,7 @@ def _build_picture_prompts(
         )
     found = find_pictures(request.pictures)
     pictures, version = build_pictures(dataset, found, column, spaces[column])
-    return make_picture_prompts(Root.from_url(pictures.root), pictures.shard_rows, version, path.source)
+    return make_picture_prompts(Root.from_dataset(pictures), pictures.shard_rows, version, path.source)
 
 
 def _run(step: GenerateStep, shards: Sequence[Shard], workers: int | None) -> None:

@@ -57,4 +57,8 @@ def with_generator(dataset: Dataset, text: str | None, options: Mapping[str, Any
     content |= {key: value for key, value in options.items() if value is not None}
     checked = check_content(Dataset, dataset.model_dump() | {"generator": content}, verb)
     classes = [text] if text is not None and is_generator_class(text) else []
-    return dataset.model_copy(update={"generator": checked.generator}).trust(classes)
+    trust = dataset.given_trust
+    given = [key for key, value in options.items() if value is not None] + ([*named] if text else [])
+    for key in [f"generator.{key}" for key in given] if is_same else ["generator"]:
+        trust = trust.exclude(key)
+    return dataset.model_copy(update={"generator": checked.generator}).with_trust(trust).trust(classes)

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from jobs.shared.terminal import format_text, replace_streams, replace_unknown
+from jobs.shared.user_places import expand_places
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.run import records
 from pipelines.source.registry import check_kinds
+from pipelines.store.dataset_file import read_stored
+from pipelines.store.places import collect_keys
 from pipelines.store.root import Root
-from pipelines.store.trust import check_classes, check_trust, find_classes, find_enclosing_root
+from pipelines.store.trust import find_classes, find_enclosing_root
+from pipelines.store.user_yaml import parse_user_yaml
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
+from schemas.families import FAMILIES
+from schemas.strict import Trust
 
 # Includes what checks user-written content, for the jobs that take some.
 
+# A list that is given in place of the file may have gigabytes.
+_MAX_BYTES = 4 * 2**20
 # Set by Ray for the command that `ray job submit` starts.
 _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 # Verbs that write to a root or about it; the others only read.
 _RECORDED = frozenset(
-    {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "demo"}
+    {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "evaluate", "demo"}
 )
 
 
@@ -36,11 +42,12 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     arguments = sys.argv[1:] if argv is None else argv
     record = records.begin(_get_verb(main), arguments)
     try:
-        main(arguments)
+        with replace_streams():
+            main(arguments)
         record.end("ok")
     except EcholensError as error:
         record.end("failed", str(error))
-        sys.exit(f"echolens: {error}")
+        sys.exit(f"echolens: {replace_unknown(format_text(str(error)), sys.stderr.encoding)}")
     except KeyboardInterrupt:
         record.end("interrupted")
         sys.exit("echolens: interrupted; run the same command again to go on where it stopped")
@@ -59,68 +66,54 @@ def _get_verb(main: Callable[[Sequence[str]], None]) -> str:
     return Path(sys.argv[0]).stem if module == "__main__" else module
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add `--trust` to a job's options."""
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="MODULE:CLASS",
-        help="import this class if the root names it, as an encoder or else; repeat for more",
-    )
-
-
-def load(target: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Dataset:
+def load(target: str, overrides: Sequence[str] = (), trust: Trust | None = None) -> Dataset:
     """Return the dataset of a FILE that a person wrote, or of a ROOT that a job made.
 
-    Relative paths in a file are relative to the file. A class of one's own may be imported if the file, an
-    override or `trust` names it; neither a root nor a file inside of one can decide that.
+    Relative paths in a file are relative to the file. The dataset knows which of its classes, places and
+    guards the person gives, by the file, an override or `trust`; neither a root nor a file inside of one can.
+    Whoever uses them asks for that.
 
     Args:
         target: FILE or ROOT.
         overrides: key.path=value.
-        trust: classes that may be imported, as module:Class.
+        trust: what the person vouches for.
 
     Raises:
-        ConfigError: there is neither, a key or value is unknown, or a class may not be imported.
+        ConfigError: there is neither, or a key or value is unknown.
     """
-    check_trust(trust)
-    dataset = _load(target, overrides, trust)
+    dataset = _load(target, overrides, trust or Trust())
     # Those of one's own may import anything, which not every verb needs.
     check_kinds(dataset, target)
     if (job := records.get_current()) and job.verb in _RECORDED:
-        job.root = Root.from_url(dataset.root)
+        job.root = Root.from_dataset(dataset)
     return dataset
 
 
-def _load(target: str, overrides: Sequence[str], trust: Sequence[str]) -> Dataset:
-    root = Root.from_url(target)
+def _load(target: str, overrides: Sequence[str], trust: Trust) -> Dataset:
+    trust = replace(trust, classes=trust.classes | {*_find_override_classes(overrides)})
+    root = Root.from_url(target, trust.links)
     if root.exists("dataset.json"):
         # A root may have been moved or copied since: its URL is the one it was opened by.
-        try:
-            content = json.loads(root.read("dataset.json"))["dataset"] | {"root": root.url}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{root.url}/dataset.json is damaged ({error}); build its file again into another root"
-            ) from error
-        dataset = _validate(apply_overrides(content, overrides), target)
-        return _trust(dataset, [*trust, *_find_override_classes(overrides)], f"{root.url}/dataset.json")
-    content = read_content(target, overrides)
+        content = read_stored(root).dataset | {"root": root.url}
+        trust = _distrust(trust, content, overrides, f"{root.url}/dataset.json")
+        return _validate(apply_overrides(content, overrides), target).with_trust(trust)
+    content = read_dataset_content(target, overrides, trust)
+    if enclosing := find_enclosing_root(Path(target)):
+        trust = _distrust(trust, content, overrides, f"{target}, a file of the root {enclosing},")
     if os.environ.get(_IN_RAY_JOB):
         check_root(str(content.get("root", "")))
     dataset = _resolve_paths(_validate(content, target), Path(target).resolve().parent)
-    if enclosing := find_enclosing_root(Path(target)):
-        own, where = _find_override_classes(overrides), f"{target}, a file of the root {enclosing},"
-    else:
-        own, where = find_classes(dataset.model_dump()), target
-    return _trust(dataset, [*trust, *own], where)
+    own = () if enclosing else find_classes(dataset.model_dump())
+    return dataset.with_trust(trust).trust(own)
 
 
-def _trust(dataset: Dataset, classes: Iterable[str], where: str) -> Dataset:
-    """Return a dataset that trusts these classes; another class in it is an error."""
-    trusting = dataset.trust(classes)
-    check_classes(trusting.model_dump(), trusting.trusted, where)
-    return trusting
+def _distrust(trust: Trust, content: dict[str, Any], overrides: Sequence[str], source: str) -> Trust:
+    """Return what a person vouches for of the content of a root, some of which they override."""
+    keys = frozenset() if trust.whole_root else frozenset(collect_keys(content))
+    trust = replace(trust, root_keys=keys, source=source)
+    for override in overrides:
+        trust = trust.exclude(override.partition("=")[0])
+    return trust
 
 
 def _find_override_classes(overrides: Sequence[str]) -> Iterable[str]:
@@ -140,12 +133,45 @@ def read_content(file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             "give the YAML file that describes it, or the folder or URL it was built in"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())}); mend that line") from error
+        content = parse_user_yaml(_read_text(path))
+    except ValueError as error:
+        raise ConfigError(f"{file} {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{file} holds no keys; begin with `name:`, as the README's example does")
     return apply_overrides(content, overrides)
+
+
+def _read_text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise ValueError(
+            f"has {size:,} bytes and is no dataset file; give the YAML file that names this list"
+        )
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from error
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}); let this user read it") from error
+
+
+def read_dataset_content(
+    target: str, overrides: Sequence[str] = (), trust: Trust | None = None
+) -> dict[str, Any]:
+    """Return the content of a dataset's file, with overrides, and with `~` and $NAME in its places expanded.
+
+    Args:
+        target: the file.
+        overrides: key.path=value.
+        trust: what the person vouches for; without it a file inside of a root learns nothing of this machine.
+
+    Raises:
+        ConfigError: there is no such file, it is no YAML mapping, or names what the environment lacks.
+    """
+    content = read_content(target, overrides)
+    if find_enclosing_root(Path(target)) is None or (trust is not None and trust.whole_root):
+        return expand_places(content)
+    return expand_places(content, {override.partition("=")[0] for override in overrides})
 
 
 def check_root(root: str) -> None:
@@ -163,9 +189,9 @@ def check_root(root: str) -> None:
 
 def _resolve_paths(dataset: Dataset, folder: Path) -> Dataset:
     def place(url: str) -> str:
-        return url if "://" in url else str(folder / Path(url).expanduser())
+        return url if "://" in url else str(folder / url)
 
-    sources = tuple(source.model_copy(update={"list": place(source.list)}) for source in dataset.sources)
+    sources = tuple(source.with_places(place) for source in dataset.sources)
     return dataset.model_copy(update={"root": Root.from_url(place(dataset.root)).url, "sources": sources})
 
 
@@ -179,19 +205,33 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
         dotted, equals, value = override.partition("=")
         if not equals or not dotted:
             raise ConfigError(f"{override!r} is not an override; write key.path=value")
+        try:
+            loaded = parse_user_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"the override {override[:80]!r} {error}") from error
         at: Any = content
         *folders, last = dotted.split(".")
         try:
             for folder in folders:
-                at = at[int(folder)] if isinstance(at, list) else at.setdefault(folder, {})
-            loaded = yaml.safe_load(value)
+                at = _enter(at, folder, content)
             if loaded is None and folders == ["encode"] and last not in Encode.model_fields and last in at:
                 del at[last]  # an encoder that the file names is left out
             else:
                 at[int(last) if isinstance(at, list) else last] = loaded
-        except (IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        except (IndexError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"{dotted} in {override!r} leads nowhere; name a key of the file") from error
     return content
+
+
+def _enter(at: Any, key: str, content: Mapping[str, Any]) -> Any:
+    """Return what is below a key; nothing, or null, becomes a mapping."""
+    if isinstance(at, list):
+        return at[int(key)]
+    if at.get(key) is None:
+        # `encode: null` names no encoder, so an override adds the one that it names and no other.
+        is_media_alone = at is content and key == "encode" and key in at
+        at[key] = dict.fromkeys(FAMILIES) if is_media_alone else {}
+    return at[key]
 
 
 def _validate(content: dict[str, Any], target: str) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,15 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm")
+MODELS = ("clip", "clap", "audioldm", "judges")
+# Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
+# share the cache of their media.
+JUDGES = {
+    "pocket-picture-cnn": "picture_cnn",
+    "pocket-picture-vit": "picture_vit",
+    "pocket-sound-cnn": "sound_cnn",
+    "pocket-sound-transformer": "sound_transformer",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class PocketPlan:
     Attributes:
         out: the folder of its weights; an earlier one is replaced at the end.
         seed: of the scenes, the batches and the first weights.
-        steps: of its preset if None; those of pocket AudioLDM's UNet, its other parts in proportion.
+        steps: of its preset if None; those of pocket AudioLDM's UNet, its other parts in proportion; those
+            of every judge.
         settings: of the tasks, in place of the presets'.
         recipe: keys of the recipes, in place of the presets'.
         progress: called after each step with its number, from 1, and its loss.
@@ -60,6 +69,8 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
     """
     if model == "audioldm":
         return _train_audioldm(plan)
+    if model == "judges":
+        return _train_judges(plan)
     card = _train(f"pocket_{model}", plan, {})
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
@@ -86,6 +97,25 @@ def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
     return {
         "parameters": sum(card.parameters for card in cards.values()),
         "seconds": sum(card.seconds for card in cards.values()),
+    }
+
+
+def _train_judges(plan: PocketPlan) -> dict[str, float]:
+    """Train the judges one after the other, each from a seed of its own, on scenes of the plan's seed."""
+    result = plan.partial / "judges"
+    result.mkdir(parents=True, exist_ok=True)
+    cards = []
+    for folder, net in JUDGES.items():
+        name = f"pocket_judge_{net}"
+        seed = _read(name).recipe.seed + plan.seed
+        cards.append(_train(name, replace(plan, seed=seed), {"scenes": plan.seed}))
+        # The next one's caches are in the way of nothing, and a cut training finds this one there.
+        shutil.rmtree(result / folder, ignore_errors=True)
+        shutil.copytree(plan.partial / "made" / name, result / folder)
+    _publish(result, plan)
+    return {
+        "parameters": sum(card.parameters for card in cards),
+        "seconds": sum(card.seconds for card in cards),
     }
 
 
@@ -136,12 +166,13 @@ def find_evaluation(model: str) -> Evaluate:
     Raises:
         ConfigError: there is no such model.
     """
-    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval
+    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval, judge_eval
 
     known: dict[str, Evaluate] = {
         "clip": clip_eval.evaluate,
         "clap": clap_eval.evaluate,
         "audioldm": audioldm_eval.evaluate,
+        "judges": judge_eval.evaluate,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

@@ -14,14 +14,18 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
-from pipelines.fetch.ratelimit.governor import Traffic
+from jobs.shared.terminal import choose_spinner, format_count, format_text
+from pipelines.fetch.ratelimit.traffic import Traffic
 from pipelines.run import records
 from schemas.outcome import sum_by_status
 
 _QUIET_EVERY_S = 10
 # The rate is averaged over the last 8 reports of traffic: workers report every second, not all at once.
 _RATE_REPORTS = 8
+# A name service that works answers within this.
+_LONG_LOOKUP_S = 2.0
 
 
 class RowProgress:
@@ -34,14 +38,16 @@ class RowProgress:
         self._began = self._printed_at = time.monotonic()
         self._lock = threading.Lock()
         self._traffic: Traffic | None = None
+        self._first_requests: int | None = None
+        self._is_asking = False
         self._read: deque[tuple[float, int]] = deque(maxlen=_RATE_REPORTS)
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
-                SpinnerColumn(),
+                SpinnerColumn(choose_spinner()),
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[line]}"),
+                TextColumn("{task.fields[line]}", markup=False),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
             )
@@ -51,7 +57,7 @@ class RowProgress:
         if self._bar:
             self._bar.start()
         else:
-            print(f"{self._word}: {self._rows:,} rows, starting workers", file=sys.stderr)
+            print(f"{self._word}: {format_count(self._rows, 'row')}, starting workers", file=sys.stderr)
         return self
 
     def __exit__(
@@ -74,6 +80,12 @@ class RowProgress:
         """Show what the workers are fetching; may be called from another thread."""
         self._read.append((time.monotonic(), traffic.read_bytes))
         self._traffic = traffic
+        # Before its first request a worker loads libraries, for a minute where the machine is busy. The
+        # counts are those of the cluster, so of other jobs, too.
+        if self._first_requests is None:
+            self._first_requests = traffic.requests
+        has_asked = traffic.requests > self._first_requests
+        self._is_asking |= has_asked or any((traffic.in_flight, traffic.waiting, traffic.lookups))
         self._show()
 
     def _show(self) -> None:
@@ -90,24 +102,37 @@ class RowProgress:
             job.add(0, {}, seconds)
 
     def _format_line(self) -> str:
-        line = f"{self._done:,} of {self._rows:,} rows"
+        line = f"{self._done:,} of {format_count(self._rows, 'row')}"
         if self._done:
             rate = self._done / max(time.monotonic() - self._began, 1e-9)
             outcomes = " ".join(f"{name} {count:,}" for name, count in self._outcomes.most_common())
             left_s = (self._rows - self._done) / rate
             pace = f"{rate:,.0f} rows/s" if rate >= 1 else f"{1 / rate:,.0f} s a row"
             line += f", {pace}, {left_s:,.0f} s left: {outcomes}"
-        if self._traffic:
+        if self._traffic and not (self._is_asking or self._done):
+            line += " | workers start"
+        elif self._traffic:
             (first_s, first), (last_s, last) = self._read[0], self._read[-1]
             line += _format_traffic(self._traffic, max(0, last - first) / max(last_s - first_s, 1e-9))
-        return line
+        return format_text(line)
 
 
 def _format_traffic(traffic: Traffic, bytes_per_s: float) -> str:
-    """Return the bytes and requests in flight, and the host with the longest queue."""
+    """Return the bytes and requests in flight, and what is waited for."""
     text = f" | {bytes_per_s / 1e6:,.1f} MB/s, {traffic.in_flight:,} in flight"
     if traffic.slowest:
-        text += f", {traffic.waiting:,} wait for {traffic.slowest} ({traffic.longest_s:,.0f} s)"
+        text += f", {traffic.waiting:,} wait for {traffic.slowest} ({_format_wait(traffic)})"
+    if traffic.lookup_s >= _LONG_LOOKUP_S:
+        text += f", {traffic.lookups:,} names wait for the name service ({traffic.lookup_s:,.0f} s)"
+    return text
+
+
+def _format_wait(traffic: Traffic) -> str:
+    if traffic.paused:
+        return f"it asked for a pause, {traffic.left_s:,.0f} s left"
+    text = f"{traffic.longest_s:,.0f} s"
+    if 1 <= traffic.left_s < float("inf"):
+        text += f", its limit allows the next in {traffic.left_s:,.0f} s"
     return text
 
 
@@ -116,7 +141,7 @@ class ReadProgress:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._status = self._console.status("reading lists")
+        self._status = self._console.status("reading lists", spinner=choose_spinner())
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -128,7 +153,7 @@ class ReadProgress:
 
     def show_rows(self, what: str, rows: int) -> None:
         """Show how many rows of a list have been read, or how many candidates written."""
-        self._status.update(f"{what}: {rows:,} rows")
+        self._status.update(Text(f"{format_text(what)}: {format_count(rows, 'row')}"))
 
     def show_verified(self, read_bytes: int, total_bytes: int) -> None:
         """Show how many bytes of a dataset have been read."""

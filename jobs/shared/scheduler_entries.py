@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from jobs.shared.cron import CronSchedule
-from jobs.shared.job import read_content
+from jobs.shared.job import read_dataset_content
 from jobs.shared.submit import check_secrets
 from pipelines.errors import ConfigError
 
@@ -33,7 +33,7 @@ class SchedulerEntry:
         file: its file, absolute.
         schedule: when it runs.
         address: of a Ray dashboard, or None for this machine.
-        trust: classes that the refresh may import, as module:Class.
+        trust: options that say what the person vouches for.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SchedulerEntry:
     def options(self) -> list[str]:
         """The options of the refresh."""
         to_cluster = ["--address", self.address] if self.address else []
-        return [*to_cluster, *(word for name in self.trust for word in ("--trust", name))]
+        return [*to_cluster, *self.trust]
 
     @property
     def path(self) -> str:
@@ -138,10 +138,10 @@ def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
     Raises:
         ConfigError: the file names a location that a pod cannot see.
     """
-    content = read_content(str(entry.file))
+    content = read_dataset_content(str(entry.file))
     check_secrets(content)
     for what, location in [("root", content["root"])] + [
-        ("list", each["list"]) for each in content["sources"]
+        (key, each[key]) for each in content["sources"] for key in ("list", "files") if each.get(key)
     ]:
         if "://" not in location or location.startswith("file://"):
             raise ConfigError(
@@ -149,7 +149,7 @@ def write_kubernetes(entry: SchedulerEntry, image: str | None) -> str:
                 "as s3://bucket/name"
             )
     template = Path(__file__).parents[1] / "kube" / "cronjob.yaml"
-    config, job = yaml.safe_load_all(template.read_text())
+    config, job = yaml.safe_load_all(template.read_text(encoding="utf-8"))
     config["metadata"]["name"] = job["metadata"]["name"] = entry.unit
     config["data"] = {"dataset.yaml": yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}
     spec = job["spec"]

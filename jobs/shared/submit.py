@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from jobs.shared.job import check_root, load, read_content
+from jobs.shared.job import check_root, load, read_dataset_content
+from jobs.shared.trust import check_uses, format_trust
 from pipelines.errors import ConfigError, StopJob
 from pipelines.run import records
+from schemas.strict import Trust
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -58,7 +60,7 @@ def submit(  # noqa: PLR0913, PLR0917
     overrides: Sequence[str] = (),
     flags: Sequence[str] = (),
     files: Sequence[Path] = (),
-    trust: Sequence[str] = (),
+    trust: Trust | None = None,
 ) -> int:
     """Run `echolens VERB` on a cluster, print its log, and return its exit code.
 
@@ -69,20 +71,21 @@ def submit(  # noqa: PLR0913, PLR0917
         overrides: key.path=value.
         flags: options of the verb.
         files: to upload as well, each under its own name beside our packages.
-        trust: classes that may be imported, as module:Class.
+        trust: what the person vouches for.
 
     Raises:
         ConfigError: not every node sees the root, or no cluster answers at the address.
         StopJob: the cluster stopped answering while the job ran.
     """
     with tempfile.TemporaryDirectory(prefix="echolens-") as folder:
+        check_uses(load(target, overrides, trust), verb)
         target_args = prepare_upload(target, overrides, Path(folder), trust)
         for file in files:
             shutil.copyfile(file, Path(folder) / file.name)
         client = _connect(address)
         if job := records.get_current():
             job.root = None  # the job on the cluster keeps the record
-        trust_args = [word for name in trust for word in ("--trust", name)]
+        trust_args = format_trust(trust) if trust else []
         command = shlex.join([*_COMMAND, f"jobs.{verb}", *target_args, *flags, *trust_args])
         job_id = _start_job(client, address, command, folder)
     print(f"{verb}: submitted to {address} as {job_id}", file=sys.stderr)
@@ -90,20 +93,19 @@ def submit(  # noqa: PLR0913, PLR0917
 
 
 def prepare_upload(
-    target: str, overrides: Sequence[str], folder: Path, trust: Sequence[str] = ()
+    target: str, overrides: Sequence[str], folder: Path, trust: Trust | None = None
 ) -> list[str]:
     """Fill a folder with the upload; return the dataset's arguments of the cluster's command.
 
     Args:
-        target: the dataset's file or root.
+        target: the dataset's file or root, which `load` takes.
         overrides: key.path=value.
         folder: to fill.
-        trust: classes that may be imported, as module:Class.
+        trust: what the person vouches for.
 
     Raises:
-        ConfigError: the root is relative, the lists are too large to upload, or a class is not trusted.
+        ConfigError: the root is relative, or the lists are too large to upload.
     """
-    load(target, overrides, trust)
     home = Path(__file__).resolve().parents[2]
     for package in _PACKAGES:
         shutil.copytree(home / package, folder / package, ignore=_SKIPPED)
@@ -111,13 +113,15 @@ def prepare_upload(
         check_root(target)
         check_secrets(list(overrides))
         return [target, *overrides]
-    content = read_content(target, overrides)
+    content = read_dataset_content(target, overrides, trust)
     check_root(content["root"])
     check_secrets(content)
     upload = folder / "dataset"
     upload.mkdir()
     _copy_lists(content, Path(target).resolve().parent, upload)
-    (upload / "dataset.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    (upload / "dataset.yaml").write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     return ["dataset/dataset.yaml"]
 
 
@@ -148,6 +152,12 @@ def _copy_lists(content: dict[str, Any], folder: Path, upload: Path) -> None:
     """Copy lists whose paths are relative to the file, and name the copies in the content."""
     budget = LISTS_MAX_BYTES
     for number, source in enumerate(content["sources"]):
+        files = source.get("files")
+        if isinstance(files, str) and not Path(files).expanduser().is_absolute():
+            raise ConfigError(
+                f"files {files!r} is relative, and folders of media do not travel to a cluster; name it by "
+                "an absolute path that all nodes see"
+            )
         if "://" in source["list"] or Path(source["list"]).expanduser().is_absolute():
             continue
         path = folder / source["list"]

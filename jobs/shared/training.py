@@ -37,16 +37,16 @@ def train_translators(
     from pipelines.train.translators.task import TranslatorsTask, make_recipe
     from pipelines.train.translators.training_pairs import TrainingPairs
     from pipelines.translate import translator
+    from pipelines.translate.defaults import write_defaults
 
-    root, fit = Root.from_url(dataset.root), training.fit
-    source = _find_version(dataset)
+    root, fit, source = Root.from_dataset(dataset), training.fit, _find_version(dataset)
     resources = Resources(
         workers=fit.workers, cpus_per_worker=fit.cpus_per_worker, gpus_per_worker=fit.gpus_per_worker
     )
     cards: list[TranslatorCard] = []
     previous_cards = {card.name: card for card in translator.read_cards(root)}
     # Two trainings could write translators of one name, or resume one checkpoint. Builds write elsewhere.
-    with hold_lease(Root.from_url(f"{root.url}/translators"), "train") as lease, Session() as session:
+    with hold_lease(root.enter("translators"), "train") as lease, Session() as session:
         session.start()
         for data in data_names:
             pairs = TrainingPairs(source, training, data)
@@ -65,6 +65,7 @@ def train_translators(
             names.sort(key=lambda name: order.get(name, len(order)))
             cards += [translator.read_card(root, name) for name in names]
             lease.check()
+        _print_defaults(write_defaults(root), cards)
     _print_replaced(previous_cards, cards)
     return cards
 
@@ -86,11 +87,11 @@ def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
     from pipelines.train import ray_train
     from pipelines.train.registry import make_task
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     task = make_task(preset, _find_version(dataset), trusted)
     if task.stored_in != models.FOLDER:
         raise ConfigError(f"task {preset.task} stores in {task.stored_in!r}; a preset's task leaves models")
-    with hold_lease(Root.from_url(f"{root.url}/{models.FOLDER}"), "train") as lease, Session() as session:
+    with hold_lease(root.enter(models.FOLDER), "train") as lease, Session() as session:
         session.start()
         print(f"train: {preset.name}, task {preset.task}", file=sys.stderr)
         run = ray_train.TrainingRun(root, preset.name, task, preset.recipe, preset.resources)
@@ -103,7 +104,7 @@ def _find_version(dataset: Dataset) -> TrainingDataset:
     from pipelines.store import versions
     from pipelines.train.dataset import TrainingDataset
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     version = versions.read_current(root, dataset.encode.set)
     return TrainingDataset(root, dataset.name, dataset.shard_rows, version.number)
 
@@ -115,6 +116,14 @@ def _print_epoch(data: str, epochs: int, curves: Mapping[str, Any]) -> None:
 def _print_step(name: str, curves: Mapping[str, Any]) -> None:
     loss = curves["losses"][-1]["loss"] if curves["losses"] else float("nan")
     print(f"train: {name}, step {curves['step']:,} of {curves['steps']:,}, loss {loss:.4g}", file=sys.stderr)
+
+
+def _print_defaults(chosen: Mapping[str, str], cards: Sequence[TranslatorCard]) -> None:
+    """Say which translators are now taken where none is named, of the directions that were trained."""
+    trained = {direction for card in cards for direction in card.validation}
+    for direction, name in chosen.items():
+        if direction in trained:
+            print(f"train: the default from {direction.replace(' -> ', ' to ')} is {name}", file=sys.stderr)
 
 
 def _print_replaced(previous_cards: Mapping[str, TranslatorCard], cards: Sequence[TranslatorCard]) -> None:

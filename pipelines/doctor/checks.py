@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from pipelines.doctor import machine
 from pipelines.doctor.machine import Finding, format_size
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.source.registry import make_lists
+from pipelines.store.library_files import get_local_path
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
+from schemas.plan import PlanCounts
 
 if TYPE_CHECKING:
     from schemas.encoders import Encode
-    from schemas.plan import PlanCounts
 
 # From img2dataset: 29.9 GB for a million JPEGs of 256 px.
 _PICTURE_BYTES_256 = 30_000
@@ -51,6 +52,8 @@ def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
     """
     yield machine.check_ffmpeg()
     yield machine.check_yt_dlp()
+    proxy = machine.check_proxy()
+    yield proxy
     yield machine.check_javascript(needed=dataset is not None and _asks_youtube(dataset))
     if dataset is not None and dataset.fetch.video.cookies_file is not None:
         yield machine.check_cookies(dataset.fetch.video)
@@ -61,7 +64,10 @@ def check_dataset(dataset: Dataset | None) -> Iterator[Finding]:
         yield _check_scratch()
     else:
         yield _check_weights(dataset.encode, hub_answers=hub.state == "ok")
-        yield _check_contact(dataset)
+        found = [proxy, _check_contact(dataset)]
+        found += [_check_headers(dataset)] if dataset.fetch.headers else []
+        yield from found[1:]
+        yield from _list_video_obstacles(dataset, found)
         if dataset.filter.own:
             yield _check_filters(dataset)
         yield from _check_lists_and_disk(dataset)
@@ -97,16 +103,35 @@ def _list_local_spaces(encode: Encode) -> list[str]:
 
 
 def _check_contact(dataset: Dataset) -> Finding:
-    from pipelines.source.checks import check_sources
+    from pipelines.fetch.user_agent import make_no_contact_error
+    from pipelines.source.checks import list_obstacles
 
-    try:
-        check_sources(dataset)
-    except ConfigError as error:
-        # Its other errors are about how videos are fetched.
-        return Finding("contact" if dataset.contact is None else "video", "missing", str(error))
+    lacking = str(make_no_contact_error())
+    if lacking in list_obstacles(dataset):
+        return Finding("contact", "missing", lacking)
     if dataset.contact is None:
         return Finding("contact", "ok", "none, and no public host is asked")
     return Finding("contact", "ok", f"{dataset.contact}, in the User-Agent of every request")
+
+
+def _check_headers(dataset: Dataset) -> Finding:
+    from pipelines.fetch.host_headers import read_host_headers
+
+    try:
+        read_host_headers(dataset.fetch)
+    except ConfigError as error:
+        return Finding("headers", "missing", str(error))
+    return Finding("headers", "ok", f"for {', '.join(dataset.fetch.headers)}, from the environment")
+
+
+def _list_video_obstacles(dataset: Dataset, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield what keeps media from being requested and is in no other finding: how videos are fetched."""
+    from pipelines.source.checks import list_obstacles
+
+    said = {each.found for each in found}
+    for obstacle in list_obstacles(dataset):
+        if obstacle not in said:
+            yield Finding("video", "missing", obstacle)
 
 
 def _check_filters(dataset: Dataset) -> Finding:
@@ -125,13 +150,12 @@ def _check_scratch() -> Finding:
 
 
 def _check_lists_and_disk(dataset: Dataset) -> Iterator[Finding]:
-    from pipelines.source.plan import MARKER, preview
-    from schemas.plan import PlanCounts
+    from pipelines.source.plan import MARKER, PLAN, preview
+    from pipelines.store.plans import read_counts
 
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     try:
-        stored = root.read(MARKER) if root.exists(MARKER) else None
-        plan = PlanCounts.model_validate_json(stored) if stored else preview(dataset)
+        plan = read_counts(root, PLAN) if root.exists(MARKER) else preview(dataset)
     except EcholensError as error:
         yield Finding("lists", "missing", str(error))
         return
@@ -161,7 +185,7 @@ def _check_disk(root: Root, needed: int) -> Finding:
         return Finding("disk", "missing", str(error))
     if not root.is_local:
         return Finding("disk", "ok", f"{estimate}; {root.url} can be reached, its room is not known")
-    folder = Path(root.get_path(""))
+    folder = get_local_path(root)
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import subprocess
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import LoadError, MozillaCookieJar
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.compute import cpu
-from pipelines.errors import ConfigError, EcholensError
+from pipelines.errors import ConfigError, EcholensError, FfmpegError
 
 if TYPE_CHECKING:
     from schemas.fetch import VideoSettings
@@ -47,13 +47,13 @@ class Finding:
 
 def check_ffmpeg() -> Finding:
     """Check that an ffmpeg runs, and has decoders for the codecs of clips on the web."""
-    from pipelines.fetch.video.ffmpeg import find_ffmpeg
+    from pipelines.fetch.video import ffmpeg_process
 
     try:
-        binary = find_ffmpeg()
-        version = _run_command(binary, "-version").split()[2]
-        listed = _run_command(binary, "-decoders").split()
-    except (OSError, RuntimeError, IndexError, subprocess.SubprocessError) as error:
+        binary = ffmpeg_process.find_ffmpeg()
+        version = ffmpeg_process.ask_ffmpeg("-version", timeout_s=_TIMEOUT_S).split()[2]
+        listed = ffmpeg_process.ask_ffmpeg("-decoders", timeout_s=_TIMEOUT_S).split()
+    except (OSError, RuntimeError, IndexError, FfmpegError) as error:
         return Finding(
             "ffmpeg",
             "missing",
@@ -72,17 +72,6 @@ def check_ffmpeg() -> Finding:
     return Finding("ffmpeg", "ok", f"{version} at {binary}")
 
 
-def _run_command(*command: str) -> str:
-    return subprocess.run(
-        [command[0], "-v", "quiet", *command[1:]],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        stdin=subprocess.DEVNULL,
-    ).stdout
-
-
 def check_yt_dlp() -> Finding:
     """Check the age of yt-dlp."""
     version = importlib.metadata.version("yt-dlp")
@@ -96,6 +85,30 @@ def check_yt_dlp() -> Finding:
             "video sites change weekly: upgrade it (`pip install -U yt-dlp`) before clips are asked for",
         )
     return Finding("yt-dlp", "ok", f"{version}, {days} days old")
+
+
+def check_proxy() -> Finding:
+    """Check that the proxies of the environment can be reached; their passwords are not shown."""
+    from pipelines.fetch.http_proxy import read_proxies
+
+    try:
+        proxies = read_proxies()
+    except ConfigError as error:
+        return Finding("proxy", "missing", str(error))
+    if not proxies.http and not proxies.https:
+        return Finding("proxy", "ok", "none in the environment")
+    for proxy in filter(None, (proxies.http, proxies.https)):
+        try:
+            socket.create_connection((proxy.host, proxy.port), _TIMEOUT_S).close()
+        except OSError as error:
+            return Finding(
+                "proxy",
+                "missing",
+                f"{proxy} cannot be reached ({error.strerror or error})",
+                "correct HTTP_PROXY and HTTPS_PROXY, or unset them where hosts are asked directly",
+            )
+    ways = [f"{scheme} {f'through {proxy}' if proxy else 'directly'}" for scheme, proxy in proxies.by_scheme]
+    return Finding("proxy", "ok", f"{', '.join(ways)}; not for {', '.join(proxies.bypass)}")
 
 
 def check_javascript(*, needed: bool) -> Finding:

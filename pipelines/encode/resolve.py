@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pipelines.compute.child_process import run_in_subprocess
 from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import EncoderSpec, find_modalities
+from pipelines.encode.places import check_encoders
 from pipelines.encode.precision import compare_with_fp32
 from pipelines.encode.registry import make_loader
 from pipelines.errors import ConfigError, SpaceError
@@ -33,9 +34,11 @@ def resolve(encode: Encode, pinned: Mapping[Column, Space] | None = None) -> dic
             precision is taken, whatever is fastest on this machine.
 
     Raises:
-        ConfigError: weights are missing or do not fit their model, or an encoder does not say what it embeds.
+        ConfigError: weights are missing or do not fit their model, an encoder does not say what it embeds, or
+            only a root names its class or its weights.
         SpaceError: an encoder joins another space than that of its column's family.
     """
+    check_encoders(encode)
     specs = {key: spec for key in encode.entries if (spec := resolve_entry(encode, key, pinned)) is not None}
     _check_joins(specs)
     return specs
@@ -58,6 +61,7 @@ def resolve_entry(
         key: a family, or a column that joins one.
         pinned: column -> the space of the vectors that exist already.
     """
+    check_encoders(encode, (key,))
     asked = encode.entries.get(key)
     there = _find_pinned(key, encode, pinned or {})
     precision: Precision

@@ -20,6 +20,7 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
+from pipelines.decode.sound import read_sound
 from pipelines.encode.batch_assembler import BatchAssembler
 from pipelines.encode.encoder import EncoderSpecs, Tower, get_spaces, open_tower, pool_pieces
 from pipelines.errors import UndecodableMediaError
@@ -236,12 +237,8 @@ def _encode(assembler: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarra
 
 def _decode_sound(flac: bytes) -> tuple[np.ndarray, int]:
     """Return a stored sound, int16 [T], without the silence that pads it, and its rate in Hz."""
-    import soundfile
-
-    try:
-        samples_T, rate_hz = soundfile.read(io.BytesIO(flac), dtype="int16")
-    except soundfile.LibsndfileError as error:
-        raise UndecodableMediaError("undecodable") from error
+    samples_TC, rate_hz = read_sound(flac, "int16")
+    samples_T = samples_TC[:, 0]
     sounding = np.flatnonzero(samples_T)
     return (samples_T[: sounding[-1] + 1] if len(sounding) else samples_T), rate_hz
 

@@ -19,7 +19,7 @@ from pipelines.encode.loaders.decode_cache import share_decoded
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, count_rows
 from schemas.candidate import Kind
-from schemas.families import Column, Modality, get_modality, has_column
+from schemas.families import Column, Modality, get_modality, is_embedded
 from schemas.outcome import OK, Outcome, make_outcome
 from schemas.sample import FRAMES
 
@@ -41,7 +41,7 @@ _READ_AHEAD = 2
 
 
 def _list_columns(kind: Kind, specs: EncoderSpecs) -> tuple[Column, ...]:
-    return tuple(column for column in get_spaces(specs) if has_column(kind, column))
+    return tuple(column for column in get_spaces(specs) if is_embedded(kind, column))
 
 
 def _get_prepared_name(column: Column) -> str:

@@ -1,18 +1,21 @@
-"""Evaluates generated samples of any medium: how often their class is recognised.
-
-Shapes: N samples, C classes, D dimensions.
-"""
+"""Evaluates generated samples of any medium: what each of several judges finds in them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
-from pipelines.encode.encoder import EncoderSpec, encode, get_tower
 from pipelines.encode.resolve import resolve_entry
 from pipelines.errors import ConfigError
-from pipelines.generate.judge import Judge, SampleScorer
+from pipelines.evaluate.judges.encoders import EncoderJudgeSpec
+from pipelines.evaluate.judges.independence import is_independent
+from pipelines.evaluate.judges.judge import JudgeSpec
+from pipelines.evaluate.judges.registry import choose_judges
+from pipelines.evaluate.judges.waves import RESAMPLER
+from pipelines.evaluate.real import iterate_real
+from pipelines.evaluate.tally import JudgedRow, JudgeTally, compare_tallies
 from pipelines.generate.media import MEDIA
 from pipelines.generate.output import read_rows, read_samples
 from pipelines.generate.prompts import PromptTables
@@ -20,63 +23,138 @@ from pipelines.generate.step import get_folder
 from pipelines.store.root import Root
 from schemas.candidate import parse_key
 from schemas.encoders import Encode
-from schemas.families import Column, Modality, get_family, get_modality
-from schemas.generated import ClassifierScores, GeneratedScores, GenerationManifest
+from schemas.families import Column, get_family, get_modality
+from schemas.generated import (
+    ClassifierScores,
+    GeneratedCard,
+    GeneratedScores,
+    GenerationManifest,
+    JudgeScores,
+)
+from schemas.media import Medium
 from schemas.space import Space
 
-# Samples at most, the first by key.
-MAX_SAMPLES = 2_000
+# Samples at most, the first by key: VGGSound's test split has 15,446 clips.
+MAX_SAMPLES = 20_000
+# Files in memory at a time.
+_FILES = 64
 
 
-def evaluate_media(  # noqa: PLR0913, PLR0917
+def evaluate_samples(  # noqa: PLR0913, PLR0917
     root: Root,
     shard_rows: int,
     encoders: Encode,
     pinned: Mapping[Column, Space],
-    manifest: GenerationManifest,
+    card: GeneratedCard,
     classes: Sequence[str],
+    judges: Sequence[str] = (),
+    trusted: Collection[str] = (),
 ) -> GeneratedScores:
-    """Return how often a family that embeds the medium and texts finds the class of a sample.
+    """Return the scores of the samples of a card, by the dataset's own encoder and by judges that are named.
 
     Args:
         root: of the dataset.
         shard_rows: of it.
         encoders: of it.
         pinned: column -> the space of the stored vectors.
-        manifest: of the NAME.
+        card: of the samples.
         classes: words.
+        judges: names of others.
+        trusted: classes that are none of ours and may be imported, as module:Class.
 
     Raises:
-        ConfigError: the dataset has no such family.
+        ConfigError: nothing can judge the samples, or a judge is not there.
     """
-    modality = MEDIA[manifest.generator.medium].modality
-    spec = _find_classifier(encoders, pinned, modality)
-    if spec is None:
+    manifest = card.wanted
+    medium = manifest.generator.medium
+    specs = choose_specs(encoders, pinned, medium, judges, trusted)
+    tallies = [JudgeTally(spec, spec.open(), tuple(classes)) for spec in specs]
+    rows: list[JudgedRow] = []
+    for chunk in _cut(islice(iterate_generated(root, manifest, shard_rows, classes), MAX_SAMPLES)):
+        for tally in tallies:
+            tally.look([data for _, data, _ in chunk])
+        rows += [_make_row(row, expected) for row, _, expected in chunk]
+    real, keys = [each.copy_empty() for each in tallies], [row.source_key for row in rows if row.source_key]
+    real_keys: list[str] = []
+    for found in _cut(iterate_real(root, shard_rows, medium, keys, manifest.generator.rate_hz)):
+        for tally in real:
+            tally.look([data for _, data in found])
+        real_keys += [key for key, _ in found]
+    used = [*card.spaces, *([card.judged_by] if card.judged_by else [])]
+    own_specs = [resolve_entry(encoders, key, pinned) for key in encoders.entries] if used else []
+    known = [spec for spec in own_specs if spec is not None]
+    scores = []
+    for made, other in zip(tallies, real, strict=True):
+        own = _score_alone(made, rows, is_independent(made.spec, made.judge, used, known))
+        scores.append(own.model_copy(update={"against_real": compare_tallies(made, other, rows, real_keys)}))
+    return GeneratedScores(judges=tuple(scores))
+
+
+def choose_specs(
+    encoders: Encode,
+    pinned: Mapping[Column, Space],
+    medium: Medium,
+    judges: Sequence[str],
+    trusted: Collection[str],
+) -> list[JudgeSpec]:
+    """Return the dataset's own encoder of a medium and texts, if it has one, and the judges that are named.
+
+    Raises:
+        ConfigError: there is neither, or a judge is not there.
+    """
+    specs: list[JudgeSpec] = [*_find_own(encoders, pinned, medium)]
+    if judges:
+        specs += choose_judges(judges, medium, trusted)
+    if not specs:
         raise ConfigError(
-            f"the dataset's set has no encoder of {modality} and text, so nothing can classify; build a set "
-            "with one"
+            f"the dataset's set has no encoder of {MEDIA[medium].modality} and text, so nothing can judge; "
+            "name judges with --judges, or build a set with one"
         )
-    found = islice(iterate_generated(root, manifest, shard_rows, classes), MAX_SAMPLES)
-    known = [(data, expected) for _, data, expected in found if expected is not None]
-    best: list[str] = []
-    if known:
-        units_ND = SampleScorer(Judge(spec, modality), fallback=0.0).embed([data for data, _ in known])
-        tower = get_tower(spec, "text")
-        words_CD = encode(tower, [tower.prepare(name) for name in classes], spec.space.batch_rows)[0]
-        best = [classes[number] for number in (units_ND @ words_CD.T).argmax(1).tolist()]
-    heard = count_right(f"zero-shot {spec.space}", [name for _, name in known], best, classes)
-    return GeneratedScores(heard=heard, against_real=None, clap_score=None, clap_score_by=None)
+    return specs
 
 
-def _find_classifier(
-    encoders: Encode, pinned: Mapping[Column, Space], modality: Modality
-) -> EncoderSpec | None:
-    """Return the first family of a set that embeds a modality and texts."""
+def _find_own(encoders: Encode, pinned: Mapping[Column, Space], medium: Medium) -> list[EncoderJudgeSpec]:
+    """Return the first family of a set that embeds a medium and texts as a judge."""
+    modality = MEDIA[medium].modality
     families = dict.fromkeys(get_family(column) for column in pinned if get_modality(column) == modality)
     for family in families:
         if f"{family}_text" in pinned and encoders.find_key(f"{family}_{modality}") == family:
-            return resolve_entry(encoders, family, pinned)
-    return None
+            spec = resolve_entry(encoders, family, pinned)
+            return [EncoderJudgeSpec(f"zero-shot {spec.space}", medium, spec.loader)] if spec else []
+    return []
+
+
+def _make_row(row: Mapping[str, object], expected: str | None) -> JudgedRow:
+    key = str(row["source_key"]) if row["prompt"] == "row" else ""
+    return JudgedRow(key, str(row["caption"]), expected)
+
+
+def _score_alone(made: JudgeTally, rows: Sequence[JudgedRow], independent: bool) -> JudgeScores:
+    """Return what a judge finds in samples by themselves."""
+    named = made.name_classes()
+    classified = None
+    if named is not None or not rows:
+        known = [row for row in made.find_usable() if rows[row].expected is not None]
+        classified = count_right(
+            [str(rows[row].expected) for row in known],
+            [named[row] for row in known] if named else [],
+            made.classes,
+        )
+    return JudgeScores(
+        judge=made.spec.name,
+        fingerprint=made.spec.fingerprint(),
+        independent=independent,
+        sampling_rate_hz=made.judge.rate_hz,
+        resampler=RESAMPLER if made.judge.medium == "sound" else None,
+        classified=classified,
+        text_score=made.score_texts([row.caption for row in rows]),
+        undecodable=len(rows) - len(made.find_usable()),
+    )
+
+
+def _cut(items: Iterator[Any]) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, _FILES)):
+        yield chunk
 
 
 def iterate_generated(
@@ -115,13 +193,10 @@ def find_class(classes: Sequence[str], label: str | None, caption: str) -> str |
     return named[0] if len(named) == 1 else None
 
 
-def count_right(
-    classifier: str, expected: Sequence[str], found: Sequence[str], classes: Sequence[str]
-) -> ClassifierScores:
+def count_right(expected: Sequence[str], found: Sequence[str], classes: Sequence[str]) -> ClassifierScores:
     """Return the accuracy of a classifier.
 
     Args:
-        classifier: its name.
         expected: the class of each sample.
         found: the class that it gave each.
         classes: all of them.
@@ -131,7 +206,6 @@ def count_right(
     for wanted, given in zip(expected, found, strict=True):
         right[wanted] += given == wanted
     return ClassifierScores(
-        classifier=classifier,
         classes=tuple(classes),
         samples=len(expected),
         accuracy=right.total() / len(expected) if expected else None,

@@ -19,11 +19,13 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from pipelines.fetch.networks import GLOBAL_UNICAST, IPAddress, find_closed_network
+
 # As getaddrinfo gives it: family, type, protocol, canonical name, socket address.
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
-# What `allow_private_hosts` allows; no other non-public address is ever allowed.
+# What `allow_private_hosts` allows, but for the closed networks among it; no other non-public address is ever
+# allowed.
 INSIDE = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -36,10 +38,11 @@ INSIDE = tuple(
         "fc00::/7",
     )
 )
-# Metadata services of clouds that lie within `INSIDE`; most are link-local, which is refused anyway.
-METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))
 # The prefix under which IPv6-only networks reach IPv4 hosts (RFC 6052).
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# The upper half of an interface's identifier that ends in an IPv4 address (ISATAP, RFC 5214).
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+_LOW_32 = 0xFFFFFFFF
 
 
 class AddressRefusedError(OSError):
@@ -51,24 +54,33 @@ class NoContactError(OSError):
 
 
 def unwrap_address(address: str) -> IPAddress:
-    """Return the address that packets reach: IPv4 embedded in IPv6 becomes IPv4."""
+    """Return the address that packets reach: IPv4 embedded in IPv6 becomes IPv4.
+
+    Where two are embedded and one is not public, it is that one.
+    """
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv4Address):
         return parsed
-    if parsed in _NAT64:
-        return ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-    teredo = parsed.teredo
-    return parsed.ipv4_mapped or parsed.sixtofour or (teredo[1] if teredo else parsed)
+    number = int(parsed)
+    embedded = [each for each in (parsed.ipv4_mapped, parsed.sixtofour) if each is not None]
+    if parsed in _NAT64 or (number >> 32 & _LOW_32) in _ISATAP:
+        embedded.append(ipaddress.IPv4Address(number & _LOW_32))
+    first = embedded[0] if embedded else parsed
+    return next((each for each in embedded if not is_public(each)), first)
 
 
 def is_public(address: IPAddress) -> bool:
     """Return whether an address is a unicast one of the open Internet."""
+    if find_closed_network(address) is not None:
+        return False
+    if address.version == 6 and address not in GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def is_inside(address: IPAddress) -> bool:
     """Return whether an address is one that `allow_private_hosts` allows."""
-    return address not in METADATA and any(address in network for network in INSIDE)
+    return find_closed_network(address) is None and any(address in network for network in INSIDE)
 
 
 def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
@@ -86,7 +98,9 @@ def guard(*, inside: bool, public: bool) -> Callable[[AddrInfo], socket.socket]:
             if not public:
                 raise NoContactError("no contact")
         elif not (inside and is_inside(address)):
-            raise AddressRefusedError("address not allowed")
+            closed = find_closed_network(address)
+            reason = closed.reason if closed else "not public"
+            raise AddressRefusedError(f"{address} is not allowed: {reason}")
         return socket.socket(family, kind, protocol)
 
     return make_socket

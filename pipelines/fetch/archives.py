@@ -6,7 +6,6 @@ every few megabytes, and a member is decompressed from the nearest such checkpoi
 
 from __future__ import annotations
 
-import tarfile
 import threading
 import zipfile
 import zlib
@@ -16,7 +15,9 @@ from typing import Any, NamedTuple
 
 import fsspec
 
-from pipelines.errors import DamagedArchiveError
+from pipelines.errors import DamagedArchiveError, UnreadableMediaError
+from pipelines.store.untrusted_tar import MAX_MEMBERS, iterate_infos
+from schemas.outcome import make_outcome
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 
@@ -25,6 +26,15 @@ _CHECKPOINT_BYTES = 8 << 20
 _BLOCK_BYTES = 1 << 18
 # zlib's window bits for the gzip format.
 _GZIP_BITS = 31
+# Media are compressed already; text and silence shrink to a fiftieth. The first bytes are free: a small
+# archive does no harm.
+_MAX_RATIO = 200
+_ANY_BYTES = 2**28
+# Of the others, a block of a few bytes unpacks to 900 kB and more at once.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Of the list of members at the end of a zip, which Python reads at once and makes objects of, of 15 times its
+# size. A member takes some 100 bytes of it.
+_MAX_DIRECTORY_BYTES = 2**27
 # The most archives whose listing is cached. A shard's rows lie in one foreign tar or two, with four shards in
 # flight; VGGSound's mirrors have twenty.
 _CACHED_ARCHIVES = 64
@@ -44,6 +54,14 @@ def is_archive(file: str) -> bool:
     return file.lower().endswith(SUFFIXES)
 
 
+def open_tar(file: Any, name: str) -> Any:
+    """Return an open tar as it is read from front to back: decompressed, if its name says that it is packed.
+
+    A way back in a packed one costs the decompression of up to 8 MB.
+    """
+    return SeekableGzip(file, GzipCheckpoints()) if name.lower().endswith((".gz", ".tgz")) else file
+
+
 def list_members(file: str, state: str) -> dict[str, MemberSpan]:
     """Return the files of an archive by their names, without a leading `./`.
 
@@ -57,28 +75,51 @@ def list_members(file: str, state: str) -> dict[str, MemberSpan]:
     return _list_locked(file, state)[0]
 
 
-def read(file: str, state: str, member: str) -> bytes:
+def read(file: str, state: str, member: str, max_bytes: int) -> bytes:
     """Return a member's bytes.
+
+    Args:
+        file: a path or an fsspec URL.
+        state: as for `list_members`.
+        member: its name.
+        max_bytes: of the member, decompressed.
+
+    Raises:
+        KeyError: there is no such member.
+        UnreadableMediaError: it is larger.
+        DamagedArchiveError: it cannot be decompressed.
+    """
+    size = _list_locked(file, state)[0][member].size
+    if size > max_bytes:
+        raise UnreadableMediaError(make_outcome("invalid", "too_many_bytes"))
+    # A zip may state less than it unpacks to.
+    data = read_start(file, state, member, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise UnreadableMediaError(make_outcome("invalid", "too_many_bytes"))
+    if len(data) < size:
+        raise DamagedArchiveError("it ends in the middle of a member")
+    return data
+
+
+def read_start(file: str, state: str, member: str, most_bytes: int) -> bytes:
+    """Return the first bytes of a member, as many as there are up to `most_bytes`; see `read`.
 
     Raises:
         KeyError: there is no such member.
         DamagedArchiveError: it cannot be decompressed.
     """
     spans, checkpoints = _list_locked(file, state)
-    span = spans[member]
+    start, size = spans[member].start, min(spans[member].size, most_bytes)
     fs, path = fsspec.core.url_to_fs(file)
     if file.lower().endswith(".zip"):
-        return _read_zip(fs, path, member)
+        return _read_zip(fs, path, member, most_bytes)
     if checkpoints is None:
-        data: bytes = fs.cat_file(path, start=span.start, end=span.start + span.size)
-    else:
-        with fs.open(path, "rb") as compressed:
-            gzip = SeekableGzip(compressed, checkpoints)
-            gzip.seek(span.start)
-            data = gzip.read(span.size)
-    if len(data) < span.size:
-        raise DamagedArchiveError
-    return data
+        data: bytes = fs.cat_file(path, start=start, end=start + size)
+        return data
+    with fs.open(path, "rb") as compressed:
+        gzip = SeekableGzip(compressed, checkpoints)
+        gzip.seek(start)
+        return gzip.read(size)
 
 
 def _list_locked(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints | None]:
@@ -93,38 +134,73 @@ def _list(file: str, state: str) -> tuple[dict[str, MemberSpan], GzipCheckpoints
     try:
         with fs.open(path, "rb") as opened:
             if file.lower().endswith(".zip"):
-                with zipfile.ZipFile(opened) as archive:
-                    infos = [info for info in archive.infolist() if not info.is_dir()]
-                return {
-                    _strip_dot(info.filename): MemberSpan(info.header_offset, info.file_size)
-                    for info in infos
-                }, None
+                return _list_zip(opened, int(fs.size(path) or 0)), None
             if file.lower().endswith(".tar"):
                 return _list_tar(opened), None
             gzip = SeekableGzip(opened, GzipCheckpoints())
             return _list_tar(gzip), gzip.checkpoints
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DamagedArchiveError from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DamagedArchiveError(f"it cannot be listed ({error})") from error
+
+
+def _list_zip(opened: Any, packed_bytes: int) -> dict[str, MemberSpan]:
+    with zipfile.ZipFile(_DirectoryReader(opened)) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+    if len(infos) > MAX_MEMBERS:
+        raise DamagedArchiveError(f"it has more than {MAX_MEMBERS:,} members")
+    _check_ratio(sum(info.file_size for info in infos), packed_bytes)
+    return {_strip_dot(info.filename): MemberSpan(info.header_offset, info.file_size) for info in infos}
+
+
+class _DirectoryReader:
+    """A zip of which the list of members alone is read."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes of the list.
+
+        Raises:
+            DamagedArchiveError: they are more than it has.
+        """
+        if size > _MAX_DIRECTORY_BYTES:
+            raise DamagedArchiveError(f"its list of members has {size:,} bytes")
+        data: bytes = self._file.read(size)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _list_tar(opened: Any) -> dict[str, MemberSpan]:
-    with tarfile.open(fileobj=opened, mode="r:") as tar:
-        return {
-            _strip_dot(info.name): MemberSpan(info.offset_data, info.size) for info in tar if info.isfile()
-        }
+    members: dict[str, MemberSpan] = {}
+    for info in iterate_infos(opened):
+        if info.isreg() and not info.issparse():
+            # The first of a name: its caption is the first, too, and lists of samples reject the others.
+            members.setdefault(_strip_dot(info.name), MemberSpan(info.offset_data, info.size))
+    return members
+
+
+def _check_ratio(unpacked_bytes: int, packed_bytes: int) -> None:
+    if unpacked_bytes > max(_ANY_BYTES, _MAX_RATIO * packed_bytes):
+        raise DamagedArchiveError(f"it unpacks to more than {_MAX_RATIO} times its size")
 
 
 def _strip_dot(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _read_zip(fs: Any, path: str, member: str) -> bytes:
+def _read_zip(fs: Any, path: str, member: str, most_bytes: int) -> bytes:
     try:
         with fs.open(path, "rb") as opened, zipfile.ZipFile(opened) as archive:
             name = member if member in archive.NameToInfo else f"./{member}"
-            return archive.read(name)
+            if archive.getinfo(name).compress_type not in _ZIP_METHODS:
+                raise DamagedArchiveError("a member is compressed by a rare method")
+            with archive.open(name) as unpacked:
+                return unpacked.read(most_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DamagedArchiveError from error
+        raise DamagedArchiveError(f"a member cannot be read ({error})") from error
 
 
 class GzipCheckpoint(NamedTuple):
@@ -193,6 +269,7 @@ class SeekableGzip:
         Raises:
             EOFError: the file ends in the middle.
             zlib.error: it is no gzip file.
+            DamagedArchiveError: it unpacks to far more than it has.
         """
         parts = bytearray()
         while len(parts) < size and (self._ready or self._decompress()):
@@ -217,6 +294,7 @@ class SeekableGzip:
                 self._state = GzipCheckpoint(position, read_bytes, decompressor, pending)
                 return bool(self._compressed.read(1))
             decompressor = zlib.decompressobj(_GZIP_BITS)
+        _check_ratio(position, read_bytes)
         self._ready = decompressor.decompress(pending, _BLOCK_BYTES)
         pending = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
         self._state = GzipCheckpoint(position + len(self._ready), read_bytes, decompressor, pending)

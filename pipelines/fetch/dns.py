@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +26,10 @@ _MIN_HOSTS = 20
 # their hosts, none has lost half.
 _UNANSWERED_SHARE = 0.2
 _UNRESOLVED_SHARE = 0.5
+
+
+# Of all resolvers of this process: since when, and what tells two look-ups apart.
+_lookups: set[tuple[float, object]] = set()
 
 
 class CachingResolver(ThreadedResolver):
@@ -50,6 +55,8 @@ class CachingResolver(ThreadedResolver):
             if now - at < _FAILURE_TTL_S:
                 raise socket.gaierror(error.errno, "failed before")
             del self._failed[host]
+        looking = (time.monotonic(), object())
+        _lookups.add(looking)
         try:
             return await super().resolve(host, port, family)
         except socket.gaierror as error:
@@ -57,6 +64,14 @@ class CachingResolver(ThreadedResolver):
                 self._failed.clear()
             self._failed[host] = (now, error)
             raise
+        finally:
+            _lookups.discard(looking)
+
+
+def count_lookups() -> tuple[int, float]:
+    """Return how many names wait for the name service in this process, and how long the first has."""
+    begun_s = [began_s for began_s, _ in [*_lookups]]
+    return len(begun_s), time.monotonic() - min(begun_s) if begun_s else 0.0
 
 
 def is_reserved_invalid(host: str) -> bool:

@@ -3,27 +3,86 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
-from schemas.dataset import STORED_BY, Fetch
+import numpy as np
+
+from pipelines.errors import UndecodableMediaError
+from schemas.dataset import RESIZED_BY, Fetch
 
 _TRANSFORMS = ("SmallestMaxSize", "LongestMaxSize", "CenterCrop", "PadIfNeeded")
 
-# Encoded picture -> JPEG, width, height, original width and height; or Nones and an error.
-Resize = Callable[[IO[bytes]], tuple[bytes, int, int, int, int, str | None]]
+# JPEG sides have no more; a larger picture cannot be encoded, but it can be made.
+_JPEG_PX = 65_500
+# Of pictures with transparency, which become float64 for a moment: 50 MB at once.
+_ROWS_PIXELS = 2**20
+
+# File and pixels -> JPEG, width, height, original width and height; or Nones and an error.
+Resize = Callable[[bytes, np.ndarray], tuple[bytes, int, int, int, int, str | None]]
+
+_thread = threading.local()
 
 
 def make_resizer(fetch: Fetch) -> Resize:
     """Return img2dataset's resizer with the options of `fetch`. Thread-safe."""
-    resizer: Any = _load_module().Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
-    resize: Resize = resizer
+    resizer: Any = _load_module().Resizer(**{name: getattr(fetch, name) for name in RESIZED_BY})
+
+    def resize(data: bytes, image: np.ndarray) -> Any:
+        # The resizer decodes by itself, but without a limit: its decoder returns what is decoded already.
+        _thread.image = flatten_alpha(image)
+        try:
+            return resizer(io.BytesIO(data))
+        finally:
+            _thread.image = None
+
     return resize
+
+
+def flatten_alpha(image: np.ndarray) -> np.ndarray:
+    """Return a picture on white where it has transparency, as img2dataset computes it, some rows at a time.
+
+    Of a whole picture it takes 60 bytes a pixel, so 7 GB of one that has the most pixels.
+    """
+    if image.ndim != 3 or image.shape[2] != 4:
+        return image
+    height, width = image.shape[:2]
+    flat = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _ROWS_PIXELS // width)
+    for start in range(0, height, rows):
+        part = image[start : start + rows]
+        alpha = part[:, :, 3, np.newaxis]
+        on_white = alpha / 255 * part[..., :3] + 255 - alpha
+        flat[start : start + rows] = np.rint(on_white.clip(min=0, max=255)).astype(np.uint8)
+    return flat
+
+
+def check_resized(fetch: Fetch, width: int, height: int) -> None:
+    """Refuse a picture that would be scaled to far more pixels than it has, because it is very narrow.
+
+    Args:
+        fetch: the options.
+        width: of the original.
+        height: of the original.
+
+    Raises:
+        UndecodableMediaError: it would be.
+    """
+    shorter = min(width, height)
+    if fetch.resize_mode not in ("keep_ratio", "center_crop"):
+        return
+    if fetch.resize_only_if_bigger and shorter <= fetch.image_size:
+        return
+    scale = fetch.image_size / shorter
+    if scale * scale * width * height > max(fetch.max_pixels, _JPEG_PX * fetch.image_size):
+        raise UndecodableMediaError("too_many_pixels")
 
 
 @cache
@@ -41,6 +100,7 @@ def _load_module() -> ModuleType:
     spec.loader.exec_module(module)
     # It swaps the process's stdout and stderr around every picture; two threads doing so lose them for good.
     vars(module)["SuppressStdoutStderr"] = nullcontext
+    vars(module)["cv2"] = SimpleNamespace(**vars(module.cv2) | {"imdecode": lambda *_: _thread.image})
     # It makes a transform for every picture; validating its arguments takes a tenth of the whole time.
     vars(module)["A"] = SimpleNamespace(**{name: _cache_by_arguments(module.A, name) for name in _TRANSFORMS})
     return module

@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from yarl import URL
-
 from pipelines.compute import timing
+from pipelines.fetch import files
 from pipelines.fetch.dns import LOOKUP_THREADS, check_resolver
 from pipelines.fetch.http_client import HttpClient
+from pipelines.fetch.http_proxy import check_proxied
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.origins import MediaOrigins
 from pipelines.fetch.ratelimit.governor import make_permits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
+from pipelines.fetch.urls import parse_url
 from pipelines.stage import Batch
 from schemas.dataset import Fetch
 from schemas.outcome import Outcome, as_img2dataset
@@ -36,9 +37,11 @@ class FetchRequest:
 
     url: str
     local: bool  # whether the URL may name a file of this machine
+    folder: str = ""  # of this machine, that no link may lead out of; empty for anywhere
     original: str | None = None  # the list's URL, where `url` is that of its thumbnail
     start_s: float = 0.0
     length_s: float | None = None
+    expected_hash: str | None = None  # of the bytes, in hex; None if the list says none
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +140,13 @@ class FetchWorker:
         by_url = [[requests[row] for row in same] for same in rows.values()]
         with timing.measure_time("fetch"):
             results = self._loop_thread.run(self._fetch_all(by_url))
-        check_resolver(
+        outcomes = [
             (host, each[0].outcome)
             for (url, _), each in zip(rows, results, strict=True)
             if (host := get_host(url))
-        )
+        ]
+        check_resolver(outcomes)
+        check_proxied(outcomes)
         return self._fill(batch, dict(_flatten(rows.values(), results)))
 
     async def _fetch_all(self, by_url: Sequence[Sequence[FetchRequest]]) -> list[list[FetchResult]]:
@@ -174,16 +179,26 @@ def _make_request(batch: Batch, row: int, origins: MediaOrigins) -> FetchRequest
     if "stored_url" in batch and (stored := batch["stored_url"][row]):
         return FetchRequest(stored, local=True)
     url, source = batch["media_url"][row], batch["source"][row]
-    cut_already = source in origins.cut and url != batch["url"][row]
+    from_template = source in origins.templates and url != batch["url"][row]
     start_s = batch["start_s"][row] if "start_s" in batch else None
+    place = origins.find_place(source, url or "") if from_template or source in origins.local else None
     return FetchRequest(
         url=url or "",
-        local=cut_already or source in origins.local,
+        local=place is not None,
+        # The files of a template are the person's own, and so are links among them, unless its fields are
+        # what a list fills in.
+        folder="" if from_template and source not in origins.local else get_folder(place or ""),
         original=batch["url"][row] if source in origins.thumbnails and url != batch["url"][row] else None,
-        # A template names the clip itself; only the list's own URL is that of the whole video.
-        start_s=0.0 if cut_already else start_s or 0.0,
+        start_s=0.0 if from_template and source in origins.cut else start_s or 0.0,
         length_s=batch["length_s"][row] if "length_s" in batch else None,
+        expected_hash=batch["expected_hash"][row] if "expected_hash" in batch else None,
     )
+
+
+def get_folder(place: str) -> str:
+    """Return the folder of this machine that a place is, as in `file:///pictures/`; empty if it is none."""
+    location = files.parse_location(place) if place.endswith("/") else None
+    return "" if location is None or location.remote else location.file
 
 
 def _flatten(
@@ -195,11 +210,8 @@ def _flatten(
 
 def get_host(url: str) -> str | None:
     """Return the host of an http(s) URL; None where there is none."""
-    try:
-        parsed = URL(url)
-    except ValueError:
-        return None
-    return parsed.host if parsed.scheme in ("http", "https") else None
+    parsed = parse_url(url)
+    return parsed.raw_host if parsed else None
 
 
 async def _make_client(

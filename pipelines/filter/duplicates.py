@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.compute import cpu
+from pipelines.store.library_files import make_database_path, register_root
 from pipelines.store.root import Root
+from pipelines.store.table_queries import as_query_errors, check_tables
 from schemas.candidate import format_shard
 from schemas.version import TOMBSTONE
 
@@ -54,16 +56,20 @@ def find_duplicate_media(root: Root, shards: Sequence[int], gone: np.ndarray | N
 
     Returns:
         A table of `TOMBSTONE`, in the order of the keys.
+
+    Raises:
+        StorageError: a table is missing or damaged.
     """
     if not shards:
         return TOMBSTONE.empty_table()
     paths = [f"media/{format_shard(shard)}.parquet" for shard in shards]
+    check_tables(root, paths)
     keys = np.empty(0, np.int64) if gone is None else gone
-    with _connect(root) as connection:
+    with as_query_errors(root, "media/*.parquet"), _connect(root) as connection:
         connection.register("gone", pa.table({"key": keys}))
-        query = connection.sql(_QUERY, params={"paths": [_make_url(root, path) for path in paths]})
-        duplicates: pa.Table = query.to_arrow_table()
-    return duplicates.cast(TOMBSTONE)
+        query = connection.sql(_QUERY, params={"paths": [make_database_path(root, path) for path in paths]})
+        duplicates: pa.Table = query.to_arrow_table().cast(TOMBSTONE)
+    return duplicates
 
 
 def _connect(root: Root) -> duckdb.DuckDBPyConnection:
@@ -71,10 +77,5 @@ def _connect(root: Root) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect(config={"threads": cpu.count_cpus()})
     connection.execute("SET enable_progress_bar = false")
-    if not root.is_local:
-        connection.register_filesystem(root.fs)
+    register_root(connection, root)
     return connection
-
-
-def _make_url(root: Root, name: str) -> str:
-    return root.get_path(name) if root.is_local else f"{root.url}/{name}"

@@ -9,13 +9,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.errors import ConfigError
+from pipelines.decode.pixels import open_picture
+from pipelines.decode.sound import read_sound
+from pipelines.errors import ConfigError, StorageError, UndecodableMediaError
 from pipelines.generate.generator import Samples
 from pipelines.generate.loudness import normalize_loudness
 from schemas.families import Modality
 from schemas.generated import SampleFormat
 from schemas.media import Medium
 
+_MAKE_AGAIN = "generate it, or build its dataset, again"
 _SOUND_FORMATS = {"flac": "FLAC", "wav": "WAV"}
 
 
@@ -90,11 +93,16 @@ def encode_sound(wave_T: np.ndarray, rate_hz: int, form: SampleFormat) -> bytes:
 
 
 def decode_sound(data: bytes) -> tuple[np.ndarray, int]:
-    """Return a sound file as mono float32 [T], and its rate."""
-    import soundfile
+    """Return a sound file as mono float32 [T], and its rate.
 
-    wave_TC, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    return wave_TC.mean(axis=1), int(rate_hz)
+    Raises:
+        StorageError: it cannot be decoded.
+    """
+    try:
+        wave_TC, rate_hz = read_sound(data)
+    except UndecodableMediaError as error:
+        raise StorageError(f"a stored sound is no sound ({error.reason}); {_MAKE_AGAIN}") from error
+    return wave_TC.mean(axis=1), rate_hz
 
 
 def _write_sound(samples: Samples, row: int, form: SampleFormat) -> bytes | None:
@@ -115,11 +123,15 @@ def _write_picture(samples: Samples, row: int, form: SampleFormat) -> bytes:
 
 
 def decode_picture(data: bytes) -> np.ndarray:
-    """Return a picture file as RGB, uint8 [H, W, 3]."""
-    from PIL import Image
+    """Return a picture file as RGB, uint8 [H, W, 3].
 
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+    Raises:
+        StorageError: it cannot be decoded.
+    """
+    try:
+        return np.asarray(open_picture(data).convert("RGB"))
+    except UndecodableMediaError as error:
+        raise StorageError(f"a stored picture is no picture ({error.reason}); {_MAKE_AGAIN}") from error
 
 
 def _write_text(samples: Samples, row: int, form: SampleFormat) -> bytes:  # noqa: ARG001 - one format

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from pipelines.errors import ConfigError, StorageError
+from pipelines.errors import ConfigError, DamagedArchiveError, StorageError
 from pipelines.generate.media import MEDIUM_OF
 from pipelines.generate.step import GenerateStep, get_folder
+from pipelines.store.json_file import read_json
+from pipelines.store.parquet_file import make_table_error
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard
+from pipelines.store.shards import MAX_MEMBER_BYTES, Shard
+from pipelines.store.untrusted_tar import iterate_infos, read_member
 from schemas.generated import GeneratedCard, GenerationManifest
 from schemas.generated_1 import convert_row
 from schemas.outcome import format_outcome
@@ -40,12 +39,8 @@ def read_manifest(root: Root, requested: GenerationManifest) -> GenerationManife
     file = _get_manifest_file(requested.name)
     if not root.exists(file):
         return None
-    try:
-        stored = GenerationManifest.model_validate_json(root.read(file))
-    except ValidationError as error:
-        raise StorageError(
-            f"{root.url}/{file} is damaged; remove {get_folder(requested.name)} and generate again"
-        ) from error
+    advice = f"remove {get_folder(requested.name)} and generate again"
+    stored = read_json(root, file, GenerationManifest, advice)
     before, now = _flatten(stored.model_dump(mode="json")), _flatten(requested.model_dump(mode="json"))
     noun = stored.generator.medium
     for key in sorted(before.keys() | now.keys()):
@@ -78,8 +73,8 @@ def find_card(root: Root, name: str) -> GeneratedCard | None:
     if not root.exists(file):
         return None
     try:
-        return GeneratedCard.model_validate_json(root.read(file))
-    except ValidationError:
+        return read_json(root, file, GeneratedCard, "generate it again")
+    except StorageError:
         return None  # written again
 
 
@@ -117,18 +112,38 @@ def write_card(step: GenerateStep, shards: Sequence[Shard], gate_cosine: float |
 
 
 def read_rows(root: Root, name: str, shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of shards of a NAME, in the order of their keys."""
+    """Yield the rows of shards of a NAME, in the order of their keys.
+
+    Raises:
+        StorageError: a table is missing or damaged.
+    """
     for shard in shards:
-        table = root.read_table(f"{get_folder(name)}/{shard.name}.parquet")
-        yield from map(convert_row, table.to_pylist())
+        path = f"{get_folder(name)}/{shard.name}.parquet"
+        try:
+            yield from map(convert_row, root.read_table(path).to_pylist())
+        except (KeyError, TypeError, ValueError) as error:
+            raise make_table_error(f"{root.url}/{path}", "it is not a table of generated samples") from error
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{root.url} has no {path}, which its card counts; remove {get_folder(name)} and "
+                "generate again"
+            ) from error
 
 
 def read_samples(root: Root, name: str, shard: Shard) -> Iterator[tuple[str, bytes]]:
-    """Yield the key and the file of every sample of a shard."""
-    data = root.read(f"{get_folder(name)}/{shard.name}.tar")
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for member in tar:
-            key, _, suffix = member.name.partition(".")
-            file = tar.extractfile(member)
-            if suffix in MEDIUM_OF and file is not None:
-                yield key, file.read()
+    """Yield the key and the file of every sample of a shard.
+
+    Raises:
+        StorageError: their tar is damaged.
+    """
+    path = f"{get_folder(name)}/{shard.name}.tar"
+    try:
+        with root.open(path) as file:
+            for info in iterate_infos(file):
+                key, _, suffix = info.name.partition(".")
+                if suffix in MEDIUM_OF:
+                    yield key, read_member(file, info, MAX_MEMBER_BYTES)
+    except DamagedArchiveError as error:
+        raise StorageError(
+            f"{root.url}/{path} is damaged: {error}; remove {get_folder(name)} and generate again"
+        ) from error

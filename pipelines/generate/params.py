@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipelines.errors import ConfigError
+from pipelines.store.user_yaml import parse_user_yaml
 
 
 def make_params(model: type[BaseModel], given: Mapping[str, Any], name: str) -> BaseModel:
@@ -49,7 +49,7 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError(f"--param {text!r} is no parameter; write KEY=VALUE")
         try:
-            params[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--param {text!r} has a value that is no YAML; put it in quotes") from error
+            params[key] = parse_user_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"--param {text[:80]!r} {error}") from error
     return params

@@ -6,22 +6,22 @@ which may change meanwhile.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import ConfigError
 from pipelines.store import versions
+from pipelines.store.json_file import read_json
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array
 from pipelines.translate.translated import find_shards_with
 from schemas.candidate import format_key, make_candidate_id, parse_key
-from schemas.families import Column, has_column
-from schemas.generated import PromptKind, make_prompts_schema
+from schemas.families import Column
+from schemas.generated import PromptCounts, PromptKind, make_prompts_schema
 from schemas.outcome import make_outcome
 from schemas.space import Space
 from schemas.vectors import decode_spaces
@@ -42,6 +42,7 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
     columns: Sequence[Column] = (),
     keys: Collection[str] = (),
     limit: int | None = None,
+    chosen: np.ndarray | None = None,
 ) -> Iterator[Prompt]:
     """Yield rows of a version in the order of their keys, with their vectors of some columns.
 
@@ -53,30 +54,44 @@ def make_version_prompts(  # noqa: PLR0913, PLR0917
         columns: of the vectors; none for captions alone.
         keys: of the rows; all if empty.
         limit: of rows; None for all.
+        chosen: keys that rows are taken from, as integers; None for all.
 
     Raises:
-        ConfigError: a key is of no row with media, or no row has the column.
+        ConfigError: a key is of no row with media, or no row has the column or is among the chosen.
     """
     shards = find_shards_with(root, version, kind)
     removed = frozenset(versions.read_removed(root, version.number)["key"].to_pylist())
     requested, count = frozenset(keys), 0
+    kept = None if chosen is None else frozenset(chosen.tolist())
     for shard in shards:
         if requested and shard.number not in {parse_key(key, shard_rows)[0] for key in requested}:
             continue
         for prompt in _read_rows(root, version.set, shard, shard_rows, columns):
             if prompt["source_key"] in removed or (requested and prompt["source_key"] not in requested):
                 continue
+            if kept is not None and int(prompt["source_key"]) not in kept:
+                continue
             count += 1
             yield prompt
             if count == limit:
                 return
+    where = f"version {version.number} of {root.url}"
     if count < len(requested):
+        which = "rows" if kept is None else "held-out rows"
         raise ConfigError(
-            f"of {len(requested)} --keys only {count} are rows of version {version.number} of {root.url} "
+            f"of {len(requested)} --keys only {count} are {which} of {where} "
             f"that can have {kind}; look keys up with `echolens lookup --json`"
         )
     if not count:
-        raise ConfigError(f"version {version.number} of {root.url} has no rows to generate anything of")
+        _raise_empty(where, kind, kept is not None)
+
+
+def _raise_empty(where: str, kind: Column, is_held_out: bool) -> NoReturn:
+    if is_held_out:
+        raise ConfigError(
+            f"{where} has no held-out row that can have {kind}; build more rows, or leave --held-out away"
+        )
+    raise ConfigError(f"{where} has no rows to generate anything of")
 
 
 def make_picture_prompts(
@@ -182,7 +197,7 @@ def read_space(root: Root, version: Version, column: Column) -> Space:
     Raises:
         ConfigError: no row of it has the column.
     """
-    shard = next(shard for shard in find_shards_with(root, version, column) if has_column(shard.kind, column))
+    shard = find_shards_with(root, version, column)[0]
     with root.open_parquet(get_vectors_marker(version.set, shard)) as file:
         return decode_spaces(file.schema_arrow)[column]
 
@@ -209,8 +224,9 @@ class PromptTables:
         """Return all shards; None if the prompts are not completely written."""
         if not self.root.exists(self._marker):
             return None
-        counts: list[int] = json.loads(self.root.read(self._marker))["rows"]
-        return [Shard(number, "clip", "local", rows) for number, rows in enumerate(counts)]
+        advice = f"remove {self.folder} and generate again"
+        counts = read_json(self.root, self._marker, PromptCounts, advice)
+        return [Shard(number, "clip", "local", rows) for number, rows in enumerate(counts.rows)]
 
     def write(self, prompts: Iterable[Prompt], spaces: Mapping[Column, Space]) -> list[Shard]:
         """Write prompts shard by shard, then the marker; return the shards.

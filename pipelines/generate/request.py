@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from pipelines.errors import ConfigError, SpaceError
 from pipelines.generate.prompts import read_space
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
+from pipelines.translate.defaults import find_default as find_default_translator
+from pipelines.translate.defaults import resolve_alias
 from pipelines.translate.translator import find_card
 from schemas.families import Column, find_default, get_family, get_modality, make_column
 from schemas.generated import GenerationSettings, GeneratorInfo, ModelRef
@@ -30,6 +32,7 @@ class GenerationRequest:
         column: of the rows; the translator's own if None.
         keys: of rows; all if empty.
         limit: of rows; None for all. Of a prior: the number of samples.
+        held_out: whether only rows are taken that the translator was tested on, or would be.
         texts: in place of rows.
         sounds: files, in place of rows.
         pictures: files, folders and URLs, in place of rows.
@@ -42,6 +45,7 @@ class GenerationRequest:
     column: Column | None = None
     keys: tuple[str, ...] = ()
     limit: int | None = None
+    held_out: bool = False
     texts: tuple[str, ...] = ()
     sounds: tuple[Path, ...] = ()
     pictures: tuple[str, ...] = ()
@@ -110,7 +114,9 @@ def find_path(
     if len(generator.columns) > 1:
         return _find_plain_path(root, spaces, request, generator)
     if request.via is None:
-        return _find_direct_path(root, spaces, request, generator)
+        return _find_direct_path(root, version, request, generator) or _find_default_path(
+            root, version, request, generator
+        )
     return _find_translated_path(root, version, request, generator)
 
 
@@ -176,22 +182,14 @@ def _find_plain_path(
 
 
 def _find_direct_path(
-    root: Root, spaces: Mapping[Column, Space], request: GenerationRequest, generator: GeneratorInfo
-) -> ConditioningPath:
-    """Return the path of vectors that are of the generator's space as they are stored."""
-    reads, noun = generator.columns[0], generator.medium
-    column = request.column
-    if request.sounds:
-        column = reads if get_modality(reads) == "audio" else find_default("audio", spaces)
-    # Sounds are made of sounds only if somebody asks for it: who names no column means pictures.
-    if column is None and (generator.medium, get_modality(reads)) != ("sound", "audio"):
-        column = reads
+    root: Root, version: Version, request: GenerationRequest, generator: GeneratorInfo
+) -> ConditioningPath | None:
+    """Return the path of vectors that are of the generator's space as they are stored; None if none are."""
+    spaces, reads = read_spaces(root, version.set), generator.columns[0]
+    column = _choose_column(spaces, request, generator)
     space, own = spaces.get(column) if column else None, spaces.get(reads)
     if column is None or space is None or own is None or not space.is_comparable(own):
-        raise ConfigError(
-            f"{column or 'pictures'} cannot become {noun}s by themselves; name the way with --via "
-            f"TRANSLATOR or --via {CAPTIONS}, or a --column of {get_family(reads).upper()} vectors"
-        )
+        return None
     if request.pictures and get_modality(column) != "image":
         raise ConfigError(
             f"{column} is no vector of a picture; name a column of pictures, or --via TRANSLATOR"
@@ -200,12 +198,53 @@ def _find_direct_path(
     return ConditioningPath(column, (condition,), None, f"{column} of {root.url}")
 
 
+def _choose_column(
+    spaces: Mapping[Column, Space], request: GenerationRequest, generator: GeneratorInfo
+) -> Column | None:
+    """Return the column that a request without a translator begins at; None for pictures, as yet unnamed."""
+    reads = generator.columns[0]
+    if request.sounds:
+        return reads if get_modality(reads) == "audio" else find_default("audio", spaces)
+    # Sounds are made of sounds only if somebody asks for it: who names no column means pictures.
+    if request.column is None and (generator.medium, get_modality(reads)) != ("sound", "audio"):
+        return reads
+    return request.column
+
+
+def _find_default_path(
+    root: Root, version: Version, request: GenerationRequest, generator: GeneratorInfo
+) -> ConditioningPath:
+    """Return the path through the default translator.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    spaces, reads = read_spaces(root, version.set), generator.columns[0]
+    column = _choose_column(spaces, request, generator)
+    sources = [column or find_default("image", spaces)]
+    card = find_default_translator(root, spaces, sources, _list_ends(spaces, reads))
+    if card is None:
+        raise ConfigError(
+            f"{column or 'pictures'} cannot become {generator.medium}s by themselves; name the way with "
+            f"--via TRANSLATOR or --via {CAPTIONS}, or a --column of {get_family(reads).upper()} vectors"
+        )
+    return _find_translated_path(root, version, replace(request, via=card.name), generator)
+
+
+def _list_ends(spaces: Mapping[Column, Space], reads: Column) -> list[Column]:
+    """Return the columns whose vectors a generator may be given, the one that it reads first."""
+    family = [column for column in spaces if get_family(column) == get_family(reads)]
+    return [reads, *(column for column in family if column != reads)]
+
+
 def _find_translated_path(
     root: Root, version: Version, request: GenerationRequest, generator: GeneratorInfo
 ) -> ConditioningPath:
     """Return the path through a translator."""
     spaces = read_spaces(root, version.set)
-    card = find_card(root, str(request.via))
+    begins = [request.column] if request.column else list(spaces)
+    ends = _list_ends(spaces, generator.columns[0])
+    card = find_card(root, resolve_alias(root, spaces, str(request.via), (begins, ends)))
     source = request.column or card.source
     space = read_space(root, version, source)
     if not space.is_comparable(card.source_space):

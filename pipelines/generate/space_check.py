@@ -1,7 +1,8 @@
 """Checks that the vectors of a dataset are of the space that a generator was trained on.
 
 A vector of another encoder may have the same dimensions; then it gives noise, or the same sample for every
-vector, without any error.
+vector, without any error. Texts are compared through the text towers of both; the tower of the media, which
+a generator does not bring, by whether stored media lie nearer to their own captions than to others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.encode.encoder import EncoderSpec
+from pipelines.encode.encoder import EncoderSpec, find_modalities
+from pipelines.encode.pairing import compare_encoder, compare_stored
 from pipelines.encode.resolve import resolve_entry
 from pipelines.encode.space_check import CAPTIONS, LEAST_COSINE, encode_captions
 from pipelines.errors import SpaceError
@@ -17,9 +19,12 @@ from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.judge import Judge
 from pipelines.generate.media import MEDIA
 from pipelines.generate.request import ConditioningPath
+from pipelines.store.vectors import VectorReader
 from schemas.encoders import Encode
-from schemas.families import Column, get_family, make_column
+from schemas.families import Column, Modality, get_family, get_modality, make_column
 from schemas.space import Space
+
+_NOUNS: Mapping[Modality, str] = {"audio": "sounds", "image": "pictures"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,11 @@ class VerifiedPath:
 
 
 def verify_path(
-    encode: Encode, pinned: Mapping[Column, Space], generator: ChosenGenerator, path: ConditioningPath
+    encode: Encode,
+    pinned: Mapping[Column, Space],
+    generator: ChosenGenerator,
+    path: ConditioningPath,
+    stored: VectorReader | None = None,
 ) -> VerifiedPath:
     """Return the judge of a generator's samples, once the vectors that condition it are checked.
 
@@ -47,6 +56,7 @@ def verify_path(
         pinned: column -> the space of the stored vectors.
         generator: to check.
         path: to the generator.
+        stored: the vectors of a version, to check the tower of the media by; None: by probes.
 
     Raises:
         SpaceError: vectors would be given to a generator of another space.
@@ -58,6 +68,9 @@ def verify_path(
         )
         for each in path.conditions
     ]
+    for each in path.conditions:
+        if (spec := _resolve_family(encode, pinned, each.reads)) is not None:
+            check_media_tower(generator, each.target, spec, stored, path.what)
     cosine = next((each for each in cosines if each is not None), None)
     if not info.columns:
         return VerifiedPath(None, cosine, f"generator {info.name} reads no vectors to compare with")
@@ -136,6 +149,38 @@ def check_own_space(
     if _is_own_tower(generator, spec):
         return 1.0
     return _compare_texts(generator, column, spec, target, what)
+
+
+def check_media_tower(
+    generator: ChosenGenerator, column: Column, spec: EncoderSpec, stored: VectorReader | None, what: str
+) -> None:
+    """Refuse vectors of media that lie no nearer to their own texts than to others.
+
+    Rows of the dataset decide, or where it has too few of both, the miniature world's kinds.
+
+    Args:
+        generator: whose text tower is known to be the encoder's; without one nothing is known of its space.
+        column: of the vectors that condition it.
+        spec: the encoder of the column's family.
+        stored: the vectors of a version; None for none.
+        what: the origin of the vectors, for the error message.
+
+    Raises:
+        SpaceError: matched pairs are not clearly nearer than shuffled ones.
+    """
+    modality, family = get_modality(column), get_family(column)
+    if generator.info.text_sha256 is None or modality == "text":
+        return
+    if not {modality, "text"} <= {*find_modalities(family, spec.loader)}:
+        return
+    found = compare_stored(stored, column, make_column(family, "text")) if stored else None
+    found = found or compare_encoder(spec, modality)
+    if not found.is_clear:
+        raise SpaceError(
+            f"{what} leads to {spec.space}, whose {_NOUNS[modality]} do not go with their texts: the mean "
+            f"cosine is {found}; take the encoder with the {modality} tower that generator "
+            f"{generator.info.name} was trained with, and encode the dataset into another set"
+        )
 
 
 def _compare_texts(

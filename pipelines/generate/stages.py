@@ -156,7 +156,10 @@ class GenerateStage(Stage):
             own = slice(number * count, (number + 1) * count)
             scores: list[float | None] = [None] * count
             if units_MD is not None:
-                cosines = units_MD[own] @ given[info.columns[0]]
+                vector = given[info.columns[0]]
+                # A drawn translator gives each candidate a vector of its own.
+                is_own = vector.ndim == 2
+                cosines = (units_MD[own] * vector).sum(1) if is_own else units_MD[own] @ vector
                 scores = [float(cosine) if np.isfinite(cosine) else None for cosine in cosines]
             made[row] = _select_best(files[own], scores, seeds[row])
             if (best := made[row]) is not None:
@@ -165,9 +168,14 @@ class GenerateStage(Stage):
 
 
 def _repeat(values: list[Any], count: int) -> Any:
-    """Return each value so many times, one after the other: vectors as one array, texts as a list."""
+    """Return each value so many times, one after the other: vectors as one array, texts as a list.
+
+    Where a value is an array of vectors, one a candidate, these take the place of copies.
+    """
     if isinstance(values[0], str):
         return [value for value in values for _ in range(count)]
+    if values[0].ndim == 2:
+        return np.concatenate(values)
     return np.repeat(np.stack(values), count, axis=0)
 
 
@@ -264,8 +272,8 @@ def _normalize_vector(vector: np.ndarray | None) -> np.ndarray | None:
     if vector is None:
         return None
     full_D = vector.astype(np.float32)
-    norm = float(np.linalg.norm(full_D))
-    return full_D / norm if np.isfinite(norm) and norm > 0 else None
+    norms = np.linalg.norm(full_D, axis=-1, keepdims=True)
+    return full_D / norms if np.isfinite(norms).all() and (norms > 0).all() else None
 
 
 def _score_or_least(score: float | None) -> float:

@@ -101,8 +101,15 @@ class GenerateStep:
         if translator is None:
             return (generate,)
         (way,) = self.conditions
+        settings = manifest.settings
         translate = TranslateStage(
-            self.root, translator.name, translator.weights_sha256, way.source, way.target
+            self.root,
+            translator.name,
+            translator.weights_sha256,
+            way.source,
+            way.target,
+            settings.seed,
+            settings.candidates,
         )
         return (SingleThreaded(translate), generate)
 

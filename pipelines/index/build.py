@@ -24,6 +24,7 @@ from pipelines.index.recall import ExactNeighbours, QuerySample, find_worst
 from pipelines.index.train import measure_imbalance, train_index
 from pipelines.store.atomic import TEMPORARY
 from pipelines.store.counts import as_integers
+from pipelines.store.library_files import get_local_path
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.store.vectors import VectorReader
@@ -113,7 +114,7 @@ def _train(
 
 def _make_scratch(root: Root, folders: ExitStack) -> Path:
     """Make a folder that goes with the stack: beside a local dataset, where there is room for an index."""
-    folder = TemporaryDirectory(prefix=TEMPORARY, dir=root.get_path("") if root.is_local else None)
+    folder = TemporaryDirectory(prefix=TEMPORARY, dir=get_local_path(root) if root.is_local else None)
     return Path(folders.enter_context(folder))
 
 

@@ -15,6 +15,7 @@ _POINTS_A_LIST = 64
 _PQ_TRAINING_ROWS = 256 * 256
 
 _UNITS = {
+    "B": 1,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip

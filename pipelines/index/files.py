@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import StorageError
+from pipelines.index.file_check import check_index_file
 from pipelines.store.cache import fetch_cached
+from pipelines.store.json_file import read_json
+from pipelines.store.library_files import get_local_path
 from pipelines.store.root import Root
 from schemas.families import Column
 from schemas.index_card import IndexCard
 from schemas.version import Version
+
+_ADVICE = "take that version away and run the build again"
 
 
 def make_index_path(set_name: str, number: int, column: Column) -> str:
@@ -47,13 +53,11 @@ def read_index(root: Root, path: str) -> tuple[Any, IndexCard] | None:
     import faiss
 
     try:
-        card = IndexCard.model_validate_json(root.read(f"{path}.json"))
+        card = _read_card(root, f"{path}.json")
         name = f"{path}.faiss"
-        if not root.is_local:
-            return faiss.read_index(str(fetch_cached(root, name, card.sha256))), card
-        if root.compute_sha256(name) != card.sha256:
+        if root.is_local and root.compute_sha256(name) != card.sha256:
             return None
-        return faiss.read_index(root.get_path(name)), card
+        return faiss.read_index(str(_find_local(root, name, card))), card
     except (FileNotFoundError, ValueError, RuntimeError, StorageError):
         return None
 
@@ -78,8 +82,7 @@ def map_index(root: Root, name: str, card: IndexCard) -> Any:
                 f"{name} has {size} bytes, but its card says {card.bytes}; "
                 "take that version away and run the build again"
             )
-        local = root.get_path(name) if root.is_local else str(fetch_cached(root, name, card.sha256))
-        return faiss.read_index(local, faiss.IO_FLAG_MMAP_IFC)
+        return faiss.read_index(str(_find_local(root, name, card)), faiss.IO_FLAG_MMAP_IFC)
     except (FileNotFoundError, RuntimeError) as error:
         raise StorageError(
             f"{name} cannot be read as an index ({type(error).__name__}); "
@@ -87,12 +90,26 @@ def map_index(root: Root, name: str, card: IndexCard) -> Any:
         ) from error
 
 
+def _find_local(root: Root, name: str, card: IndexCard) -> Path:
+    """Return a file of this machine with the bytes of an index, checked before FAISS believes it."""
+    local = get_local_path(root, name) if root.is_local else fetch_cached(root, name, card.sha256)
+    check_index_file(local, card.space.dims, name)
+    return local
+
+
+def _read_card(root: Root, name: str) -> IndexCard:
+    return read_json(root, name, IndexCard, _ADVICE)
+
+
 def read_cards(root: Root, version: Version) -> dict[Column, tuple[str, IndexCard]]:
     """Return, by column, the file of a version's index below the root, and its card."""
     cards: dict[Column, tuple[str, IndexCard]] = {}
     for entry in version.indices:
         if entry.path.endswith(".json"):
-            card = IndexCard.model_validate_json(root.read(entry.path))
+            try:
+                card = _read_card(root, entry.path)
+            except FileNotFoundError as error:
+                raise StorageError(f"{root.url} has no {entry.path}; {_ADVICE}") from error
             cards[card.column] = (entry.path.removesuffix(".json") + ".faiss", card)
     return cards
 

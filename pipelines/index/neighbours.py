@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.errors import StorageError
+
 # FAISS does not define which of several equal scores is cut off at k: so many more are fetched, then sorted.
 _SPARE = 32
 
 # If no more rows than this pass a filter, all lists are searched: comparing them takes milliseconds, and no
 # neighbour is missed.
 _FEW_ROWS = 20_000
+
+# The largest key for which a bitmap is made, since it takes a byte a key and a version may name any number.
+_MOST_BITS = 2**28
 
 # The factor by which nprobe grows for a query that found too few rows.
 _NPROBE_GROWTH = 4
@@ -50,6 +55,9 @@ class Neighbours:
         index: of inner products, with keys as ids.
         nprobe: inverted lists searched for each query; None where there are none.
         removed: keys that are gone, int64.
+
+    Raises:
+        StorageError: the index has not so many lists.
     """
 
     def __init__(self, index: Any, nprobe: int | None, removed: np.ndarray) -> None:
@@ -57,9 +65,17 @@ class Neighbours:
 
         self._index = index
         self._nprobe = nprobe
-        self._lists = 0 if nprobe is None else int(faiss.extract_index_ivf(index).nlist)
+        lists = None if nprobe is None else faiss.try_extract_index_ivf(index)
+        if nprobe is not None and (lists is None or nprobe > lists.nlist):
+            raise StorageError(
+                f"the card of an index says that {nprobe} lists are searched, and it has fewer; take that "
+                "version away and run the build again"
+            )
+        self._lists = 0 if lists is None else int(lists.nlist)
         self._present: Any = None
-        if len(removed):
+        if len(removed) and int(removed.max()) >= _MOST_BITS:
+            self._present = faiss.IDSelectorNot(faiss.IDSelectorBatch(removed))
+        elif len(removed):
             gone = np.zeros(int(removed.max()) + 1, dtype=bool)
             gone[removed] = True
             # One bit per key: 1.25 MB for 10 million keys, where a set of a million of them takes 40 MB.

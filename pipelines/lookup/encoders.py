@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from pipelines.compute.device import get_decode_pool
+from pipelines.decode.upright import make_upright
 from pipelines.encode.encoder import EncoderSpec, Tower, encode, get_tower
 from pipelines.encode.resolve import resolve_entry
 from pipelines.encode.space_check import CAPTIONS, StoredItems, verify_space
@@ -17,6 +18,7 @@ from pipelines.lookup.media import MediaReader, Medium
 from pipelines.lookup.plan import QueryVector, make_unreadable_error
 from pipelines.lookup.rows import VersionRows
 from schemas.candidate import Kind
+from schemas.dataset import Fetch
 from schemas.encoders import WHOLE, Encode
 from schemas.families import Column, Modality, get_modality
 from schemas.space import Space
@@ -39,11 +41,18 @@ class QueryEncoders:
         pinned: column -> the space of the stored vectors.
         rows: of the version, to compare the encoder of this machine with.
         media: of the version, for encoders that embed no text.
+        fetch: of the dataset: pictures stand as those of its rows do.
     """
 
     def __init__(
-        self, asked: Encode, pinned: Mapping[Column, Space], rows: VersionRows, media: MediaReader
+        self,
+        asked: Encode,
+        pinned: Mapping[Column, Space],
+        rows: VersionRows,
+        media: MediaReader,
+        fetch: Fetch,
     ) -> None:
+        self._fetch = fetch
         self._asked = asked
         self._pinned = pinned
         self._rows = rows
@@ -116,7 +125,7 @@ class QueryEncoders:
         """
         spec, modality = self.get_spec(column), get_modality(column)
         tower = get_tower(spec, modality)
-        piece = _prepare(tower, modality, item)
+        piece = self._prepare(tower, modality, item)
         if isinstance(piece, EcholensError):
             raise piece
         unit_ND, norms_N = get_decode_pool().submit(encode, tower, [piece], spec.space.batch_rows).result()
@@ -138,7 +147,7 @@ class QueryEncoders:
             tower = get_tower(spec, modality)
         except EcholensError as error:
             return [error] * len(items)
-        prepared: list[np.ndarray | EcholensError] = [_prepare(tower, modality, item) for item in items]
+        prepared: list[np.ndarray | EcholensError] = [self._prepare(tower, modality, item) for item in items]
         pieces = [each for each in prepared if isinstance(each, np.ndarray)]
         if not pieces:
             return [each for each in prepared if isinstance(each, EcholensError)]
@@ -152,12 +161,13 @@ class QueryEncoders:
         )
         return [each if isinstance(each, EcholensError) else next(vectors) for each in prepared]
 
-
-def _prepare(tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
-    try:
-        return tower.prepare(item)
-    except UndecodableMediaError as error:
-        return make_unreadable_error(modality, error.reason)
+    def _prepare(self, tower: Tower, modality: Modality, item: str | bytes) -> np.ndarray | EcholensError:
+        if modality == "image" and isinstance(item, bytes) and self._fetch.orientation == "upright":
+            item = make_upright(item, self._fetch.max_pixels)
+        try:
+            return tower.prepare(item)
+        except UndecodableMediaError as error:
+            return make_unreadable_error(modality, error.reason)
 
 
 def _round_to_power_of_two(count: int) -> int:

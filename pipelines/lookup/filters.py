@@ -107,7 +107,7 @@ class RowAttributes:
         """Return the values of a column, and for each row the index of its value, uint16; 65,535 if null."""
 
         def read(shard: Shard) -> Any:
-            table = self._rows.root.read_table(f"candidates/{shard.name}.parquet", columns=[name])
+            table = self._rows.read_table(shard, "candidates", [name])
             return pc.dictionary_encode(table[name].combine_chunks())
 
         indices: dict[str, int] = {}
@@ -129,7 +129,7 @@ class RowAttributes:
             if shard.kind == "text":
                 return np.zeros(shard.rows, dtype=np.uint16)
             columns = ["original_width", "original_height"]
-            table = self._rows.root.read_table(f"media/{shard.name}.parquet", columns=columns)
+            table = self._rows.read_table(shard, "media", columns)
             sides = [table[name].fill_null(0).to_numpy() for name in columns]
             shorter: np.ndarray = np.minimum(*sides).clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
             return shorter

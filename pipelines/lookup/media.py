@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal
 from pipelines.errors import NoSuchRowError, StorageError
 from pipelines.lookup.rows import VersionRows
 from pipelines.store.io_errors import as_storage_errors
-from pipelines.store.shards import Shard
+from pipelines.store.shards import MAX_MEMBER_BYTES, Shard
 from schemas.candidate import Kind, format_key
 
 Medium = Literal["picture", "sound"]
@@ -26,6 +26,8 @@ _TYPES: dict[Medium, str] = {"picture": "image/jpeg", "sound": "audio/flac"}
 _KEPT = 256
 
 _BLOCK = 512
+# Clips have seven, those of other writers perhaps a few more.
+_MEMBERS_A_ROW = 16
 
 # Member -> offset and size of its bytes.
 TarIndex = dict[str, tuple[int, int]]
@@ -61,9 +63,7 @@ class MediaReader:
                 f"the row with the key {key!r} has no {medium}; it is of the kind {shard.kind}"
             )
         start, size = location
-        root, name = self._rows.root, f"media/{shard.name}.tar"
-        with as_storage_errors(root.url, "read"):
-            data = bytes(root.fs.cat_file(root.get_path(name), start=start, end=start + size))
+        data = self._rows.root.read_range(f"media/{shard.name}.tar", start, start + size)
         return data, _TYPES[medium]
 
     def _read_index(self, shard: Shard) -> TarIndex:
@@ -76,8 +76,15 @@ class MediaReader:
         offset = 0
         try:
             with as_storage_errors(root.url, "read"), root.open(name) as file:
+                members = 0
                 while header := _read_header(file, offset, name):
                     member, size = header
+                    members += 1
+                    if members > _MEMBERS_A_ROW * max(shard.rows, 1):
+                        raise StorageError(
+                            f"{name} has more than {members - 1} members; "
+                            "run `echolens build --verify` on its file"
+                        )
                     offset += _BLOCK
                     if member.endswith(suffixes):
                         index[member] = (offset, size)
@@ -93,6 +100,14 @@ def _read_header(file: BinaryIO, offset: int, name: str) -> tuple[str, int] | No
     header = file.read(_BLOCK)
     if header == bytes(_BLOCK):
         return None
+    damaged = StorageError(f"{name} is damaged at byte {offset}; run `echolens build --verify` on its file")
     if len(header) < _BLOCK or header[257:262] != b"ustar":
-        raise StorageError(f"{name} is damaged at byte {offset}; run `echolens build --verify` on its file")
-    return header[:100].rstrip(b"\0").decode(), int(header[124:136].rstrip(b"\0 "), 8)
+        raise damaged
+    try:
+        member, size = header[:100].rstrip(b"\0").decode(), int(header[124:136].rstrip(b"\0 "), 8)
+    except ValueError as error:
+        raise damaged from error
+    # A negative size would lead back to this header, for ever.
+    if not 0 <= size <= MAX_MEMBER_BYTES:
+        raise damaged
+    return member, size

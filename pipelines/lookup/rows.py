@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from pipelines.errors import NoSuchRowError
+from pipelines.errors import NoSuchRowError, StorageError
 from pipelines.store import versions
 from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from schemas.candidate import Kind, format_key, format_shard, parse_key
+from schemas.candidate import Kind, format_key, parse_key
 from schemas.families import Column, has_column
 from schemas.space import Space
 from schemas.vectors import decode_spaces
@@ -82,6 +83,11 @@ class VersionRows:
         for key in keys.tolist():
             shard, row = parse_key(key, self.shard_rows)
             columns = self._get_columns(shard)
+            if row >= len(columns["url"]):
+                raise StorageError(
+                    f"an index of {self.root.url} has a row {row} of shard {shard}, which has fewer; "
+                    "run `echolens build --verify` on its file"
+                )
             values = {name: columns[name][row].as_py() for name in HIT_COLUMNS}
             rows.append({"key": format_key(shard, row, self.shard_rows), **values})
         return rows
@@ -106,7 +112,13 @@ class VersionRows:
         rows = []
         for key in keys.tolist():
             shard_keys, vectors, _ = self._get_vectors(parse_key(key, self.shard_rows)[0], column)
-            rows.append(_as_array(vectors[int(np.searchsorted(shard_keys, key))]))
+            at = int(np.searchsorted(shard_keys, key))
+            if vectors is None or at == len(shard_keys) or shard_keys[at] != key or not vectors[at].is_valid:
+                raise StorageError(
+                    f"an index of {self.root.url} has a vector {column} of the key {key}, whose table has "
+                    "none; run `echolens build --verify` on its file"
+                )
+            rows.append(_as_array(vectors[at]))
         return np.stack(rows)
 
     def read_captions(self, column: Column, count: int) -> tuple[list[str], np.ndarray]:
@@ -138,20 +150,54 @@ class VersionRows:
             return [], np.empty((0, 0), dtype=np.float32)
         return [row["key"] for row in self.describe(first)], self.read_vectors(first, column)
 
+    def read_table(self, shard: Shard, folder: str, columns: Sequence[str]) -> pa.Table:
+        """Return columns of all rows of a shard.
+
+        Args:
+            shard: of the version.
+            folder: candidates or media.
+            columns: of the table.
+
+        Raises:
+            StorageError: it is missing, damaged, or has another number of rows.
+        """
+        name = f"{folder}/{shard.name}.parquet"
+        try:
+            table = self.root.read_table(name, columns=list(columns))
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.root.url} has no {name}; put it back from a copy") from error
+        if table.num_rows != shard.rows:
+            raise StorageError(
+                f"{self.root.url}/{name} has {table.num_rows} rows, and the version says {shard.rows}; "
+                "put it back from a copy"
+            )
+        return table
+
+    def _find_shard(self, number: int) -> Shard:
+        if number not in self.shards:
+            raise StorageError(
+                f"an index of {self.root.url} has rows of a shard {number}, which the version has not; "
+                "run `echolens build --verify` on its file"
+            )
+        return self.shards[number]
+
     def _is_gone(self, key: int) -> bool:
         at = int(np.searchsorted(self.removed, key))
         return at < len(self.removed) and int(self.removed[at]) == key
 
     def _load_columns(self, shard: int) -> dict[str, Any]:
         # A candidate never changes, so every version may read it.
-        table = self.root.read_table(f"candidates/{format_shard(shard)}.parquet", columns=list(HIT_COLUMNS))
+        table = self.read_table(self._find_shard(shard), "candidates", HIT_COLUMNS)
         return {name: table[name].combine_chunks() for name in HIT_COLUMNS}
 
     def _load_vectors(self, shard: int, column: Column) -> tuple[np.ndarray, Any, Space | None]:
-        name = f"vectors/{self._set_name}/{format_shard(shard)}.parquet"
-        with self.root.open_parquet(name) as file:
-            space = decode_spaces(file.schema_arrow).get(column)
-            table = file.read(columns=["key", column] if space else ["key"])
+        name = f"vectors/{self._set_name}/{self._find_shard(shard).name}.parquet"
+        try:
+            with self.root.open_parquet(name) as file:
+                space = decode_spaces(file.schema_arrow).get(column)
+                table = file.read(columns=["key", column] if space else ["key"])
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.root.url} has no {name}; run `echolens build` on its file") from error
         return as_integers(table["key"]), table[column].combine_chunks() if space else None, space
 
 

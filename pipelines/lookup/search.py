@@ -22,15 +22,25 @@ from pipelines.lookup.dedup import drop_near_duplicates, extend_search
 from pipelines.lookup.encoders import QueryEncoders
 from pipelines.lookup.filters import RowAttributes
 from pipelines.lookup.media import MediaReader, Medium
-from pipelines.lookup.plan import QueryPlan, QueryVector, check_column, check_space, decode_media, plan_query
+from pipelines.lookup.plan import (
+    QueryPlan,
+    QueryVector,
+    check_column,
+    check_space,
+    decode_media,
+    get_query_modality,
+    plan_query,
+)
 from pipelines.lookup.reach import ColumnReach
 from pipelines.lookup.rows import VersionRows
-from pipelines.store.dataset_file import read_spaces
+from pipelines.store.dataset_file import adopt_orientation, read_spaces
 from pipelines.store.root import Root
 from pipelines.translate import translator
+from pipelines.translate.defaults import find_default, resolve_alias
+from pipelines.translate.shipped import find_shipped
 from pipelines.translate.translator import Translator
 from schemas.dataset import Dataset
-from schemas.families import Column
+from schemas.families import Column, get_modality
 from schemas.index_card import IndexCard
 from schemas.query import Answer, Hit, Query
 from schemas.translator_card import TranslatorCard
@@ -54,7 +64,8 @@ class Lookup:
         indexed = {column: card.space for column, card in self.cards.items()}
         pinned = read_spaces(root, version.set)
         self._reach = ColumnReach({**pinned, **indexed}) if pinned else ColumnReach.from_indexed(indexed)
-        self._encoders = QueryEncoders(dataset.encode, self._reach.spaces, self._rows, self._media)
+        fetch = adopt_orientation(root, dataset).fetch
+        self._encoders = QueryEncoders(dataset.encode, self._reach.spaces, self._rows, self._media, fetch)
         self._neighbours: dict[Column, Neighbours] = {}
         self._translators: dict[str, Translator] = {}
         self._lock = threading.RLock()
@@ -67,7 +78,15 @@ class Lookup:
             root: of the dataset.
             dataset: the root's own, for its encoders and the size of its shards.
             version: of the root, from `pipelines.store.versions.read_version`.
+
+        Raises:
+            ConfigError: the set was built without encoders.
         """
+        if not version.indices and not read_spaces(root, version.set):
+            raise ConfigError(
+                f"{root.url} was built without encoders and has media alone, no vectors; build it again with "
+                "an `encode`"
+            )
         return cls(root, dataset, version, read_cards(root, version))
 
     @property
@@ -147,7 +166,7 @@ class Lookup:
             ConfigError: the query is empty, or there is no such row, column, translator, source or language.
             SpaceError: the query cannot be compared with the column.
         """
-        via = self._read_card(query.via) if query.via is not None else None
+        via = self._choose_translator(query)
         key_filter = self._attributes.make_filter(query.only) if query.only else None
         plan = plan_query(query, self.cards, self._reach, self._rows, via, key_filter)
         if via:
@@ -194,7 +213,8 @@ class Lookup:
                 np.stack([vectors[number] for number in numbers]), k + 1, plans[numbers[0]].key_filter
             )
             for row, number in enumerate(numbers):
-                there = keys[row] >= 0
+                # A stored vector that is none has no place among neighbours.
+                there = (keys[row] >= 0) & np.isfinite(scores[row])
                 nearest = scores[row][there], keys[row][there]
                 answers[number] = self._make_answer(plans[number], vectors[number], *nearest)
         return [answers[number] for number in range(len(plans))]
@@ -221,7 +241,8 @@ class Lookup:
             Hit(score=float(score), vector=None if vector is None else tuple(vector.tolist()), **columns)
             for score, vector, columns in zip(scores, vectors, self._rows.describe(keys), strict=True)
         )
-        return Answer(version=self.version, column=plan.into, hits=hits)
+        via = plan.via.name if plan.via else None
+        return Answer(version=self.version, column=plan.into, via=via, hits=hits)
 
     def _extend(
         self, plan: QueryPlan, vector_D: np.ndarray, scores: np.ndarray, keys: np.ndarray
@@ -271,10 +292,27 @@ class Lookup:
             return error
         return vector.unit_D
 
+    def _choose_translator(self, query: Query) -> TranslatorCard | None:
+        """Return the card of the translator that a query names, or needs: then it is the default one."""
+        modality, into = get_query_modality(query), query.into
+        reach = self._reach
+        sources = [
+            column for column in reach.spaces if modality is None or reach.find_tower(modality, column)
+        ]
+        sources.sort(key=lambda column: get_modality(column) != modality)
+        ends = (sources, [into, *reach.list_comparable(into)] if into else list(reach.spaces))
+        if query.via is not None:
+            return self._read_card(resolve_alias(self._root, reach.spaces, query.via, ends))
+        if into is None or modality is None or into in sources or into not in self.cards:
+            return None
+        return find_default(self._root, reach.spaces, *ends)
+
     def _read_card(self, name: str) -> TranslatorCard:
         if name in self._translators:
             return self._translators[name].card
         names = translator.list_names(self._root)
+        if name not in names and (shipped := find_shipped(self._root, name)) is not None:
+            return shipped
         if name not in names:
             known = ", ".join(names) or "none; `echolens train` makes them"
             raise ConfigError(f"there is no translator {name[:80]!r}; the dataset has: {known}")

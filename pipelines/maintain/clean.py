@@ -1,4 +1,7 @@
-"""Find and remove garbage: files of versions that are not kept, and leftovers of jobs that were killed."""
+"""Find and remove garbage: files of versions that are not kept, and leftovers of jobs that were killed.
+
+Nothing behind a link is garbage: it lies elsewhere, and may belong to something else.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def find_garbage(root: Root, kept: Sequence[Version]) -> list[GarbageFile]:
         for path, size in _list_files(root, ("versions", *_list_folders(root, "indices")))
         if path not in named
     ]
-    for path, size in _list_files(root, ("candidates", "media", *_list_folders(root, "vectors"))):
+    for path, size in _list_files(root, ("candidates", "media", "splits", *_list_folders(root, "vectors"))):
         if parse_shard(path.rpartition("/")[2]) not in numbers:
             garbage.append(GarbageFile(path, size))
     for path, size in _list_translated(root):
@@ -96,16 +99,23 @@ def remove(root: Root, files: Iterable[GarbageFile]) -> None:
 
 
 def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
-    """Return the other files with content of some shards: reports, translated vectors, quarantined files."""
-    garbage = _list_files(root, ["reports"])
+    """Return other files with content of some shards: pages, hashes, translated vectors, quarantines."""
+    evaluated = [f"evaluations/{name}" for name in root.list_folders("evaluations", follow=False)]
+    # Pages hold media of rows.
+    pages = [each for each in _list_files(root, evaluated) if each[0].endswith(".html")]
+    garbage = [*_list_files(root, ["reports"]), *pages]
     garbage += [
         (path, size)
-        for path, size in _list_translated(root)
+        for path, size in [*_list_translated(root), *_list_files(root, ["splits"])]
         if parse_shard(path.rpartition("/")[2]) in shards
     ]
-    quarantines = [f"runs/{name}" for name in root.list_names("runs") if name.endswith("-set-aside")]
+    quarantines = [
+        f"runs/{name}" for name in root.list_folders("runs", follow=False) if name.endswith("-set-aside")
+    ]
     sets = [
-        f"{folder}/vectors/{name}" for folder in quarantines for name in root.list_names(f"{folder}/vectors")
+        f"{folder}/vectors/{name}"
+        for folder in quarantines
+        for name in root.list_folders(f"{folder}/vectors", follow=False)
     ]
     for path, size in _list_files(root, [*(f"{folder}/media" for folder in quarantines), *sets]):
         if parse_shard(path.rpartition("/")[2]) in shards:
@@ -115,8 +125,8 @@ def find_traces(root: Root, shards: Collection[int]) -> list[GarbageFile]:
 
 def _list_translated(root: Root) -> list[tuple[str, int]]:
     """Return the tables of translated vectors, one a shard; their cards are left out."""
-    parents = [f"translators/{name}/vectors" for name in root.list_folders("translators")]
-    folders = [f"{folder}/{name}" for folder in parents for name in root.list_folders(folder)]
+    parents = [f"translators/{name}/vectors" for name in root.list_folders("translators", follow=False)]
+    folders = [f"{folder}/{name}" for folder in parents for name in root.list_folders(folder, follow=False)]
     return [(path, size) for path, size in _list_files(root, folders) if path.endswith(".parquet")]
 
 
@@ -130,22 +140,29 @@ def _is_manifest(path: str) -> bool:
 
 def _list_folders(root: Root, parent: str) -> list[str]:
     """Return the folders below indices/ or vectors/ that have files."""
-    sets = [f"{parent}/{name}" for name in root.list_folders(parent)]
+    sets = [f"{parent}/{name}" for name in root.list_folders(parent, follow=False)]
     if parent == "vectors":
         return sets
-    return [f"{folder}/{name}" for folder in sets for name in root.list_folders(folder)]
+    return [f"{folder}/{name}" for folder in sets for name in root.list_folders(folder, follow=False)]
 
 
 def _list_user_folders(root: Root) -> list[str]:
     """Return the folders in which only files that were never finished are garbage."""
-    parents = ("generated", "translators", "models", *(f"runs/{run}" for run in root.list_folders("runs")))
-    folders = [f"{parent}/{name}" for parent in parents for name in root.list_folders(parent)]
-    return ["", "plan", "reports", *folders, *(f"{folder}/prompts" for folder in folders)]
+    parents = (
+        "generated",
+        "translators",
+        "models",
+        "evaluations",
+        *(f"runs/{run}" for run in root.list_folders("runs", follow=False)),
+    )
+    folders = [f"{parent}/{name}" for parent in parents for name in root.list_folders(parent, follow=False)]
+    inner = (f"{folder}/{name}" for folder in folders for name in ("prompts", "judged"))
+    return ["", "plan", "reports", *folders, *inner]
 
 
 def _list_files(root: Root, folders: Iterable[str]) -> list[tuple[str, int]]:
     return [
         (f"{folder}/{name}".lstrip("/"), size)
         for folder in folders
-        for name, size in sorted(root.list_sizes(folder).items())
+        for name, size in sorted(root.list_sizes(folder, follow=False).items())
     ]

@@ -59,6 +59,10 @@ def recheck_links(
         dataset: whose fetch settings are used.
         previous: the state after the refresh before.
         report: receives "links" and the number of requests.
+
+    Raises:
+        ConfigError: a public host would have been asked without a contact.
+        StopJob: the proxy of the environment wants credentials, or this machine is out of open files.
     """
     return asyncio.run(_recheck(iter(links), dataset, previous, report))
 
@@ -94,6 +98,8 @@ async def _recheck(
                     group.create_task(check(*link))
             requested += len(batch)
             report("links", requested)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
     finally:
         await client.close()
     return _update(previous, dead_links, revived, now, grace, requested)

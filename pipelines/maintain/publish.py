@@ -209,7 +209,8 @@ def _check_arrived(root: Root, counts: OutcomeCounts, shards: Sequence[Shard]) -
     """Refuse a dataset of which no media arrived if most were out of reach, which is no fault of the rows."""
     requested = sum(shard.rows for shard in shards if shard.kind != "text")
     arrived = sum(vectors for column, vectors in counts.vectors.items() if get_modality(column) != "text")
-    unreachable = counts.outcomes["transient"] + counts.reasons["blocked/private_address"]
+    reasons = counts.reasons["blocked/private_address"] + counts.reasons["failed/proxy"]
+    unreachable = counts.outcomes["transient"] + reasons
     if not arrived and 2 * unreachable > requested:
         raise NoMediaError(
             f"none of {requested} pictures and clips arrived in {root.url} and {unreachable} were out of "

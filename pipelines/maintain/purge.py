@@ -77,7 +77,7 @@ def purge(dataset: Dataset, keys: Sequence[str], yes: bool) -> tuple[PurgePlan, 
         keys: of the samples.
         yes: whether to do it; else nothing is written.
     """
-    root = Root.from_url(dataset.root)
+    root = Root.from_dataset(dataset)
     numbers = versions.list_numbers(root)
     if not yes:
         return plan_purge(root, keys, dataset.shard_rows), numbers, []

@@ -174,7 +174,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure
         size: of the database.
     """
     plans.remove_orphans(root)
-    with read_lists(scratch, report, dataset, size) as rows:
+    with read_lists(scratch, report, dataset, size) as (rows, read):
         read_dataset(rows, root, dataset, plans.list_shards(root), version)
         rows.execute(_WANTED_NOW)
         links = LinkCheck(plans.read_missing(root), plans.read_dead(root))
@@ -182,7 +182,7 @@ def compare(  # noqa: PLR0913, PLR0917 - a process takes no closure
             links = recheck_links(_iterate_links(rows, dataset), dataset, links, report)
         _choose_rows(rows, dataset, options.retry)
         unlisted = rows.execute(_UNLISTED).fetchnumpy()["key"].astype(np.int64)
-        counts = count_lists(rows, make_lists(dataset), [])
+        counts = count_lists(rows, make_lists(dataset), [], read)
         changes = _count_changes(rows, root, counts, unlisted, links)
         if changes.any or options.publish:
             return _write_plan(rows, root, dataset, counts, unlisted, links, changes, report)

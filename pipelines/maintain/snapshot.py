@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipelines.store import plans
+from pipelines.store.library_files import make_database_path, register_root
 from pipelines.store.manifest import read_tried
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker
+from pipelines.store.table_queries import as_query_errors, check_tables
 from schemas.candidate import format_key
 from schemas.dataset import Dataset
 from schemas.version import Version
@@ -60,8 +62,7 @@ def read_dataset(
         shards: of all its plans, committed.
         version: the current one; None if none was ever published.
     """
-    if not root.is_local:
-        rows.register_filesystem(root.fs)
+    register_root(rows, root)
     fetched = [shard for shard in shards if shard.kind != "text"]
     set_name = version.set if version else dataset.encode.set
     encoded = [get_vectors_marker(set_name, shard) for shard in fetched]
@@ -74,14 +75,15 @@ def read_dataset(
     superseded = plans.read_superseded(root)["key"].cast(pa.int64())
     rows.register("superseded_now", pa.table({"key": superseded}))
     rows.execute("CREATE TABLE superseded AS FROM superseded_now")
-    rows.execute(
-        _KEYED.format(
-            media=format_parquet(root, [f"media/{shard.name}.parquet" for shard in fetched]),
-            texts=format_parquet(root, texts),
-            vectors=format_parquet(root, encoded),
-        )
+    check_tables(root, [*(f"media/{shard.name}.parquet" for shard in fetched), *texts, *encoded])
+    keyed = _KEYED.format(
+        media=format_parquet(root, [f"media/{shard.name}.parquet" for shard in fetched]),
+        texts=format_parquet(root, texts),
+        vectors=format_parquet(root, encoded),
     )
-    rows.execute(_LATEST)
+    with as_query_errors(root, "media/*.parquet and vectors/*/*.parquet"):
+        rows.execute(keyed)
+        rows.execute(_LATEST)
     tries = _read_tries(root, version)
     times = [tries.get(shard.number) or read_tried(root, shard).timestamp() for shard in shards]
     rows.register(
@@ -107,7 +109,7 @@ def format_parquet(root: Root, names: Collection[str]) -> str:
     """Return SQL that reads files of a root; it yields no rows if there are no files."""
     if not names:
         return _NO_ROWS
-    paths = [root.get_path(name) if root.is_local else f"{root.url}/{name}" for name in names]
+    paths = [make_database_path(root, name) for name in names]
     listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     return f"read_parquet([{listed}])"
 

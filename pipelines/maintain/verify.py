@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from pipelines.errors import StorageError
+from pipelines.store.candidate_extras import extend_schema, read_candidate_table
 from pipelines.store.manifest import make_entry
 from pipelines.store.root import Root
 from pipelines.store.versions import list_numbers, read_version
 from schemas.candidate import CANDIDATE, format_shard
-from schemas.version import FileEntry, Version
+from schemas.version import VERSION_SHARD, FileEntry, Version
 
 Damage = Literal["missing", "size", "sha256"]
 
@@ -110,9 +112,16 @@ def _list_named_files(root: Root, versions: Iterable[Version]) -> _NamedFiles:
             table = root.read_table(path, columns=["shard", "path", "bytes", "sha256"])
         except (FileNotFoundError, StorageError):
             continue  # its own entry tells that it is damaged
-        for line in table.to_pylist():
-            shard = line.pop("shard")
-            add(FileEntry(**line), version.number, shard)
+        try:
+            for line in table.to_pylist():
+                shard = line.pop("shard")
+                add(FileEntry(**line), version.number, shard)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise StorageError(
+                f"{path} of {root.url} names the file {str(problem['input'])[:200]!r} ({problem['msg']}); "
+                "take another copy of this root"
+            ) from error
     return named_files
 
 
@@ -150,7 +159,7 @@ def find_rewritten(root: Root, version: Version, shards: Collection[int]) -> boo
     """Return whether shards that were processed again have other bytes than a version's entries say."""
     if not shards:
         return False
-    table = root.read_table(f"versions/{version.number:04d}.parquet")
+    table = root.read_table(f"versions/{version.number:04d}.parquet", columns=VERSION_SHARD.names)
     return any(
         make_entry(root, line["path"]).sha256 != line["sha256"]
         for line in table.to_pylist()
@@ -165,9 +174,10 @@ def _restore_candidates(root: Root, name: str, broken: Collection[str]) -> None:
             f"{root.url}/candidates/{name}.parquet is damaged and nothing else says what was in it; "
             "put it back from a copy, or build into another root"
         )
-    rows = root.read_table(table, columns=CANDIDATE.names)
+    rows = read_candidate_table(root, table)
     columns = [column.combine_chunks() for column in rows.columns]
-    root.write_table(f"candidates/{name}.parquet", pa.Table.from_arrays(columns, schema=CANDIDATE))
+    schema = extend_schema(CANDIDATE, rows.column_names)
+    root.write_table(f"candidates/{name}.parquet", pa.Table.from_arrays(columns, schema=schema))
 
 
 def _move_file(root: Root, path: str, folder: str) -> None:

@@ -58,6 +58,21 @@ def clip(scene: Scene, *, length_s: float = LENGTH_S, volume: float | None = 1.0
         return (folder / "clip").read_bytes()
 
 
+def transcode_aac(flac: bytes) -> bytes:
+    """Return a FLAC file as it is once it was AAC, mono and at the rate of the world."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    from pipelines.miniature.sounds import SAMPLE_RATE
+
+    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
+    with tempfile.TemporaryDirectory() as name:
+        source, coded, result = (Path(name) / file for file in ("source.flac", "clip.mp4", "result.flac"))
+        source.write_bytes(flac)
+        subprocess.run([*command, "-i", source, "-c:a", "aac", "-b:a", "96k", coded], check=True)
+        subprocess.run([*command, "-i", coded, "-ac", "1", "-ar", f"{SAMPLE_RATE}", result], check=True)
+        return result.read_bytes()
+
+
 def _pan(canvas_HWC: np.ndarray, frames: int) -> np.ndarray:
     """Return windows uint8 [T, H, W, 3] whose corner moves once round an ellipse in the margin."""
     height, width = (side * _SHOWN_PX // _DRAWN_PX // 2 * 2 for side in canvas_HWC.shape[:2])

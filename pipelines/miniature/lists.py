@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol, TextIO, cast
 from pipelines.miniature import captions, wit
 from pipelines.miniature.addresses import media_url, start_s, youtube_id
 from pipelines.miniature.rows import SOURCES, WorldRow, row_at
-from pipelines.miniature.world import Medium, Scene, draw
+from pipelines.miniature.world import Medium, Scene, draw_crossing
 
 NAMES = {
     "wit": "wit_v1.train.all-00000-of-00001.tsv.gz",
@@ -34,9 +34,13 @@ class _CsvWriter(Protocol):
 
 
 def scene_of(seed: int, row: WorldRow) -> Scene:
-    """Return the scene of a row; training never uses the scenes of the lists."""
+    """Return the scene of a row, of combinations that may be trained on.
+
+    No pocket model was trained on it, and no evaluation draws it: the lists have a stream of their own.
+    """
     drawn = row.drawn
-    return draw(seed, "heldout", drawn.number * len(SOURCES) + SOURCES.index(drawn.source))
+    index = drawn.number * len(SOURCES) + SOURCES.index(drawn.source)
+    return draw_crossing("lists", seed, "train", index)
 
 
 def write_lists(folder: Path, base_url: str, rows: int, seed: int) -> dict[str, Path]:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import get_args
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from pipelines.errors import StopJob
 from pipelines.miniature.addresses import HOSTS, has_clip, row_behind, thumbnail_of
@@ -63,6 +64,7 @@ class WorldApp:
         self._rows = {source: rows_of(source, rows) for source in SOURCES}
         self._skipped_faults = PASSING if healthy else frozenset()
         self._request_counts: Counter[str] = Counter()
+        self._agent_counts: Counter[str] = Counter()
         self._pictures = ThreadPoolExecutor(_PICTURE_THREADS)
         self._clips = ThreadPoolExecutor(_CLIP_THREADS)
         self._draw_media = lru_cache(cached)(partial(media_bytes, seed))
@@ -70,7 +72,7 @@ class WorldApp:
 
     def build_app(self) -> web.Application:
         """Return the application: media, videos, and `/_requests`, the counts of requests."""
-        app = web.Application()
+        app = web.Application(middlewares=[self._count_agent])
         app.router.add_get("/_requests", self._report_requests)
         self._videos.add_to(app)
         app.router.add_get("/{path:.*}", self._serve_media)
@@ -78,8 +80,17 @@ class WorldApp:
 
     async def _report_requests(self, _: web.Request) -> web.Response:
         return web.json_response(
-            {"count": self._request_counts.total(), "by_path_kind": self._request_counts}
+            {
+                "count": self._request_counts.total(),
+                "by_path_kind": self._request_counts,
+                "by_agent": self._agent_counts,
+            }
         )
+
+    @web.middleware
+    async def _count_agent(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._agent_counts[request.headers.get("User-Agent", "")] += 1
+        return await handler(request)
 
     async def _serve_media(self, request: web.Request) -> web.StreamResponse:
         kind = request.path.split("/")[1]

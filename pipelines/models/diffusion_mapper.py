@@ -2,6 +2,8 @@
 
 After V2A-Mapper's generative variant (arXiv 2308.09300), which follows DALL-E 2's prior (arXiv 2204.06125):
 the net reads the condition, the time, the noisy vector and a learned query, and predicts the clean vector.
+Some conditions are dropped in training, so that sampling can be guided (arXiv 2207.12598). Each row is drawn
+from the noise of its own seed; without seeds all rows begin at one point, and nothing is drawn.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ class DiffusionMapper(StackedTranslators):
     Vectors are scaled by sqrt(O), so that their coordinates have variance 1, as the noise has.
     """
 
+    is_drawn = True
+
     def __init__(  # noqa: PLR0913, PLR0917
         self,
         inner: int,
@@ -34,6 +38,8 @@ class DiffusionMapper(StackedTranslators):
         generators: Sequence[torch.Generator],
         p_drop: float = 0.0,
         depth: int = 4,
+        p_uncond: float = 0.1,
+        guidance: float = 1.0,
     ) -> None:
         super().__init__()
         if len(generators) != 1:
@@ -58,11 +64,25 @@ class DiffusionMapper(StackedTranslators):
             self.body = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
             self.leave = nn.Linear(hidden, outer)
         self.hidden, self.inner, self.outer = hidden, inner, outer
+        self.p_uncond, self.guidance = p_uncond, guidance
 
-    def denoise(self, x_NI: Tensor, noisy_NO: Tensor, time_N: Tensor) -> Tensor:
-        """Predict the clean vectors, `[N, O]`, scaled by sqrt(O), from noisy ones."""
+    def denoise(
+        self, x_NI: Tensor, noisy_NO: Tensor, time_N: Tensor, is_kept_N: Tensor | None = None
+    ) -> Tensor:
+        """Predict the clean vectors, `[N, O]`, scaled by sqrt(O), from noisy ones.
+
+        Args:
+            x_NI: conditions.
+            noisy_NO: at their times.
+            time_N: of the schedule.
+            is_kept_N: which conditions are read, float; all if None.
+        """
+        condition_NI = normalize(x_NI, dim=-1) * math.sqrt(self.inner)
+        if is_kept_N is not None:
+            # Zeros are no unit vector: the token of a dropped condition is the layer's bias.
+            condition_NI = condition_NI * is_kept_N.unsqueeze(1)
         tokens = [
-            self.condition(normalize(x_NI, dim=-1) * math.sqrt(self.inner)),
+            self.condition(condition_NI),
             self.time(_embed_times(time_N, self.hidden)),
             self.noisy(noisy_NO),
             self.query.expand(len(x_NI), -1),
@@ -80,35 +100,52 @@ class DiffusionMapper(StackedTranslators):
         Args:
             x_NI: sources.
             y_NO: targets.
-            generator: of the times and the noise.
+            generator: of the times, the noise and the conditions that are dropped.
         """
         count, device = len(x_NI), x_NI.device
         time_N = torch.randint(STEPS, (count,), generator=generator).to(device)
         noise_NO = torch.randn(count, self.outer, generator=generator).to(device)
+        is_kept_N = (torch.rand(count, generator=generator) >= self.p_uncond).float().to(device)
         clean_NO = normalize(y_NO, dim=-1) * math.sqrt(self.outer)
         alpha_N1 = alpha_bar(time_N).unsqueeze(1)
         noisy_NO = alpha_N1.sqrt() * clean_NO + (1 - alpha_N1).sqrt() * noise_NO
-        return (self.denoise(x_NI, noisy_NO, time_N) - clean_NO).square().mean()
+        return (self.denoise(x_NI, noisy_NO, time_N, is_kept_N) - clean_NO).square().mean()
 
-    def translate(self, x_NI: Tensor) -> Tensor:
-        """Return unit vectors `[1, N, O]` by DDIM without noise (arXiv 2010.02502), from a fixed start.
+    def translate(self, x_NI: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
+        """Return unit vectors `[1, N, O]` by DDIM without noise between steps (arXiv 2010.02502).
 
-        All rows start at the same point: a vector gives the same result whatever else is in its batch.
+        A vector depends on its source and its seed, whatever else is in its batch.
+
+        Args:
+            x_NI: sources.
+            seeds: of the noise that each row begins at; all begin at that of seed 0 if None.
         """
-        start = torch.randn(self.outer, generator=torch.Generator().manual_seed(0)).to(x_NI.device)
-        noisy_NO = start.expand(len(x_NI), -1)
+        noisy_NO = self._draw_noise(seeds or [0]).to(x_NI.device).expand(len(x_NI), -1)
         times = torch.linspace(STEPS - 1, 0, SAMPLING_STEPS).long().tolist()
         for step, time in enumerate(times):
             alpha = alpha_bar(torch.tensor(time))
-            clean_NO = self.denoise(x_NI, noisy_NO, torch.full((len(x_NI),), time, device=x_NI.device))
+            time_N = torch.full((len(x_NI),), time, device=x_NI.device)
             # The target is a unit vector, so its length is known.
-            clean_NO = normalize(clean_NO, dim=-1) * math.sqrt(self.outer)
+            clean_NO = normalize(self._predict(x_NI, noisy_NO, time_N), dim=-1) * math.sqrt(self.outer)
             if step + 1 == len(times):
                 break
             noise_NO = (noisy_NO - alpha.sqrt() * clean_NO) / (1 - alpha).sqrt()
             next_alpha = alpha_bar(torch.tensor(times[step + 1]))
             noisy_NO = next_alpha.sqrt() * clean_NO + (1 - next_alpha).sqrt() * noise_NO
         return normalize(clean_NO, dim=-1).unsqueeze(0)
+
+    def _predict(self, x_NI: Tensor, noisy_NO: Tensor, time_N: Tensor) -> Tensor:
+        """Return the clean vectors, guided away from those without a condition."""
+        clean_NO = self.denoise(x_NI, noisy_NO, time_N)
+        if self.guidance == 1:
+            return clean_NO
+        free_NO = self.denoise(x_NI, noisy_NO, time_N, torch.zeros_like(time_N, dtype=x_NI.dtype))
+        return free_NO + self.guidance * (clean_NO - free_NO)
+
+    def _draw_noise(self, seeds: Sequence[int]) -> Tensor:
+        """Return `[n, O]`: the noise of each seed."""
+        generators = (torch.Generator().manual_seed(seed) for seed in seeds)
+        return torch.stack([torch.randn(self.outer, generator=generator) for generator in generators])
 
 
 def alpha_bar(time: Tensor) -> Tensor:

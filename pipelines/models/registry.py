@@ -24,7 +24,8 @@ def build_nets(experiments: Sequence[Experiment], dims: tuple[int, int]) -> Stac
         return Mlp(*dims, first.hidden, generators, first.p_drop)
     if first.net == "residual_mlp":
         return ResidualMlp(*dims, first.hidden, generators, first.p_drop, first.depth)
-    return DiffusionMapper(*dims, first.hidden, generators, first.p_drop, first.depth)
+    sampled = (first.p_uncond, first.guidance)
+    return DiffusionMapper(*dims, first.hidden, generators, first.p_drop, first.depth, *sampled)
 
 
 def build_net(experiment: Experiment, dims: tuple[int, int]) -> StackedTranslators:

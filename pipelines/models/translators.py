@@ -96,10 +96,21 @@ class StackedLinear(nn.Module):
 
 
 class StackedTranslators(nn.Module):
-    """C nets of one shape. `generators` holds one seeded generator per net."""
+    """C nets of one shape. `generators` holds one seeded generator per net.
 
-    def translate(self, x_NI: Tensor) -> Tensor:
-        """Return unit vectors `[C, N, O]`, deterministically."""
+    Attributes:
+        is_drawn: whether another seed gives a source another vector.
+    """
+
+    is_drawn = False
+
+    def translate(self, x_NI: Tensor, seeds: Sequence[int] | None = None) -> Tensor:  # noqa: ARG002
+        """Return unit vectors `[C, N, O]`.
+
+        Args:
+            x_NI: sources.
+            seeds: one a row, of nets whose vectors are drawn.
+        """
         out: Tensor = self(x_NI)
         return out
 

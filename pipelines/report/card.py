@@ -59,7 +59,7 @@ def render_card(report: VersionReport) -> str:
             ("as the lists say", "rows"),
             [(f"`{_clean_text(name or 'unknown')}`", rows) for name, rows in report.licences.most_common(20)],
         ),
-        _USE,
+        f"{_USE}\n\n{_ORIENTATIONS[report.orientation]}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -93,6 +93,14 @@ samples = webdataset.WebDataset(sorted(glob.glob("media/*.tar")), shardshuffle=F
 Vectors are in `vectors/`, as Parquet and as WebDataset tars, unit length in float16; the space of every
 column is in the table's metadata. Media belong to whom their rows credit, under the licence that each row
 names."""
+
+
+_ORIENTATIONS = {
+    "upright": "Pictures are stored upright, turned as the EXIF of their files says; `exif` then has a tag "
+    "`Echolens Orientation`.",
+    "as_stored": "Pictures are stored as the pixels of their files are, whatever EXIF says of their "
+    "orientation.",
+}
 
 
 def _clean_text(text: str) -> str:

@@ -22,12 +22,14 @@ from pipelines.report.neighbours import NeighbourPanel, make_panels
 from pipelines.report.norms import NormHistogram, make_histograms, read_fills
 from pipelines.report.published import PublishedVersion
 from pipelines.store import plans
+from pipelines.store.dataset_file import adopt_orientation
 from pipelines.store.models import read_models
 from pipelines.store.root import Root
 from pipelines.translate.translator import read_cards
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
 from schemas.families import sort_columns
+from schemas.fetch import Orientation
 from schemas.index_card import IndexCard
 from schemas.model_card import ModelCard
 from schemas.translator_card import TranslatorCard
@@ -41,6 +43,7 @@ class VersionReport:
     Attributes:
         version: its manifest.
         folder_name: the last part of the root's URL.
+        orientation: of pictures.
         pocket: whether a pocket model encoded any of its vectors.
         lists: how many were read.
         ok_by_kind: kind -> rows whose outcome is ok.
@@ -63,6 +66,7 @@ class VersionReport:
 
     version: Version
     folder_name: str
+    orientation: Orientation
     pocket: bool
     lists: int
     ok_by_kind: dict[Kind, int]
@@ -104,6 +108,7 @@ def collect_report(root: Root, dataset: Dataset, queries: Sequence[str] = ()) ->
     return VersionReport(
         version=published.version,
         folder_name=published.folder_name,
+        orientation=adopt_orientation(root, dataset).fetch.orientation,
         pocket=any(space.encoder.endswith(":pocket") for space in published.spaces.values()),
         lists=len(plan.sources),
         ok_by_kind={kind: counts.ok_by_kind[kind] for kind in KINDS},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 
 from pipelines.store import versions
+from pipelines.store.json_file import read_json
 from pipelines.store.root import Root
+from schemas.run import RunTimes
 from schemas.version import Version
 
 # Versions that a page shows, the newest.
@@ -82,16 +83,16 @@ class StageTimes:
 def read_stage_times(root: Root) -> StageTimes | None:
     """Return the times of a root's runs, from runs/*/run.json; None if no run processed rows."""
     names = [f"runs/{run}/run.json" for run in root.list_names("runs")]
-    records = [json.loads(root.read(name)) for name in names if root.exists(name)]
-    records = [record for record in records if record["rows"]]
+    records = [read_json(root, name, RunTimes, "remove it") for name in names if root.exists(name)]
+    records = [record for record in records if record.rows]
     if not records:
         return None
     seconds: Counter[str] = Counter()
     for record in records:
-        seconds.update(record["seconds"])
+        seconds.update(record.seconds)
     return StageTimes(
         runs=len(records),
-        rows=sum(record["rows"] for record in records),
-        wall_s=sum(record["wall_s"] for record in records),
+        rows=sum(record.rows for record in records),
+        wall_s=sum(record.wall_s for record in records),
         seconds=dict(seconds.most_common()),
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import tarfile
 from collections.abc import Collection
 
+from pipelines.decode.pixels import open_picture
+from pipelines.decode.sound import open_sound
+from pipelines.errors import DamagedArchiveError, StorageError, UndecodableMediaError
 from pipelines.store.root import Root
+from pipelines.store.shards import MAX_MEMBER_BYTES
+from pipelines.store.untrusted_tar import iterate_infos, read_member
 from schemas.candidate import format_shard
 
 THUMBNAIL_PX = 160
@@ -23,34 +27,39 @@ def read_members(root: Root, shard: int, keys: Collection[str]) -> dict[str, Mem
     """Return the picture and the sound of these keys of a shard; a key without media is left out.
 
     Headers are read in order up to the last key, and only the bytes of these members.
+
+    Raises:
+        StorageError: the tar is missing or damaged.
     """
     found: dict[str, Members] = {}
     last = max(keys)
-    with root.open(f"media/{format_shard(shard)}.tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        for info in tar:
-            key, _, member = info.name.partition(".")
-            if key > last:
-                break
-            if key in keys and member in (*_PICTURES, _SOUND):
-                content = tar.extractfile(info)
-                found.setdefault(key, {})[member] = content.read() if content else b""
+    name = f"media/{format_shard(shard)}.tar"
+    try:
+        with root.open(name) as file:
+            for info in iterate_infos(file):
+                key, _, member = info.name.partition(".")
+                if key > last:
+                    break
+                if key in keys and member in (*_PICTURES, _SOUND):
+                    found.setdefault(key, {})[member] = read_member(file, info, MAX_MEMBER_BYTES)
+    except FileNotFoundError as error:
+        raise StorageError(f"{root.url} has no {name}; run `echolens build` on its file again") from error
+    except DamagedArchiveError as error:
+        raise StorageError(
+            f"{root.url}/{name} is damaged: {error}; run `echolens build --verify` on its file"
+        ) from error
     return found
 
 
 def make_thumbnail(members: Members) -> str | None:
     """Return a JPEG of at most 160 px a side as a data: URI; None without a picture that decodes."""
-    from PIL import Image
-
     picture = next((members[name] for name in _PICTURES if name in members), None)
     if picture is None:
         return None
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
     try:
-        with Image.open(io.BytesIO(picture)) as image:
-            # Lets the JPEG decoder scale down while it decodes.
-            image.draft("RGB", side)
-            small = image.convert("RGB")
-    except (OSError, Image.DecompressionBombError):
+        small = open_picture(picture, draft_px=THUMBNAIL_PX).convert("RGB")
+    except UndecodableMediaError:
         return None
     small.thumbnail(side)
     encoded = io.BytesIO()
@@ -66,7 +75,7 @@ def make_sound_clip(members: Members) -> str | None:
         return None
     encoded = io.BytesIO()
     try:
-        with soundfile.SoundFile(io.BytesIO(members[_SOUND])) as whole:
+        with open_sound(members[_SOUND]) as whole:
             samples_TC = whole.read(SOUND_S * whole.samplerate, dtype="float32", always_2d=True)
             # About 56 kbit/s: 35 kB for 5 s.
             soundfile.write(
@@ -77,7 +86,7 @@ def make_sound_clip(members: Members) -> str | None:
                 bitrate_mode="VARIABLE",
                 compression_level=0.7,
             )
-    except soundfile.LibsndfileError:
+    except (UndecodableMediaError, soundfile.LibsndfileError):
         return None
     return _make_data_uri("audio/mpeg", encoded.getvalue())
 

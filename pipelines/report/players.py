@@ -22,6 +22,8 @@ from schemas.generated import GeneratedCard
 _MAX_ROWS = 30
 _SPECTROGRAM_PX = (180, 64)
 _WINDOW_S, _RANGE_DB = 0.032, 60.0
+# Of a sound that is drawn: almost six minutes at 48 kHz. Each takes 40 bytes while it is.
+_MOST_SAMPLES = 2**24
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width">
 <style>
@@ -136,7 +138,8 @@ def draw_spectrogram(wave_T: np.ndarray, rate_hz: int) -> str:
     from PIL import Image
 
     size = max(16, int(_WINDOW_S * rate_hz))
-    padded_T = np.pad(wave_T, (0, max(0, size - len(wave_T))))
+    drawn_T = wave_T[:_MOST_SAMPLES]
+    padded_T = np.pad(drawn_T, (0, max(0, size - len(drawn_T))))
     frames_FN = np.lib.stride_tricks.sliding_window_view(padded_T, size)[:: size // 2]
     level_FK = 20 * np.log10(np.abs(np.fft.rfft(frames_FN * np.hanning(size), axis=1)) + 1e-9)
     shade_FK = np.clip((level_FK - level_FK.max() + _RANGE_DB) / _RANGE_DB, 0, 1)
@@ -164,4 +167,4 @@ def _read_thumbnails(
 
 
 def _open_pictures(root: Root, card: GeneratedCard) -> Root:
-    return Root.from_url(f"{root.url}/{get_pictures_folder(card.wanted.asked.pictures or '')}")
+    return root.enter(get_pictures_folder(card.wanted.asked.pictures or ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from pipelines.store.shards import (
     make_media_columns,
     read_candidates,
     read_media,
+    read_rows,
+    read_stats,
     read_texts,
     with_tables,
 )
@@ -116,6 +117,8 @@ class VectorStep:
         """Yield the shard's samples from its tar, or a text shard's candidates."""
         if shard.kind == "text":
             return _time_reads(read_texts(self.root, shard, self.shard_rows, self.batch_rows))
+        if not self.spaces:
+            return _time_reads(read_rows(self.root, shard))
         return _time_reads(read_media(self.root, shard, self.batch_rows))
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
@@ -146,7 +149,7 @@ def _time_reads(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def read_media_outcomes(root: Root, shard: Shard) -> Counter[str]:
     """Return the outcomes of a shard's media by `outcome/reason`, from its marker."""
-    statuses = Counter(json.loads(root.read(get_media_marker(shard)))["status_dict"])
+    statuses = Counter(read_stats(root, shard).status_dict)
     if "success" in statuses:
         statuses["ok"] = statuses.pop("success")
     return statuses

@@ -13,22 +13,20 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pipelines.compute import cpu, timing
-from pipelines.errors import ConfigError, EcholensError, StopJob
-from pipelines.fetch.ratelimit.governor import Traffic, count_rows, watch_traffic
+from pipelines.errors import EcholensError, StopJob
+from pipelines.fetch.ratelimit.governor import count_rows, watch_traffic
+from pipelines.fetch.ratelimit.traffic import Traffic
 from pipelines.fetch.worker_pools import make_pools
 from pipelines.run import records
+from pipelines.run.ray_cluster import run_ray
 from pipelines.run.runner import Runner, Step
 from pipelines.store.shards import Shard
 
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT_S = 10
 # Grace period for in-flight writes of other shards before a worker that stops the job exits.
 _IDLE_TIMEOUT_S = 5
 
@@ -77,6 +74,7 @@ class Session:
     """
 
     _depth: ClassVar[int] = 0
+    _ray: ClassVar[ExitStack] = ExitStack()
     _runs: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -91,11 +89,9 @@ class Session:
         self._open.close()
         Session._depth -= 1
         if Session._runs and Session._depth == 0:
-            import ray
-
             Session._runs = False
             with redirect_stdout(sys.stderr):
-                ray.shutdown()
+                Session._ray.close()
 
     def run(
         self,
@@ -146,7 +142,8 @@ class Session:
             self._open.enter_context(redirect_stdout(sys.stderr))
             self._started = True
         if not Session._runs:
-            _start_ray()
+            Session._ray.enter_context(run_ray())
+            _configure_ray_data()
             Session._runs = True
 
 
@@ -288,55 +285,9 @@ def _return_errors(function: Callable[[], T]) -> T | EcholensError:
         return error
 
 
-def _check_address(address: str) -> None:
-    """Refuse an address at which nothing listens; Ray would retry for minutes and log every attempt."""
-    url = urlsplit(address if "://" in address else f"ray://{address}")
-    if url.hostname is None or url.port is None:
-        return  # "auto" and "local" are resolved by Ray
-    try:
-        socket.create_connection((url.hostname, url.port), _CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise ConfigError(
-            f"no Ray cluster answers at RAY_ADDRESS={address}; "
-            "start one there, or unset RAY_ADDRESS to use this machine"
-        ) from error
-
-
-@contextmanager
-def _silence_stderr() -> Iterator[None]:
-    """Discard stderr, of Ray's core too, which writes "Set ray log level ..." at its start."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _start_ray() -> None:
-    import ray
+def _configure_ray_data() -> None:
     from ray.data import DataContext
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address := os.environ.get("RAY_ADDRESS"):
-        _check_address(address)
-        ray.init(address, **options)
-    else:
-        # Ray's core logs warnings about the arguments of every actor; errors arrive as exceptions.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        with _silence_stderr():
-            # Both steps need at least two CPUs; the object store holds rows, never media.
-            ray.init(
-                "local",
-                num_cpus=max(2, cpu.count_available_cpus()),
-                object_store_memory=256 * 2**20,
-                include_dashboard=False,
-                **options,
-            )
     context = DataContext.get_current()
     context.enable_progress_bars = False
     # Ray Data would scan all memory pages of a worker once a second for every shard in flight.

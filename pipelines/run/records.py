@@ -143,7 +143,7 @@ def get_log_folder() -> str:
     """Return the URL of the folder for shard logs; empty outside a job."""
     if _current is None or _current.root is None:
         return ""
-    return f"{_current.root.url}/runs/{_current.name}"
+    return _current.root.enter(f"runs/{_current.name}").url
 
 
 class ShardLog:

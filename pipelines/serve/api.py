@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from pipelines.errors import EcholensError
 from pipelines.lookup.media import Medium
 from pipelines.serve import clip_retrieval
-from pipelines.serve.access import ASGI, AccessControl, Receive, Scope, Send
+from pipelines.serve.access import ASGI, AccessControl, Kind, Receive, Scope, Send
 from pipelines.serve.http_errors import make_refusal
 from pipelines.serve.media import ImageFetcher, make_media_response
 from pipelines.serve.openapi import add_models, describe_body, describe_refusals
@@ -24,6 +26,11 @@ from pipelines.serve.reverse_proxy import ReverseProxy
 from schemas.about import About
 from schemas.query import Answer
 
+# The page's event streams.
+_STREAMS = tuple(f"/page/gradio_api/{name}" for name in ("heartbeat/", "queue/data", "upload_progress"))
+# A report is HTML of whoever made the dataset: it is shown, and runs and asks for nothing.
+_REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+_PIECE_BYTES = 64 * 2**10
 _REQUEST_EXAMPLES: dict[str, dict[str, Any]] = {
     "text": {"summary": "words", "value": {"text": "a dog barks", "into": "clap_audio", "k": 5}},
     "more like this": {"summary": "a row that was found", "value": {"key": "000000012", "k": 5}},
@@ -85,20 +92,23 @@ def make_api(replica: SearchReplica, page_socket: Path | None = None) -> ASGI:
         if is_refused:
             replica.metrics.refused.labels(status).inc()
 
+    on_wrong_token = replica.metrics.wrong_tokens.inc
     if page_socket is None:
-        return AccessControl(app, replica.settings, count_response)
-    page = ReverseProxy(page_socket)
+        return AccessControl(app, replica.settings, count_response, on_wrong_token=on_wrong_token)
+    page = ReverseProxy(page_socket, replica.settings.limits)
 
     async def route_request(scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope.get("path", "").startswith("/page/")
         await (page if is_page else app)(scope, receive, send)
 
-    return AccessControl(route_request, replica.settings, count_response, _is_metered)
+    return AccessControl(route_request, replica.settings, count_response, _classify, on_wrong_token)
 
 
-def _is_metered(scope: Scope) -> bool:
-    """Exempt the page's files from the rate: loading it takes dozens of cheap requests."""
-    return scope.get("method") != "GET" or not scope["path"].startswith("/page/")
+def _classify(scope: Scope) -> Kind:
+    path = scope["path"]
+    if not path.startswith("/page/"):
+        return "work"
+    return "stream" if path.startswith(_STREAMS) else "page"
 
 
 def _add_lookup(app: FastAPI, replica: SearchReplica) -> None:
@@ -141,12 +151,23 @@ def _add_lookup(app: FastAPI, replica: SearchReplica) -> None:
     )
     async def report() -> Response:
         """Return the report of the version that answers: funnel, languages, norms, neighbours."""
-        return Response(await replica.read_report(), media_type="text/html")
+        data = await replica.read_report()
+        headers = {"Content-Security-Policy": _REPORT_POLICY, "Content-Length": str(len(data))}
+        return StreamingResponse(_cut(data), media_type="text/html", headers=headers)
 
     @app.get("/v1/about", responses=describe_refusals())
     async def about() -> About:
         """Return what is served: versions, columns with the cards of their indices, translators."""
         return await replica.describe()
+
+
+async def _cut(data: bytes) -> AsyncIterator[memoryview]:
+    """Yield pieces: what a client does not take waits here, once for all, and not in its connection."""
+    view = memoryview(data)
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield view[start : start + _PIECE_BYTES]
+        # To a client that has gone all is sent at once: others have their turn, and the answer ends.
+        await asyncio.sleep(0)
 
 
 def _add_state(app: FastAPI, replica: SearchReplica) -> None:
@@ -183,7 +204,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(EcholensError)
     async def refused(_: Request, error: EcholensError) -> JSONResponse:
         status, reason = make_refusal(error)
-        return JSONResponse({"error": reason}, status, {"Retry-After": "5"} if status == 503 else None)
+        return JSONResponse({"error": reason}, status, {"Retry-After": "5"} if status in (429, 503) else None)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

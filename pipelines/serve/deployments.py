@@ -10,11 +10,11 @@ Another Service replica costs the memory of an encoder, not of an index: those o
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -25,6 +25,8 @@ from ray import serve
 
 from pipelines.compute import cpu
 from pipelines.errors import ConfigError, StopJob
+from pipelines.run.short_folder import make_short_folder
+from pipelines.serve.liveness import end_when_blocked
 from pipelines.serve.settings import ServiceSettings
 from schemas.dataset import Dataset
 
@@ -43,6 +45,11 @@ GENERATE = "generate"
 # Concurrent calls by handle in one replica; HTTP clients have a limit of their own.
 _ONGOING = 128
 _GRACE_S = 10.0
+# The longest path of a Unix socket.
+_SOCKET_BYTES = 107
+# A blocked event loop is given up after so long; loading an encoder in a thread holds it for seconds.
+_LOOKUP_BLOCKED_S = 120.0
+_PAGE_BLOCKED_S = 20.0
 _LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
@@ -69,11 +76,14 @@ class LookupDeployment:
         from pipelines.serve.http_server import HttpServer
         from pipelines.serve.replica import SearchReplica
 
+        _keep_on_loopback()
         cpu.limit_cpus(threads)
         self._replica = await asyncio.to_thread(SearchReplica, dataset, settings, folder)
         self._replica.watch()
         self._server = HttpServer.bind_port(settings)
         self._server.open(make_api(self._replica, page_socket))
+        await self._server.wait_open()
+        end_when_blocked(_LOOKUP_BLOCKED_S)
 
     async def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a query."""
@@ -114,6 +124,7 @@ class GenerationDeployment:
         from pipelines.serve.generation import GenerationQueue
         from pipelines.serve.page.client import ServiceClient
 
+        _keep_on_loopback()
         assert settings.generator is not None
         assert settings.params is not None
         # One core for a sample, so that its last bits do not depend on the number of cores.
@@ -153,13 +164,18 @@ class PageDeployment:
         from pipelines.serve.page.app import mount_page
         from pipelines.serve.page.client import GenerationClient
 
+        _keep_on_loopback()
         generation = None
         if settings.generator and settings.params:
             form = GenerationForm.from_generator(settings.generator, settings.params)
             generation = GenerationClient(serve.get_app_handle(GENERATE), form)
-        app = mount_page(serve.get_app_handle(NAME), f"/{PAGE}", settings.limits, generation)
+        handle = serve.get_app_handle(NAME)
+        app = mount_page(handle, f"/{PAGE}", settings.limits, generation, path.parent)
         self._server = HttpServer.bind_path(path)
         self._server.open(app, has_lifespan=True)
+        # Else the first visitor could come before the page listens.
+        await self._server.wait_open()
+        end_when_blocked(_PAGE_BLOCKED_S)
 
     def check_health(self) -> None:
         """Raise if Serve should replace this replica."""
@@ -169,6 +185,17 @@ class PageDeployment:
         """Finish the requests in flight; Serve waits for this."""
         if hasattr(self, "_server"):
             await self._server.close()
+
+
+def _keep_on_loopback() -> None:
+    """On a Ray that listens on loopback alone, have Serve's server in this replica do so, too."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if not address.startswith("127."):
+        return
+    replica: Any = importlib.import_module("ray.serve._private.replica")
+    add_port = replica.add_port_to_grpc_server
+    # Serve has no setting for it, and starts that server once this replica is made.
+    replica.add_port_to_grpc_server = lambda server, _: add_port(server, "127.0.0.1:0")
 
 
 @contextmanager
@@ -182,7 +209,7 @@ def run_service(dataset: Dataset, settings: ServiceSettings) -> Iterator[str]:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if serve.status().applications:
         raise ConfigError("this Ray cluster serves something already; stop that, or unset RAY_ADDRESS")
-    folder = Path(tempfile.mkdtemp(prefix="echolens-serve-"))
+    folder = make_short_folder("echolens-serve-", _SOCKET_BYTES - len("/page.sock"))
     page_socket = folder / "page.sock" if settings.page else None
     try:
         serve.start(
@@ -243,6 +270,8 @@ def _bind_page(settings: ServiceSettings, path: Path) -> Any:
         ray_actor_options={"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}},
         max_ongoing_requests=_ONGOING,
         graceful_shutdown_timeout_s=_GRACE_S,
+        health_check_period_s=2,
+        health_check_timeout_s=_PAGE_BLOCKED_S,
     )
     return deployment.bind(settings, path)
 
@@ -267,5 +296,5 @@ def _check_answers(settings: ServiceSettings) -> None:
     except OSError as error:
         raise StopJob(
             f"no replica answers at {settings.address}: they run on other nodes of the cluster; give "
-            "--host 0.0.0.0 and ask them there"
+            "--host 0.0.0.0 with --token-env, and ask them there"
         ) from error

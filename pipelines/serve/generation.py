@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipelines.errors import ConfigError, GenerationCancelledError, RequestRefusedError
-from pipelines.fetch.image import ImageConverter, is_stored
+from pipelines.fetch.image import ImageConverter, is_jpeg
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.prompts import make_picture_id, make_prior_prompts, make_text_prompts
 from pipelines.generate.request import ConditioningPath
@@ -67,7 +67,7 @@ class GenerationQueue:
         max_waiting: int,
         embed: EmbedPicture,
     ) -> None:
-        self._dataset, self._root = dataset, Root.from_url(dataset.root)
+        self._dataset, self._root = dataset, Root.from_dataset(dataset)
         self._generator, self._params, self._max_waiting, self._embed = generator, params, max_waiting, embed
         self.form = GenerationForm.from_generator(generator, params)
         self._noun = generator.info.medium
@@ -168,7 +168,7 @@ class GenerationQueue:
         if request.picture is None:
             return await asyncio.to_thread(self._make_text_prompt, request.text)
         path = await asyncio.to_thread(self._paths.choose, request.via)
-        media = await asyncio.to_thread(self._convert_picture, request.picture, request.file)
+        media = await asyncio.to_thread(self._convert_picture, request.picture)
         vector_D = await self._embed(media["jpg"])
         assert path.source is not None
         caption = " ".join(split_words(PurePath(request.file).name).split()) or "picture"
@@ -187,9 +187,9 @@ class GenerationQueue:
                 prompt |= {path.source: self._paths.encode_text(text, path.source)}
         return _Prompt({name: [value] for name, value in prompt.items()}, path)
 
-    def _convert_picture(self, data: bytes, file: str) -> dict[str, Any]:
+    def _convert_picture(self, data: bytes) -> dict[str, Any]:
         converter = self._converter
-        media = converter.copy(data, None) if is_stored(file) else converter.convert(data)
+        media = converter.copy(data, None) if is_jpeg(data) else converter.convert(data)
         if media.outcome != OK:
             raise ConfigError(
                 f"the picture cannot be read ({media.outcome.reason}); give a JPEG, PNG or WebP"
@@ -207,7 +207,7 @@ class GenerationQueue:
         progress(0, getattr(params, "steps", 1))
         batch, conditions = prompt.row, prompt.path.conditions if prompt.path else ()
         if prompt.path and prompt.path.translator:
-            batch = self._load_translator(prompt.path)(batch)
+            batch = self._load_translator(prompt.path, settings.seed)(batch)
         generated = GenerateStage(self._generator, conditions, params, settings, None, progress).open()(batch)
         if (data := generated["sample"][0]) is None:
             raise ConfigError(
@@ -215,11 +215,11 @@ class GenerationQueue:
             )
         return data, generated["length_s"][0]
 
-    def _open_translator(self, path: ConditioningPath) -> Work:
+    def _open_translator(self, path: ConditioningPath, seed: int) -> Work:
         ref, (way,) = path.translator, path.conditions
         assert ref is not None
         return SingleThreaded(
-            TranslateStage(self._root, ref.name, ref.weights_sha256, way.source, way.target)
+            TranslateStage(self._root, ref.name, ref.weights_sha256, way.source, way.target, seed)
         ).open()
 
     @cached_property

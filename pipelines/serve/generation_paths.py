@@ -14,12 +14,13 @@ from pipelines.encode.resolve import resolve_entry
 from pipelines.errors import ConfigError, EcholensError, SpaceError
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.request import ConditioningPath, GenerationRequest, find_path
-from pipelines.generate.space_check import check_own_space
+from pipelines.generate.space_check import check_media_tower, check_own_space
 from pipelines.serve.generation_messages import Capabilities, PageRequest
 from pipelines.store import versions
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from pipelines.translate import translator
+from pipelines.translate.defaults import find_default, rank_cards
 from schemas.dataset import Dataset
 from schemas.families import DEFAULTS, Column, get_family
 from schemas.space import Space
@@ -38,9 +39,10 @@ class PicturePaths:
     """
 
     def __init__(self, dataset: Dataset, generator: ChosenGenerator) -> None:
-        self._dataset, self._root, self._generator = dataset, Root.from_url(dataset.root), generator
+        self._dataset, self._root, self._generator = dataset, Root.from_dataset(dataset), generator
         self._usable: dict[tuple[str, str], bool] = {}
         self._space_errors: dict[Space, EcholensError | None] = {}
+        self._media_errors: dict[Column, EcholensError | None] = {}
 
     def describe(self) -> Capabilities:
         """Return what a picture can take."""
@@ -49,11 +51,8 @@ class PicturePaths:
             return Capabilities(info, ())
         if self._is_direct():
             return Capabilities(info, (), is_direct=True)
-        # The first is the page's default: trained translators by their held-out score, then closed forms.
-        best_first = sorted(
-            translator.read_cards(self._root), key=lambda card: (card.cell is None, -card.scores.cosine)
-        )
-        names = tuple(card.name for card in best_first if self._is_usable(card))
+        # The first is the page's default; controls are used only by name.
+        names = tuple(card.name for card in self._list_ranked() if self._is_usable(card))
         return Capabilities(info, names, "" if names else self._explain_missing())
 
     def choose(self, via: str | None) -> ConditioningPath:
@@ -65,7 +64,7 @@ class PicturePaths:
         capabilities, medium = self.describe(), self._generator.info.medium
         if capabilities.is_direct and not via:
             return self._find_path(None)
-        if via not in capabilities.translators:
+        if via not in capabilities.translators and not self._is_named(via):
             known = ", ".join(capabilities.translators)
             raise ConfigError(
                 capabilities.why_not
@@ -88,12 +87,23 @@ class PicturePaths:
         assert get_family(column) == get_family(self._generator.info.columns[0])
         return np.asarray(encode(tower, [tower.prepare(text)], space.batch_rows)[0][0].astype(np.float16))
 
+    def _list_ranked(self) -> list[TranslatorCard]:
+        """Return the default translator, then the others by their validation."""
+        spaces = read_spaces(self._root, self._dataset.encode.set)
+        ranked = rank_cards(translator.read_cards(self._root))
+        first = find_default(self._root, spaces, [_PICTURES], [self._generator.info.columns[0], *spaces])
+        return sorted(ranked, key=lambda card: first is None or card.name != first.name)
+
+    def _is_named(self, via: str | None) -> bool:
+        """Return whether a translator that is not offered can be used."""
+        cards = [card for card in translator.read_cards(self._root) if card.name == via]
+        return bool(cards) and self._is_usable(cards[0])
+
     def _is_direct(self) -> bool:
         try:
-            self._find_path(None)
+            return self._find_path(None).translator is None
         except (ConfigError, SpaceError):
             return False
-        return True
 
     def _is_usable(self, card: TranslatorCard) -> bool:
         key = card.name, card.weights_sha256
@@ -121,7 +131,24 @@ class PicturePaths:
     def _verify(self, path: ConditioningPath) -> ConditioningPath:
         if path.space is not None and (error := self._check_space(path.space)):
             raise error
+        for each in path.conditions:
+            if get_family(each.target) == get_family(self._generator.info.columns[0]):
+                self._check_media(each.target)
         return path
+
+    def _check_media(self, target: Column) -> None:
+        """Refuse vectors of media whose tower is not that of the texts; each column is compared once."""
+        if target not in self._media_errors:
+            assert self._family is not None
+            version = versions.read_current(self._root, self._dataset.encode.set)
+            stored = versions.open_vectors(self._root, version)
+            self._media_errors[target] = None
+            try:
+                check_media_tower(self._generator, target, self._family, stored, "the way from pictures")
+            except SpaceError as error:
+                self._media_errors[target] = error
+        if (found := self._media_errors[target]) is not None:
+            raise found
 
     def _check_space(self, space: Space) -> EcholensError | None:
         if space not in self._space_errors:

@@ -12,12 +12,14 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
 from pipelines.errors import ConfigError
+from pipelines.serve.connections import ConnectionGuard, GuardedProtocol
 
 if TYPE_CHECKING:
     from pipelines.serve.access import ASGI
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _BACKLOG = 1024
 # Grace period for requests in flight when a replica is stopped.
 _GRACE_S = 5
+_CHECK_S = 0.02
 
 
 class _Server(uvicorn.Server):
@@ -40,10 +43,11 @@ class HttpServer:
 
     Args:
         listening: a bound socket, which is closed with the server.
+        settings: of the service, whose limits its connections have; None for a server behind another.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
-        self._socket = listening
+    def __init__(self, listening: socket.socket, settings: ServiceSettings | None = None) -> None:
+        self._socket, self._settings = listening, settings
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +58,7 @@ class HttpServer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind((settings.host, settings.port))
-        return cls(listening)
+        return cls(listening, settings)
 
     @classmethod
     def bind_path(cls, path: Path) -> Self:
@@ -81,8 +85,16 @@ class HttpServer:
             app: answers the requests.
             has_lifespan: whether it has to be started and ended.
         """
+        options: dict[str, Any] = {"proxy_headers": True, "forwarded_allow_ips": "*"}
+        if settings := self._settings:
+            guard = ConnectionGuard(settings.limits, settings.is_proxy)
+            proxies = {"proxy_headers": bool(settings.proxies), "forwarded_allow_ips": list(settings.proxies)}
+            options = {"http": partial(GuardedProtocol, guard), **proxies}
         config = uvicorn.Config(
             app,
+            # A handshake would be beyond the limits, and nothing here speaks it.
+            ws="none",
+            **options,
             backlog=_BACKLOG,
             lifespan="on" if has_lifespan else "off",
             access_log=False,
@@ -92,6 +104,16 @@ class HttpServer:
         )
         self._server = _Server(config)
         self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
+
+    async def wait_open(self) -> None:
+        """Wait until a client can connect.
+
+        Raises:
+            RuntimeError: the server has ended.
+        """
+        while not (self._server and self._server.started):
+            self.check()
+            await asyncio.sleep(_CHECK_S)
 
     def check(self) -> None:
         """Raise if the server has ended."""

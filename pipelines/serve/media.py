@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 
 from starlette.responses import Response
 
-from pipelines.errors import RequestRefusedError
+from pipelines.decode.formats import PictureFormat
+from pipelines.decode.header import read_header
+from pipelines.decode.sound import open_sound
+from pipelines.errors import RequestRefusedError, UndecodableMediaError
 from pipelines.fetch.http_client import HttpClient
 from pipelines.fetch.ratelimit.broker import PermitBroker
 from pipelines.fetch.ratelimit.limits import find_limits
@@ -18,7 +20,10 @@ from schemas.dataset import Fetch
 from schemas.outcome import OK
 from schemas.query import Query
 
-_FORMATS = ("JPEG", "PNG", "WEBP")
+_FORMATS = frozenset({PictureFormat.JPEG, PictureFormat.PNG, PictureFormat.WEBP})
+_SOUND_FORMATS = frozenset({"WAV", "WAVEX", "FLAC", "OGG", "MP3"})
+_NO_PICTURE = "the picture cannot be read; give a JPEG, PNG or WebP"
+_NO_SOUND = "the sound cannot be read; give a WAV, FLAC, OGG or MP3"
 _RANGE = re.compile(r"bytes=([0-9]{0,12})-([0-9]{0,12})")
 # Samples a second of a sound, all channels together: stereo at 96 kHz.
 _SAMPLES_A_S = 192_000
@@ -42,33 +47,35 @@ def check_picture(data: bytes, max_pixels: int) -> None:
     Raises:
         RequestRefusedError: it would be, or it is no picture.
     """
-    from PIL import Image
-
     try:
-        # Reads the header only.
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            width, height = picture.size
-    except Image.DecompressionBombError:
-        raise RequestRefusedError(
-            413, f"the picture has more than {max_pixels:,} pixels; send a smaller one"
-        ) from None
-    except (OSError, SyntaxError, ValueError, EOFError):
-        raise RequestRefusedError(422, "the picture cannot be read; give a JPEG, PNG or WebP") from None
-    if width * height > max_pixels:
-        raise RequestRefusedError(
-            413,
-            f"the picture has {width} x {height} pixels and {max_pixels:,} are the most; send a smaller one",
-        )
+        header = read_header(data, max_pixels)
+    except UndecodableMediaError as error:
+        if error.reason == "too_many_pixels":
+            raise RequestRefusedError(
+                413, f"the picture has more than {max_pixels:,} pixels; send a smaller one"
+            ) from None
+        if error.reason == "too_complex":
+            raise RequestRefusedError(
+                413, "the picture takes long to decode; save it as a plain JPEG and send that"
+            ) from None
+        raise RequestRefusedError(422, _NO_PICTURE) from None
+    if header.format not in _FORMATS:
+        raise RequestRefusedError(422, _NO_PICTURE)
 
 
 def _check_sound(data: bytes, max_s: float) -> None:
-    import soundfile
-
     try:
-        info = soundfile.info(io.BytesIO(data))
-    except (soundfile.LibsndfileError, ValueError, TypeError):
-        raise RequestRefusedError(422, "the sound cannot be read; give a WAV, FLAC, OGG or MP3") from None
-    if info.duration > max_s or info.frames * info.channels > max_s * _SAMPLES_A_S:
+        with open_sound(data) as file:
+            form, frames, channels, rate_hz = file.format, file.frames, file.channels, file.samplerate
+    except UndecodableMediaError as error:
+        if error.reason == "too_complex":
+            raise RequestRefusedError(
+                413, f"the sound is longer than {max_s:g} s; send a part of it"
+            ) from None
+        raise RequestRefusedError(422, _NO_SOUND) from None
+    if form not in _SOUND_FORMATS:
+        raise RequestRefusedError(422, _NO_SOUND)
+    if frames > max_s * rate_hz or frames * channels > max_s * _SAMPLES_A_S:
         raise RequestRefusedError(413, f"the sound is longer than {max_s:g} s; send a part of it")
 
 

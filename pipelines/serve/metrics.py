@@ -21,6 +21,7 @@ class ServiceMetrics:
     answer_s: Any
     batch_queries: Any
     refused: Any
+    wrong_tokens: Any
     version: Any
     switches: Any
 
@@ -60,6 +61,7 @@ class ServiceMetrics:
             prometheus.Counter(
                 "echolens_refused", "requests that the gate refused", ("status",), registry=own
             ),
+            prometheus.Counter("echolens_wrong_tokens", "requests with a wrong token", registry=own),
             prometheus.Gauge(
                 "echolens_version", "the version that answers", registry=own, multiprocess_mode="mostrecent"
             ),

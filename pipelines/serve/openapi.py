@@ -27,7 +27,7 @@ _REFUSALS: dict[int, str] = {
     413: "the body, the picture or the sound is too large",
     421: "the Host header names another machine",
     422: "the question cannot be answered as it is",
-    429: "more requests than one client may send; Retry-After says when to come again",
+    429: "more than one client may ask, or have under way; Retry-After says when to come again",
     503: "more requests than wait; Retry-After says when to come again",
 }
 _ACCESS_STATUSES = (401, 403, 408, 413, 421, 429, 503)

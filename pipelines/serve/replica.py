@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pipelines.lookup.search import Lookup
 
 _REPORT = "reports/{:04d}.html"
+# For so long a report that was read is sent again: many who ask at once hold it in memory once.
+_REPORT_S = 1.0
 
 # Batch sizes of dynamic micro-batching: a lone query is not delayed. 64 vectors in a batch take half the time
 # of 64 single ones.
@@ -62,7 +64,7 @@ class SearchReplica:
     def __init__(self, dataset: Dataset, settings: ServiceSettings, folder: Path) -> None:
         self.settings = settings
         self.metrics = ServiceMetrics.open(folder)
-        self._root = Root.from_url(dataset.root)
+        self._root = Root.from_dataset(dataset)
         self._dataset = dataset
         self._current = self._open(versions.read_current(self._root, dataset.encode.set).number)
         self.metrics.version.set(self.version)
@@ -70,6 +72,8 @@ class SearchReplica:
         self._media = MicroBatcher(self._answer_batch, _MAX_MEDIA_BATCH)
         self._description: About | None = None
         self._task: asyncio.Task[None] | None = None
+        self._report_lock = asyncio.Lock()
+        self._report: tuple[str, float, bytes] | None = None
 
     def watch(self) -> None:
         """Load the encoders and start to poll for new versions, in the running event loop."""
@@ -155,9 +159,15 @@ class SearchReplica:
             RequestRefusedError: there is none.
         """
         name = _REPORT.format(self.version)
-        if not await asyncio.to_thread(self._root.exists, name):
-            raise RequestRefusedError(404, "this version has no report; `echolens report` writes one")
-        return await asyncio.to_thread(self._root.read, name)
+        async with self._report_lock:
+            if self._report and self._report[0] == name and time.monotonic() < self._report[1] + _REPORT_S:
+                return self._report[2]
+            self._report = None
+            if not await asyncio.to_thread(self._root.exists, name):
+                raise RequestRefusedError(404, "this version has no report; `echolens report` writes one")
+            data = await asyncio.to_thread(self._root.read, name)
+            self._report = name, time.monotonic(), data
+            return data
 
     def _describe_rows(self, keys: Sequence[int]) -> list[dict[str, Any]]:
         rows = self._current.rows

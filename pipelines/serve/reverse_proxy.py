@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import RequestRefusedError
+from pipelines.serve.settings import ServiceLimits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
+# What a client says of itself is not to be believed; this proxy says it.
+_FORWARDED = (b"forwarded", b"x-forwarded-", b"x-real-ip")
 _CONNECT_S = 10
+_POLL_S = 0.1
 
 
 class ReverseProxy:
     """An ASGI application that streams the responses of an upstream server. For one event loop.
 
+    The upstream server learns the client's address from X-Forwarded-For.
+
     Args:
         upstream: its Unix socket.
+        limits: of the time until a response begins; a server that hangs holds no request for ever.
     """
 
-    def __init__(self, upstream: Path) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: Path, limits: ServiceLimits | None = None) -> None:
+        self._upstream, self._limits = upstream, limits or ServiceLimits()
         self._session: aiohttp.ClientSession | None = None
+        self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, and stream its response back."""
@@ -52,22 +60,26 @@ class ReverseProxy:
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         url = URL(f"http://page{(scope['raw_path'] + query).decode('latin-1')}", encoded=True)
         body = _Body(receive) if _has_body(scope) else None
+        begin_s = self._limits.page_s + (self._limits.body_s if body else 0)
         started = False
         try:
-            async with self._session.request(
-                scope["method"],
-                url,
-                headers=[
-                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in _drop_hop_by_hop(scope["headers"])
-                ],
-                data=body.chunks() if body else None,
-                allow_redirects=False,
-            ) as response:
+            await self._wait_for_start()
+            async with (
+                asyncio.timeout(begin_s) as deadline,
+                self._session.request(
+                    scope["method"],
+                    url,
+                    headers=_make_headers(scope),
+                    data=body.chunks() if body else None,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                deadline.reschedule(None)
                 headers = [list(pair) for pair in _drop_hop_by_hop(response.raw_headers)]
                 started = True
                 await send({"type": "http.response.start", "status": response.status, "headers": headers})
                 await _forward_response(response, body, receive, send)
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             if body and body.error:
                 raise body.error from None
             if started:
@@ -76,6 +88,22 @@ class ReverseProxy:
             headers = [[b"content-type", b"application/json"], [b"retry-after", b"5"]]
             await send({"type": "http.response.start", "status": 503, "headers": headers})
             await send({"type": "http.response.body", "body": error})
+
+    async def _wait_for_start(self) -> None:
+        """Wait until the upstream server listens for the first time: the page starts after the API.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        async with asyncio.timeout(self._limits.page_s):
+            while not self._has_started:
+                try:
+                    _, writer = await asyncio.open_unix_connection(self._upstream)
+                except OSError:
+                    await asyncio.sleep(_POLL_S)
+                else:
+                    writer.close()
+                    self._has_started = True
 
     async def close(self) -> None:
         """Close its connections."""
@@ -112,6 +140,13 @@ async def _forward_response(
             raise
     finally:
         watching.cancel()
+
+
+def _make_headers(scope: Scope) -> list[tuple[str, str]]:
+    headers = [pair for pair in _drop_hop_by_hop(scope["headers"]) if not pair[0].startswith(_FORWARDED)]
+    if client := scope.get("client"):
+        headers.append((b"x-forwarded-for", client[0].encode()))
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def _drop_hop_by_hop(headers: Any) -> list[tuple[bytes, bytes]]:

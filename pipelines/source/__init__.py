@@ -8,9 +8,13 @@
 | vggsound              | comma-separated without a header: youtube_id, start_s, label, split             |
 | folder                | pictures, sounds and videos in a folder                                         |
 | img2dataset           | a folder that img2dataset wrote                                                 |
+| webdataset            | tars of samples, as WebDataset has them                                         |
+| table/                | parquet, csv, tsv, jsonl, json or txt, with columns of any name                 |
 
 `listing` is what every list offers, `registry` finds the lists by their kinds, `checks` refuses what could
-never be fetched, `records` splits text into rows, `media_template` fills in where clips are, `database`
-stores the rows of all lists out of core, `lanes` orders them and cuts shards, `counts` counts them, `plan`
-writes the result.
+never be fetched, `records` splits text into rows, `list_files` finds their files, `media_template` fills in
+where clips are, `database` stores the rows of all lists out of core, `lanes` orders them and cuts shards,
+`join_captions` puts the captions of one list onto another, `listed/` takes vectors that come with a list,
+`hub_lists` pins those of the hub, `parquet_lists` opens Parquet, `counts` counts them, `row_warnings` says
+what to do about those that are lost, `plan` writes the result.
 """

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError
 from pipelines.source.listing import ListSource
-from schemas.plan import HostCounts, HostTable, LaneCounts, PlanCounts, RowCounts, SourceCounts
+from pipelines.source.row_warnings import list_warnings
+from schemas.plan import HostCounts, HostTable, JoinedCounts, LaneCounts, PlanCounts, RowCounts, SourceCounts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -39,10 +41,32 @@ SELECT host, rows, urls FROM hosts
 QUALIFY row_number() OVER (ORDER BY rows DESC, host) <= $most OR list_contains($limited::VARCHAR[], host)
 ORDER BY rows DESC, host
 """
+_HAS_ADDRESS = """
+SELECT 1 FROM listed SEMI JOIN kept USING (seq)
+WHERE ruled_out IS NULL AND regexp_matches(media_url, $pattern) LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class ReadList:
+    """What is known of a list that was read.
+
+    Attributes:
+        notes: how it was read, as sentences.
+        joined: counts of the list whose captions its rows got.
+        files: places of its files; none where they have no state that could be compared.
+    """
+
+    notes: Sequence[str] = ()
+    joined: JoinedCounts | None = None
+    files: Sequence[str] = ()
 
 
 def count_lists(
-    database: DuckDBPyConnection, sources: Sequence[ListSource], lanes: Sequence[LaneCounts]
+    database: DuckDBPyConnection,
+    sources: Sequence[ListSource],
+    lanes: Sequence[LaneCounts],
+    read: Sequence[ReadList],
 ) -> PlanCounts:
     """Return the counts of every list and of all together.
 
@@ -57,17 +81,22 @@ def count_lists(
             fates[number]["duplicate", ""] += rows
         else:
             fates[number]["filtered" if ruled_out else "wanted", ruled_out or ""] += rows
-    found = tuple(_count_source(database, number, sources[number], fates[number]) for number in fates)
+    found = tuple(
+        _count_source(database, number, sources[number], fates[number], read[number]) for number in fates
+    )
     totals = _sum_fates(sum(fates.values(), Counter()))
     return PlanCounts(**totals.model_dump(), sources=found, lanes=tuple(lanes))
 
 
-def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostTable:
+def count_hosts(
+    database: DuckDBPyConnection, limited: Collection[str], addresses: Mapping[str, str]
+) -> HostTable:
     """Return the hosts with the most rows; hosts that share a limit count as one.
 
     Args:
         database: with `hosted`, from `plan_shards`.
         limited: hosts, and patterns of hosts, that are included however few rows they have.
+        addresses: key of `fetch.headers` -> the RE2 of the URLs that it is for.
     """
     values = {"most": _LARGEST_HOSTS, "limited": [*limited]}
     database.execute(_HOSTS)
@@ -77,6 +106,11 @@ def count_hosts(database: DuckDBPyConnection, limited: Collection[str]) -> HostT
         hosts=hosts,
         urls=urls,
         largest=tuple(HostCounts(host=host, rows=rows, urls=of) for host, rows, of in largest),
+        not_named=tuple(
+            key
+            for key, pattern in addresses.items()
+            if not database.execute(_HAS_ADDRESS, {"pattern": pattern}).fetchall()
+        ),
     )
 
 
@@ -96,7 +130,11 @@ def _sum_fates(fates: Mapping[tuple[str, str], int]) -> RowCounts:
 
 
 def _count_source(
-    database: DuckDBPyConnection, number: int, source: ListSource, fates: Mapping[tuple[str, str], int]
+    database: DuckDBPyConnection,
+    number: int,
+    source: ListSource,
+    fates: Mapping[tuple[str, str], int],
+    read: ReadList,
 ) -> SourceCounts:
     values = {"number": number, "most": _MOST_FREQUENT}
     columns = {
@@ -114,13 +152,7 @@ def _count_source(
     counts = _sum_fates(fates)
     warnings = [*source.warnings]
     warnings += [f"{source.list}: no row has the language {language!r}" for language in absent]
-    if clips := counts.filtered.get("no_picture"):
-        warnings.append(
-            f"{source.list}: {clips:,} rows are clips, which this kind of list does not take; "
-            "give the lists that they came from"
-        )
-    if counts.duplicates and not counts.candidates:
-        warnings.append(f"{source.list}: every row is in an earlier list, so none is taken from here")
+    warnings += list_warnings(source, counts, read.joined)
     return SourceCounts(
         **counts.model_dump(),
         kind=source.kind,
@@ -129,6 +161,8 @@ def _count_source(
         # If the source names labels, only these: the 309 of VGGSound would hide them.
         labels={name: kept for name, kept in candidates_of["label"].items() if not labels or name in labels},
         warnings=tuple(warnings),
+        notes=tuple(read.notes),
+        joined=read.joined,
     )
 
 

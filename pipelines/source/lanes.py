@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipelines.errors import ConfigError
 from pipelines.fetch.ratelimit.limits import HostLimits
+from pipelines.fetch.urls import parse_url
 from schemas.candidate import KINDS, SHARD_DIGITS
 from schemas.plan import LaneCounts
 
@@ -40,13 +42,24 @@ _HOSTED = r"""
 CREATE TABLE hosted AS
 SELECT seq, kind, md5_number(address) AS place, md5_number_upper(concat($seed::BIGINT, ':', address)) AS turn,
     CASE WHEN media_url IS NULL THEN '/none'
-         WHEN authority <> '' THEN lower(regexp_replace(authority, '^.*@|\.?(?::\d*)?$', '', 'g'))
+         WHEN authority <> '' THEN coalesce(canonical_hosts.host, authority)
          WHEN contains(media_url, '://') AND NOT regexp_matches(media_url, '^(?i)https?:') THEN '/local'
          ELSE '' END AS host
-FROM (SELECT seq, kind, media_url, coalesce(media_url, url) AS address,
-          regexp_extract(media_url, '^(?i)https?://([^/?#]*)', 1) AS authority
+FROM (SELECT seq, kind, media_url, coalesce(media_url, url) AS address, authority_of(media_url) AS authority
       FROM listed SEMI JOIN kept USING (seq) WHERE ruled_out IS NULL)
+LEFT JOIN canonical_hosts USING (authority)
 """
+# Hosts that are not in their one spelling already: with upper case, a port, letters beyond ASCII, ...
+_ODD_HOSTS = r"""
+SELECT DISTINCT authority_of(media_url) AS authority FROM listed SEMI JOIN kept USING (seq)
+WHERE ruled_out IS NULL AND authority <> ''
+    AND NOT regexp_full_match(authority, '(?:[a-z0-9_-]+\.)*[a-z][a-z_-]*')
+"""
+_SETUP = r"""
+CREATE MACRO authority_of(address) AS regexp_extract(address, '^(?i)https?://([^/?#]*)', 1);
+CREATE TABLE canonical_hosts (authority VARCHAR, host VARCHAR)
+"""
+_ODD_HOSTS_AT_ONCE = 10_000
 # Hosts that may have a limit; Python finds the longest pattern that matches.
 _MAY_BE_LIMITED = """
 SELECT DISTINCT host FROM hosted WHERE list_contains($hosts::VARCHAR[], host)
@@ -104,6 +117,7 @@ def plan_shards(
     Raises:
         ConfigError: there are more shards than five digits can number.
     """
+    _canonicalize_hosts(database)
     database.execute(_HOSTED, {"seed": seed})
     limited_hosts = _share_lanes(database, limits)
     values = {
@@ -128,6 +142,18 @@ def plan_shards(
         done += groups
     _check_shard_count([lane for lane, _ in planned], shard_rows)
     return planned
+
+
+def _canonicalize_hosts(database: DuckDBPyConnection) -> None:
+    """Fill `canonical_hosts`: the host as it is asked, empty for what cannot be."""
+    database.execute(_SETUP)
+    for batch in database.cursor().sql(_ODD_HOSTS).to_arrow_reader(_ODD_HOSTS_AT_ONCE):
+        urls = [parse_url(f"http://{authority}/") for authority in batch["authority"].to_pylist()]
+        hosts = [url.raw_host or "" if url else "" for url in urls]
+        found = pa.table({"authority": batch["authority"], "host": pa.array(hosts, pa.string())})
+        database.register("odd_hosts", found)
+        database.execute("INSERT INTO canonical_hosts FROM odd_hosts")
+        database.unregister("odd_hosts")
 
 
 def _share_lanes(database: DuckDBPyConnection, limits: HostLimits) -> frozenset[str]:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from pydantic import ConfigDict
 
 from pipelines.errors import ListError
+from pipelines.source.listed.keys import VectorKeys
+from pipelines.source.listed.parts import ListedVectors
 from schemas.candidate import Kind
 from schemas.dataset import Fetch
 from schemas.outcome import REASONS
@@ -21,7 +23,8 @@ from schemas.sources import Source
 # The columns of a row. Of these, `kind`, `url` and `caption` are needed; a null one is not known.
 ROW = pa.schema(
     [
-        pa.field("row", pa.int64()),  # from 0, in the order of the list
+        pa.field("row", pa.int64()),  # from 0, in the order of the list; different in all rows
+        pa.field("source_row", pa.int64()),  # the row of the list, if several of these are made of it
         pa.field("line", pa.int64()),  # of the file, from 1
         pa.field("text", pa.string()),  # as it is in the list, for plan/rejects.parquet
         pa.field("fault", pa.string()),  # why it cannot be read: it is a reject
@@ -36,12 +39,39 @@ ROW = pa.schema(
         pa.field("split", pa.string()),
         pa.field("page_url", pa.string()),
         pa.field("attribution", pa.string()),
+        pa.field("licence", pa.string()),
         pa.field("source_key", pa.string()),
-        pa.field("caption", pa.string()),
+        pa.field("width", pa.int64()),  # of the picture by the list, in px: small ones are filtered
+        pa.field("height", pa.int64()),
+        pa.field("expected_hash", pa.string()),  # of the media, in hex of lower case
+        pa.field("kept", pa.string()),  # a JSON object of other columns, stored with the row
+        pa.field("caption", pa.string()),  # null if the list has none: these are media alone
     ]
 )
 _BATCH_ROWS = 10_000
 _FAULT = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class CaptionJoin:
+    """Captions of another list, for rows of this one that have the same key or URL.
+
+    Attributes:
+        place: of the other list.
+        on: the column of `ROW` by which its rows are found.
+        schema: of the batches.
+        read_batches: opens the other list; yields all of it, in order.
+        sql: a SELECT over `partners`, which are the batches, of row, line, text, fault, partner (the value of
+            `on`) and caption.
+        values: the parameters of the SQL.
+    """
+
+    place: str
+    on: Literal["url", "source_key"]
+    schema: pa.Schema
+    read_batches: Callable[[], Iterator[pa.RecordBatch]]
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,12 +84,18 @@ class Listing:
         sql: a SELECT over `records`, which are the batches, to columns of `ROW`. A column that it leaves out
             is null. A row with a `fault` is a reject, one that is `ruled_out` is filtered.
         values: the parameters of the SQL.
+        notes: what a user should know of how the list is read, as sentences.
+        join: whose captions its rows get in place of their own.
+        list_notes: returns what is known once all rows are read, as sentences.
     """
 
     schema: pa.Schema
     read_batches: Callable[[], Iterator[pa.RecordBatch]]
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    join: CaptionJoin | None = None
+    list_notes: Callable[[], Sequence[str]] = tuple
 
 
 class ListSource(Source):
@@ -93,6 +129,41 @@ class ListSource(Source):
         Raises:
             ListError: the list is missing, or of another format.
         """
+
+    def list_files(self) -> Sequence[str]:
+        """Return the places of the files that are read for the rows; none where these are all media.
+
+        Raises:
+            ListError: they cannot be found.
+        """
+        return [self.list]
+
+    def list_places(self) -> Sequence[str] | None:
+        """Return what the URLs of this list's files of this machine begin with; None for anywhere.
+
+        Raises:
+            ListError: the list is at no place that can be opened.
+        """
+        return None
+
+    @property
+    def needs_contact(self) -> bool:
+        """Whether its media are on the web, or may be."""
+        return self.hosts == "web"
+
+    @property
+    def vector_keys(self) -> VectorKeys | None:
+        """Where the vectors are that come with the list; None if there are none."""
+        return None
+
+    def open_vectors(self) -> ListedVectors | None:
+        """Return the vectors that come with the list.
+
+        Raises:
+            ListError: they are missing, damaged, or not one a row.
+            ConfigError: the list cannot have any.
+        """
+        return None
 
     @property
     def template(self) -> str | None:

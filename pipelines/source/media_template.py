@@ -27,13 +27,20 @@ class ClipSource(ListSource):
 
     media: str | None = Field(
         None,
-        description="where a clip is, in place of YouTube: a template over youtube_id, start_s, label",
+        description="where a clip is, in place of YouTube: a template over youtube_id, start_s, label; one "
+        "without start_s names whole recordings",
     )
 
     @property
     def template(self) -> str | None:
         """See `ListSource`."""
         return self.media
+
+    def list_places(self) -> Sequence[str]:
+        """See `ListSource`: the folder that the template names, whatever fills its fields."""
+        if self.media is None:
+            return ()
+        return (f"{self.media.partition('{')[0].rpartition('/')[0]}/",)
 
 
 def to_sql(template: str | None, fields: Sequence[str]) -> str | None:

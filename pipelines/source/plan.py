@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.compute.child_process import ReportProgress, run_with_scratch
+from pipelines.errors import EcholensError, ListError
+from pipelines.fetch.host_headers import list_address_patterns
 from pipelines.fetch.ratelimit.limits import find_limits
-from pipelines.source.counts import count_hosts, count_lists
+from pipelines.source.counts import ReadList, count_hosts, count_lists
 from pipelines.source.database import (
     DEFAULT_SIZE,
     DatabaseSize,
@@ -24,9 +26,15 @@ from pipelines.source.database import (
     drop_duplicates,
 )
 from pipelines.source.lanes import ROWS_IN_ORDER, plan_shards
+from pipelines.source.list_state import check_states, hash_list, read_states
+from pipelines.source.listing import Listing, ListSource
 from pipelines.source.registry import make_lists
+from pipelines.store.candidate_extras import extend_schema
+from pipelines.store.classes import describe
+from pipelines.store.places import check_places, find_list_keys
+from pipelines.store.plans import read_counts
 from pipelines.store.root import Root
-from schemas.candidate import CANDIDATE, FILTERED, REJECT, SHARD, format_shard
+from schemas.candidate import CANDIDATE, CANDIDATE_EXTRAS, FILTERED, REJECT, SHARD, format_shard
 from schemas.dataset import Dataset
 from schemas.plan import LaneCounts, PlanCounts
 from schemas.sources import Source
@@ -64,8 +72,12 @@ _FILTERED = _Query(
 )
 _REJECTS = _Query(
     REJECT,
-    {"list": "lists.list", "reason": "fault"},
-    "FROM listed JOIN lists ON list_number(seq) = lists.number WHERE fault IS NOT NULL ORDER BY seq",
+    {"reason": "fault"},
+    """FROM (
+        SELECT number, false AS of_partner, seq AS place, listed.source, lists.list, line, fault, text
+        FROM listed JOIN lists ON list_number(seq) = lists.number WHERE fault IS NOT NULL
+        UNION ALL SELECT number, true, row, source, list, line, fault, text FROM partner_rejects
+    ) AS listed ORDER BY number, of_partner, place""",
 )
 
 
@@ -89,7 +101,7 @@ def make_plan(
         StopJob: the disk or the memory is too small for the lists.
     """
     if root.exists(MARKER):
-        return PlanCounts.model_validate_json(root.read(MARKER))
+        return read_counts(root, PLAN)
     return run_with_scratch(_plan, dataset, root, size, report=progress)
 
 
@@ -103,25 +115,54 @@ def preview(
 @contextmanager
 def read_lists(
     scratch: Path, report: ReportProgress, dataset: Dataset, size: DatabaseSize
-) -> Iterator[DuckDBPyConnection]:
-    """Yield a database with all rows of all lists, and which of them are candidates."""
+) -> Iterator[tuple[DuckDBPyConnection, list[ReadList]]]:
+    """Yield a database with all rows of all lists and which are candidates, and what each list has said."""
+    check_places(dataset.given_trust, find_list_keys(dataset))
     lists = make_lists(dataset)
-    listings = [each.open_list(dataset.fetch) for each in lists]
+    states = [read_states(each) for each in lists]
+    listings = [_open_list(each, dataset) for each in lists]
     with as_disk_errors(scratch), connect(scratch, size) as rows:
+        read: list[ReadList] = []
         for number, (source, listing) in enumerate(zip(lists, listings, strict=True)):
-            add_list(rows, number, source, listing, report)
+            told, joined = add_list(rows, number, source, listing, dataset.filter, report)
+            check_states(source, states[number])
+            read.append(
+                ReadList((*listing.notes, *listing.list_notes(), *told), joined, tuple(states[number]))
+            )
         drop_duplicates(rows)
-        yield rows
+        yield rows, read
+
+
+def _open_list(source: ListSource, dataset: Dataset) -> Listing:
+    """Return an opened list; what a class of somebody's own raises or returns is one sentence."""
+    try:
+        listing = source.open_list(dataset.fetch)
+    except (EcholensError, OSError):
+        raise
+    except Exception as error:
+        if ":" not in source.kind:
+            raise
+        raise ListError(f"list {source.list}: {source.kind} fails ({describe(error)}); mend it") from error
+    if not isinstance(listing, Listing):
+        raise ListError(
+            f"list {source.list}: {source.kind} opens as {type(listing).__name__}; return a Listing"
+        )
+    return listing
 
 
 def _plan(
     scratch: Path, report: ReportProgress, dataset: Dataset, root: Root | None, size: DatabaseSize
 ) -> PlanCounts:
-    with read_lists(scratch, report, dataset, size) as rows:
+    with read_lists(scratch, report, dataset, size) as (rows, read):
         lanes = plan_shards(rows, dataset.shard_rows, dataset.seed, find_limits(dataset.fetch))
         limits = [pattern for pattern, limit in find_limits(dataset.fetch).entries if limit is not None]
-        counts = count_lists(rows, make_lists(dataset), [lane for lane, _ in lanes])
-        counts = counts.model_copy(update={"asked": count_hosts(rows, limits)})
+        lists = make_lists(dataset)
+        counts = count_lists(rows, lists, [lane for lane, _ in lanes], read)
+        asked = count_hosts(rows, limits, list_address_patterns(dataset.fetch))
+        counts = counts.model_copy(update={"asked": asked})
+        hashed = zip(counts.sources, read, strict=True)
+        sources = [of.model_copy(update={"sha256": hash_list(each.files)}) for of, each in hashed]
+        counts = counts.model_copy(update={"sources": tuple(sources)})
         if root is not None:
             write_ruled_out(rows, root, dataset.sources)
             sizes = [size for _, shards in lanes for size in shards]
@@ -150,14 +191,22 @@ def write_candidates(  # noqa: PLR0913, PLR0917 - rows and where they go
         first: number of the first shard.
     """
     sizes = [size for _, shards in lanes for size in shards]
+    candidates = replace(_CANDIDATES, schema=extend_schema(CANDIDATE, _find_extras(rows)))
     written = 0
-    for shard, table in enumerate(_read_tables(rows, _CANDIDATES, sizes), first):
+    for shard, table in enumerate(_read_tables(rows, candidates, sizes), first):
         root.write_table(f"candidates/{format_shard(shard)}.parquet", table)
         written += len(table)
         report("candidates", written)
     shards = [{"kind": of.kind, "lane": of.lane, "rows": size} for of, shards in lanes for size in shards]
     numbered = [{"shard": number} | shard for number, shard in enumerate(shards, first)]
     root.write_table(f"{folder}/shards.parquet", pa.Table.from_pylist(numbered, schema=SHARD))
+
+
+def _find_extras(rows: DuckDBPyConnection) -> list[str]:
+    """Return the columns of CANDIDATE_EXTRAS that a row of a list has."""
+    counts = ", ".join(f"count({name})" for name in CANDIDATE_EXTRAS.names)
+    found = rows.execute(f"SELECT {counts} FROM listed").fetchall()[0]  # noqa: S608 - our own names
+    return [name for name, count in zip(CANDIDATE_EXTRAS.names, found, strict=True) if count]
 
 
 def write_ruled_out(

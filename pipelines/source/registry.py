@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from pipelines.errors import ConfigError, ListError
@@ -46,12 +48,54 @@ def check_kinds(dataset: Dataset, target: str) -> None:
 
 
 def find_origins(dataset: Dataset | None = None) -> MediaOrigins:
-    """Return where the media of every kind are: of ours, and of the classes that a dataset names."""
-    kinds = {kind: _import_kind(kind) for kind in _find_modules()}
-    lists = make_lists(dataset) if dataset is not None else ()
-    kinds |= {each.kind: type(each) for each in lists}
+    """Return where the media of rows may be: by the lists of a dataset, or by all kinds of ours if None.
+
+    Without a dataset local media may be anywhere.
+
+    Raises:
+        ConfigError: the dataset names a list that there is not, or that nobody trusts.
+    """
+    if dataset is None:
+        return _sort_kinds({kind: _import_kind(kind) for kind in _find_modules()})
+    lists = make_lists(dataset)
+    _check_templates(lists)
+    places: dict[str, frozenset[str] | None] = {}
+    for each in lists:
+        before, found = places.get(each.kind, frozenset()), each.list_places()
+        places[each.kind] = None if before is None or found is None else before | set(found)
+    origins = _sort_kinds({each.kind: type(each) for each in lists})
+    return replace(
+        origins,
+        # A kind on the web may have files here, too, at places that its keys name.
+        local=origins.local | {kind for kind, at in places.items() if at and kind not in origins.templates},
+        templates=origins.templates | {each.kind for each in lists if each.template is not None},
+        cut=frozenset(each.kind for each in lists if _names_clips(each)),
+        places=tuple((kind, at) for kind, at in places.items() if at is not None),
+    )
+
+
+def _names_clips(source: ListSource) -> bool:
+    """Return whether a template names the clip of a row, and not the recording that it lies in."""
+    return source.template is not None and "{start_s" in source.template
+
+
+def _check_templates(lists: Sequence[ListSource]) -> None:
+    """Refuse two lists of a kind of which one names clips and the other recordings: rows do not say which."""
+    for kind in {each.kind for each in lists}:
+        templates = {
+            _names_clips(each): each.template for each in lists if each.kind == kind and each.template
+        }
+        if len(templates) > 1:
+            raise ConfigError(
+                f"of the lists of kind {kind}, media template {templates[True]!r} names clips and "
+                f"{templates[False]!r} whole recordings; name one of them by another dataset"
+            )
+
+
+def _sort_kinds(kinds: Mapping[str, type[ListSource]]) -> MediaOrigins:
     return MediaOrigins(
         local=frozenset(kind for kind, found in kinds.items() if found.hosts == "local"),
+        templates=frozenset(kind for kind, found in kinds.items() if found.hosts == "youtube"),
         cut=frozenset(kind for kind, found in kinds.items() if found.hosts == "youtube"),
         thumbnails=frozenset(kind for kind, found in kinds.items() if found.has_thumbnails),
     )
@@ -70,11 +114,16 @@ def _make_list(source: Source, number: int, target: str, trusted: Collection[str
         if source.kind not in _find_modules():
             raise ConfigError(
                 f"{target}: {where}: input should be {', '.join(map(repr, sorted(_find_modules())))}, or "
-                f"module:Class of your own (found {source.kind!r})"
+                f"module:Class of your own (found {source.kind!r}){_name_nearest(source.kind)}"
             )
         found = _import_kind(source.kind)
         _check_keys(source, found, number, target)
     return check_content(found, source.model_dump(), target, at)
+
+
+def _name_nearest(kind: str) -> str:
+    near = difflib.get_close_matches(kind, [*_find_modules()], 1, 0.5)
+    return f"; the nearest is {near[0]!r}" if near else ""
 
 
 def _check_keys(source: Source, found: type[ListSource], number: int, target: str) -> None:

@@ -16,6 +16,7 @@ from pipelines.source.media_template import ClipSource, to_sql
 from pipelines.source.records import RECORD, TextList
 from pipelines.source.registry import make_format_error
 from schemas.dataset import Fetch
+from schemas.names import Texts
 
 _ROW = re.compile(r'[^,"]+,\s*\d+(\.\d*)?\s*,("([^"]|"")*"|[^,"]*),[^,"]*')
 
@@ -44,7 +45,7 @@ class VggSoundSource(ClipSource):
 
     first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"[\w-]{11},\d+,.+,(train|test)$")
 
-    labels: tuple[str, ...] = Field((), description="to keep; empty keeps all")
+    labels: Texts = Field((), description="to keep; empty keeps all")
     split: str | None = Field(None, description="to keep")
 
     @property

@@ -20,6 +20,7 @@ from pipelines.source.listing import Listing, ListSource
 from pipelines.source.records import RECORD, TextList
 from pipelines.source.registry import make_format_error
 from schemas.dataset import Fetch
+from schemas.names import Texts
 
 COLUMNS = (
     "language",
@@ -90,7 +91,7 @@ class WitSource(ListSource):
     has_thumbnails: ClassVar[bool] = True
     first_row: ClassVar[re.Pattern[str] | None] = re.compile(r"language\tpage_url\timage_url\t")
 
-    languages: tuple[str, ...] = Field((), description="list's own codes to keep; empty keeps all")
+    languages: Texts = Field((), description="list's own codes to keep; empty keeps all")
 
     @property
     def names(self) -> Mapping[str, Sequence[str]]:

@@ -6,6 +6,7 @@ The cache is XDG_CACHE_HOME/echolens (~/.cache/echolens). Adding a file evicts t
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from pipelines.errors import StorageError
 from pipelines.store.atomic import TEMPORARY
 from pipelines.store.io_errors import as_storage_errors
+from pipelines.store.library_files import download
 from pipelines.store.root import Root
 
 _TTL_S = 30 * 24 * 3600
@@ -32,6 +34,11 @@ def fetch_cached(root: Root, name: str, sha256: str) -> Path:
         FileNotFoundError: there is no such file.
         StorageError: its bytes do not have the sha256.
     """
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise StorageError(
+            f"the card of {root.url}/{name} says {sha256[:80]!r} for its sha256; take that version away and "
+            "run the build again"
+        )
     target = get_folder() / sha256
     if not target.exists():
         _fetch(root, name, sha256, target)
@@ -45,8 +52,7 @@ def _fetch(root: Root, name: str, sha256: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _evict(target.parent)
     try:
-        with as_storage_errors(root.url, "read"):
-            root.fs.get_file(root.get_path(name), str(scratch))
+        download(root, name, scratch)
         if Root.from_url(str(scratch.parent)).compute_sha256(scratch.name) != sha256:
             raise StorageError(
                 f"{root.url}/{name} is not the file that its card names; "

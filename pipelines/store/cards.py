@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pipelines.errors import ConfigError, StorageError
+from pipelines.store.json_file import read_json
 from pipelines.store.root import Root
 
-_CARD = "card.json"
+CARD = "card.json"
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -22,8 +23,12 @@ def list_cards(root: Root, place: str) -> list[str]:
 
 
 def read_card(root: Root, place: str, name: str, model: type[C]) -> C:
-    """Return a card that is there."""
-    return model.model_validate_json(root.read(_make_path(place, name)))
+    """Return a card that is there.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    return read_json(root, _make_path(place, name), model, "train it again")
 
 
 def find_card(root: Root, place: str, name: str, model: type[C]) -> C:
@@ -42,11 +47,12 @@ def find_card(root: Root, place: str, name: str, model: type[C]) -> C:
     if name not in (names := list_cards(root, place)):
         known = ", ".join(names) or "none; `echolens train` makes them"
         raise ConfigError(f"{root.url} has no {place.removesuffix('s')} {name!r}; it has: {known}")
-    try:
-        return read_card(root, place, name, model)
-    except ValidationError as error:
+    card = read_card(root, place, name, model)
+    if (own := getattr(card, "name", name)) != name:
+        # Its name leads to its files.
         file = f"{root.url}/{_make_path(place, name)}"
-        raise StorageError(f"{file} is damaged ({error.error_count()} wrong keys); train it again") from error
+        raise StorageError(f"{file} is the card of {own!r}; put it back there, or train {name!r} again")
+    return card
 
 
 def write_card(root: Root, place: str, card: BaseModel, folder: Path) -> None:
@@ -61,7 +67,7 @@ def write_card(root: Root, place: str, card: BaseModel, folder: Path) -> None:
         folder: of the files, under the name of the card.
     """
     own = f"{place}/{folder.name}"
-    for name in (_CARD, *root.list_sizes(own)):
+    for name in (CARD, *root.list_sizes(own)):
         root.remove(f"{own}/{name}")
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         with root.write_atomically(f"{own}/{file.relative_to(folder).as_posix()}") as path:
@@ -72,4 +78,4 @@ def write_card(root: Root, place: str, card: BaseModel, folder: Path) -> None:
 
 
 def _make_path(place: str, name: str) -> str:
-    return f"{place}/{name}/{_CARD}"
+    return f"{place}/{name}/{CARD}"

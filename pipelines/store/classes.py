@@ -9,12 +9,16 @@ import pkgutil
 import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib.abc import SourceLoader
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, EcholensError
+
+# Of a value in an error.
+_SHOWN_CHARS = 80
 
 
 def import_class(path: str, where: str, what: str, methods: Sequence[str]) -> type[Any]:
@@ -79,16 +83,47 @@ def make_instance(
             f"{where}: {path} cannot be made of what was given ({error}); it takes {accepted}"
         ) from error
     try:
-        return found(**arguments)
-    except (TypeError, ValueError) as error:
+        return found(**_convert_types(found, arguments, hidden))
+    except EcholensError:
+        raise
+    except Exception as error:
         raise ConfigError(f"{where}: {path} refuses what was given ({_get_reason(error)})") from error
+
+
+def _convert_types(found: type[Any], arguments: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+    """Return arguments as the types that a class declares for them.
+
+    Raises:
+        ValueError: one is of another type.
+    """
+    try:
+        hints = get_type_hints(found if is_dataclass(found) else found.__init__)
+    except Exception:  # annotations may name what exists for a type checker alone
+        hints = {}
+    converted = dict(arguments)
+    for key in arguments.keys() & hints.keys() - set(hidden):
+        try:
+            converted[key] = _make_adapter(hints[key]).validate_python(arguments[key])
+        except ValidationError as error:
+            first = error.errors()[0]
+            at, found_value = ".".join(map(str, (key, *first["loc"]))), repr(first["input"])[:_SHOWN_CHARS]
+            raise ValueError(f"{at}: {first['msg']}, and is {found_value}") from error
+    return converted
+
+
+def _make_adapter(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # a model has a configuration of its own
+        return TypeAdapter(hint)
 
 
 def _get_reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(error).split())
+    message = " ".join(str(error).split())
+    return message if isinstance(error, ValueError) else f"{type(error).__name__}: {message}"
 
 
 def describe(error: Exception) -> str:

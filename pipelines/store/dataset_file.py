@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from pipelines.errors import ConfigError, StorageError
+from pipelines.store.json_file import make_damaged_error, read_json
+from pipelines.store.places import collect_keys
 from pipelines.store.root import Root
-from pipelines.store.trust import check_classes
+from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
 from schemas.families import COLUMNS, FAMILIES, Column, check_column, get_family, list_columns, sort_columns
 from schemas.space import Space
+from schemas.stored_dataset import StoredDataset
 
 _FILE = "dataset.json"
+
+
+def read_stored(root: Root) -> StoredDataset:
+    """Return what dataset.json says, of which the parts are still to be checked.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StorageError: it is damaged.
+    """
+    return read_json(root, _FILE, StoredDataset, "build its file again into another root")
+
+
+def read_shard_rows(root: Root) -> int:
+    """Return the rows of a shard, by which keys are numbered.
+
+    Raises:
+        StorageError: dataset.json is damaged.
+    """
+    rows = read_stored(root).dataset.get("shard_rows")
+    if not isinstance(rows, int) or not 1 <= rows <= 1_000_000:
+        raise make_damaged_error(root, _FILE, "it has no shard_rows", "put it back from a copy")
+    return rows
+
+
+def adopt_orientation(root: Root, dataset: Dataset) -> Dataset:
+    """Return a dataset whose pictures stand as those of its root, where its file does not say how.
+
+    So a file without the key goes on with a root whose pictures are as they were stored.
+    """
+    stored = None if "orientation" in dataset.fetch.model_fields_set else read_dataset(root, dataset.root)
+    if stored is None or stored.fetch.orientation == dataset.fetch.orientation:
+        return dataset
+    fetch = dataset.fetch.model_copy(update={"orientation": stored.fetch.orientation})
+    return dataset.model_copy(update={"fetch": fetch})
 
 
 def check(root: Root, dataset: Dataset) -> None:
@@ -26,7 +63,7 @@ def check(root: Root, dataset: Dataset) -> None:
     Raises:
         ConfigError: a pinned setting differs.
     """
-    if stored := _read_dataset(root, dataset.root):
+    if stored := read_dataset(root, dataset.root):
         before, after = stored.get_pinned(), dataset.get_pinned()
         for key in before:
             if before[key] != after[key]:
@@ -42,7 +79,7 @@ def check_planned(root: Root, dataset: Dataset) -> None:
     Raises:
         ConfigError: it has others.
     """
-    if stored := _read_dataset(root, dataset.root):
+    if stored := read_dataset(root, dataset.root):
         for key in ("sources", "filter"):
             if _normalize_setting(stored, key) != _normalize_setting(dataset, key):
                 raise ConfigError(
@@ -56,10 +93,11 @@ def _normalize_setting(dataset: Dataset, key: str) -> object:
     if key != "sources":
         setting: BaseModel = getattr(dataset, key)
         return setting.model_dump()
-    return [
-        source.model_dump(mode="json") | ({} if "://" in source.list else {"list": Path(source.list).name})
-        for source in dataset.sources
-    ]
+    return [source.with_places(_leave_out_folder).model_dump(mode="json") for source in dataset.sources]
+
+
+def _leave_out_folder(place: str) -> str:
+    return place if "://" in place else Path(place).name
 
 
 def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Column, Space]) -> None:
@@ -75,8 +113,8 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Column, Space]) -
     """
     if not root.exists(_FILE):
         return
-    stored = json.loads(root.read(_FILE))
-    if dataset.encode.set in stored["sets"]:
+    stored = read_stored(root)
+    if dataset.encode.set in stored.sets:
         pinned = read_spaces(root, dataset.encode.set)
         changed = (
             column for column in sort_columns({*pinned, *spaces}) if pinned.get(column) != spaces.get(column)
@@ -106,10 +144,10 @@ def _make_space_error(
     )
 
 
-def _check_segment(root: Root, dataset: Dataset, stored: Mapping[str, Any]) -> None:
+def _check_segment(root: Root, dataset: Dataset, stored: StoredDataset) -> None:
     name, requested = dataset.encode.set, dataset.encode.segment.get_pinned()
-    pinned = stored.get("segments", {}).get(name, {})
-    if name in stored["sets"] and pinned != requested:
+    pinned = stored.segments.get(name, {})
+    if name in stored.sets and pinned != requested:
         before, after = _describe_segment(pinned), _describe_segment(requested)
         raise ConfigError(
             f"set {name!r} of {root.url} holds vectors of {before} and {after} was asked for; "
@@ -124,18 +162,18 @@ def _describe_segment(settings: Mapping[str, Any]) -> str:
 
 def is_same(root: Root, dataset: Dataset) -> bool:
     """Return whether the root holds the same rows and encoders, however its media were fetched."""
-    stored = _read_dataset(root, dataset.root)
+    stored = read_dataset(root, dataset.root)
     if stored is None or stored.get_pinned() != dataset.get_pinned():
         return False
     keys = ("sources", "filter", "encode")
     return all(_normalize_setting(stored, key) == _normalize_setting(dataset, key) for key in keys)
 
 
-def _read_dataset(root: Root, url: str) -> Dataset | None:
+def read_dataset(root: Root, url: str) -> Dataset | None:
     """Return the dataset of a root, under the URL that it has now; None if there is none."""
     if not root.exists(_FILE):
         return None
-    return Dataset.model_validate(json.loads(root.read(_FILE))["dataset"] | {"root": url})
+    return check_content(Dataset, read_stored(root).dataset | {"root": url}, f"{root.url}/{_FILE}")
 
 
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = None) -> None:
@@ -143,21 +181,18 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = No
 
     The checks of this module come first.
     """
-    stored = json.loads(root.read(_FILE)) if root.exists(_FILE) else {"sets": {}}
+    stored = read_stored(root) if root.exists(_FILE) else StoredDataset()
+    name, encode = dataset.encode.set, dataset.encode
+    settings = encode.segment.get_pinned()
+    segments = stored.segments | ({name: settings} if settings else {})
     written = {
         "dataset": dataset.model_dump(mode="json"),
-        "sets": stored["sets"] | ({} if spaces is None else {dataset.encode.set: _dump_spaces(spaces)}),
+        "sets": stored.sets | ({} if spaces is None else {name: _dump_spaces(spaces)}),
+        **({"segments": segments} if segments else {}),
+        # `dataset` has the settings of the newest build; the encoders of other sets are kept beside it.
+        "encoders": stored.encoders | {name: encode.model_dump(mode="json")},
     }
-    segments = stored.get("segments", {})
-    if settings := dataset.encode.segment.get_pinned():
-        segments = segments | {dataset.encode.set: settings}
-    if segments:
-        written["segments"] = segments
-    # `dataset` has the settings of the newest build; the encoders of the other sets are kept beside it.
-    written["encoders"] = stored.get("encoders", {}) | {
-        dataset.encode.set: dataset.encode.model_dump(mode="json")
-    }
-    if stored != written:
+    if StoredDataset.model_validate(written) != stored:
         root.write_json(_FILE, written)
 
 
@@ -184,7 +219,7 @@ def read_spaces(root: Root, set_name: str) -> dict[Column, Space]:
     """
     if not root.exists(_FILE):
         return {}
-    pinned = json.loads(root.read(_FILE))["sets"].get(set_name, {})
+    pinned = read_stored(root).sets.get(set_name, {})
     try:
         spaces = {
             column: Space.model_validate(space)
@@ -204,18 +239,21 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
     """Return a root's dataset with the encoders of one of its sets; unchanged if the name is None.
 
     Raises:
-        ConfigError: there is no such set, or it names a class that the dataset does not trust.
+        ConfigError: there is no such set.
     """
     if set_name is None or set_name == dataset.encode.set:
         return dataset
-    known = json.loads(root.read(_FILE)).get("encoders", {}) if root.exists(_FILE) else {}
+    known = read_stored(root).encoders if root.exists(_FILE) else {}
     if set_name not in known:
         raise ConfigError(
             f"{root.url} has no set {set_name!r} (it has: {', '.join(sorted(known)) or 'none'}); "
             f"build it with `encode.set={set_name}`"
         )
-    encode = Encode.model_validate(known[set_name]).trust(dataset.trusted)
-    check_classes({"encode": encode.model_dump()}, dataset.trusted, f"set {set_name!r} of {root.url}")
+    where = f"{root.url}/{_FILE}: encoders.{set_name}"
+    trust = dataset.given_trust
+    keys = () if trust.whole_root else collect_keys({"encode": known[set_name]})
+    trust = replace(trust, root_keys=frozenset(keys), source=f"set {set_name!r} of {root.url}")
+    encode = check_content(Encode, known[set_name], where).with_trust(trust)
     return dataset.model_copy(update={"encode": encode})
 
 
@@ -227,4 +265,4 @@ def list_sets(root: Root) -> list[str]:
     """
     if not root.exists(_FILE):
         raise StorageError(f"{root.url} holds no dataset; run `echolens build` on its file first")
-    return sorted(json.loads(root.read(_FILE))["sets"])
+    return sorted(read_stored(root).sets)

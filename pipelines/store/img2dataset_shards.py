@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from pipelines.store.library_files import make_file_url
 from pipelines.store.root import Root
 from schemas.candidate import format_shard
 
@@ -38,7 +38,6 @@ def drop_foreign(root: Root, numbers: Iterable[int]) -> frozenset[int]:
 def read_pictures(root: Root, number: int) -> dict[str, str]:
     """Return key -> URL in the tar of every picture that a foreign shard has."""
     table = root.read_table(f"media/{format_shard(number)}.parquet", columns=["key", "status"])
-    tar = root.get_path(f"media/{format_shard(number)}.tar")
-    url = Path(tar).absolute().as_uri() if root.is_local else str(root.fs.unstrip_protocol(tar))
+    url = make_file_url(root, f"media/{format_shard(number)}.tar")
     rows = zip(*(table[name].to_pylist() for name in ("key", "status")), strict=True)
     return {key: f"{url}#{key}.jpg" for key, status in rows if status == "success"}

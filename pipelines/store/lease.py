@@ -26,10 +26,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipelines.errors import EcholensError, LeaseHeldError, StopJob
 from pipelines.store import atomic
+from pipelines.store.json_file import read_bounded
+from pipelines.store.library_files import get_local_path
 from pipelines.store.root import Root
 
 FILE = "lease.json"
@@ -38,6 +42,10 @@ VOID_S = 60.0
 # Two renewals, and half of one for a busy store.
 _WATCH_S = 2.5 * RENEW_S
 _ATTEMPTS = 20
+
+
+_Text = Annotated[str, Field(max_length=300)]
+_Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -58,16 +66,16 @@ class LeaseHolder:
         released: whether the job has ended.
     """
 
-    job: str
-    host: str
-    pid: int
-    boot: str
-    namespace: str
+    job: _Text
+    host: _Text
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
+    boot: _Text
+    namespace: _Text
     started: int
-    token: str
-    since: str
-    renewed_s: float
-    ticked_s: float
+    token: _Text
+    since: _Text
+    renewed_s: _Seconds
+    ticked_s: _Seconds
     released: bool = False
 
     @classmethod
@@ -109,6 +117,9 @@ class LeaseHolder:
         return f"`{self.job}` on {self.host} (pid {self.pid}) since {self.since}"
 
 
+_HOLDER = TypeAdapter(LeaseHolder)
+
+
 class Lease:
     """A lease that this process holds, renewed by a background thread."""
 
@@ -140,7 +151,7 @@ class Lease:
         # A broken root was reported already; the lease expires by itself.
         with suppress(EcholensError, OSError):
             if self._root.is_local:
-                atomic.remove_local(Path(self._root.get_path(FILE)), expected)
+                atomic.remove_local(get_local_path(self._root, FILE), expected)
             else:
                 self._root.replace_if(FILE, replace(self._holder, released=True).to_json(), expected)
 
@@ -178,7 +189,7 @@ def hold_lease(root: Root, job: str) -> Iterator[Lease]:
         LeaseHeldError: another job has it.
         StopJob: at the end, if another job took it over meanwhile.
     """
-    is_new = root.is_local and not Path(root.get_path("")).exists()
+    is_new = root.is_local and not root.exists("")
     lease = Lease(root, take_lease(root, job))
     try:
         yield lease
@@ -188,7 +199,7 @@ def hold_lease(root: Root, job: str) -> Iterator[Lease]:
         if is_new:
             # A job that had nothing to do leaves no empty folder behind.
             with suppress(OSError):
-                Path(root.get_path("")).rmdir()
+                get_local_path(root).rmdir()
 
 
 def take_lease(root: Root, job: str, watch_s: float = _WATCH_S) -> LeaseHolder:
@@ -229,13 +240,12 @@ def read_lease(root: Root) -> LeaseHolder | None:
 
 def _read_file(root: Root) -> tuple[bytes, LeaseHolder | None] | None:
     try:
-        data = root.read(FILE)
+        data = read_bounded(root, FILE)
     except FileNotFoundError:
         return None
     try:
-        fields: dict[str, Any] = json.loads(data)
-        return data, LeaseHolder(**fields)
-    except (ValueError, TypeError):
+        return data, _HOLDER.validate_json(data)
+    except ValidationError:
         return data, None  # half-written by a machine that lost power
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from pipelines.store.counts import list_shard_files
 from pipelines.store.root import Root
-from pipelines.store.shards import Shard, get_media_marker
+from pipelines.store.shards import Shard, read_stats
 from schemas.version import VERSION_SHARD, FileEntry
 
 
@@ -24,7 +23,7 @@ def read_tried(root: Root, shard: Shard) -> datetime:
     """Return when the media of a committed shard were fetched; now for a text shard."""
     end_s = datetime.now(UTC).timestamp()
     if shard.kind != "text":
-        end_s = json.loads(root.read(get_media_marker(shard)))["end_time"]
+        end_s = read_stats(root, shard).end_time
     return datetime.fromtimestamp(int(end_s), UTC)
 
 
@@ -45,7 +44,9 @@ class ManifestBuilder:
         self._set_name = set_name
         self._known: dict[str, dict[str, Any]] = {}
         for number in earlier:
-            for line in root.read_table(f"versions/{number:04d}.parquet").to_pylist():
+            for line in root.read_table(
+                f"versions/{number:04d}.parquet", columns=VERSION_SHARD.names
+            ).to_pylist():
                 if line["shard"] not in rewritten:
                     self._known[line["path"]] = line
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pipelines.errors import ConfigError, StorageError
-from pipelines.store.cards import find_card, list_cards
+from pipelines.store.cards import CARD, find_card, list_cards
 from pipelines.store.root import Root
 from schemas.model_card import ModelCard
 
@@ -65,12 +65,16 @@ def find_model_folder(root: Root, name: str) -> Path:
             f"model {name!r} lies in {root.url}, from where no weights are read; copy {FOLDER}/{name} to "
             "every machine, and name that folder in its place"
         )
-    folder = Path(root.get_path(f"{FOLDER}/{name}"))
+    own = root.enter(f"{FOLDER}/{name}")
     for file, sha256 in card.files.items():
-        if file.startswith("/") or ".." in Path(file).parts:
-            raise StorageError(f"the card of model {name!r} names {file!r}, outside of it; train it again")
-        if not (folder / file).is_file():
+        if not own.exists(file):
             raise StorageError(f"model {name!r} has no {file}; train it again")
-        if _hash_file(folder / file) != sha256:
+        if own.compute_sha256(file) != sha256:
             raise StorageError(f"{file} of model {name!r} is not that of its card; train it again")
+    folder = Path(own.url)
+    # Libraries look into the folder by themselves, and would find what the card says nothing of.
+    for path in folder.rglob("*"):
+        found = path.relative_to(folder).as_posix()
+        if (path.is_symlink() or not path.is_dir()) and found not in {CARD, *card.files}:
+            raise StorageError(f"model {name!r} has {found}, which its card does not name; remove that file")
     return folder

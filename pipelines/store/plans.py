@@ -17,10 +17,12 @@ The build's plan has no overlays. A plan never changes; the last one is the one 
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 
+from pipelines.errors import StorageError
+from pipelines.store.dataset_file import read_shard_rows
+from pipelines.store.json_file import read_json
+from pipelines.store.parquet_file import select_schema
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, list_planned
 from schemas.candidate import SHARD, parse_key, parse_shard
@@ -49,8 +51,15 @@ def get_next_folder(root: Root) -> str:
 
 
 def read_counts(root: Root, folder: str) -> PlanCounts:
-    """Return the row counts of a plan's lists."""
-    return PlanCounts.model_validate_json(root.read(f"{folder}/{MARKER}"))
+    """Return the row counts of a plan's lists.
+
+    Raises:
+        StorageError: they are missing or damaged.
+    """
+    try:
+        return read_json(root, f"{folder}/{MARKER}", PlanCounts, "put it back from a copy")
+    except FileNotFoundError as error:
+        raise StorageError(f"{root.url} has no {folder}/{MARKER}; put it back from a copy") from error
 
 
 def list_shards(root: Root) -> list[Shard]:
@@ -85,7 +94,9 @@ def remove_orphans(root: Root) -> None:
 def read_overlay(root: Root, folder: str, name: str, schema: pa.Schema) -> pa.Table:
     """Return a table of a plan; empty if the plan has none."""
     path = f"{folder}/{name}.parquet"
-    return root.read_table(path) if root.exists(path) else schema.empty_table()
+    if not root.exists(path):
+        return schema.empty_table()
+    return select_schema(root.read_table(path, columns=schema.names), schema, f"{root.url}/{path}")
 
 
 def read_superseded(root: Root) -> pa.Table:
@@ -95,7 +106,7 @@ def read_superseded(root: Root) -> pa.Table:
     dropped = read_dropped(root)
     if not dropped:
         return superseded
-    shard_rows = json.loads(root.read("dataset.json"))["dataset"]["shard_rows"]
+    shard_rows = read_shard_rows(root)
     kept = [parse_key(key, shard_rows)[0] not in dropped for key in superseded["key"].to_pylist()]
     return superseded.filter(pa.array(kept, pa.bool_()))
 

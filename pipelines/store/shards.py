@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import StorageError
+from pipelines.errors import DamagedArchiveError, StorageError
 from pipelines.stage import Batch, count_rows
+from pipelines.store.candidate_extras import extend_schema, read_candidate_table, unpack_kept
+from pipelines.store.json_file import read_json
 from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
-from schemas.candidate import CANDIDATE, KINDS, Kind, format_key, format_shard
+from pipelines.store.untrusted_tar import iterate_infos, read_member
+from schemas.candidate import CANDIDATE, KINDS, SHARD, Kind, format_key, format_shard
 from schemas.encoders import WHOLE, Segment
-from schemas.families import Column, has_column, sort_columns
+from schemas.families import Column, is_embedded, sort_columns
+from schemas.media_stats import MediaStats
 from schemas.outcome import format_outcome
 from schemas.sample import MEMBERS, SAMPLE
 from schemas.space import Space
@@ -34,6 +37,8 @@ from schemas.vectors import make_vectors_schema, mark_smaller_batches
 # Columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
 _SAMPLE_COLUMNS = (*ROW, "caption", "width")
+# Of a picture or a sound in a tar: some 50 minutes of FLAC. A row takes it into memory.
+MAX_MEMBER_BYTES = 2**28
 # What `read_candidates` yields.
 CANDIDATE_COLUMNS = (*CANDIDATE.names, "key", "outcome", "reason")
 
@@ -55,7 +60,7 @@ class Shard:
 
 def list_planned(root: Root, folder: str = "plan") -> list[Shard]:
     """Return every shard of a plan in ascending order."""
-    table = root.read_table(f"{folder}/shards.parquet").to_pylist()
+    table = root.read_table(f"{folder}/shards.parquet", columns=SHARD.names).to_pylist()
     kinds: Mapping[str, Kind] = {kind: kind for kind in KINDS}
     return [Shard(row["shard"], kinds[row["kind"]], row["lane"], row["rows"]) for row in table]
 
@@ -76,9 +81,22 @@ def get_vectors_marker(set_name: str, shard: Shard) -> str:
     return f"vectors/{set_name}/{shard.name}.parquet"
 
 
+def read_stats(root: Root, shard: Shard) -> MediaStats:
+    """Return the stats of a shard's media.
+
+    Raises:
+        StorageError: they are missing or damaged.
+    """
+    name = get_media_marker(shard)
+    try:
+        return read_json(root, name, MediaStats, "remove it and run the build again")
+    except FileNotFoundError as error:
+        raise StorageError(f"{root.url} has no {name}; run `echolens build` on its file again") from error
+
+
 def read_candidates(root: Root, shard: Shard, shard_rows: int) -> Batch:
     """Return all candidates of a shard as one batch, with their keys and the initial outcome `ok`."""
-    table = root.read_table(f"candidates/{shard.name}.parquet")
+    table = read_candidate_table(root, f"candidates/{shard.name}.parquet")
     batch: Batch = table.to_pydict()
     batch["key"] = [format_key(shard.number, row, shard_rows) for row in range(table.num_rows)]
     batch["outcome"] = ["ok"] * table.num_rows
@@ -92,12 +110,14 @@ def commit_media(root: Root, shard: Shard, batch: Batch, started: float) -> None
     Args:
         root: that is written to.
         shard: whose media.
-        batch: SAMPLE's columns and the members of the shard's kind, for every row of the shard.
+        batch: SAMPLE's columns, those of CANDIDATE_EXTRAS that there are, and the members of the shard's
+            kind, for every row of the shard.
         started: `time.time()` at the start of the shard, for img2dataset's stats.
     """
     count = count_rows(batch)
+    schema = extend_schema(SAMPLE, batch)
     table = pa.Table.from_pydict(
-        {field.name: batch.get(field.name, [None] * count) for field in SAMPLE}, schema=SAMPLE
+        {field.name: batch.get(field.name, [None] * count) for field in schema}, schema=schema
     )
     with root.write_atomically(f"media/{shard.name}.tar") as path:
         write_tar(path, _iterate_media_members(shard, table, batch))
@@ -111,7 +131,7 @@ def _iterate_media_members(shard: Shard, table: pa.Table, batch: Batch) -> Itera
             continue
         for member in MEMBERS[shard.kind]:
             if member == "json":
-                data = _format_json(record)
+                data = _format_json(unpack_kept(record))
             elif member == "txt":
                 data = record["caption"].encode()
             else:
@@ -183,24 +203,30 @@ def read_media(root: Root, shard: Shard, batch_rows: int) -> Iterator[Batch]:
         )
 
 
+def read_rows(root: Root, shard: Shard) -> Iterator[Batch]:
+    """Yield what the table of a committed shard says of its samples, at once and without their media."""
+    batch: Batch = root.read_table(f"media/{shard.name}.parquet", columns=list(_SAMPLE_COLUMNS)).to_pydict()
+    arrived = [row for row, outcome in enumerate(batch["outcome"]) if outcome == "ok"]
+    yield {name: [values[row] for row in arrived] for name, values in batch.items()}
+
+
 def _iterate_samples(root: Root, shard: Shard) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the keys of a tar with their members, which are consecutive."""
     try:
-        with root.open(f"media/{shard.name}.tar") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        with root.open(f"media/{shard.name}.tar") as file:
             key = ""
             media: dict[str, bytes] = {}
-            for info in tar:
+            for info in iterate_infos(file):
                 next_key, _, member = info.name.partition(".")
                 if next_key != key and key:
                     yield key, media
                     media = {}
                 key = next_key
-                content: IO[bytes] | None = tar.extractfile(info)
-                media[member] = content.read() if content else b""
+                media[member] = read_member(file, info, MAX_MEMBER_BYTES)
             if key:
                 yield key, media
-    except tarfile.TarError as error:
-        raise make_damage_error(root, shard, f"it cannot be read ({error})") from error
+    except DamagedArchiveError as error:
+        raise make_damage_error(root, shard, str(error)) from error
 
 
 def make_damage_error(root: Root, shard: Shard, damage: str) -> StorageError:
@@ -241,11 +267,14 @@ def commit_vectors(  # noqa: PLR0913, PLR0917
         The number of vectors in each column.
     """
     schema = make_vectors_schema(spaces, segment)
-    columns = [column for column in sort_columns(spaces) if has_column(shard.kind, column)]
+    columns = [column for column in sort_columns(spaces) if is_embedded(shard.kind, column)]
     tables: list[pa.Table] = []
     smaller: dict[Column, int] = {}
     for batch in batches:
         tables.append(_make_table(schema, spaces, batch))
+        # Rows without media may have vectors of media all the same, which their list brings.
+        brought = {name for name in spaces if any(each is not None for each in batch.get(name, ()))}
+        columns = [column for column in sort_columns(spaces) if column in columns or column in brought]
         for column in columns:
             sizes = filter(None, batch.get(f"{column}_batch_rows", ()))
             if (least := min(sizes, default=spaces[column].batch_rows)) < spaces[column].batch_rows:

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, StorageError
+from pipelines.store.containment import open_file
 from schemas.encoders import CLASS_PATTERN
 from schemas.generators import is_generator_class
 
@@ -114,8 +115,12 @@ def find_enclosing_root(file: Path) -> Path | None:
 
 
 def _is_root(folder: Path) -> bool:
+    path = folder / "dataset.json"
     try:
-        content = json.loads((folder / "dataset.json").read_bytes())
-    except (OSError, ValueError):
-        return False
+        with open_file(str(path)) as file:
+            content = json.loads(file.read())
+    except StorageError:
+        return True  # a FIFO, say, that nobody but a root would have under this name
+    except (OSError, ValueError, RecursionError):
+        return path.is_symlink()
     return isinstance(content, dict) and "dataset" in content

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from pipelines.errors import StorageError
 from pipelines.store import plans
-from pipelines.store.counts import Overlay, build_overlay
+from pipelines.store.counts import Overlay, as_integers, build_overlay
+from pipelines.store.json_file import make_damaged_error, read_json
+from pipelines.store.parquet_file import select_schema
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
+from pipelines.store.vectors import VectorReader
 from schemas.candidate import KINDS, Kind
 from schemas.version import SUPERSEDED, TOMBSTONE, Version
 
@@ -39,13 +41,13 @@ def read_version(root: Root, number: int | None = None) -> Version:
             f"{root.url} has no version {number}; name one of {known}, or run `echolens refresh` for another"
         )
     number = numbers[-1] if number is None else number
-    try:
-        return Version.model_validate_json(root.read(f"versions/{number:04d}.json"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise StorageError(
-            f"{root.url}/versions/{number:04d}.json is damaged; put it back from a copy, "
-            "or remove it and run `echolens build` on the dataset's file"
-        ) from error
+    advice = "put it back from a copy, or remove it and run `echolens build` on the dataset's file"
+    version = read_json(root, f"versions/{number:04d}.json", Version, advice)
+    if version.number != number:
+        raise make_damaged_error(
+            root, f"versions/{number:04d}.json", f"it says that it is version {version.number}", advice
+        )
+    return version
 
 
 def find_current(root: Root, set_name: str) -> Version | None:
@@ -82,6 +84,12 @@ def read_shards(root: Root, version: Version) -> list[Shard]:
     return [Shard(line["shard"], kinds[line["kind"]], line["lane"], line["rows"]) for line in lines]
 
 
+def open_vectors(root: Root, version: Version) -> VectorReader:
+    """Return the reader of a version's vectors, without the rows that it hides."""
+    removed = as_integers(read_removed(root, version.number)["key"])
+    return VectorReader(root, version.set, read_shards(root, version), removed)
+
+
 def read_tombstones(root: Root, number: int) -> pa.Table:
     """Return the keys that no reader of a version may see (TOMBSTONE)."""
     return _read_optional(root, number, "tombstones", TOMBSTONE)
@@ -115,4 +123,6 @@ def find_unchanged(root: Root, set_name: str) -> Version | None:
 
 def _read_optional(root: Root, number: int, name: str, schema: pa.Schema) -> pa.Table:
     path = f"versions/{number:04d}.{name}.parquet"
-    return root.read_table(path) if root.exists(path) else schema.empty_table()
+    if not root.exists(path):
+        return schema.empty_table()
+    return select_schema(root.read_table(path, columns=schema.names), schema, f"{root.url}/{path}")

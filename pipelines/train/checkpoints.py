@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipelines.errors import ConfigError, StorageError
+from pipelines.store.json_file import read_mapping
 from pipelines.store.root import Root
 from schemas.recipe import Recipe
 
@@ -48,12 +49,10 @@ def write_checkpoint(folder: Root, state: State, curves: dict[str, Any]) -> None
 def read_curves(folder: Root) -> dict[str, Any] | None:
     """Return the curves of a training up to its last checkpoint; None before the first, or if damaged."""
     try:
-        curves = json.loads(folder.read(_CURVES))
-    except (FileNotFoundError, ValueError):
+        curves = read_mapping(folder, _CURVES, "run the training again")
+    except (FileNotFoundError, StorageError):
         return None
-    is_whole = isinstance(curves, dict) and all(
-        type(curves.get(key)) is int for key in ("step", "steps", "epoch")
-    )
+    is_whole = all(type(curves.get(key)) is int for key in ("step", "steps", "epoch"))
     return curves if is_whole and isinstance(curves.get("losses"), list) else None
 
 
@@ -72,12 +71,25 @@ def read_checkpoint(folder: Root, device: torch.device) -> State | None:
     if not folder.exists(_FILE):
         return None
     with as_damage(folder), folder.open(_FILE) as file:
+        _check_archive(file)
         state: State = torch.load(file, map_location=device, weights_only=True)
         if wrong := [key for key, kind in _KEYS.items() if not isinstance(state.get(key), kind)]:
             raise ValueError(f"its {wrong[0]} is none")
         if not 0 <= state["step"] <= state["steps"]:
             raise ValueError(f"it has {state['step']} of {state['steps']} steps")
     return state
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Refuse a checkpoint that unpacks to more than it has: torch writes its tensors as they are."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = [info for info in archive.infolist() if info.file_size != info.compress_size]
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
+    if packed:
+        raise ValueError(f"its {packed[0].filename[:80]} is compressed")
+    file.seek(0)
 
 
 @contextmanager

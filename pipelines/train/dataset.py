@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.store import versions
-from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.vectors import VectorReader
 
@@ -33,6 +32,4 @@ class TrainingDataset:
 
     def read_vectors(self) -> VectorReader:
         """Return the reader of the version's vectors, without the rows that it hides."""
-        version = versions.read_version(self.root, self.version)
-        removed = as_integers(versions.read_removed(self.root, self.version)["key"])
-        return VectorReader(self.root, version.set, versions.read_shards(self.root, version), removed)
+        return versions.open_vectors(self.root, versions.read_version(self.root, self.version))

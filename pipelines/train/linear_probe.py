@@ -5,16 +5,17 @@ The smallest task over media: pictures stream from the tars of a version, their 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from pipelines.decode.pixels import open_picture
 from pipelines.errors import ConfigError
 from pipelines.store.keyed_vectors import read_keyed_vectors
-from pipelines.store.splits import TRAIN, VALIDATION, find_parts
+from pipelines.store.split_groups import find_parts
+from pipelines.store.splits import TRAIN, VALIDATION
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.stream import MediaSample, MediaStream
@@ -99,8 +100,8 @@ class LinearProbe(Task):
     def _decode(self, sample: MediaSample) -> tuple[int, np.ndarray]:
         from PIL import Image
 
-        with Image.open(io.BytesIO(sample.media[self.picture])) as picture:
-            small = picture.convert("RGB").resize((self.side_px, self.side_px), Image.Resampling.BOX)
+        picture = open_picture(sample.media[self.picture]).convert("RGB")
+        small = picture.resize((self.side_px, self.side_px), Image.Resampling.BOX)
         return sample.key, np.asarray(small, np.float32).reshape(-1) / 127.5 - 1
 
     def _join(self, samples: list[tuple[int, np.ndarray]]) -> tuple[Tensor, Tensor]:

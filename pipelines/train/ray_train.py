@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EcholensError, StopJob
 from pipelines.store.cards import write_card
+from pipelines.store.json_file import read_mapping
+from pipelines.store.library_files import get_local_path, make_arrow_filesystem
 from pipelines.store.root import Root
 from pipelines.train.checkpoints import read_curves
 from pipelines.train.task import Task
@@ -68,7 +70,7 @@ class TrainingRun:
 
     def get_part(self, number: int) -> Root:
         """Return the folder of a part that trains side by side with others."""
-        return Root.from_url(f"{self.root.url}/{self.folder}/{number}")
+        return self.root.enter(f"{self.folder}/{number}")
 
 
 def train(run: TrainingRun, on_progress: Callable[[dict[str, Any]], None]) -> list[str]:
@@ -81,7 +83,6 @@ def train(run: TrainingRun, on_progress: Callable[[dict[str, Any]], None]) -> li
     Raises:
         StopJob: a worker stopped with an error, or was killed too often.
     """
-    import pyarrow.fs
     import ray.train
     from ray.train.torch import TorchTrainer
 
@@ -89,7 +90,6 @@ def train(run: TrainingRun, on_progress: Callable[[dict[str, Any]], None]) -> li
     resources = {"CPU": float(own.cpus_per_worker)} | (
         {"GPU": own.gpus_per_worker} if own.gpus_per_worker else {}
     )
-    handler = pyarrow.fs.FSSpecHandler(root.fs)
     trainer = TorchTrainer(
         _run_worker,
         train_loop_config={"run": run},
@@ -100,7 +100,7 @@ def train(run: TrainingRun, on_progress: Callable[[dict[str, Any]], None]) -> li
             name=run.folder.partition("/")[2],
             failure_config=ray.train.FailureConfig(max_failures=_MAX_FAILURES),
             storage_path=root.get_path("runs"),
-            storage_filesystem=None if root.is_local else pyarrow.fs.PyFileSystem(handler),
+            storage_filesystem=make_arrow_filesystem(root),
         ),
     )
     result = f"{run.folder}/{_RESULT}"
@@ -109,13 +109,13 @@ def train(run: TrainingRun, on_progress: Callable[[dict[str, Any]], None]) -> li
         with _watch_curves(run, on_progress):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
-        if "stop" in (content := json.loads(root.read(result))):
+        if "stop" in (content := read_mapping(root, result, "run the command again")):
             raise StopJob(content["stop"]) from error
         raise StopJob(
             f"training of {run.name!r} was broken off ({_get_last_line(error)}); "
             "nothing is lost, run the command again"
         ) from error
-    content = json.loads(root.read(result))
+    content = read_mapping(root, result, "run the command again")
     if "stop" in content:
         raise StopJob(content["stop"])
     trained: list[str] = content["trained"]
@@ -222,7 +222,7 @@ def train_parts(run: TrainingRun, group: WorkerGroup, device: torch.device) -> l
 def _open_caches(run: TrainingRun, group: WorkerGroup) -> Iterator[Path]:
     """Yield this worker's folder for caches: below the run, which outlives a kill, if the root is here."""
     if run.root.is_local:
-        folder = Path(run.root.get_path(f"{run.folder}/caches/{group.rank}of{group.size}"))
+        folder = get_local_path(run.root, f"{run.folder}/caches/{group.rank}of{group.size}")
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
     else:

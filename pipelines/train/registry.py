@@ -45,6 +45,8 @@ def make_task(preset: TaskPreset, dataset: TrainingDataset | None, trusted: Coll
         path = known[path]
     found = import_class(path, where, "task", ("open", "build", "make_batch", "compute_loss", "export"))
     settings = preset.settings
+    if "dataset" in settings:
+        raise ConfigError(f"{where}: dataset is given by the command; leave the key out of the preset")
     if "dataset" in inspect.signature(found).parameters:
         if dataset is None:
             raise ConfigError(f"{where}: task {preset.task} is trained on a dataset; name one")

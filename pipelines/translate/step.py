@@ -23,7 +23,7 @@ from pipelines.stage import Batch, Stage, Work
 from pipelines.store.counts import count_outcomes
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, get_vectors_marker, make_vector_array, with_tables
-from pipelines.translate.translator import Translator
+from pipelines.translate.translator import Translator, make_seeds
 from schemas.families import Column
 from schemas.outcome import make_outcome
 from schemas.space import Space
@@ -46,7 +46,9 @@ class TranslateStage:
         translator: its name.
         weights_sha256: of its weights; others are refused.
         source: the column to translate.
-        target: the column to add.
+        target: the column to add; of several candidates, an array of them a row.
+        seed: of a net whose vectors are drawn; each row is drawn by its id.
+        candidates: vectors of each row, of a net whose vectors are drawn; others have one.
     """
 
     root: Root
@@ -54,12 +56,14 @@ class TranslateStage:
     weights_sha256: str
     source: Column
     target: Column
+    seed: int = 0
+    candidates: int = 1
     name: str = "translate"
 
     @property
     def reads(self) -> frozenset[str]:
-        """The vectors and the outcome."""
-        return frozenset({self.source, "outcome", "reason"})
+        """The vectors, the id for the seeds, and the outcome."""
+        return frozenset({self.source, "id", "outcome", "reason"})
 
     @property
     def adds(self) -> frozenset[str]:
@@ -79,8 +83,9 @@ class TranslateStage:
             usable = {row: v for row, v in enumerate(vectors) if v is not None and _has_direction(v)}
             translated: list[np.ndarray | None] = [None] * len(vectors)
             if usable:
-                units_NO = translator.translate(np.stack([*usable.values()]), translator.card.source_space)
-                for row, unit in zip(usable, units_NO.astype(np.float16), strict=True):
+                names = [batch["id"][row] for row in usable]
+                units = self._translate(translator, np.stack([*usable.values()]), names)
+                for row, unit in zip(usable, units.astype(np.float16), strict=True):
                     translated[row] = unit
             outcomes, reasons = list(batch["outcome"]), list(batch["reason"])
             for row, vector in enumerate(vectors):
@@ -89,6 +94,17 @@ class TranslateStage:
             return batch | {self.target: translated, "outcome": outcomes, "reason": reasons}
 
         return work
+
+    def _translate(self, translator: Translator, vectors_NI: np.ndarray, names: list[str]) -> np.ndarray:
+        """Return unit vectors `[N, O]`; of several candidates that differ, `[N, candidates, O]`."""
+        space = translator.card.source_space
+        if not translator.net.is_drawn:
+            return translator.translate(vectors_NI, space)
+        drawn = [
+            translator.translate(vectors_NI, space, make_seeds(names, self.seed, candidate))
+            for candidate in range(self.candidates)
+        ]
+        return drawn[0] if self.candidates == 1 else np.stack(drawn, 1)
 
 
 def _has_direction(vector: np.ndarray) -> bool:

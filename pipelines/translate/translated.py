@@ -13,23 +13,26 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store import versions
 from pipelines.store.atomic import TEMPORARY
 from pipelines.store.counts import as_integers, count_outcomes
+from pipelines.store.json_file import read_json
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
 from pipelines.translate.step import TranslateStep, get_folder
 from pipelines.translate.translator import find_card
-from schemas.families import Column, has_column
+from schemas.families import Column, has_column, is_embedded
 from schemas.translated import TranslationCard
 from schemas.version import Version
 
 
 def find_shards_with(root: Root, version: Version, column: Column) -> list[Shard]:
-    """Return the shards of a version whose kind has a column.
+    """Return the shards of a version that have a column.
+
+    A list that brings vectors is alone in its dataset, so its shards of texts are asked for only where no
+    other kind has the column.
 
     Raises:
         ConfigError: no row of the version has it.
@@ -40,7 +43,9 @@ def find_shards_with(root: Root, version: Version, column: Column) -> list[Shard
             f"version {version.number} of {root.url} has no vectors in {column}, only in {columns}; "
             "name another --column"
         )
-    return [shard for shard in versions.read_shards(root, version) if has_column(shard.kind, column)]
+    shards = versions.read_shards(root, version)
+    embedded = [shard for shard in shards if is_embedded(shard.kind, column)]
+    return embedded or [shard for shard in shards if has_column(shard.kind, column)]
 
 
 def finish(step: TranslateStep, version: Version, shards: Sequence[Shard]) -> TranslationCard:
@@ -81,8 +86,8 @@ def find_translated(step: TranslateStep, version: Version) -> TranslationCard | 
     if not step.root.exists(name):
         return None
     try:
-        return TranslationCard.model_validate_json(step.root.read(name))
-    except ValidationError:
+        return read_json(step.root, name, TranslationCard, "translate again")
+    except StorageError:
         return None  # damaged: it is written again
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from pipelines.errors import SpaceError, StorageError
 from pipelines.store import cards
+from pipelines.store.json_file import read_bounded
 from pipelines.store.root import Root
+from pipelines.translate.shipped import find_shipped, get_shipped_root
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from pipelines.models.translators import StackedTranslators
 
 _CHUNK = 8192
+# The widest net that a preset can ask for has some 300 MB.
+_MAX_WEIGHT_BYTES = 2**31
+# A block of a net may be a bottleneck; no net of ours has fewer weights than an eighth of the estimate.
+_MOST_TIMES = 8
 # Below a root, and the file beside the card.
 FOLDER = "translators"
 WEIGHTS = "weights.safetensors"
@@ -39,13 +46,13 @@ def read_card(root: Root, name: str) -> TranslatorCard:
 
 
 def find_card(root: Root, name: str) -> TranslatorCard:
-    """Return the card of a translator that a user named.
+    """Return the card of a translator that a user named: one of the root, or a shipped one.
 
     Raises:
         ConfigError: there is none of this name; the error lists the names there are.
         StorageError: its card is damaged.
     """
-    return cards.find_card(root, FOLDER, name, TranslatorCard)
+    return find_shipped(root, name) or cards.find_card(root, FOLDER, name, TranslatorCard)
 
 
 def pack_weights(net: StackedTranslators) -> bytes:
@@ -53,6 +60,18 @@ def pack_weights(net: StackedTranslators) -> bytes:
     from safetensors.torch import save
 
     return bytes(save({name: weight.contiguous().cpu() for name, weight in net.state_dict().items()}))
+
+
+def make_seeds(names: Iterable[object], seed: int = 0, candidate: int = 0) -> list[int]:
+    """Return the seeds of rows for a net whose vectors are drawn, 63 bits each.
+
+    Args:
+        names: of the rows, such as their ids; a seed depends on no other row.
+        seed: of all.
+        candidate: number of the candidate of each row.
+    """
+    texts = (f"{seed}/{name}/{candidate}".encode() for name in names)
+    return [int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1 for text in texts]
 
 
 @dataclass(frozen=True)
@@ -75,14 +94,17 @@ class Translator:
         from safetensors.torch import load
 
         card = find_card(root, name)
-        data = root.read(f"{FOLDER}/{name}/{WEIGHTS}")
+        home = get_shipped_root() if find_shipped(root, name) else root
+        data = read_bounded(home, f"{FOLDER}/{name}/{WEIGHTS}", _MAX_WEIGHT_BYTES)
         if hashlib.sha256(data).hexdigest() != card.weights_sha256:
             raise StorageError(
                 f"the weights of translator {name!r} are not those of its card; train it again"
             )
-        net = make_untrained_net(card)
         try:
-            net.load_state_dict(load(data))
+            weights = load(data)
+            _check_size(card, sum(value.numel() for value in weights.values()))
+            net = make_untrained_net(card)
+            net.load_state_dict(weights)
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise StorageError(
@@ -90,12 +112,15 @@ class Translator:
             ) from error
         return cls(card, net.to(device).eval(), device)
 
-    def translate(self, vectors_NI: np.ndarray, space: Space) -> np.ndarray:
+    def translate(
+        self, vectors_NI: np.ndarray, space: Space, seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Return unit vectors of `card.target_space`, float32 `[N, O]`.
 
         Args:
             vectors_NI: `[N, I]`, of any length.
             space: of the vectors.
+            seeds: one a row, of a net whose vectors are drawn; without, the same source has one vector.
 
         Raises:
             SpaceError: it is not the space that the translator was trained on.
@@ -110,9 +135,22 @@ class Translator:
         units_NO = np.empty((len(vectors_NI), self.card.target_space.dims), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(vectors_NI), _CHUNK):
-                chunk = torch.from_numpy(vectors_NI[start : start + _CHUNK].astype(np.float32))
-                units_NO[start : start + _CHUNK] = self.net.translate(chunk.to(self.device))[0].cpu().numpy()
+                part = slice(start, start + _CHUNK)
+                chunk_NI = torch.from_numpy(vectors_NI[part].astype(np.float32)).to(self.device)
+                units_NO[part] = self.net.translate(chunk_NI, seeds and seeds[part])[0].cpu().numpy()
         return units_NO
+
+
+def _check_size(card: TranslatorCard, weights: int) -> None:
+    """Refuse a card that asks for a far larger net than there are weights for, before it is made."""
+    dims_in, dims_out, cell = card.source_space.dims, card.target_space.dims, card.cell
+    if cell is None:
+        least = dims_in * dims_out
+    else:
+        blocks = 0 if cell.net == "mlp" else cell.depth * cell.hidden
+        least = cell.hidden * (dims_in + dims_out + blocks)
+    if least > _MOST_TIMES * weights:
+        raise RuntimeError(f"{weights:,} numbers are too few for the net of its card")
 
 
 def make_untrained_net(card: TranslatorCard) -> StackedTranslators:

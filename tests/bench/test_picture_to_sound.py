@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.pocket import make_pocket_clap
-from pipelines.evaluate.sounds import ZeroShotClassifier
-from pipelines.generate.media import decode_sound
+from pipelines.evaluate.judges.encoders import EncoderJudgeSpec
+from pipelines.generate.media import decode_sound, encode_sound
 from pipelines.generate.output import find_card, read_rows, read_samples
 from pipelines.generate.prompts import PromptTables
 from pipelines.miniature import captions, world
@@ -56,7 +55,7 @@ def scenes(root):
     """Pictures that nothing was trained on, in a folder with the captions that a list would give them."""
     folder = root / "unseen"
     folder.mkdir()
-    drawn = [world.draw(UNSEEN, "heldout", number) for number in range(PICTURES)]
+    drawn = [world.draw_heldout(UNSEEN, number) for number in range(PICTURES)]
     for number, scene in enumerate(drawn):
         (folder / f"{number:03d}.jpg").write_bytes(picture_file(scene))
         (folder / f"{number:03d}.txt").write_text(captions.caption(scene, "picture", "heldout"))
@@ -93,6 +92,17 @@ def waves(root: Path, name: str) -> dict[int, np.ndarray]:
     }
 
 
+class ZeroShot:
+    """Hears which of `LABELS` a sound is, by the nearest words of a CLAP."""
+
+    def __init__(self, judge):
+        self.judge = judge
+
+    def listen(self, sounds, rate_hz):
+        files = [encode_sound(wave_T, rate_hz, "wav") for wave_T in sounds]
+        return self.judge.embed(files), self.judge.classify(files, LABELS)
+
+
 def right(judge, heard: dict[int, np.ndarray], scenes) -> float:
     """Return the share of all scenes whose sound is heard as their kind."""
     _, logits_NC = judge.listen([*heard.values()], 16_000)
@@ -115,7 +125,7 @@ def test_sounds_of_unseen_pictures(root, scenes):
         "random": ("--via", "random", *of_pictures),
     }
     clap = make_pocket_clap("fp32")
-    judges = [ZeroShotClassifier(EncoderSpec(clap.space(), clap), LABELS), BandLevels(2_400)]
+    judges = [ZeroShot(EncoderJudgeSpec("pocket CLAP", "sound", clap).open()), BandLevels(2_400)]
     real = {number: at_16k(scene) for number, scene in enumerate(scenes)}
     print(
         f"\nbest translators {best} and {of_sounds}, {len(scenes)} pictures; 95 % of a share is within 0.07"

@@ -5,7 +5,7 @@ import tarfile
 import pytest
 import soundfile
 
-from jobs.shared.dataset_build import make_media_step, make_vector_step
+from jobs.shared.dataset_build import VectorMakers, make_media_step, make_vector_step
 from jobs.shared.job import load
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import label
@@ -56,7 +56,8 @@ def through(folder, media, *overrides):
     dataset = load(str(file), overrides)
     root = Root.from_url(dataset.root)
     make_plan(dataset, root)
-    for step in (make_media_step(dataset, root), make_vector_step(dataset, root, resolve(dataset.encode))):
+    makers = VectorMakers(resolve(dataset.encode))
+    for step in (make_media_step(dataset, root), make_vector_step(dataset, root, makers)):
         for shard in list_planned(root):
             Runner(step).run(shard)
     return root

@@ -26,9 +26,19 @@ def test_a_dataset_that_can_be_built(tmp_path):
     ended = echolens("doctor", described(tmp_path), "--json")
     found = {finding["name"]: finding for finding in json.loads(ended.stdout)}
 
-    assert ["ffmpeg", "yt-dlp", "javascript", "gpu", "hub", "weights", "contact", "lists", "disk", "ray"] == [
-        *found
-    ]
+    assert [
+        "ffmpeg",
+        "yt-dlp",
+        "proxy",
+        "javascript",
+        "gpu",
+        "hub",
+        "weights",
+        "contact",
+        "lists",
+        "disk",
+        "ray",
+    ] == [*found]
     assert "missing" not in {finding["state"] for finding in found.values()}
     assert "1 rows, 1 to bring through" == found["lists"]["found"]
     assert found["weights"]["found"].startswith("open_clip:pocket@")

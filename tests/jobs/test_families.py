@@ -24,6 +24,7 @@ from schemas.encoders import Encode
 from schemas.families import COLUMNS
 from schemas.generated import GeneratorInfo
 from schemas.query import Query
+from schemas.strict import Trust
 from tests.commands import echolens
 from tests.fixtures.families import TRUST
 from tests.in_process import build_world_here, job_here
@@ -40,7 +41,7 @@ def status_of(root):
 @pytest.fixture(scope="module")
 def dataset(families_world):
     """The dataset, opened as somebody does who trusts the two classes."""
-    return load(str(families_world.root), trust=TRUST[1::2])
+    return load(str(families_world.root), trust=Trust(frozenset(TRUST[1::2])))
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_the_commands_know_the_columns(families_world, tmp_path):
 
     assert key == json.loads(echolens(*asked).stdout)[0]["key"]
     refused = echolens(*asked[:5], "ciap", check=False)
-    assert "'ciap' names no column; write FAMILY_MODALITY" in refused.stderr
+    assert "'ciap' is no column; search in one that set 'main' has: clip_image" in refused.stderr
     export = ("export", families_world.root, "--to", "clip-retrieval", *TRUST)
     echolens(*export, "--family", "ciap", tmp_path / "ciap")
     assert {"img_emb", "audio_emb", "metadata"} == {path.name for path in (tmp_path / "ciap").iterdir()}
@@ -273,7 +274,7 @@ def test_a_dataset_of_one_family_alone(outside_families, server, tmp_path):
         "encode.clap=null",
         "encode.ciap={loader: outside_families:Ciap}",
     )
-    lookup = open_current(load(str(made.root), trust=TRUST[1::2]))
+    lookup = open_current(load(str(made.root), trust=Trust(frozenset(TRUST[1::2]))))
     (key, picture), (_, sound) = member(made, "jpg"), member(made, "flac")
 
     assert {"ciap_image", "ciap_audio"} == set(status_of(made.root)["vectors"])

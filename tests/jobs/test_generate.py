@@ -108,9 +108,10 @@ def test_pictures_texts_and_sounds_from_outside(root, tiny, nowhere, tmp_path):
         (tmp_path / f"{number}.wav").write_bytes(sound_file(scene))
     lost = f"{nowhere}/lost_thing.jpg"
     of = (root, "--generator", tiny, *SMALL)
-    via = ("--via", "toy", "--images", tmp_path, lost)
-    job_here("generate", *of, *via, "--name", "pictures")
-    job_here("generate", *of, "--via", "captions", "--images", tmp_path, lost, "--name", "captions")
+    # The root names private hosts.
+    pictures = ("--images", tmp_path, lost, "--trust-root")
+    job_here("generate", *of, "--via", "toy", *pictures, "--name", "pictures")
+    job_here("generate", *of, "--via", "captions", *pictures, "--name", "captions")
     job_here("generate", *of, "--text", "a dog", "--text", "a dog", "--candidates", 2, "--name", "words")
     job_here("generate", *of, "--audio", *tmp_path.glob("*.wav"), "--name", "sounds", "--format", "wav")
 
@@ -130,9 +131,24 @@ def test_scores_say_what_they_are_of(root, first, asked):
     shown = job_here("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain").stdout
     written = json.loads((root / "generated" / "first" / "scores.json").read_text())
 
-    assert f"of {written['heard']['samples']} sounds by zero-shot transformers:pocket" in shown
+    (own,) = written["judges"]
+    assert f"of {own['classified']['samples']} sounds by zero-shot transformers:pocket" in shown
     assert "at 48000 Hz (soxr HQ)" in shown
-    assert written["against_real"] is None
+    assert own["against_real"] is None
+    assert own["independent"] is False
+    assert "not independent: it had a part in the making" in shown
+
+
+def test_any_judge_scores_and_says_whether_it_is_independent(root, first, asked):
+    """The pocket judges had no part in the making; one that is not there is a sentence."""
+    given = ("generate", *asked, "--name", "first", "--score", "dog", "bell", "rain")
+    shown = job_here(*given, "--judges", "pocket").stdout
+    written = json.loads((root / "generated" / "first" / "scores.json").read_text())
+    refused = job_here(*given, "--judges", "clip:pocket", check=False)
+
+    assert [False, True, True] == [judge["independent"] for judge in written["judges"]]
+    assert 2 == shown.count(", independent")
+    assert "judge clip:pocket looks at pictures, and what is judged are sounds" in refused.stderr
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +171,7 @@ def stranger(tiny, tmp_path_factory):
     [
         (("--via", "toy", "--generator", "{stranger}"), "is not the CLAP of generator stranger"),
         (("--text", "x", "--candidates", "2", "--generator", "{stranger}"), "take --candidates 1"),
-        (("--limit", "3"), "name the way with --via TRANSLATOR"),
+        (("--limit", "3", "--column", "clip_text"), "name the way with --via TRANSLATOR"),
         (("--via", "toys"), "has no translator 'toys'; it has: toy"),
         (("--via", "toy", "--column", "clip_text", "--images", "{here}"), "add --column clip_image"),
         (("--via", "toy", "--keys", "999999999"), "of 1 --keys only 0 are rows"),
@@ -184,10 +200,9 @@ def test_translators_are_played_side_by_side(root, tiny, tmp_path):
     from jobs.shared.job import load
     from pipelines.store.root import Root
     from pipelines.translate.translator import read_card
-    from schemas.generators import GeneratorEntry
 
     (tmp_path / "bell.jpg").write_bytes(picture_file(draw(12, "heldout", 0)))
-    dataset = load(str(root)).model_copy(update={"generator": GeneratorEntry(weights=str(tiny))})
+    dataset = load(str(root), [f"generator.weights={tiny}"])
     card = read_card(Root.from_url(str(root)), "toy")
     with here():
         place = compare_translators(dataset, [card], [str(tmp_path)], {"length_s": 0.5, "steps": 2})

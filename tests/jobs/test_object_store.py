@@ -30,7 +30,7 @@ def objects(root: str) -> dict[str, str]:
     """Every object below a root but the records of runs: name -> ETag."""
     opened = Root.from_url(root)
     found = opened.fs.find(opened.get_path(""), detail=True)
-    names = {path.removeprefix(opened.get_path("")): each["ETag"] for path, each in found.items()}
+    names = {path.removeprefix(f"{opened.get_path('')}/"): each["ETag"] for path, each in found.items()}
     return {name: tag for name, tag in names.items() if not name.startswith("runs/")}
 
 

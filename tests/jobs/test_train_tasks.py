@@ -23,9 +23,11 @@ from tests.commands import echolens, status
 
 pytestmark = pytest.mark.usefixtures("one_ray")
 
-# The world of 600 rows has some 50 clips; a step has 8 of them.
+# The world of 600 rows has some 240 pictures; a step has 8 of them. Of its 20 clips 4 would be held out:
+# too few for a score.
 ANY = TrainingDataset(Root("memory://"), "any", 1000, 1)
-SMALL = ("recipe.batch=8", "recipe.epochs=6", "recipe.log_every=1", "split.validation=0.2", "buffer=4")
+PROBED = ("target=clip_image", "picture=jpg", "split.validation=0.2", "buffer=4")
+SMALL = ("recipe.batch=8", "recipe.epochs=2", "recipe.log_every=1", *PROBED)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_a_model_has_the_bytes_of_its_card(undisturbed, tmp_path):
         models.find_model_folder(there, "linear_probe")
     content = json.loads((own / "card.json").read_bytes())
     (own / "card.json").write_text(json.dumps(content | {"files": {"../../x": "0"}}))
-    with pytest.raises(StorageError, match=r"names '\.\./\.\./x', outside of it"):
+    with pytest.raises(StorageError, match=r"card\.json is damaged"):
         models.find_model_folder(there, "linear_probe")
     with pytest.raises(ConfigError, match="has no model 'probe'; it has: linear_probe"):
         models.read_model(there, "probe")

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from jobs.cli import VERBS
-from jobs.shared import submit
 from jobs.shared.job import load
 from pipelines.errors import ConfigError
 from pipelines.lookup.search import Lookup
@@ -18,6 +17,7 @@ from pipelines.store import versions
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.query import Query
+from schemas.strict import Trust
 from tests.commands import echolens, write_captions
 from tests.in_process import here, job_here
 
@@ -55,27 +55,33 @@ class Other(Mine):
     pass
 """
 
-# Every verb that takes a ROOT, as far as it needs to go to look at it.
+# Every verb that takes a ROOT, as far as it needs to go to look at it: those that open what it names as an
+# encoder, and those that do not.
 OPENING = {
-    "plan": (),
     "build": (),
     "refresh": (),
-    "status": (),
     "lookup": ("--text", "a bell", "--in", "clip_text"),
     "serve": (),
-    "train": ("--preset", "shipped"),
-    "translate": ("any",),
     "generate": ("--text", "a bell"),
+    "doctor": (),
+    "evaluate": ("--ways", "real", "--direction", "picture->sound"),
+}
+NOT_OPENING = {
+    "plan": (),
+    "status": (),
+    "train": ("--preset", "shipped", "--set", "nowhere"),
+    "translate": ("any",),
     "report": (),
     "export": ("--to", "clip-retrieval", "out"),
-    "doctor": (),
     "clean": (),
 }
+# Verbs that read its lists; of them those that have its rows filtered.
+READING = ("plan", "build", "refresh", "doctor")
 # What else a root may name: no encoder, or no class.
 HOSTILE = ["os:system", "subprocess:Popen", "antigravity:fly"]
 HOSTILE += ["theirs:Mine.load", "..theirs:Mine", ":Mine", "theirs:"]
 # Those that look into another set of vectors, which may have encoders of its own.
-OF_SETS = ("status", "lookup", "serve", "train", "translate", "generate", "report", "export")
+OF_SETS = ("lookup", "serve", "generate")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +159,7 @@ def edit(root, change):
 
 def test_every_verb_that_opens_a_root_is_tried():
     """The others take no root: a demo and the pocket models make what they need; a schedule is of a file."""
-    assert set(VERBS) - {"demo", "pocket", "schedule"} == set(OPENING)
+    assert set(VERBS) - {"demo", "pocket", "schedule"} == {*OPENING, *NOT_OPENING}
 
 
 @pytest.mark.parametrize("near", [(), ("theirs:mine", "Theirs:Mine", "theirs.Mine:Mine", "theirs:Other")])
@@ -166,6 +172,12 @@ def test_no_verb_runs_what_a_root_names(root, written, near):
 
         assert f"{root}/dataset.json names theirs:Mine as encoder" in line, verb
         assert "add --trust theirs:Mine, or give a dataset file of your own" in line, verb
+        assert not written.exists(), verb
+    for verb, arguments in NOT_OPENING.items():
+        with here():
+            ended = echolens(verb, root, *arguments, *trust, check=False)
+
+        assert "names theirs" not in ended.stderr, verb
         assert not written.exists(), verb
     assert "theirs" not in sys.modules
     assert before == (root / "versions").stat().st_mtime_ns
@@ -185,17 +197,17 @@ def test_no_verb_runs_what_a_set_of_a_root_names(file, root, written):
 
 
 @pytest.mark.parametrize(
-    ("what", "change"),
+    ("what", "change", "verbs"),
     [
-        ("list", {"sources": [{"kind": "theirs:Other", "list": "captions.csv"}]}),
-        ("filter", {"filter": {"own": [{"filter": "theirs:Other"}]}}),
+        ("list", {"sources": [{"kind": "theirs:Other", "list": "captions.csv"}]}, READING),
+        ("filter", {"filter": {"own": [{"filter": "theirs:Other"}]}}, READING[1:]),
     ],
 )
-def test_no_verb_runs_a_class_of_another_sort(root, written, what, change):
+def test_no_verb_runs_a_class_of_another_sort(root, written, what, change, verbs):
     """A root may name a list or a filter, too; trust in its encoder is none in them."""
     edit(root, lambda content: content["dataset"].update(change))
-    for verb, arguments in OPENING.items():
-        line = said(verb, root, *arguments, "--trust", "theirs:Mine")
+    for verb in verbs:
+        line = said(verb, root, "--trust", "theirs:Mine")
 
         assert f"{root}/dataset.json names theirs:Other as {what}, and only code" in line, verb
         assert "add --trust theirs:Other, or give a dataset file of your own" in line, verb
@@ -232,7 +244,7 @@ def test_a_file_within_a_root_is_not_ones_own(file, root, written):
     inner.parent.mkdir()
     shutil.copyfile(file, inner)
 
-    line = said("status", inner)
+    line = said("build", inner)
 
     assert f"{inner}, a file of the root {root}, names theirs:Mine as encoder" in line
     assert not written.exists()
@@ -265,8 +277,8 @@ def test_what_a_person_names_is_used(file, root, written):
     assert (
         "clip_text" in echolens("status", root, "encode={clip: {loader: 'theirs:Mine'}, clap: null}").stdout
     )
-    assert "theirs:Mine" in said("status", root, "encode.clip.bias=0.0")
-    for words in ((root, "--trust", "theirs:Mine"), (file,)):
+    assert "theirs:Mine" in said("build", root, "encode.clip.bias=0.0")
+    for words in ((root, "--trust", "theirs:Mine", "--trust-root"), (file,)):
         assert "nothing new" in job_here("refresh", *words).stderr
         job_here("build", *words)
     assert state == echolens("status", file, "--json").stdout
@@ -290,12 +302,13 @@ def test_trust_of_what_nobody_asks_for(tmp_path):
 
 def test_python_opens_a_root_under_the_same_rule(root, written, tmp_path):
     """`load`, a lookup and a replica of a service, each by itself."""
-    with pytest.raises(ConfigError, match="names theirs:Mine as encoder"):
-        load(str(root))
     content = json.loads((root / "dataset.json").read_text())["dataset"]
     untrusted = Dataset.model_validate(content | {"root": str(root)})
     version = versions.read_current(Root.from_url(str(root)), "main")
     query = Query(text="a bell", into="clip_text")
+    named = f"{root}/dataset.json names theirs:Mine as encoder"
+    with pytest.raises(ConfigError, match=named):
+        Lookup.open(Root.from_url(str(root)), load(str(root)), version).answer(query)
     for lookup in (
         Lookup.open(Root.from_url(str(root)), untrusted, version),
         SearchReplica(untrusted, ServiceSettings(), tmp_path)._current.lookup,
@@ -304,17 +317,8 @@ def test_python_opens_a_root_under_the_same_rule(root, written, tmp_path):
             lookup.answer(query)
     assert not written.exists()
 
-    trusting = load(str(root), trust=["theirs:Mine"])
+    trusting = load(str(root), trust=Trust(frozenset({"theirs:Mine"})))
     assert SearchReplica(trusting, ServiceSettings(), tmp_path)._current.lookup.answer(query).hits
-
-
-SUBMITTED = {
-    "build": (),
-    "refresh": ("--publish",),
-    "train": ("--preset", "shipped"),
-    "translate": ("any",),
-    "generate": ("--text", "a bell"),
-}
 
 
 def test_a_schedule_goes_on_trusting(file, root, written):
@@ -326,24 +330,7 @@ def test_a_schedule_goes_on_trusting(file, root, written):
     assert "--trust" not in echolens("schedule", file, *how, "crontab").stdout
     assert "add --trust theirs:Mine" in said("schedule", inner, *how, "crontab")
     for scheduler in ("crontab", "systemd"):
-        entry = echolens("schedule", inner, *how, scheduler, "--trust", "theirs:Mine").stdout.replace('"', "")
-        assert f"refresh {inner} --trust theirs:Mine" in entry
-    assert not written.exists()
-
-
-@pytest.mark.parametrize("verb", SUBMITTED)
-def test_trust_travels_to_a_cluster(root, written, monkeypatch, verb):
-    """The command there trusts what the person trusts here; what they do not trust is not submitted."""
-    commands = []
-    monkeypatch.setattr(submit, "_connect", lambda address: address)
-    monkeypatch.setattr(submit, "_start_job", lambda *words: commands.append(words[2]))
-    monkeypatch.setattr(submit, "_follow", lambda *_: 0)
-    words = (root, *SUBMITTED[verb], "--address", "http://head:8265")
-
-    said(verb, *words)
-    assert [] == commands
-    assert 0 == echolens(verb, *words, "--trust", "theirs:Mine", "--trust=theirs:Other").returncode
-    (command,) = commands
-    assert ["theirs:Mine", "theirs:Other"] == re.findall(r"--trust (\S+)", command)
-    assert f"jobs.{verb} {root} " in command
+        trust = ("--trust", "theirs:Mine", "--trust-root")
+        entry = echolens("schedule", inner, *how, scheduler, *trust).stdout.replace('"', "")
+        assert f"refresh {inner} --trust theirs:Mine --trust-root" in entry
     assert not written.exists()

@@ -26,6 +26,7 @@ from pipelines.encode.loaders.weights import (
     load_tensors,
     make_missing_error,
 )
+from pipelines.encode.pairing import compare_probes
 from pipelines.errors import ConfigError
 from schemas.families import Modality
 from schemas.space import Precision, Space
@@ -88,7 +89,9 @@ class AudioLdmClap:
         folder = find_audioldm_folder(self.weights, self.revision, ("text_encoder", "tokenizer"))
         self._check_one_clap(folder, _get_text_model(folder))
         audio = self._make_audio_loader(folder).load()["audio"]
-        return {"audio": audio, "text": load_text_tower(folder, get_dtype(self.precision))}
+        towers: Towers = {"audio": audio, "text": load_text_tower(folder, get_dtype(self.precision))}
+        self._check_audio_tower(towers)
+        return towers
 
     def hash_text_tower(self) -> str | None:
         """Return the fingerprint of the text tower; None where its precision is not that of its file."""
@@ -126,6 +129,20 @@ class AudioLdmClap:
             raise ConfigError(
                 f"encode.clap.audio: {self.audio} holds another CLAP than {folder} (their text projections "
                 "differ); name the original checkpoint that the folder was converted from"
+            )
+
+    def _check_audio_tower(self, towers: Towers) -> None:
+        """Refuse an audio tower whose sounds do not go with their words, though its text projection fits.
+
+        In an original checkpoint both towers are those that were trained together.
+        """
+        if Path(self.audio).is_file():
+            return
+        found = compare_probes(towers, "audio", self.batch_rows)
+        if not found.is_clear:
+            raise ConfigError(
+                f"encode.clap.audio: the sounds of {self.audio} do not go with the words of {self.weights} "
+                f"(mean cosine {found}); name the original checkpoint that the folder was converted from"
             )
 
 

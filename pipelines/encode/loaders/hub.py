@@ -90,6 +90,22 @@ def as_download_errors(family: str, source: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def refuse_remote_code() -> Iterator[None]:
+    """Let transformers refuse code beside weights where a library calls it without saying so.
+
+    By itself it asks on the terminal whether to run it, for 15 s.
+    """
+    from transformers import dynamic_module_utils
+
+    before = dynamic_module_utils.TIME_OUT_REMOTE_CODE
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
+
+
 def _check_commit(family: str, repository: str, revision: str | None) -> None:
     """Refuse a branch or a tag: tomorrow it may be another model."""
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -104,12 +120,12 @@ def read_licence(folder: Path) -> str | None:
     import yaml
 
     card = folder / "README.md"
-    parts = card.read_text(errors="replace").split("---\n", 2) if card.is_file() else []
+    parts = card.read_text(encoding="utf-8", errors="replace").split("---\n", 2) if card.is_file() else []
     if len(parts) < 3 or parts[0].strip():
         return None
     try:
         header = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     licence = header.get("license") if isinstance(header, dict) else None
     return licence if isinstance(licence, str) else None

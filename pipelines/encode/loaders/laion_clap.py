@@ -195,7 +195,9 @@ def _read_config(file: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, A
             f"encode.clap: the audio net of {file.name} has {len(tensors[_PATCHES])} channels, which is none "
             f"of {', '.join(_AUDIO_NETS.values())}; name one of LAION's checkpoints"
         )
-    config: dict[str, Any] = json.loads((_find_package() / f"model_configs/{net}.json").read_text())
+    config: dict[str, Any] = json.loads(
+        (_find_package() / f"model_configs/{net}.json").read_text(encoding="utf-8")
+    )
     config["text_cfg"]["model_type"] = "roberta"
     return config
 
@@ -207,7 +209,7 @@ def _find_package() -> Path:
     return Path(spec.submodule_search_locations[0]) / "clap_module"
 
 
-def _import_nets() -> ModuleType:
+def import_nets() -> ModuleType:
     """Return laion_clap's module of nets; its `__init__` would parse this program's command line."""
     name = "clap_module"
     if name not in sys.modules:
@@ -241,7 +243,7 @@ def _make_net(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) ->
         type_vocab_size=1,
         layer_norm_eps=1e-5,
     )
-    nets = _import_nets()
+    nets = import_nets()
     with _give_text_net(nets, RobertaModel(text)):
         return nets.CLAP(**config)
 

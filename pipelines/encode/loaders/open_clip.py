@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.compute.device import choose_device, move_to_device
 from pipelines.encode.encoder import Towers
-from pipelines.encode.loaders.hub import as_download_errors
+from pipelines.encode.loaders.hub import as_download_errors, refuse_remote_code
 from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.text_padding import allow_narrow_batches, choose_width
 from pipelines.encode.loaders.weights import (
@@ -90,7 +90,7 @@ class OpenClip:
         source = _find(self.model, self.weights)
         space = self._make_space(source)
         brings_weights = self.model.startswith((_LOCAL, _HUB))
-        with as_config_errors("clip", space.encoder):
+        with as_config_errors("clip", space.encoder), refuse_remote_code():
             # pure_: all weights in the precision. open_clip's mixed bf16 is slower than fp32 on a CPU
             # (ViT-B-32: 15 images/s against 33; pure_bf16: 160; lowest cosine to fp32 0.99993 for both).
             model, _, transform = open_clip.create_model_and_transforms(
@@ -169,7 +169,7 @@ def _find_on_hub(repository: str) -> _ModelSource:
 
 def _read_source(config: Path, weights: Path) -> _ModelSource:
     try:
-        content = json.loads(config.read_text())
+        content = json.loads(config.read_text(encoding="utf-8"))
         return _add_defaults(content["model_cfg"], content.get("preprocess_cfg", {}), weights)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -217,9 +217,11 @@ def _load_tokenizer(model: str, source: _ModelSource) -> Any:
     """Return the tokenizer, checked against the net: open_clip takes its own where none is named."""
     import open_clip
 
-    with as_config_errors("clip", f"the tokenizer of {model}"):
-        tokenizer = open_clip.get_tokenizer(model)
     text = source.model_cfg["text_cfg"]
+    # The model's own configuration could ask for the code beside it to be run.
+    own = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
+    with as_config_errors("clip", f"the tokenizer of {model}"), refuse_remote_code():
+        tokenizer = open_clip.get_tokenizer(model, **own)
     knows = len(tokenizer.tokenizer) if hasattr(tokenizer, "tokenizer") else tokenizer.vocab_size
     # A text tower of transformers has its vocabulary in a configuration of its own.
     net = knows if text.get("hf_model_name") else text.get("vocab_size", open_clip.CLIPTextCfg.vocab_size)

@@ -214,7 +214,11 @@ class PretrainedModel:
         """
         with _hide_progress_bar(), as_config_errors(self.family, str(self.folder)):
             model, report = model_class.from_pretrained(
-                self.folder, dtype=dtype, local_files_only=True, output_loading_info=True
+                self.folder,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
         # transformers fills what is missing with random numbers and only logs it.
         wrong = sorted(report["missing_keys"]) + [str(key) for key in report["mismatched_keys"]]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from functools import partial
 
 import numpy as np
 
+from pipelines.decode.sound import read_sound
 from pipelines.encode.loaders.decode_cache import decode_once
 from pipelines.errors import UndecodableMediaError
 
@@ -53,13 +53,9 @@ def quantize(item: bytes, rate_hz: int) -> np.ndarray:
 
 
 def _quantize(item: bytes, rate_hz: int) -> np.ndarray:
-    import soundfile
     import soxr
 
-    try:
-        samples_TC, file_hz = soundfile.read(io.BytesIO(item), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-        raise UndecodableMediaError("undecodable") from error
+    samples_TC, file_hz = read_sound(item)
     samples_T = samples_TC.mean(axis=1)
     if file_hz != rate_hz:
         samples_T = soxr.resample(samples_T, file_hz, rate_hz)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pickle
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -80,6 +81,18 @@ def make_missing_error(family: str, problem: str) -> ConfigError:
     )
 
 
+_UNUSABLE = (RuntimeError, OSError, ValueError, pickle.UnpicklingError)
+
+
+def _is_of_unpickler(error: Exception) -> bool:
+    """Return whether torch's reader of pickles raised an error.
+
+    For bytes that are no checkpoint it is an IndexError, KeyError, EOFError, struct.error or AssertionError.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "torch._weights_only_unpickler" for frame, _ in frames)
+
+
 @contextmanager
 def as_config_errors(family: str, encoder: str) -> Iterator[None]:
     """Turn what the libraries raise for weights they cannot use into one sentence.
@@ -95,7 +108,9 @@ def as_config_errors(family: str, encoder: str) -> Iterator[None]:
 
     try:
         yield
-    except (RuntimeError, OSError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        if not isinstance(error, (*_UNUSABLE, SafetensorError)) and not _is_of_unpickler(error):
+            raise
         raise ConfigError(
             f"encode.{family}: {encoder} cannot be loaded ({get_first_line(error)}); "
             "check that weights, configuration and tokenizer belong together"

@@ -21,8 +21,8 @@ POLL_S = 2.0
 class QueueStats:
     """A worker's queue for a host's permits: how many requests, and how long the first has waited."""
 
-    requests: int
-    longest_s: float
+    requests: int = 0
+    longest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class PermitReport:
         in_flight: requests in flight.
         waiting: host -> its queue.
         waited_s: host -> seconds that requests have waited.
+        lookups: names that wait for the name service.
     """
 
     worker: str
@@ -58,6 +59,7 @@ class PermitReport:
     in_flight: int = 0
     waiting: Mapping[str, QueueStats] = field(default_factory=dict)
     waited_s: Mapping[str, float] = field(default_factory=dict)
+    lookups: QueueStats = QueueStats()
 
 
 class PermitClient(Protocol):

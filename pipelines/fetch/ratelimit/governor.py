@@ -12,10 +12,8 @@ import os
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from pipelines.fetch.ratelimit.leases import LEASE_S, Permit, StateDelta
 from pipelines.fetch.ratelimit.limits import HostLimits, find_limits
 from pipelines.fetch.ratelimit.permits import HostPermits
 from pipelines.fetch.ratelimit.semaphore import PrioritySemaphore
+from pipelines.fetch.ratelimit.traffic import Traffic, summarize_traffic
 from schemas.dataset import Fetch
 
 if TYPE_CHECKING:
@@ -38,27 +37,6 @@ _SILENT_S = 10.0
 _RETRY_S = 0.5
 # Between two polls of the traffic, for a line that a person reads.
 _POLL_TRAFFIC_S = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What the workers of a cluster are doing.
-
-    Attributes:
-        requests: made since the governor began.
-        read_bytes: read since then.
-        in_flight: requests in flight.
-        waiting: requests that wait for the host with the longest wait.
-        slowest: that host; "" if none waits.
-        longest_s: how long the first of them has waited.
-    """
-
-    requests: int
-    read_bytes: int
-    in_flight: int
-    waiting: int
-    slowest: str
-    longest_s: float
 
 
 class Governor(PermitBroker):
@@ -94,21 +72,7 @@ class Governor(PermitBroker):
 
     def _compute_traffic(self) -> Traffic:
         reports = [report for _, report in self._last.values()]
-        waiting: defaultdict[str, int] = defaultdict(int)
-        longest_s: defaultdict[str, float] = defaultdict(float)
-        for report in reports:
-            for host, queue in report.waiting.items():
-                waiting[host] += queue.requests
-                longest_s[host] = max(longest_s[host], queue.longest_s)
-        slowest = max(longest_s, key=lambda host: longest_s[host], default="")
-        return Traffic(
-            self._requests,
-            self._read_bytes,
-            sum(report.in_flight for report in reports),
-            waiting[slowest] if slowest else 0,
-            slowest,
-            longest_s[slowest] if slowest else 0.0,
-        )
+        return summarize_traffic(reports, self.table, self._requests, self._read_bytes)
 
 
 class _Metrics:

@@ -116,7 +116,7 @@ class LeaseTable:
         self._see_job(limits, now_s)
         self.expire()
         patterns = self._list_patterns(host)
-        if now_s < self._shut_until_s or self._get_hold_s(host, now_s) > 0:
+        if now_s < self._shut_until_s or self.get_hold_s(host) > 0:
             return []
         windows = [self._windows[pattern] for pattern in patterns]
         free = min((window.count_free(now_s) for window in windows), default=most)
@@ -136,7 +136,7 @@ class LeaseTable:
         waits_s += [
             lease.until_s - now_s for lease in self._leases.values() if {*lease.patterns} & {*patterns}
         ]
-        shut_s = max(self._shut_until_s - now_s, self._get_hold_s(host, now_s))
+        shut_s = max(self._shut_until_s - now_s, self.get_hold_s(host))
         return max(0.0, shut_s) or max(0.0, min(waits_s, default=float("inf")))
 
     def renew(self, worker: str, leases: Mapping[int, str], limits: HostLimits) -> None:
@@ -209,6 +209,17 @@ class LeaseTable:
                 changed[name] = HostHold(left_s, hold.outcome, hold.down) if left_s > 0 else None
         return StateDelta(self._serial, changed, tuple(self._jobs))
 
+    def get_hold_s(self, host: str) -> float:
+        """Return for how many more seconds a host wants no request; 0 or less if it may be asked."""
+        found = self._holds.get(host)
+        return found[1] - self._now_s() if found and not found[2].down else 0.0
+
+    def forecast_wait_s(self, host: str) -> float:
+        """Return for how many more seconds a host is not to be asked; inf if a request must end first."""
+        now_s, hold_s = self._now_s(), self.get_hold_s(host)
+        waits_s = [self._windows[pattern].get_wait_s(now_s) for pattern in self._list_patterns(host)]
+        return hold_s if hold_s > 0 else max(waits_s, default=float("inf"))
+
     def count_leases(self) -> dict[str, int]:
         """Return how many leases are out, by pattern."""
         counts: dict[str, int] = {}
@@ -221,10 +232,6 @@ class LeaseTable:
         self._leases[number] = lease
         for pattern in lease.patterns:
             self._windows[pattern].take(number)
-
-    def _get_hold_s(self, host: str, now_s: float) -> float:
-        found = self._holds.get(host)
-        return found[1] - now_s if found and not found[2].down else 0.0
 
     def _list_patterns(self, host: str) -> tuple[str, ...]:
         return tuple(sorted({pattern for limits in self._jobs if (pattern := limits.find_pattern(host))}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipelines.fetch.urls import canonicalize_host
 from schemas.dataset import Fetch, HostLimit
 
 # Wikitech's robot policy of 2025: "total concurrency of at most 2" and 25 Mbit/s for upload.wikimedia.org.
@@ -25,13 +26,21 @@ class HostLimits:
         """Return the longest pattern that matches a host; None if none does, or if that one lifts the limit.
 
         A host matches its own name, and `*.DOMAIN` if it is the domain or below it. All hosts of a pattern
-        share its limit.
+        share its limit. Names are compared in ASCII: `bücher.example` is `xn--bcher-kva.example`.
         """
-        table = dict(self.entries)
-        for name in _list_patterns(host.rstrip(".")):
+        table = {_encode_pattern(pattern): (pattern, limit) for pattern, limit in self.entries}
+        for name in _list_patterns(_encode_pattern(host.rstrip("."))):
             if name in table:
-                return name if table[name] is not None else None
+                pattern, limit = table[name]
+                return pattern if limit is not None else None
         return None
+
+
+def _encode_pattern(pattern: str) -> str:
+    if pattern.isascii():
+        return pattern
+    domain = pattern.removeprefix("*.")
+    return pattern.removesuffix(domain) + (canonicalize_host(domain) or domain)
 
 
 def _list_patterns(host: str) -> Iterable[str]:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 from pipelines.errors import HostUnavailableError
+from pipelines.fetch.dns import count_lookups
 from pipelines.fetch.ratelimit.broker import PermitClient, PermitReport, QueueStats
 from pipelines.fetch.ratelimit.circuit_breaker import CircuitBreakers
 from pipelines.fetch.ratelimit.leases import LEASE_S, MAX_HOLD_S, HostHold, Permit, StateDelta
@@ -271,6 +272,7 @@ class HostPermits:
                 for host, waits in self._waits.items()
             },
             waited_s=dict(self._waited_s),
+            lookups=QueueStats(*count_lookups()),
         )
         self._started, self._ended = [], []
         self._requests = self._read_bytes = 0

@@ -6,6 +6,7 @@
 | reader           | which reader a clip's URL needs; the clips of a video, downloaded once     |
 | clip             | a media file to clips: FLAC, four frames, and their measures               |
 | ffmpeg           | sound and frames out of a media file                                       |
+| ffmpeg_process   | every run of ffmpeg: its inputs, its whitelists, its limits                |
 | download         | one video to files to cut clips from: sections, or all of it, by yt-dlp    |
 | extractor_errors | yt-dlp's errors to outcomes                                                |
 | proxy            | guards the sockets of yt-dlp and ffmpeg                                    |

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
@@ -15,6 +16,7 @@ import numpy as np
 from pipelines.compute import timing
 from pipelines.errors import ClipCutError, UnreadableMediaError
 from pipelines.fetch import files
+from pipelines.fetch.expected_hash import read_unchanged
 from pipelines.fetch.http_client import HttpClient, make_disk_full_error
 from pipelines.fetch.image import ImageConverter
 from pipelines.fetch.media_threads import MediaThreads
@@ -27,6 +29,8 @@ from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 
 _GREY = 128
 _FULL_SCALE = 32_767
+# -60 dB of full scale, which is silence to the filter of sounds, too.
+_SILENT = 33
 _CELLS = (16, 16)
 _SIZES = ("width", "height", "original_width", "original_height")
 
@@ -44,7 +48,7 @@ class ClipReader:
     ) -> list[FetchResult]:
         """Return the clips of rows that share a URL, which is requested once."""
         url = requests[0].url
-        location = files.parse_location(url) if requests[0].local else None
+        location = files.parse_location(url, requests[0].folder) if requests[0].local else None
         if location and location.path:
             return await threads.run(self._cut_file, location, location.path, requests)
         with NamedTemporaryFile(prefix="echolens-") as file:
@@ -54,7 +58,7 @@ class ClipReader:
             if response.outcome != OK:
                 return [FetchResult(response.outcome)] * len(requests)
             _flush(file)
-            results = await threads.run(self.cut, Path(file.name), requests)
+            results = await threads.run(self._cut_unchanged, Path(file.name), requests)
         if response.content_type == "text/html" and results[0].outcome.reason == "undecodable":
             return [FetchResult(make_outcome("invalid", "html"))] * len(requests)
         return results
@@ -66,7 +70,7 @@ class ClipReader:
             files.check(location, self._fetch.max_bytes)
         except UnreadableMediaError as error:
             return [FetchResult(error.outcome)] * len(requests)
-        return self.cut(path, requests)
+        return self._cut_unchanged(path, requests)
 
     def _cut_copy(
         self, location: files.MediaLocation, file: IO[bytes], requests: Sequence[FetchRequest]
@@ -76,7 +80,10 @@ class ClipReader:
         except UnreadableMediaError as error:
             return [FetchResult(error.outcome)] * len(requests)
         _flush(file, data)
-        return self.cut(Path(file.name), requests)
+        return self._cut_unchanged(Path(file.name), requests)
+
+    def _cut_unchanged(self, path: Path, requests: Sequence[FetchRequest]) -> list[FetchResult]:
+        return read_unchanged(requests, path, partial(self.cut, path))
 
     async def close(self) -> None:
         """Do nothing: nothing is kept open."""
@@ -97,12 +104,14 @@ class ClipReader:
     def _make_clip(
         self, path: Path, streams: ffmpeg.MediaStreams, start_s: float, length_s: float | None
     ) -> FetchResult:
-        if not streams.audio:
+        if not streams.tracks:
             return FetchResult(make_outcome("invalid", "no_audio"))
         try:
-            sound_T = ffmpeg.cut_sound(path, start_s, length_s)
+            if ffmpeg.is_past_end(path, start_s):
+                return FetchResult(make_outcome("invalid", "past_end"))
+            sound_T = cut_first_sound(path, streams, start_s, length_s)
             if not len(sound_T):
-                return FetchResult(make_outcome("invalid", "past_the_end" if start_s else "no_audio"))
+                return FetchResult(make_outcome("invalid", "past_end" if start_s else "no_audio"))
             sound_s = len(sound_T) / SAMPLE_RATE_HZ
             bitmaps = ffmpeg.cut_frames(path, start_s, length_s or sound_s) if streams.video else []
             flac = ffmpeg.encode_flac(sound_T, length_s)
@@ -138,6 +147,29 @@ class ClipReader:
         return FetchResult(OK, jpgs | sizes | {"frame_change": compute_frame_change(bitmaps)})
 
 
+def cut_first_sound(
+    path: Path, streams: ffmpeg.MediaStreams, start_s: float, length_s: float | None
+) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Return the sound of the first track that is not silent, int16 [T] at 48 kHz; of the first if all are.
+
+    Raises:
+        ClipCutError: the first cannot be decoded, or has samples that are not finite.
+    """
+    first_T = np.empty(0, np.int16)
+    for track in streams.tracks:
+        try:
+            sound_T = ffmpeg.cut_sound(path, start_s, length_s, track)
+        except ClipCutError:
+            if not track.number:
+                raise
+            continue  # the silence of the first one is what the file has
+        if ffmpeg.compute_peak(sound_T) >= _SILENT:
+            return sound_T
+        if not len(first_T):
+            first_T = sound_T
+    return first_T
+
+
 def _flush(file: IO[bytes], data: bytes = b"") -> None:
     try:
         file.write(data)
@@ -150,7 +182,7 @@ def _flush(file: IO[bytes], data: bytes = b"") -> None:
 
 def compute_peak_dbfs(sound_T: np.ndarray[Any, np.dtype[np.int16]]) -> float | None:
     """Return the loudest sample of int16 [T] in dB below full scale; None for digital silence."""
-    peak = int(np.abs(sound_T.astype(np.int32)).max())
+    peak = ffmpeg.compute_peak(sound_T)
     return round(20 * math.log10(peak / 32768), 2) if peak else None
 
 

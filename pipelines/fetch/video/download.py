@@ -19,18 +19,18 @@ import io
 import math
 import os
 import re
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import EcholensError, NoVideoError
+from pipelines.errors import EcholensError, FfmpegError, NoVideoError
 from pipelines.fetch.http_client import make_disk_full_error
 from pipelines.fetch.outcomes import classify_status, parse_retry_after
 from pipelines.fetch.robots import has_unwanted_directive
 from pipelines.fetch.video import extractor_errors
-from pipelines.fetch.video.ffmpeg import LONGEST_S, find_ffmpeg
+from pipelines.fetch.video.ffmpeg import LONGEST_S
+from pipelines.fetch.video.ffmpeg_process import describe_file, open_file, open_url, run_ffmpeg
 from schemas.dataset import VideoSettings
 from schemas.outcome import make_outcome
 
@@ -45,13 +45,15 @@ _OFFSET_S = 10
 _MAX_SECTIONS_SHARE = 0.5
 # Separate audio and video streams if need be, over protocols that the proxy supports; rtmp is none of them.
 _FORMATS = "(bv*+ba/b/ba)[protocol~='^(https?|m3u8_native|http_dash_segments)(\\+|$)']"
-_RETRY_WHOLE = frozenset({make_outcome("invalid", "undecodable"), make_outcome("invalid", "past_the_end")})
+_RETRY_WHOLE = frozenset({make_outcome("invalid", "undecodable"), make_outcome("invalid", "past_end")})
 _PLAIN_PROTOCOLS = frozenset({"http", "https"})
 # yt-dlp's names of runtimes, in its order of preference.
 JS_RUNTIMES = ("deno", "node", "bun", "quickjs")
 _STATUS = re.compile(r"HTTP error (\d{3})|Server returned (\d{3})")
 _START = re.compile(r"Duration: [^,]*, start: (-?\d+\.\d+)")
 _SOCKET_S = 20.0
+# Of both streams of a video in one file, which has less overhead than theirs.
+_MOST_GROWTH = 2
 
 # Start and length of a clip in seconds of the video; None: to its end, or for one minute.
 TimeSpan = tuple[float, float | None]
@@ -114,7 +116,7 @@ class Downloader:
             raise NoVideoError(make_outcome("invalid", "no_audio"))
         length_s = info.get("duration")
         if length_s and all(start_s >= length_s for start_s, _ in spans):
-            raise NoVideoError(make_outcome("invalid", "past_the_end"))
+            raise NoVideoError(make_outcome("invalid", "past_end"))
         if self._prefers_sections(client, formats, length_s, spans):
             _check_heads(client, formats)
             try:
@@ -140,7 +142,8 @@ class Downloader:
             "format_sort": [f"res~{self.side_px}", "proto", "+size", "+br"],
             "js_runtimes": {name: {} for name in JS_RUNTIMES},
             "remote_components": [],
-            "ffmpeg_location": find_ffmpeg(),
+            # Where there is none: it would open playlists with it that its own client refuses.
+            "ffmpeg_location": f"{os.devnull}/none",
             "max_filesize": self.video.max_bytes,
             "socket_timeout": _SOCKET_S,
             "retries": 1,
@@ -178,20 +181,18 @@ class Downloader:
         self, formats: Sequence[Mapping[str, Any]], span: TimeSpan, path: Path, proxy_url: str
     ) -> VideoSection:
         """Copy a section of the video, from the keyframe before it on."""
-        import certifi
-
         start_s = max(0.0, span[0] - _BEFORE_S)
-        inputs: list[str] = []
-        for each in formats:
-            headers = "".join(
-                f"{name}: {value}\r\n" for name, value in (each.get("http_headers") or {}).items()
+        inputs = [
+            open_url(
+                str(each["url"]),
+                "".join(f"{name}: {value}\r\n" for name, value in (each.get("http_headers") or {}).items()),
+                tls=each["protocol"] == "https",
+                ss=f"{start_s:.6f}",
+                t=f"{_get_needed_s(span):.6f}",
             )
-            inputs += ["-protocol_whitelist", "http,https,tls,tcp,httpproxy,crypto"]
-            inputs += ["-tls_verify", "1", "-ca_file", certifi.where()] if each["protocol"] == "https" else []
-            inputs += ["-headers", headers] if headers else []
-            seek = ["-ss", f"{start_s:.6f}", "-t", f"{_get_needed_s(span):.6f}"]
-            inputs += [*seek, "-i", str(each["url"])]
-        _remux(inputs, len(formats), path, self.video.timeout_s, {"http_proxy": proxy_url})
+            for each in formats
+        ]
+        _remux(inputs, path, self.video, proxy_url)
         return VideoSection(path, _read_start_s(path))
 
     def _fetch_whole(
@@ -207,7 +208,7 @@ class Downloader:
         if len(paths) == 1:
             return VideoSection(paths[0])
         both = folder / "both.nut"
-        _remux([part for path in paths for part in ("-i", f"file:{path}")], 2, both, self.video.timeout_s, {})
+        _remux([open_file(path) for path in paths], both, self.video)
         return VideoSection(both, _read_start_s(both))
 
 
@@ -270,41 +271,27 @@ def _check_heads(client: YoutubeDL, formats: Sequence[Mapping[str, Any]]) -> Non
                 raise
 
 
-def _remux(inputs: list[str], files: int, path: Path, timeout_s: float, env: dict[str, str]) -> None:
+def _remux(inputs: list[Any], path: Path, video: VideoSettings, proxy_url: str | None = None) -> None:
     """Write the streams of all inputs into one NUT file, with their timestamps."""
-    maps = [part for number in range(files) for part in ("-map", f"{number}:a:0?", "-map", f"{number}:V:0?")]
-    times = ["-copyts", "-avoid_negative_ts", "disabled", "-output_ts_offset", str(_OFFSET_S)]
-    command = [find_ffmpeg(), "-nostdin", "-v", "error", *inputs, *maps, "-c", "copy", *times]
-    command += ["-f", "nut", f"file:{path}"]
-    # Only what a program needs of the environment: a `no_proxy` there would bypass the proxy.
-    base_env = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    streams = [source[kind] for source in inputs for kind in ("a?", "V:0?")]
+    times = {"copyts": None, "avoid_negative_ts": "disabled", "output_ts_offset": _OFFSET_S}
+    most_bytes, options = _MOST_GROWTH * video.max_bytes, {"c": "copy", "format": "nut", **times}
     try:
-        subprocess.run(
-            command,
-            check=True,
-            timeout=timeout_s,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=base_env | env,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NoVideoError(make_outcome("transient", "timeout")) from error
-    except subprocess.CalledProcessError as error:
-        match = _STATUS.search(error.stderr.decode(errors="replace"))
+        run_ffmpeg(streams, f"file:{path}", video.timeout_s, most_bytes, proxy_url, **options)
+    except FfmpegError as error:
+        match = _STATUS.search(error.printed)
         status = int(next(filter(None, match.groups()))) if match else None
-        raise NoVideoError(
-            classify_status(status) if status else make_outcome("invalid", "undecodable")
-        ) from error
+        raise NoVideoError(classify_status(status) if status else error.outcome) from error
 
 
 def _read_start_s(path: Path) -> float:
     """Return the second of the video that a file begins at, as ffmpeg's seeking counts it."""
-    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-i", f"file:{path}"]
-    # Without an output ffmpeg only prints the streams, and exits with an error.
-    printed = subprocess.run(command, check=False, timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
-    match = _START.search(printed.stderr.decode(errors="replace"))
+    try:
+        match = _START.search(describe_file(path))
+    except FfmpegError as error:
+        raise NoVideoError(error.outcome) from error
     if not match:
-        raise NoVideoError(make_outcome("invalid", "past_the_end"))
+        raise NoVideoError(make_outcome("invalid", "past_end"))
     return float(match[1]) - _OFFSET_S
 
 

@@ -4,8 +4,8 @@
 
 Each video has a session: an unguessable token in the proxy's URL that authenticates its client, a deadline, a
 cap on bytes, and the failure. Addresses are checked for every socket when it would connect, so redirects and
-changing names are checked as well. Where the dataset file names an upstream proxy, requests are forwarded to
-it after the same check.
+changing names are checked as well. Where the dataset file or the environment names a proxy, requests are
+forwarded to it after the same check.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import errno
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from yarl import URL
 
-from pipelines.errors import EcholensError, HostUnavailableError
-from pipelines.fetch.addresses import AddrInfo, guard
+from pipelines.errors import EcholensError, HostUnavailableError, StopJob
+from pipelines.fetch.addresses import guard
 from pipelines.fetch.dns import CachingResolver
-from pipelines.fetch.outcomes import classify_connect_error
+from pipelines.fetch.http_proxy import (
+    BAD_GATEWAY,
+    NO_WAY_THROUGH,
+    WANTS_CREDENTIALS,
+    HttpProxy,
+    ProxySettings,
+)
+from pipelines.fetch.lenient_http import TunnelRefusedError, connect_to_proxy, open_tunnel
+from pipelines.fetch.outcomes import classify_connect_error, classify_error
 from pipelines.fetch.protocols import HostSlot, Permits
 from pipelines.fetch.ratelimit.circuit_breaker import UNREACHED
+from pipelines.fetch.sockets import check_host, connect_first, resolve
+from pipelines.fetch.urls import parse_url
 from pipelines.fetch.video.session import ProxySession
 from schemas.dataset import Fetch
 from schemas.outcome import make_outcome
@@ -57,7 +66,7 @@ class _Request:
     host: str
     port: int
     head: bytes  # for the host
-    absolute_head: bytes  # for an upstream proxy
+    absolute_head: bytes  # for another proxy
 
 
 class Proxy:
@@ -67,15 +76,15 @@ class Proxy:
         fetch: whether private hosts are allowed, and the video options.
         contact: who asks; without it no public address is connected to.
         permits: of the hosts.
-        upstream: the dataset file's own proxy, or None.
+        proxies: of the dataset file or of the environment, which requests are forwarded to.
     """
 
-    def __init__(self, fetch: Fetch, contact: str | None, permits: Permits, upstream: URL | None) -> None:
+    def __init__(self, fetch: Fetch, contact: str | None, permits: Permits, proxies: ProxySettings) -> None:
         self._video = fetch.video
         self._public = contact is not None
         self._inside = fetch.allow_private_hosts
         self._permits = permits
-        self._upstream = upstream
+        self._proxies = proxies
         self._resolver = CachingResolver()
         self._sessions: dict[str, ProxySession] = {}
         self._server: asyncio.Server | None = None
@@ -104,7 +113,7 @@ class Proxy:
         token = secrets.token_urlsafe(32)
         session = ProxySession(
             proxy_url=f"http://{token}:@127.0.0.1:{port}",
-            host=URL(url).host or "",
+            host=page.raw_host or "" if (page := parse_url(url)) else "",
             max_bytes=self._video.max_bytes,
             timeout_s=self._video.timeout_s,
         )
@@ -154,18 +163,19 @@ class Proxy:
         if down := self._permits.check_origin(origin):
             session.fail(down)
             raise _RefusedError(502, "Bad Gateway")
+        scheme = "https" if request.tunnel else "http"
+        proxy = self._proxies.find_proxy(scheme, request.host, request.port)
         async with self._acquire_slot(session, request.host) as slot:
-            host_reader, host_writer = await self._connect(session, request)
+            host_reader, host_writer = await self._connect(session, request, proxy)
             self._permits.report_reached(origin)
             slot.mark_started()
             try:
-                if request.tunnel and self._upstream is None:
+                if request.tunnel:
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 else:
-                    host_writer.write(
-                        request.head if self._upstream is None else self._build_upstream_head(request)
-                    )
-                await self._relay(session, slot, (reader, writer), (host_reader, host_writer))
+                    host_writer.write(self._build_head(request, proxy))
+                watched = session if proxy is not None and not request.tunnel else None
+                await self._relay(session, slot, (reader, writer), (host_reader, host_writer), watched)
             finally:
                 host_writer.close()
 
@@ -182,32 +192,44 @@ class Proxy:
             yield slot
 
     async def _connect(
-        self, session: ProxySession, request: _Request
+        self, session: ProxySession, request: _Request, proxy: HttpProxy | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
             async with asyncio.timeout(_CONNECT_S):
-                addresses = await self._resolve_host(request)
-                make_socket = guard(inside=self._inside and request.host == session.host, public=self._public)
-                if self._upstream is not None:
-                    for info in addresses:
-                        make_socket(info).close()
-                    addresses = await self._resolve(self._upstream.host or "", self._upstream.port or 80)
-                    make_socket = _make_unguarded_socket
-                sock = await _connect_first(addresses, make_socket)
-        except socket.gaierror as error:
-            missing = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None))
-            session.fail(
-                make_outcome("dead", "no_such_host") if missing else make_outcome("transient", "dns")
-            )
+                return await self._connect_through(session, request, proxy)
+        except (TunnelRefusedError, StopJob) as error:
+            session.fail(error if isinstance(error, StopJob) else NO_WAY_THROUGH)
+            raise _RefusedError(502, "Bad Gateway") from error
+        except (socket.gaierror, UnicodeError) as error:
+            session.fail(classify_error(error))
             raise _RefusedError(502, "Bad Gateway") from error
         except TimeoutError as error:
-            session.fail(make_outcome("transient", "timeout"))
+            session.fail(NO_WAY_THROUGH if proxy else make_outcome("transient", "timeout"))
             raise _RefusedError(504, "Gateway Timeout") from error
         except OSError as error:
             self._report_failure(session, request, error)
             raise _RefusedError(502, "Bad Gateway") from error
+
+    async def _connect_through(
+        self, session: ProxySession, request: _Request, proxy: HttpProxy | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        make_socket = guard(inside=self._inside and request.host == session.host, public=self._public)
+        if proxy is None:
+            addresses = await resolve(self._resolver, request.host, request.port)
+            sock = await connect_first(addresses, make_socket)
+        else:
+            await check_host(self._resolver, request.host, request.port, make_socket, public=self._public)
+            sock = await connect_to_proxy(self._resolver, proxy)
         session.report_reached()
-        return await asyncio.open_connection(sock=sock, limit=_CHUNK_BYTES)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=_CHUNK_BYTES)
+        if proxy is not None and request.tunnel:
+            host = f"[{request.host}]" if ":" in request.host else request.host
+            try:
+                await open_tunnel(reader, writer, f"{host}:{request.port}", proxy)
+            except BaseException:
+                writer.close()
+                raise
+        return reader, writer
 
     def _report_failure(self, session: ProxySession, request: _Request, error: OSError) -> None:
         try:
@@ -216,31 +238,15 @@ class Proxy:
             session.fail(ours)
             return
         session.fail(outcome)
-        if outcome in UNREACHED and self._upstream is None:
+        if outcome in UNREACHED:
             self._permits.report_failure(f"{request.host}:{request.port}", outcome)
 
-    async def _resolve_host(self, request: _Request) -> list[AddrInfo]:
-        try:
-            return await self._resolve(request.host, request.port)
-        except socket.gaierror:
-            if self._upstream is None:
-                raise
-            return []  # a network where only the upstream proxy resolves names
-
-    async def _resolve(self, host: str, port: int) -> list[AddrInfo]:
-        addresses = await self._resolver.resolve(host, port, socket.AF_UNSPEC)
-        return [
-            (each["family"], socket.SOCK_STREAM, each["proto"], "", (each["host"], each["port"]))
-            for each in addresses
-        ]
-
-    def _build_upstream_head(self, request: _Request) -> bytes:
-        assert self._upstream is not None
-        if self._upstream.user is None:
-            return request.absolute_head
-        who = f"{self._upstream.user}:{self._upstream.password or ''}".encode()
+    def _build_head(self, request: _Request, proxy: HttpProxy | None) -> bytes:
+        if proxy is None:
+            return request.head
         line, _, rest = request.absolute_head.partition(b"\r\n")
-        return line + b"\r\nProxy-Authorization: Basic " + base64.b64encode(who) + b"\r\n" + rest
+        added = "".join(f"{name}: {value}\r\n" for name, value in proxy.headers.items())
+        return line + b"\r\n" + added.encode() + rest
 
     async def _relay(
         self,
@@ -248,13 +254,18 @@ class Proxy:
         slot: HostSlot,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         host: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        watched: ProxySession | None,
     ) -> None:
         now = asyncio.get_running_loop().time
         async with asyncio.timeout(_IDLE_S) as idle:
 
             async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, down: bool) -> None:
+                nonlocal watched
                 while data := await reader.read(_CHUNK_BYTES):
                     if down:
+                        if watched is not None:
+                            _watch_gateway(watched, data)
+                            watched = None
                         session.count_bytes(len(data))
                         idle.reschedule(None)  # waiting for a rate limit is not idle
                         await slot.throttle(len(data))
@@ -281,6 +292,13 @@ class Proxy:
             await asyncio.sleep(self._free_at_s - now_s)
 
 
+def _watch_gateway(session: ProxySession, start: bytes) -> None:
+    """Note that the other proxy did not get through, as the first bytes of its response say."""
+    status = start[9:12]
+    if status.isdigit() and int(status) in {*BAD_GATEWAY, WANTS_CREDENTIALS}:
+        session.fail(NO_WAY_THROUGH)
+
+
 def _parse_token(authorization: bytes) -> str:
     try:
         return base64.b64decode(authorization.removeprefix(b"Basic ").strip()).decode().partition(":")[0]
@@ -293,49 +311,20 @@ def _parse_request(line: bytes, headers: list[bytes]) -> _Request | None:
     try:
         method, target, version = line.decode("latin-1").split(" ")
         tunnel = method == "CONNECT"
-        url = URL(f"http://{target}" if tunnel else target, encoded=True)
+        target = f"http://{target}" if tunnel else target
+        url = URL(target, encoded=True)
         port = url.port
     except ValueError:
         return None
-    if url.scheme != "http" or not url.host or not port or (tunnel and url.explicit_port is None):
+    canonical = parse_url(target)
+    if canonical is None or canonical.scheme != "http" or not port or (tunnel and url.explicit_port is None):
         return None
     rest = b"\r\n".join([*headers, *([] if tunnel else [b"Connection: close"]), b"", b""])
     path = url.raw_path_qs or "/"
     return _Request(
         tunnel,
-        url.host.lower(),
+        canonical.raw_host or "",
         port,
         f"{method} {path} {version}\r\n".encode("latin-1") + rest,
         line + b"\r\n" + rest,
     )
-
-
-async def _connect_first(
-    addresses: list[AddrInfo], make_socket: Callable[[AddrInfo], socket.socket]
-) -> socket.socket:
-    """Return a socket connected to the first address that accepts it."""
-    last_error: OSError = OSError(errno.EHOSTUNREACH, "no address")
-    for info in addresses:
-        try:
-            sock = make_socket(info)
-        except OSError as error:
-            last_error = error
-            continue
-        sock.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(sock, info[4])
-        except OSError as error:
-            sock.close()
-            last_error = error
-            continue
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-    raise last_error
-
-
-def _make_unguarded_socket(info: AddrInfo) -> socket.socket:
-    """Make a socket to the upstream proxy, which the dataset file names."""
-    family, kind, protocol, _, _ = info
-    return socket.socket(family, kind, protocol)

@@ -12,10 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from yarl import URL
-
 from pipelines.errors import ConfigError, EcholensError, NoVideoError
 from pipelines.fetch.http_client import HttpClient
+from pipelines.fetch.http_proxy import ProxySettings, parse_proxy, read_proxies
 from pipelines.fetch.media_threads import MediaThreads
 from pipelines.fetch.protocols import Permits
 from pipelines.fetch.user_agent import make_user_agent
@@ -227,23 +226,17 @@ def read_cookies(video: VideoSettings) -> str | None:
     return text
 
 
-def read_upstream(video: VideoSettings) -> URL | None:
-    """Return the upstream proxy that the dataset file names.
+def read_upstream(video: VideoSettings) -> ProxySettings:
+    """Return the proxies that videos are fetched through: the dataset file's, else those of the environment.
 
     Raises:
-        ConfigError: it is no http proxy.
+        ConfigError: one is no http proxy.
     """
     value = read_secret(video.proxy, "proxy")
     if value is None:
-        return None
-    try:
-        url = URL(value)
-        valid = url.scheme == "http" and url.host and url.port
-    except ValueError:
-        valid = None
-    if not valid:
-        raise ConfigError("fetch.video.proxy is no http proxy; write it as http://[user:word@]host:port")
-    return url
+        return read_proxies()
+    proxy = parse_proxy(value, "fetch.video.proxy")
+    return ProxySettings(proxy, proxy)
 
 
 def check_runtime(page: str) -> None:

@@ -158,7 +158,9 @@ def load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
     import diffusers
     import transformers
 
-    name = json.loads((folder / "scheduler" / "scheduler_config.json").read_text()).get("_class_name", "")
+    name = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8")).get(
+        "_class_name", ""
+    )
     scheduler: Any = getattr(diffusers, name, None)
     # No other class of diffusers: its pipelines run code that lies beside the weights.
     is_scheduler = isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)
@@ -167,19 +169,23 @@ def load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:
     return AudioLdmModules(
         unet=_load_net(diffusers.UNet2DConditionModel, folder / "unet", torch_dtype=dtype),
         vae=_load_net(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype),
-        vocoder=_load_net(transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype),
+        vocoder=_load_net(
+            transformers.SpeechT5HifiGan, folder / "vocoder", dtype=dtype, trust_remote_code=False
+        ),
         scheduler=scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     )
 
 
-def _load_net(net: Any, folder: Path, **dtype: torch.dtype) -> Any:
+def _load_net(net: Any, folder: Path, **options: Any) -> Any:
     """Return a net with its weights, on the GPU if there is one.
 
     Raises:
         ConfigError: it cannot be loaded, or weights are missing.
     """
     with as_config_errors("clap", str(folder)):
-        loaded, report = net.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
+        loaded, report = net.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **options
+        )
     if missing := sorted(report["missing_keys"]):
         raise ConfigError(
             f"the weights in {folder} lack {len(missing)} tensors of its config.json (first {missing[0]}); "

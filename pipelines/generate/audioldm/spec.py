@@ -68,7 +68,7 @@ class AudioLdmSpec:
     def describe(self) -> GeneratorInfo:
         """Return its name, that of its folder or repository, its fingerprints, rate and licence."""
         folder = self._find_folder()
-        vocoder = json.loads((folder / "vocoder" / "config.json").read_text())
+        vocoder = json.loads((folder / "vocoder" / "config.json").read_text(encoding="utf-8"))
         texts = sorted((folder / "text_encoder").glob("*.safetensors"))
         name = folder.name if Path(self.weights).is_dir() else self.weights
         return GeneratorInfo(
@@ -88,6 +88,13 @@ class AudioLdmSpec:
         )
 
     def _find_folder(self) -> Path:
+        folder = Path(self.weights)
+        lacking = [part for part in ("model_index.json", *PARTS) if not (folder / part).exists()]
+        if folder.is_dir() and lacking:
+            raise ConfigError(
+                f"generator audioldm: {folder} is no AudioLDM that diffusers saved (no {lacking[0]} in it); "
+                "name a folder or a trained model that is one"
+            )
         return find_audioldm_folder(self.weights, self.revision, PARTS)
 
 

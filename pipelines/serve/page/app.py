@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serve.page.allowlist import PathAllowlist
 from pipelines.serve.page.client import GenerationService, LookupService, ServiceClient
+from pipelines.serve.page.upload_guard import UploadGuard
+from pipelines.serve.page.uploads import UploadFolder, make_private_folder
 from pipelines.serve.settings import ServiceLimits
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def mount_page(
     root_path: str,
     limits: ServiceLimits | None = None,
     generation: GenerationService | None = None,
+    folder: Path | None = None,
 ) -> ASGI:
     """Return the page as an ASGI app.
 
@@ -43,22 +45,28 @@ def mount_page(
         root_path: the path of the page, as in `/page`; the service's own paths are siblings of it.
         limits: of uploads.
         generation: the service that generates samples; None for a page without them.
+        folder: where the folder of uploads is made; the system's temporary one if None.
     """
-    return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), generation)
+    return make_page(ServiceClient(handle), root_path, limits or ServiceLimits(), generation, folder)
 
 
 def make_page(
-    service: LookupService, root_path: str, limits: ServiceLimits, generation: GenerationService | None = None
+    service: LookupService,
+    root_path: str,
+    limits: ServiceLimits,
+    generation: GenerationService | None = None,
+    folder: Path | None = None,
 ) -> ASGI:
     """Return the page of a service as an ASGI app; see `mount_page`."""
-    _configure_gradio()
+    uploads = UploadFolder(make_private_folder(folder), limits)
+    _configure_gradio(uploads)
     import gradio as gr
     from fastapi import FastAPI
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
-        build_blocks(service, limits, generation),
+        build_blocks(service, limits, uploads, generation),
         path="/",
         root_path=root_path,
         # A file in base64, as the service gets it, is a third larger.
@@ -74,7 +82,7 @@ def make_page(
         pwa=False,
         show_error=False,
     )
-    return _with_root_path(PathAllowlist(app), root_path)
+    return _with_root_path(PathAllowlist(UploadGuard(app, uploads, limits)), root_path)
 
 
 def _with_root_path(app: ASGI, root_path: str) -> ASGI:
@@ -87,7 +95,10 @@ def _with_root_path(app: ASGI, root_path: str) -> ASGI:
 
 
 def build_blocks(
-    service: LookupService, limits: ServiceLimits, generation: GenerationService | None = None
+    service: LookupService,
+    limits: ServiceLimits,
+    uploads: UploadFolder,
+    generation: GenerationService | None = None,
 ) -> Blocks:
     """Return the layout: a header, the search tab, the generation tab, a footer about the dataset."""
     import gradio as gr
@@ -98,7 +109,7 @@ def build_blocks(
     from pipelines.serve.page.search_handlers import SearchHandlers
     from pipelines.serve.page.search_tab import add_search_tab
 
-    search = SearchHandlers(service, limits)
+    search = SearchHandlers(service, limits, uploads)
 
     async def on_load() -> list[Any]:
         about = await service.describe()
@@ -110,7 +121,7 @@ def build_blocks(
         if generation is None:
             choices = add_search_tab(search)
         else:
-            generate = GenerateHandlers(generation, limits)
+            generate = GenerateHandlers(generation, limits, uploads)
             with gr.Tabs(elem_id="modes"):
                 with gr.Tab("Search", id="search"):
                     choices = add_search_tab(search)
@@ -129,14 +140,11 @@ def build_blocks(
     return queued
 
 
-def _configure_gradio() -> None:
-    """Before Gradio is imported: keep it offline, and its uploads in a private folder of this user."""
+def _configure_gradio(uploads: UploadFolder) -> None:
+    """Before Gradio is imported: keep it offline, and its uploads in their folder."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    folder = Path(tempfile.gettempdir()) / f"echolens-uploads-{os.getuid()}"
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.path)
 
 
 def _refuse_urls(block: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -16,7 +17,8 @@ from pipelines.serve.generation_messages import GeneratedSample, PageRequest, Qu
 from pipelines.serve.media import check_picture
 from pipelines.serve.page import render
 from pipelines.serve.page.client import GenerationService
-from pipelines.serve.page.search_handlers import read_upload, render_error
+from pipelines.serve.page.search_handlers import render_error
+from pipelines.serve.page.uploads import UploadFolder
 from pipelines.serve.settings import ServiceLimits
 from schemas.media import Medium
 
@@ -29,11 +31,13 @@ class GenerateHandlers:
     Args:
         service: that generates them.
         limits: of pictures.
+        uploads: where they are.
     """
 
-    def __init__(self, service: GenerationService, limits: ServiceLimits) -> None:
+    def __init__(self, service: GenerationService, limits: ServiceLimits, uploads: UploadFolder) -> None:
         self._service = service
         self._limits = limits
+        self._uploads = uploads
 
     async def on_load(self) -> list[Any]:
         """Return the introduction and the choice of translators, when the page is opened."""
@@ -63,7 +67,8 @@ class GenerateHandlers:
         """
         html, medium = render.render_stopped(), self._service.form.medium
         try:
-            request = self._make_request(picture, words, via, length_s, seed)
+            # A file of 16 MB may take its time, and other visitors wait for the event loop.
+            request = await asyncio.to_thread(self._make_request, picture, words, via, length_s, seed)
             yield [
                 render.render_event(QueuePosition(0), medium, ""),
                 gr.Button(interactive=True),
@@ -90,7 +95,7 @@ class GenerateHandlers:
         form = self._service.form
         params = {"seed": seed or 0} | ({} if form.length_s is None else {"length_s": length_s})
         if picture and form.takes_pictures:
-            data = read_upload(picture, "picture")
+            data = self._uploads.read(picture["path"])
             if not data:
                 raise ConfigError("the picture is an empty file; give a JPEG, PNG or WebP")
             check_picture(data, self._limits.picture_pixels)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pipelines.lookup.reach import ColumnReach, join_names
 from pipelines.report.formatting import name_column
+from pipelines.translate.defaults import rank_cards
 from schemas.about import About
 from schemas.families import (
     FAMILIES,
@@ -88,9 +89,10 @@ def _sort_media_first(columns: Iterable[Column]) -> list[Column]:
 def _list_translators(
     about: About, reach: ColumnReach, modality: Modality, column: Column
 ) -> tuple[str, ...]:
+    # The first is the default; controls are used only by name.
     return tuple(
         card.name
-        for card in about.translators
+        for card in rank_cards(about.translators)
         if reach.find_tower(modality, card.source) and reach.is_comparable(card.target, column)
     )
 

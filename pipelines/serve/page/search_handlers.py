@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from pipelines.errors import ConfigError, EcholensError
@@ -21,6 +20,7 @@ from pipelines.serve.page import render
 from pipelines.serve.page.client import LookupService
 from pipelines.serve.page.reachable import Asks, find_reachable
 from pipelines.serve.page.render import ShownQuery
+from pipelines.serve.page.uploads import UploadFolder
 from pipelines.serve.settings import ServiceLimits
 from schemas.families import Column
 from schemas.query import Query, RowFilter
@@ -59,11 +59,13 @@ class SearchHandlers:
     Args:
         service: answers the queries.
         limits: of pictures and sounds.
+        uploads: where they are.
     """
 
-    def __init__(self, service: LookupService, limits: ServiceLimits) -> None:
+    def __init__(self, service: LookupService, limits: ServiceLimits, uploads: UploadFolder) -> None:
         self._service = service
         self._limits = limits
+        self._uploads = uploads
 
     async def on_load(self) -> list[Any]:
         """Return the choices of the form, when the page is opened."""
@@ -128,7 +130,7 @@ class SearchHandlers:
         into = reachable.choose_column(form.shown.asks, form.into)
         if into is None:
             raise ConfigError("this dataset has no index; build it with an encoder to search it")
-        source = _read_source(form)
+        source = await asyncio.to_thread(self._read_source, form)
         if not source:
             raise ConfigError(_EMPTY[form.shown.asks])
         query = Query(
@@ -142,6 +144,19 @@ class SearchHandlers:
         check_query(query, self._limits)
         return render.render_hits(await self._service.answer(query), form.shown, query)
 
+    def _read_source(self, form: SearchForm) -> dict[str, Any]:
+        """Return the field of the query that says what to search with; empty if nothing was entered."""
+        kind = form.shown.asks
+        if kind == "key":
+            return {"key": form.shown.key}
+        if kind == "text":
+            return {"text": form.words} if form.words and form.words.strip() else {}
+        file = form.picture if kind == "picture" else form.sound
+        if not file:
+            return {}
+        data = self._uploads.read(file["path"])
+        return {"image" if kind == "picture" else "sound": base64.b64encode(data)}
+
 
 def render_error(error: Exception) -> str:
     """Return the HTML of an error: one sentence."""
@@ -154,42 +169,6 @@ def render_error(error: Exception) -> str:
     return render.render_sentence(
         "something went wrong in the service, and its log says what; ask again later"
     )
-
-
-def read_upload(file: Mapping[str, Any], kind: str) -> bytes:
-    """Return the bytes of an upload.
-
-    The path comes from the browser. Gradio checks those that are marked as `gradio.FileData`; an image may
-    come without that mark.
-
-    Args:
-        file: Gradio's description of an upload.
-        kind: what the upload is, for the error.
-
-    Raises:
-        ConfigError: it was deleted meanwhile, or it is no upload.
-    """
-    missing = ConfigError(f"the {kind} is no longer here; drop it again")
-    path = Path(file["path"]).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise missing
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise missing from None
-
-
-def _read_source(form: SearchForm) -> dict[str, Any]:
-    """Return the field of the query that says what to search with; empty if nothing was entered."""
-    kind = form.shown.asks
-    if kind == "key":
-        return {"key": form.shown.key}
-    if kind == "text":
-        return {"text": form.words} if form.words and form.words.strip() else {}
-    file = form.picture if kind == "picture" else form.sound
-    if not file:
-        return {}
-    return {"image" if kind == "picture" else "sound": base64.b64encode(read_upload(file, kind))}
 
 
 def _make_filter(form: SearchForm) -> RowFilter:

@@ -52,12 +52,12 @@ def assemble(
     # Not `from_pretrained`, which writes the place of the parts into their configurations.
     library: Any = diffusers
     vae = _fill(library.AutoencoderKL(**vae_part.CONFIG), parts["vae"])
-    stored = json.loads((parts["vae"] / "config.json").read_text())
+    stored = json.loads((parts["vae"] / "config.json").read_text(encoding="utf-8"))
     vae.register_to_config(scaling_factor=stored["scaling_factor"])
     vocoder = _fill(SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder_part.CONFIG)), parts["vocoder"])
     unet = _fill(library.UNet2DConditionModel(**unet_part.CONFIG), parts["unet"])
     write(folder, clap, vae=vae, vocoder=vocoder, unet=unet)
-    (folder / "README.md").write_text(_CARD.format(seed=seed, **steps))
+    (folder / "README.md").write_text(_CARD.format(seed=seed, **steps), encoding="utf-8")
 
 
 def _fill(net: Any, folder: Path) -> Any:
@@ -83,14 +83,17 @@ def write(folder: Path, clap: Path, *, vae: Any, vocoder: Any, unet: Any) -> Non
     import torch
     from transformers import AutoTokenizer, ClapTextModelWithProjection
 
-    text = ClapTextModelWithProjection.from_pretrained(clap, dtype=torch.float16, local_files_only=True)
+    own: dict[str, Any] = {"local_files_only": True}
+    text = ClapTextModelWithProjection.from_pretrained(
+        clap, dtype=torch.float16, trust_remote_code=False, **own
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the pipeline class is deprecated, its parts are not
         library: Any = diffusers
         pipeline = library.AudioLDMPipeline(
             vae=vae.cpu().half(),
             text_encoder=text,
-            tokenizer=AutoTokenizer.from_pretrained(clap, local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(clap, trust_remote_code=False, **own),
             unet=unet.cpu().half(),
             scheduler=library.DDIMScheduler(**unet_part.SCHEDULER),
             vocoder=vocoder.cpu().half(),

@@ -233,7 +233,9 @@ class PocketClap(WholeBatchTask):
         ClapFeatureExtractor(**FEATURES).save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         recipe = self.context.recipe
-        (folder / "README.md").write_text(_CARD.format(steps=recipe.steps, seed=recipe.seed))
+        (folder / "README.md").write_text(
+            _CARD.format(steps=recipe.steps, seed=recipe.seed), encoding="utf-8"
+        )
         for file in folder.iterdir():
             file.chmod(0o644)
 

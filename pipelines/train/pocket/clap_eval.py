@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from pipelines.encode.encoder import encode
 from pipelines.encode.loaders.transformers_clap import TransformersClap
 from pipelines.miniature import captions, world
+from pipelines.miniature.clips import transcode_aac
 from pipelines.miniature.sounds import SAMPLE_RATE, sound
 from pipelines.miniature.world import Scene
 
@@ -100,19 +99,7 @@ def encode_flac(scene: Scene, *, aac: bool = False) -> bytes:
     with io.BytesIO() as file:
         soundfile.write(file, sound(scene), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         flac = file.getvalue()
-    return _transcode_aac(flac) if aac else flac
-
-
-def _transcode_aac(flac: bytes) -> bytes:
-    from imageio_ffmpeg import get_ffmpeg_exe
-
-    command = [get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
-    with tempfile.TemporaryDirectory() as folder:
-        source, clip, result = (f"{folder}/{name}" for name in ("source.flac", "clip.mp4", "result.flac"))
-        Path(source).write_bytes(flac)
-        subprocess.run([*command, "-i", source, "-c:a", "aac", "-b:a", "96k", clip], check=True)
-        subprocess.run([*command, "-i", clip, "-ac", "1", "-ar", f"{SAMPLE_RATE}", result], check=True)
-        return Path(result).read_bytes()
+    return transcode_aac(flac) if aac else flac
 
 
 def _score_attribute(

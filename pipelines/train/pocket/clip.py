@@ -101,7 +101,7 @@ def make_model_config() -> dict[str, Any]:
 def write_config(folder: Path) -> None:
     """Write open_clip_config.json, which tells open_clip how to build the model and read pictures."""
     config = {"model_cfg": make_model_config(), "preprocess_cfg": PREPROCESS}
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 # The ResNet learns at this multiple of the text transformer's rate.
@@ -206,7 +206,9 @@ class PocketClip(WholeBatchTask):
         }
         save_file(state, folder / _WEIGHTS)
         recipe = self.context.recipe
-        (folder / "README.md").write_text(_CARD.format(steps=recipe.steps, seed=recipe.seed))
+        (folder / "README.md").write_text(
+            _CARD.format(steps=recipe.steps, seed=recipe.seed), encoding="utf-8"
+        )
 
 
 TASKS = {"pocket_clip": PocketClip}

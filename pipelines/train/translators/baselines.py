@@ -5,18 +5,20 @@ Shapes: N pairs, I dimensions of the source, O of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
 from pipelines.models.translators import Affine
 from pipelines.store.splits import TRAIN, VALIDATION
-from pipelines.train.translators.pairs import PairTable
+from pipelines.train.translators.pairs import VALIDATION_ROWS, PairTable
 
 _CHUNK = 16_384
 # Ridge penalties, as shares of the mean eigenvalue of the sources' second moments; validation chooses one.
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Scales of the rotation, as multiples of the one with the least squares: a cosine may want another.
+_SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 class Moments:
@@ -84,33 +86,35 @@ def _solve_mean_shift(table: PairTable, moments: Moments) -> Affine:
     return _make_affine(np.eye(*shape), y - x @ np.eye(*shape))
 
 
-def _solve_procrustes(_table: PairTable, moments: Moments) -> Affine:
-    """Return the best rotation after centring (Schoenemann 1966); it keeps angles within a modality."""
+def _solve_procrustes(table: PairTable, moments: Moments) -> Affine:
+    """Return the best rotation and scale after centring (Schoenemann and Carroll 1970).
+
+    It keeps angles within a modality. What it turns is added to the mean target, so its scale decides how
+    much a source counts beside that.
+    """
     x, y = moments.means
-    xy = moments.compute_centred_moments()[1]
-    left, _, right = np.linalg.svd(xy, full_matrices=False)
-    rotation = left @ right
-    return _make_affine(rotation, y - x @ rotation)
+    xx, xy = moments.compute_centred_moments()
+    left, strengths, right = np.linalg.svd(xy, full_matrices=False)
+    rotation = left @ right * (strengths.sum() / np.trace(xx))
+    return _choose_best(table, (_make_affine(s * rotation, y - x @ (s * rotation)) for s in _SCALES))
 
 
 def _solve_ridge(table: PairTable, moments: Moments) -> Affine:
     """Return ridge regression with the penalty that scores best on the validation pairs."""
     x, y = moments.means
     xx, xy = moments.compute_centred_moments()
+    penalties = (share * np.trace(xx) / len(xx) for share in _RIDGES)
+    weights = (np.linalg.solve(xx + penalty * np.eye(len(xx)), xy) for penalty in penalties)
+    return _choose_best(table, (_make_affine(weight, y - x @ weight) for weight in weights))
+
+
+def _choose_best(table: PairTable, nets: Iterable[Affine]) -> Affine:
+    """Return the net of the highest mean cosine over the validation pairs, of equals the first."""
     source_NI, target_NO = (
-        torch.from_numpy(side) for side in table.get_pairs(table.find_rows(VALIDATION)[:10_000])
+        torch.from_numpy(side) for side in table.get_pairs(table.sample_rows(VALIDATION, VALIDATION_ROWS))
     )
-    best: tuple[float, Affine] | None = None
-    for share in _RIDGES:
-        penalty = share * np.trace(xx) / len(xx)
-        weight = np.linalg.solve(xx + penalty * np.eye(len(xx)), xy)
-        net = _make_affine(weight, y - x @ weight)
-        with torch.inference_mode():
-            cosine = float((net(source_NI)[0] * target_NO).sum(-1).mean())
-        if best is None or cosine > best[0]:
-            best = (cosine, net)
-    assert best is not None
-    return best[1]
+    with torch.inference_mode():
+        return max(nets, key=lambda net: float((net(source_NI)[0] * target_NO).sum(-1).mean()))
 
 
 _SOLVERS: dict[str, Callable[[PairTable, Moments], Affine]] = {

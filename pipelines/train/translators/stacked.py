@@ -75,7 +75,7 @@ class StackedNets(nn.Module):
         Args:
             x_NI: sources of this worker's rows.
             y_NO: their targets.
-            generator: the step's stream, for the noise of diffusion mappers.
+            generator: the step's stream, for the noise of diffusion mappers and of targets.
             workers: that share the global batch.
         """
         experiments: list[Experiment] = []
@@ -90,8 +90,11 @@ class StackedNets(nn.Module):
                 experiments += group.experiments
                 outputs += workers.gather_all(group.net(x_NI))  # C of [N, O]
         target_NO = workers.gather_all(y_NO) if outputs else y_NO
-        for numbers, members in _group_by(experiments, ("loss", "temperature")):
-            values = compute_loss(members[0], torch.stack([outputs[number] for number in numbers]), target_NO)
+        for numbers, members in _group_by(experiments, ("loss", "temperature", "target_noise")):
+            outputs_CNO = torch.stack([outputs[number] for number in numbers])
+            values = compute_loss(
+                members[0], outputs_CNO, add_noise(target_NO, members[0].target_noise, generator)
+            )
             shares = workers.share_value(values).unbind()
             losses |= {each.name: value for each, value in zip(members, shares, strict=True)}
         return losses
@@ -172,6 +175,20 @@ def _group_by(
         groups.setdefault((alone, *(getattr(experiment, key) for key in keys)), []).append(number)
     for numbers in groups.values():
         yield numbers, [experiments[number] for number in numbers]
+
+
+def add_noise(target_NO: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+    """Return targets with noise, unit vectors, so that a net is not tied to one modality (arXiv 2309.07372).
+
+    Args:
+        target_NO: unit vectors, of the global batch.
+        spread: standard deviation of the noise of each number; the targets themselves if 0.
+        generator: in the same state on every worker.
+    """
+    if not spread:
+        return target_NO
+    noise_NO = torch.randn(target_NO.shape, generator=generator).to(target_NO.device)
+    return torch.nn.functional.normalize(target_NO + spread * noise_NO, dim=-1)
 
 
 def compute_loss(experiment: Experiment, output_CNO: Tensor, target_NO: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.precision import use_bf16_products
 from pipelines.train.task import Scores, StepDraw, StepLoss, Task, TaskContext, TrainingResult
 from pipelines.train.translators.export import TranslatorExport
-from pipelines.train.translators.pairs import VALIDATION_ROWS, PairTable, iterate_batches
+from pipelines.train.translators.pair_batches import iterate_batches
+from pipelines.train.translators.pairs import VALIDATION_ROWS, PairTable
 from pipelines.train.translators.training_pairs import TrainingPairs, load_tensors
 from pipelines.translate.translator import FOLDER
 from schemas.recipe import Recipe
@@ -70,7 +71,7 @@ class TranslatorsTask(Task):
         """
         super().open(context)
         self._table = table = self.pairs.read(context.folder)
-        batch, held = context.recipe.batch, table.find_rows(VALIDATION)[:VALIDATION_ROWS]
+        batch, held = context.recipe.batch, table.sample_rows(VALIDATION, VALIDATION_ROWS)
         self._train = table.find_rows(TRAIN)
         if len(self._train) < batch or not len(held):
             raise ConfigError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.store import versions
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.translators.pairs import PairTable, read_pairs
 from schemas.training import Experiment, TrainingPreset
@@ -53,6 +54,10 @@ class TrainingPairs:
         mapped = scratch if rows > self.training.fit.memory_pairs else None
         mix, split = self.training.data[self.data], self.training.split
         return read_pairs(vectors, self.dataset.shard_rows, mix, split, mapped)
+
+    def read_set(self) -> str:
+        """Return the set of vectors that the pairs are of."""
+        return versions.read_version(self.dataset.root, self.dataset.version).set
 
     def describe(self) -> dict[str, Any]:
         """Return what a training depends on, wherever the root lies."""

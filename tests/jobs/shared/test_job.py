@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from jobs.shared.job import load
 from pipelines.errors import ConfigError
+from pipelines.index.factory import parse_memory
 
 FILE = """
 name: animals
@@ -107,7 +110,21 @@ def test_overrides_reach_every_key(file):
         pytest.param("sources.0.split=train", r"a wit list has no 'split'", id="not-of-this-kind"),
         pytest.param("sources.9.kind=wit", r"sources.9.kind in .* leads nowhere", id="beyond-the-list"),
         pytest.param("shard_rows", r"'shard_rows' is not an override; write key.path=value", id="no-value"),
-        pytest.param("name=Two Words", r"name: string should match pattern", id="pattern"),
+        pytest.param(
+            "name=My Animals", r"name: a name has lower-case letters a to z.*: my-animals \(found", id="name"
+        ),
+        pytest.param("encode.set=Ä", r"encode.set: a name has .*: animals \(found 'Ä'\)", id="set"),
+        pytest.param(
+            "name=2024", r"name: .* text \(found 2024\); put it in quotes", id="a-number-for-a-word"
+        ),
+        pytest.param("filter.language=no", r"the override .* has no without quotes", id="no"),
+        pytest.param("shard_rows=0100", r"the override .* has the number 0100", id="octal"),
+        pytest.param("fetch.max_bytes=50 apples", r"fetch.max_bytes: a size is a number .* 50MB", id="size"),
+        pytest.param("fetch.max_bytes=0MB", r"fetch.max_bytes: .* greater than or equal to 1", id="no-bytes"),
+        pytest.param(
+            "fetch.video.rate_limit='" + "9" * 400 + "MB'", r"rate_limit: a size is", id="too-large"
+        ),
+        pytest.param("index.memory=4 apples", r"index.memory: a size is a number .* 4GiB", id="memory"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_sentence(file, override, sentence):
@@ -116,6 +133,65 @@ def test_a_wrong_key_or_value_is_one_sentence(file, override, sentence):
         load(str(file), [override])
 
     assert "\n" not in str(caught.value)
+
+
+def test_sizes_are_written_as_people_do(file):
+    """Wherever bytes are meant; what is stored is the number."""
+    overrides = [
+        "fetch.max_bytes=50MB",
+        "fetch.video.max_bytes=1.5 GiB",
+        "fetch.video.rate_limit=2000",
+        "fetch.limits={a.example: {bytes_per_s: 3kb}}",
+        "index.memory=500000000",
+    ]
+    dataset = load(str(file), overrides)
+
+    assert (50_000_000, 3 * 2**29, 2000) == (
+        dataset.fetch.max_bytes,
+        dataset.fetch.video.max_bytes,
+        dataset.fetch.video.rate_limit,
+    )
+    assert 3000 == dataset.fetch.limits["a.example"].bytes_per_s
+    assert 500_000_000 == parse_memory(dataset.index.memory)
+    assert {"max_bytes": 50_000_000, "video": 3 * 2**29} == {
+        key: value if key == "max_bytes" else value["max_bytes"]
+        for key, value in json.loads(dataset.model_dump_json())["fetch"].items()
+        if key in ("max_bytes", "video")
+    }
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "|\n  me@example.org",
+        ">\n  me@example.org\n",
+        r'"me@example.org\r\nX-Evil: 1"',
+        r'"a\x85b"',
+        r'"a\Lb"',
+        '""',
+    ],
+    ids=ascii,
+)
+def test_a_contact_is_one_line(file, contact):
+    """A line break would begin another header of every request; the sentence is one line, too."""
+    file.write_text(file.read_text().replace("you@example.org", contact))
+    with pytest.raises(ConfigError, match=r"contact: a contact is one line .* \(found '") as caught:
+        load(str(file))
+
+    assert 1 == len(str(caught.value).splitlines())
+    assert "[^" not in str(caught.value)
+
+
+def test_a_list_in_place_of_the_file(tmp_path):
+    """Gigabytes are not read to say so, nor are bytes that are no text."""
+    path = tmp_path / "list.tsv"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match=r"has 1,099,511,627,776 bytes and is no dataset file"):
+        load(str(path))
+    path.write_bytes("name: animals".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 0\); save it as UTF-8"):
+        load(str(path))
 
 
 @pytest.mark.parametrize(

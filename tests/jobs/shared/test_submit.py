@@ -66,8 +66,12 @@ def test_only_code_file_and_lists_travel(file, tmp_path):
     [
         (["root=data"], "root 'data' is relative and each node of a cluster would have its own"),
         (["root=s3://b/x", "sources.0.list=missing.csv"], "list missing.csv is relative, and only files"),
+        (
+            ["root=s3://b/x", "sources.0={kind: table, list: captions.csv, files: clips}"],
+            "files 'clips' is relative, and folders of media do not travel to a cluster",
+        ),
     ],
-    ids=["root", "list"],
+    ids=["root", "list", "files"],
 )
 def test_what_nodes_would_not_see_is_refused(file, tmp_path, overrides, sentence):
     """Before anything is sent."""
@@ -113,6 +117,7 @@ class Head:
 
     address: str
     environment: dict[str, str]
+    gcs: int
 
     def run(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).parent / str(words[0])
@@ -147,12 +152,12 @@ def head(tmp_path_factory) -> Iterator[Head]:
     try:
         # Ray gives its node 30 s to start, too few where all cores are at work.
         for _ in range(3):
-            ray, dashboard = start_head(place, home / "ray.log", environment)
+            ray, dashboard, gcs = start_head(place, home / "ray.log", environment)
             if ray.poll() is None:
                 break
         else:
             pytest.fail((home / "ray.log").read_text())
-        yield Head(f"http://127.0.0.1:{dashboard}", environment)
+        yield Head(f"http://127.0.0.1:{dashboard}", environment, gcs)
     finally:
         if ray is not None:
             ray.terminate()
@@ -165,8 +170,8 @@ def answers(port: int) -> bool:
         return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
-def start_head(place: Path, log: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, int]:
-    """Start a head node and return once its dashboard answers, or it is over; with the dashboard's port."""
+def start_head(place: Path, log: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, int, int]:
+    """Start a head node; return it once its dashboard answers or it is over, with its port and the GCS's."""
     gcs, dashboard, client, agent = (free_port() for _ in range(4))
     options = {
         "port": gcs, "dashboard-port": dashboard, "ray-client-server-port": client, "num-cpus": 2,
@@ -185,7 +190,7 @@ def start_head(place: Path, log: Path, environment: dict[str, str]) -> tuple[sub
             ray.terminate()
             ray.wait(60)
         time.sleep(0.5)
-    return ray, dashboard
+    return ray, dashboard, gcs
 
 
 @pytest.mark.slow
@@ -244,6 +249,42 @@ def test_another_token_is_refused(head, file):
     assert 1 == len(ended.stderr.splitlines()), ended.stderr
     assert "wants another token" in ended.stderr
     assert wrong not in ended.stderr
+
+
+# All in one process: importing Ray takes seconds.
+_ASK = """
+import os
+from pipelines.errors import ConfigError
+from pipelines.run.ray_cluster import run_ray
+for mode, token in (("", ""), ("", "none"), ("token", "none"), ("token", "another-token-than-the-clusters")):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        os.environ.pop(name, None)
+    os.environ |= {"RAY_AUTH_MODE": mode} if mode else {}
+    os.environ |= {"HOME": "/nowhere"} if token else {}
+    os.environ |= {"RAY_AUTH_TOKEN": token} if "-" in token else {}
+    try:
+        with run_ray():
+            print("let in")
+    except ConfigError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_by_address_wants_its_token(head):
+    """Each way not to have it is a sentence of its own, and comes at once."""
+    ended = head.run("python", "-c", _ASK, RAY_ADDRESS=f"127.0.0.1:{head.gcs}")
+    name = f"the cluster at RAY_ADDRESS=127.0.0.1:{head.gcs}"
+
+    assert [
+        f"{name} wants a token and none is shown; set RAY_AUTH_MODE=token to show the one that is here",
+        f"{name} wants a token and none is shown; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to its "
+        "token",
+        f"RAY_AUTH_MODE is token and there is none for {name}; set RAY_AUTH_TOKEN_PATH (or "
+        "RAY_AUTH_TOKEN) to that cluster's, or RAY_AUTH_MODE=disabled if it has none",
+        f"{name} takes another token than this one; set RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) to its own",
+    ] == ended.stdout.splitlines(), ended.stderr
+    assert "" == ended.stderr
 
 
 PRESET = {

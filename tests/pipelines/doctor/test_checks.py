@@ -50,3 +50,18 @@ def test_room(tmp_path):
     assert 43_000_000_000 == pytest.approx(needed, rel=0.01)
     assert ["ok", "warn"] == [checks._check_disk(root, wanted).state for wanted in (1000, 2 * free)]
     assert not (tmp_path / "not").exists()
+
+
+def test_a_secret_that_is_not_set_is_said_of_the_headers(monkeypatch):
+    """And not of the contact, which a dataset of this machine needs none of."""
+    monkeypatch.delenv("TOK", raising=False)
+    fetch = {"allow_private_hosts": True, "headers": {"a.example": {"Authorization": "Bearer $TOK"}}}
+    wanted = dataset(sources=[{"kind": "cc3m", "list": "cc3m.tsv"}], fetch=fetch)
+    headers, contact = checks._check_headers(wanted), checks._check_contact(wanted)
+
+    assert ("headers", "missing") == (headers.name, headers.state)
+    assert "$TOK" in headers.found
+    assert ("contact", "ok") == (contact.name, contact.state)
+    assert [] == [*checks._list_video_obstacles(wanted, [headers, contact])]
+    monkeypatch.setenv("TOK", "x")
+    assert "ok" == checks._check_headers(wanted).state

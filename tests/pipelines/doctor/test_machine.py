@@ -57,12 +57,12 @@ def test_a_javascript_runtime(tmp_path, monkeypatch, program, needed, state):
 
 def test_an_ffmpeg_that_cannot_decode(tmp_path, monkeypatch):
     """A system's ffmpeg is taken first, whatever it was built without."""
-    from pipelines.fetch.video import ffmpeg
+    from pipelines.fetch.video import ffmpeg_process
 
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho ffmpeg version 4.0 flac opus libvorbis mp3 aac\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(ffmpeg, "find_ffmpeg", lambda: str(fake))
+    monkeypatch.setattr(ffmpeg_process, "find_ffmpeg", lambda: str(fake))
     finding = machine.check_ffmpeg()
 
     assert ("warn", True) == (finding.state, "without decoders of av1, h264, hevc" in finding.found)

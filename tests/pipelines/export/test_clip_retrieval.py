@@ -49,8 +49,8 @@ def root(tmp_path):
     lines = []
     for shard in SHARDS:
         keys = [format_key(shard.number, row, 10) for row in range(shard.rows)]
-        batch = {name: [name] * shard.rows for name in ("id", "source", "outcome", "reason")}
-        batch |= {"key": keys, "kind": [shard.kind] * shard.rows}
+        batch = {name: [name] * shard.rows for name in ("id", "source", "reason")}
+        batch |= {"key": keys, "outcome": ["ok"] * shard.rows, "kind": [shard.kind] * shard.rows}
         for column in columns_of(shard.kind):
             vectors_ND = drawn.standard_normal((shard.rows, 8))
             batch[column] = list(
@@ -60,10 +60,13 @@ def root(tmp_path):
         lacking = {"image": "clip_text", "clip": "clap_audio"}.get(shard.kind, "clip_text")
         batch[lacking][1] = None
         commit_vectors(root, "main", shard, dict.fromkeys(COLUMNS, SPACE), [batch])
-        rows = [filled(CANDIDATE, caption=f"row {key}", url=f"https://a.example/{key}") for key in keys]
+        rows = [
+            filled(CANDIDATE, kind=shard.kind, caption=f"row {key}", url=f"https://a.example/{key}")
+            for key in keys
+        ]
         root.write_table(f"candidates/{shard.name}.parquet", pa.Table.from_pylist(rows, schema=CANDIDATE))
         of = {"shard": shard.number, "kind": shard.kind, "lane": shard.lane, "rows": shard.rows}
-        lines.append(filled(VERSION_SHARD, **of))
+        lines.append(filled(VERSION_SHARD, sha256="0" * 64, **of))
     root.write_table("versions/0001.parquet", pa.Table.from_pylist(lines, schema=VERSION_SHARD))
     gone = filled(TOMBSTONE, key=GONE, outcome="dead", reason="http_404")
     root.write_table("versions/0001.tombstones.parquet", pa.Table.from_pylist([gone], schema=TOMBSTONE))
@@ -75,7 +78,8 @@ def version():
     numbers = dict.fromkeys(("shards", "rows_read", "rejects", "duplicates", "candidates"), 0)
     vectors = {"clip_image": 13, "clip_text": 14, "clap_text": 16, "clap_audio": 3}
     return Version(
-        number=1, name="tiny", set="main", created="", outcomes={}, reasons={}, vectors=vectors, tables=[],
+        number=1, name="tiny", set="main",
+        created="2026-01-01T00:00:00+00:00", outcomes={}, reasons={}, vectors=vectors, tables=[],
         indices=[], **numbers,
     )  # fmt: skip
 

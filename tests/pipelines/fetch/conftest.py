@@ -74,6 +74,20 @@ def asking() -> Callable[..., Batch]:
     return batch
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """An environment without a proxy; calling it adds one."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+    def through(url: str, **others: str) -> None:
+        for name, value in {"HTTP_PROXY": url, "https_proxy": url, **others}.items():
+            monkeypatch.setenv(name, value)
+
+    return through
+
+
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a TLS server whose certificate nobody signed."""

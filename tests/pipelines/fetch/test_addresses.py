@@ -14,6 +14,7 @@ from pipelines.fetch.addresses import (
     is_public,
     unwrap_address,
 )
+from pipelines.fetch.networks import CLOSED
 from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
 from tests.origins import ORIGINS
@@ -58,6 +59,32 @@ PUBLIC, PRIVATE = "127.0.0.2", "127.0.0.1"
         ("192.0.2.1", False, False),
         ("198.18.0.1", False, False),
         ("2001:db8::1", False, False),
+        # Packets reach the embedded address; of two, the one that is not public counts.
+        ("2002:808:808::1", True, False),
+        ("2002:7f00:1::1", False, True),
+        ("2002:808:808::5efe:169.254.169.254", False, False),
+        ("2606:4700::5efe:8.8.8.8", True, False),
+        ("2606:4700::5efe:10.0.0.1", False, True),
+        ("2606:4700::200:5efe:127.0.0.1", False, True),
+        ("fd12::5efe:168.63.129.16", False, False),
+        ("64:ff9b::168.63.129.16", False, False),
+        ("::ffff:192.0.0.192", False, False),
+        # Older forms, which no host answers on.
+        ("::8.8.8.8", False, False),
+        ("::ffff:0:8.8.8.8", False, False),
+        ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", False, False),
+        # Not assigned to anybody.
+        ("4000::1", False, False),
+        ("1::1", False, False),
+        ("fbff::1", False, False),
+        # Neighbours of closed networks.
+        ("168.63.129.17", True, False),
+        ("192.0.1.1", True, False),
+        ("192.88.98.1", True, False),
+        ("100.100.100.201", False, True),
+        ("fd00:ec3::1", False, True),
+        ("2001:200::1", True, False),
+        ("2620:4f:8000::1", True, False),
     ],
 )
 def test_every_address_is_public_inside_or_closed(address, public, inside):
@@ -65,6 +92,42 @@ def test_every_address_is_public_inside_or_closed(address, public, inside):
     found = unwrap_address(address)
 
     assert (public, inside) == (is_public(found), is_inside(found))
+
+
+@pytest.mark.parametrize("closed", CLOSED, ids=lambda closed: str(closed.network))
+def test_a_closed_network_is_closed_from_end_to_end(closed):
+    """Whatever this version of Python says of it and whatever a file allows; the error says why."""
+    make = guard(inside=True, public=True)
+    for address in (closed.network[0], closed.network[-1]):
+        info = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), 80, 0, 0))
+
+        with pytest.raises(AddressRefusedError) as refused:
+            make(info)
+        # A network within this one may give its own reason.
+        assert str(refused.value).endswith(tuple(each.reason for each in CLOSED))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("169.254.169.254", "metadata of AWS"),
+        ("64:ff9b::a9fe:a9fe", "metadata of AWS"),
+        ("192.0.0.192", "Oracle"),
+        ("168.63.129.16", "Azure"),
+        ("100.100.100.200", "Alibaba"),
+        ("fd00:ec2::254", "AWS"),
+        ("fec0::1", "RFC 3879"),
+        ("2001::1", "Teredo"),
+        ("10.0.0.1", "not public"),
+        ("4000::1", "not public"),
+    ],
+)
+def test_a_refusal_names_its_reason(address, reason):
+    """Of the clouds the service, of registries the document."""
+    info = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 80, 0, 0))
+
+    with pytest.raises(AddressRefusedError, match=reason):
+        guard(inside=False, public=True)(info)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +187,6 @@ def outcomes(batch):
         "http://me:secret@example.org/a.jpg",
         "http://me@example.org/a.jpg",
         f"http://{'a' * 70}.example.org/a.jpg",
-        "http://127.1/a.jpg",
-        "http://2130706433/a.jpg",
-        "http://0177.0.0.1/a.jpg",
     ],
 )
 def test_what_is_no_web_address_is_not_asked(work, asking, url):
@@ -140,6 +200,12 @@ def test_what_is_no_web_address_is_not_asked(work, asking, url):
         "127.0.0.1",
         "localhost",
         "0x7f000001",
+        "127.1",
+        "2130706433",
+        "0177.0.0.1",
+        "127.0.0.1.",
+        "%31%32%37.0.0.1",
+        "\uff11\uff12\uff17.0.0.1",
         "[::1]",
         "[::ffff:127.0.0.1]",
         "[::ffff:7f00:1]",
@@ -166,7 +232,18 @@ def test_private_addresses_are_not_asked(server, asking, strict, host):
     assert server.asked.total() == 0
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "0.0.0.0", "[fe80::1]", "224.0.0.1", "[fd00:ec2::254]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9.254.43518",
+        "0.0.0.0",
+        "[fe80::1]",
+        "224.0.0.1",
+        "[fd00:ec2::254]",
+    ],
+)
 def test_private_hosts_allowed_are_not_all_hosts(work, server, asking, host):
     """Link-local, metadata, multicast and unspecified addresses stay closed whatever the file says."""
     assert outcomes(work(asking(f"http://{host}:{server.port}/put/plain.jpg"))) == ["blocked/private_address"]

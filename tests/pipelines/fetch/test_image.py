@@ -1,17 +1,20 @@
 import io
 import json
+import tarfile
 
 import cv2
 import numpy as np
 import pytest
 
-from pipelines.fetch.image import ImageConverter, read_exif
+from pipelines.fetch.image import ImageConverter, is_jpeg, read_exif
+from pipelines.fetch.stages import FetchImages
 from schemas.dataset import Fetch
+from tests.origins import ORIGINS
 
 MODES = ["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
 WHOLE = [
     "plain.jpg", "small.jpg", "grey.jpg", "cmyk.jpg", "progressive.jpg", "rotated.jpg", "rgb.png",
-    "alpha.png", "palette.png", "deep.png", "lossy.webp", "some.avif", "some.tif", "some.bmp", "animated.gif",
+    "alpha.png", "palette.png", "lossy.webp", "some.avif", "some.tif", "some.bmp", "animated.gif",
 ]  # fmt: skip
 
 
@@ -25,9 +28,9 @@ def theirs(data, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", WHOLE)
 def test_stored_as_img2dataset_stores_it(server, name, mode):
-    """The same bytes and settings give the same JPEG, byte for byte, in every mode and format."""
+    """The same bytes and settings give the same JPEG, byte for byte, in every mode and format of 8 bits."""
     data = server.files[name][0]
-    made = ImageConverter(Fetch(resize_mode=mode)).convert(data)
+    made = ImageConverter(Fetch(resize_mode=mode, orientation="as_stored")).convert(data)
     jpg, width, height, original_width, original_height, error = theirs(data, mode)
 
     assert error is None
@@ -40,7 +43,7 @@ def test_stored_as_img2dataset_stores_it(server, name, mode):
     ]
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", [*WHOLE, "deep.png"])
 def test_a_picture_without_its_end_is_invalid(server, name):
     """Whatever is stored has decoded whole; bytes that stop early never are."""
     data = server.files[name][0]
@@ -50,8 +53,10 @@ def test_a_picture_without_its_end_is_invalid(server, name):
 
 
 def test_exif_is_kept_as_img2dataset_keeps_it(server):
-    """Tags become a JSON object of strings; the picture itself is not turned."""
-    made = ImageConverter(Fetch(resize_mode="no")).convert(server.files["rotated.jpg"][0])
+    """Tags become a JSON object of strings; as_stored, the picture itself is not turned."""
+    made = ImageConverter(Fetch(resize_mode="no", orientation="as_stored")).convert(
+        server.files["rotated.jpg"][0]
+    )
     tags = json.loads(made.columns["exif"])
 
     assert (tags["Image Make"], tags["Image Orientation"]) == ("Echo", "Rotated 90 CW")
@@ -72,6 +77,27 @@ def test_a_foreign_jpeg_is_copied_untouched(server):
         800,
         "{}",
     ]
+
+
+@pytest.mark.parametrize("name", ["lossy.webp", "rgb.png", "some.avif", "some.tif"])
+def test_bytes_decide_what_a_member_is(server, tmp_path, asking, name):
+    """Whatever its name ends in: what is no JPEG becomes one, and a JPEG of another name is copied."""
+    place = tmp_path / "00000.tar"
+    with tarfile.open(place, "w") as tar:
+        for member, data in (("1.jpg", server.files[name][0]), ("2.webp", server.files["small.jpg"][0])):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    work = FetchImages(Fetch(), origins=ORIGINS).open()
+    done = work(
+        asking(*(f"{place.as_uri()}#{member}" for member in ("1.jpg", "2.webp")), source="webdataset")
+    )
+    work.close()
+
+    assert ["ok", "ok"] == done["outcome"]
+    assert ImageConverter(Fetch()).convert(server.files[name][0]).columns["jpg"] == done["jpg"][0]
+    assert is_jpeg(done["jpg"][0])
+    assert server.files["small.jpg"][0] == done["jpg"][1]
 
 
 @pytest.mark.parametrize("record", [None, b"", b"{", b"[1]", b"{}", b'{"original_width": "wide", "exif": 3}'])

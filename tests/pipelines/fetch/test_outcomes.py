@@ -1,5 +1,7 @@
+import asyncio
 import errno
 import socket
+import ssl
 from types import SimpleNamespace
 
 import aiohttp
@@ -7,6 +9,7 @@ import pytest
 
 from pipelines.errors import ConfigError, StopJob
 from pipelines.fetch.addresses import AddressRefusedError, NoContactError
+from pipelines.fetch.lenient_http import NotHttpError, TunnelRefusedError
 from pipelines.fetch.outcomes import classify_error
 
 KEY = SimpleNamespace(host="a.example", port=80, ssl=True, is_ssl=False)
@@ -39,7 +42,19 @@ def name(number):
         (aiohttp.ServerDisconnectedError(), "transient/connection_reset"),
         (aiohttp.ClientOSError(errno.ECONNRESET, ""), "transient/connection_reset"),
         (aiohttp.ClientPayloadError(), "transient/connection_reset"),
-        (aiohttp.ClientResponseError(SimpleNamespace(), ()), "invalid/not_http"),
+        (aiohttp.ClientResponseError(SimpleNamespace(), ()), "transient/not_http"),
+        (socket.gaierror(socket.EAI_NONAME, ""), "dead/no_such_host"),
+        (socket.gaierror(socket.EAI_AGAIN, ""), "transient/dns"),
+        (OSError(errno.ECONNREFUSED, ""), "transient/connection_refused"),
+        (ConnectionResetError(errno.ECONNRESET, ""), "transient/connection_reset"),
+        (AddressRefusedError("address not allowed"), "blocked/private_address"),
+        (ssl.SSLCertVerificationError(), "transient/tls"),
+        (TimeoutError(), "transient/timeout"),
+        (aiohttp.ServerTimeoutError(), "transient/timeout"),
+        (aiohttp.ConnectionTimeoutError(), "transient/timeout"),
+        (asyncio.IncompleteReadError(b"", 1), "transient/connection_reset"),
+        (TunnelRefusedError(), "failed/proxy"),
+        (NotHttpError(), "transient/not_http"),
         (aiohttp.InvalidURL("http://"), "invalid/bad_url"),
         (UnicodeError("label too long"), "invalid/bad_url"),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.fetch.image import ImageConverter
 from pipelines.fetch.resizing import _cache_by_arguments
-from schemas.dataset import STORED_BY, Fetch
+from schemas.dataset import RESIZED_BY, Fetch
 
 NAMES = (
     "plain.jpg", "small.jpg", "cmyk.jpg", "rgb.png", "alpha.png", "lossy.webp", "grey.jpg", "progressive.jpg",
@@ -31,8 +31,8 @@ def test_options_mean_what_they_mean_to_img2dataset(server, options):
     """The same bytes come out, whatever is chosen."""
     from img2dataset.resizer import Resizer
 
-    fetch = Fetch(**options)
-    pictures, resize = ImageConverter(fetch), Resizer(**{name: getattr(fetch, name) for name in STORED_BY})
+    fetch = Fetch(**options, orientation="as_stored")
+    pictures, resize = ImageConverter(fetch), Resizer(**{name: getattr(fetch, name) for name in RESIZED_BY})
     for name in NAMES[:6]:
         data = server.files[name][0]
 

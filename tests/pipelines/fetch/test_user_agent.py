@@ -13,7 +13,7 @@ def test_public_hosts_need_a_contact(asking, fetch):
     """Nobody is asked anonymously, whether or not private hosts are allowed."""
     work = FetchImages(fetch).open()
     with pytest.raises(ConfigError, match="has no contact"):
-        work(asking("http://192.88.99.1/a.jpg"))
+        work(asking("http://192.31.196.1/a.jpg"))
     work.close()
 
 

@@ -21,7 +21,7 @@ def test_what_is_not_given_has_the_defaults_of_the_model():
         (["steps=many"], r"generator x: steps: .*\(found 'many'\)"),
         (["palette=warm"], "generator x has no parameter 'palette'; it has: length_s, steps, guidance"),
         (["steps"], "'steps' is no parameter; write KEY=VALUE"),
-        (["steps=[1"], "no YAML"),
+        (["steps=[1"], "is not YAML"),
     ],
     ids=["no-steps", "type", "unknown", "no-value", "no-yaml"],
 )

@@ -41,7 +41,8 @@ def root(saved):
 def version():
     none = dict.fromkeys(("rejects", "duplicates"), 0)
     return Version(
-        number=1, name="toy", set="main", created="", shards=1, rows_read=1, candidates=1, **none,
+        number=1, name="toy", set="main",
+        created="2026-01-01T00:00:00+00:00", shards=1, rows_read=1, candidates=1, **none,
         outcomes={"ok": 1}, reasons={}, vectors=dict.fromkeys(SPACES, 1), tables=[], indices=[],
     )  # fmt: skip
 
@@ -70,11 +71,10 @@ def test_a_path_has_the_columns_of_its_ends(root, version, request_, expected):
 @pytest.mark.parametrize(
     ("request_", "error", "said"),
     [
-        (GenerationRequest(), ConfigError, "pictures cannot become sounds by themselves"),
         (
-            GenerationRequest(column="clip_image"),
+            GenerationRequest(column="clip_text"),
             ConfigError,
-            "clip_image cannot become sounds by themselves",
+            "clip_text cannot become sounds by themselves",
         ),
         (GenerationRequest(via="toy", column="clap_text"), SpaceError, "clap_text is in .* train one"),
         (
@@ -83,9 +83,22 @@ def test_a_path_has_the_columns_of_its_ends(root, version, request_, expected):
             "add --column clip_image",
         ),
     ],
-    ids=["no-path", "no-clap", "another-space", "pictures"],
+    ids=["no-clap", "another-space", "pictures"],
 )
 def test_what_leads_nowhere_is_refused(root, version, request_, error, said):
     """One sentence: what was found, and what to name instead."""
     with pytest.raises(error, match=said):
         find_path(root, version, request_, AUDIOLDM)
+
+
+@pytest.mark.parametrize("column", [None, "clip_image"])
+def test_without_a_name_the_default_translator_is_taken(root, version, column):
+    """Of the direction that is asked for; a root without one says how to name a way."""
+    request = GenerationRequest(column=column)
+    path = find_path(root, version, request, AUDIOLDM)
+
+    assert ("toy", "clip_image") == (path.translator.name, path.source)
+    assert path == find_path(root, version, GenerationRequest(column=column, via="default"), AUDIOLDM)
+    root.remove("translators/toy/card.json")
+    with pytest.raises(ConfigError, match=f"{column or 'pictures'} cannot become sounds by themselves; name"):
+        find_path(root, version, request, AUDIOLDM)

@@ -5,10 +5,11 @@ import pytest
 
 from pipelines.encode.encoder import EncoderSpec
 from pipelines.encode.loaders.audioldm_clap import AudioLdmClap
-from pipelines.encode.loaders.pocket import WEIGHTS
+from pipelines.encode.loaders.pocket import WEIGHTS, make_pocket_clap
 from pipelines.errors import SpaceError
-from pipelines.generate.space_check import check_own_space
+from pipelines.generate.space_check import check_media_tower, check_own_space
 from tests.pipelines.generate.making_sounds import judge, speaking, tiny_choice
+from tests.pipelines.harmed_towers import HARMS, HarmedClap
 
 
 def test_its_own_clap_is_let_through(tiny):
@@ -47,3 +48,28 @@ def test_a_translator_to_another_space_is_refused(tiny):
     other = judge().space.model_copy(update={"weights_sha256": "f" * 64})
     with pytest.raises(SpaceError, match="train a translator to the clap column of this set"):
         check_own_space(tiny_choice(tiny), "clap_audio", judge(), other, "translator 'toy'")
+
+
+@pytest.mark.parametrize("how", HARMS)
+def test_another_audio_tower_is_refused(tiny, how):
+    """Texts agree to 1.000, and sounds do not go with them; what was found and what to do is said."""
+    loader = HarmedClap(make_pocket_clap("fp32"), how)
+    spec = EncoderSpec(loader.space(), loader)
+    generator = tiny_choice(tiny)
+
+    assert 0.9999 < check_own_space(generator, "clap_audio", spec, spec.space, "it")
+    with pytest.raises(SpaceError, match="whose sounds do not go with their texts") as refused:
+        check_media_tower(generator, "clap_audio", spec, None, "clap_audio of ROOT")
+    assert "matched and" in str(refused.value)
+    assert "24 pairs" in str(refused.value)
+
+
+def test_its_own_audio_tower_is_let_through(tiny):
+    """And nothing is asked of vectors of texts, or of a generator that brings no text tower to compare."""
+    generator = tiny_choice(tiny)
+    check_media_tower(generator, "clap_audio", judge(), None, "it")
+    loader = HarmedClap(make_pocket_clap("fp32"), "rotated")
+    spec = EncoderSpec(loader.space(), loader)
+    check_media_tower(generator, "clap_text", spec, None, "it")
+    mute = generator.info.model_copy(update={"text_sha256": None})
+    check_media_tower(type(generator)(generator.spec, mute), "clap_audio", spec, None, "it")

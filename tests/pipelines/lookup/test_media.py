@@ -35,14 +35,13 @@ def test_only_the_media_itself_are_read(root, rows, monkeypatch):
     media = MediaReader(rows)
     media.read("000000", "picture")
     taken = []
-    local = type(root.fs)
-    cat_file = local.cat_file
+    read_range = type(root).read_range
 
-    def watched(fs, path, start=None, end=None):
+    def watched(root, name, start, end):
         taken.append(end - start)
-        return cat_file(fs, path, start=start, end=end)
+        return read_range(root, name, start, end)
 
-    monkeypatch.setattr(local, "cat_file", watched)
+    monkeypatch.setattr(type(root), "read_range", watched)
     monkeypatch.setattr(type(root), "open", lambda *_: pytest.fail("opened"))
 
     assert [len(media.read("000008", "picture")[0])] == taken

@@ -7,8 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from pipelines.errors import ConfigError
+from pipelines.maintain.links import LinkCheck, recheck_links
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.store import versions
+from schemas.dataset import Dataset
+from schemas.version import MISSING
 from tests.by_hand import ByHand, outcomes
 
 NAMES = "abcdef"
@@ -134,3 +138,15 @@ def test_a_tombstone_stays_until_the_row_is_tried_again(world, server):
     assert {"ok": 5, "dead/http_404": 1} == carried.reasons
     assert 1 == changes.retried
     assert {"ok": 6} == back.reasons
+
+
+def test_a_request_that_may_not_be_made_is_one_sentence():
+    """However many links there are, the first error ends the refresh, and nothing is wrapped around it."""
+    nothing = MISSING.empty_table()
+    dataset = Dataset.model_validate(
+        {"name": "links", "root": "data", "sources": [{"kind": "cc3m", "list": "list.tsv"}]}
+    )
+    links = [(f"http://192.31.196.1/{number}.jpg", [str(number)], 0.0) for number in range(5)]
+
+    with pytest.raises(ConfigError, match="no contact"):
+        recheck_links(links, dataset, LinkCheck(nothing, nothing), lambda *_: None)

@@ -177,11 +177,12 @@ def test_a_duplicate_is_found_across_refreshes(world):
     assert "ok" == outcomes(world.at())["a picture of g"]
 
 
-def test_nothing_arrived_can_be_tried_again(tmp_path):
+@pytest.mark.parametrize("outcome", ["transient/timeout", "failed/proxy"])
+def test_nothing_arrived_can_be_tried_again(tmp_path, outcome):
     """A first build without a network leaves committed shards and no version; a refresh makes one of them."""
     world = ByHand(tmp_path / "world")
     world.lists(pictures("a", "b", "c"))
-    world.answers = dict.fromkeys(pictures("a", "b", "c"), "transient/timeout")
+    world.answers = dict.fromkeys(pictures("a", "b", "c"), outcome)
     with pytest.raises(NoMediaError, match="echolens refresh"):
         world.build()
     world.answers.clear()

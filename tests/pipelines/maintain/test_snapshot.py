@@ -26,7 +26,7 @@ def test_every_key_is_there_once_and_the_newest_decides(own_versions, tmp_path):
     own_versions.answers.clear()
     version, changes = own_versions.refresh()
     root, dataset = own_versions.at(), own_versions.dataset()
-    with read_lists(tmp_path, lambda *_: None, dataset, DEFAULT_SIZE) as rows:
+    with read_lists(tmp_path, lambda *_: None, dataset, DEFAULT_SIZE) as (rows, _):
         read_dataset(rows, root, dataset, plans.list_shards(root), version)
         tries = rows.execute("SELECT outcome, tries FROM latest WHERE tries > 1").fetchall()
         keyed, different = rows.execute("SELECT count(*), count(DISTINCT key) FROM keyed").fetchall()[0]

@@ -1,5 +1,7 @@
 """The dataset card is one that the hub can read, and hostile lists stay text."""
 
+from dataclasses import replace
+
 from huggingface_hub import DatasetCard
 
 from pipelines.report.card import render_card
@@ -24,3 +26,11 @@ def test_the_card_counts_what_the_version_counts(root, dataset):
     assert f"| candidates | {report.version.candidates} |" in lines
     assert {f"| `{status}` | {rows} |" for status, rows in report.version.outcomes.items()} <= set(lines)
     assert 4 <= sum(line.startswith(("| `clip_", "| `clap_")) for line in lines)
+
+
+def test_the_card_says_how_pictures_stand(root, dataset):
+    """Whoever takes them need not look."""
+    report = collect_report(root, dataset)
+
+    assert "Pictures are stored upright" in render_card(report)
+    assert "as the pixels of their files are" in render_card(replace(report, orientation="as_stored"))

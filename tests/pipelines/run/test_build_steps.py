@@ -44,7 +44,7 @@ def test_outcomes_are_of_media_then_of_vectors(tmp_path):
     media = MediaStep(root, 8, {})
     vectors = VectorStep(root, 8, {}, "main", {}, 8)
     statuses = {"success": 3, "dead/http_404": 1}
-    root.write(get_media_marker(shard), json.dumps({"status_dict": statuses}).encode())
+    root.write(get_media_marker(shard), json.dumps({"end_time": 1.0, "status_dict": statuses}).encode())
     encoded = {"outcome": ["ok", "ok", "failed"], "reason": ["", "", "no_vector"]}
     root.write_table(get_vectors_marker("main", shard), pa.table(encoded))
 

@@ -1,6 +1,7 @@
 """A load of HTTP requests, from a process of its own: `python load.py < plan.json > told.json`.
 
 Plan: host, port, path, clients, seconds, rate (requests a second of all clients; 0: as fast as they can),
+source (clients send from 127.0.0.N, N from this number on; 0: from any address),
 bodies (a file, one a line), keys (a file, one JSON object a line: version -> the keys of a right answer),
 retries. Told: how many answers of each status, how many had to be asked for again, failed, were wrong, and
 the latencies in milliseconds.
@@ -23,14 +24,16 @@ _PAUSE_S = 0.05
 class Connection:
     """One kept-alive connection, opened again when it broke."""
 
-    def __init__(self, host, port):
-        self.host, self.port = host, port
+    def __init__(self, host, port, source=None):
+        self.host, self.port, self.source = host, port, source
         self.reader = self.writer = None
 
     async def post(self, request):
         """Return status and body."""
         if self.writer is None:
-            self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
+            self.reader, self.writer = await asyncio.open_connection(
+                self.host, self.port, local_addr=self.source
+            )
         try:
             self.writer.write(request)
             head = await self.reader.readuntil(b"\r\n\r\n")
@@ -95,7 +98,9 @@ class Load:
 
     async def client(self, number):
         """Ask until the time is over."""
-        connection = Connection(self.plan["host"], self.plan["port"])
+        first = self.plan.get("source", 0)
+        source = (f"127.0.0.{first + number}", 0) if first else None
+        connection = Connection(self.plan["host"], self.plan["port"], source)
         clients, rate = self.plan["clients"], self.plan.get("rate", 0)
         turn = number
         while True:
@@ -134,12 +139,12 @@ class Load:
         self.told["wrong"] += [hit["key"] for hit in answer["hits"]] != self.right[place].get(version)
 
 
-def load(url, bodies, *, path="/v1/lookup", clients=1, seconds=5.0, rate=0, keys=None, retries=0):
+def load(url, bodies, *, path="/v1/lookup", clients=1, seconds=5.0, rate=0, keys=None, retries=0, source=0):
     """Start a load; what is returned gives what came of it when called, and may end it before its time."""
     host, _, port = url.removeprefix("http://").partition(":")
     folder = tempfile.TemporaryDirectory()
     plan = {"host": host, "port": int(port), "path": path, "clients": clients, "seconds": seconds}
-    plan |= {"rate": rate, "retries": retries, "bodies": str(Path(folder.name) / "bodies")}
+    plan |= {"rate": rate, "retries": retries, "source": source, "bodies": str(Path(folder.name) / "bodies")}
     Path(plan["bodies"]).write_text("\n".join(bodies))
     if keys is not None:
         plan["keys"] = str(Path(folder.name) / "keys")

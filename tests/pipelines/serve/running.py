@@ -42,17 +42,29 @@ def _title(process):
 
 
 @contextmanager
-def serve(root, *options, env=None):
-    """Run `echolens serve` until the block ends; by SIGTERM, and it must end well."""
+def serve(root, *options, env=None, home=None):
+    """Run `echolens serve` until the block ends; by SIGTERM, and it must end well.
+
+    Args:
+        root: of the dataset.
+        options: of the command.
+        env: variables beside those of this process.
+        home: a checkout whose code is run in place of this one's.
+    """
+    command = [Path(sys.executable).parent / "echolens", "serve"]
+    if home:
+        command = [sys.executable, "-m", "jobs.serve"]
+        env = (env or {}) | {"PYTHONPATH": str(home)}
     port = free_port()
-    errors = Path(str(root) + ".stderr")
+    errors = Path(f"{root}.{port}.stderr" if home else f"{root}.stderr")
     with errors.open("w") as told:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "echolens", "serve", str(root), "--port", str(port), *options],
+            [*command, str(root), "--port", str(port), *options],
             stdout=subprocess.PIPE,
             stderr=told,
             text=True,
             env=os.environ | (env or {}),
+            cwd=home,
         )
         timer = time.monotonic() + STARTS_WITHIN_S
         os.set_blocking(process.stdout.fileno(), False)

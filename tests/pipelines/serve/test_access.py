@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from pipelines.serve.access import AccessControl, TokenBucket
+from pipelines.serve.budgets import Cap, find_client
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
 pytestmark = pytest.mark.anyio
@@ -176,3 +177,147 @@ async def test_what_would_have_to_wait_is_sent_away():
 
     assert (503, "1", 200) == (told.status_code, told.headers["retry-after"], health.status_code)
     assert [200, 200, 200] == [each.status_code for each in [*came, after]]
+
+
+def as_client(access, address, **more):
+    """Return a client at an address."""
+    transport = httpx.ASGITransport(access, client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost", **more)
+
+
+async def hang(scope, receive, send):
+    """Read the whole body, and answer only the API's description."""
+    while (await receive()).get("more_body"):
+        pass
+    if scope["path"] != "/v1/about":
+        await asyncio.Event().wait()
+    await PlainTextResponse("here")(scope, receive, send)
+
+
+def classify(scope):
+    """Return the kind that a path begins with."""
+    return next((kind for kind in ("stream", "page") if scope["path"].startswith(f"/{kind}")), "work")
+
+
+@pytest.mark.parametrize("held", ["/stream", "/page"])
+async def test_streams_and_the_page_leave_the_api_its_room(held):
+    """With as many as there may be, another is refused, and the API answers."""
+    limits = ServiceLimits(streams=Cap(8, 4), waiting=8, waiting_a_client=4, burst=1000)
+    access = AccessControl(hang, ServiceSettings(limits=limits), classify=classify)
+    async with as_client(access, "192.0.2.1") as one, as_client(access, "192.0.2.2") as other:
+        waiting = [asyncio.create_task(one.get(held)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        beyond, api = await one.get(held), await one.get("/v1/about")
+        waiting += [asyncio.create_task(other.get(held)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        async with as_client(access, "192.0.2.3") as third:
+            full, still = await third.get(held), await third.get("/v1/about")
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        again = asyncio.create_task(one.get(held))
+        await asyncio.sleep(0.05)
+
+        assert not again.done()
+        again.cancel()
+
+    assert (429, "1", 503, "1") == (
+        beyond.status_code,
+        beyond.headers["retry-after"],
+        full.status_code,
+        full.headers["retry-after"],
+    )
+    assert (200, 200) == (api.status_code, still.status_code)
+
+
+async def test_half_bodies_are_no_work():
+    """A request counts once its body is there: many that never end keep no other from an answer."""
+    access = AccessControl(hang, ServiceSettings(limits=ServiceLimits(waiting=2, body_s=30, burst=1000)))
+
+    async def half():
+        yield b"a"
+        await asyncio.Event().wait()
+
+    async with as_client(access, "192.0.2.1") as client:
+        halves = [asyncio.create_task(client.post("/v1/lookup", content=half())) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        told = await client.post("/v1/about", content=b"whole")
+        for each in halves:
+            each.cancel()
+
+    assert 200 == told.status_code
+
+
+async def test_bodies_that_are_held_have_a_size():
+    """One client's, and those of all; what is not held any more counts no more."""
+    limits = ServiceLimits(body_memory=Cap(5000, 3000), burst=1000)
+    access = AccessControl(hang, ServiceSettings(limits=limits))
+    async with as_client(access, "192.0.2.1") as one, as_client(access, "192.0.2.2") as other:
+        waiting = [asyncio.create_task(one.post("/v1/lookup", content=bytes(2500)))]
+        await asyncio.sleep(0.05)
+        own = await one.post("/v1/about", content=bytes(1000))
+        waiting.append(asyncio.create_task(other.post("/v1/lookup", content=bytes(2400))))
+        await asyncio.sleep(0.05)
+        every = await other.post("/v1/about", content=bytes(500))
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        after = await one.post("/v1/about", content=bytes(2500))
+
+    assert [503, 503, 200] == [own.status_code, every.status_code, after.status_code]
+
+
+async def test_wrong_tokens_are_counted_and_slowed():
+    """Who guesses is not heard after a few, not even with the right one; who was known before is."""
+    wrong = []
+    settings = ServiceSettings(token_sha256=SHA256, limits=ServiceLimits(wrong_tokens_burst=3))
+    access = AccessControl(behind, settings, on_wrong_token=lambda: wrong.append(1))
+    right, guess = {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": "Bearer a guess"}
+    async with as_client(access, "192.0.2.1") as guesser, as_client(access, "192.0.2.2") as known:
+        without = [(await guesser.get("/")).status_code for _ in range(5)]
+        guesses = [(await guesser.get("/", headers=guess)).status_code for _ in range(5)]
+        found = await guesser.get("/", headers=right)
+        first = (await known.get("/", headers=right)).status_code
+        [await known.get("/", headers=guess) for _ in range(5)]
+        still = (await known.get("/", headers=right)).status_code
+
+    assert [401] * 5 == without
+    assert [401, 401, 401, 429, 429] == guesses
+    assert (429, "5") == (found.status_code, found.headers["retry-after"])
+    assert (200, 200) == (first, still)
+    assert 3 + 5 == len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("expected", "host", "listens"),
+    [
+        (200, "search.example:8000", "0.0.0.0"),
+        (200, "SEARCH.example", "0.0.0.0"),
+        (421, "rebound.example", "0.0.0.0"),
+        (421, "search.example.evil", "0.0.0.0"),
+        (200, "search.example", "127.0.0.1"),
+        (200, "127.0.0.1", "0.0.0.0"),
+    ],
+    ids=["named", "any-case", "rebound", "looks-alike", "behind-a-proxy", "this-machine"],
+)
+async def test_with_a_list_of_names_only_those_are_hosts(expected, host, listens):
+    """Beyond loopback, too, so that no name that somebody points here is a way in."""
+    settings = ServiceSettings(host=listens, allow_hosts=("Search.example",))
+
+    assert expected == (await ask(settings, host=host)).status_code
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "::ffff:192.0.2.1"),
+        ("2001:db8:1:2::/64", "2001:db8:1:2:3::4"),
+        ("2001:db8:1:2::/64", "2001:db8:1:2::5%eth0"),
+        ("somewhere", "somewhere"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_an_address_or_a_network(client, address):
+    """Who has one IPv6 address has 2^64 of them."""
+    assert client == find_client(address)

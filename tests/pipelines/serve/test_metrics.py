@@ -12,6 +12,7 @@ def test_replicas_of_a_folder_are_summed(tmp_path, monkeypatch):
     metrics.requests.labels("/v1/lookup", 200).inc(2)
     metrics.answer_s.labels("text").observe(0.03)
     metrics.version.set(7)
+    metrics.wrong_tokens.inc()
     text, content_type = metrics.render()
     lines = text.decode().splitlines()
 
@@ -20,3 +21,4 @@ def test_replicas_of_a_folder_are_summed(tmp_path, monkeypatch):
     assert 'echolens_answer_seconds_bucket{le="0.02",query="text"} 0.0' in lines
     assert 'echolens_answer_seconds_bucket{le="0.05",query="text"} 1.0' in lines
     assert "echolens_version 7.0" in lines
+    assert "echolens_wrong_tokens_total 1.0" in lines

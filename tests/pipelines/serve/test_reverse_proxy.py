@@ -1,6 +1,7 @@
 """The page's requests reach its own server, and its answers come back as they are."""
 
 import asyncio
+import os
 import threading
 import time
 from contextlib import suppress
@@ -60,9 +61,9 @@ def inner(tmp_path_factory):
     server.server_close()
 
 
-async def through(to, method, path, **more):
+async def through(to, method, path, limits=None, **more):
     """Send a request through; return the answer."""
-    forward = ReverseProxy(to)
+    forward = ReverseProxy(to, limits)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(forward), base_url="http://page.example"
     ) as client:
@@ -133,10 +134,21 @@ async def test_who_goes_away_ends_the_stream(inner):
 
 async def test_a_page_that_is_not_there_is_said_to_be_missing(tmp_path):
     """It comes back: Serve starts it again."""
-    told = await through(tmp_path / "page.sock", "GET", "/page/")
+    told = await through(tmp_path / "page.sock", "GET", "/page/", ServiceLimits(page_s=0.3))
 
     assert 503 == told.status_code
     assert "retry-after" in told.headers
+
+
+async def test_who_comes_before_the_page_waits_for_it(inner):
+    """The API answers while the page still starts, and its first visitor sees no error."""
+    late = inner.with_name("late.sock")
+    asking = asyncio.create_task(through(late, "GET", "/page/"))
+    await asyncio.sleep(0)
+    assert not late.exists()
+    os.link(inner, late)
+
+    assert 503 != (await asking).status_code
 
 
 async def test_a_refusal_of_the_gate_is_not_mistaken_for_a_missing_page(inner):

@@ -3,6 +3,7 @@
 import pytest
 
 from pipelines.errors import ConfigError
+from pipelines.serve.budgets import Cap
 from pipelines.serve.settings import ServiceLimits, ServiceSettings
 
 
@@ -20,12 +21,28 @@ def test_a_token_that_can_be_guessed_is_refused():
         ("--replicas", {"replicas": 0}),
         ("--rate", {"limits": ServiceLimits(requests_a_s=-1)}),
         ("--poll-s", {"poll_s": 0}),
+        ("--connections", {"limits": ServiceLimits(connections=Cap(0, 1))}),
+        ("--streams", {"limits": ServiceLimits(streams=Cap(0, 1))}),
+        ("--proxy-headers", {"proxies": ("everybody",)}),
+        ("--proxy-headers", {"proxies": ("10.0.0.1/8",)}),
     ],
 )
 def test_a_number_out_of_range_is_refused(option, settings):
     """The sentence names the option."""
     with pytest.raises(ConfigError, match=option):
         ServiceSettings(**settings)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "search.example"])
+def test_beyond_loopback_a_token_or_a_name_is_demanded(host):
+    """The sentence names both, and says what a name does not do."""
+    with pytest.raises(ConfigError, match=r"--token-env, or --allow-host .* answers whoever can connect"):
+        ServiceSettings.with_token(None, host=host)
+    with_token = ServiceSettings.with_token("a token that nobody guesses", host=host)
+    with_name = ServiceSettings.with_token(None, host=host, allow_hosts=("search.example",))
+
+    assert (False, True) == (with_token.is_open, with_name.is_open)
+    assert not ServiceSettings.with_token(None, host="127.0.0.1").is_open
 
 
 @pytest.mark.parametrize(

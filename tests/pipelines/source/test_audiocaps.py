@@ -24,6 +24,11 @@ LAST = "9,abcdefghijk,0,Rain falls\n"
         pytest.param("2,b,12.5,A man\n", ["A man"], [], id="start-is-a-fraction"),
         pytest.param("2,,5,A man\n", [], [(3, "no_url")], id="no-youtube-id"),
         pytest.param('2,bcdefghijkl,5,"A man\n', [], [(3, "quotes")], id="quote-that-never-closes"),
+        pytest.param("2,bcdefghijkl,5,A man\nand a dog\n", [], [(3, "columns")], id="broken-without-quotes"),
+        pytest.param("2,b,5,A man, a\ndog\n", [], [(3, "columns")], id="broken-with-a-comma"),
+        pytest.param("2,bcdefghijkl,5,.\n", [], [(3, "no_caption")], id="full-stop"),
+        pytest.param("2,bcdefghijkl,5,\u00a0\u200b\n", [], [(3, "no_caption")], id="blanks-of-unicode"),
+        pytest.param("2,bcdefghijkl,5,\U0001f514\n", ["\U0001f514"], [], id="a-picture-of-a-bell"),
     ],
 )
 def test_rows(plan, written, lines, captions, rejects):
@@ -32,6 +37,23 @@ def test_rows(plan, written, lines, captions, rejects):
 
     assert ["A dog barks", *captions, "Rain falls"] == done.column("caption")
     assert rejects == [(row["line"], row["reason"]) for row in done.rows("rejects")]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "split"),
+    [
+        ("train.csv", {}, "train"),
+        ("test.csv", {}, "test"),
+        ("a.csv", {}, None),
+        ("a.csv", {"split": "val"}, "val"),
+    ],
+    ids=["train", "test", "unnamed", "given"],
+)
+def test_the_file_names_the_split(plan, written, name, more, split):
+    """As it is published, or as the dataset's file says."""
+    done = plan({"kind": "audiocaps", "list": written(name, HEADER + FIRST), **more})
+
+    assert [split] == done.column("split")
 
 
 def test_a_clip_is_ten_seconds_of_youtube(plan, written):

@@ -24,7 +24,11 @@ LAST = b"a cat sleeps\thttp://a.example/2.jpg\n"
         pytest.param(b"a\0b\thttp://b.example/\n", [], [(2, "nul")], id="nul"),
         pytest.param(b"a" * 3_000_000 + b"\thttp://b.example/\n", [], [(2, "too_long")], id="3-MB"),
         pytest.param(b"a" * 9_000_000 + b"\n\n" + b"x\n", [], [(2, "too_long"), (4, "columns")], id="9-MB"),
-        pytest.param(b"a " * 500_000 + b"\thttp://b.example/\n", ["a " * 499_999 + "a"], [], id="1-MB"),
+        pytest.param(b"a " * 500_000 + b"\thttp://b.example/\n", [], [(2, "long_caption")], id="1-MB"),
+        pytest.param(b"a " * 16_000 + b"\thttp://b.example/\n", ["a " * 15_999 + "a"], [], id="32-kB"),
+        pytest.param(
+            b"a bell\thttp://b.example/" + b"x" * 8200 + b"\n", [], [(2, "long_url")], id="long-url"
+        ),
         pytest.param(b'"a bell\thttp://b.example/\n', ['"a bell'], [], id="bare-quote"),
         pytest.param(b'12" x ""y"" \thttp://b.example/\n', ['12" x ""y""'], [], id="quotes-are-letters"),
         pytest.param(b"a bell\thttp://b.example/\r\n", ["a bell"], [], id="crlf-among-lf"),

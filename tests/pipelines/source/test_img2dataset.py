@@ -164,3 +164,34 @@ def test_a_folder_that_img2dataset_wrote(plan, tmp_path):
     assert {"no_media": 1} == done.counts.filtered
     with tarfile.open(tmp_path / "out" / "00000.tar") as tar:
         assert {url.partition("#")[2] for url in done.column("media_url")} <= set(tar.getnames())
+
+
+@pytest.mark.parametrize(
+    ("output_format", "message"),
+    [
+        (
+            "files",
+            "output_format=files, and what can be read is webdataset, .* and files, .*; say kind: folder",
+        ),
+        (
+            "tfrecord",
+            "output_format=tfrecord, and what can be read is webdataset, .*write it again as one of",
+        ),
+        ("parquet", "output_format=parquet, and what can be read is webdataset, .*write it again as one of"),
+        ("lost", r"has 00001\.parquet without 00001\.tar; copy both"),
+    ],
+)
+def test_another_output_format_is_named(plan, dataset, output_format, message):
+    """What lies there in place of a tar says which; one sentence says what can be read."""
+    (dataset / "00001.tar").unlink()
+    if output_format == "files":
+        (dataset / "00001").mkdir()
+    elif output_format == "tfrecord":
+        (dataset / "00001.tfrecord").write_bytes(b"")
+    elif output_format == "parquet":
+        table = pq.read_table(dataset / "00001.parquet")
+        pictures = pa.array([b"\xff\xd8"] * len(table), pa.binary())
+        pq.write_table(table.append_column("jpg", pictures), dataset / "00001.parquet")
+
+    with pytest.raises(ListError, match=message):
+        plan({"kind": "img2dataset", "list": str(dataset)})

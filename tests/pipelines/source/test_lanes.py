@@ -107,7 +107,11 @@ def test_few_rows_are_one_lane(plan, written):
         pytest.param(
             "HTTP://UPLOAD.Wikimedia.org:8080/a.jpg", "upload.wikimedia.org", id="capitals-and-port"
         ),
-        pytest.param("https://me:pw@upload.wikimedia.org/a.jpg", "upload.wikimedia.org", id="user"),
+        pytest.param("https://me:pw@upload.wikimedia.org/a.jpg", "web", id="user-which-nobody-is-asked-as"),
+        pytest.param("https://upload%2Ewikimedia.org/a.jpg", "upload.wikimedia.org", id="escaped"),
+        pytest.param("https://upload\uff0ewikimedia.org/a.jpg", "upload.wikimedia.org", id="wide-dot"),
+        pytest.param("https://upload.wikimedia.org:99999/a.jpg", "web", id="no-port"),
+        pytest.param("https://upload.wikimedia.org\\@a.example/", "web", id="backslash"),
         pytest.param("https://upload.wikimedia.org./a.jpg", "upload.wikimedia.org", id="final-dot"),
         pytest.param("https://upload.wikimedia.org", "upload.wikimedia.org", id="no-path"),
         pytest.param("https://upload.wikimedia.org?x", "upload.wikimedia.org", id="query"),

@@ -152,3 +152,17 @@ def test_img2dataset_reads_the_candidates(plan, written, tmp_path, cc):
     assert done.shards == [
         pyarrow.feather.read_table(path).select(CANDIDATE.names).to_pylist() for path in shards.values()
     ]
+
+
+def test_headers_for_a_host_that_no_url_has_are_said(plan, written):
+    """A host without a scheme is https at port 443, but for this machine."""
+    urls = ["https://a.example/1.jpg", "HTTPS://B.example:443/2.jpg", "http://127.0.0.1:9017/3.jpg"]
+    urls += ["http://c.example:8080/4.jpg", "https://b\u00fccher.example/5.jpg"]
+    fits = ["a.example", "b.example", "127.0.0.1:9017", "http://c.example:8080", "xn--bcher-kva.example"]
+    others = ["http://a.example", "127.0.0.1", "c.example:8080", "example", "https://a.example:444"]
+    headers = {host: {"Authorization": "Bearer $TOK"} for host in [*fits, *others]}
+    place = written("a.csv", "url\n" + "\n".join(urls))
+    counts = plan({"kind": "table", "list": place}, contact="me@a.example", fetch={"headers": headers}).counts
+
+    assert tuple(others) == counts.asked.not_named
+    assert "http://a.example fits no URL of the lists" in counts.warnings[0]

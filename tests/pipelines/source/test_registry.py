@@ -38,6 +38,16 @@ class Broken(ListSource):
         return list_rows(self, read)
 
 
+class Raises(ListSource):
+    def open_list(self, fetch):
+        return {{}}["no such list"]
+
+
+class Nothing(ListSource):
+    def open_list(self, fetch):
+        pass
+
+
 class Unlike:
     def open_list(self, fetch):
         pass
@@ -99,6 +109,14 @@ def test_its_rows_are_counted():
             r"KeyError: 'no such key', in line \d+ of .*own_lists\.py",
             id="code",
         ),
+        pytest.param(
+            {"kind": "own_lists:Raises"},
+            r"list here: own_lists:Raises fails \(KeyError: 'no such list', in line \d+ of .*own_lists\.py",
+            id="open",
+        ),
+        pytest.param(
+            {"kind": "own_lists:Nothing"}, r"own_lists:Nothing opens as NoneType; return a Listing", id="none"
+        ),
         pytest.param({"has": {"kind": "picture"}}, r"row 0 of list here is of kind 'picture'", id="kind"),
         pytest.param(
             {"has": {"captoin": "x"}}, r"row 0 of list here has a 'captoin'; a row has", id="column"
@@ -119,10 +137,10 @@ def test_what_is_wrong_with_it_is_one_sentence(keys, sentence):
 
 
 def test_where_media_may_be_is_said_by_the_kind():
-    """Those of ours, and those that a dataset names."""
-    assert {"folder", "img2dataset"} == find_origins().local
+    """By all kinds of ours, or by those of a dataset alone."""
+    assert {"folder", "img2dataset", "webdataset"} == find_origins().local
     assert ({"audiocaps", "vggsound"}, {"wit"}) == (find_origins().cut, find_origins().thumbnails)
-    assert {"folder", "img2dataset", "own_lists:Rows"} == find_origins(dataset()).local
+    assert {"own_lists:Rows"} == find_origins(dataset()).local
 
 
 def test_a_kind_is_imported_alone():

@@ -4,7 +4,17 @@ import sys
 
 import pytest
 
-from pipelines.store.classes import find_offers, iterate_offers
+from pipelines.errors import ConfigError
+from pipelines.store.classes import find_offers, iterate_offers, make_instance
+
+
+class Drum:
+    """What a file may name: its arguments have types, or none."""
+
+    def __init__(self, size: int = 1, skins: tuple[str, ...] = (), tuning=None):
+        if tuning == "flat":
+            raise RuntimeError("it is out of tune")
+        self.keys = size, skins, tuning
 
 
 @pytest.fixture
@@ -46,3 +56,26 @@ def test_what_is_offered_is_yielded(package):
     assert {("bell", 1), ("bell", 4), ("gong", 2), ("drum", 3), ("bird", 5)} == {
         (name, value) for name, _, value in iterate_offers(package, "OFFERED")
     }
+
+
+def test_arguments_are_of_their_types():
+    """What YAML gives becomes what the class declares; what it does not declare is passed on."""
+    assert (2, ("a", "b"), {"x": 1}) == make_instance(
+        Drum, "m:Drum", {"size": "2", "skins": ["a", "b"], "tuning": {"x": 1}}, "here"
+    ).keys
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"size": "big"}, "size: Input should be a valid integer.*, and is 'big'"),
+        ({"skins": [[]]}, r"skins\.0: Input should be a valid string, and is \[\]"),
+        ({"colour": "red"}, "unexpected keyword argument 'colour'.* it takes size, skins, tuning"),
+        ({"tuning": "flat"}, "RuntimeError: it is out of tune"),
+    ],
+    ids=["type", "item", "key", "raises"],
+)
+def test_arguments_that_are_none_are_one_sentence(keys, said):
+    """Whatever the class raises, too."""
+    with pytest.raises(ConfigError, match=f"here: m:Drum .*{said}"):
+        make_instance(Drum, "m:Drum", keys, "here")

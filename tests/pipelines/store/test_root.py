@@ -56,5 +56,5 @@ def test_root_travels(root):
 
 def test_unknown_place_is_one_sentence():
     """A URL of a kind that fsspec does not know is refused with what to give instead."""
-    with pytest.raises(StorageError, match=r"'nowhere://x' is not a place that can be opened .*s3://"):
+    with pytest.raises(StorageError, match=r"'nowhere://x' cannot be opened .*s3://"):
         Root.from_url("nowhere://x").exists("dataset.json")

@@ -153,7 +153,7 @@ def test_vectors_keep_space_and_nulls(root):
     """The table knows each column's space; a row without a vector is null there, and not in the tar."""
     shard = Shard(0, "image", "web", ROWS)
     spaces = dict.fromkeys(columns_of("image"), SPACE)
-    batch = {name: ["k"] * 3 for name in ("id", "kind", "source")}
+    batch = {"id": ["k"] * 3, "kind": ["image"] * 3, "source": ["k"] * 3}
     batch |= {"key": ["1", "2", "3"], "outcome": ["ok", "failed", "ok"], "reason": ["", "bug", ""]}
     for column in spaces:
         batch[column] = [np.full(4, 0.5, np.float16), None, np.full(4, -0.5, np.float16)]

@@ -7,9 +7,11 @@ import pytest
 from pipelines.errors import StorageError
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard
-from pipelines.store.splits import TEST, TRAIN, VALIDATION, choose_part, find_parts
+from pipelines.store.split_groups import find_parts
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from schemas.candidate import CANDIDATE, format_key
 from schemas.training import SplitSettings
+from tests.pipelines.store.parts import find_part
 
 ROWS = 30
 EXPECTED = "0010200002000002100000212000002010011000"
@@ -32,7 +34,7 @@ def candidates(tmp_path):
 
 def test_parts_never_change():
     """A version that is trained on later holds out the same URLs; these were computed when it was begun."""
-    parts = [choose_part(f"http://host/{number}.jpg", SplitSettings()) for number in range(40)]
+    parts = [find_part(f"http://host/{number}.jpg", SplitSettings()) for number in range(40)]
 
     assert EXPECTED == "".join(map(str, parts))
 
@@ -42,7 +44,7 @@ def test_rows_have_the_part_of_their_url(candidates):
     root, shards = candidates
     keys_N = np.array([int(format_key(number, row, ROWS)) for number in (0, 1) for row in range(ROWS)])
     part_N = find_parts(root, shards, ROWS, keys_N, SPLIT)
-    expected = [choose_part(f"http://host/{row // 3}", SPLIT) for row in range(2 * ROWS)]
+    expected = [find_part(f"http://host/{row // 3}", SPLIT) for row in range(2 * ROWS)]
 
     assert expected == part_N.tolist()
     assert {TRAIN, VALIDATION, TEST} == set(expected)

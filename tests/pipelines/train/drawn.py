@@ -1,7 +1,8 @@
 """A dataset of the miniature world whose media are drawn where they are encoded: no lists, no web, no tars.
 
 A few thousand pictures and sounds then take minutes, and what is trained on them is trained on the vectors
-that a build would have made: the stages are the build's. All scenes are held out: no pocket model saw them.
+that a build would have made: the stages are the build's. No pocket model saw the scenes, and no held-out
+combination is among them.
 """
 
 from collections import Counter
@@ -9,12 +10,12 @@ from dataclasses import dataclass, fields
 
 import pyarrow as pa
 
-from jobs.shared.dataset_build import make_vector_step
+from jobs.shared.dataset_build import VectorMakers, make_vector_step
 from pipelines.encode.encoder import EncoderSpecs, get_spaces
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import caption, label
 from pipelines.miniature.media import picture_file, sound_file
-from pipelines.miniature.world import Scene, draw
+from pipelines.miniature.world import Scene, draw_crossing
 from pipelines.run.build_steps import VectorStep
 from pipelines.run.runner import Runner
 from pipelines.store import dataset_file
@@ -53,7 +54,7 @@ class Drawn(VectorStep):
 
 def scene_of(kind: str, row: int) -> Scene:
     """Return the scene of a row; no two kinds share one."""
-    return draw(5, "heldout", 3 * row + list(_SOURCES).index(kind))
+    return draw_crossing("crossing", 5, "train", 3 * row + list(_SOURCES).index(kind))
 
 
 def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
@@ -73,7 +74,7 @@ def write_world(folder, pictures: int, captions: int, clips: int) -> Root:
             shard = Shard(len(shards), kind, "local", min(SHARD_ROWS, count - start))
             root.write_table(f"candidates/{shard.name}.parquet", _candidates(shard, start))
             shards.append(shard)
-    built = make_vector_step(dataset, root, specs)
+    built = make_vector_step(dataset, root, VectorMakers(specs))
     runner = Runner(Drawn(**{field.name: getattr(built, field.name) for field in fields(built)}))
     for shard in shards:
         runner.run(shard)
@@ -107,7 +108,8 @@ def _publish(root: Root, shards: list[Shard], counts: dict[str, int]) -> None:
     vectors = Counter(clip_image=rows - counts["text"], clip_text=rows, clap_text=rows)
     vectors["clap_audio"] = counts["clip"]
     version = Version(
-        number=1, name="drawn", set="main", created="", shards=len(shards), rows_read=rows, rejects=0,
+        number=1, name="drawn", set="main",
+        created="2026-01-01T00:00:00+00:00", shards=len(shards), rows_read=rows, rejects=0,
         duplicates=0, candidates=rows, outcomes={"ok": rows}, reasons={}, vectors=dict(vectors),
         tables=[], indices=[],
     )  # fmt: skip

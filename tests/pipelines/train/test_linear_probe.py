@@ -75,12 +75,21 @@ def test_workers_read_the_batch_of_one(probe, shard_rows, tmp_path):
         ({"split": {"validation": 2.0}}, "validation: Input should be less than 0.5"),
         ({"split": {"valid": 0.1}}, "valid: Extra inputs are not permitted"),
         ({"target": "clap_video"}, "clap_video"),
-        ({"target": 3}, "3"),
+        ({"target": 3}, "target: Input should be a valid string, and is 3"),
+        ({"side_px": "abc"}, "side_px: Input should be a valid integer.*, and is 'abc'"),
+        ({"lanes": [1, 2]}, r"lanes: Input should be a valid integer, and is \(1, 2\)"),
     ],
-    ids=["share", "key", "column", "number"],
+    ids=["share", "key", "column", "number", "side", "lanes"],
 )
 def test_a_setting_that_is_none_is_refused(probe, settings, said):
     """Before anything is read, in one sentence with the preset's name."""
     preset = TaskPreset(name="mine", task="linear_probe", recipe=RECIPE, **settings)
     with pytest.raises(ConfigError, match=f"preset mine: .*LinearProbe refuses what was given .*{said}"):
+        make_task(preset, probe.dataset, ())
+
+
+def test_a_preset_names_no_dataset(probe):
+    """The command does; a key that nobody reads would mislead."""
+    preset = TaskPreset(name="mine", task="linear_probe", recipe=RECIPE, dataset="/data/other")
+    with pytest.raises(ConfigError, match="preset mine: dataset is given by the command"):
         make_task(preset, probe.dataset, ())

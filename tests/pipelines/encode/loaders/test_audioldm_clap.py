@@ -108,6 +108,22 @@ def test_what_does_not_belong_together_is_refused(folder, tmp_path, harm, said):
         AudioLdmClap(str(tmp_path / "harmed"), None, str(CLAP), "fp32", 8).load()
 
 
+def test_a_rotated_audio_tower_is_refused(folder, tmp_path):
+    """Its text projection fits, so only its sounds say it: they go with the words of others."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    turned = shutil.copytree(CLAP, tmp_path / "turned")
+    tensors = load_file(turned / "model.safetensors")
+    turn = torch.linalg.qr(torch.randn(512, 512, generator=torch.Generator().manual_seed(0)))[0]
+    for name in ("audio_projection.linear2.weight", "audio_projection.linear2.bias"):
+        tensors[name] = (turn @ tensors[name].float()).half().contiguous()
+    save_file(tensors, turned / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(ConfigError, match=r"do not go with the words of .*mean cosine -?0\.0"):
+        AudioLdmClap(str(folder), None, str(turned), "fp32", 8).load()
+
+
 def test_a_missing_audio_tower_is_said(folder):
     """It is in the original checkpoint alone."""
     with pytest.raises(ConfigError, match=r"neither a checkpoint nor a folder /nowhere"):

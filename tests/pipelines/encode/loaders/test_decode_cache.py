@@ -1,5 +1,6 @@
 import pytest
 
+from pipelines.encode.loaders import waveform
 from pipelines.encode.loaders.decode_cache import decode_once, share_decoded
 from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.waveform import quantize
@@ -7,8 +8,7 @@ from pipelines.encode.loaders.waveform import quantize
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Count how often Pillow and libsndfile open something."""
-    import soundfile
+    """Count how often Pillow opens something, and sounds are read."""
     from PIL import Image
 
     counts = {"picture": 0, "sound": 0}
@@ -21,7 +21,7 @@ def counted(monkeypatch):
         return call
 
     monkeypatch.setattr(Image, "open", counting("picture", Image.open))
-    monkeypatch.setattr(soundfile, "read", counting("sound", soundfile.read))
+    monkeypatch.setattr(waveform, "read_sound", counting("sound", waveform.read_sound))
     return counts
 
 

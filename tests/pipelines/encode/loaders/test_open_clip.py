@@ -179,6 +179,45 @@ def test_a_tokenizer_of_another_net(tiny_clip, tmp_path):
         OpenClip(edited(tiny_clip, tmp_path, fewer_words), "", "fp32", 8).space()
 
 
+CODE = """
+open({written!r}, "a").close()
+from transformers import PretrainedConfig, PreTrainedTokenizer, PreTrainedTokenizerFast as Theirs
+class TheirConfig(PretrainedConfig):
+    model_type = "theirs"
+"""
+
+
+@pytest.mark.parametrize("asked", [{"trust_remote_code": True}, {}, {"trust_remote_code": None}])
+@pytest.mark.parametrize("part", ["tokenizer", "net"])
+def test_code_beside_weights_is_not_run(tiny_clip, tmp_path, monkeypatch, asked, part):
+    """A configuration may ask for it; a library that is not told would ask on the terminal."""
+    written = tmp_path / "written"
+
+    def ask(folder):
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        text = config["model_cfg"]["text_cfg"]
+        if part == "tokenizer":
+            text.update(hf_tokenizer_name="theirs", tokenizer_kwargs=asked)
+        else:
+            text.update(hf_model_name=str(folder), hf_tokenizer_name="theirs", tokenizer_kwargs=asked)
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        (folder / "theirs.py").write_text(CODE.format(written=str(written)))
+        maps = {"AutoTokenizer": [None, "theirs.Theirs"], "AutoConfig": "theirs.TheirConfig"}
+        (folder / "tokenizer_config.json").write_text(
+            json.dumps({"auto_map": maps, "tokenizer_class": "Theirs"})
+        )
+        (folder / "config.json").write_text(json.dumps({"model_type": "theirs", "auto_map": maps}))
+
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
+    loader = OpenClip(edited(tiny_clip, tmp_path, ask), "", "fp32", 8)
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        loader.space()
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        loader.load()
+
+    assert not written.exists()
+
+
 @pytest.mark.parametrize(
     ("model", "weights", "said"),
     [

@@ -1,4 +1,5 @@
 import hashlib
+import random
 
 import pytest
 
@@ -67,3 +68,14 @@ def test_what_a_library_raises_is_one_sentence():
     assert "forty" not in str(raised.value)
     with pytest.raises(KeyError), as_config_errors("clip", "tiny"):
         raise KeyError("a bug")
+
+
+def test_bytes_that_are_no_checkpoint(tmp_path):
+    """Whatever torch's reader of pickles stumbles over, it is one sentence: 200 files, drawn by a seed."""
+    rng, letters = random.Random(0), b".()0123]}aceGhIjKlMNopqrRsStu\x80\x81\x02\x8a\n "
+    for number in range(200):
+        file = tmp_path / f"{number}.pt"
+        file.write_bytes(bytes(rng.choices(letters, k=rng.randint(1, 60))))
+
+        with pytest.raises(ConfigError, match=rf"encode\.clip: {number}\.pt cannot be loaded"):
+            load_tensors("clip", file)

@@ -8,6 +8,7 @@ OURS = Fetch(
         "a.example": {"connections": 3},
         "*.example": {"connections": 5},
         "free.example": None,
+        "*.bücher.example": {"connections": 7},
         "*.wikipedia.org": {"requests_per_s": 1, "bytes_per_s": "3MB"},
     }
 )
@@ -30,6 +31,8 @@ OURS = Fetch(
         ("notwikimedia.org", None),
         ("127.0.0.1", None),
         ("::1", None),
+        ("xn--bcher-kva.example", "*.bücher.example"),
+        ("bücher.example", "*.bücher.example"),
         ("", None),
     ],
 )

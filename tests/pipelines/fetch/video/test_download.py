@@ -12,7 +12,7 @@ from pipelines.errors import NoVideoError
 from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.video.download import Downloader
 from pipelines.fetch.video.extractor_errors import UNKNOWN
-from pipelines.fetch.video.ffmpeg import find_ffmpeg
+from pipelines.fetch.video.ffmpeg_process import find_ffmpeg
 from schemas.dataset import VideoSettings
 
 VIDEO_ID = "dQw4w9WgXcQ"

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipelines.fetch.stages import FetchClips
-from pipelines.fetch.video.ffmpeg import find_ffmpeg
+from pipelines.fetch.video.ffmpeg_process import find_ffmpeg
 from schemas.dataset import Fetch
 from schemas.sample import SAMPLE_RATE_HZ
 from tests.origins import ORIGINS
@@ -144,7 +144,7 @@ def test_ten_hours_without_a_length(work, asking, ten_hours):
     beyond = work(asking(ten_hours.as_uri(), start_s=3600.0 * HOURS + 1, **row))
 
     assert 60 * SAMPLE_RATE_HZ == soundfile.info(io.BytesIO(whole["flac"][0])).frames
-    assert (["invalid"], ["past_the_end"]) == (beyond["outcome"], beyond["reason"])
+    assert (["invalid"], ["past_end"]) == (beyond["outcome"], beyond["reason"])
 
 
 def test_what_filters_look_at(work, asking, folder):

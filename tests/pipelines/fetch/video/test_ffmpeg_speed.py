@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from pipelines.fetch.video import ffmpeg
 from pipelines.fetch.video.clip import ClipReader
+from pipelines.fetch.video.ffmpeg_process import find_ffmpeg
 from pipelines.fetch.worker import FetchRequest
 from schemas.dataset import Fetch
 
@@ -42,7 +42,7 @@ def videos(tmp_path_factory):
     for name, codecs in made.items():
         noisy = ("-vf", "noise=alls=8:allf=t", "-pix_fmt", "yuv420p")
         command = [
-            ffmpeg.find_ffmpeg(),
+            find_ffmpeg(),
             "-v",
             "error",
             *sources,
@@ -58,7 +58,7 @@ def alone(path, folder):
     """One ffmpeg that makes the same: ten seconds of 48 kHz mono FLAC and four JPEGs of 256 px."""
     # fmt: off
     command = [
-        ffmpeg.find_ffmpeg(), "-v", "error", "-y", "-nostdin", "-threads", "1",
+        find_ffmpeg(), "-v", "error", "-y", "-nostdin", "-threads", "1",
         "-ss", str(START_S), "-t", str(LENGTH_S), "-i", path,
         "-map", "0:a", "-ac", "1", "-ar", "48000", folder / "sound.flac",
         "-map", "0:v", "-vf", f"fps=4/{LENGTH_S},scale=-2:256", "-q:v", "2", "-frames:v", "4",

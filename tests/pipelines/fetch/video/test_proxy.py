@@ -16,21 +16,23 @@ from yt_dlp.networking import Request
 from pipelines.errors import ConfigError
 from pipelines.fetch import addresses
 from pipelines.fetch.http_client import HttpClient
-from pipelines.fetch.video.ffmpeg import find_ffmpeg
+from pipelines.fetch.http_proxy import ProxySettings
+from pipelines.fetch.video.ffmpeg_process import find_ffmpeg
 from pipelines.fetch.video.proxy import Proxy
+from pipelines.fetch.video.reader import read_upstream
 from schemas.dataset import Fetch, HostLimit, VideoSettings
 
 METADATA = "http://169.254.169.254/latest/meta-data/"
 OPEN = Fetch(allow_private_hosts=True)
 
 
-def through(client, page, fetch=OPEN, contact=None, upstream=None, **video):
+def through(client, page, fetch=OPEN, contact=None, proxies=None, **video):
     """Run a client in a thread, with a proxy for one session; return what it returned, and the session."""
     fetch = fetch.model_copy(update={"video": VideoSettings(**video)})
 
     async def run():
         web = HttpClient(fetch, contact)
-        proxy = Proxy(fetch, contact, web.permits, upstream)
+        proxy = Proxy(fetch, contact, web.permits, proxies or ProxySettings())
         await proxy.start()
         try:
             async with proxy.open_session(page) as session:
@@ -127,7 +129,7 @@ def test_loopback_is_refused_by_default(server, client):
 
 def test_public_hosts_want_a_contact():
     """Nobody is asked anonymously."""
-    _, session = through(by_yt_dlp("http://192.88.99.1/a.mp4"), "http://192.88.99.1/a.mp4", Fetch())
+    _, session = through(by_yt_dlp("http://192.31.196.1/a.mp4"), "http://192.31.196.1/a.mp4", Fetch())
 
     assert isinstance(session.failure, ConfigError)
     assert session.final
@@ -259,8 +261,9 @@ def test_a_proxy_of_ones_own(server):
     """It gets the whole URL and its own credentials, and never the token of ours."""
     upstream = Upstream()
     with upstream as url:
-        body, _ = through(by_yt_dlp(server.url("page")), server.url("page"), upstream=url)
-        refused, session = through(by_yt_dlp(METADATA), server.url("page"), upstream=url)
+        ours = read_upstream(VideoSettings(proxy=str(url)))
+        body, _ = through(by_yt_dlp(server.url("page")), server.url("page"), proxies=ours)
+        refused, session = through(by_yt_dlp(METADATA), server.url("page"), proxies=ours)
     head = upstream.heads[0]
 
     assert b"hi" == body

@@ -175,7 +175,7 @@ def test_a_start_beyond_the_end(site):
     """Nothing is fetched where the page says so; else there is nothing to cut."""
     rows = [nth("plain", says_length=True), nth("plain", says_length=False)]
 
-    assert ["invalid/past_the_end"] * 2 == outcomes(fetched(site, rows, starts=[9000.0, 9000.0]))
+    assert ["invalid/past_end"] * 2 == outcomes(fetched(site, rows, starts=[9000.0, 9000.0]))
 
 
 def test_nothing_is_left_behind(site, tmp_path, monkeypatch):
@@ -221,7 +221,7 @@ def test_no_page_is_no_request(site):
 def test_a_secret_may_be_in_the_environment(monkeypatch):
     """`$NAME` in the file, the secret on the machines that fetch."""
     monkeypatch.setenv("OUR_PROXY", "http://me:word@proxy.example:3128")
-    assert "proxy.example" == read_upstream(VideoSettings(proxy="$OUR_PROXY")).host
+    assert "proxy.example" == read_upstream(VideoSettings(proxy="$OUR_PROXY")).https.host
     assert read_secret(None, "proxy") is None
 
     monkeypatch.delenv("OUR_PROXY")

@@ -193,7 +193,7 @@ def without_tensors(folder):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (dropped("vocoder"), "it has no vocoder"),
+        (dropped("vocoder"), "no vocoder in it"),
         (dropped("model_index.json"), "no AudioLDM that diffusers saved"),
         (dropped("unet/diffusion_pytorch_model.safetensors"), "unet cannot be loaded"),
         (without_tensors, r"lack 1 tensors.*conv_in\.bias"),

@@ -105,8 +105,9 @@ def serving(root, metrics, sounds=None, trust=()):
     from pipelines.serve.page.app import make_page
     from pipelines.serve.replica import SearchReplica
     from pipelines.serve.settings import ServiceLimits, ServiceSettings
+    from schemas.strict import Trust
 
-    search = SearchReplica(load(str(root), trust=trust), ServiceSettings(), metrics)
+    search = SearchReplica(load(str(root), trust=Trust(frozenset(trust))), ServiceSettings(), metrics)
     limits = ServiceLimits(body_bytes=4 * 2**20, picture_pixels=10**6, sound_s=20)
     made_by = sounds(search) if sounds else None
     with listening(together(make_page(search, "/page", limits, made_by), make_api(search))) as address:

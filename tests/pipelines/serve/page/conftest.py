@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.pipelines.serve.page.browser import opened, serving
+from tests.pipelines.serve.page.hostile import HOSTILE_REPORT
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +14,7 @@ def address(built, tmp_path_factory):
     root = tmp_path_factory.mktemp("paged") / "data"
     shutil.copytree(built.root, root)
     (root / "reports").mkdir(exist_ok=True)
-    (root / "reports" / "0001.html").write_text("<!doctype html><title>miniature</title><h1>The report</h1>")
+    (root / "reports" / "0001.html").write_text(HOSTILE_REPORT)
     with serving(root, tmp_path_factory.mktemp("metrics")) as address:
         yield address
 

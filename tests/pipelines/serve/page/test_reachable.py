@@ -7,6 +7,7 @@ import pytest
 from pipelines.serve.page.reachable import find_reachable
 from schemas.families import get_family
 from schemas.space import Space
+from schemas.training import PairSource
 
 ALL = ("clip_image", "clap_audio", "clip_text", "clap_text")
 TO_SOUNDS = ("clip_image", "clap_audio", "to-sounds")
@@ -15,7 +16,17 @@ TO_PICTURES = ("clap_audio", "clip_image", "to-pictures")
 
 def about(columns, *translators):
     """What a service says, as far as it decides where a question can lead."""
-    cards = [SimpleNamespace(source=source, target=target, name=name) for source, target, name in translators]
+    scores = {"method": "mlp", "validation": {}, "validation_cosine": 0.5, "version": 1, "parameters": 1}
+    cards = [
+        SimpleNamespace(
+            source=source,
+            target=target,
+            name=name,
+            data=(PairSource.model_validate({"from": source, "to": target}),),
+            **scores,
+        )
+        for source, target, name in translators
+    ]
     indexed = {column: SimpleNamespace(space=space_of(column)) for column in columns}
     return SimpleNamespace(columns=indexed, translators=cards, version=3)
 

@@ -19,7 +19,7 @@ from tests.pipelines.serve.page.uploads import made
             "a.png",
             "image/png",
             "1200x1200",
-            "1200 x 1200 pixels",
+            "more than 1,000,000 pixels",
             id="too-many-pixels",
             marks=pytest.mark.slow,
         ),

@@ -18,7 +18,7 @@ from tests.pipelines.serve.page.browser import ask, drop, found, keys, member
             id="helicopter-in-pictures",
             marks=pytest.mark.slow,
         ),
-        pytest.param("rain is falling", "Sounds", "rain", id="rain-in-sounds"),
+        pytest.param("waves are rolling", "Sounds", "waves", id="waves-in-sounds"),
         pytest.param("a cat meows", "Sounds", "cat", id="cat-in-sounds", marks=pytest.mark.slow),
     ],
 )
@@ -65,26 +65,29 @@ def test_a_dropped_sound_finds_itself_and_plays(page, built):
 
 
 def test_a_recorded_sound_asks(page):
-    """What the microphone hears becomes a question as soon as the recording is stopped."""
+    """What the microphone hears becomes a question as soon as the recording is stopped.
+
+    Chromium's own microphone clicks, as fire does.
+    """
     page.get_by_role("tab", name="Sound").click()
     page.get_by_label("Record audio").click()
     page.locator("#sound").get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(3_000)
     page.locator("#sound").get_by_role("button", name="Stop").first.click()
 
-    assert any("clock" in caption for caption in found(page, "sounds nearest to your sound")[:3])
+    assert any("fire" in caption for caption in found(page, "sounds nearest to your sound")[:3])
 
 
 def test_more_like_this(page):
     """A hit becomes the question: it is named and not among its own hits; the new title has the focus."""
-    caption = ask(page, "a bell")[1]
+    caption = ask(page, "a dog")[1]
     key = keys(page)[1]
     page.locator(".hit .more").nth(1).click()
     similar = found(page, "pictures like this one")
 
     assert key not in keys(page)
     assert caption in page.locator(".found").inner_text()
-    assert "bell" in similar[0].lower()
+    assert re.search("dog|hound", similar[0].lower())
     assert "H2" == page.evaluate("document.activeElement.tagName")
     page.get_by_label("Captions (CLIP)").check()
     found(page, "captions like this one")

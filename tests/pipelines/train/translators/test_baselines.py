@@ -56,6 +56,25 @@ def test_procrustes_recovers_a_rotation_with_a_shift():
     assert found["identity"] < 0.6
 
 
+def test_procrustes_has_a_scale():
+    """Targets that spread less about their mean than sources do: a rotation alone overshoots."""
+    rotation = np.linalg.qr(np.random.default_rng(5).standard_normal((20, 20)))[0]
+    noise = 0.2
+
+    def make(source, rng):
+        return 0.3 * source @ rotation + noise * rng.standard_normal(source.shape) + 0.5
+
+    pairs = table(make, dims=(20, 20))
+    moments = Moments(pairs)
+    source, target = (torch.from_numpy(side) for side in pairs.get_pairs(pairs.find_rows(TEST)))
+    net = solve("procrustes", pairs, moments)
+    x, y = moments.means
+    unscaled = torch.from_numpy((source.numpy() - x) @ rotation + y)
+    found = (net.translate(source)[0] * target).sum(-1).mean().item()
+
+    assert found > torch.nn.functional.cosine_similarity(unscaled, target).mean().item() + 0.02
+
+
 def test_mean_shift_closes_a_gap():
     """The same vectors about another mean: moving them is nearly all there is to do."""
     found = cosines(table(lambda source, _: source + 0.3, dims=(20, 20)))

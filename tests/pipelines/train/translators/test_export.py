@@ -29,7 +29,8 @@ def pairs(tmp_path):
     root = Root.from_url(str(tmp_path))
     none = dict.fromkeys(("shards", "rows_read", "rejects", "duplicates", "candidates"), 0)
     version = Version(
-        number=1, name="toy", set="main", created="", **none, outcomes={}, reasons={}, vectors={},
+        number=1, name="toy", set="main",
+        created="2026-01-01T00:00:00+00:00", **none, outcomes={}, reasons={}, vectors={},
         tables=[], indices=[],
     )  # fmt: skip
     root.write("versions/0001.json", version.model_dump_json().encode())
@@ -87,6 +88,39 @@ def test_nets_are_written_with_their_scores(pairs, tmp_path):
     assert (60, 20, 20, {"null": 3}) == tuple(trained.counts.model_dump().values())
     assert 20 == trained.scores.pairs
     assert baseline.scores.cosine > 0.95 > trained.scores.cosine
+
+
+def test_each_kind_of_pairs_is_scored_alone(pairs, tmp_path):
+    """Of a mix of a kind that is easy and one that cannot be learned, neither hides behind the other."""
+    table = make_table(40)
+    table.directions = ("clip_image -> clap_text", "clip_text -> clap_text")
+    table.direction_N = (np.arange(120) % 4 == 0).astype(np.uint8)
+    rng = np.random.default_rng(1)
+    lost = rng.standard_normal((30, DIMS[1]))
+    table.target_NO[::4] = lost / np.linalg.norm(lost, axis=1, keepdims=True)
+    cards = TranslatorExport(pairs, table, tmp_path, 0.0).write_baselines()
+    ridge = next(card for card in cards if card.method == "ridge")
+    easy, hard = (ridge.scores_of[direction] for direction in table.directions)
+
+    assert (30, 10) == (easy.pairs, hard.pairs)
+    assert easy.cosine > ridge.scores.cosine > hard.cosine
+    assert [15, 5] == [ridge.validation[direction].pairs for direction in table.directions]
+    assert ridge.validation[table.directions[0]].cosine > ridge.validation[table.directions[1]].cosine
+
+
+def test_classes_are_learned_from_training_pairs(pairs, tmp_path):
+    """Targets without classes score as chance by their label, of which each test pair has two."""
+    table = make_table(40)
+    table.labels_N = np.arange(120, dtype=np.uint64) // 2 % 20 + 1
+    ridge = next(
+        card
+        for card in TranslatorExport(pairs, table, tmp_path, 0.0).write_baselines()
+        if card.method == "ridge"
+    )
+
+    assert 20 == ridge.scores.classes
+    assert ridge.scores.class_accuracy < 0.3
+    assert ridge.scores.cosine > 0.95
 
 
 def test_scores_need_held_out_pairs(pairs, tmp_path):

@@ -71,7 +71,7 @@ def scored(experiments, dims, fit, table):
     with torch.inference_mode():
         made = {name: net.eval().translate(torch.from_numpy(source))[0].numpy() for name, net in nets.items()}
     return {
-        name: (trainer.make_result().members[name].curve[-1], score(vectors, target, table.labels_N[rows]).r1)
+        name: (trainer.make_result().members[name].curve[-1], score(vectors, target, table.groups_N[rows]).r1)
         for name, vectors in made.items()
     }
 

@@ -9,7 +9,8 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.store.vectors import VectorReader
-from pipelines.train.translators.pairs import iterate_batches, read_pairs
+from pipelines.train.translators.pair_batches import iterate_batches
+from pipelines.train.translators.pairs import PairTable, drop_leaked, read_pairs
 from schemas.candidate import CANDIDATE, format_key
 from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space
@@ -28,7 +29,8 @@ def stored(tmp_path):
     for number in range(3):
         shard = Shard(number, "image", "web", 100)
         urls = [f"http://host/{number * 10 + row // 10}.jpg" for row in range(100)]
-        batch = {name: ["" for _ in range(100)] for name in ("id", "source", "outcome", "reason", "kind")}
+        batch = {name: ["" for _ in range(100)] for name in ("id", "source", "reason")}
+        batch |= {"kind": ["text"] * 100, "outcome": ["ok"] * 100}
         batch |= {"source": ["cc3m" if row % 2 else "wit" for row in range(100)], "key": []}
         batch["key"] = [format_key(number, row, 1000) for row in range(100)]
         for column in ("clip_image", "clip_text", "clap_text"):
@@ -84,6 +86,46 @@ def test_the_same_picture_under_another_address_is_no_test(stored):
     assert (
         table.dropped["leaked"] + sum(len(table.find_rows(part)) for part in (TRAIN, VALIDATION, TEST)) == 294
     )
+
+
+def test_validation_is_compared_with_test():
+    """A test pair whose source is one that the best epoch was chosen by is dropped, too."""
+    rng = np.random.default_rng(0)
+    sources = rng.standard_normal((40, 16))
+    sources[35] = sources[25]
+    sources /= np.linalg.norm(sources, axis=1, keepdims=True)
+    part = np.repeat([TRAIN, VALIDATION, TEST], [20, 10, 10]).astype(np.uint8)
+    halves = sources.astype(np.float16), sources[:, :12].astype(np.float16)
+    table = PairTable(space("a", 16), space("b", 12), *halves, part, np.zeros(40, np.uint64))
+    drop_leaked(table, 0.9999)
+
+    assert [35] == np.flatnonzero(table.part_N == 255).tolist()
+    assert 1 == table.dropped["leaked"]
+    assert "cosine of sources from 0.9999" == table.leak_rule
+
+
+def test_a_sample_is_not_the_first_rows():
+    """Lists have an order, so ten of a hundred are drawn from all of them, always the same ten."""
+    rows = np.zeros((100, 4), np.float16)
+    table = PairTable(space("a", 4), space("b", 4), rows, rows, np.zeros(100, np.uint8), np.zeros(100))
+    drawn = table.sample_rows(TRAIN, 10)
+
+    assert 10 == len(set(drawn.tolist()))
+    assert drawn.max() > 50
+    assert drawn.tolist() == table.sample_rows(TRAIN, 10).tolist()
+    assert 100 == len(table.sample_rows(TRAIN, 1000))
+
+
+def test_pairs_know_their_group_kind_and_label(stored):
+    """Ten rows an address are one group; a mix says which kind a pair is of; a caption is no label."""
+    mix = (*MIX, PairSource.model_validate({"from": "clip_text", "to": "clap_text"}))
+    table = read_pairs(stored, 1000, mix, SplitSettings())
+
+    assert ("clip_image -> clap_text", "clip_text -> clap_text") == table.directions
+    assert [294, 294] == np.bincount(table.direction_N).tolist()
+    assert 30 == len(np.unique(table.groups_N))
+    assert {0} == set(table.labels_N.tolist())
+    assert (300, 30, 30) == (table.counts.rows, table.counts.groups, table.counts.addresses)
 
 
 def test_spaces_are_never_mixed(stored):

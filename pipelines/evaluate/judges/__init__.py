@@ -1,0 +1,1 @@
+"""Judges: nets that look at media which others made."""

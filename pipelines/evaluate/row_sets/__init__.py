@@ -1,0 +1,1 @@
+"""Sets of rows to score: a file a kind."""

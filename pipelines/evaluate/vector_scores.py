@@ -1,0 +1,68 @@
+"""Scores of vectors: how near a way comes to the true item, without anything being made. No judge looks.
+
+Shapes: N rows, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pipelines.evaluate.evaluation_set import EvaluationSet
+from pipelines.metrics.alignment import cosine_of_pairs
+from pipelines.metrics.discriminant import fit_discriminant, read_values
+from pipelines.metrics.ranking import average_precision, rank_first
+from schemas.families import Column
+
+_ROWS_AT_ONCE = 1024
+
+
+def score_pairs(units_ND: np.ndarray, targets_ND: np.ndarray, groups_N: np.ndarray) -> dict[str, np.ndarray]:
+    """Return scores of vectors against those of the true items, each as a value a row.
+
+    Args:
+        units_ND: of a way.
+        targets_ND: of the true items, in all of which each row looks for its own.
+        groups_N: every item of a row's group is right.
+    """
+    ranks_N, precision_N = np.empty(len(units_ND)), np.empty(len(units_ND))
+    for start in range(0, len(units_ND), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        cosines_QG = units_ND[rows] @ targets_ND.T
+        right_QG = groups_N[rows][:, None] == groups_N[None]
+        ranks_N[rows] = rank_first(cosines_QG, right_QG)
+        precision_N[rows] = average_precision(cosines_QG, right_QG)
+    return {
+        "pair_cosine": cosine_of_pairs(units_ND, targets_ND),
+        **{f"r{depth}": (ranks_N < depth).astype(np.float64) for depth in (1, 5, 10)},
+        "map10": precision_N,
+    }
+
+
+def score_transfer(
+    units: Mapping[str, np.ndarray], rows: EvaluationSet, target: Column
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return which attributes survive a crossing: attribute -> way -> 1 where it is read right [N].
+
+    The probes are trained on real vectors of training rows in the space of the target. Nothing of a colour is
+    heard, so from sounds and into them it must stay at chance.
+
+    Args:
+        units: way -> its vectors.
+        rows: with the truth of both parts.
+        target: the column that is crossed to.
+    """
+    truth, known = rows.get_rows("scored").truth, rows.get_rows("gallery").truth
+    trained_KD = rows.get_vectors("gallery", target)
+    usable_K = np.isfinite(trained_KD).all(1)
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name in truth:
+        if name not in known or len(set(known[name][usable_K].tolist())) < 2:
+            continue
+        probe = fit_discriminant(trained_KD[usable_K], known[name][usable_K])
+        found[name] = {
+            way: (read_values(np.nan_to_num(units_ND), probe) == truth[name]).astype(np.float64)
+            for way, units_ND in units.items()
+        }
+    return found

@@ -1,0 +1,1 @@
+"""Ways from one medium to another: a file a kind."""
