@@ -180,7 +180,8 @@ class Dataset(TrustingModel, StrictModel):
             of_encode = replace(trust, root_keys=of_encode.root_keys, source=of_encode.source)
         else:
             of_encode = trust
-        return super().with_trust(trust).model_copy(update={"encode": self.encode.with_trust(of_encode)})
+        encode = self.encode.with_trust(of_encode).with_root(self.root)
+        return super().with_trust(trust).model_copy(update={"encode": encode})
 
     @property
     def links(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     model_validator,
 )
@@ -174,8 +175,15 @@ class Segment(StrictModel):
 WHOLE = Segment()
 
 
+# The loader of trained towers; its `weights` name a model of the root, what ships, or a folder.
+TOWER = "tower"
+POCKET = "pocket"
+
+
 def _require_loader(value: Any) -> Any:
-    """Refuse a value that names no loader: its key is most likely misspelt."""
+    """Refuse a value that names no loader: its key is most likely misspelt. `pocket` ships."""
+    if value == POCKET:
+        return {"loader": TOWER, "weights": POCKET}
     if isinstance(value, OtherEncoder) or (isinstance(value, dict) and "loader" in value):
         return value
     raise PydanticCustomError("extra_forbidden", "no encoder of a family or a column")
@@ -204,6 +212,8 @@ class Encode(TrustingModel):
     __pydantic_extra__: dict[str, Annotated[OtherEncoder, BeforeValidator(_require_loader)]] = Field(
         init=False
     )
+    # Not stored: a root may be moved. It travels with pickles and copies.
+    _root: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _check_names(self) -> Encode:
@@ -217,6 +227,17 @@ class Encode(TrustingModel):
                 "column that joins one (as in clap_image)"
             )
         return self
+
+    @property
+    def root(self) -> str:
+        """URL of the root whose models its towers are named among; empty for none."""
+        return self._root
+
+    def with_root(self, root: str) -> Self:
+        """Return a copy for a root."""
+        copied = self.model_copy()
+        copied._root = root  # noqa: SLF001 - of its own class
+        return copied
 
     @property
     def entries(self) -> dict[str, Encoder]:
@@ -235,4 +256,5 @@ class Encode(TrustingModel):
             key: value for key, value in self.model_dump().items() if key in kept or key in _OF_THE_SET
         }
         absent = dict.fromkeys(family for family in FAMILIES if family not in kept)
-        return Encode.model_validate(content | absent).with_trust(self.given_trust)
+        selected = Encode.model_validate(content | absent)
+        return selected.with_trust(self.given_trust).with_root(self.root)

@@ -11,6 +11,7 @@ from schemas.names import PartName, RelativePath, Sha256
 from schemas.recipe import Recipe
 from schemas.strict import StrictModel
 from schemas.times import IsoTime
+from schemas.translator_card import RetrievalScores
 
 
 def _format_now() -> str:
@@ -29,6 +30,10 @@ class ModelCard(StrictModel):
     loss: float | None = Field(description="of the last step; null where it is no number")
     scores: dict[str, float] = Field({}, description="on what was held out, of these weights")
     curve: tuple[float, ...] = Field((), description="the first score of every validation")
+    retrieval: RetrievalScores | None = Field(
+        None, description="of a tower, on held-out pairs, as a translator has them"
+    )
+    weights: str | None = Field(None, description="that a part of it began with; null for none")
     files: dict[RelativePath, Sha256] = Field(description="name -> sha256, of all files beside the card")
     licence: str | None = Field(None, description="of the data's rows, as their lists say; null for none")
     created: IsoTime = Field(default_factory=_format_now, description="UTC, ISO 8601")

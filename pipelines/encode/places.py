@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipelines.encode.loaders.pocket import POCKET_TOWER
+from pipelines.errors import ConfigError
+from pipelines.store.models import find_model_folder
 from pipelines.store.places import check_places, is_place
+from pipelines.store.root import Root
 from pipelines.store.trust import check_classes
-from schemas.encoders import Encode, Encoder, OpenClipEncoder
+from schemas.encoders import POCKET, TOWER, Encode, Encoder, OpenClipEncoder, OtherEncoder
 
 # Repositories of the hub that are defaults of ours, and the checkpoints of laion_clap by its own names
 # (its hook.py).
@@ -58,6 +62,30 @@ def find_encoder_places(encode: Encode, keys: Iterable[str] | None = None) -> li
     return places
 
 
+def locate_tower(encode: Encode, entry: Encoder) -> Encoder:
+    """Return an entry of `encode` with the folder of its tower in place of a name; others as they are.
+
+    Raises:
+        ConfigError: there is no such tower.
+        StorageError: a file of it is not that of its card.
+    """
+    if not isinstance(entry, OtherEncoder) or entry.loader != TOWER:
+        return entry
+    keys = entry.model_dump()
+    weights = keys.get("weights")
+    if not isinstance(weights, str) or is_place(weights):
+        return entry
+    if weights == POCKET:
+        folder = POCKET_TOWER
+    elif encode.root:
+        folder = find_model_folder(Root.from_url(encode.root, encode.given_trust.links), weights)
+    else:
+        raise ConfigError(
+            f"tower {weights!r} is a model of a root, and none is given; name a folder, with a slash"
+        )
+    return OtherEncoder.model_validate(keys | {"weights": str(folder)})
+
+
 def _select(encode: Encode, keys: Iterable[str] | None) -> dict[str, Encoder]:
     wanted = set(encode.entries if keys is None else keys)
     return {key: entry for key, entry in encode.entries.items() if key in wanted}
@@ -71,6 +99,8 @@ def _find_places(key: str, entry: Encoder) -> list[str]:
             return [f"encode.{key}.model"]
         return [] if _is_tag(entry.model, entry.weights) else [f"encode.{key}.weights"]
     ours = ":" not in entry.loader
+    if entry.loader == TOWER and not is_place(getattr(entry, "weights", "")):
+        return []  # of this root, or what ships
     return [
         f"encode.{key}.{name}"
         for name, value in entry.model_dump(exclude=_NO_PLACES).items()

@@ -81,7 +81,9 @@ def _list_places() -> dict[str, list[tuple[str, tuple[Modality, ...]]]]:
     """Return name -> (module:Class, its modalities) of the loaders that files of the folder offer."""
     places: dict[str, list[tuple[str, tuple[Modality, ...]]]] = {}
     for name, module, loader in iterate_offers(_LOADERS, "LOADERS"):
-        places.setdefault(name, []).append((f"{module}:{loader.__qualname__}", loader.modalities))
+        # That of towers embeds what their folder says.
+        modalities = loader.modalities if isinstance(loader.modalities, tuple) else ()
+        places.setdefault(name, []).append((f"{module}:{loader.__qualname__}", modalities))
     return places
 
 

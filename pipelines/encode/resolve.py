@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipelines.compute.child_process import run_in_subprocess
 from pipelines.compute.device import choose_device
 from pipelines.encode.encoder import EncoderSpec, find_modalities
-from pipelines.encode.places import check_encoders
+from pipelines.encode.places import check_encoders, locate_tower
 from pipelines.encode.precision import compare_with_fp32
 from pipelines.encode.registry import make_loader
 from pipelines.errors import ConfigError, SpaceError
@@ -62,7 +62,7 @@ def resolve_entry(
         pinned: column -> the space of the vectors that exist already.
     """
     check_encoders(encode, (key,))
-    asked = encode.entries.get(key)
+    asked = locate_tower(encode, encode.entries.get(key))
     there = _find_pinned(key, encode, pinned or {})
     precision: Precision
     if encode.precision != "auto":

@@ -253,7 +253,7 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
     trust = dataset.given_trust
     keys = () if trust.whole_root else collect_keys({"encode": known[set_name]})
     trust = replace(trust, root_keys=frozenset(keys), source=f"set {set_name!r} of {root.url}")
-    encode = check_content(Encode, known[set_name], where).with_trust(trust)
+    encode = check_content(Encode, known[set_name], where).with_trust(trust).with_root(root.url)
     return dataset.model_copy(update={"encode": encode})
 
 

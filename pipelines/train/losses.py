@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 def symmetric_info_nce(
-    a_ND: Tensor, b_ND: Tensor, scale: Tensor | float, targets: Tensor | None = None
+    a_ND: Tensor,
+    b_ND: Tensor,
+    scale: Tensor | float,
+    targets: Tensor | None = None,
+    negatives_ND: Tensor | None = None,
 ) -> Tensor:
     """Return CLIP's loss: InfoNCE from a to b and from b to a, averaged.
 
@@ -26,6 +30,7 @@ def symmetric_info_nce(
         scale: factor of the cosines; 1 / temperature.
         targets: `[N, N]`, at least 0 and with a positive sum in every row and column: how well row i
             of `a_ND` matches row j of `b_ND`. Without it only i = j matches.
+        negatives_ND: unit vectors, `[..., M, D]`, that no row of `a_ND` matches; none if None.
 
     Returns:
         `[...]`.
@@ -33,12 +38,41 @@ def symmetric_info_nce(
     import torch
 
     logits = scale * a_ND @ b_ND.transpose(-2, -1)
-    forward, backward = logits.log_softmax(-1), logits.log_softmax(-2)
+    backward = logits.log_softmax(-2)
+    if negatives_ND is None:
+        forward = logits.log_softmax(-1)
+    else:
+        wrong = scale * a_ND @ negatives_ND.transpose(-2, -1)
+        forward = torch.cat([logits, wrong], -1).log_softmax(-1)[..., : logits.shape[-1]]
     if targets is None:
         both = forward.diagonal(dim1=-2, dim2=-1) + backward.diagonal(dim1=-2, dim2=-1)
         return -both.mean(-1) / 2
     rows, columns = targets / targets.sum(1, keepdim=True), targets / targets.sum(0, keepdim=True)
     return -torch.mean((forward * rows + backward * columns).sum(-1), -1) / 2
+
+
+def siglip(
+    a_ND: Tensor, b_ND: Tensor, scale: Tensor | float, bias: Tensor | float, targets: Tensor | None = None
+) -> Tensor:
+    """Return SigLIP's loss: each pair is right or wrong by itself (Zhai et al. 2023, arXiv 2303.15343).
+
+    Args:
+        a_ND: unit vectors, `[..., N, D]`.
+        b_ND: unit vectors, `[..., N, D]`; row i belongs to row i of `a_ND`.
+        scale: factor of the cosines; it begins at 10.
+        bias: added to them; it begins at -10, since most pairs are wrong.
+        targets: `[N, N]` in 0..1: how well row i of `a_ND` matches row j of `b_ND`; only i = j if None.
+
+    Returns:
+        `[...]`: summed over all pairs, divided by N.
+    """
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    logits = scale * a_ND @ b_ND.transpose(-2, -1) + bias
+    right = torch.eye(logits.shape[-1], device=logits.device) if targets is None else targets
+    each = binary_cross_entropy_with_logits(logits, right.expand_as(logits), reduction="none")
+    return each.sum((-2, -1)) / logits.shape[-1]
 
 
 def nt_xent(a_ND: Tensor, b_ND: Tensor, temperature: float = 0.5) -> Tensor:

@@ -62,11 +62,11 @@ class OpenClip:
             ConfigError: no such model, tag or weights, weights trained with another activation, or a
                 tokenizer of another net.
         """
-        source = _find(self.model, self.weights)
+        source = find_source(self.model, self.weights)
         _load_tokenizer(self.model, source)
         return self._make_space(source)
 
-    def _make_space(self, source: _ModelSource) -> Space:
+    def _make_space(self, source: ModelSource) -> Space:
         import open_clip
 
         return Space(
@@ -87,7 +87,7 @@ class OpenClip:
         """
         import open_clip
 
-        source = _find(self.model, self.weights)
+        source = find_source(self.model, self.weights)
         space = self._make_space(source)
         brings_weights = self.model.startswith((_LOCAL, _HUB))
         with as_config_errors("clip", space.encoder), refuse_remote_code():
@@ -118,7 +118,7 @@ LOADERS = {"open_clip": OpenClip}
 
 
 @dataclass(frozen=True)
-class _ModelSource:
+class ModelSource:
     """What open_clip will build: its configuration, and the file of its weights."""
 
     model_cfg: dict[str, Any]
@@ -134,7 +134,16 @@ def _make_name(model: str, weights: str) -> str:
     return f"open_clip:{model}:{Path(weights).name if Path(weights).is_file() else weights}"
 
 
-def _find(model: str, weights: str) -> _ModelSource:
+def find_source(model: str, weights: str) -> ModelSource:
+    """Return the configuration and the weights of a model.
+
+    Args:
+        model: as `OpenClip.model`.
+        weights: as `OpenClip.weights`.
+
+    Raises:
+        ConfigError: there is no such model, or no weights of it.
+    """
     if model.startswith(_LOCAL):
         return _find_local(Path(model.removeprefix(_LOCAL)))
     if model.startswith(_HUB):
@@ -142,7 +151,7 @@ def _find(model: str, weights: str) -> _ModelSource:
     return _find_named(model, weights)
 
 
-def _find_local(folder: Path) -> _ModelSource:
+def _find_local(folder: Path) -> ModelSource:
     config = folder / "open_clip_config.json"
     if not config.is_file():
         raise make_missing_error("clip", f"there is no {config.name} in {folder}")
@@ -157,7 +166,7 @@ def _find_local(folder: Path) -> _ModelSource:
     return _read_source(config, Path(weights))
 
 
-def _find_on_hub(repository: str) -> _ModelSource:
+def _find_on_hub(repository: str) -> ModelSource:
     # By open_clip: it chooses among several files of weights, and takes the same ones when it loads.
     from open_clip.pretrained import download_pretrained_from_hf
 
@@ -167,7 +176,7 @@ def _find_on_hub(repository: str) -> _ModelSource:
     return _read_source(Path(config), Path(weights))
 
 
-def _read_source(config: Path, weights: Path) -> _ModelSource:
+def _read_source(config: Path, weights: Path) -> ModelSource:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
         return _add_defaults(content["model_cfg"], content.get("preprocess_cfg", {}), weights)
@@ -178,7 +187,7 @@ def _read_source(config: Path, weights: Path) -> _ModelSource:
         ) from error
 
 
-def _find_named(model: str, weights: str) -> _ModelSource:
+def _find_named(model: str, weights: str) -> ModelSource:
     import open_clip
 
     model_cfg = open_clip.get_model_config(model.replace("/", "-"))
@@ -213,7 +222,7 @@ def _check_activation(model: str, model_cfg: dict[str, Any], weights: str, tag: 
         )
 
 
-def _load_tokenizer(model: str, source: _ModelSource) -> Any:
+def _load_tokenizer(model: str, source: ModelSource) -> Any:
     """Return the tokenizer, checked against the net: open_clip takes its own where none is named."""
     import open_clip
 
@@ -234,7 +243,7 @@ def _load_tokenizer(model: str, source: _ModelSource) -> Any:
     return tokenizer
 
 
-def _add_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], weights: Path) -> _ModelSource:
+def _add_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], weights: Path) -> ModelSource:
     from dataclasses import asdict
 
     from open_clip import CLIPVisionCfg
@@ -243,7 +252,7 @@ def _add_defaults(model_cfg: dict[str, Any], preprocess_cfg: dict[str, Any], wei
     # Not CLIPVisionCfg(**vision_cfg): a ResNet lists its layers where a transformer counts them.
     size = model_cfg["vision_cfg"].get("image_size", CLIPVisionCfg.image_size)
     merged = merge_preprocess_dict(asdict(PreprocessCfg()), preprocess_cfg) | {"size": size}
-    return _ModelSource(model_cfg, merged, weights)
+    return ModelSource(model_cfg, merged, weights)
 
 
 def _describe_preprocessing(preprocess_cfg: dict[str, Any], model_cfg: dict[str, Any]) -> str:

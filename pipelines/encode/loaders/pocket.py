@@ -13,6 +13,7 @@ from schemas.space import Precision
 WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
 
 BATCH_ROWS = 32
+POCKET_TOWER = WEIGHTS / "towers" / "pocket"
 
 
 def make_pocket_clip(precision: Precision) -> OpenClip:
