@@ -17,7 +17,7 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm", "judges")
+MODELS = ("clip", "clap", "audioldm", "judges", "tower")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.
 JUDGES = {
@@ -166,13 +166,14 @@ def find_evaluation(model: str) -> Evaluate:
     Raises:
         ConfigError: there is no such model.
     """
-    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval, judge_eval
+    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval, judge_eval, tower_eval
 
     known: dict[str, Evaluate] = {
         "clip": clip_eval.evaluate,
         "clap": clap_eval.evaluate,
         "audioldm": audioldm_eval.evaluate,
         "judges": judge_eval.evaluate,
+        "tower": tower_eval.evaluate,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

@@ -13,7 +13,7 @@ from schemas.space import Precision
 WEIGHTS = Path(__file__).parents[2] / "miniature" / "weights"
 
 BATCH_ROWS = 32
-POCKET_TOWER = WEIGHTS / "towers" / "pocket"
+POCKET_TOWER = WEIGHTS / "tower"
 
 
 def make_pocket_clip(precision: Precision) -> OpenClip:

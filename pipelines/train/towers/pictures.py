@@ -36,7 +36,13 @@ def draw_picture(
     """
     # A JPEG may come smaller, as long as the smallest part still has the pixels of the square.
     draft_px = math.ceil(settings.size_px / math.sqrt(augmentation.crop))
-    picture = open_picture(data, draft_px=draft_px)
+    return augment_picture(open_picture(data, draft_px=draft_px), settings, augmentation, rng)
+
+
+def augment_picture(
+    picture: Image.Image, settings: PictureInput, augmentation: PictureAugmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a part of a decoded picture as `draw_picture` does, uint8 [H, W, 3]."""
     box = _draw_box(picture, settings, augmentation.crop, rng)
     pixels = resize_picture(picture, settings.size_px, box)
     if augmentation.flip and rng.random() < 0.5:
@@ -80,5 +86,5 @@ def normalize_pixels(pixels_NHW3: Tensor, settings: PictureInput) -> Tensor:
 
     device = pixels_NHW3.device
     mean, std = (torch.tensor(each, device=device)[:, None, None] for each in (settings.mean, settings.std))
-    pixels: Tensor = pixels_NHW3.permute(0, 3, 1, 2).float() / 255
-    return (pixels - mean) / std
+    normal: Tensor = (pixels_NHW3.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return normal

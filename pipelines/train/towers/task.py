@@ -101,7 +101,7 @@ class TowerTask(WholeBatchTask):
         return TowerCriterion(towers, self.loss)
 
     def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-        """Return the optimiser with a rate of its own for the backbone; weight decay is for matrices alone."""
+        """Return the optimiser, with a rate of its own for the backbone and decay for matrices alone."""
         settings = recipe.optimizer
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, weight in net.named_parameters():
