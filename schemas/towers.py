@@ -77,7 +77,7 @@ class SoundTowerSettings(StrictModel):
 
     def describe(self) -> str:
         """Return the preprocessing in one line."""
-        return f"audio: mono, {self.rate_hz} Hz, the middle {self.length_s:g} s"
+        return f"audio: mono, {self.rate_hz} Hz, the middle {self.length_s:g} s, peak 1"
 
 
 class TowersCard(StrictModel):

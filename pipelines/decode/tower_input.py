@@ -52,9 +52,17 @@ def resize_picture(picture: Image.Image, size_px: int, box: Box) -> np.ndarray:
     return np.asarray(small)
 
 
-def cut_middle(samples_T: np.ndarray, count: int) -> np.ndarray:
-    """Return the middle of a wave, of exactly `count` samples: with zeros around it if it is shorter."""
+def cut_wave(samples_T: np.ndarray, count: int, place: float = 0.5) -> np.ndarray:
+    """Return a part of a wave as a tower takes it, float32 [count], its peak at 1; silence stays silent.
+
+    Args:
+        samples_T: of the whole sound; a shorter one has zeros around it.
+        count: of samples.
+        place: of the part, from 0 at the begin to 1 at the end.
+    """
     if (short := count - len(samples_T)) > 0:
-        return np.pad(samples_T, (short // 2, short - short // 2))
-    start = (len(samples_T) - count) // 2
-    return samples_T[start : start + count]
+        samples_T = np.pad(samples_T, (short // 2, short - short // 2))
+    start = round((len(samples_T) - count) * place)
+    part_T = samples_T[start : start + count]
+    peak = float(np.abs(part_T).max(initial=0))
+    return part_T / np.float32(peak) if peak else part_T

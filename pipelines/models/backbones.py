@@ -90,10 +90,11 @@ def _build_named(name: str, size_px: int) -> nn.Module:
             f"of timm, such as {', '.join(near) or 'resnet18'}"
         )
     try:
-        net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, img_size=size_px)
+        net = timm.create_model(name, pretrained=False, num_classes=0, img_size=size_px)
     except TypeError:  # a convolutional net takes pictures of any size
         net = timm.create_model(name, pretrained=False, num_classes=0)
-    return net
+    built: nn.Module = net
+    return built
 
 
 def _build_torchvision(name: str) -> nn.Module:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.compute.device import choose_device
-from pipelines.decode.tower_input import cut_middle, prepare_picture
+from pipelines.decode.tower_input import cut_wave, prepare_picture
 from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.image import decode_image
 from pipelines.encode.loaders.waveform import decode_mono
@@ -137,4 +137,4 @@ class _SoundTower(_TrainedNet):
     def prepare(self, item: bytes) -> np.ndarray:
         """Return the middle of a sound as the net takes it, [1, T]."""
         samples_T = decode_mono(item, self.settings.rate_hz)
-        return cut_middle(samples_T, self.settings.samples)[None]
+        return cut_wave(samples_T, self.settings.samples)[None]
