@@ -201,14 +201,30 @@ def _find_direct_path(
 def _choose_column(
     spaces: Mapping[Column, Space], request: GenerationRequest, generator: GeneratorInfo
 ) -> Column | None:
-    """Return the column that a request without a translator begins at; None for pictures, as yet unnamed."""
+    """Return the column that a request without a translator begins at; None for pictures, as yet unnamed.
+
+    A dataset that has pictures in the generator's space, by a tower that was trained into it, begins there.
+    """
     reads = generator.columns[0]
     if request.sounds:
         return reads if get_modality(reads) == "audio" else find_default("audio", spaces)
     # Sounds are made of sounds only if somebody asks for it: who names no column means pictures.
     if request.column is None and (generator.medium, get_modality(reads)) != ("sound", "audio"):
         return reads
-    return request.column
+    return request.column or _find_joined(spaces, reads)
+
+
+def _find_joined(spaces: Mapping[Column, Space], reads: Column) -> Column | None:
+    """Return the column of pictures that lies in the space of another column; None if none does."""
+    own = spaces.get(reads)
+    return next(
+        (
+            column
+            for column, space in spaces.items()
+            if get_modality(column) == "image" != get_modality(reads) and own and space.is_comparable(own)
+        ),
+        None,
+    )
 
 
 def _find_default_path(

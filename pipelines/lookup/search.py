@@ -117,14 +117,18 @@ class Lookup:
         """
         return self._media.read(key, medium)
 
-    def encode_picture(self, picture: bytes) -> np.ndarray:
+    def encode_picture(self, picture: bytes, column: Column = "clip_image") -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D].
 
+        Args:
+            picture: the file.
+            column: of pictures.
+
         Raises:
-            ConfigError: the dataset has no CLIP, or the picture cannot be read.
+            ConfigError: the dataset has no such column, or the picture cannot be read.
             SpaceError: the encoder on this machine is not the one that the vectors were made with.
         """
-        return self._encoders.encode_as_stored("clip_image", picture)
+        return self._encoders.encode_as_stored(column, picture)
 
     def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a text, picture, sound, vector or row.

@@ -29,6 +29,7 @@ from pipelines.run.short_folder import make_short_folder
 from pipelines.serve.liveness import end_when_blocked
 from pipelines.serve.settings import ServiceSettings
 from schemas.dataset import Dataset
+from schemas.families import Column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,9 +94,9 @@ class LookupDeployment:
         """Return the bytes of a row's picture or sound, and their content type."""
         return await self._replica.read_media(key, medium)
 
-    async def embed_picture(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes, column: Column = "clip_image") -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D]."""
-        return await self._replica.embed_picture(picture)
+        return await self._replica.embed_picture(picture, column)
 
     async def describe(self) -> About:
         """Return what is served."""

@@ -38,6 +38,7 @@ from pipelines.stage import Batch, Work
 from pipelines.store.root import Root
 from pipelines.translate.step import TranslateStage
 from schemas.dataset import Dataset
+from schemas.families import Column
 from schemas.generated import GenerationSettings
 from schemas.outcome import OK
 
@@ -45,7 +46,7 @@ from schemas.outcome import OK
 _CACHED = 8
 
 # JPEG of a picture -> its vector, float16 [D], by the encoder of the dataset.
-EmbedPicture = Callable[[bytes], Awaitable[np.ndarray]]
+EmbedPicture = Callable[[bytes, Column], Awaitable[np.ndarray]]
 
 
 class GenerationQueue:
@@ -169,8 +170,8 @@ class GenerationQueue:
             return await asyncio.to_thread(self._make_text_prompt, request.text)
         path = await asyncio.to_thread(self._paths.choose, request.via)
         media = await asyncio.to_thread(self._convert_picture, request.picture)
-        vector_D = await self._embed(media["jpg"])
         assert path.source is not None
+        vector_D = await self._embed(media["jpg"], path.source)
         caption = " ".join(split_words(PurePath(request.file).name).split()) or "picture"
         row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", "caption": caption}
         return _Prompt({name: [value] for name, value in (row | {path.source: vector_D}).items()}, path)

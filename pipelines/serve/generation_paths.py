@@ -122,7 +122,9 @@ class PicturePaths:
         Raises:
             SpaceError: it does not lead to the generator's own space.
         """
-        return self._verify(self._find(GenerationRequest(via=via, column=_PICTURES, pictures=("picture",))))
+        # Without a translator, a column of pictures that a tower made in the generator's space comes first.
+        column = _PICTURES if via else None
+        return self._verify(self._find(GenerationRequest(via=via, column=column, pictures=("picture",))))
 
     def _find(self, request: GenerationRequest) -> ConditioningPath:
         version = versions.read_current(self._root, self._dataset.encode.set)
@@ -206,7 +208,7 @@ def format_command(
         source = ["--text", shlex.quote(request.text)]
     elif path is not None:
         via = ["--via", path.translator.name] if path.translator else []
-        source = [*via, "--column", _PICTURES, *source]
+        source = [*via, "--column", path.source or _PICTURES, *source]
     flags = [f"--seed {request.seed}"]
     for key, value in params.items():
         if key in ("length_s", "steps"):

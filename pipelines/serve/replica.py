@@ -120,14 +120,18 @@ class SearchReplica:
         self.metrics.answer_s.labels(kind).observe(time.perf_counter() - began)
         return answer
 
-    async def embed_picture(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes, column: Column = "clip_image") -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D].
 
+        Args:
+            picture: the file.
+            column: of pictures.
+
         Raises:
-            ConfigError: the dataset has no CLIP, or the picture cannot be read.
+            ConfigError: the dataset has no such column, or the picture cannot be read.
             SpaceError: the encoder here is not the one of the stored vectors.
         """
-        return await asyncio.to_thread(self._current.lookup.encode_picture, picture)
+        return await asyncio.to_thread(self._current.lookup.encode_picture, picture, column)
 
     async def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the bytes of a row's picture or sound, and their content type.

@@ -11,6 +11,7 @@ import numpy as np
 from pipelines.errors import EcholensError, RequestRefusedError
 from pipelines.serve.generation_messages import Capabilities, GenerationEvent, GenerationForm, PageRequest
 from schemas.about import About
+from schemas.families import Column
 from schemas.query import Answer, Query
 
 T = TypeVar("T")
@@ -64,9 +65,9 @@ class ServiceClient:
         """Return what is served."""
         return await _unwrap(self._handle.describe.remote())
 
-    async def embed_picture(self, picture: bytes) -> np.ndarray:
+    async def embed_picture(self, picture: bytes, column: Column = "clip_image") -> np.ndarray:
         """Return the vector of a picture as a build would store it, float16 [D]."""
-        return await _unwrap(self._handle.embed_picture.remote(picture))
+        return await _unwrap(self._handle.embed_picture.remote(picture, column))
 
 
 class GenerationClient:

@@ -142,7 +142,7 @@ class TowerTask(WholeBatchTask):
         return loss
 
     def validate(self, net: nn.Module) -> Mapping[str, Scores]:
-        """Return the mean cosine of held-out pictures to their targets, and how often the nearest is theirs."""
+        """Return the mean cosine of held-out pictures to their targets, and R@1 both ways."""
         held = self.data.held
         units_NO = embed_frames(lambda pixels: self.embed_pixels(net, pixels), held.pixels)
         cosines_NN = units_NO @ held.targets_NO.T
