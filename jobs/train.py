@@ -42,7 +42,8 @@ def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
         group = [card for card in cards if _get_data(card) == data]
         first = group[0]
         lines.append(
-            f"{data}: {first.source} -> {first.target}, {first.counts.train:,} pairs to train on, "
+            f"{data}: {first.source} -> {first.target}, {first.counts.train:,} pairs to train on"
+            f"{_format_mined(first)}, "
             f"{first.scores.pairs:,} held out, gallery of {first.scores.gallery:,}"
         )
         lines.append("  cosine            R@1    R@5   R@10  mAP@10  class R@1  hub    gap    rank  name")
@@ -57,6 +58,12 @@ def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
             lines += [_format_line(card.scores_of[direction], card.name) for card in kinds]
         lines += [_explain_weights(fit) for fit in dict.fromkeys(card.fit for card in group) if fit]
     return "\n".join(lines)
+
+
+def _format_mined(card: TranslatorCard) -> str:
+    if card.mined is None:
+        return ""
+    return f" ({card.mined.pairs:,} mined, cosine of captions {card.mined.score:.3f})"
 
 
 def _get_data(card: TranslatorCard) -> str:

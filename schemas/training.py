@@ -12,14 +12,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
 from schemas.dataset import SourceKind, StrictModel
 from schemas.encoders import CLASS_PATTERN
-from schemas.families import Column
+from schemas.families import Column, get_modality
+from schemas.mining import Mining, MiningKeys
 from schemas.names import check_name
 from schemas.recipe import Recipe
 
@@ -30,10 +33,13 @@ NetName = Literal["mlp", "residual_mlp", "diffusion"]
 _GRID_KEYS = ("data", "loss", "hidden", "net", "seed", "p_drop", "lr", "target_noise", "guidance")
 
 
-class PairSource(StrictModel):
+class PairSource(MiningKeys):
     """Pairs of vectors of one version: each row with both columns is a pair.
 
     A list of `PairSource` is a mix. Its members have the same source space and the same target space.
+
+    With `mined_by` the pairs are of rows that lack the target, and all are trained on: what is held out is
+    real. A mix without real pairs of these columns is validated and tested on the held-out rows with both.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -44,6 +50,9 @@ class PairSource(StrictModel):
     shift_to: Column | None = Field(
         None, description="the column of the same space onto whose mean the targets are moved"
     )
+    mined_by: Column | None = Field(
+        None, description="captions by which rows without a target are given those of other rows"
+    )
 
     @model_validator(mode="after")
     def _require_two_columns(self) -> PairSource:
@@ -52,6 +61,39 @@ class PairSource(StrictModel):
         if self.shift_to == self.target:
             raise ValueError(f"targets {self.target} are at their own mean; name another column, or none")
         return self
+
+    @model_validator(mode="after")
+    def _check_mining(self) -> PairSource:
+        keys = sorted(self.model_fields_set.intersection(MiningKeys.model_fields))
+        if self.mined_by is None and keys:
+            raise ValueError(
+                f"{keys[0]} is of mined pairs, and these are not; name the column of captions in mined_by, "
+                f"or leave {keys[0]} out"
+            )
+        if self.mined_by == self.target:
+            raise ValueError(
+                f"rows without {self.target} cannot be compared by it; name a column of captions in mined_by"
+            )
+        if self.mined_by and self.shift_to:
+            raise ValueError(
+                f"mined targets are {self.target} of other rows, which stand where they are to be; leave "
+                "shift_to out"
+            )
+        return self
+
+    @property
+    def mining(self) -> Mining | None:
+        """How targets are mined; None of pairs that have their own."""
+        if self.mined_by is None:
+            return None
+        return Mining(mined_by=self.mined_by, **{key: getattr(self, key) for key in MiningKeys.model_fields})
+
+    @model_serializer(mode="wrap")
+    def _write_without_mining(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What is not mined is described as before there was mining: a training that was begun can go on.
+        written: dict[str, Any] = write(self)
+        mining_keys = () if self.mined_by else Mining.model_fields
+        return {name: value for name, value in written.items() if name not in mining_keys}
 
     @property
     def direction(self) -> str:
@@ -71,7 +113,7 @@ class Experiment(StrictModel):
     p_drop: float = Field(0.0, ge=0, lt=1)
     temperature: float = Field(0.5, gt=0, description="of nt_xent and info_nce")
     target_noise: float = Field(
-        0.0, ge=0, description="standard deviation of a noise on each number of the targets in training"
+        0.0, ge=0, description="standard deviation of a noise on each number of text targets in training"
     )
     p_uncond: float = Field(0.1, ge=0, lt=1, description="share of conditions that a diffusion mapper drops")
     guidance: float = Field(1.0, ge=0, le=10, description="of a diffusion mapper; 1 guides nothing")
@@ -86,6 +128,11 @@ class Experiment(StrictModel):
             raise ValueError(
                 f"net {self.net!r} and loss {self.loss!r} do not go together; the diffusion mapper has the "
                 "loss denoise, and no other net has it"
+            )
+        if self.target_noise and self.net == "diffusion":
+            raise ValueError(
+                "the diffusion mapper has noise of its own on its targets; leave target_noise out, or take "
+                "another net"
             )
         return self
 
@@ -201,6 +248,12 @@ class TrainingPreset(StrictModel):
                 raise ValueError(f"a cell names data {cell.data!r}; known are {', '.join(sorted(self.data))}")
             if cell.name in names:
                 raise ValueError(f"two cells are {cell.name!r}; take one of them out")
+            targets = [pairs.target for pairs in self.data[cell.data]]
+            if cell.target_noise and "text" not in map(get_modality, targets):
+                raise ValueError(
+                    f"target_noise of cell {cell.name!r} is for captions as targets, and data {cell.data!r} "
+                    f"leads to {targets[0]} alone; leave it out"
+                )
             names.add(cell.name)
         return self
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.encoders import Name
 from schemas.families import Column
+from schemas.mining import MinedPairs
 from schemas.names import PartName, Sha256
 from schemas.space import Space
 from schemas.split_hashes import GroupCounts
@@ -74,6 +75,9 @@ class TranslatorCard(StrictModel):
     counts: PairCounts
     groups: GroupCounts | None = Field(None, description="that the split keeps together")
     leak_rule: str = Field("", description="how held-out pairs were compared with those trained on")
+    mined: MinedPairs | None = Field(
+        None, description="of the pairs trained on, those with targets of others"
+    )
     cell: Experiment | None = Field(description="null for a baseline")
     fit: FitSettings | None
     method: str = Field(description="the net, or the closed form")

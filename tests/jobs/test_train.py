@@ -88,6 +88,21 @@ def test_pictures_find_words_of_sounds_through_a_translator(root):
     assert "there is no translator 'nothing'; the dataset has: wit_cc-identity" in refused.stderr
 
 
+@pytest.mark.slow
+def test_pictures_without_sounds_are_given_some(root):
+    """Pictures of WIT and CC are trained on with sounds of clips, and scored on clips alone."""
+    options = ("--preset", "beyond", "--only", "image_mined", "fit.batch=16", "fit.epochs=4")
+    split = ("split.validation=0.25", "split.test=0.25", "data.image_mined.0.least_cosine=0.5")
+    said = echolens("train", root, "--json", *options, *split).stdout
+    trained = {card["name"]: card for card in json.loads(said)}
+    best = max((card for card in trained.values() if card["cell"]), key=lambda card: card["scores"]["cosine"])
+
+    assert best["counts"]["train"] == best["mined"]["pairs"] > 20
+    assert 0.5 <= best["mined"]["score"] <= 1
+    assert best["scores"]["cosine"] > trained["image_mined-random"]["scores"]["cosine"] + 0.1
+    assert best["validation"].keys() == {"clip_image -> clap_audio"}
+
+
 def test_a_second_training_of_a_root_waits_for_its_turn(root):
     """Two may make translators of one name, or go on from one checkpoint: the second writes nothing."""
     before = training_files(root)

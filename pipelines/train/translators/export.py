@@ -200,6 +200,7 @@ class TranslatorExport:
             ),
             groups=table.counts,
             leak_rule=table.leak_rule,
+            mined=table.mined,
             cell=experiment,
             fit=pairs.training.fit if experiment else None,
             method=experiment.net if experiment else name.removeprefix(f"{pairs.data}-"),

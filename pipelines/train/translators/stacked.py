@@ -66,7 +66,12 @@ class StackedNets(nn.Module):
             yield group
 
     def compute_losses(
-        self, x_NI: Tensor, y_NO: Tensor, generator: torch.Generator, workers: WorkerGroup
+        self,
+        x_NI: Tensor,
+        y_NO: Tensor,
+        generator: torch.Generator,
+        workers: WorkerGroup,
+        noisy_N1: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return experiment -> this worker's share of its loss.
 
@@ -77,6 +82,7 @@ class StackedNets(nn.Module):
             y_NO: their targets.
             generator: the step's stream, for the noise of diffusion mappers and of targets.
             workers: that share the global batch.
+            noisy_N1: 1 of the rows whose targets may have noise, else 0; all may if None.
         """
         experiments: list[Experiment] = []
         outputs: list[Tensor] = []
@@ -90,11 +96,12 @@ class StackedNets(nn.Module):
                 experiments += group.experiments
                 outputs += workers.gather_all(group.net(x_NI))  # C of [N, O]
         target_NO = workers.gather_all(y_NO) if outputs else y_NO
+        if noisy_N1 is not None and outputs:
+            noisy_N1 = workers.gather_all(noisy_N1)
         for numbers, members in _group_by(experiments, ("loss", "temperature", "target_noise")):
             outputs_CNO = torch.stack([outputs[number] for number in numbers])
-            values = compute_loss(
-                members[0], outputs_CNO, add_noise(target_NO, members[0].target_noise, generator)
-            )
+            noised_NO = add_noise(target_NO, members[0].target_noise, generator, noisy_N1)
+            values = compute_loss(members[0], outputs_CNO, noised_NO)
             shares = workers.share_value(values).unbind()
             losses |= {each.name: value for each, value in zip(members, shares, strict=True)}
         return losses
@@ -177,18 +184,22 @@ def _group_by(
         yield numbers, [experiments[number] for number in numbers]
 
 
-def add_noise(target_NO: Tensor, spread: float, generator: torch.Generator) -> Tensor:
+def add_noise(
+    target_NO: Tensor, spread: float, generator: torch.Generator, noisy_N1: Tensor | None = None
+) -> Tensor:
     """Return targets with noise, unit vectors, so that a net is not tied to one modality (arXiv 2309.07372).
 
     Args:
         target_NO: unit vectors, of the global batch.
         spread: standard deviation of the noise of each number; the targets themselves if 0.
         generator: in the same state on every worker.
+        noisy_N1: 1 of the rows that get noise, else 0; all get it if None.
     """
     if not spread:
         return target_NO
     noise_NO = torch.randn(target_NO.shape, generator=generator).to(target_NO.device)
-    return torch.nn.functional.normalize(target_NO + spread * noise_NO, dim=-1)
+    noised_NO = torch.nn.functional.normalize(target_NO + spread * noise_NO, dim=-1)
+    return noised_NO if noisy_N1 is None else torch.where(noisy_N1 > 0, noised_NO, target_NO)
 
 
 def compute_loss(experiment: Experiment, output_CNO: Tensor, target_NO: Tensor) -> Tensor:

@@ -63,6 +63,10 @@ class TranslatorsTask(Task):
         """Whether an experiment has dropout; these are all in one task."""
         return any(experiment.p_drop for experiment in self.experiments)
 
+    @property
+    def _has_noise(self) -> bool:
+        return any(experiment.target_noise for experiment in self.experiments)
+
     def open(self, context: TaskContext) -> Self:
         """Read the pairs.
 
@@ -121,8 +125,13 @@ class TranslatorsTask(Task):
 
         return StackedAdamW(_as_stacked(net))
 
-    def make_batch(self, step: int, group: WorkerGroup) -> tuple[Tensor, Tensor]:
-        """Return a worker's rows of the pairs of a step, `[n, I]` and `[n, O]`."""
+    def make_batch(self, step: int, group: WorkerGroup) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return a worker's rows of a step's pairs, `[n, I]` and `[n, O]`, and which take noise, `[n, 1]`.
+
+        Noise is for captions as targets, which stand beside the sounds that are meant; None: all may take it.
+        """
+        import torch
+
         recipe, table = self.context.recipe, self._get_table()
         epoch, place = divmod(step, self.count_steps())
         if place == 0 or step != self._next_step:
@@ -131,17 +140,23 @@ class TranslatorsTask(Task):
             self._batches = islice(batches, place, None)
         self._next_step = step + 1
         rows = next(self._batches)[group.slice_batch(recipe.batch)]
-        return load_tensors(table, rows, self.context.device)
+        pairs = load_tensors(table, rows, self.context.device)
+        if not self._has_noise or table.is_text_N.all():
+            return (*pairs, None)
+        return (*pairs, torch.from_numpy(table.is_text_N[rows, None].astype(np.float32)).to(pairs[1].device))
 
     def compute_loss(
-        self, net: nn.Module, batch: tuple[Tensor, Tensor], draw: StepDraw, group: WorkerGroup
+        self, net: nn.Module, batch: tuple[Tensor, Tensor, Tensor | None], draw: StepDraw, group: WorkerGroup
     ) -> StepLoss:
         """Return the sum of the losses of all experiments."""
         import torch
 
         # On a CPU the precision is that of the process, once for all threads.
         with draw.use_autocast(draw.device.type != "cpu"):
-            losses = _as_stacked(net).compute_losses(*batch, draw.make_generator(), group)
+            source_NI, target_NO, noisy_N1 = batch
+            losses = _as_stacked(net).compute_losses(
+                source_NI, target_NO, draw.make_generator(), group, noisy_N1
+            )
         parts = {name: loss.detach() for name, loss in losses.items()}
         return StepLoss(torch.stack([*losses.values()]).sum(), parts)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipelines.store import versions
 from pipelines.train.dataset import TrainingDataset
-from pipelines.train.translators.pairs import PairTable, read_pairs
+from pipelines.train.translators.pair_reading import read_pairs
+from pipelines.train.translators.pairs import PairTable
 from schemas.training import Experiment, TrainingPreset
 
 if TYPE_CHECKING:

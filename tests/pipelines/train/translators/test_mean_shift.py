@@ -10,7 +10,7 @@ from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.split_groups import read_groups
 from pipelines.store.splits import TRAIN
 from pipelines.store.vectors import VectorReader
-from pipelines.train.translators.pairs import read_pairs
+from pipelines.train.translators.pair_reading import read_pairs
 from schemas.candidate import CANDIDATE, format_key
 from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space

@@ -10,7 +10,8 @@ from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.store.vectors import VectorReader
 from pipelines.train.translators.pair_batches import iterate_batches
-from pipelines.train.translators.pairs import PairTable, drop_leaked, read_pairs
+from pipelines.train.translators.pair_reading import read_pairs
+from pipelines.train.translators.pairs import PairTable, drop_leaked
 from schemas.candidate import CANDIDATE, format_key
 from schemas.training import PairSource, SplitSettings
 from tests.pipelines.train.spaces import space

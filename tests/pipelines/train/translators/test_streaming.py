@@ -22,7 +22,7 @@ from pipelines.store.splits import TRAIN
 from pipelines.store.vectors import VectorReader
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.translators.pair_batches import iterate_batches
-from pipelines.train.translators.pairs import read_pairs
+from pipelines.train.translators.pair_reading import read_pairs
 from pipelines.train.translators.stacked import StackedAdamW, StackedNets
 from pipelines.train.translators.training_pairs import load_tensors
 from schemas.candidate import CANDIDATE, format_key
