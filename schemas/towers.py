@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.families import Column
+from schemas.mining import Mining
 from schemas.strict import StrictModel
 
 # Of BatchNorm layers: GroupNorm in their place; statistics of the whole batch, over all workers; or those of
@@ -155,16 +156,6 @@ class TowerLoss(StrictModel):
     )
 
 
-class MinedPairs(StrictModel):
-    """Sounds for pictures that have none: those whose captions are nearest to theirs."""
-
-    by: Column = "clap_text"
-    neighbours: int = Field(4, ge=1, le=64)
-    least_cosine: float = Field(
-        0.7, ge=-1, le=1, description="of two captions; below it a picture is left out"
-    )
-
-
 class TowerPairs(StrictModel):
     """`pairs` of a tower's preset: pictures of a dataset, and the vectors that they are trained to."""
 
@@ -173,7 +164,9 @@ class TowerPairs(StrictModel):
     noise: float = Field(
         0.0, ge=0, description="standard deviation of a noise on each number of a text target"
     )
-    mined: MinedPairs | None = None
+    mined: Mining | None = Field(
+        None, description="how pictures without a sound get those of the captions nearest to theirs"
+    )
     windows: bool = Field(
         False, description="whether a window of the sound is drawn an epoch, not their mean"
     )

@@ -98,11 +98,14 @@ def _build_named(name: str, size_px: int) -> nn.Module:
 
 
 def _build_torchvision(name: str) -> nn.Module:
-    from torchvision.models import get_model, list_models
+    from torchvision import models
 
-    if name not in list_models():
-        raise ConfigError(f"backbone: torchvision has no model {name[:80]!r}; name one of its models")
-    net = get_model(name, weights=None)
+    # Those of other modules would load the weights of a backbone of their own.
+    if name not in models.list_models(module=models):
+        raise ConfigError(
+            f"backbone: torchvision has no classifier {name[:80]!r}; name one of its models of pictures"
+        )
+    net: nn.Module = models.get_model(name, weights=None)
     for attribute in _CLASSIFIERS:
         if hasattr(net, attribute):
             setattr(net, attribute, nn.Identity())

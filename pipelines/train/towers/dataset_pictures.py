@@ -16,13 +16,14 @@ from pipelines.store.split_groups import SplitGroups, read_groups
 from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.distributed import WorkerGroup
+from pipelines.train.frames import choose_frames
 from pipelines.train.stream import MediaSample, MediaStream, StreamReader
 from pipelines.train.task import TaskContext
 from pipelines.train.towers.data import EmbedPixels, HeldPictures, PictureBatch, embed_frames
 from pipelines.train.towers.picture_rows import MEMBERS, PictureRows, read_picture_rows
 from pipelines.train.towers.pictures import draw_picture
 from pipelines.train.towers.scores import score_pictures
-from pipelines.train.towers.targets import TowerTargets, find_negatives, read_targets
+from pipelines.train.towers.targets import CAPTION, OWN, TowerTargets, find_negatives, read_targets
 from schemas.candidate import Kind
 from schemas.space import Space
 from schemas.towers import PictureAugmentation, PictureInput, TowerLoss, TowerPairs
@@ -70,9 +71,10 @@ class PictureStreams:
         dataset, recipe = self.dataset, context.recipe
         reader = dataset.read_vectors()
         with_captions = self.loss.soft_captions is not None or self.loss.negatives > 0
-        targets = read_targets(reader, self.pairs, with_captions=with_captions)
         rows = read_picture_rows(dataset.root, reader.shards, dataset.shard_rows)
         groups = read_groups(dataset.root, reader.shards, dataset.shard_rows, self.split)
+        pictures = np.concatenate([*rows.keys.values()])
+        targets = read_targets(reader, groups, self.pairs, pictures, with_captions=with_captions)
         parts = _Parts(rows, targets, groups)
         train = parts.select(TRAIN)
         count, held = sum(map(len, train.values())), sum(map(len, parts.select(VALIDATION).values()))
@@ -82,13 +84,18 @@ class PictureStreams:
                 f"few for batches of {recipe.batch}; build more rows, or take a smaller recipe.batch"
             )
         shares = share_batch(recipe.batch, {kind: len(keys) for kind, keys in train.items()}, self.lanes)
+        frames: Mapping[int, int] = {}
+        if self.pairs.frame == "nearest" and "clip" in train:
+            nearest_N = choose_frames(reader, train["clip"])
+            frames = dict(zip(train["clip"].tolist(), nearest_N.tolist(), strict=True))
         streams = {
-            kind: self._open_stream(kind, train[kind], share, context) for kind, share in shares.items()
+            kind: self._open_stream(kind, train[kind], share, context, frames)
+            for kind, share in shares.items()
         }
         return DatasetPictures(self, context, parts, streams)
 
     def _open_stream(
-        self, kind: Kind, keys: np.ndarray, batch: int, context: TaskContext
+        self, kind: Kind, keys: np.ndarray, batch: int, context: TaskContext, frames: Mapping[int, int]
     ) -> StreamReader[_Drawn]:
         stream = MediaStream(
             self.dataset.root,
@@ -105,7 +112,7 @@ class PictureStreams:
         def draw(sample: MediaSample) -> _Drawn:
             rng = np.random.default_rng((seed, sample.key, sample.epoch))
             members = [*sample.media]
-            member = members[int(rng.integers(len(members)))]
+            member = members[frames.get(sample.key, int(rng.integers(len(members))))]
             return sample.key, draw_picture(sample.media[member], self.input, self.augment, rng)
 
         return stream.open(draw, context.group)
@@ -120,10 +127,10 @@ class _Parts:
     groups: SplitGroups
 
     def select(self, part: int) -> dict[Kind, np.ndarray]:
-        """Return kind -> the keys of a part; held-out rows have the target itself, not that of a caption."""
+        """Return kind -> the keys of a part; held-out rows have a target of their own."""
         found: dict[Kind, np.ndarray] = {}
         targets = self.targets
-        usable = targets.keys_N if part == TRAIN else targets.keys_N[~targets.is_text_N]
+        usable = targets.keys_N if part == TRAIN else targets.keys_N[targets.origins_N == OWN]
         for kind, keys in self.rows.keys.items():
             own = keys[np.isin(keys, usable)]
             own = own[self.groups.part_N[self.groups.find_rows(own)] == part]
@@ -194,7 +201,9 @@ class DatasetPictures:
         rng = np.random.default_rng((self._context.recipe.seed, step, int(keys_n[0])))
         units_nO = targets.get_units(keys_n)
         if self._source.pairs.noise:
-            units_nO = self._add_noise(units_nO, targets.is_text_N[targets.find_places(keys_n)], rng)
+            units_nO = self._add_noise(
+                units_nO, targets.origins_N[targets.find_places(keys_n)] == CAPTION, rng
+            )
 
         def move(array: np.ndarray) -> Any:
             return torch.from_numpy(array).to(device)

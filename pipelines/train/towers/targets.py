@@ -1,4 +1,4 @@
-"""The vectors that pictures are trained to: of the own sound, of the caption where there is none.
+"""The vectors that pictures are trained to: of the own sound, else of mined ones or of the caption.
 
 Shapes: N rows, O dimensions.
 """
@@ -11,9 +11,14 @@ import numpy as np
 
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.keyed_vectors import KeyedVectors, read_keyed_vectors
+from pipelines.store.split_groups import SplitGroups
 from pipelines.store.vectors import VectorReader
+from pipelines.train.mined_targets import mine_targets
 from schemas.space import Space
 from schemas.towers import TowerPairs
+
+# Whose vector a target is: that of the row, those of sounds with captions like its own, that of its caption.
+OWN, MINED, CAPTION = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +29,14 @@ class TowerTargets:
         space: that the tower joins.
         keys_N: int64, ascending.
         units_NO: float16.
-        is_text_N: whether it is a caption's vector.
+        origins_N: OWN, MINED or CAPTION: whose vector it is.
         captions: vectors of captions in the family of the target; None if they are not asked for.
     """
 
     space: Space
     keys_N: np.ndarray
     units_NO: np.ndarray
-    is_text_N: np.ndarray
+    origins_N: np.ndarray
     captions: KeyedVectors | None = None
 
     def find_places(self, keys: np.ndarray) -> np.ndarray:
@@ -53,12 +58,16 @@ class TowerTargets:
         return found
 
 
-def read_targets(reader: VectorReader, pairs: TowerPairs, *, with_captions: bool) -> TowerTargets:
-    """Return the targets of all rows of a version.
+def read_targets(
+    reader: VectorReader, groups: SplitGroups, pairs: TowerPairs, pictures: np.ndarray, *, with_captions: bool
+) -> TowerTargets:
+    """Return the targets of rows: their own, else mined ones, else those of captions.
 
     Args:
         reader: of the version.
+        groups: of all of its rows, with their parts.
         pairs: which columns.
+        pictures: int64, the keys of the rows with pictures.
         with_captions: whether the vectors of captions are needed.
 
     Raises:
@@ -66,19 +75,25 @@ def read_targets(reader: VectorReader, pairs: TowerPairs, *, with_captions: bool
         SpaceError: captions are in another space than sounds.
     """
     own = read_keyed_vectors(reader, pairs.target)
-    keys, units, texts = [own.keys_N], [own.vectors_ND], [np.zeros(len(own.keys_N), bool)]
+    keys, units, origins = [own.keys_N], [own.vectors_ND], [np.full(len(own.keys_N), OWN)]
+    if pairs.mined is not None:
+        asked = np.setdiff1d(pictures, own.keys_N)
+        mined = mine_targets(reader, groups, asked, pairs.target, pairs.mined)
+        keys.append(mined.keys_N)
+        units.append(mined.targets_NO)
+        origins.append(np.full(len(mined.keys_N), MINED))
     if pairs.text_target is not None:
         captions = _read_captions(reader, pairs.text_target, own.space)
-        rest = ~np.isin(captions.keys_N, own.keys_N)
+        rest = ~np.isin(captions.keys_N, np.concatenate(keys))
         keys.append(captions.keys_N[rest])
         units.append(captions.vectors_ND[rest])
-        texts.append(np.ones(int(rest.sum()), bool))
+        origins.append(np.full(int(rest.sum()), CAPTION))
     order = np.argsort(np.concatenate(keys), kind="stable")
     return TowerTargets(
         own.space,
         np.concatenate(keys)[order],
         np.concatenate(units)[order],
-        np.concatenate(texts)[order],
+        np.concatenate(origins)[order],
         _read_captions(reader, pairs.captions, own.space) if with_captions else None,
     )
 

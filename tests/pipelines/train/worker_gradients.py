@@ -13,6 +13,8 @@ from pipelines.train.pocket.clip import PocketClip
 from pipelines.train.pocket.vae import PocketVae
 from pipelines.train.task import StepDraw, TaskContext
 from schemas.recipe import Recipe
+from schemas.towers import TowerLoss
+from tests.pipelines.train.towers.toy_tower import ToyTower
 from tests.pipelines.train.toy_tasks import Contrast, TowardsZero
 
 CPU = torch.device("cpu")
@@ -23,6 +25,11 @@ TASKS = {
     "contrast in parts": (Contrast(), Recipe(steps=1, batch=8, accumulate=2)),
     "clip": (PocketClip(draws=64), read_preset("pocket_clip", ["recipe.batch=8"]).recipe),
     "clap": (PocketClap(draws=40, kinds_a_batch=12), read_preset("pocket_clap", ["recipe.batch=8"]).recipe),
+    "tower": (ToyTower(negatives=True), Recipe(steps=1, batch=8)),
+    "tower, siglip, in parts": (
+        ToyTower(loss=TowerLoss(kind="siglip")),
+        Recipe(steps=1, batch=8, accumulate=2),
+    ),
     "vae": (PocketVae(draws=4, block=4), read_preset("pocket_vae", ["recipe.batch=4"]).recipe),
 }
 

@@ -1,0 +1,173 @@
+"""The task of a tower: it learns the space that it is given, in parts as at once, under every loss."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import ConfigError
+from pipelines.models.towers import load_towers
+from pipelines.store.root import Root
+from pipelines.train.distributed import WorkerGroup
+from pipelines.train.gradients import compute_gradients
+from pipelines.train.losses import siglip, symmetric_info_nce
+from pipelines.train.task import StepDraw, TaskContext
+from pipelines.train.towers.dataset_pictures import share_batch
+from pipelines.train.towers.pictures import draw_picture
+from pipelines.train.trainer import Trainer
+from schemas.recipe import OptimizerSettings, Recipe
+from schemas.towers import PictureAugmentation, PictureInput, TowerLoss, TowerNet
+from tests.pipelines.fetch.pictures import JPEG
+from tests.pipelines.train.towers.toy_tower import PX, ToyTower
+
+CPU = torch.device("cpu")
+LOSSES = [
+    TowerLoss(),
+    TowerLoss(learnt=False, anchor=0),
+    TowerLoss(kind="siglip"),
+    TowerLoss(soft_captions=0.1, anchor=1),
+]
+NAMES = ["info_nce", "fixed", "siglip", "soft"]
+
+
+def open_task(task, tmp_path, **recipe):
+    recipe = Recipe(**({"steps": 1, "batch": 32} | recipe))
+    return task.open(TaskContext("toy", recipe, tmp_path, CPU))
+
+
+def gradient_of(task, parts, tmp_path):
+    """Return the loss and the gradient of one batch, in double precision."""
+    open_task(task, tmp_path, accumulate=parts)
+    torch.manual_seed(0)
+    net = task.build(0).double()
+    batch = task.make_batch(0, WorkerGroup())
+    loss = compute_gradients(task, net, batch, StepDraw(0, 0, CPU, "fp32"), WorkerGroup(), parts)
+    grads = [each.grad.flatten() for each in net.parameters() if each.grad is not None]
+    return float(loss.total), torch.cat(grads)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=NAMES)
+def test_parts_have_the_gradient_of_the_whole(loss, tmp_path):
+    """The largest relative difference is one of rounding: a tower's batch does not depend on memory."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        whole, gradient = gradient_of(ToyTower(loss=loss, negatives=True), 1, tmp_path)
+        in_parts, cached = gradient_of(ToyTower(loss=loss, negatives=True), 4, tmp_path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert in_parts == pytest.approx(whole, rel=1e-6)
+    assert float((cached - gradient).abs().max() / gradient.abs().max()) < 1e-4
+
+
+def test_a_tower_learns_the_space_that_it_is_given(tmp_path):
+    """Held-out pictures come to lie where their targets do; what is exported says the same."""
+    recipe = Recipe(steps=80, batch=32, optimizer=OptimizerSettings(lr=2e-3), validate_every=80)
+    trainer = Trainer(
+        ToyTower(loss=TowerLoss(anchor=1)), recipe, Root.from_url(str(tmp_path / "run")), caches=tmp_path
+    )
+    before = trainer.task.validate(trainer.net.eval())[""]
+    trainer.net.train()
+    trainer.train()
+    (tmp_path / "out").mkdir()
+    (card,) = trainer.export(tmp_path / "out")
+    towers, towers_card = load_towers(tmp_path / "out" / "model")
+
+    assert before["cosine"] < 0.3
+    assert card.scores["cosine"] > 0.8
+    assert card.scores["r1"] > 5 * before["r1"]
+    assert trainer.task.data.space.identity == towers_card.joins
+    assert "none" == towers_card.pretrained == card.weights
+    assert (1, 16) == towers["image"](torch.zeros(1, 3, PX, PX)).shape
+
+
+def test_siglip_is_each_pair_by_itself():
+    """By hand: two pairs, and a bias that makes all wrong ones cheap."""
+    a, b = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    logits = 10 * a @ b.T - 5
+    signs = 2 * torch.eye(2) - 1
+    expected = -torch.nn.functional.logsigmoid(signs * logits).sum() / 2
+
+    assert float(siglip(a, b, 10, -5)) == pytest.approx(float(expected))
+
+
+def test_negatives_count_on_the_side_of_pictures_alone():
+    """One negative that is as near as the target makes a certain answer a coin's."""
+    a = torch.eye(2)
+    certain, torn = symmetric_info_nce(a, a, 50), symmetric_info_nce(a, a, 50, negatives_ND=a)
+
+    assert float(certain) == pytest.approx(0, abs=1e-6)
+    assert float(torn) == pytest.approx(np.log(2) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("net", "recipe", "said"),
+    [
+        ({"norm": "batch"}, {"accumulate": 4}, "statistics of a part are not those of the batch"),
+        ({"pretrained": "nowhere.safetensors"}, {}, "there is no file nowhere.safetensors"),
+        ({"backbone": "clip"}, {}, "the backbone clip is the tower of a trained CLIP"),
+        ({"backbone": "pocket_resnet", "pretrained": "hub"}, {}, "the hub has no weights of pocket_resnet"),
+    ],
+    ids=["batch-in-parts", "no-file", "no-clip", "no-hub"],
+)
+def test_a_wrong_net_is_one_sentence(net, recipe, said, tmp_path):
+    """Before anything is trained."""
+    keys = {"backbone": "pocket_resnet", "input": PictureInput(size_px=PX)} | net
+    with pytest.raises(ConfigError, match=said):
+        open_task(ToyTower(net=TowerNet(**keys)), tmp_path, **recipe).build(0)
+
+
+def test_frozen_weights_need_weights():
+    """Statistics that were never measured are no statistics."""
+    with pytest.raises(ValueError, match="pretrained is none"):
+        TowerNet(norm="frozen")
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path):
+    """With how many tensors are missing and unexpected, and the first."""
+    import timm
+    from safetensors.torch import save_file
+
+    file = tmp_path / "resnet18.safetensors"
+    save_file(timm.create_model("resnet18", num_classes=10).state_dict(), file)
+    small = PictureInput(size_px=PX)
+    fitting = ToyTower(net=TowerNet(pretrained=str(file), norm="frozen", input=small, unlock=1))
+    open_task(fitting, tmp_path).build(0)
+    other = ToyTower(net=TowerNet(backbone="resnet34", pretrained=str(file), norm="frozen", input=small))
+
+    with pytest.raises(ConfigError, match=r"resnet18.safetensors is of another backbone: \d+ tensors"):
+        open_task(other, tmp_path).build(0)
+
+
+def test_a_picture_is_drawn_by_its_seed():
+    """The same part and colours for one seed, others for another; unchanged without augmentation."""
+    settings, drawn = PictureInput(size_px=48), PictureAugmentation()
+    one, again, other = (
+        draw_picture(JPEG, settings, drawn, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    plain = PictureAugmentation(crop=1.0, flip=False, colour=0.0)
+    still = [draw_picture(JPEG, settings, plain, np.random.default_rng(seed)) for seed in (1, 2)]
+
+    assert (48, 48, 3) == one.shape
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert np.array_equal(*still)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"clip": 90}, {"clip": 64}),
+        ({"clip": 90, "image": 270}, {"clip": 16, "image": 48}),
+        ({"clip": 1, "image": 10_000}, {"clip": 8, "image": 56}),
+    ],
+    ids=["one", "shares", "at-least-one-lane"],
+)
+def test_kinds_share_a_batch_by_their_rows(counts, expected):
+    """In whole rows of lanes, and none is left out."""
+    assert expected == share_batch(64, counts, 8)
+
+
+def test_a_batch_without_a_lane_for_each_kind_is_refused():
+    """Eight rows are one for each of eight lanes."""
+    with pytest.raises(ConfigError, match="cannot be divided among 8 lanes and 2 kinds"):
+        share_batch(8, {"clip": 5, "image": 5}, 8)
