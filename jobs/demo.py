@@ -25,9 +25,9 @@ from jobs.shared.dataset_build import build
 from jobs.shared.funnel import format_funnel, read_state
 from jobs.shared.generation import generate
 from jobs.shared.job import load, run
+from jobs.shared.leaderboard import format_leaderboard
 from jobs.shared.presets import read_preset
 from jobs.shared.training import train_translators
-from jobs.train import format_leaderboard
 from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset

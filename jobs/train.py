@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.shared.job import load, run
+from jobs.shared.leaderboard import format_comparison, format_leaderboard, format_models
 from jobs.shared.presets import find_trusted, is_file, read_preset
 from jobs.shared.submit import add_address, submit
 from jobs.shared.training import train_task, train_translators
@@ -31,74 +32,8 @@ from pipelines.store.dataset_file import with_vector_set
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.model_card import ModelCard
-from schemas.training import FitSettings, TaskPreset, TrainingPreset
-from schemas.translator_card import RetrievalScores, TranslatorCard
-
-
-def format_leaderboard(cards: Sequence[TranslatorCard]) -> str:
-    """Return cards as lines, by data set, the highest cosine first."""
-    lines = []
-    for data in dict.fromkeys(_get_data(card) for card in cards):
-        group = [card for card in cards if _get_data(card) == data]
-        first = group[0]
-        lines.append(
-            f"{data}: {first.source} -> {first.target}, {first.counts.train:,} pairs to train on"
-            f"{_format_mined(first)}, "
-            f"{first.scores.pairs:,} held out, gallery of {first.scores.gallery:,}"
-        )
-        lines.append("  cosine            R@1    R@5   R@10  mAP@10  class R@1  hub    gap    rank  name")
-        ranked = sorted(group, key=lambda card: -card.scores.cosine)
-        lines += [_format_line(card.scores, card.name) for card in ranked]
-        # A mix may hide that a kind of its pairs is not learned.
-        for direction in first.scores_of:
-            kind = first.scores_of[direction]
-            lines.append(f"  of these, {direction} alone: {kind.pairs:,} held out")
-            kinds = [card for card in ranked if direction in card.scores_of]
-            kinds.sort(key=lambda card: -card.scores_of[direction].cosine)
-            lines += [_format_line(card.scores_of[direction], card.name) for card in kinds]
-        lines += [_explain_weights(fit) for fit in dict.fromkeys(card.fit for card in group) if fit]
-    return "\n".join(lines)
-
-
-def _format_mined(card: TranslatorCard) -> str:
-    if card.mined is None:
-        return ""
-    return f" ({card.mined.pairs:,} mined, cosine of captions {card.mined.score:.3f})"
-
-
-def _get_data(card: TranslatorCard) -> str:
-    return card.cell.data if card.cell else card.name.removesuffix(f"-{card.method}")
-
-
-def _explain_weights(fit: FitSettings) -> str:
-    kept = "of the best validation" if fit.select == "best" else "after the last"
-    return f"  weights are those {kept} of {fit.epochs} epochs"
-
-
-def _format_line(scores: RetrievalScores, name: str) -> str:
-    half = (scores.cosine_interval[1] - scores.cosine_interval[0]) / 2
-    class_r1 = "     -" if scores.class_r1 is None else f"{scores.class_r1:6.3f}"
-    return (
-        f"  {scores.cosine:6.3f} +- {half:.3f}  {scores.r1:6.3f} {scores.r5:6.3f} {scores.r10:6.3f}"
-        f"  {scores.map10:6.3f}  {class_r1}   {scores.hubness:6.2f} {scores.gap:6.3f}"
-        f" {scores.effective_rank:6.1f}  {name}"
-    )
-
-
-def format_models(cards: Sequence[ModelCard]) -> str:
-    """Return cards of models as lines."""
-    lines = []
-    for card in cards:
-        scores = ", ".join(f"{name} {value:.3f}" for name, value in card.scores.items())
-        lines.append(
-            f"{card.name}: {card.parameters:,} parameters, {card.steps:,} steps, "
-            f"{scores or _format_loss(card)}"
-        )
-    return "\n".join(lines)
-
-
-def _format_loss(card: ModelCard) -> str:
-    return "no loss" if card.loss is None else f"loss {card.loss:.3f}"
+from schemas.training import PresetSeries, TaskPreset, TrainingPreset
+from schemas.translator_card import TranslatorCard
 
 
 def _submit(args: argparse.Namespace) -> int:
@@ -138,6 +73,9 @@ def main(argv: Sequence[str]) -> None:
     data_names = _choose_data(preset, args)
     if args.address:
         sys.exit(_submit(args))
+    if isinstance(preset, PresetSeries):
+        _train_series(args, preset)
+        return
     if isinstance(preset, TaskPreset):
         trusted = find_trusted(args.preset, preset, args.overrides, args.trust)
         models = train_task(_load(args), preset, trusted)
@@ -155,17 +93,36 @@ def main(argv: Sequence[str]) -> None:
         )
 
 
-def _choose_data(preset: TrainingPreset | TaskPreset, args: argparse.Namespace) -> list[str]:
+def _train_series(args: argparse.Namespace, series: PresetSeries) -> None:
+    """Train one preset after the other, and print the cards, or one table of what they have in common."""
+    from jobs.shared.crossing_times import time_crossings
+
+    dataset = _load(args)
+    cards: list[TranslatorCard] = []
+    models: list[ModelCard] = []
+    for preset in series.presets:
+        if isinstance(preset, TaskPreset):
+            trusted = find_trusted(args.preset, preset, args.overrides, args.trust)
+            models += train_task(dataset, preset, trusted)
+        else:
+            cards += train_translators(dataset, preset, [*preset.data])
+    if args.json:
+        print(_format_json([*cards, *models]))
+        return
+    print(format_comparison(cards, models, time_crossings(dataset, cards, models)))
+
+
+def _choose_data(preset: TrainingPreset | TaskPreset | PresetSeries, args: argparse.Namespace) -> list[str]:
     """Return the data sets of a preset of translators to train; none of another task.
 
     Raises:
         ConfigError: the preset has no such data set, or an option is not for its task.
     """
-    if isinstance(preset, TaskPreset):
+    if not isinstance(preset, TrainingPreset):
         if args.only or args.then_generate:
             raise ConfigError(
-                f"--only and --then-generate are for presets of translators, and {preset.name} is one of "
-                f"task {preset.task}; leave them out"
+                f"--only and --then-generate are for presets of translators, and {preset.name} is none; "
+                "leave them out"
             )
         return []
     names = [data for data in preset.data if args.only in (None, data)]

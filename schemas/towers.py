@@ -116,8 +116,8 @@ class TowerNet(StrictModel):
     backbone: str = Field("resnet18", description="as of `PictureTowerSettings`")
     pretrained: str = Field(
         "none",
-        description="none; hub; a file of the backbone's weights; of the backbone clip: pocket, MODEL:TAG, "
-        "hf-hub:OWNER/NAME or local-dir:FOLDER",
+        description="none; hub; a file of the backbone's weights; of the backbone clip: dataset (its own), "
+        "pocket, MODEL:TAG, hf-hub:OWNER/NAME or local-dir:FOLDER",
     )
     norm: Norm = "group"
     layer_norm: bool = False

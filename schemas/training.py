@@ -11,9 +11,11 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    Tag,
     ValidationError,
     model_serializer,
     model_validator,
@@ -268,3 +270,28 @@ class TrainingPreset(StrictModel):
                     first = error.errors()[0]
                     key = ".".join(map(str, first["loc"])) or "a cell"
                     raise ValueError(f"{key} of cell {cell}: {first['msg']}") from error
+
+
+def _name_task(value: Any) -> str:
+    task = value.get("task", "translators") if isinstance(value, dict) else value.task
+    return "translators" if task == "translators" else "task"
+
+
+class PresetSeries(StrictModel):
+    """A preset of several trainings on one dataset, whose results are shown in one table."""
+
+    name: Name
+    presets: tuple[
+        Annotated[
+            Annotated[TrainingPreset, Tag("translators")] | Annotated[TaskPreset, Tag("task")],
+            Discriminator(_name_task),
+        ],
+        ...,
+    ] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_unique(self) -> PresetSeries:
+        names = [preset.name for preset in self.presets]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two presets are {twice!r}, and what they train would have one name")
+        return self

@@ -29,6 +29,9 @@ class RetrievalScores(StrictModel):
     r1_interval: tuple[float, float]
     r5: float
     r10: float
+    back_r1: float | None = Field(None, description="of targets that look for their own vector")
+    back_r5: float | None = None
+    back_r10: float | None = None
     map10: float = Field(description="mean average precision among the nearest ten")
     class_r1: float | None = Field(
         None, description="share whose nearest target of another group has their label, where one has it"

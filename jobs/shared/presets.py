@@ -9,15 +9,15 @@ from jobs.shared.job import read_content
 from pipelines.errors import ConfigError
 from pipelines.store.trust import check_trust, find_enclosing_root, make_untrusted_error
 from pipelines.store.validation import check_content
-from schemas.training import TaskPreset, TrainingPreset
+from schemas.training import PresetSeries, TaskPreset, TrainingPreset
 
 _PRESETS = Path(__file__).parents[1] / "presets"
 _YAML = (".yaml", ".yml")
 _TRANSLATORS = "translators"
 
 
-def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset | TaskPreset:
-    """Return a shipped preset by its name, or that of a YAML file: of translators, or of any other task.
+def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset | TaskPreset | PresetSeries:
+    """Return a shipped preset by its name, or of a YAML file: translators, another task, or several.
 
     Args:
         name: of the preset, or the path of the file.
@@ -30,6 +30,8 @@ def read_preset(name: str, overrides: Sequence[str]) -> TrainingPreset | TaskPre
     if not file.is_file():
         raise ConfigError(f"{name!r} is no preset and no YAML file; presets are {', '.join(list_presets())}")
     content = read_content(str(file), overrides)
+    if "presets" in content:
+        return check_content(PresetSeries, content, str(file))
     if content.get("task", _TRANSLATORS) == _TRANSLATORS:
         return check_content(TrainingPreset, content, str(file))
     return check_content(TaskPreset, content, str(file))

@@ -73,6 +73,9 @@ def score(
     cosines_N = (translated_NO * targets_NO).sum(1)
     firsts_N = (found.ranks_N == 0).astype(np.float64)
     class_accuracy = _class_accuracy(translated_NO, classes) if classes else None
+    back_N = _search_galleries(
+        targets_NO, translated_NO, groups_N, labels_N, np.random.default_rng(seed)
+    ).ranks_N
     return RetrievalScores(
         pairs=len(translated_NO),
         groups=int(groups_N.max()) + 1,
@@ -83,6 +86,9 @@ def score(
         r1_interval=_interval(firsts_N, groups_N, rng),
         r5=float((found.ranks_N < 5).mean()),
         r10=float((found.ranks_N < 10).mean()),
+        back_r1=float((back_N == 0).mean()),
+        back_r5=float((back_N < 5).mean()),
+        back_r10=float((back_N < 10).mean()),
         map10=float(found.precisions_N.mean()),
         class_r1=float(found.is_label_found_N[found.has_other_N].mean()) if found.has_other_N.any() else None,
         class_accuracy=class_accuracy,

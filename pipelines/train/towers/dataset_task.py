@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from pipelines.errors import ConfigError
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
 from pipelines.train.towers.data import TowerData
 from pipelines.train.towers.dataset_pictures import PictureStreams
-from pipelines.train.towers.pretrained import find_first_weights
+from pipelines.train.towers.pretrained import DATASET, find_dataset_clip, find_first_weights
 from pipelines.train.towers.task import TowerTask
 from schemas.towers import TowerPairs
 from schemas.training import SplitSettings
@@ -32,6 +33,12 @@ class DatasetTower(TowerTask):
     lanes: int = 8
     buffer: int = 256
     split: SplitSettings = field(default_factory=SplitSettings)
+
+    def open(self, context: TaskContext) -> Self:
+        """Read the targets, and find the first weights: of `pretrained: dataset` those of its CLIP."""
+        if self.dataset is not None and self.net.pretrained == DATASET:
+            self.net = self.net.model_copy(update={"pretrained": find_dataset_clip(self.dataset)})
+        return super().open(context)
 
     def read_data(self, context: TaskContext) -> TowerData:
         """Read the targets, and open the streams of pictures.

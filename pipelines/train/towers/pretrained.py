@@ -13,12 +13,15 @@ from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.weights import compute_fingerprint, load_tensors
 from pipelines.errors import ConfigError
 from pipelines.models.backbones import CLIP, POCKET, TORCHVISION
+from pipelines.store import versions
+from pipelines.store.dataset_file import read_stored
+from pipelines.train.dataset import TrainingDataset
 from schemas.towers import PictureInput, PictureTowerSettings, TowerNet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-NONE, HUB = "none", "hub"
+NONE, HUB, DATASET = "none", "hub", "dataset"
 _VISUAL = "visual."
 # Of CLIP's configuration, what builds its image tower.
 _CLIP_KEYS = ("embed_dim", "vision_cfg", "quick_gelu")
@@ -73,6 +76,30 @@ def find_first_weights(net: TowerNet, dims: int) -> FirstWeights:
         )
     described = f"{file.name} {compute_fingerprint([file])[:12]}"
     return FirstWeights(settings, lambda backbone: _load(backbone, _read_file(file), file.name), described)
+
+
+def find_dataset_clip(dataset: TrainingDataset) -> str:
+    """Return the CLIP that made a dataset's vectors, as `net.pretrained` names it.
+
+    Only a CLIP that everybody knows is taken: a root may name any place.
+
+    Raises:
+        ConfigError: it has none, or another one.
+    """
+    set_name = versions.read_version(dataset.root, dataset.version).set
+    clip = read_stored(dataset.root).encoders.get(set_name, {}).get("clip")
+    if clip == "pocket":
+        return "pocket"
+    if isinstance(clip, dict) and clip.get("loader", "open_clip") == "open_clip":
+        import open_clip
+
+        model, weights = str(clip.get("model")), str(clip.get("weights"))
+        if weights in open_clip.list_pretrained_tags_by_model(model):
+            return f"{model}:{weights}"
+    raise ConfigError(
+        f"net.pretrained: dataset means the CLIP of {dataset.root.url}, and that is {str(clip)[:100]}; name "
+        "the weights yourself: pocket, MODEL:TAG, hf-hub:OWNER/NAME or local-dir:FOLDER"
+    )
 
 
 def _read_file(file: Path) -> dict[str, Tensor]:

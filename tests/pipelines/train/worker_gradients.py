@@ -13,12 +13,14 @@ from pipelines.train.pocket.clip import PocketClip
 from pipelines.train.pocket.vae import PocketVae
 from pipelines.train.task import StepDraw, TaskContext
 from schemas.recipe import Recipe
-from schemas.towers import TowerLoss
+from schemas.towers import PictureInput, TowerLoss, TowerNet
 from tests.pipelines.train.towers.toy_tower import ToyTower
 from tests.pipelines.train.toy_tasks import Contrast, TowardsZero
 
 CPU = torch.device("cpu")
 # Nets with batch normalisation see the statistics of a worker's own rows: evaluated, they have fixed ones.
+# Those of all workers are the tower's.
+TRAINED = ("tower with the statistics of the batch",)
 TASKS = {
     "toy": (TowardsZero(), Recipe(steps=1, batch=8)),
     "contrast": (Contrast(), Recipe(steps=1, batch=8)),
@@ -29,6 +31,10 @@ TASKS = {
     "tower, siglip, in parts": (
         ToyTower(loss=TowerLoss(kind="siglip")),
         Recipe(steps=1, batch=8, accumulate=2),
+    ),
+    "tower with the statistics of the batch": (
+        ToyTower(net=TowerNet(backbone="pocket_resnet", norm="batch", input=PictureInput(size_px=32))),
+        Recipe(steps=1, batch=8),
     ),
     "vae": (PocketVae(draws=4, block=4), read_preset("pocket_vae", ["recipe.batch=4"]).recipe),
 }
@@ -41,7 +47,7 @@ def compute_all(group: WorkerGroup, folder: Path) -> dict[str, torch.Tensor]:
     for name, (task, recipe) in TASKS.items():
         task.open(TaskContext(name, recipe, folder, CPU, group))
         torch.manual_seed(0)
-        net = task.build(0).eval()
+        net = task.build(0).train(name in TRAINED)
         optimizer = task.make_optimizer(net, recipe)
         batch, draw = task.make_batch(0, group), StepDraw(0, 0, CPU, "fp32")
         optimizer.zero_grad()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.shared.leaderboard import format_leaderboard
 from jobs.shared.presets import read_preset
-from jobs.train import format_leaderboard
 from pipelines.metrics.retrieval import score
 from pipelines.models.registry import build_net
 from pipelines.store.root import Root

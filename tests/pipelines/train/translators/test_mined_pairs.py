@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.train import format_leaderboard
+from jobs.shared.leaderboard import format_leaderboard
 from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.distributed import WorkerGroup

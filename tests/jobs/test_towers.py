@@ -1,0 +1,219 @@
+"""A tower from its training to its use: a model of the root, a column, searches and sounds without a translator."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines.errors import EcholensError
+from pipelines.miniature.media import picture_file
+from pipelines.miniature.world import draw_heldout
+from pipelines.store.root import Root
+from pipelines.store.versions import open_vectors, read_current
+from pipelines.train.dataset import TrainingDataset
+from pipelines.train.towers.dataset_task import DatasetTower
+from pipelines.train.towers.joint import JointTowers
+from pipelines.train.trainer import Trainer
+from schemas.recipe import Recipe
+from schemas.towers import PictureInput, TowerLoss, TowerNet, TowerPairs
+from tests.commands import echolens
+from tests.in_process import job_here
+
+SMALL = PictureInput(size_px=32, resize="squash")
+SPLIT = {"validation": 0.2, "test": 0.2}
+RECIPE = Recipe(epochs=2, batch=8)
+# The world of 600 rows has some 20 clips.
+PRESET = {
+    "name": "eye",
+    "task": "tower",
+    "net": {"backbone": "pocket_resnet", "input": {"size_px": 32, "resize": "squash"}},
+    "pairs": {"frame": "nearest"},
+    "split": SPLIT,
+    "recipe": {"epochs": 2, "batch": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def world(built, tmp_path_factory) -> Path:
+    """A copy of the world, whose file can be built again."""
+    folder = tmp_path_factory.mktemp("towers")
+    shutil.copytree(built.root, folder / "data")
+    content = yaml.safe_load(built.file.read_text()) | {"root": str(folder / "data")}
+    for source in content["sources"]:
+        source["list"] = str(built.file.parent / source["list"])
+    (folder / "world.yaml").write_text(yaml.safe_dump(content))
+    (folder / "eye.yaml").write_text(yaml.safe_dump(PRESET))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(world) -> TrainingDataset:
+    root = Root.from_url(str(world / "data"))
+    rows = json.loads((world / "data" / "dataset.json").read_text())["dataset"]["shard_rows"]
+    return TrainingDataset(root, "miniature", rows, 1)
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    file = tmp_path / "bell.jpg"
+    file.write_bytes(picture_file(draw_heldout(0, 0)))
+    return file
+
+
+def tower_of(dataset, **settings) -> DatasetTower:
+    net = TowerNet(backbone="pocket_resnet", input=SMALL)
+    return DatasetTower(**({"dataset": dataset, "net": net, "split": SPLIT} | settings))
+
+
+def begin(task, folder, recipe=RECIPE):
+    folder.mkdir(exist_ok=True)
+    return Trainer(task, recipe, Root.from_url(str(folder / "run")), caches=folder)
+
+
+def weights_of(trainer) -> np.ndarray:
+    return np.concatenate([each.detach().numpy().ravel() for each in trainer.net.parameters()])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
+def test_a_tower_is_trained_and_becomes_a_column(world, picture):
+    """The column lies in the space of sounds: pictures find them and become them with no translator."""
+    data = world / "data"
+    (card,) = json.loads(echolens("train", data, "--preset", world / "eye.yaml", "--json").stdout)
+    columns = ["encode.set=seen", "encode.clap_image.loader=tower", "encode.clap_image.weights=eye"]
+    job_here("build", world / "world.yaml", *columns)
+    hits = json.loads(
+        echolens("lookup", data, "--image", picture, "--in", "clap_audio", "--set", "seen", "--json").stdout
+    )
+    made = json.loads(
+        job_here(
+            "generate", data, "--set", "seen", "--images", picture, "--steps", "1", "--name", "bell", "--json"
+        ).stdout
+    )
+    rows = json.loads(
+        echolens(
+            "evaluate", data, "--set", "seen", "--direction", "picture->sound", "--all-rows", "--json",
+            "--ways", "tower:eye,tower:clap_image,tower:pocket,retrieval",
+        ).stdout
+    )  # fmt: skip
+
+    assert card["retrieval"]["pairs"] >= 2
+    assert 0 <= card["retrieval"]["back_r1"] <= 1
+    assert "clap_image" in json.loads(echolens("status", data, "--set", "seen", "--json").stdout)["vectors"]
+    assert hits and all(hit["source"] in ("vggsound", "audiocaps") for hit in hits)
+    assert ["clap_image"] == [each["source"] for each in made["path"]["conditions"]] or made[
+        "column"
+    ] == "clap_image"
+    cosines = {row["way"]: row["value"] for row in rows if row["score"] == "pair_cosine"}
+    assert cosines["tower:eye"] == cosines["tower:clap_image"] != cosines["tower:pocket"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe", "said"),
+    [
+        ({"pairs": TowerPairs(target="other_audio")}, {}, "has no vector other_audio"),
+        ({"pairs": TowerPairs(text_target="clip_text")}, {}, "clip_text is in .* and the target in"),
+        ({}, {"batch": 64}, "are too few for batches of 64; build more rows, or take a smaller recipe.batch"),
+        ({"loss": TowerLoss(negatives=16)}, {}, "loss.negatives is 16, and there are"),
+        ({"net": TowerNet(backbone="nothing_at_all")}, {}, "there is no 'nothing_at_all'"),
+    ],
+    ids=["column", "space", "rows", "negatives", "backbone"],
+)
+def test_a_wrong_tower_is_one_sentence(dataset, tmp_path, settings, recipe, said):
+    """Before anything is written."""
+    with pytest.raises(EcholensError, match=said):
+        begin(tower_of(dataset, **settings), tmp_path, RECIPE.model_copy(update=recipe))
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pairs": TowerPairs(text_target="clap_text", noise=0.02)},
+        {
+            "pairs": TowerPairs(mined={"mined_by": "clap_text", "least_cosine": 0.3}),
+            "loss": TowerLoss(kind="siglip"),
+        },
+        {"loss": TowerLoss(soft_captions=0.1, negatives=2)},
+        {"net": TowerNet(backbone="clip", pretrained="dataset", norm="frozen", unlock=1, backbone_rate=0.1)},
+    ],
+    ids=["plain", "captions", "mined", "negatives", "clip"],
+)
+def test_a_training_that_is_cut_goes_on_to_the_same_weights(dataset, tmp_path, settings):
+    """With every kind of pairs, targets and weights to begin with."""
+    recipe = Recipe(steps=4, batch=16, checkpoint_every=2)
+    whole = begin(tower_of(dataset, **settings), tmp_path / "whole", recipe).train()
+    begin(tower_of(dataset, **settings), tmp_path / "cut", recipe).train(until=3)
+    resumed = begin(tower_of(dataset, **settings), tmp_path / "cut", recipe)
+    at = resumed.step
+    resumed.train()
+
+    assert 2 == at
+    assert np.array_equal(weights_of(whole), weights_of(resumed))
+
+
+def test_another_backbone_does_not_resume(dataset, tmp_path):
+    """The checkpoint says of which tower it is."""
+    begin(tower_of(dataset), tmp_path, Recipe(steps=2, batch=8)).train()
+    other = tower_of(dataset, net=TowerNet(backbone="resnet18", input=SMALL))
+
+    with pytest.raises(EcholensError, match="another training"):
+        begin(other, tmp_path, Recipe(steps=2, batch=8))
+
+
+@pytest.mark.slow
+def test_towers_of_their_own_find_each_other_and_mean_nothing_to_a_generator(world, dataset, tmp_path):
+    """The second seed's form: pictures find the sounds that they were trained with, and no generator takes them."""
+    net = TowerNet(backbone="resnet18", norm="batch", layer_norm=True, input=SMALL)
+    recipe = Recipe(steps=60, batch=8, select="last", validate_every=60)
+    task = JointTowers(dataset, net=net, split=SPLIT, buffer=4)
+    trainer = begin(task, tmp_path, recipe).train()
+    trained = task.make_batch(0, trainer.task.context.group)
+    image_ND, audio_ND = _embed(trainer, trained)
+    cosines_NN = image_ND @ audio_ND.T
+    out = world / "data" / "models"
+    out.mkdir(exist_ok=True)
+    (card,) = trainer.export(out)
+    (out / card.name / "card.json").write_text(card.model_dump_json())
+    columns = ["encode.set=own", "encode.ciap.loader=tower", f"encode.ciap.weights={card.name}"]
+    job_here("build", world / "world.yaml", *columns)
+    refused = job_here(
+        "generate", world / "data", "--set", "own", "--column", "ciap_image", "--limit", "1", check=False
+    )
+
+    assert (cosines_NN.argmax(1) == np.arange(len(cosines_NN))).mean() > 0.8
+    heard_ND = _read_heard(world, "clap_audio")
+    own_ND = _read_heard(world, "ciap_image")
+    assert abs(float((own_ND * heard_ND).sum(1).mean())) < 0.3
+    assert 2 == refused.returncode
+    assert 1 == len(refused.stderr.strip().splitlines())
+    assert "ciap_image" in refused.stderr
+
+
+def _embed(trainer, batch):
+    """Return the unit vectors of a batch by the trained towers, in use."""
+    import torch
+    from torch.nn.functional import normalize
+
+    from pipelines.train.towers.pictures import normalize_pixels
+
+    net = trainer.net.eval()
+    with torch.inference_mode():
+        image_ND = net["image"](normalize_pixels(batch.pixels, SMALL))
+        audio_ND = net["audio"](batch.waves_NT)
+    return normalize(image_ND, dim=-1).numpy(), normalize(audio_ND, dim=-1).numpy()
+
+
+def _read_heard(world, column):
+    """Return the vectors of a column of the set `own` of all clips, in the order of their keys."""
+    root = Root.from_url(str(world / "data"))
+    reader = open_vectors(root, read_current(root, "own"))
+    keys = reader.read_keys("ciap_image")[1]
+    keys = keys[np.isin(keys, reader.read_keys("clap_audio")[1])]
+    found = [vectors for _, vectors in reader.read_vectors(column, keys)]
+    return np.concatenate(found)
