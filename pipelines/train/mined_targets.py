@@ -140,7 +140,7 @@ class TargetBank:
         self, captions_nD: np.ndarray, chosen_nK: np.ndarray, places_nK: np.ndarray
     ) -> np.ndarray:
         """Return the rows of captions at some places, those of nearest targets first, int64 [n, K]."""
-        rows_nK = self._order_B[self._starts_C[chosen_nK]]
+        rows_nK: np.ndarray = self._order_B[self._starts_C[chosen_nK]]
         for caption in np.unique(chosen_nK[self._counts_C[chosen_nK] > 1]):
             count = self._counts_C[caption]
             rows_c = self._order_B[self._starts_C[caption] : self._starts_C[caption] + count]
