@@ -15,7 +15,9 @@ from pydantic import (
     Discriminator,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     Tag,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -190,7 +192,7 @@ def _require_loader(value: Any) -> Any:
 
 
 # Keys of `encode` that name no encoder.
-_OF_THE_SET = frozenset({"set", "segment", "precision", "workers"})
+_OF_THE_SET = frozenset({"set", "segment", "windows", "precision", "workers"})
 
 
 class Encode(TrustingModel):
@@ -206,6 +208,7 @@ class Encode(TrustingModel):
     clip: ClipEncoder = OpenClipEncoder()
     clap: ClapEncoder = TransformersClapEncoder()
     segment: Segment = WHOLE
+    windows: bool = Field(False, description="whether the vectors of all windows of a clip's sound are kept")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     workers: int | None = Field(None, ge=1, description="encode workers; one a GPU if unset, else 1")
 
@@ -227,6 +230,12 @@ class Encode(TrustingModel):
                 "column that joins one (as in clap_image)"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _write_without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A dataset without windows is stored as before there were any.
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key != "windows" or value}
 
     @property
     def root(self) -> str:

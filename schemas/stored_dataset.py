@@ -17,6 +17,7 @@ class StoredDataset(StrictModel):
     dataset: dict[str, Any] = Field({}, description="the resolved configuration of the newest build")
     sets: dict[str, dict[str, dict[str, Any]]] = Field({}, description="set -> column or family -> space")
     segments: dict[str, dict[str, Any]] = Field({}, description="set -> the part of a clip that is encoded")
+    windows: dict[str, bool] = Field({}, description="set -> whether it keeps the windows of sounds")
     encoders: dict[str, dict[str, Any]] = Field({}, description="set -> its `encode`")
 
     @field_validator("dataset")

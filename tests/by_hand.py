@@ -25,6 +25,7 @@ from pipelines.store.shards import (
     get_vectors_marker,
     read_candidates,
 )
+from pipelines.store.windows import WINDOWS, write_windows
 from schemas.dataset import Dataset
 from schemas.families import COLUMNS, Column, get_family
 from schemas.outcome import Outcome, as_img2dataset
@@ -171,6 +172,13 @@ def commit(dataset: Dataset, root: Root, shard: Shard) -> None:
     columns: dict[Column, Space] = {
         column: space(get_family(column)) for column in ("clip_image", "clip_text", "clap_text", "clap_audio")
     }
+    if dataset.encode.windows and shard.kind == "clip":
+        starts_s = np.array([0, 5], np.float32)
+        batch[WINDOWS] = [
+            (starts_s, np.stack([vector(f"window {start_s} {seed}") for start_s in starts_s]))
+            for seed in seeds
+        ]
+        write_windows(root, dataset.encode.set, shard, "clap_audio", columns["clap_audio"], [batch])
     commit_vectors(root, dataset.encode.set, shard, columns, [batch] if kept else [])
 
 

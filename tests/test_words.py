@@ -30,7 +30,7 @@ VERBS = frozenset(
     forward from gather generate get give grant group guard handle has hash hear hide hold ignore
     import include infer init initialize insert inspect install invert is iterate join judge keep
     label launch leave let limit link list listen load locate lock log look lookup make map mark
-    match measure mention merge mix mount move name narrow normalize note observe offer on open
+    match measure mention merge mine mix mount move name narrow normalize note observe offer on open
     order own pack pad parse partition pass pause permute pick pin place plan play pool post predict
     prepare preview print probe process project prune publish pull purge push put quantize
     quarantine query raise rank reacquire read rebuild receive recheck record redact reduce refresh

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.shared.progress import ReadProgress, RowProgress
 from jobs.shared.trust import check_uses
+from pipelines.errors import ConfigError
 from pipelines.store.root import Root
 from schemas.candidate import KINDS, Kind
 from schemas.dataset import Dataset
@@ -96,9 +97,14 @@ def make_vector_step(dataset: Dataset, root: Root, makers: VectorMakers) -> Vect
     from pipelines.source.listed.stage import TakeListedVectors
 
     segment, specs = dataset.encode.segment, makers.specs
+    # Of clips alone: other rows have no sound, and their stages stay what they were.
+    windowed = _find_windowed(dataset, makers)
+    kept = {"clip": windowed}
     encode: dict[Kind, tuple[Stage, ...]] = {
         # Without encoders a shard is done when its media are.
-        kind: (DecodeStage(kind, specs), EncodeStage(kind, specs)) if specs else ()
+        kind: (DecodeStage(kind, specs, windowed=kept.get(kind)), EncodeStage(kind, specs, kept.get(kind)))
+        if specs
+        else ()
         for kind in KINDS
     }
     texts: tuple[Stage, ...] = (DetectLanguage(dataset.filter.language), *make_custom_stages(dataset)["text"])
@@ -116,7 +122,22 @@ def make_vector_step(dataset: Dataset, root: Root, makers: VectorMakers) -> Vect
         makers.spaces,
         _BATCH_ROWS,
         segment,
+        windowed,
     )
+
+
+def _find_windowed(dataset: Dataset, makers: VectorMakers) -> Column | None:
+    from schemas.windows import find_windowed
+
+    if not dataset.encode.windows:
+        return None
+    found = find_windowed(makers.spaces) if makers.specs else None
+    if found is None:
+        raise ConfigError(
+            f"encode.windows: set {dataset.encode.set!r} has no encoder of sounds whose windows could be "
+            "kept; name one, as in encode.clap, or leave encode.windows out"
+        )
+    return found
 
 
 def build(dataset: Dataset, verify: bool = False) -> Version:

@@ -29,7 +29,11 @@ from schemas.space import Space
 
 
 class Tower(Protocol):
-    """One modality of an encoder. Preprocessing and the net are two methods, so that they can overlap."""
+    """One modality of an encoder. Preprocessing and the net are two methods, so that they can overlap.
+
+    A tower of sounds may say where its windows lie: `locate_windows(item)` returns the start of each piece of
+    `prepare(item)`, in seconds, float32 [P].
+    """
 
     def prepare(self, item: Any) -> np.ndarray:
         """Return the pieces of one item, [P, ...], as `forward` takes them. Safe to call from threads.

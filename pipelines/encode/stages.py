@@ -14,10 +14,19 @@ import numpy as np
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
 from pipelines.encode.batch_assembler import BatchAssembler, VectorSlot, get_assembler
-from pipelines.encode.encoder import EncoderSpecs, Tower, find_spec, get_spaces, open_tower, pool_pieces
+from pipelines.encode.encoder import (
+    EncoderSpecs,
+    Tower,
+    find_spec,
+    get_spaces,
+    open_tower,
+    pool_pieces,
+)
 from pipelines.encode.loaders.decode_cache import share_decoded
+from pipelines.encode.windows import STARTS, collect_windows, locate_windows
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, count_rows
+from pipelines.store.windows import WINDOWS
 from schemas.candidate import Kind
 from schemas.families import Column, Modality, get_modality, is_embedded
 from schemas.outcome import OK, Outcome, make_outcome
@@ -56,11 +65,13 @@ class DecodeStage:
         kind: of the rows.
         specs: the encoders, by the keys of the dataset's file.
         threads: how many decode at once; as many as the worker has cores if None.
+        windowed: the column of sounds whose windows are kept, if they are.
     """
 
     kind: Kind
     specs: EncoderSpecs = field(hash=False)
     threads: int | None = None
+    windowed: Column | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +88,8 @@ class DecodeStage:
     def adds(self) -> frozenset[str]:
         """The prepared columns; the media become None."""
         prepared = map(_get_prepared_name, _list_columns(self.kind, self.specs))
-        return frozenset({"outcome", "reason", *prepared}) | self.members
+        starts = {STARTS} if self.windowed else set[str]()
+        return frozenset({"outcome", "reason", *prepared, *starts}) | self.members
 
     @property
     def members(self) -> frozenset[str]:
@@ -133,7 +145,7 @@ class DecodeStage:
         return [caption] if caption.strip() else []
 
 
-_DecodedRow = tuple[dict[Column, np.ndarray], Outcome]
+_DecodedRow = tuple[dict[Column, np.ndarray], Outcome, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -165,16 +177,28 @@ class _DecodeWork:
             rows = []
             for row in range(start, min(start + _TASK_ROWS, count_rows(batch))):
                 with share_decoded():
-                    rows.append(self.stage.decode_row(self.towers, batch, row))
+                    pieces, outcome = self.stage.decode_row(self.towers, batch, row)
+                    rows.append((pieces, outcome, self._locate_windows(batch, row, pieces)))
             return rows
+
+    def _locate_windows(
+        self, batch: Batch, row: int, pieces: Mapping[Column, np.ndarray]
+    ) -> np.ndarray | None:
+        column = self.stage.windowed
+        if column is None or column not in pieces:
+            return None
+        segment_start_s = batch.get("segment_start_s", {row: None})[row]
+        return locate_windows(self.towers[column], batch["flac"][row], len(pieces[column]), segment_start_s)
 
     def _collect(self, batch: Batch, tasks: list[Future[list[_DecodedRow]]]) -> Batch:
         rows = [row for task in tasks for row in task.result()]
         result = batch | {name: [None] * count_rows(batch) for name in self.stage.members}
         for column in self.towers:
-            result[_get_prepared_name(column)] = [pieces.get(column) for pieces, _ in rows]
-        result["outcome"] = [outcome.status for _, outcome in rows]
-        result["reason"] = [outcome.reason for _, outcome in rows]
+            result[_get_prepared_name(column)] = [pieces.get(column) for pieces, _, _ in rows]
+        result["outcome"] = [outcome.status for _, outcome, _ in rows]
+        result["reason"] = [outcome.reason for _, outcome, _ in rows]
+        if self.stage.windowed:
+            result[STARTS] = [starts for _, _, starts in rows]
         return result
 
 
@@ -185,10 +209,12 @@ class EncodeStage:
     Attributes:
         kind: of the rows.
         specs: the encoders, by the keys of the dataset's file.
+        windowed: the column of sounds whose windows are kept, if they are.
     """
 
     kind: Kind
     specs: EncoderSpecs = field(hash=False)
+    windowed: Column | None = None
 
     @property
     def name(self) -> str:
@@ -199,19 +225,25 @@ class EncodeStage:
     def reads(self) -> frozenset[str]:
         """What `DecodeStage` adds."""
         prepared = map(_get_prepared_name, _list_columns(self.kind, self.specs))
-        return frozenset({"outcome", "reason", *prepared})
+        starts = {STARTS} if self.windowed else set[str]()
+        return frozenset({"outcome", "reason", *prepared, *starts})
 
     @property
     def adds(self) -> frozenset[str]:
         """The vectors, their norms and batch sizes; the prepared columns become None."""
         columns = _list_columns(self.kind, self.specs)
-        return self.reads | frozenset(name for column in columns for name in _list_output_names(column))
+        windows = {WINDOWS} if self.windowed else set[str]()
+        return self.reads | windows | {name for column in columns for name in _list_output_names(column)}
 
     def open(self) -> _EncodeWork:
         """Load the encoders."""
         columns = _list_columns(self.kind, self.specs)
         return _EncodeWork(
-            {column: get_assembler(find_spec(self.specs, column), get_modality(column)) for column in columns}
+            {
+                column: get_assembler(find_spec(self.specs, column), get_modality(column))
+                for column in columns
+            },
+            self.windowed,
         )
 
 
@@ -225,6 +257,7 @@ class _PendingBatch:
 
     batch: Batch
     slots: dict[Column, list[list[VectorSlot] | None]]
+    windowed: Column | None
 
     def is_done(self) -> bool:
         """Return whether nothing is left to wait for."""
@@ -242,6 +275,9 @@ class _PendingBatch:
         failed: set[int] = set()
         for column, rows in self.slots.items():
             failed |= _fill_column(result, column, rows)
+        if self.windowed:
+            rows = self.slots.get(self.windowed, [None] * count_rows(result))
+            result[WINDOWS] = [collect_windows(*row) for row in zip(result[STARTS], rows, strict=True)]
         return _remove_vectors(result, failed, tuple(self.slots))
 
 
@@ -250,6 +286,7 @@ class _EncodeWork:
     """The work of `EncodeStage`: batches of the nets are filled across rows, read batches and shards."""
 
     assemblers: Mapping[Column, BatchAssembler]
+    windowed: Column | None = None
 
     def __call__(self, batch: Batch) -> Batch:
         return next(self.process(iter([batch])))
@@ -275,7 +312,7 @@ class _EncodeWork:
                 for pieces in batch[_get_prepared_name(column)]
             ]
             rest[_get_prepared_name(column)] = [None] * count_rows(batch)
-        return _PendingBatch(rest, slots)
+        return _PendingBatch(rest, slots, self.windowed)
 
 
 def _fill_column(batch: Batch, column: Column, rows: list[list[VectorSlot] | None]) -> set[int]:
@@ -303,6 +340,7 @@ def _remove_vectors(batch: Batch, failed: set[int], columns: tuple[Column, ...])
         return batch
     outcome = make_outcome("failed", "no_vector")
     changed = dict.fromkeys(name for column in columns for name in _list_output_names(column)) | {
+        **({WINDOWS: None} if WINDOWS in batch else {}),
         "outcome": outcome.status,
         "reason": outcome.reason,
     }

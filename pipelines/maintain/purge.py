@@ -25,6 +25,7 @@ from pipelines.store.counts import as_integers
 from pipelines.store.lease import hold_lease
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_media, commit_vectors, get_vectors_marker, read_media
+from pipelines.store.windows import copy_windows
 from schemas.candidate import SHARD, format_key, parse_key
 from schemas.dataset import Dataset
 from schemas.sample import MEMBERS
@@ -198,6 +199,7 @@ def _write_vectors(
         return
     table = root.read_table(marker)
     batches = _read_vectors(table, old, names, purged)
+    copy_windows(root, set_name, shards, names, purged)
     commit_vectors(root, set_name, new, decode_spaces(table.schema), batches, decode_segment(table.schema))
 
 

@@ -149,9 +149,8 @@ def quarantine(root: Root, damaged: Sequence[DamagedFile]) -> frozenset[int]:
                 _move_file(root, path, folder)
         for path in sorted(broken):
             if path.startswith("vectors/"):
-                # The table is the marker: without it, the tar is written again, too.
-                table = path.removesuffix(".tar").removesuffix(".parquet") + ".parquet"
-                _move_file(root, table, folder)
+                # The table is the marker: without it, the tar and the windows are written again, too.
+                _move_file(root, f"{path.rpartition('/')[0]}/{name}.parquet", folder)
     return frozenset(shards)
 
 

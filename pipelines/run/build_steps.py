@@ -26,6 +26,7 @@ from pipelines.store.shards import (
     read_texts,
     with_tables,
 )
+from pipelines.store.windows import write_windows
 from schemas.candidate import Kind
 from schemas.encoders import WHOLE, Segment
 from schemas.families import Column
@@ -86,7 +87,10 @@ class MediaStep:
 
 @dataclass(frozen=True)
 class VectorStep:
-    """media/NNNNN.tar (texts: candidates) -> vectors/SET/NNNNN.{tar,parquet}, streamed batch by batch."""
+    """media/NNNNN.tar (texts: candidates) -> vectors/SET/NNNNN.{tar,parquet}, streamed batch by batch.
+
+    With `windowed`, a column of sounds, clips have NNNNN.windows.parquet, too.
+    """
 
     root: Root
     shard_rows: int
@@ -95,6 +99,7 @@ class VectorStep:
     spaces: Mapping[Column, Space]
     batch_rows: int
     segment: Segment = WHOLE
+    windowed: Column | None = None
     name: str = "encode"
 
     def __post_init__(self) -> None:
@@ -122,9 +127,12 @@ class VectorStep:
         return _time_reads(read_media(self.root, shard, self.batch_rows))
 
     def commit(self, shard: Shard, batches: Iterable[Batch], started: float) -> None:  # noqa: ARG002
-        """Write tar and table; the table is the marker."""
+        """Write windows, tar and table; the table is the marker."""
         encoded = list(batches)
         with timing.measure_time("write"):
+            if self.windowed and shard.kind == "clip":
+                space = self.spaces[self.windowed]
+                write_windows(self.root, self.set_name, shard, self.windowed, space, encoded)
             commit_vectors(self.root, self.set_name, shard, self.spaces, encoded, self.segment)
 
     def count_outcomes(self, shard: Shard) -> Counter[str]:

@@ -178,9 +178,16 @@ def compute_digest(root: Root, set_names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def list_shard_files(set_name: str, shard: Shard) -> list[str]:
-    """Return every file of a committed shard, below the root."""
+def list_shard_files(set_name: str, shard: Shard, has_windows: bool = False) -> list[str]:
+    """Return every file of a committed shard, below the root.
+
+    Args:
+        set_name: of the vectors.
+        shard: that is committed.
+        has_windows: whether the set keeps the windows of sounds.
+    """
     name = format_shard(shard.number)
     media = [f"media/{name}.tar", f"media/{name}.parquet"] if shard.kind != "text" else []
-    vectors = [f"vectors/{set_name}/{name}.{suffix}" for suffix in ("parquet", "tar")]
+    suffixes = ("parquet", "tar", *(("windows.parquet",) if has_windows and shard.kind == "clip" else ()))
+    vectors = [f"vectors/{set_name}/{name}.{suffix}" for suffix in suffixes]
     return [f"candidates/{name}.parquet", *media, *vectors]

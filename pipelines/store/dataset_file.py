@@ -122,6 +122,7 @@ def check_spaces(root: Root, dataset: Dataset, spaces: Mapping[Column, Space]) -
         if column := next(changed, None):
             raise _make_space_error(root, dataset.encode.set, column, pinned.get(column), spaces.get(column))
     _check_segment(root, dataset, stored)
+    _check_windows(root, dataset, stored)
 
 
 def _make_space_error(
@@ -155,6 +156,21 @@ def _check_segment(root: Root, dataset: Dataset, stored: StoredDataset) -> None:
         )
 
 
+def _check_windows(root: Root, dataset: Dataset, stored: StoredDataset) -> None:
+    name, requested = dataset.encode.set, dataset.encode.windows
+    if name in stored.sets and stored.windows.get(name, False) != requested:
+        held, asked = ("no windows", "some were") if requested else ("windows of sounds", "none were")
+        raise ConfigError(
+            f"set {name!r} of {root.url} keeps {held} and {asked} asked for; give another `encode.windows` "
+            "another `encode.set`"
+        )
+
+
+def has_windows(root: Root, set_name: str) -> bool:
+    """Return whether the clips of a set have files of windows beside their vectors."""
+    return root.exists(_FILE) and read_stored(root).windows.get(set_name, False)
+
+
 def _describe_segment(settings: Mapping[str, Any]) -> str:
     keys = ", ".join(f"{key} {value}" for key, value in settings.items())
     return f"segments ({keys})" if keys else "whole clips"
@@ -185,10 +201,12 @@ def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = No
     name, encode = dataset.encode.set, dataset.encode
     settings = encode.segment.get_pinned()
     segments = stored.segments | ({name: settings} if settings else {})
+    windows = stored.windows | ({name: True} if encode.windows else {})
     written = {
         "dataset": dataset.model_dump(mode="json"),
         "sets": stored.sets | ({} if spaces is None else {name: _dump_spaces(spaces)}),
         **({"segments": segments} if segments else {}),
+        **({"windows": windows} if windows else {}),
         # `dataset` has the settings of the newest build; the encoders of other sets are kept beside it.
         "encoders": stored.encoders | {name: encode.model_dump(mode="json")},
     }

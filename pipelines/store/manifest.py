@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.store.counts import list_shard_files
+from pipelines.store.dataset_file import has_windows
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_stats
 from schemas.version import VERSION_SHARD, FileEntry
@@ -42,6 +43,7 @@ class ManifestBuilder:
     ) -> None:
         self._root = root
         self._set_name = set_name
+        self._has_windows = has_windows(root, set_name)
         self._known: dict[str, dict[str, Any]] = {}
         for number in earlier:
             for line in root.read_table(
@@ -54,7 +56,7 @@ class ManifestBuilder:
         """Return one row per file of each shard (VERSION_SHARD)."""
         rows = []
         for shard in shards:
-            paths = list_shard_files(self._set_name, shard)
+            paths = list_shard_files(self._set_name, shard, self._has_windows)
             known = self._known.get(paths[0])
             columns = {
                 "shard": shard.number,

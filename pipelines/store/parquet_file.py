@@ -24,6 +24,7 @@ from schemas.sample import SAMPLE
 from schemas.translated import read_translator
 from schemas.vectors import CHOICE, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED, TOMBSTONE, VERSION_SHARD
+from schemas.windows import START, VECTOR, decode_windows
 
 # In memory. Vectors do not compress; what does, is text, of which a shard of 1,000 rows has some megabytes.
 MAX_BYTES = 2**29
@@ -41,7 +42,7 @@ def _describe_type(kind: pa.DataType) -> str:
 
 _SCHEMAS = (
     *(CANDIDATE, CANDIDATE_EXTRAS, FILTERED, REJECT, SHARD, SAMPLE, CHOICE, GENERATED),
-    *(VERSION_SHARD, TOMBSTONE, SUPERSEDED, MISSING),
+    *(VERSION_SHARD, TOMBSTONE, SUPERSEDED, MISSING, pa.schema([START])),
 )
 _TYPES: dict[str, set[str]] = {}
 _REQUIRED: dict[str, bool] = {}
@@ -147,6 +148,8 @@ class CheckedParquetFile(pq.ParquetFile):  # type: ignore[misc]
             decode_segment(self.schema_arrow), decode_smaller_batches(self.schema_arrow)
             read_translator(self.schema_arrow)
             spaces = decode_spaces(self.schema_arrow)
+            if windows := decode_windows(self.schema_arrow):
+                spaces = {VECTOR: windows[1]}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self._make_error("its metadata name no spaces that can be read") from error
         for column, space in spaces.items():

@@ -67,8 +67,9 @@ def list_planned(root: Root, folder: str = "plan") -> list[Shard]:
 
 def with_tables(root: Root, folder: str, shards: Collection[int]) -> frozenset[int]:
     """Return the shards that have a table in a folder, from one listing."""
-    names = root.list_names(folder, ".parquet")
-    return frozenset(shards).intersection(int(name.removesuffix(".parquet")) for name in names)
+    # Beside the table of a shard may lie others of it, as NNNNN.windows.parquet.
+    names = (name.removesuffix(".parquet") for name in root.list_names(folder, ".parquet"))
+    return frozenset(shards).intersection(int(name) for name in names if name.isdecimal())
 
 
 def get_media_marker(shard: Shard) -> str:

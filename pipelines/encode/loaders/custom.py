@@ -13,7 +13,8 @@
 `transform` and `tokenize` take one item: the bytes of a picture file (`loaders.image.decode_image` decodes
 them) or of a sound file, or a text. They return its pieces, `[P, ...]`, mostly one, and raise
 `UndecodableMediaError` where it cannot be decoded. `net.image` and `net.text` take a batch of pieces and
-return float32 `[B, D]`.
+return float32 `[B, D]`. A tower of sounds may have a method `locate_windows`, which takes a sound file, too,
+and returns where its pieces start, in seconds: sets with `encode.windows` keep it.
 
 encode: {clip: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # its folder on PYTHONPATH
 encode: {mine: {loader: "my_encoder:Mine", weights: /models/mine.pt}}    # a family beside CLIP and CLAP

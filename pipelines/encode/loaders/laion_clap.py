@@ -23,7 +23,13 @@ from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.hub import download_file
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
 from pipelines.encode.loaders.transformers_clap import MAX_TOKENS
-from pipelines.encode.loaders.waveform import FULL_SCALE, find_window_starts, quantize, repeat_to_length
+from pipelines.encode.loaders.waveform import (
+    FULL_SCALE,
+    find_window_starts,
+    locate_windows,
+    quantize,
+    repeat_to_length,
+)
 from pipelines.encode.loaders.weights import (
     as_config_errors,
     compute_fingerprint,
@@ -285,6 +291,10 @@ class _AudioTower:
         return np.stack(
             [repeat_to_length(samples_T[start : start + self.window], self.window) for start in starts]
         )
+
+    def locate_windows(self, item: bytes) -> np.ndarray:
+        """Return where the windows start, in seconds."""
+        return locate_windows(item, self.rate_hz, self.window)
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Windows, int16 [B, T], to raw vectors; get_audio_embedding normalises."""

@@ -13,7 +13,7 @@ from pipelines.encode.encoder import Towers
 from pipelines.encode.loaders.pretrained import TransformersLoader
 from pipelines.encode.loaders.spectrogram import compute_features
 from pipelines.encode.loaders.tokenizer import TextTokenizer, TextTower
-from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
+from pipelines.encode.loaders.waveform import decode_mono, find_window_starts, locate_windows
 from schemas.families import Family, Modality
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ class _AudioTower:
         return np.stack(
             [compute_features(self.extractor, samples_T[start : start + window]) for start in starts]
         )
+
+    def locate_windows(self, item: bytes) -> np.ndarray:
+        """Return where the windows start, in seconds."""
+        return locate_windows(item, self.extractor.sampling_rate, self.extractor.nb_max_samples)
 
     def forward(self, pieces_B: np.ndarray) -> np.ndarray:
         """Spectrograms, float32 [B, 1 or 4, T, M], to raw vectors; get_audio_features normalises."""

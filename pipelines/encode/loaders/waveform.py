@@ -33,6 +33,21 @@ def find_window_starts(length: int, window: int) -> list[int]:
     return starts
 
 
+def locate_windows(item: bytes, rate_hz: int, window: int) -> np.ndarray:
+    """Return where the windows of a sound start, in seconds, float32 [P].
+
+    Args:
+        item: the bytes of a sound file.
+        rate_hz: the sample rate of the windows.
+        window: the model's, in samples.
+
+    Raises:
+        UndecodableMediaError: it cannot be decoded, or there is nothing in it.
+    """
+    starts = find_window_starts(len(quantize(item, rate_hz)), window)
+    return np.array(starts, np.float32) / np.float32(rate_hz)
+
+
 def decode_mono(item: bytes, rate_hz: int) -> np.ndarray:
     """Return a mono waveform, float32 [T], rounded to int16 as in CLAP's training.
 

@@ -23,6 +23,7 @@ from pipelines.train.towers.data import EmbedPixels, HeldPictures, PictureBatch,
 from pipelines.train.towers.picture_rows import MEMBERS, PictureRows, read_picture_rows
 from pipelines.train.towers.pictures import draw_picture
 from pipelines.train.towers.scores import score_pictures
+from pipelines.train.towers.sound_windows import SoundWindows, read_sound_windows
 from pipelines.train.towers.targets import CAPTION, OWN, TowerTargets, find_negatives, read_targets
 from schemas.candidate import Kind
 from schemas.space import Space
@@ -34,7 +35,8 @@ from schemas.translator_card import RetrievalScores
 _HELD_ROWS, _HELD_BYTES = 2_000, 256 * 2**20
 # Captions of a larger cosine are of one thing (facts/picture_to_sound.md A3).
 _SAME_CAPTION = 0.9
-_Drawn = tuple[int, np.ndarray]
+# Key, epoch and pixels.
+_Drawn = tuple[int, int, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class PictureStreams:
             kind: self._open_stream(kind, train[kind], share, context, frames)
             for kind, share in shares.items()
         }
-        return DatasetPictures(self, context, parts, streams)
+        windows = read_sound_windows(reader, targets.space) if self.pairs.windows else None
+        return DatasetPictures(self, context, parts, streams, windows)
 
     def _open_stream(
         self, kind: Kind, keys: np.ndarray, batch: int, context: TaskContext, frames: Mapping[int, int]
@@ -113,7 +116,7 @@ class PictureStreams:
             rng = np.random.default_rng((seed, sample.key, sample.epoch))
             members = [*sample.media]
             member = members[frames.get(sample.key, int(rng.integers(len(members))))]
-            return sample.key, draw_picture(sample.media[member], self.input, self.augment, rng)
+            return sample.key, sample.epoch, draw_picture(sample.media[member], self.input, self.augment, rng)
 
         return stream.open(draw, context.group)
 
@@ -151,6 +154,7 @@ class DatasetPictures:
         context: of the training.
         parts: of the rows.
         streams: an open one for each kind of rows.
+        windows: of sounds, of which one is drawn an epoch; None for their means.
     """
 
     def __init__(
@@ -159,8 +163,10 @@ class DatasetPictures:
         context: TaskContext,
         parts: _Parts,
         streams: Mapping[Kind, StreamReader[_Drawn]],
+        windows: SoundWindows | None,
     ) -> None:
         self._source, self._context, self._parts, self._streams = source, context, parts, streams
+        self._windows = windows
         self._negatives = self._find_negatives()
         self._held: HeldPictures | None = None
 
@@ -196,10 +202,12 @@ class DatasetPictures:
         import torch
 
         drawn = [sample for stream in self._streams.values() for sample in stream.read_batch(step)]
-        keys_n = np.array([key for key, _ in drawn])
+        keys_n, epochs_n = (np.array([sample[place] for sample in drawn]) for place in (0, 1))
         targets, device = self._parts.targets, self._context.device
         rng = np.random.default_rng((self._context.recipe.seed, step, int(keys_n[0])))
         units_nO = targets.get_units(keys_n)
+        if self._windows is not None:
+            units_nO = self._windows.draw(keys_n, epochs_n, units_nO, self._context.recipe.seed)
         if self._source.pairs.noise:
             units_nO = self._add_noise(
                 units_nO, targets.origins_N[targets.find_places(keys_n)] == CAPTION, rng
@@ -209,7 +217,7 @@ class DatasetPictures:
             return torch.from_numpy(array).to(device)
 
         return PictureBatch(
-            move(np.stack([pixels for _, pixels in drawn])),
+            move(np.stack([pixels for _, _, pixels in drawn])),
             move(units_nO),
             move(targets.get_captions(keys_n)) if self._source.loss.soft_captions is not None else None,
             move(self._draw_negatives(keys_n)) if self._negatives is not None else None,

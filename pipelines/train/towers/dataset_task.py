@@ -34,6 +34,10 @@ class DatasetTower(TowerTask):
     buffer: int = 256
     split: SplitSettings = field(default_factory=SplitSettings)
 
+    def __post_init__(self) -> None:
+        # A preset's file gives keys.
+        self.split = SplitSettings.model_validate(self.split)
+
     def open(self, context: TaskContext) -> Self:
         """Read the targets, and find the first weights: of `pretrained: dataset` those of its CLIP."""
         if self.dataset is not None and self.net.pretrained == DATASET:

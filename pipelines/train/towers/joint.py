@@ -81,6 +81,10 @@ class JointTowers(WholeBatchTask):
     split: SplitSettings = field(default_factory=SplitSettings)
     _stream: Any = field(default=None, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        # A preset's file gives keys.
+        self.split = SplitSettings.model_validate(self.split)
+
     def open(self, context: TaskContext) -> Self:
         """Open the stream of clips, and read those held out.
 

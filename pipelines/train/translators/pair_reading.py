@@ -167,7 +167,7 @@ class _RealPairs:
             "part_N": self.groups.part_N[places],
             "labels_N": _hash_labels(candidates["label"]),
             "groups_N": self.groups.groups_N[places],
-            "direction_N": self.sink.number_directions(self.pairs, len(places)),
+            "direction_N": self.sink.mark_directions(self.pairs, len(places)),
             "is_text_N": np.full(len(places), get_modality(self.pairs.target) == "text"),
         }
         self.sink.add(source_NI, target_NO, columns)

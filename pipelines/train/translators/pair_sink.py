@@ -52,7 +52,7 @@ class PairSink:
                     f"({space.describe_differences(first)}); mix pairs of the same two spaces"
                 )
 
-    def number_directions(self, pairs: PairSource, count: int) -> np.ndarray:
+    def mark_directions(self, pairs: PairSource, count: int) -> np.ndarray:
         """Return the number of the kind of these pairs, once for each."""
         if (direction := pairs.direction) not in self._directions:
             self._directions.append(direction)
