@@ -17,7 +17,6 @@ from pipelines.train.dataset import TrainingDataset
 from pipelines.train.towers.dataset_task import DatasetTower
 from pipelines.train.towers.joint import JointTowers
 from pipelines.train.trainer import Trainer
-from schemas.mining import Mining
 from schemas.recipe import Recipe
 from schemas.towers import PictureInput, TowerLoss, TowerNet, TowerPairs
 from tests.commands import echolens
@@ -108,8 +107,6 @@ def test_a_tower_is_trained_and_becomes_a_column(world, picture):
     assert hits
     assert all(hit["source"] in ("vggsound", "audiocaps") for hit in hits)
     assert "clap_image" == made["column"]
-        "column"
-    ] == "clap_image"
     cosines = {row["way"]: row["value"] for row in rows if row["score"] == "pair_cosine"}
     assert cosines["tower:eye"] == cosines["tower:clap_image"] != cosines["tower:pocket"]
 
