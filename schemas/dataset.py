@@ -180,7 +180,8 @@ class Dataset(TrustingModel, StrictModel):
             of_encode = replace(trust, root_keys=of_encode.root_keys, source=of_encode.source)
         else:
             of_encode = trust
-        encode = self.encode.with_trust(of_encode).with_root(self.root)
+        # Media from outside are encoded in a root of their own, by the towers of the dataset's.
+        encode = self.encode.with_trust(of_encode).with_root(self.encode.root or self.root)
         return super().with_trust(trust).model_copy(update={"encode": encode})
 
     @property
