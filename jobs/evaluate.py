@@ -5,7 +5,7 @@ echolens evaluate /data/animals --direction sound->picture --ways real,translato
 echolens evaluate /data/animals --ways caption,translator:NAME+generator:audioldm --judges panns:Cnn14.pth
 echolens evaluate /data/vggsound --protocol v2a-mapper-vggsound --judges panns:Cnn14.pth --export folder
 
-A way is `real`, `retrieval`, `untrained`, `caption`, `translator:NAME`, `tower:COLUMN` or `generator:NAME`;
+A way is `real`, `retrieval`, `untrained`, `caption`, `translator:NAME`, `tower:NAME` or `generator:NAME`;
 `+generator:NAME` after it names what makes the output. All ways of a table score the same rows. It lies in
 ROOT/evaluations/NAME, with a page that has the outputs side by side; a killed run goes on with the same
 command. `miniature` is scenes of the miniature world, drawn for the purpose, and what ships.

@@ -5,6 +5,8 @@ echolens train /data/animals --preset beyond fit.epochs=20
 echolens train /data/animals --preset mine.yaml --only image_audio
 echolens train /data/animals --preset beyond --only image_audio --then-generate pictures/
 echolens train /data/animals --preset probe.yaml recipe.epochs=5
+echolens train /data/animals --preset ciap                # a tower from pictures into the space of sounds
+echolens train /data/animals --preset tower-or-translator # several presets, and one table of them
 echolens train /data/animals --address http://head:8265 fit.gpus_per_worker=0.5
 
 A preset is a file. One of translators has data sets of pairs, and cells over them; any other names its
