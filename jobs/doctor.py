@@ -4,6 +4,7 @@ echolens doctor                          # ffmpeg, yt-dlp, a JavaScript runtime,
 echolens doctor animals.yaml             # and what this dataset needs: weights, lists, contact, cookies, room
 echolens doctor animals.yaml --json
 echolens doctor --encoder my_encoder:Mine weights=mine.pt    # an encoder of your own, property by property
+echolens doctor --encoder tower weights=/data/animals/models/ciap    # a tower that was trained
 
 The exit code is 0 if nothing is missing; a warning is no fault.
 """
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", help="the dataset's YAML file, or its root")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument(
-        "--encoder", metavar="MODULE:CLASS", help="test an encoder of your own, and nothing else"
+        "--encoder", metavar="MODULE:CLASS", help="test an encoder of your own, or a tower, and nothing else"
     )
     parser.add_argument("--json", action="store_true", help="a list of objects: name, state, found, advice")
     add_trust(parser)

@@ -93,7 +93,7 @@ def import_loader(
     """Return an instance of a loader class; `precision` is passed if the class takes it.
 
     Args:
-        path: the class, as module:Class.
+        path: the class, as module:Class, or the name of a loader of ours that one class alone has.
         keys: its arguments.
         precision: decided by the driver.
         where: the key of the dataset's file that names it, for errors.
@@ -101,6 +101,8 @@ def import_loader(
     Raises:
         ConfigError: there is no such class, or it does not take these keys.
     """
+    if ":" not in path:
+        path = _find_place(path, where)
     loader_class = import_class(path, where, "encoder", ("space", "load"))
     takes_precision = "precision" in inspect.signature(loader_class).parameters
     arguments = ({"precision": precision} if takes_precision else {}) | dict(keys)

@@ -21,7 +21,7 @@ _CLIP_KEYS = frozenset({"embed_dim", "vision_cfg", "quick_gelu"})
 _FORBIDDEN = ("timm_model_pretrained", "hf_model_name", "hf_model_pretrained")
 
 
-class ResidualBlock(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions beside a shortcut (He et al. 2015, arXiv 1512.03385)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -51,10 +51,10 @@ class PocketResNet(nn.Sequential):
             nn.Conv2d(3, 32, 3, 2, 1, bias=False),
             nn.BatchNorm2d(32),
             nn.ReLU(),
-            ResidualBlock(32, 32, 1),
-            ResidualBlock(32, 64, 2),
-            ResidualBlock(64, 128, 2),
-            ResidualBlock(128, 192, 2),
+            BasicBlock(32, 32, 1),
+            BasicBlock(32, 64, 2),
+            BasicBlock(64, 128, 2),
+            BasicBlock(128, 192, 2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )

@@ -162,7 +162,7 @@ def test_another_backbone_does_not_resume(dataset, tmp_path):
     begin(tower_of(dataset), tmp_path, Recipe(steps=2, batch=8)).train()
     other = tower_of(dataset, net=TowerNet(backbone="resnet18", input=SMALL))
 
-    with pytest.raises(EcholensError, match="holds a training of DatasetTower with net .*pocket_resnet"):
+    with pytest.raises(EcholensError, match=r"holds a training of DatasetTower with net .*pocket_resnet"):
         begin(other, tmp_path, Recipe(steps=2, batch=8))
 
 

@@ -63,7 +63,11 @@ def test_an_unknown_loader_is_named_beside_the_known(name):
             {"loader": "audioldm"},
             "it can have; it must be one of open_clip",
         ),
-        ("other", {"loader": "transformers"}, "it must be one of audioldm, laion_clap, open_clip, or module"),
+        (
+            "other",
+            {"loader": "transformers"},
+            "it must be one of audioldm, laion_clap, open_clip, tower, or module",
+        ),
         (
             "other",
             KEYS | {"loader": "laion_clap", "name": "pocket"},
