@@ -91,6 +91,9 @@ class EvaluationManifest(StrictModel):
     protocol: str | None = Field(None, description="the published one that it follows")
     source: Column
     target_column: Column
+    spaces: dict[str, str] = Field(
+        {}, description="column -> the identity of its space: another set of vectors is another evaluation"
+    )
 
 
 EVALUATION_ROWS: TypeAdapter[list[EvaluationRow]] = TypeAdapter(list[EvaluationRow])

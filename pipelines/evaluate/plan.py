@@ -14,11 +14,11 @@ from pipelines.encode.resolve import resolve, resolve_entry
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay
 from pipelines.evaluate.evaluation_set import EvaluationSet, Part, SetRows
-from pipelines.evaluate.generation import WaySamples, find_way_path
+from pipelines.evaluate.generation import MAX_ROWS, WaySamples, find_way_path
 from pipelines.evaluate.judges.independence import is_independent, share_weights
 from pipelines.evaluate.judges.judge import JudgeSpec
 from pipelines.evaluate.judges.registry import check_rate, choose_judges
-from pipelines.evaluate.registry import check_ways, plan_ways
+from pipelines.evaluate.registry import NEAREST, check_ways, plan_ways
 from pipelines.evaluate.request import EvaluationRequest, EvaluationTarget
 from pipelines.evaluate.row_sets.dataset import RowChoice, open_dataset_set
 from pipelines.evaluate.row_sets.scenes import MiniatureScenes
@@ -110,6 +110,11 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
     """
     medium = split_direction(request.direction)[1]
     check_ways(request.ways)
+    if max(request.rows, request.gallery) > MAX_ROWS:
+        raise ConfigError(
+            f"--rows {request.rows} --gallery {request.gallery} are more than the {MAX_ROWS:,} that one "
+            "evaluation holds; give fewer"
+        )
     if target.root is None:
         target = replace(target, spaces=get_spaces(resolve(target.encode)))
     judges = choose_judges(request.judges, medium, request.trusted) if request.judges else []
@@ -284,6 +289,9 @@ def _find_independent(  # noqa: PLR0913, PLR0917
 
 def _list_used(planned: PlannedWay, samples: WaySamples | None, bench: Bench) -> list[Space]:
     columns = list(planned.way.columns)
+    if planned.way.follow == "output" and planned.output == NEAREST:
+        # The item is chosen within the space of the target, whoever made the vector.
+        columns.append(bench.target)
     # Captions that a generator reads by itself lead into the space that it was trained in.
     columns += planned.generator.info.columns if planned.generator else ()
     used = [bench.spaces[column] for column in columns if column in bench.spaces]

@@ -57,6 +57,7 @@ class ScoreTable:
         self._ways = {way.planned.name: way for way in ways}
         self._rows = rows.get_rows("scored")
         self._table: list[EvaluationRow] = []
+        self._gallery = 0
 
     def list_rows(self) -> list[EvaluationRow]:
         """Return the rows, way by way."""
@@ -74,7 +75,8 @@ class ScoreTable:
             if way.crossing.units_ND is not None and way.crossing.units_ND.shape[1] == targets_ND.shape[1]
         }
         by_score: dict[str, dict[str, np.ndarray]] = {}
-        has_targets = bool(np.isfinite(targets_ND).any())
+        self._gallery = int(np.isfinite(targets_ND).all(1).sum())
+        has_targets = self._gallery > 0
         for name, units_ND in units.items():
             for score, values_N in score_pairs(units_ND, targets_ND, groups_N).items() if has_targets else ():
                 by_score.setdefault(score, {})[name] = values_N
@@ -119,7 +121,7 @@ class ScoreTable:
                 if other in values and other != way
             }
             estimate = bootstrap.mean(values_N, groups_N, self._seed)
-            gallery = len(values_N) if score in _GALLERY_SCORES else None
+            gallery = self._gallery if score in _GALLERY_SCORES else None
             self._add(judge, way, score, estimate, gallery=gallery, differences=differences)
 
     def _add_set(self, judge: str, way: str, score: str, result: SetScore) -> None:

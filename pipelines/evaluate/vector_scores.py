@@ -24,18 +24,19 @@ def score_pairs(units_ND: np.ndarray, targets_ND: np.ndarray, groups_N: np.ndarr
     Args:
         units_ND: of a way.
         targets_ND: of the true items, in all of which each row looks for its own.
-        groups_N: every item of a row's group is right.
+        groups_N: every item of a row's group is right. A row without an item has no score.
     """
-    ranks_N, precision_N = np.empty(len(units_ND)), np.empty(len(units_ND))
-    for start in range(0, len(units_ND), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        cosines_QG = units_ND[rows] @ targets_ND.T
-        right_QG = groups_N[rows][:, None] == groups_N[None]
+    known = np.flatnonzero(np.isfinite(targets_ND).all(1))
+    ranks_N, precision_N = np.full((2, len(units_ND)), np.nan)
+    for start in range(0, len(known), _ROWS_AT_ONCE):
+        rows = known[start : start + _ROWS_AT_ONCE]
+        cosines_QG = units_ND[rows] @ targets_ND[known].T
+        right_QG = groups_N[rows][:, None] == groups_N[known][None]
         ranks_N[rows] = rank_first(cosines_QG, right_QG)
         precision_N[rows] = average_precision(cosines_QG, right_QG)
     return {
         "pair_cosine": cosine_of_pairs(units_ND, targets_ND),
-        **{f"r{depth}": (ranks_N < depth).astype(np.float64) for depth in (1, 5, 10)},
+        **{f"r{depth}": np.where(np.isnan(ranks_N), np.nan, ranks_N < depth) for depth in (1, 5, 10)},
         "map10": precision_N,
     }
 

@@ -109,6 +109,7 @@ def test_asked_again_it_is_there_and_other_flags_need_another_name(asked, table)
     [
         (("--ways", "translator:nobody"), "has no translator 'nobody'"),
         (("--ways", "real", "--only", "unicorn"), "no row of"),
+        (("--ways", "real", "--only", "sea waves,unicorn"), "--only unicorn"),
         (("--ways", "real", "--out", "elsewhere"), "--out is for miniature"),
         (("--ways", "real", "--set", "other"), "has no set 'other'"),
         (("--ways", "translator:toy", "--direction", "sound->picture"), "takes vectors of"),

@@ -169,9 +169,10 @@ def _choose_rows(
         ConfigError: there are too few.
     """
     keep_N = np.isin(labels_N, choice.only) if choice.only else np.ones(len(labels_N), bool)
-    if choice.only and not keep_N.any():
-        known = ", ".join(sorted(set(labels_N.tolist()) - {""})[:10]) or "none"
-        raise ConfigError(f"--only {choice.only[0]}: no row of {root.url} has that label; it has {known}")
+    labels = set(labels_N.tolist()) - {""}
+    if unknown := [label for label in choice.only if label not in labels]:
+        known = ", ".join(sorted(labels)[:10]) or "none"
+        raise ConfigError(f"--only {unknown[0]}: no row of {root.url} has that label; it has {known}")
     held_N = keep_N if choice.all_rows else keep_N & (part_N == TEST)
     scored = _draw(np.flatnonzero(held_N), choice.rows, choice.seed)
     if len(np.unique(groups_N[scored])) < _LEAST_GROUPS:
@@ -181,7 +182,9 @@ def _choose_rows(
             "rows, or add --all-rows"
         )
     gallery = _draw(np.flatnonzero(part_N == TRAIN), choice.gallery, choice.seed)
-    if not len(gallery) and len(choice.columns) > 1:
+    # Nobody is given a row of its own group, so every row needs another one.
+    there = set(groups_N[gallery].tolist())
+    if len(choice.columns) > 1 and len(there) < 2 and there <= set(groups_N[scored].tolist()):
         raise ConfigError(
             f"{root.url} has no training row of {choice.direction} to look things up in; build more"
         )
