@@ -144,7 +144,7 @@ def _submit(args: argparse.Namespace) -> int:
             f"{given[0]} is of this machine and --address works on another; leave one of them out"
         )
     names = (
-        *("direction", "ways", "judges", "rows", "seed", "only", "gallery", "protocol", "name"),
+        *("direction", "ways", "judges", "rows", "seed", "only", "gallery", "labels", "protocol", "name"),
         *("workers", "set", "steps", "guidance", "length_s"),
     )
     values = {name: getattr(args, name) for name in names}
@@ -216,6 +216,7 @@ def _make_requests(args: argparse.Namespace) -> list[EvaluationRequest]:
                 all_rows=args.all_rows or bool(protocol and protocol.all_rows),
                 reference=protocol.reference if protocol else True,
                 rate_hz=protocol.rate_hz if protocol else None,
+                labels=args.labels,
                 protocol=args.protocol,
                 name=args.name if args.name is None or len(directions) == 1 else f"{args.name}-{number}",
                 # A class among the judges is trusted: a person named it.
@@ -279,6 +280,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of all that is drawn; 0 if not given")
     add("--only", default="", metavar="KIND,...", help="rows of these kinds or labels alone")
     add("--gallery", type=int, default=1_000, metavar="N", help="training rows to look things up in; 1,000")
+    add("--labels", metavar="vggsounder", help="score crossings of VGGSound's test clips by these, too")
     add("--all-rows", action="store_true", help="score rows that were trained on, too")
 
 

@@ -88,6 +88,9 @@ class EvaluationManifest(StrictModel):
     params: dict[str, Any] = Field({}, description="of the generators, as they were given")
     only: tuple[str, ...] = Field((), description="kinds or labels of the rows; empty for all")
     split: str = Field(description="which rows: heldout, or all")
+    labels: ModelRef | None = Field(
+        None, description="by which clips find each other, too: a file of VGGSounder"
+    )
     protocol: str | None = Field(None, description="the published one that it follows")
     source: Column
     target_column: Column

@@ -41,6 +41,7 @@ def make_manifest(
         "params": dict(request.params),
         "only": request.only,
         "split": plan.source.split,
+        "labels": plan.source.labels,
         "protocol": request.protocol,
         "source": plan.bench.source,
         "target_column": plan.bench.target,

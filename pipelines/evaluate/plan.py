@@ -22,6 +22,7 @@ from pipelines.evaluate.registry import NEAREST, check_ways, plan_ways
 from pipelines.evaluate.request import EvaluationRequest, EvaluationTarget
 from pipelines.evaluate.row_sets.dataset import RowChoice, open_dataset_set
 from pipelines.evaluate.row_sets.scenes import MiniatureScenes
+from pipelines.evaluate.vggsounder import NAME, ClipLabels, read_clip_labels
 from pipelines.evaluate.ways.translator import TranslatorWay
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.params import make_params
@@ -56,6 +57,7 @@ class RowSource:
         count: of the scored rows.
         sha256: over the ids of both parts.
         split: heldout, or all.
+        labels: that clips find each other by, too; None if nobody asked for them.
         specs: family -> encoder, of scenes.
     """
 
@@ -63,6 +65,7 @@ class RowSource:
     count: int
     sha256: str
     split: str = "heldout"
+    labels: ModelRef | None = None
     specs: tuple[tuple[str, EncoderSpec], ...] = ()
 
 
@@ -149,6 +152,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
 def _find_rows(
     request: EvaluationRequest, target: EvaluationTarget, bench: Bench, ways: Sequence[PlannedWay]
 ) -> RowSource:
+    labels = _read_labels(request, target)
     if target.root is None:
         scenes = MiniatureScenes(request.direction, request.seed, request.rows, request.only, request.gallery)
         return RowSource(scenes, request.rows, _hash_parts(scenes.tables), specs=resolve_encoders(target))
@@ -162,10 +166,23 @@ def _find_rows(
         request.only,
         request.all_rows,
         _find_split(ways),
+        labels,
     )
     version = read_current(target.root, target.set_name)
     found = open_dataset_set(target.root, target.name, target.shard_rows, version, target.spaces, choice)
-    return RowSource(found, len(found.rows["scored"].ids), _hash_parts(found.rows), found.split)
+    ref = ModelRef(name=NAME, weights_sha256=labels.sha256) if labels else None
+    return RowSource(found, len(found.rows["scored"].ids), _hash_parts(found.rows), found.split, ref)
+
+
+def _read_labels(request: EvaluationRequest, target: EvaluationTarget) -> ClipLabels | None:
+    if request.labels is None:
+        return None
+    if target.root is None or "text" in split_direction(request.direction) or not request.reference:
+        raise ConfigError(
+            f"--labels {request.labels} says which pictures and sounds of a dataset's clips belong together, "
+            f"and nothing of {request.direction} of {target.name}; leave it out"
+        )
+    return read_clip_labels(request.labels)
 
 
 def _hash_parts(parts: Mapping[Part, SetRows]) -> str:

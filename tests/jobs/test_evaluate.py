@@ -193,6 +193,7 @@ def test_a_name_stands_for_one_request(tmp_path):
         (("--ways", "real", "--name", "../mine"), "--name: "),
         (("--ways", "real", "--rows", 0), "--rows 0 "),
         (("--ways", "real", "--seed", 2**63), "a seed from 0 to"),
+        (("--ways", "real", "--labels", "vggsounder"), "nothing of picture->sound of miniature"),
         (("--ways", "real", "--workers", 0), "--workers 0 does nothing"),
         (("--ways", "real", "--direction", ""), "names none"),
         (("--ways", "real,generator:audioldm"), "ends in a picture"),
