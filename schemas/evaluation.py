@@ -81,7 +81,9 @@ class EvaluationManifest(StrictModel):
     direction: Direction
     ways: tuple[str, ...]
     judges: tuple[ModelRef, ...]
-    models: tuple[ModelRef, ...] = Field(description="translators and generators of the ways")
+    models: tuple[ModelRef, ...] = Field(
+        description="translators and generators of the ways, and what leads back"
+    )
     rows: int = Field(ge=1, description="that are scored")
     rows_sha256: str = Field(description="over their ids, and those of the gallery")
     seed: int = Field(ge=0, lt=2**63)

@@ -22,6 +22,7 @@ from pipelines.evaluate.registry import NEAREST, check_ways, plan_ways
 from pipelines.evaluate.request import EvaluationRequest, EvaluationTarget
 from pipelines.evaluate.row_sets.dataset import RowChoice, open_dataset_set
 from pipelines.evaluate.row_sets.scenes import MiniatureScenes
+from pipelines.evaluate.translators import find_default_translator
 from pipelines.evaluate.vggsounder import NAME, ClipLabels, read_clip_labels
 from pipelines.evaluate.ways.translator import TranslatorWay
 from pipelines.generate.generator import ChosenGenerator
@@ -81,6 +82,7 @@ class EvaluationPlan:
         judges: each under its own name.
         fingerprints: of the judges.
         independent: way -> judge -> whether it owes it nothing.
+        back: the translator that takes crossed vectors back; None if nothing leads there.
         cpu_workers: that share the cores of this machine; None where a GPU or a cluster decides.
     """
 
@@ -91,16 +93,19 @@ class EvaluationPlan:
     judges: tuple[JudgeSpec, ...]
     fingerprints: tuple[ModelRef, ...]
     independent: Mapping[str, Mapping[str, bool]]
+    back: ModelRef | None = None
     cpu_workers: int | None = None
 
     def list_models(self) -> tuple[ModelRef, ...]:
-        """Return the translators and generators of all ways, each once."""
+        """Return the translators and generators of all ways, and what leads back, each once."""
         found: dict[tuple[str, str], ModelRef] = {}
         for planned in self.ways:
             made = [planned.generator.info] if planned.generator else []
             for model in (*planned.way.models, *made):
                 ref = ModelRef(name=model.name, weights_sha256=model.weights_sha256)
                 found[ref.name, ref.weights_sha256] = ref
+        if self.back is not None:
+            found[self.back.name, self.back.weights_sha256] = self.back
         return tuple(found.values())
 
 
@@ -137,6 +142,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
         )
     samples = tuple(_plan_samples(planned, bench, request, target) for planned in ways)
     encoders = [spec for _, spec in resolve_encoders(target)] if judges else []
+    back = find_default_translator(bench.reverse())
     return EvaluationPlan(
         _find_rows(request, target, bench, ways),
         bench,
@@ -145,6 +151,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
         tuple(judges),
         tuple(ModelRef(name=judge.name, weights_sha256=judge.fingerprint()) for judge in judges),
         _find_independent(judges, ways, samples, bench, encoders, request.rate_hz),
+        back.ref if back else None,
         None if choose_device().type == "cuda" or "RAY_ADDRESS" in os.environ else count_available_cpus(),
     )
 

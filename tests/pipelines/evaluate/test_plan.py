@@ -55,6 +55,15 @@ def test_another_set_of_vectors_is_another_evaluation(plan):
     assert make_manifest(REQUEST, TARGET, plan).name != make_manifest(REQUEST, TARGET, other).name
 
 
+def test_another_translator_back_is_another_evaluation(plan):
+    """Its cosine is among the scores, so that one that is trained later does not find the old table."""
+    assert {"picture_to_sound", "sound_to_picture"} == {model.name for model in plan.list_models()}
+    assert (
+        make_manifest(REQUEST, TARGET, plan).name
+        != make_manifest(REQUEST, TARGET, replace(plan, back=None)).name
+    )
+
+
 def test_a_shipped_translator_leads_back_from_another_precision(plan):
     """Vectors of the same weights in bf16 have the same meaning, and the cycle has a cosine."""
     found = find_translator(plan.bench, "pocket")
