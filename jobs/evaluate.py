@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.shared.evaluation import encode_rows, evaluate
+from jobs.shared.evaluation import encode_rows, evaluate, prepare
 from jobs.shared.generator_options import add_params, collect_params
 from jobs.shared.job import load, run
 from jobs.shared.submit import add_address, submit
@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.run.ray_plan import Session
 
     args = _make_parser().parse_args(argv)
+    if args.workers is not None and args.workers < 1:
+        raise ConfigError(f"--workers {args.workers} does nothing; give one or more, or leave it out")
     if args.address:
         sys.exit(_submit(args))
     requests = _make_requests(args)
@@ -60,8 +62,9 @@ def main(argv: Sequence[str]) -> None:
     done: list[EvaluationRow] = []
     # One Ray for all directions.
     with _open_root(args, target, requests) as root, Session():
-        for request in requests:
-            evaluated = evaluate(request, target, root, args.workers, args.export)
+        # All before the first: what a later direction lacks is said before any work.
+        for prepared in [prepare(request, target, root, args.export) for request in requests]:
+            evaluated = evaluate(prepared, root, args.workers, args.export)
             done += evaluated.rows
             if args.out or target.root:
                 print(f"evaluate: {root.url}/{evaluated.folder}/report.html", file=sys.stderr)
@@ -110,6 +113,11 @@ def _find_target(args: argparse.Namespace) -> EvaluationTarget:
     from pipelines.evaluate.request import EvaluationTarget
 
     if args.target == _MINIATURE:
+        options = {"--all-rows": args.all_rows, "--set": args.set}
+        if given := [name for name, value in options.items() if value]:
+            raise ConfigError(
+                f"{given[0]} is for a dataset; leave it out, or name one in place of {_MINIATURE}"
+            )
         encode = Encode.model_validate({"clip": "pocket", "clap": "pocket"})
         return EvaluationTarget(_MINIATURE, encode, {}, "main", GeneratorEntry(), None)
     dataset = load(args.target, trust=read_trust(args))
@@ -136,7 +144,7 @@ def _submit(args: argparse.Namespace) -> int:
             f"{given[0]} is of this machine and --address works on another; leave one of them out"
         )
     names = (
-        *("direction", "ways", "judges", "rows", "seed", "only", "gallery", "protocol", "name"),
+        *("direction", "ways", "judges", "rows", "seed", "only", "gallery", "labels", "protocol", "name"),
         *("workers", "set", "steps", "guidance", "length_s"),
     )
     values = {name: getattr(args, name) for name in names}
@@ -160,7 +168,7 @@ def _open_root(
         yield target.root
         return
     if args.out:
-        root = Root.from_url(str(args.out))
+        root = Root.from_url(args.out)
         root.check()
         yield root
         return
@@ -184,14 +192,15 @@ def _make_requests(args: argparse.Namespace) -> list[EvaluationRequest]:
     ways = (
         protocol.ways if protocol and args.ways is None else _split(_WAYS if args.ways is None else args.ways)
     )
-    rows = args.rows or (protocol.rows if protocol else _ROWS)
-    if min(rows, args.gallery) < 2 or args.seed < 0 or args.rows == 0:
+    usual = (protocol.rows, protocol.direction) if protocol else (_ROWS, _DIRECTIONS)
+    rows = usual[0] if args.rows is None else args.rows
+    if min(rows, args.gallery) < 2 or not 0 <= args.seed < 2**63:
         raise ConfigError(
-            f"--rows {args.rows} --gallery {args.gallery} --seed {args.seed} cannot be scored; give two rows "
-            "of each or more, and a seed from 0"
+            f"--rows {rows} --gallery {args.gallery} --seed {args.seed} cannot be scored; give two rows of "
+            "each or more, and a seed from 0 to 2^63 - 1"
         )
     requests = []
-    directions = _list_directions(args.direction or (protocol.direction if protocol else _DIRECTIONS))
+    directions = _list_directions(usual[1] if args.direction is None else args.direction)
     for number, direction in enumerate(directions, 1):
         requests.append(
             EvaluationRequest(
@@ -207,9 +216,11 @@ def _make_requests(args: argparse.Namespace) -> list[EvaluationRequest]:
                 all_rows=args.all_rows or bool(protocol and protocol.all_rows),
                 reference=protocol.reference if protocol else True,
                 rate_hz=protocol.rate_hz if protocol else None,
+                labels=args.labels,
                 protocol=args.protocol,
                 name=args.name if args.name is None or len(directions) == 1 else f"{args.name}-{number}",
-                trusted=tuple(sorted(args.trust)),
+                # A class among the judges is trusted: a person named it.
+                trusted=tuple(sorted({*args.trust, *(judges or ())})),
             )
         )
     for deviation in protocol.deviations if protocol else ():
@@ -246,7 +257,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("target", metavar="ROOT|FILE|miniature", help="folder or URL of a dataset, its file, or that word")
     _add_what(parser)
     add("--name", help="of the folder below ROOT/evaluations; one that says what was asked for if not given")
-    add("--out", type=Path, metavar="FOLDER", help=f"of {_MINIATURE}: keep everything there")
+    add("--out", metavar="FOLDER", help=f"of {_MINIATURE}: keep everything there")
     add("--export", type=Path, metavar="FOLDER", help="write the outputs for other tools, a folder a way")
     add("--workers", type=int, metavar="N", help="of each step; what the machine offers if not given")
     add("--set", help="the set of vectors; that of the newest build if not given")
@@ -269,6 +280,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of all that is drawn; 0 if not given")
     add("--only", default="", metavar="KIND,...", help="rows of these kinds or labels alone")
     add("--gallery", type=int, default=1_000, metavar="N", help="training rows to look things up in; 1,000")
+    add("--labels", metavar="vggsounder", help="score crossings of VGGSound's test clips by these, too")
     add("--all-rows", action="store_true", help="score rows that were trained on, too")
 
 

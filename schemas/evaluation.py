@@ -81,16 +81,24 @@ class EvaluationManifest(StrictModel):
     direction: Direction
     ways: tuple[str, ...]
     judges: tuple[ModelRef, ...]
-    models: tuple[ModelRef, ...] = Field(description="translators and generators of the ways")
+    models: tuple[ModelRef, ...] = Field(
+        description="translators and generators of the ways, and what leads back"
+    )
     rows: int = Field(ge=1, description="that are scored")
     rows_sha256: str = Field(description="over their ids, and those of the gallery")
     seed: int = Field(ge=0, lt=2**63)
     params: dict[str, Any] = Field({}, description="of the generators, as they were given")
     only: tuple[str, ...] = Field((), description="kinds or labels of the rows; empty for all")
     split: str = Field(description="which rows: heldout, or all")
+    labels: ModelRef | None = Field(
+        None, description="by which clips find each other, too: a file of VGGSounder"
+    )
     protocol: str | None = Field(None, description="the published one that it follows")
     source: Column
     target_column: Column
+    spaces: dict[str, str] = Field(
+        {}, description="column -> the identity of its space: another set of vectors is another evaluation"
+    )
 
 
 EVALUATION_ROWS: TypeAdapter[list[EvaluationRow]] = TypeAdapter(list[EvaluationRow])

@@ -49,7 +49,7 @@ VERBS = frozenset(
 FORMULAS = ("pipelines/metrics/", "pipelines/models/", "pipelines/miniature/", "pipelines/train/losses.py")
 # Names that a library or a protocol of Python gives; `space` and `load` are what a class of somebody's own
 # offers to be an encoder (pipelines/encode/loaders/custom.py), `fingerprint` to be a generator, `spaces` to
-# be a judge, so renaming them would break their files.
+# be a judge, so renaming them would break their files; mteb asks an encoder for `similarity` and its meta.
 GIVEN = {
     "main",
     "app",
@@ -69,6 +69,9 @@ GIVEN = {
     "fingerprint",
     "space",
     "spaces",
+    "mteb_model_meta",
+    "similarity",
+    "similarity_pairwise",
 }
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.shared.evaluation_manifest import ADVICE, check_manifest, get_folder, make_manifest
 from jobs.shared.progress import RowProgress
 from pipelines.compute.child_process import run_in_subprocess
-from pipelines.errors import ConfigError
-from pipelines.store.json_file import describe_problem, make_damaged_error, read_bounded, read_json
+from pipelines.store.json_file import describe_problem, make_damaged_error, read_bounded
 from pipelines.store.root import Root
 from schemas.evaluation import EVALUATION_ROWS, EvaluationManifest, EvaluationRow, split_direction
 
@@ -26,8 +25,20 @@ if TYPE_CHECKING:
     from pipelines.run.runner import Step
     from pipelines.store.shards import Shard
 
-FOLDER = "evaluations"
-_ADVICE = "remove its folder and evaluate again"
+
+@dataclass(frozen=True, eq=False)
+class PreparedEvaluation:
+    """An evaluation that can be done: nothing of it is written yet.
+
+    Attributes:
+        request: of it.
+        plan: of the request.
+        manifest: of it.
+    """
+
+    request: EvaluationRequest
+    plan: EvaluationPlan
+    manifest: EvaluationManifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,26 +61,16 @@ class Evaluated:
         return get_folder(self.manifest)
 
 
-def get_folder(manifest: EvaluationManifest) -> str:
-    """Return the folder of an evaluation."""
-    return f"{FOLDER}/{manifest.name}"
-
-
-def evaluate(
-    request: EvaluationRequest,
-    target: EvaluationTarget,
-    root: Root,
-    workers: int | None = None,
-    export: Path | None = None,
-) -> Evaluated:
-    """Do what is not done yet of an evaluation, and return it.
+def prepare(
+    request: EvaluationRequest, target: EvaluationTarget, root: Root, export: Path | None = None
+) -> PreparedEvaluation:
+    """Return an evaluation that can be done; whoever has several directions prepares all before the first.
 
     Args:
         request: one direction, its ways and judges.
         target: a dataset, or the miniature world.
-        root: that is written to.
-        workers: of each step; what the machine offers if None.
-        export: a folder that is not there yet, for the outputs as other tools read them; None for none.
+        root: that is going to be written to.
+        export: a folder for the outputs; None for none.
 
     Raises:
         ConfigError: the request cannot be met, its name stands for another, or the folder is there.
@@ -77,14 +78,33 @@ def evaluate(
     """
     from pipelines.evaluate.export import check_free
     from pipelines.evaluate.plan import plan_evaluation
-    from pipelines.store.lease import hold_lease
 
     if export:
         check_free(export)
     plan: EvaluationPlan = run_in_subprocess(plan_evaluation, request, target)
     manifest = make_manifest(request, target, plan)
+    check_manifest(root, manifest)
+    return PreparedEvaluation(request, plan, manifest)
+
+
+def evaluate(
+    prepared: PreparedEvaluation, root: Root, workers: int | None = None, export: Path | None = None
+) -> Evaluated:
+    """Do what is not done yet of an evaluation, and return it.
+
+    Args:
+        prepared: for this root.
+        root: that is written to.
+        workers: of each step; what the machine offers if None.
+        export: a folder that is not there yet, for the outputs as other tools read them; None for none.
+
+    Raises:
+        ConfigError: a judge has nothing to say of a way.
+    """
+    from pipelines.store.lease import hold_lease
+
+    request, plan, manifest = prepared.request, prepared.plan, prepared.manifest
     folder = get_folder(manifest)
-    _check_manifest(root, manifest)
     if (rows := find_rows(root, manifest)) is not None and export is None:
         return Evaluated(manifest, rows, root)
     with hold_lease(root.enter(folder), "evaluate") as lease:
@@ -104,60 +124,6 @@ def encode_rows(rows: Sequence[EvaluationRow]) -> str:
     return EVALUATION_ROWS.dump_json(list(rows), indent=2).decode() + "\n"
 
 
-def make_manifest(
-    request: EvaluationRequest, target: EvaluationTarget, plan: EvaluationPlan
-) -> EvaluationManifest:
-    """Return what is asked for, with everything that decides the table; it names itself if nobody does."""
-    content = {
-        "name": "unnamed",
-        "target": target.name,
-        "direction": request.direction,
-        "ways": request.ways,
-        "judges": plan.fingerprints,
-        "models": plan.list_models(),
-        "rows": plan.source.count,
-        "rows_sha256": plan.source.sha256,
-        "seed": request.seed,
-        "params": dict(request.params),
-        "only": request.only,
-        "split": plan.source.split,
-        "protocol": request.protocol,
-        "source": plan.bench.source,
-        "target_column": plan.bench.target,
-    }
-    manifest = EvaluationManifest.model_validate(content)
-    if request.name:
-        return manifest.model_copy(update={"name": request.name})
-    digest = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
-    return manifest.model_copy(
-        update={"name": f"{'-to-'.join(split_direction(request.direction))}-{digest[:12]}"}
-    )
-
-
-def _check_manifest(root: Root, requested: EvaluationManifest) -> None:
-    """Refuse a name under which something else was begun.
-
-    Raises:
-        ConfigError: it was.
-        StorageError: what was begun is damaged.
-    """
-    file = f"{get_folder(requested)}/wanted.json"
-    if not root.exists(file):
-        return
-    stored = read_json(root, file, EvaluationManifest, _ADVICE).model_dump(mode="json")
-    for key, now in requested.model_dump(mode="json").items():
-        if stored[key] != now:
-            raise ConfigError(
-                f"evaluation {requested.name} was begun with {key} {_shorten(stored[key])}, and "
-                f"{_shorten(now)} was asked for; give it another --name, or ask for the same"
-            )
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
 def find_rows(root: Root, manifest: EvaluationManifest) -> list[EvaluationRow] | None:
     """Return the table of an evaluation; None if it is not complete.
 
@@ -172,7 +138,7 @@ def find_rows(root: Root, manifest: EvaluationManifest) -> list[EvaluationRow] |
     try:
         return EVALUATION_ROWS.validate_json(read_bounded(root, name))
     except ValidationError as error:
-        raise make_damaged_error(root, name, describe_problem(error), _ADVICE) from error
+        raise make_damaged_error(root, name, describe_problem(error), ADVICE) from error
 
 
 class _Evaluation:

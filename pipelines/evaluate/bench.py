@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from pipelines.evaluate.evaluation_set import EvaluationSet
+from pipelines.evaluate.evaluation_set import EvaluationSet, Part
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.store.root import Root
 from schemas.encoders import Encode
@@ -26,6 +26,7 @@ from schemas.space import Space
 
 # What follows a crossing: the media themselves, an item of the gallery, or whatever its vectors lead to.
 Follow = Literal["real", "picked", "output"]
+_PARTS: tuple[Part, ...] = ("scored", "gallery")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +136,19 @@ class PlannedWay:
     output: str
 
 
-def pick_nearest(units_ND: np.ndarray, gallery_GD: np.ndarray) -> np.ndarray:
-    """Return the nearest row of a gallery for every vector, int64 [N]; of equals the first.
+def pick_nearest(units_ND: np.ndarray, rows: EvaluationSet, column: Column) -> np.ndarray:
+    """Return the nearest row of the gallery for every scored row, int64 [N]; of equals the first.
+
+    A row's own group is never picked: where trained rows are scored, too, each would find itself.
 
     Args:
-        units_ND: vectors.
-        gallery_GD: of the same space; a row of NaN is never the nearest.
+        units_ND: vectors of the scored rows.
+        rows: of both parts.
+        column: of the gallery; a row without a vector is never the nearest.
     """
+    gallery_GD = rows.get_vectors("gallery", column)
+    groups_N, groups_G = (rows.get_rows(part).groups_N for part in _PARTS)
     known_G = np.isfinite(gallery_GD).all(1)
-    cosines_NG = units_ND @ np.nan_to_num(gallery_GD).T
-    return np.asarray(np.where(known_G[None], cosines_NG, -np.inf).argmax(1))
+    may_NG = known_G[None] & (groups_N[:, None] != groups_G[None])
+    cosines_NG = np.nan_to_num(units_ND) @ np.nan_to_num(gallery_GD).T
+    return np.asarray(np.where(may_NG, cosines_NG, -np.inf).argmax(1))

@@ -32,7 +32,7 @@ def cross_ways(
         crossing = planned.way.cross(rows, bench)
         if planned.way.follow == "output" and planned.generator is None:
             crossing = _pick(crossing, rows, bench)
-        found.append((crossing, _cycle(crossing, back, bench)))
+        found.append((crossing, take_back(crossing, back, bench)))
     return found
 
 
@@ -41,14 +41,21 @@ def _pick(crossing: Crossing, rows: EvaluationSet, bench: Bench) -> Crossing:
     if bench.medium == "text" and crossing.texts is not None:
         return crossing
     assert crossing.units_ND is not None
-    return replace(
-        crossing, picked_N=pick_nearest(crossing.units_ND, rows.get_vectors("gallery", bench.target))
-    )
+    return replace(crossing, picked_N=pick_nearest(crossing.units_ND, rows, bench.target))
 
 
-def _cycle(crossing: Crossing, back: FoundTranslator | None, bench: Bench) -> np.ndarray | None:
+def take_back(crossing: Crossing, back: FoundTranslator | None, bench: Bench) -> np.ndarray | None:
+    """Return the vectors of a crossing in the space of the source; None if nothing leads back.
+
+    Args:
+        crossing: of a way.
+        back: a translator from the target to the source; None if there is none.
+        bench: of the direction.
+    """
     if back is None or crossing.units_ND is None:
         return None
     if not back.card.source_space.is_comparable(bench.spaces[bench.target]):
         return None
-    return np.asarray(back.open().translate(crossing.units_ND, back.card.source_space))
+    translator = back.open()
+    # Of its own card: a shipped one is of spaces that may be another precision or version than the set's.
+    return np.asarray(translator.translate(crossing.units_ND, translator.card.source_space))

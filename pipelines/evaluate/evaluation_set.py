@@ -26,6 +26,27 @@ GALLERY_ROWS = 1_000
 
 
 @dataclass(frozen=True, eq=False)
+class LabelSets:
+    """Labels that others gave the rows, several a row.
+
+    Attributes:
+        labels: of every row, those that are audible and visible; empty where there is none.
+        still_N: bool, whether a row's film is one still picture.
+    """
+
+    labels: Sequence[frozenset[str]]
+    still_N: np.ndarray
+
+    def take(self, rows: np.ndarray) -> LabelSets:
+        """Return those of some rows."""
+        return LabelSets([self.labels[row] for row in rows.tolist()], self.still_N[rows])
+
+    def count_labelled(self) -> int:
+        """Return how many rows have a label."""
+        return sum(map(bool, self.labels))
+
+
+@dataclass(frozen=True, eq=False)
 class SetRows:
     """The rows of a part, in their order.
 
@@ -36,6 +57,7 @@ class SetRows:
         labels: one a row; None where nothing is known.
         combinations: of the attributes that cross, one a row; None where nothing is known.
         truth: attribute -> its value, one a row; empty where nothing is known.
+        label_sets: of several labels a row; None where nobody asks for them.
     """
 
     ids: Sequence[str]
@@ -44,6 +66,7 @@ class SetRows:
     labels: Sequence[str] | None = None
     combinations: Sequence[str] | None = None
     truth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    label_sets: LabelSets | None = None
 
     def compute_sha256(self) -> str:
         """Return a digest of the ids, in their order."""

@@ -29,6 +29,7 @@ from schemas.generated import GenerationManifest, GenerationSettings, PromptSour
 SHARD_SAMPLES = 24
 # Shards of a way at most: the number of a shard of all ways is this times the way's, plus its own.
 _STRIDE = 10_000
+MAX_ROWS = SHARD_SAMPLES * _STRIDE
 
 
 def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:

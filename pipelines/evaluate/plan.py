@@ -14,14 +14,16 @@ from pipelines.encode.resolve import resolve, resolve_entry
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay
 from pipelines.evaluate.evaluation_set import EvaluationSet, Part, SetRows
-from pipelines.evaluate.generation import WaySamples, find_way_path
+from pipelines.evaluate.generation import MAX_ROWS, WaySamples, find_way_path
 from pipelines.evaluate.judges.independence import is_independent, share_weights
 from pipelines.evaluate.judges.judge import JudgeSpec
 from pipelines.evaluate.judges.registry import check_rate, choose_judges
-from pipelines.evaluate.registry import check_ways, plan_ways
+from pipelines.evaluate.registry import NEAREST, check_ways, plan_ways
 from pipelines.evaluate.request import EvaluationRequest, EvaluationTarget
 from pipelines.evaluate.row_sets.dataset import RowChoice, open_dataset_set
 from pipelines.evaluate.row_sets.scenes import MiniatureScenes
+from pipelines.evaluate.translators import find_default_translator
+from pipelines.evaluate.vggsounder import NAME, ClipLabels, read_clip_labels
 from pipelines.evaluate.ways.translator import TranslatorWay
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.params import make_params
@@ -56,6 +58,7 @@ class RowSource:
         count: of the scored rows.
         sha256: over the ids of both parts.
         split: heldout, or all.
+        labels: that clips find each other by, too; None if nobody asked for them.
         specs: family -> encoder, of scenes.
     """
 
@@ -63,6 +66,7 @@ class RowSource:
     count: int
     sha256: str
     split: str = "heldout"
+    labels: ModelRef | None = None
     specs: tuple[tuple[str, EncoderSpec], ...] = ()
 
 
@@ -78,6 +82,7 @@ class EvaluationPlan:
         judges: each under its own name.
         fingerprints: of the judges.
         independent: way -> judge -> whether it owes it nothing.
+        back: the translator that takes crossed vectors back; None if nothing leads there.
         cpu_workers: that share the cores of this machine; None where a GPU or a cluster decides.
     """
 
@@ -88,16 +93,19 @@ class EvaluationPlan:
     judges: tuple[JudgeSpec, ...]
     fingerprints: tuple[ModelRef, ...]
     independent: Mapping[str, Mapping[str, bool]]
+    back: ModelRef | None = None
     cpu_workers: int | None = None
 
     def list_models(self) -> tuple[ModelRef, ...]:
-        """Return the translators and generators of all ways, each once."""
+        """Return the translators and generators of all ways, and what leads back, each once."""
         found: dict[tuple[str, str], ModelRef] = {}
         for planned in self.ways:
             made = [planned.generator.info] if planned.generator else []
             for model in (*planned.way.models, *made):
                 ref = ModelRef(name=model.name, weights_sha256=model.weights_sha256)
                 found[ref.name, ref.weights_sha256] = ref
+        if self.back is not None:
+            found[self.back.name, self.back.weights_sha256] = self.back
         return tuple(found.values())
 
 
@@ -110,6 +118,11 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
     """
     medium = split_direction(request.direction)[1]
     check_ways(request.ways)
+    if max(request.rows, request.gallery) > MAX_ROWS:
+        raise ConfigError(
+            f"--rows {request.rows} --gallery {request.gallery} are more than the {MAX_ROWS:,} that one "
+            "evaluation holds; give fewer"
+        )
     if target.root is None:
         target = replace(target, spaces=get_spaces(resolve(target.encode)))
     judges = choose_judges(request.judges, medium, request.trusted) if request.judges else []
@@ -129,6 +142,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
         )
     samples = tuple(_plan_samples(planned, bench, request, target) for planned in ways)
     encoders = [spec for _, spec in resolve_encoders(target)] if judges else []
+    back = find_default_translator(bench.reverse())
     return EvaluationPlan(
         _find_rows(request, target, bench, ways),
         bench,
@@ -137,6 +151,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
         tuple(judges),
         tuple(ModelRef(name=judge.name, weights_sha256=judge.fingerprint()) for judge in judges),
         _find_independent(judges, ways, samples, bench, encoders, request.rate_hz),
+        back.ref if back else None,
         None if choose_device().type == "cuda" or "RAY_ADDRESS" in os.environ else count_available_cpus(),
     )
 
@@ -144,6 +159,7 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
 def _find_rows(
     request: EvaluationRequest, target: EvaluationTarget, bench: Bench, ways: Sequence[PlannedWay]
 ) -> RowSource:
+    labels = _read_labels(request, target)
     if target.root is None:
         scenes = MiniatureScenes(request.direction, request.seed, request.rows, request.only, request.gallery)
         return RowSource(scenes, request.rows, _hash_parts(scenes.tables), specs=resolve_encoders(target))
@@ -157,10 +173,23 @@ def _find_rows(
         request.only,
         request.all_rows,
         _find_split(ways),
+        labels,
     )
     version = read_current(target.root, target.set_name)
     found = open_dataset_set(target.root, target.name, target.shard_rows, version, target.spaces, choice)
-    return RowSource(found, len(found.rows["scored"].ids), _hash_parts(found.rows), found.split)
+    ref = ModelRef(name=NAME, weights_sha256=labels.sha256) if labels else None
+    return RowSource(found, len(found.rows["scored"].ids), _hash_parts(found.rows), found.split, ref)
+
+
+def _read_labels(request: EvaluationRequest, target: EvaluationTarget) -> ClipLabels | None:
+    if request.labels is None:
+        return None
+    if target.root is None or "text" in split_direction(request.direction) or not request.reference:
+        raise ConfigError(
+            f"--labels {request.labels} says which pictures and sounds of a dataset's clips belong together, "
+            f"and nothing of {request.direction} of {target.name}; leave it out"
+        )
+    return read_clip_labels(request.labels)
 
 
 def _hash_parts(parts: Mapping[Part, SetRows]) -> str:
@@ -284,6 +313,9 @@ def _find_independent(  # noqa: PLR0913, PLR0917
 
 def _list_used(planned: PlannedWay, samples: WaySamples | None, bench: Bench) -> list[Space]:
     columns = list(planned.way.columns)
+    if planned.way.follow == "output" and planned.output == NEAREST:
+        # The item is chosen within the space of the target, whoever made the vector.
+        columns.append(bench.target)
     # Captions that a generator reads by itself lead into the space that it was trained in.
     columns += planned.generator.info.columns if planned.generator else ()
     used = [bench.spaces[column] for column in columns if column in bench.spaces]

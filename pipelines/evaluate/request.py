@@ -32,6 +32,7 @@ class EvaluationRequest:
         all_rows: whether rows that were trained on are scored, too.
         reference: whether the rows have true media of the target.
         rate_hz: that every judge of sounds must hear at; any if None.
+        labels: published ones by which clips find each other, too; None for none.
         protocol: that the request follows.
         name: of the folder; one that says what is asked for if None.
         trusted: classes that are none of ours and may be imported, as module:Class.
@@ -49,6 +50,7 @@ class EvaluationRequest:
     all_rows: bool = False
     reference: bool = True
     rate_hz: int | None = None
+    labels: str | None = None
     protocol: str | None = None
     name: str | None = None
     trusted: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ Shapes: N files of a way and as many true ones, D dimensions, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,13 +73,16 @@ class _Pair:
     made_groups_N: np.ndarray
     true_groups_N: np.ndarray
 
-    def estimate(self, distance: Distance, seed: int, resamples: int, least: float) -> Estimate:
+    def estimate(
+        self, distance: Distance, seed: int, resamples: int, least: float, most: float = np.inf
+    ) -> Estimate:
         return bootstrap.statistic(
             lambda made, true: distance(self.made_ND[made], self.true_ND[true]),
             [self.made_groups_N, self.true_groups_N],
             seed,
             resamples=resamples,
             least=least,
+            most=most,
         )
 
     def find_floor(self, distance: Distance, seed: int) -> Estimate:
@@ -104,14 +107,26 @@ def _score_distances(pair: _Pair, medium: Medium, seed: int, *, is_real: bool) -
         few = is_too_few(min(rows, len(pair.true_ND)), dims) if name.startswith("fd") else None
         value = floor if is_real else pair.estimate(distance, seed, resamples, least)
         scores[name] = SetScore(value, floor, few)
-    for number, name in enumerate(("density", "coverage")):
+    return scores | _score_coverage(pair, seed, is_real=is_real)
+
+
+def _score_coverage(pair: _Pair, seed: int, *, is_real: bool) -> dict[str, SetScore]:
+    """Return density and coverage, where every resample has enough true files to have neighbours."""
+    scores: dict[str, SetScore] = {}
+    sizes_G = np.sort(np.unique(pair.true_groups_N, return_counts=True)[1])
+    least_drawn, least_half = sizes_G[0] * len(sizes_G), sizes_G[: len(sizes_G) // 2].sum()
+    # Coverage is a share.
+    for number, (name, most) in enumerate((("density", np.inf), ("coverage", 1.0))):
 
         def compute(made_ND: np.ndarray, true_ND: np.ndarray, number: int = number) -> float:
             return density_and_coverage(made_ND, true_ND)[number]
 
-        lowest = pair.find_floor(compute, seed) if rows > 4 * NEAREST else None
-        value = lowest if is_real and lowest else pair.estimate(compute, seed, _SLOW_RESAMPLES, 0.0)
-        scores[name] = SetScore(value, lowest)
+        has_floor = len(pair.true_ND) > 4 * NEAREST and least_half > NEAREST
+        lowest = pair.find_floor(compute, seed) if has_floor else None
+        if is_real and lowest is not None:
+            scores[name] = SetScore(lowest, lowest)
+        elif not is_real and least_drawn > NEAREST:
+            scores[name] = SetScore(pair.estimate(compute, seed, _SLOW_RESAMPLES, 0.0, most), lowest)
     return scores
 
 
@@ -121,7 +136,7 @@ def _score_inception(logits_NC: np.ndarray, groups_N: np.ndarray, seed: int) -> 
     estimate = bootstrap.statistic(
         lambda rows: inception_score(probabilities_NC[rows], splits), [groups_N], seed, least=1.0
     )
-    return SetScore(replace(estimate))
+    return SetScore(estimate)
 
 
 def _find_known(rows_NX: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from pipelines.evaluate.evaluation_set import EvaluationSet
 from pipelines.evaluate.judge_scores import score_files
 from pipelines.evaluate.judging import JudgeFindings
 from pipelines.evaluate.set_scores import SetScore, score_set
-from pipelines.evaluate.vector_scores import score_pairs, score_transfer
+from pipelines.evaluate.vector_scores import score_label_sets, score_pairs, score_transfer
 from pipelines.metrics import bootstrap
 from pipelines.metrics.alignment import cosine_of_pairs
 from pipelines.metrics.bootstrap import Estimate
@@ -23,6 +23,8 @@ _BESIDE = ("caption", "real")
 _VECTOR = "vector"
 # Scores of a look into a gallery.
 _GALLERY_SCORES = ("r1", "r5", "r10", "map10")
+# Those among clips that have labels.
+_LABEL_SCORES = ("r1_labels", "r5_labels", "r10_labels", "map_labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class ScoreTable:
         self._ways = {way.planned.name: way for way in ways}
         self._rows = rows.get_rows("scored")
         self._table: list[EvaluationRow] = []
+        self._gallery = self._labelled = 0
 
     def list_rows(self) -> list[EvaluationRow]:
         """Return the rows, way by way."""
@@ -74,12 +77,18 @@ class ScoreTable:
             if way.crossing.units_ND is not None and way.crossing.units_ND.shape[1] == targets_ND.shape[1]
         }
         by_score: dict[str, dict[str, np.ndarray]] = {}
-        has_targets = bool(np.isfinite(targets_ND).any())
+        self._gallery = int(np.isfinite(targets_ND).all(1).sum())
+        has_targets = self._gallery > 0
         for name, units_ND in units.items():
             for score, values_N in score_pairs(units_ND, targets_ND, groups_N).items() if has_targets else ():
                 by_score.setdefault(score, {})[name] = values_N
             if (cycled_ND := self._ways[name].cycled_ND) is not None:
                 by_score.setdefault("cycle_cosine", {})[name] = cosine_of_pairs(cycled_ND, source_ND)
+        if (label_sets := self._rows.label_sets) is not None:
+            self._labelled = label_sets.count_labelled()
+            for name, units_ND in units.items():
+                for score, values_N in score_label_sets(units_ND, targets_ND, label_sets).items():
+                    by_score.setdefault(score, {})[name] = values_N
         by_score |= score_transfer(units, self._set, self._bench.target) if has_targets else {}
         for score, values in by_score.items():
             self._add_means(None, score, values)
@@ -119,7 +128,9 @@ class ScoreTable:
                 if other in values and other != way
             }
             estimate = bootstrap.mean(values_N, groups_N, self._seed)
-            gallery = len(values_N) if score in _GALLERY_SCORES else None
+            gallery = self._gallery if score in _GALLERY_SCORES else None
+            if score.startswith(_LABEL_SCORES):
+                gallery = self._labelled
             self._add(judge, way, score, estimate, gallery=gallery, differences=differences)
 
     def _add_set(self, judge: str, way: str, score: str, result: SetScore) -> None:

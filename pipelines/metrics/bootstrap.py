@@ -72,13 +72,14 @@ def difference(
     return mean(np.asarray(first_N, np.float64) - np.asarray(second_N, np.float64), groups_N, seed)
 
 
-def statistic(
+def statistic(  # noqa: PLR0913
     compute: Callable[..., float],
     groups: Sequence[np.ndarray],
     seed: int = 0,
     *,
     resamples: int = _SET_RESAMPLES,
     least: float = -np.inf,
+    most: float = np.inf,
 ) -> Estimate:
     """Return a statistic of one or several sets of rows, with its interval over groups.
 
@@ -91,6 +92,7 @@ def statistic(
         seed: of the resamples.
         resamples: to draw.
         least: that the statistic can be; the interval is cut there.
+        most: likewise.
     """
     rows = [np.arange(len(each)) for each in groups]
     value = float(compute(*rows))
@@ -101,7 +103,8 @@ def statistic(
     rng = np.random.default_rng(seed)
     drawn = np.array([float(compute(*(_draw_rows(each, rng) for each in members))) for _ in range(resamples)])
     low, high = np.quantile(drawn - drawn.mean() + value, _QUANTILES)
-    return Estimate(value, float(max(low, least)), float(max(high, least)), n, count)
+    low, high = np.clip((low, high), least, most)
+    return Estimate(value, float(low), float(high), n, count)
 
 
 def halves(

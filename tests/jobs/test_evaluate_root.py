@@ -104,11 +104,39 @@ def test_asked_again_it_is_there_and_other_flags_need_another_name(asked, table)
     assert "evaluation mine was begun with rows" in other.stderr
 
 
+def test_clips_find_each_other_by_shared_labels(root, tmp_path):
+    """Clips have VGGSounder's names; all have the same label here, so that every answer is right."""
+    there = Root.from_url(str(root))
+    tables = [
+        there.read_table(str(path.relative_to(root))) for path in sorted(root.glob("candidates/*.parquet"))
+    ]
+    rows = [row for table in tables for row in table.to_pylist() if row["source"] == "vggsound"]
+    clips = {f"{row['url'].rpartition('v=')[2]}_{int(row['start_s']):06d}" for row in rows}
+    file = tmp_path / "labels.csv"
+    lines = [f"{clip},any sound,AV,False,False,False" for clip in sorted(clips)]
+    file.write_text("\n".join(["video_id,label,modality,background_music,static_image,voice_over", *lines]))
+    asked = (root, "--direction", "picture->sound", "--all-rows", "--ways", "real,retrieval", "--judges", "")
+    plain = json.loads(job_here("evaluate", *asked, "--json").stdout)
+    table = json.loads(job_here("evaluate", *asked, "--json", "--labels", f"vggsounder:{file}").stdout)
+    added = [row for row in table if row["score"].endswith("_labels")]
+
+    assert plain == [row for row in table if row not in added]
+    assert {"r1_labels", "r5_labels", "r10_labels", "map_labels"} == {row["score"] for row in added}
+    assert {1.0} == {row["value"] for row in added}
+    assert {(row["n"], row["judge"]) for row in added} == {(row["gallery"], None) for row in added}
+    file.write_text(
+        lines[0].join(["video_id,label,modality,static_image\n", "\n"]).replace("AV,False,", "A,")
+    )
+    refused = job_here("evaluate", *asked, "--labels", f"vggsounder:{file}", check=False)
+    assert "is a clip with a label that is audible and visible" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("--ways", "translator:nobody"), "has no translator 'nobody'"),
         (("--ways", "real", "--only", "unicorn"), "no row of"),
+        (("--ways", "real", "--only", "sea waves,unicorn"), "--only unicorn"),
         (("--ways", "real", "--out", "elsewhere"), "--out is for miniature"),
         (("--ways", "real", "--set", "other"), "has no set 'other'"),
         (("--ways", "translator:toy", "--direction", "sound->picture"), "takes vectors of"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.evaluation_set import Part, SetRows
+from pipelines.evaluate.vggsounder import ClipLabels
 from pipelines.lookup.media import MediaReader
 from pipelines.lookup.rows import VersionRows
 from pipelines.store import versions
@@ -43,6 +44,7 @@ class RowChoice:
         only: labels; all if empty.
         all_rows: whether rows that were trained on are scored, too.
         split: what is held out.
+        labels: of clips, by which they find each other, too; None if nobody asks for them.
     """
 
     direction: Direction
@@ -53,6 +55,7 @@ class RowChoice:
     only: tuple[str, ...] = ()
     all_rows: bool = False
     split: SplitSettings = field(default_factory=SplitSettings)
+    labels: ClipLabels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +150,8 @@ def open_dataset_set(  # noqa: PLR0913, PLR0917
     part_N, groups_N = groups.part_N[places_N], groups.groups_N[places_N]
     tables = _read_tables(root, reader.shards, shard_rows, keys_N)
     parts = _choose_rows(root, tables.labels_N, part_N, groups_N, choice)
+    made = {part: tables.take(rows, groups_N, choice.labels) for part, rows in parts.items()}
+    _check_labelled(root, made["scored"])
     return DatasetSet(
         root,
         version,
@@ -155,7 +160,7 @@ def open_dataset_set(  # noqa: PLR0913, PLR0917
         name,
         "all" if choice.all_rows else "heldout",
         {part: keys_N[rows] for part, rows in parts.items()},
-        {part: tables.take(rows, groups_N) for part, rows in parts.items()},
+        made,
         spaces,
     )
 
@@ -169,9 +174,10 @@ def _choose_rows(
         ConfigError: there are too few.
     """
     keep_N = np.isin(labels_N, choice.only) if choice.only else np.ones(len(labels_N), bool)
-    if choice.only and not keep_N.any():
-        known = ", ".join(sorted(set(labels_N.tolist()) - {""})[:10]) or "none"
-        raise ConfigError(f"--only {choice.only[0]}: no row of {root.url} has that label; it has {known}")
+    labels = set(labels_N.tolist()) - {""}
+    if unknown := [label for label in choice.only if label not in labels]:
+        known = ", ".join(sorted(labels)[:10]) or "none"
+        raise ConfigError(f"--only {unknown[0]}: no row of {root.url} has that label; it has {known}")
     held_N = keep_N if choice.all_rows else keep_N & (part_N == TEST)
     scored = _draw(np.flatnonzero(held_N), choice.rows, choice.seed)
     if len(np.unique(groups_N[scored])) < _LEAST_GROUPS:
@@ -181,11 +187,22 @@ def _choose_rows(
             "rows, or add --all-rows"
         )
     gallery = _draw(np.flatnonzero(part_N == TRAIN), choice.gallery, choice.seed)
-    if not len(gallery) and len(choice.columns) > 1:
+    # Nobody is given a row of its own group, so every row needs another one.
+    there = set(groups_N[gallery].tolist())
+    if len(choice.columns) > 1 and len(there) < 2 and there <= set(groups_N[scored].tolist()):
         raise ConfigError(
             f"{root.url} has no training row of {choice.direction} to look things up in; build more"
         )
     return {"scored": scored, "gallery": gallery}
+
+
+def _check_labelled(root: Root, scored: SetRows) -> None:
+    """Refuse rows of which none has a label that was asked for."""
+    if scored.label_sets is not None and not scored.label_sets.count_labelled():
+        raise ConfigError(
+            f"--labels: none of the {len(scored.ids)} scored rows of {root.url} is a clip with a label that "
+            "is audible and visible; evaluate clips of VGGSound's test split, or leave --labels out"
+        )
 
 
 def _find_keys(reader: VectorReader, choice: RowChoice) -> np.ndarray:
@@ -216,19 +233,23 @@ class _RowTables:
     ids_N: np.ndarray
     captions_N: np.ndarray
     labels_N: np.ndarray
+    urls_N: np.ndarray
+    starts_N: np.ndarray
 
-    def take(self, rows: np.ndarray, groups_N: np.ndarray) -> SetRows:
+    def take(self, rows: np.ndarray, groups_N: np.ndarray, clip_labels: ClipLabels | None) -> SetRows:
         labels = self.labels_N[rows].tolist()
+        urls, starts_s = self.urls_N[rows].tolist(), self.starts_N[rows].tolist()
         return SetRows(
             ids=self.ids_N[rows].tolist(),
             groups_N=groups_N[rows],
             captions=self.captions_N[rows].tolist(),
             labels=labels if any(labels) else None,
+            label_sets=clip_labels.pick(urls, starts_s) if clip_labels else None,
         )
 
 
 def _read_tables(root: Root, shards: Sequence[Shard], shard_rows: int, keys_N: np.ndarray) -> _RowTables:
-    columns: dict[str, list[str]] = {"id": [], "caption": [], "label": []}
+    columns: dict[str, list[object]] = {"id": [], "caption": [], "label": [], "url": [], "start_s": []}
     for shard in shards:
         first = int(format_key(shard.number, 0, shard_rows))
         start, stop = np.searchsorted(keys_N, (first, first + shard.rows)).tolist()
@@ -237,5 +258,6 @@ def _read_tables(root: Root, shards: Sequence[Shard], shard_rows: int, keys_N: n
         rows = [parse_key(int(key), shard_rows)[1] for key in keys_N[start:stop]]
         table = root.read_table(f"candidates/{shard.name}.parquet", columns=list(columns)).take(rows)
         for name, values in columns.items():
-            values += [value or "" for value in table[name].to_pylist()]
+            empty = None if name == "start_s" else ""
+            values += [empty if value is None else value for value in table[name].to_pylist()]
     return _RowTables(*(np.array(values, object) for values in columns.values()))

@@ -97,7 +97,8 @@ class MiniatureScenes:
         }
         return SetRows(
             ids=[make_candidate_id("miniature", f"{part} {scene.seed}", None, "") for scene in scenes],
-            groups_N=np.arange(len(scenes)),
+            # Every scene is a draw of its own, and no scene is in both parts.
+            groups_N=np.arange(len(scenes)) + (self.rows if part == "gallery" else 0),
             captions=[self.get_caption(scene) for scene in scenes],
             labels=[captions.label(scene.kind) for scene in scenes],
             combinations=[f"{scene.kind}/{scene.background}/{scene.pitch}" for scene in scenes],

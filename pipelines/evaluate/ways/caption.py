@@ -29,9 +29,7 @@ class CaptionWay:
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
         """Return the captions, and their vectors in the family of the target."""
-        picked_N = pick_nearest(
-            rows.get_vectors("scored", bench.source), rows.get_vectors("gallery", self.searched)
-        )
+        picked_N = pick_nearest(rows.get_vectors("scored", bench.source), rows, self.searched)
         captions = rows.get_rows("gallery").captions
         units_ND = rows.get_vectors("gallery", self.said)[picked_N] if self.said else None
         return Crossing(units_ND, self.said, [captions[row] for row in picked_N.tolist()], picked_N)

@@ -21,9 +21,7 @@ class RetrievalWay:
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
         """Return the rows of the gallery, and the vectors of their items."""
-        picked_N = pick_nearest(
-            rows.get_vectors("scored", bench.source), rows.get_vectors("gallery", bench.source)
-        )
+        picked_N = pick_nearest(rows.get_vectors("scored", bench.source), rows, bench.source)
         return Crossing(rows.get_vectors("gallery", bench.target)[picked_N], bench.target, picked_N=picked_N)
 
 

@@ -38,6 +38,38 @@ def test_few_files_say_that_they_are_few():
     assert {} == score_set(found(rng, rows=5), found(rng, rows=5), GROUPS[:5], "sound", 0)
 
 
+def test_groups_of_all_sizes_can_be_resampled():
+    """Eleven files of two groups, ten and one: a resample may hold two, which have no five neighbours."""
+    rng = np.random.default_rng(0)
+    groups = np.array([0] * 10 + [1])
+    real, made = found(rng, rows=11), found(rng, rows=11)
+    scores = score_set(made, real, groups, "sound", 0)
+    three = score_set(real, real, np.array([0] * 28 + [1, 2]), "sound", 0)
+
+    assert {"fd", "fd_infinity", "kad"} == scores.keys()
+    assert 2 == scores["fd"].estimate.groups
+    assert not three.keys() & {"density", "coverage"}
+
+
+def test_shares_have_intervals_of_shares():
+    """Nearly all real files are covered: the interval of that share ends at one."""
+    rng = np.random.default_rng(0)
+    coverage = score_set(found(rng, rows=16), found(rng, rows=16), GROUPS[:16], "sound", 0)[
+        "coverage"
+    ].estimate
+
+    assert 0 <= coverage.low < coverage.value <= coverage.high <= 1
+
+
+def test_real_media_are_never_their_own_neighbours():
+    """Fewer than a floor needs: what covers itself says nothing, and is not said."""
+    rng = np.random.default_rng(0)
+    real = found(rng, rows=16)
+
+    assert not score_set(real, real, GROUPS[:16], "sound", 0).keys() & {"density", "coverage"}
+    assert score_set(found(rng, rows=16), real, GROUPS[:16], "sound", 0)["coverage"].floor is None
+
+
 def test_files_that_are_not_there_do_not_count():
     """Rows of NaN are left out of both sides."""
     rng = np.random.default_rng(0)

@@ -59,8 +59,35 @@ def test_an_attribute_that_crosses_is_read_and_another_is_chance():
     assert all(abs(value - 1 / 3) < 0.1 for value in shares["colour"].values())
 
 
-def test_a_row_without_a_vector_is_never_the_nearest():
-    """Of equals the first is taken."""
-    gallery = np.array([[np.nan, np.nan], [0, 1], [1, 0], [1, 0]], np.float32)
+class Gallery:
+    """Four rows to look things up in, and the groups of two that do."""
 
-    assert [2, 1] == pick_nearest(np.array([[1, 0], [0, 1]], np.float32), gallery).tolist()
+    def __init__(self, scored, gallery):
+        self.groups = {"scored": np.array(scored), "gallery": np.array(gallery)}
+
+    def get_rows(self, part):
+        return SetRows([], self.groups[part], [])
+
+    def get_vectors(self, part, column):
+        return np.array([[np.nan, np.nan], [0, 1], [1, 0], [1, 0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("gallery", "picked"), [([2, 3, 4, 5], [2, 1]), ([2, 3, 0, 5], [3, 1]), ([2, 1, 0, 0], [1, 2])]
+)
+def test_neither_a_row_without_a_vector_nor_one_of_the_own_group_is_the_nearest(gallery, picked):
+    """Of equals the first is taken. Where trained rows are scored, too, none of them finds itself."""
+    units = np.array([[1, 0], [0, 1]], np.float32)
+
+    assert picked == pick_nearest(units, Gallery([0, 1], gallery), "clip_image").tolist()
+
+
+def test_rows_without_a_true_item_have_no_score_and_harm_no_other():
+    """Half of the items are missing: the others are found among those that are there."""
+    vectors = Toy().vectors["scored"]
+    holes = np.where(np.arange(300)[:, None] % 2, vectors, np.nan)
+    found = score_pairs(vectors, holes, np.arange(300))
+
+    for values in found.values():
+        assert np.isnan(values[::2]).all()
+        assert values[1::2] == pytest.approx(np.ones(150))
