@@ -183,9 +183,7 @@ POCKET = "pocket"
 
 
 def _require_loader(value: Any) -> Any:
-    """Refuse a value that names no loader: its key is most likely misspelt. `pocket` ships."""
-    if value == POCKET:
-        return {"loader": TOWER, "weights": POCKET}
+    """Refuse a value that names no loader: its key is most likely misspelt."""
     if isinstance(value, OtherEncoder) or (isinstance(value, dict) and "loader" in value):
         return value
     raise PydanticCustomError("extra_forbidden", "no encoder of a family or a column")
@@ -217,6 +215,15 @@ class Encode(TrustingModel):
     )
     # Not stored: a root may be moved. It travels with pickles and copies.
     _root: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_pocket_towers(cls, value: Any) -> Any:
+        """Take `pocket` for a column as the tower that ships."""
+        if not isinstance(value, dict):
+            return value
+        pocket = {key for key, entry in value.items() if entry == POCKET and is_column(str(key))}
+        return value | {key: {"loader": TOWER, "weights": POCKET} for key in pocket}
 
     @model_validator(mode="after")
     def _check_names(self) -> Encode:
