@@ -21,9 +21,9 @@ SIDE_PX = 96
 _DISTINCT = 500
 
 
-def write_root(root: Root, shards: int) -> Version:
-    """Write so many shards of 1,000 pictures of 96 px, and a version of them."""
-    pictures = [_draw(seed) for seed in range(_DISTINCT)]
+def write_root(root: Root, shards: int, side_px: int = SIDE_PX) -> Version:
+    """Write so many shards of 1,000 pictures, and a version of them."""
+    pictures = [_draw(seed, side_px) for seed in range(_DISTINCT)]
     lines = []
     for number in range(shards):
         shard = Shard(number, "image", "web", SHARD_ROWS)
@@ -68,8 +68,8 @@ def _make_batch(number: int, pictures: list[bytes]) -> dict[str, list[object]]:
     }
 
 
-def _draw(seed: int) -> bytes:
+def _draw(seed: int, side_px: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 255, (12, 12, 3), dtype=np.uint8)
     made = io.BytesIO()
-    Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC).save(made, "JPEG")
+    Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BICUBIC).save(made, "JPEG")
     return made.getvalue()

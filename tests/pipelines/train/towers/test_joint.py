@@ -44,7 +44,7 @@ class ToyTowers(JointTowers):
 
 
 def test_retrieval_may_be_perfect_and_the_cosine_nothing(tmp_path):
-    """The second seed's form finds most pairs, far from the targets; a tower with locked ones is near them."""
+    """The second seed's form finds most pairs, far from the targets; locked targets are reached."""
     joint = Trainer(ToyTowers(None, NET, SOUND), RECIPE, Root.from_url(str(tmp_path / "a")), caches=tmp_path)
     scores = joint.train().task.validate(joint.net.eval())[""]
     locked = Trainer(
