@@ -1,7 +1,6 @@
 """A tower from its training to its use: a model, a column, searches and sounds without a translator."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,14 @@ from pipelines.train.towers.joint import JointTowers
 from pipelines.train.trainer import Trainer
 from schemas.recipe import Recipe
 from schemas.towers import PictureInput, TowerLoss, TowerNet, TowerPairs
+from tests.clip_world import write_clip_world
 from tests.commands import echolens
 from tests.in_process import job_here
 
 SMALL = PictureInput(size_px=32, resize="squash")
-SPLIT = {"validation": 0.15, "test": 0.3}
+SPLIT = {"validation": 0.25}
 SIGLIP = TowerLoss(kind="siglip")
 RECIPE = Recipe(epochs=2, batch=8)
-# The world of 600 rows has some 20 clips.
 PRESET = {
     "name": "eye",
     "task": "tower",
@@ -38,14 +37,10 @@ PRESET = {
 
 
 @pytest.fixture(scope="module")
-def world(built, tmp_path_factory) -> Path:
-    """A copy of the world, whose file can be built again."""
+def world(tmp_path_factory) -> Path:
+    """The folder of a dataset of clips and pictures, built."""
     folder = tmp_path_factory.mktemp("towers")
-    shutil.copytree(built.root, folder / "data")
-    content = yaml.safe_load(built.file.read_text()) | {"root": str(folder / "data")}
-    for source in content["sources"]:
-        source["list"] = str(built.file.parent / source["list"])
-    (folder / "world.yaml").write_text(yaml.safe_dump(content))
+    job_here("build", write_clip_world(folder))
     (folder / "eye.yaml").write_text(yaml.safe_dump(PRESET))
     return folder
 
@@ -54,7 +49,7 @@ def world(built, tmp_path_factory) -> Path:
 def dataset(world) -> TrainingDataset:
     root = Root.from_url(str(world / "data"))
     rows = json.loads((world / "data" / "dataset.json").read_text())["dataset"]["shard_rows"]
-    return TrainingDataset(root, "miniature", rows, 1)
+    return TrainingDataset(root, "clips", rows, 1)
 
 
 @pytest.fixture
@@ -85,7 +80,7 @@ def test_a_tower_is_trained_and_becomes_a_column(world, picture):
     data = world / "data"
     (card,) = json.loads(echolens("train", data, "--preset", world / "eye.yaml", "--json").stdout)
     columns = ["encode.set=seen", "encode.clap_image.loader=tower", "encode.clap_image.weights=eye"]
-    job_here("build", world / "world.yaml", *columns)
+    job_here("build", world / "clips.yaml", *columns)
     hits = json.loads(
         echolens("lookup", data, "--image", picture, "--in", "clap_audio", "--set", "seen", "--json").stdout
     )
@@ -117,7 +112,11 @@ def test_a_tower_is_trained_and_becomes_a_column(world, picture):
         ({"pairs": TowerPairs(target="other_audio")}, {}, "has no vector other_audio"),
         ({"pairs": TowerPairs(text_target="clip_text")}, {}, "clip_text is in .* and the target in"),
         ({}, {"batch": 64}, "are too few for batches of 64; build more rows, or take a smaller recipe.batch"),
-        ({"loss": TowerLoss(negatives=16)}, {}, "loss.negatives is 16, and there are"),
+        (
+            {"loss": TowerLoss(negatives=16), "split": {"validation": 0.45}},
+            {},
+            "loss.negatives is 16, and there are",
+        ),
         ({"net": TowerNet(backbone="nothing_at_all")}, {}, "there is no 'nothing_at_all'"),
     ],
     ids=["column", "space", "rows", "negatives", "backbone"],
@@ -178,7 +177,7 @@ def test_no_generator_takes_a_family_of_its_own(world, dataset, tmp_path):
     (card,) = trainer.export(out)
     (out / card.name / "card.json").write_text(card.model_dump_json())
     columns = ["encode.set=own", "encode.ciap.loader=tower", f"encode.ciap.weights={card.name}"]
-    job_here("build", world / "world.yaml", *columns)
+    job_here("build", world / "clips.yaml", *columns)
     flags = ["--set", "own", "--column", "ciap_image", "--limit", "1"]
     refused = job_here("generate", world / "data", *flags, check=False)
     seen_ND, heard_ND = (_read_vectors(world, column) for column in ("ciap_image", "clap_audio"))
