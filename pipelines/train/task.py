@@ -239,6 +239,10 @@ class Task(ABC):
         """Return what is best when it is highest; the first score if not overridden."""
         return next(iter(scores.values()))
 
+    def get_initial_net(self, net: nn.Module) -> nn.Module:
+        """Return the part of a net whose weights `init_from` gives, as `save` writes them; all if not overridden."""
+        return net
+
     def list_members(self, net: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Return member -> its weights by name, as views of the net's; the best of each are kept."""
         return {"": net.state_dict()}

@@ -100,6 +100,12 @@ class TowerTask(WholeBatchTask):
         unlock_last(tower.backbone, self.net.unlock)
         return TowerCriterion(towers, self.loss)
 
+    def get_initial_net(self, net: nn.Module) -> nn.Module:
+        """Return the towers, which are what a model's folder has; the loss begins anew."""
+        criterion: Any = net
+        towers: nn.Module = criterion.towers
+        return towers
+
     def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         """Return the optimiser, with a rate of its own for the backbone and decay for matrices alone."""
         settings = recipe.optimizer
