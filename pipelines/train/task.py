@@ -240,7 +240,7 @@ class Task(ABC):
         return next(iter(scores.values()))
 
     def get_initial_net(self, net: nn.Module) -> nn.Module:
-        """Return the part of a net whose weights `init_from` gives, as `save` writes them; all if not overridden."""
+        """Return the part of a net that `init_from` gives the weights of; all of it if not overridden."""
         return net
 
     def list_members(self, net: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
