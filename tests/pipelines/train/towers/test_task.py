@@ -80,6 +80,19 @@ def test_a_tower_learns_the_space_that_it_is_given(tmp_path):
     assert (1, 16) == towers["image"](torch.zeros(1, 3, PX, PX)).shape
 
 
+def test_a_tower_goes_on_from_a_model(tmp_path):
+    """Its folder is what `init_from` takes; the loss begins anew."""
+    recipe = Recipe(steps=2, batch=32)
+    first = Trainer(ToyTower(), recipe, Root.from_url(str(tmp_path / "run")), caches=tmp_path).train()
+    (tmp_path / "out").mkdir()
+    first.export(tmp_path / "out")
+    begun = recipe.model_copy(update={"init_from": str(tmp_path / "out" / "model")})
+    second = Trainer(ToyTower(), begun, Root.from_url(str(tmp_path / "again")), caches=tmp_path)
+
+    for one, other in zip(first.net.towers.parameters(), second.net.towers.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_siglip_is_each_pair_by_itself():
     """By hand: two pairs, and a bias that makes all wrong ones cheap."""
     a, b = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
