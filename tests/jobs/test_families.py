@@ -243,6 +243,8 @@ def test_a_picture_conditions_a_generator_of_clap(dataset):
     path = find_path(root, read_version(root), GenerationRequest(column="clap_image"), audioldm)
 
     assert ("clap_image", None) == (path.conditions[0].target, path.translator)
+    for unnamed in (GenerationRequest(), GenerationRequest(pictures=("dog.jpg",))):
+        assert path.conditions == find_path(root, read_version(root), unnamed, audioldm).conditions
     with pytest.raises(EcholensError, match=r"ciap_image cannot become sounds by themselves"):
         find_path(root, read_version(root), GenerationRequest(column="ciap_image"), audioldm)
 
