@@ -204,14 +204,12 @@ class DatasetPictures:
         drawn = [sample for stream in self._streams.values() for sample in stream.read_batch(step)]
         keys_n, epochs_n = (np.array([sample[place] for sample in drawn]) for place in (0, 1))
         targets, device = self._parts.targets, self._context.device
-        rng = np.random.default_rng((self._context.recipe.seed, step, int(keys_n[0])))
         units_nO = targets.get_units(keys_n)
         if self._windows is not None:
             units_nO = self._windows.draw(keys_n, epochs_n, units_nO, self._context.recipe.seed)
         if self._source.pairs.noise:
-            units_nO = self._add_noise(
-                units_nO, targets.origins_N[targets.find_places(keys_n)] == CAPTION, rng
-            )
+            is_caption_n = targets.origins_N[targets.find_places(keys_n)] == CAPTION
+            units_nO = self._add_noise(units_nO, keys_n, step, np.flatnonzero(is_caption_n))
 
         def move(array: np.ndarray) -> Any:
             return torch.from_numpy(array).to(device)
@@ -254,10 +252,14 @@ class DatasetPictures:
         chosen = places[np.searchsorted(known, keys)].reshape(-1)
         return self._parts.targets.get_units(known[chosen])
 
-    def _add_noise(self, units_nO: np.ndarray, is_text_n: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        noisy = units_nO + self._source.pairs.noise * rng.standard_normal(units_nO.shape, np.float32)
-        noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
-        return np.where(is_text_n[:, None], noisy, units_nO).astype(np.float32)
+    def _add_noise(self, units_nO: np.ndarray, keys_n: np.ndarray, step: int, rows: np.ndarray) -> np.ndarray:
+        """Return targets with noise on some rows, which depends on row and step, not on the workers."""
+        noisy_nO = units_nO.copy()
+        for row in rows.tolist():
+            rng = np.random.default_rng((self._context.recipe.seed, step, int(keys_n[row]), 2))
+            noisy_nO[row] += self._source.pairs.noise * rng.standard_normal(units_nO.shape[1], np.float32)
+            noisy_nO[row] /= np.linalg.norm(noisy_nO[row])
+        return noisy_nO
 
 
 def share_batch(batch: int, counts: Mapping[Kind, int], lanes: int) -> dict[Kind, int]:
