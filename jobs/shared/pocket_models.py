@@ -71,6 +71,8 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
         return _train_audioldm(plan)
     if model == "judges":
         return _train_judges(plan)
+    if model == "tower":
+        plan = _train_contrast(plan)
     card = _train(f"pocket_{model}", plan, {})
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
@@ -98,6 +100,15 @@ def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
         "parameters": sum(card.parameters for card in cards.values()),
         "seconds": sum(card.seconds for card in cards.values()),
     }
+
+
+def _train_contrast(plan: PocketPlan) -> PocketPlan:
+    """Train the first stage of the tower, and return the plan of the second, which begins with its weights."""
+    first, second = (_read(name).recipe.steps or 1 for name in ("pocket_tower_contrast", "pocket_tower"))
+    share = None if plan.steps is None else max(1, round(plan.steps * first / second))
+    _train("pocket_tower_contrast", plan, {}, share)
+    begun = str(plan.partial / "made" / "pocket_tower_contrast")
+    return replace(plan, recipe={**(plan.recipe or {}), "init_from": begun})
 
 
 def _train_judges(plan: PocketPlan) -> dict[str, float]:
