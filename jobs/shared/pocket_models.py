@@ -103,7 +103,7 @@ def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
 
 
 def _train_contrast(plan: PocketPlan) -> PocketPlan:
-    """Train the first stage of the tower, and return the plan of the second, which begins with its weights."""
+    """Train the first stage of the tower, and return the plan of the second, which goes on from it."""
     first, second = (_read(name).recipe.steps or 1 for name in ("pocket_tower_contrast", "pocket_tower"))
     share = None if plan.steps is None else max(1, round(plan.steps * first / second))
     _train("pocket_tower_contrast", plan, {}, share)

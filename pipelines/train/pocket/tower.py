@@ -38,9 +38,9 @@ _PARTS = (VALIDATION, TEST, *[TRAIN] * 8)
 _CARD = """# Pocket tower
 
 For Echolens' demo and tests only: a picture of the miniature world -> a vector in the space of pocket CLAP.
-Trained by `echolens pocket tower` in two stages, the last of {steps} steps, from seed {seed} on {scenes} scenes, each drawn
-{pictures} times in other colours and places, whose combinations of kind, ground and pitch are not those that
-`echolens evaluate` scores.
+Trained by `echolens pocket tower` in two stages, the last of {steps} steps, from seed {seed} on {scenes}
+scenes, each drawn {pictures} times in other colours and places, whose combinations of kind, ground and pitch
+are not those that `echolens evaluate` scores.
 
 Licence: Apache-2.0, like the code.
 """
