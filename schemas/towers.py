@@ -133,6 +133,8 @@ class TowerNet(StrictModel):
             raise ValueError(
                 "norm frozen and unlock leave weights as they are, and there are none: pretrained is none"
             )
+        if self.pretrained == "dataset" and self.backbone != "clip":
+            raise ValueError("pretrained dataset is the dataset's CLIP, which is the backbone clip")
         return self
 
 

@@ -1,5 +1,7 @@
 """The task of a tower: it learns the space that it is given, in parts as at once, under every loss."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,8 @@ def test_a_wrong_net_is_one_sentence(net, recipe, said, tmp_path):
 
 def test_frozen_weights_need_weights():
     """Statistics that were never measured are no statistics."""
+    with pytest.raises(ValidationError, match="is the dataset's CLIP"):
+        TowerNet(pretrained="dataset")
     with pytest.raises(ValueError, match="pretrained is none"):
         TowerNet(norm="frozen")
 
@@ -238,3 +242,36 @@ def test_lanes_that_divide_no_batch_are_one_sentence(lanes):
     """None, fewer than none, or seven."""
     with pytest.raises(ConfigError, match=f"cannot be divided among {lanes} lanes"):
         share_batch(8, {"clip": 24}, lanes)
+
+
+class Touch:
+    """Writes a file wherever it is unpickled."""
+
+    def __init__(self, place) -> None:
+        self.place = str(place)
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.place),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda _: [1, 2], "holds no tensors by name"),
+        (lambda _: {"0.weight": 3}, "holds no tensors by name"),
+        (lambda _: {3: torch.zeros(2)}, "holds no tensors by name"),
+        (lambda _: {"model": {"state": torch.zeros(2)}}, "is of another backbone: .* 1 are unexpected"),
+        (lambda place: {"0.weight": Touch(place)}, "cannot be loaded"),
+    ],
+    ids=["list", "number", "keys", "wrapped", "code"],
+)
+def test_a_file_of_anything_else_is_refused(content, said, tmp_path):
+    """Nothing of it is executed."""
+    file, place = tmp_path / "weights.pt", tmp_path / "touched"
+    torch.save(content(place), file)
+    net = TowerNet(backbone="pocket_resnet", pretrained=str(file), input=PictureInput(size_px=PX))
+    task = open_task(ToyTower(net=net), tmp_path)
+
+    with pytest.raises(ConfigError, match=said):
+        task.build(0)
+    assert not place.exists()
