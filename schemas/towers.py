@@ -133,6 +133,8 @@ class TowerNet(StrictModel):
             raise ValueError(
                 "norm frozen and unlock leave weights as they are, and there are none: pretrained is none"
             )
+        if self.pretrained == "dataset" and self.backbone != "clip":
+            raise ValueError("pretrained dataset is the dataset's CLIP, which is the backbone clip")
         return self
 
 
@@ -140,7 +142,8 @@ class TowerLoss(StrictModel):
     """`loss` of a tower's preset: of unit vectors of pictures and their locked targets."""
 
     kind: Literal["info_nce", "siglip"] = "info_nce"
-    temperature: float = Field(0.07, gt=0, description="that it begins with, or keeps; of info_nce")
+    # The factor of the cosines is 100 at most, as in CLIP.
+    temperature: float = Field(0.07, ge=0.01, description="that it begins with, or keeps; of info_nce")
     learnt: bool = Field(True, description="whether the temperature of info_nce is trained")
     anchor: float = Field(0.5, ge=0, description="weight of 1 - cosine to the own target beside it")
     soft_captions: float | None = Field(
@@ -152,8 +155,16 @@ class TowerLoss(StrictModel):
         0,
         ge=0,
         le=16,
-        description="near targets of other captions, a picture, that it has to tell apart, too",
+        description="near targets of other captions, a picture, that info_nce has to tell apart, too",
     )
+
+    @model_validator(mode="after")
+    def _check_negatives(self) -> TowerLoss:
+        if self.negatives and self.kind == "siglip":
+            raise ValueError(
+                "negatives are of info_nce, and the loss is siglip; leave them out, or change kind"
+            )
+        return self
 
 
 class TowerPairs(StrictModel):

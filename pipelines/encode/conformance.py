@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from pipelines.encode.encoder import EncoderLoader, Tower, Towers, encode
+from pipelines.encode.places import locate_tower
 from pipelines.encode.registry import import_loader
 from pipelines.errors import EcholensError, UndecodableMediaError
+from schemas.encoders import TOWER, Encode, OtherEncoder
 from schemas.families import FAMILIES, MODALITIES, Modality
 from schemas.space import Space
 
@@ -88,7 +90,12 @@ def _check(what: str, find_problem: Callable[[], str | None]) -> ConformanceResu
 
 
 def _make_loader(encoder: str | EncoderLoader, keys: Mapping[str, Any]) -> EncoderLoader:
-    return import_loader(encoder, keys, "fp32") if isinstance(encoder, str) else encoder
+    if not isinstance(encoder, str):
+        return encoder
+    if encoder == TOWER:
+        located: Any = locate_tower(Encode(), OtherEncoder(loader=TOWER, **keys))
+        keys = located.model_dump(exclude={"loader"})
+    return import_loader(encoder, keys, "fp32")
 
 
 def _check_pickle(loader: EncoderLoader) -> str | None:

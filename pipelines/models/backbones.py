@@ -19,6 +19,11 @@ _CLASSIFIERS = ("fc", "classifier", "head", "heads")
 # Of open_clip's configuration, what may be built from a card; nothing that loads weights from elsewhere.
 _CLIP_KEYS = frozenset({"embed_dim", "vision_cfg", "quick_gelu"})
 _FORBIDDEN = ("timm_model_pretrained", "hf_model_name", "hf_model_pretrained")
+# Layers of the largest CLIP are 56. A card that asks for a billion would be at work for hours.
+_MAX_CLIP_LAYERS = 256
+
+# What nets raise that were given numbers of another net.
+_UNBUILDABLE = (AssertionError, AttributeError, RuntimeError)
 
 
 class BasicBlock(nn.Module):
@@ -82,8 +87,7 @@ def _build_named(name: str, size_px: int) -> nn.Module:
         return _build_torchvision(name.removeprefix(TORCHVISION))
     import timm
 
-    # A name with a slash or a colon would be looked up on the hub.
-    if not timm.is_model(name) or not name.replace("_", "").isalnum():
+    if not _is_local_timm(name):
         near = difflib.get_close_matches(name, [POCKET, CLIP, *timm.list_models()], 3, 0.5)
         raise ConfigError(
             f"backbone: there is no {name[:80]!r}; it must be {POCKET}, {CLIP}, torchvision:MODEL or a model "
@@ -125,15 +129,36 @@ def _build_clip(config: Mapping[str, Any]) -> nn.Module:
         )
     if named := next((key for key in _FORBIDDEN if vision.get(key)), None):
         raise ConfigError(f"backbone clip: {named} would load weights from elsewhere; leave it out")
+    trunk, layers = vision.get("timm_model_name"), vision.get("layers", 1)
+    if trunk is not None and not _is_local_timm(trunk):
+        raise ConfigError(f"backbone clip: timm has no {str(trunk)[:80]!r}; name a model of timm itself")
+    if not _is_depth(layers):
+        raise ConfigError(
+            f"backbone clip: vision_cfg.layers is {str(layers)[:80]}; it must be 1 to {_MAX_CLIP_LAYERS}, or "
+            "the layers of the four stages of a ResNet"
+        )
     try:
         tower: nn.Module = _build_vision_tower(
             int(config["embed_dim"]), CLIPVisionCfg(**vision), bool(config.get("quick_gelu", False))
         )
-    except (KeyError, TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, *_UNBUILDABLE) as error:
+        reason = " ".join(str(error).split())[:160]
         raise ConfigError(
-            f"backbone clip: open_clip cannot build it ({error}); take its own configuration"
+            f"backbone clip: open_clip cannot build it ({reason}); take its own configuration"
         ) from error
     return tower
+
+
+def _is_local_timm(name: object) -> bool:
+    """Return whether timm builds a name by itself; one with a slash or a colon is looked up on the hub."""
+    import timm
+
+    return isinstance(name, str) and name.replace("_", "").isalnum() and bool(timm.is_model(name))
+
+
+def _is_depth(layers: object) -> bool:
+    each = layers if isinstance(layers, list | tuple) else [layers]
+    return len(each) in (1, 4) and all(type(one) is int and 1 <= one <= _MAX_CLIP_LAYERS for one in each)
 
 
 def _count_features(backbone: nn.Module, name: str, size_px: int) -> int:
@@ -141,7 +166,7 @@ def _count_features(backbone: nn.Module, name: str, size_px: int) -> int:
     try:
         with torch.no_grad():
             features = backbone.eval()(torch.zeros(1, 3, size_px, size_px))
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, *_UNBUILDABLE) as error:
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(
             f"backbone {name} takes no pictures of {size_px} px ({reason}); give the size of its kind"

@@ -66,6 +66,9 @@ class TowerCriterion(nn.Module):
         if spread is None or batch.captions_NO is None:
             return None
         captions_NO = group.gather_all(batch.captions_NO)
-        matches = ((captions_NO @ captions_NO.T - 1) / spread).exp()
+        # Halves of unit vectors may have a product above 1.
+        matches = ((captions_NO @ captions_NO.T - 1) / spread).exp().clamp(max=1)
         # A row without a caption has zeros, and matches itself alone.
+        told_N = captions_NO.any(-1)
+        matches = matches * (told_N[:, None] & told_N)
         return matches.where(~torch.eye(len(matches), dtype=torch.bool, device=matches.device), 1.0)

@@ -208,8 +208,10 @@ class DatasetPictures:
         if self._windows is not None:
             units_nO = self._windows.draw(keys_n, epochs_n, units_nO, self._context.recipe.seed)
         if self._source.pairs.noise:
-            is_caption_n = targets.origins_N[targets.find_places(keys_n)] == CAPTION
-            units_nO = self._add_noise(units_nO, keys_n, step, np.flatnonzero(is_caption_n))
+            is_text_n = targets.origins_N[targets.find_places(keys_n)] == CAPTION
+            units_nO = add_noise(
+                units_nO, is_text_n, keys_n, epochs_n, self._source.pairs.noise, self._context.recipe.seed
+            )
 
         def move(array: np.ndarray) -> Any:
             return torch.from_numpy(array).to(device)
@@ -252,14 +254,33 @@ class DatasetPictures:
         chosen = places[np.searchsorted(known, keys)].reshape(-1)
         return self._parts.targets.get_units(known[chosen])
 
-    def _add_noise(self, units_nO: np.ndarray, keys_n: np.ndarray, step: int, rows: np.ndarray) -> np.ndarray:
-        """Return targets with noise on some rows, which depends on row and step, not on the workers."""
-        noisy_nO = units_nO.copy()
-        for row in rows.tolist():
-            rng = np.random.default_rng((self._context.recipe.seed, step, int(keys_n[row]), 2))
-            noisy_nO[row] += self._source.pairs.noise * rng.standard_normal(units_nO.shape[1], np.float32)
-            noisy_nO[row] /= np.linalg.norm(noisy_nO[row])
-        return noisy_nO
+
+def add_noise(  # noqa: PLR0913, PLR0917
+    units_nO: np.ndarray,
+    is_text_n: np.ndarray,
+    keys_n: np.ndarray,
+    epochs_n: np.ndarray,
+    std: float,
+    seed: int,
+) -> np.ndarray:
+    """Return unit vectors of which those of texts are moved at random, float32 [n, O].
+
+    A row's noise depends on its key and epoch alone: it is the same whichever worker has the row.
+
+    Args:
+        units_nO: unit vectors, float32.
+        is_text_n: which of them are moved.
+        keys_n: of the rows, int64.
+        epochs_n: of each row; another one draws another noise.
+        std: of the noise on each number.
+        seed: of the draws.
+    """
+    found_nO = units_nO.copy()
+    for row in np.flatnonzero(is_text_n).tolist():
+        rng = np.random.default_rng((seed, int(keys_n[row]), int(epochs_n[row]), 2))
+        noisy_O = units_nO[row] + std * rng.standard_normal(units_nO.shape[1], np.float32)
+        found_nO[row] = noisy_O / np.linalg.norm(noisy_O)
+    return found_nO
 
 
 def share_batch(batch: int, counts: Mapping[Kind, int], lanes: int) -> dict[Kind, int]:
@@ -273,8 +294,8 @@ def share_batch(batch: int, counts: Mapping[Kind, int], lanes: int) -> dict[Kind
     Raises:
         ConfigError: the batch has fewer lanes than there are kinds.
     """
-    whole = batch // lanes
-    if batch % lanes or whole < len(counts):
+    whole = batch // lanes if lanes > 0 else 0
+    if whole < max(1, len(counts)) or batch % lanes:
         raise ConfigError(
             f"a batch of {batch} cannot be divided among {lanes} lanes and {len(counts)} kinds of rows; take "
             "a multiple of the lanes, or fewer lanes"

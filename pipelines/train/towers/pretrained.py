@@ -103,11 +103,23 @@ def find_dataset_clip(dataset: TrainingDataset) -> str:
 
 
 def _read_file(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, without its classifier."""
-    state: Mapping[str, Any] = load_tensors("tower", file)
+    """Return the tensors of a checkpoint, without its classifier.
+
+    Raises:
+        ConfigError: it is none, or holds anything but tensors by name.
+    """
+    from torch import Tensor
+
+    state: Any = load_tensors("tower", file)
     for wrapped in ("state_dict", "model"):
-        if isinstance(state.get(wrapped), Mapping):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapped), Mapping):
             state = state[wrapped]
+    is_named = isinstance(state, Mapping) and all(isinstance(name, str) for name in state)
+    if not is_named or not all(isinstance(each, Tensor) for each in state.values()):
+        raise ConfigError(
+            f"net.pretrained: {file.name} holds no tensors by name, so it is no checkpoint; give a backbone's "
+            "state_dict"
+        )
     return {name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIERS)}
 
 

@@ -130,7 +130,13 @@ def find_negatives(targets: TowerTargets, keys: np.ndarray, count: int, most_ali
         )
     units_NO, captions_NO = targets.get_units(keys), targets.get_captions(keys)
     index = faiss.IndexHNSWFlat(units_NO.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
-    index.add(units_NO)
+    # Threads add in an order of their own: two workers, or a training that goes on, would find others.
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        index.add(units_NO)
+    finally:
+        faiss.omp_set_num_threads(threads)
     places = index.search(units_NO, asked)[1]
     found = np.empty((len(keys), count), np.int64)
     for row, near in enumerate(places):

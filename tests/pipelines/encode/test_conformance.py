@@ -158,3 +158,11 @@ def test_what_hides_the_rest_is_found_first(encoder, what, wrong):
 
     assert what in last.what
     assert re.search(wrong, last.wrong)
+
+
+def test_a_tower_is_named_as_in_a_file():
+    """By what ships; a name alone is a model of a root, and here is none."""
+    (unknown,) = check("tower", {"weights": "eye"})
+
+    assert [] == [result for result in check("tower", {"weights": "pocket"}) if not result.ok]
+    assert "tower 'eye' is a model of a root, and none is given; name a folder" in unknown.wrong

@@ -23,6 +23,10 @@ def card_of(**settings) -> TowersCard:
     return TowersCard(image=PictureTowerSettings(dims=16, **{"input": SMALL, **settings}))
 
 
+def clip_of(**vision) -> dict[str, object]:
+    return {"backbone": "clip", "clip": CLIP_TOWER | {"vision_cfg": CLIP_TOWER["vision_cfg"] | vision}}
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -106,8 +110,16 @@ def test_weights_of_another_net_are_refused(stored, read, said, tmp_path):
             {"backbone": "torchvision:vit_b_16", "input": SMALL},
             "takes no pictures of 32 px",
         ),
+        (clip_of(timm_model_name="hf-hub:a/b"), "backbone clip: timm has no 'hf-hub:a/b'"),
+        (clip_of(timm_model_name="local-dir:/etc"), "backbone clip: timm has no 'local-dir:/etc'"),
+        (clip_of(layers=10**9), "vision_cfg.layers is 1000000000; it must be 1 to 256"),
+        (clip_of(timm_model_name=None, head_width=0), "open_clip cannot build it .*zero"),
+        (clip_of(timm_model_name=None, width="wide"), "open_clip cannot build it"),
     ],
-    ids=["hub", "folder", "typo", "no-classifier", "hub-tower", "pretrained", "size"],
+    ids=[
+        *("hub", "folder", "typo", "no-classifier", "hub-tower", "pretrained", "size"),
+        *("hub-trunk", "folder-trunk", "layers", "zero", "text"),
+    ],
 )
 def test_a_card_cannot_ask_for_anything_else(changes, said, tmp_path):
     """A card is data: its backbone is a name that is known, and nothing is loaded from elsewhere."""

@@ -1,8 +1,12 @@
 """The task of a tower: it learns the space that it is given, in parts as at once, under every loss."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from torch import nn
 
 from pipelines.errors import ConfigError
 from pipelines.models.towers import load_towers
@@ -11,7 +15,9 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import compute_gradients
 from pipelines.train.losses import siglip, symmetric_info_nce
 from pipelines.train.task import StepDraw, TaskContext
-from pipelines.train.towers.dataset_pictures import share_batch
+from pipelines.train.towers.criterion import TowerCriterion
+from pipelines.train.towers.data import PictureBatch
+from pipelines.train.towers.dataset_pictures import add_noise, share_batch
 from pipelines.train.towers.pictures import draw_picture
 from pipelines.train.trainer import Trainer
 from schemas.recipe import OptimizerSettings, Recipe
@@ -131,6 +137,8 @@ def test_a_wrong_net_is_one_sentence(net, recipe, said, tmp_path):
 
 def test_frozen_weights_need_weights():
     """Statistics that were never measured are no statistics."""
+    with pytest.raises(ValidationError, match="is the dataset's CLIP"):
+        TowerNet(pretrained="dataset")
     with pytest.raises(ValueError, match="pretrained is none"):
         TowerNet(norm="frozen")
 
@@ -184,3 +192,88 @@ def test_a_batch_without_a_lane_for_each_kind_is_refused():
     """Eight rows are one for each of eight lanes."""
     with pytest.raises(ConfigError, match="cannot be divided among 8 lanes and 2 kinds"):
         share_batch(8, {"clip": 5, "image": 5}, 8)
+
+
+def test_noise_depends_on_row_and_epoch_alone():
+    """So that two workers, and a training that goes on, see the same targets; sounds are left as they are."""
+    units_NO = np.eye(6, 16, dtype=np.float32)
+    keys_N, epochs_N = np.arange(6), np.array([0, 0, 0, 1, 1, 1])
+    is_text_N = np.array([True, False, True, True, True, True])
+    whole_NO = add_noise(units_NO, is_text_N, keys_N, epochs_N, 0.1, 0)
+    part = np.array([4, 2])
+    part_NO = add_noise(units_NO[part], is_text_N[part], keys_N[part], epochs_N[part], 0.1, 0)
+    later_NO = add_noise(units_NO, is_text_N, keys_N, epochs_N + 1, 0.1, 0)
+
+    assert np.array_equal(whole_NO[part], part_NO)
+    assert (
+        is_text_N.tolist() == (whole_NO != units_NO).any(1).tolist() == (whole_NO != later_NO).any(1).tolist()
+    )
+    assert np.allclose(1, np.linalg.norm(whole_NO, axis=1))
+
+
+def test_rows_without_a_caption_match_themselves_alone():
+    """Zeros have cosine 0, which a wide spread would take for a half match; nobody matches twice."""
+    criterion = TowerCriterion(nn.ModuleDict(), TowerLoss(kind="siglip", soft_captions=2.0))
+    captions_NO = torch.eye(4, 16)
+    captions_NO[1] = 0
+    captions_NO[3] = 1.01 * captions_NO[2]
+    units_NO = torch.eye(4, 16)
+    batch = PictureBatch(torch.empty(0), units_NO, captions_NO)
+    found = criterion.compute(units_NO, batch, WorkerGroup()).parts["contrast"]
+    half = float(np.exp(-0.5))
+    right = torch.tensor([[1, 0, half, half], [0, 1, 0, 0], [half, 0, 1, 1], [half, 0, 1, 1]])
+
+    assert float(found) == pytest.approx(float(siglip(units_NO, units_NO, 10.0, -10.0, right)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": "siglip", "negatives": 2}, "negatives are of info_nce, and the loss is siglip"),
+        ({"temperature": 0.001}, "greater than or equal to 0.01"),
+    ],
+)
+def test_what_a_loss_would_not_use_is_refused(settings, said):
+    """Or a run would be named for what it has not."""
+    with pytest.raises(ValidationError, match=said):
+        TowerLoss(**settings)
+
+
+@pytest.mark.parametrize("lanes", [0, -8, 7])
+def test_lanes_that_divide_no_batch_are_one_sentence(lanes):
+    """None, fewer than none, or seven."""
+    with pytest.raises(ConfigError, match=f"cannot be divided among {lanes} lanes"):
+        share_batch(8, {"clip": 24}, lanes)
+
+
+class Touch:
+    """Writes a file wherever it is unpickled."""
+
+    def __init__(self, place) -> None:
+        self.place = str(place)
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.place),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda _: [1, 2], "holds no tensors by name"),
+        (lambda _: {"0.weight": 3}, "holds no tensors by name"),
+        (lambda _: {3: torch.zeros(2)}, "holds no tensors by name"),
+        (lambda _: {"model": {"state": torch.zeros(2)}}, "is of another backbone: .* 1 are unexpected"),
+        (lambda place: {"0.weight": Touch(place)}, "cannot be loaded"),
+    ],
+    ids=["list", "number", "keys", "wrapped", "code"],
+)
+def test_a_file_of_anything_else_is_refused(content, said, tmp_path):
+    """Nothing of it is executed."""
+    file, place = tmp_path / "weights.pt", tmp_path / "touched"
+    torch.save(content(place), file)
+    net = TowerNet(backbone="pocket_resnet", pretrained=str(file), input=PictureInput(size_px=PX))
+    task = open_task(ToyTower(net=net), tmp_path)
+
+    with pytest.raises(ConfigError, match=said):
+        task.build(0)
+    assert not place.exists()
