@@ -126,6 +126,8 @@ REASONS: dict[Status, frozenset[str]] = {
             "clipped",
             "still",
             "duplicate_media",
+            # Nothing in the clip fits the prompts of `encode.segment`.
+            "not_heard",
             # Set by jobs: unlisted by refresh, purged by clean.
             "unlisted",
             "purged",
@@ -237,6 +239,7 @@ _MESSAGES: dict[str, str] = {
     "no_vector": "no vector",
     "no_video": "no video on the page",
     "not_finite": "not a number",
+    "not_heard": "not heard in the sound",
     "not_http": "not an HTTP answer",
     "paid": "has to be paid for",
     "past_end": "start beyond the end",
@@ -282,6 +285,7 @@ _FAILED_TO_RESIZE = frozenset(
         "html",
         "no_audio",
         "not_finite",
+        "not_heard",
         "past_end",
         "past_the_end",
         "silent",

@@ -23,6 +23,11 @@ CHOICE = pa.schema(
     ]
 )
 
+# Beside them, of segments that prompts or a classifier select, whose length differs: the score is then the
+# share of the prompts among all that may be heard, or the probability of a class; a clip below the threshold
+# keeps it. `frame_s` is when the frame is shown, in seconds of the clip.
+PROMPTED_CHOICE = pa.schema([pa.field("segment_length_s", pa.float32()), pa.field("frame_s", pa.float32())])
+
 _SPACES = b"spaces"
 _SEGMENT = b"segment"
 _SMALLER = b"smaller_batches"
@@ -52,7 +57,7 @@ def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE
         fields.append(pa.field(f"{column}_norm", pa.float32()))
     metadata = encode_spaces(spaces) | {b"table": b"vectors/1"}
     if decided := segment.get_pinned():
-        fields += list(CHOICE)
+        fields += [*CHOICE, *(PROMPTED_CHOICE if segment.is_prompted else ())]
         metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)
 

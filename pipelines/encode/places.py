@@ -44,7 +44,9 @@ def check_encoders(encode: Encode, keys: Iterable[str] | None = None) -> None:
         named = {
             key: {"loader": getattr(entry, "loader", "")} for key, entry in _select(encode, used).items()
         }
-        check_classes({"encode": named}, encode.trusted, source)
+        by = encode.segment.by if keys is None else None
+        classifier = {"segment": {"by": {"loader": by.loader}}} if by else {}
+        check_classes({"encode": named | classifier}, encode.trusted, source)
     check_places(encode.given_trust, find_encoder_places(encode, used))
 
 
@@ -59,6 +61,8 @@ def find_encoder_places(encode: Encode, keys: Iterable[str] | None = None) -> li
     for key, entry in _select(encode, keys).items():
         if encode.given_trust.is_from_root(f"encode.{key}"):
             places += _find_places(key, entry)
+    if keys is None and encode.segment.by and encode.given_trust.is_from_root("encode.segment.by"):
+        places += _find_places("segment.by", encode.segment.by)
     return places
 
 

@@ -36,7 +36,7 @@ from schemas.vectors import make_vectors_schema, mark_smaller_batches
 
 # Columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
-_SAMPLE_COLUMNS = (*ROW, "caption", "width")
+_SAMPLE_COLUMNS = (*ROW, "caption", "width", "length_s")
 # Of a picture or a sound in a tar: some 50 minutes of FLAC. A row takes it into memory.
 MAX_MEMBER_BYTES = 2**28
 # What `read_candidates` yields.
@@ -168,7 +168,7 @@ def _format_json(record: Mapping[str, Any]) -> bytes:
 
 
 def make_media_columns(kind: Kind) -> tuple[str, ...]:
-    """Return the columns that `read_media` yields: `ROW`, caption, width and the media."""
+    """Return the columns that `read_media` yields: `ROW`, caption, width, length_s and the media."""
     return (*_SAMPLE_COLUMNS, *_list_media(kind))
 
 

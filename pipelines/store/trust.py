@@ -22,6 +22,7 @@ _PLACES: Mapping[tuple[str, ...], str] = {
     ("sources", "*", "kind"): "list",
     ("filter", "own", "*", "filter"): "filter",
     ("encode", "*", "loader"): "encoder",
+    ("encode", "segment", "by", "loader"): "classifier",
     ("generator", "name"): "generator",
 }
 

@@ -7,7 +7,8 @@ import soundfile
 
 from pipelines.encode.encoder import encode, get_spaces
 from pipelines.encode.resolve import resolve
-from pipelines.encode.segments import SelectSegmentStage, add_segment_stages
+from pipelines.encode.segment_stages import add_segment_stages
+from pipelines.encode.segments import SelectSegmentStage
 from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.errors import ConfigError
 from pipelines.miniature.captions import label
