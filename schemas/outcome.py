@@ -108,13 +108,16 @@ REASONS: dict[Status, frozenset[str]] = {
             "vector_size",
         }
     ),
-    # Media that the dataset's filters reject. The first seven are decided by the list alone.
+    # Media that the dataset's filters reject. The first nine are decided by the list alone.
     "filtered": frozenset(
         {
             "where",
             "language",
             "label",
             "split",
+            "licence",
+            # Its author wants no generative model trained on it.
+            "no_gen_ai",
             "no_caption",
             "no_media",
             "no_picture",
@@ -223,6 +226,7 @@ _MESSAGES: dict[str, str] = {
     "label": "label not wanted",
     "language": "language not wanted",
     "language_detected": "caption in another language",
+    "licence": "licence not wanted",
     "link_out": "link out of the folder",
     "live": "live, not over yet",
     "login_required": "login required",
@@ -230,6 +234,7 @@ _MESSAGES: dict[str, str] = {
     "no_audio": "no audio",
     "no_caption": "no caption",
     "no_formats": "nothing to play",
+    "no_gen_ai": "not for generative models",
     "no_media": "not in the folder",
     "no_permission": "Permission denied",
     "no_picture": "a clip, not a picture",
