@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from schemas.encoders import WHOLE, Segment
 from schemas.families import Column, is_column, sort_columns
+from schemas.segment import WHOLE, Segment
 from schemas.space import Space
 
 # Of a clip whose vectors stand for a part of it, in sets that ask for one: `clap_audio` is then of the sound

@@ -10,7 +10,8 @@ from pipelines.store.models import find_model_folder
 from pipelines.store.places import check_places, is_place
 from pipelines.store.root import Root
 from pipelines.store.trust import check_classes
-from schemas.encoders import POCKET, TOWER, Encode, Encoder, OpenClipEncoder, OtherEncoder
+from schemas.custom_loader import OtherEncoder
+from schemas.encoders import POCKET, TOWER, Encode, Encoder, OpenClipEncoder
 
 # Repositories of the hub that are defaults of ours, and the checkpoints of laion_clap by its own names
 # (its hook.py).

@@ -31,10 +31,10 @@ from pipelines.encode.segments import find_compared_columns
 from pipelines.encode.sound_segments import decode_stored_sound, encode_wav, find_segment_starts
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, Work, count_rows
-from schemas.encoders import Segment
 from schemas.families import get_modality
 from schemas.outcome import Outcome, make_outcome
 from schemas.sample import FRAMES
+from schemas.segment import Segment
 from schemas.vectors import CHOICE, PROMPTED_CHOICE
 
 _log = logging.getLogger(__name__)

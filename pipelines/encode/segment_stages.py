@@ -10,8 +10,8 @@ from pipelines.encode.prompted_segments import PromptedSegmentStage
 from pipelines.encode.segments import SelectSegmentStage, find_compared_columns
 from pipelines.errors import ConfigError
 from pipelines.stage import Stage
-from schemas.encoders import Segment
 from schemas.families import get_modality
+from schemas.segment import Segment
 
 
 def add_segment_stages(

@@ -24,10 +24,10 @@ from pipelines.encode.encoder import EncoderSpecs, Tower, get_spaces, open_tower
 from pipelines.encode.sound_segments import decode_stored_sound, encode_wav, find_segment_starts
 from pipelines.errors import UndecodableMediaError
 from pipelines.stage import Batch, Work, count_rows
-from schemas.encoders import Segment
 from schemas.families import Column, Modality, get_modality
 from schemas.outcome import Outcome, make_outcome
 from schemas.sample import FRAMES
+from schemas.segment import Segment
 from schemas.space import Space
 from schemas.vectors import CHOICE
 

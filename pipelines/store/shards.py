@@ -26,11 +26,11 @@ from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
 from pipelines.store.untrusted_tar import iterate_infos, read_member
 from schemas.candidate import CANDIDATE, KINDS, SHARD, Kind, format_key, format_shard
-from schemas.encoders import WHOLE, Segment
 from schemas.families import Column, is_embedded, sort_columns
 from schemas.media_stats import MediaStats
 from schemas.outcome import format_outcome
 from schemas.sample import MEMBERS, SAMPLE
+from schemas.segment import WHOLE, Segment
 from schemas.space import Space
 from schemas.vectors import make_vectors_schema, mark_smaller_batches
 

@@ -9,7 +9,7 @@ from pipelines.encode.classifiers.classifier import ClassifierLoader
 from pipelines.errors import ConfigError
 from pipelines.store.classes import find_offers, import_class, load_offer, make_instance
 from pipelines.store.trust import make_untrusted_error
-from schemas.encoders import OtherEncoder
+from schemas.custom_loader import OtherEncoder
 
 _WHERE = "encode.segment.by"
 _PACKAGE = "pipelines.encode.classifiers"

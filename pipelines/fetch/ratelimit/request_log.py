@@ -28,7 +28,7 @@ class Clock(Protocol):
         """Return the seconds since 1970."""
         ...
 
-    def sleep(self, length_s: float) -> None:
+    def wait(self, length_s: float) -> None:
         """Wait."""
         ...
 
@@ -40,7 +40,7 @@ class SystemClock:
         """Return the seconds since 1970."""
         return time.time()
 
-    def sleep(self, length_s: float) -> None:
+    def wait(self, length_s: float) -> None:
         """Wait."""
         time.sleep(length_s)
 

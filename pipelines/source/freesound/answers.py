@@ -25,6 +25,7 @@ from yarl import URL
 
 from pipelines.errors import ListError, StopJob
 from pipelines.source.freesound.api import DayLimitError, FreesoundApi
+from pipelines.source.parquet_lists import open_parquet
 from pipelines.store.atomic import TEMPORARY
 
 FIELDS = (
@@ -137,7 +138,7 @@ class AnswerFolder:
         (self.path / "pages").mkdir(exist_ok=True)
         had = complete.sounds if complete else 0
         pages = self._list_pages()
-        sounds = had + sum(pq.read_metadata(page).num_rows for page in pages)
+        sounds = had + sum(open_parquet(str(page)).rows for page in pages)
         first = complete.next if complete else query.make_url(api.address)
         url = self._read_next(pages[-1]) if pages else first
         while url and (most is None or sounds < most):
@@ -161,8 +162,8 @@ class AnswerFolder:
         """Make files of the list of pages; the marker last."""
         files = last.files
         for first in range(0, len(pages), _FILE_PAGES):
-            tables = [pq.read_table(page) for page in pages[first : first + _FILE_PAGES]]
-            table = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
+            batches = [batch for page in pages[first : first + _FILE_PAGES] for batch in _read_page(page)]
+            table = pa.Table.from_batches([each.replace_schema_metadata(None) for each in batches])
             self._write_table(self._locate_file(files), table.combine_chunks())
             files += 1
         self._write_json("complete.json", {"files": files, "sounds": last.sounds, "next": last.next})
@@ -199,7 +200,9 @@ class AnswerFolder:
 
     def _read_next(self, page: Path) -> str:
         metadata: Mapping[bytes, bytes] = pq.read_schema(page).metadata or {}
-        return metadata.get(_NEXT, b"").decode()
+        if _NEXT not in metadata:
+            raise self._make_damage_error(page.name)
+        return metadata[_NEXT].decode()
 
     def _locate_file(self, number: int) -> Path:
         return self.path / f"sounds-{number:05d}.parquet"
@@ -227,6 +230,11 @@ class AnswerFolder:
         scratch = path.with_name(f"{TEMPORARY}{path.name}")
         pq.write_table(table, scratch, compression="zstd")
         scratch.replace(path)
+
+
+def _read_page(page: Path) -> list[pa.RecordBatch]:
+    stream = open_parquet(str(page))
+    return [*stream.iterate(stream.schema.names, PAGE_ROWS)]
 
 
 def _make_table(results: Sequence[Any], query: SoundQuery) -> pa.Table:

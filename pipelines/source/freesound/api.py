@@ -86,12 +86,12 @@ class FreesoundApi:
             detail = _read_detail(body).replace(self.token, "...")
             if status == 429:
                 problem = f"429: {detail}"
-                self.clock.sleep(_find_pause_s(detail, retry_after_s))
+                self.clock.wait(_find_pause_s(detail, retry_after_s))
             elif 0 < status < 500:
                 raise self._make_refusal(status, detail)
             else:
                 problem = problem or f"{status}"
-                self.clock.sleep(2.0 * 2**tries)
+                self.clock.wait(2.0 * 2**tries)
         raise StopJob(
             f"{self.address} did not answer {_TRIES} times ({problem}); run the command again, and it goes on"
         )
@@ -115,7 +115,7 @@ class FreesoundApi:
         while (wait_s := self.log.get_wait_s()) > 0:
             if wait_s > _PATIENCE_S:
                 raise DayLimitError(f"limit of {self.log.limit.requests_per_day} requests a day")
-            self.clock.sleep(wait_s)
+            self.clock.wait(wait_s)
 
     async def _request(self, url: URL) -> tuple[int, bytes, float | None, str]:
         """Return status, body and Retry-After of a response; the status 0 and why if there is none."""
@@ -157,8 +157,9 @@ class FreesoundApi:
             )
         following = content.get("next")
         # A server may write the token into the address of the next page, which is stored.
-        is_there = isinstance(following, str) and following
-        content["next"] = str(self._check(following).without_query_params("token")) if is_there else ""
+        content["next"] = ""
+        if isinstance(following, str) and following:
+            content["next"] = str(self._check(following).without_query_params("token"))
         return content
 
     def _make_refusal(self, status: int, detail: str) -> ConfigError | ListError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,7 @@ class FreesoundSource(ListSource):
         files = self.list_files()
         if not files:
             raise ListError(f"list {self.list} holds no answers of Freesound yet; run `echolens plan` first")
-        notes: list[str] = []
+        notes: MutableSequence[str] = []
         listing = list_rows(self, partial(self._read_rows, files, notes))
         vectors = self.open_vectors()
         return replace(listing, notes=[vectors.describe()] if vectors else [], list_notes=lambda: notes)
@@ -146,7 +146,7 @@ class FreesoundSource(ListSource):
         vectors = self.vectors.column if self.vectors else None
         return SoundQuery(self.query, asked, self.sort, self.preview, str(vectors or ""))
 
-    def _read_rows(self, files: Sequence[str], notes: list[str]) -> Iterator[Mapping[str, Any]]:
+    def _read_rows(self, files: Sequence[str], notes: MutableSequence[str]) -> Iterator[Mapping[str, Any]]:
         """Yield a row for each sound; what is known once they are read goes into `notes`."""
         unknown: set[str] = set()
         left = self.most

@@ -24,8 +24,9 @@ from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset
-from schemas.encoders import Encode, Segment
+from schemas.encoders import Encode
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from schemas.segment import Segment
 from schemas.vectors import CHOICE, PROMPTED_CHOICE, decode_segment, make_vectors_schema
 
 ANIMALS = ("bird", "dog", "cat", "frog", "cricket", "bee")

@@ -20,8 +20,9 @@ from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset
-from schemas.encoders import Encode, Segment
+from schemas.encoders import Encode
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from schemas.segment import Segment
 from schemas.vectors import CHOICE, make_vectors_schema
 
 SEED = 11

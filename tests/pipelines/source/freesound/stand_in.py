@@ -29,7 +29,7 @@ class TurnedClock:
         self.now_s += 0.1
         return self.now_s
 
-    def sleep(self, length_s):
+    def wait(self, length_s):
         self.slept_s.append(length_s)
         self.now_s += length_s
 

@@ -329,6 +329,6 @@ def test_names_of_licences():
 def test_the_clock_of_this_machine():
     """Goes on."""
     before = SystemClock().get_time_s()
-    SystemClock().sleep(0.01)
+    SystemClock().wait(0.01)
 
     assert SystemClock().get_time_s() > before
