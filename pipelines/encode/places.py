@@ -48,7 +48,7 @@ def check_encoders(encode: Encode, keys: Iterable[str] | None = None) -> None:
         by = encode.segment.by if keys is None else None
         classifier = {"segment": {"by": {"loader": by.loader}}} if by else {}
         check_classes({"encode": named | classifier}, encode.trusted, source)
-    check_places(encode.given_trust, find_encoder_places(encode, used))
+    check_places(encode.given_trust, find_encoder_places(encode, None if keys is None else used))
 
 
 def find_encoder_places(encode: Encode, keys: Iterable[str] | None = None) -> list[str]:

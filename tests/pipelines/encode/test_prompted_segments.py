@@ -10,6 +10,7 @@ import soundfile
 from pipelines.encode.encoder import get_spaces
 from pipelines.encode.heard import compute_shares, find_heard_part
 from pipelines.encode.loaders.custom import CustomTower
+from pipelines.encode.places import check_encoders
 from pipelines.encode.prompted_segments import PromptedSegmentStage
 from pipelines.encode.resolve import resolve
 from pipelines.encode.segment_stages import add_segment_stages
@@ -27,6 +28,7 @@ from schemas.dataset import Dataset
 from schemas.encoders import Encode
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
 from schemas.segment import Segment
+from schemas.strict import Trust
 from schemas.vectors import CHOICE, PROMPTED_CHOICE, decode_segment, make_vectors_schema
 
 ANIMALS = ("bird", "dog", "cat", "frog", "cricket", "bee")
@@ -339,3 +341,22 @@ def test_other_prompts_need_another_set(tmp_path):
     for other in ({"prompts": ["a cat"]}, {"prompts": ["a dog"], "threshold": 0.6}, {}):
         with pytest.raises(ConfigError, match=r"another `encode\.set`"):
             dataset_file.check_spaces(root, dataset({"mode": "best"} | other), {})
+
+
+@pytest.mark.parametrize(
+    ("by", "says"),
+    [
+        pytest.param({"loader": LOUDNESS}, "only code that you name yourself is run", id="class"),
+        pytest.param({"loader": "ast", "weights": "/theirs"}, "gives encode.segment.by.weights", id="file"),
+    ],
+)
+def test_a_root_names_no_classifier(by, says):
+    """A root may come from anybody: neither its classes are imported nor its weights loaded."""
+    encode = Encode.model_validate({"segment": {"mode": "best", "by": by, "classes": ["loud"]}})
+    keys = frozenset(f"encode.segment.by.{key}" for key in by)
+    theirs = encode.with_trust(Trust(root_keys=keys, source="its/dataset.json"))
+
+    check_encoders(encode)
+    check_encoders(theirs, ["clap"])
+    with pytest.raises(ConfigError, match=says):
+        check_encoders(theirs)
