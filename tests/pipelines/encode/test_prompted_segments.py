@@ -1,16 +1,11 @@
-import io
 import json
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
-import soundfile
 
 from pipelines.encode.encoder import get_spaces
 from pipelines.encode.heard import compute_shares, find_heard_part
-from pipelines.encode.loaders.custom import CustomTower
-from pipelines.encode.places import check_encoders
 from pipelines.encode.prompted_segments import PromptedSegmentStage
 from pipelines.encode.resolve import resolve
 from pipelines.encode.segment_stages import add_segment_stages
@@ -26,10 +21,10 @@ from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
-from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from schemas.sample import SAMPLE_RATE_HZ
 from schemas.segment import Segment
-from schemas.strict import Trust
 from schemas.vectors import CHOICE, PROMPTED_CHOICE, decode_segment, make_vectors_schema
+from tests.pipelines.encode.sounding_clips import clips, flac
 
 ANIMALS = ("bird", "dog", "cat", "frog", "cricket", "bee")
 PROMPTS = tuple(label(kind) for kind in ANIMALS)
@@ -45,29 +40,6 @@ def prompted(**more):
 def specs(one_thread):
     """The pocket models."""
     return resolve(Encode(clip="pocket", clap="pocket"))
-
-
-def flac(wave_T):
-    file = io.BytesIO()
-    soundfile.write(file, (wave_T * 32767).astype(np.int16), SAMPLE_RATE_HZ, format="FLAC")
-    return file.getvalue()
-
-
-def clips(sounds, frames=None, length_s=10.0):
-    """Rows as they are read from a committed shard; their captions say nothing."""
-    count = len(sounds)
-    return {
-        "key": [f"{row:08d}" for row in range(count)],
-        "id": [f"{row:032x}" for row in range(count)],
-        "kind": ["clip"] * count,
-        "source": ["vggsound"] * count,
-        "outcome": ["ok"] * count,
-        "reason": [""] * count,
-        "caption": [""] * count,
-        "width": [64 if frames else None] * count,
-        "length_s": [length_s] * count,
-        "flac": list(sounds),
-    } | {name: [(frames or [b""] * 4)[number]] * count for number, name in enumerate(FRAMES)}
 
 
 def scenes(count, *, of_animals):
@@ -204,85 +176,6 @@ def test_columns_and_settings_are_stored(specs, planted, tmp_path):
     assert all(value is not None for value in table["segment_score"].to_pylist())
 
 
-@dataclass(frozen=True)
-class Loudness:
-    """Two classes: how loud a sound is, and how quiet."""
-
-    scale: float = 1.0
-
-    def list_classes(self):
-        return ("Loud", "Quiet")
-
-    def load(self):
-        def prepare(item):
-            samples_T, _ = soundfile.read(io.BytesIO(item))
-            return np.array([[np.abs(samples_T).mean() * self.scale]], np.float32)
-
-        return CustomTower(prepare, lambda level_B: np.concatenate([level_B, 1 - level_B], axis=1))
-
-
-LOUDNESS = f"{__name__}:Loudness"
-
-
-def test_a_classifier_of_ones_own(specs):
-    """It hears what its class names; the mean of a full-scale square wave is 1."""
-    wave_T = np.full(10 * SAMPLE_RATE_HZ, 0.01)
-    wave_T[5 * SAMPLE_RATE_HZ : 8 * SAMPLE_RATE_HZ] = 0.9
-    segment = Segment(mode="best", by={"loader": LOUDNESS, "scale": 1.0}, classes=["loud"])
-    (stage,) = add_segment_stages(segment, specs, {LOUDNESS})
-    done = stage.open()(clips([flac(wave_T)]))
-
-    # The windows at 4, 5 and 6 s have two thirds of it or more.
-    assert (4.0, 5.0) == (done["segment_start_s"][0], done["segment_length_s"][0])
-    assert done["segment_score"][0] == pytest.approx(0.9, abs=1e-3)
-    with pytest.raises(ConfigError, match="only code that you name yourself"):
-        add_segment_stages(segment, specs)
-
-
-@pytest.fixture(scope="module")
-def ast_folder(tmp_path_factory, one_thread):
-    """A random audio spectrogram transformer over three labels and windows of 0.64 s."""
-    import torch
-    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
-
-    torch.manual_seed(0)
-    labels = {0: "Animal", 1: "Dog", 2: "Speech"}
-    folder = tmp_path_factory.mktemp("weights") / "ast"
-    config = ASTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_length=64,
-        num_mel_bins=32, id2label=labels, label2id={name: number for number, name in labels.items()},
-    )  # fmt: skip
-    ASTForAudioClassification(config).save_pretrained(folder)
-    ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(folder)
-    return folder
-
-
-def test_the_audio_spectrogram_transformer(specs, ast_folder):
-    """Its probability of a class is what transformers computes of the same second; the best one wins."""
-    import torch
-    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
-
-    rng = np.random.default_rng(0)
-    wave_T = rng.normal(0, 0.1, 3 * SAMPLE_RATE_HZ).astype(np.float32)
-    wave_T[SAMPLE_RATE_HZ : 2 * SAMPLE_RATE_HZ] *= np.sin(np.arange(SAMPLE_RATE_HZ) / 20)
-    segment = Segment(
-        mode="best", by=f"ast:{ast_folder}", classes=["dog"], segment_s=0.6, below="keep", merge=False
-    )
-    (stage,) = add_segment_stages(segment, specs)
-    done = stage.open()(clips([flac(wave_T)]))
-    extractor = AutoFeatureExtractor.from_pretrained(ast_folder)
-    net = AutoModelForAudioClassification.from_pretrained(ast_folder)
-    samples_T, _ = soundfile.read(io.BytesIO(done["flac"][0]), dtype="float32")
-    import soxr
-
-    heard_T = soxr.resample(samples_T, SAMPLE_RATE_HZ, 16_000)
-    with torch.inference_mode():
-        logits_C = net(**extractor(heard_T, sampling_rate=16_000, return_tensors="pt")).logits[0]
-
-    assert done["segment_score"][0] == pytest.approx(float(logits_C.sigmoid()[1]), abs=1e-3)
-    assert segment.get_pinned()["by"] == {"loader": "ast", "weights": "ast"}
-
-
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -298,14 +191,6 @@ def test_settings_that_contradict_each_other(settings, says):
     """One sentence says which."""
     with pytest.raises(ValueError, match=says):
         Segment(**({"mode": "best"} | settings))
-
-
-def test_a_class_that_nobody_knows(specs, ast_folder):
-    """The nearest ones of the classifier are named, before anything is loaded."""
-    segment = Segment(mode="best", by=f"ast:{ast_folder}", classes=["Dogs"])
-
-    with pytest.raises(ConfigError, match=r"no class 'Dogs'; of its 3 take such as dog"):
-        add_segment_stages(segment, specs)
 
 
 def test_a_set_that_hears_nothing(specs):
@@ -341,22 +226,3 @@ def test_other_prompts_need_another_set(tmp_path):
     for other in ({"prompts": ["a cat"]}, {"prompts": ["a dog"], "threshold": 0.6}, {}):
         with pytest.raises(ConfigError, match=r"another `encode\.set`"):
             dataset_file.check_spaces(root, dataset({"mode": "best"} | other), {})
-
-
-@pytest.mark.parametrize(
-    ("by", "says"),
-    [
-        pytest.param({"loader": LOUDNESS}, "only code that you name yourself is run", id="class"),
-        pytest.param({"loader": "ast", "weights": "/theirs"}, "gives encode.segment.by.weights", id="file"),
-    ],
-)
-def test_a_root_names_no_classifier(by, says):
-    """A root may come from anybody: neither its classes are imported nor its weights loaded."""
-    encode = Encode.model_validate({"segment": {"mode": "best", "by": by, "classes": ["loud"]}})
-    keys = frozenset(f"encode.segment.by.{key}" for key in by)
-    theirs = encode.with_trust(Trust(root_keys=keys, source="its/dataset.json"))
-
-    check_encoders(encode)
-    check_encoders(theirs, ["clap"])
-    with pytest.raises(ConfigError, match=says):
-        check_encoders(theirs)
