@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.encoders import CLASS_PATTERN, Encode, Name
+from schemas.custom_loader import CLASS_PATTERN
+from schemas.encoders import Encode, Name
 from schemas.fetch import RESIZED_BY, STORED_BY, Fetch, HostLimit, VideoSettings, WikimediaWidth
 from schemas.generators import AnyGenerator, GeneratorEntry
 from schemas.names import is_one_line

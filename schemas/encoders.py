@@ -22,8 +22,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.custom_loader import OtherEncoder
 from schemas.families import COLUMNS, FAMILIES, Column, get_family, is_column, is_family
 from schemas.names import check_name
+from schemas.segment import WHOLE, Segment
 from schemas.strict import StrictModel, TrustingModel
 
 Name = Annotated[str, AfterValidator(partial(check_name, more="_-"))]
@@ -85,31 +87,6 @@ class AudioLdmEncoder(StrictModel):
     batch_rows: int = Field(8, ge=1)
 
 
-# A class of somebody's own. ASCII, so that no two names look alike.
-_WORD = "[A-Za-z_][A-Za-z0-9_]*"
-CLASS_PATTERN = rf"^{_WORD}(\.{_WORD})*:{_WORD}$"
-
-
-# A loader that lies in pipelines/encode/loaders/, or a class of one's own.
-_LOADER_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
-
-
-def _check_loader(name: str) -> str:
-    if not re.fullmatch(_LOADER_PATTERN, name):
-        raise ValueError("it names neither a loader of ours nor a class; write module:Class")
-    return name
-
-
-class OtherEncoder(BaseModel):
-    """An encoder whose keys are the arguments of its loader, which checks them."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    loader: Annotated[str, AfterValidator(_check_loader)] = Field(
-        description="a loader's name, or module:Class"
-    )
-
-
 def _choose_by_loader(loaders: Mapping[str, type[BaseModel]]) -> Discriminator:
     """Choose the model by the loader's name: the first if there is none, `OtherEncoder` for others."""
     tags = {loader: model.__name__ for loader, model in loaders.items()}
@@ -155,26 +132,6 @@ ClapEncoder = Annotated[
     ),
 ]
 Encoder = ClipEncoder | ClapEncoder
-
-
-class Segment(StrictModel):
-    """Which part of a clip its vectors stand for: `clap_audio` for its sound, `clip_image` for its frames."""
-
-    mode: Literal["whole", "middle", "best"] = Field(
-        "whole",
-        description="whole: the mean of its windows and frames; middle: the segment and the frame in the "
-        "middle; best: those that fit the caption best",
-    )
-    segment_s: float = Field(3.0, gt=0, le=60, description="length of the segment")
-    step_s: float = Field(1.0, gt=0, description="from one segment that is tried to the next; for best")
-
-    def get_pinned(self) -> dict[str, Any]:
-        """Return the settings that the mode uses, which pin the vectors of a set; none for whole clips."""
-        used_keys = {"whole": (), "middle": ("mode", "segment_s"), "best": ("mode", "segment_s", "step_s")}
-        return {key: getattr(self, key) for key in used_keys[self.mode]}
-
-
-WHOLE = Segment()
 
 
 # The loader of trained towers; its `weights` name a model of the root, what ships, or a folder.

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from schemas.names import Texts
@@ -25,6 +32,8 @@ class HostLimit(StrictModel):
 
     connections: int | None = Field(None, ge=1, description="requests at once")
     requests_per_s: float | None = Field(None, gt=0, description="never exceeded in any stretch of time")
+    requests_per_min: int | None = Field(None, ge=1, description="in any minute")
+    requests_per_day: int | None = Field(None, ge=1, description="in any 24 hours")
     delay_s: float | None = Field(None, gt=0, description="at least, from one request to the next")
     bytes_per_s: Size | None = Field(None, description="a number, or such as 3MB")
 
@@ -34,6 +43,13 @@ class HostLimit(StrictModel):
             keys = ", ".join(type(self).model_fields)
             raise ValueError(f"a limit needs one of {keys}; null in its place lifts one")
         return self
+
+    @model_serializer(mode="wrap")
+    def _write_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A limit without these two is stored as before there were any.
+        written: dict[str, Any] = write(self)
+        new = ("requests_per_min", "requests_per_day")
+        return {key: value for key, value in written.items() if key not in new or value is not None}
 
 
 def _check_host_pattern(pattern: str) -> str:

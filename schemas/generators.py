@@ -16,7 +16,8 @@ from pydantic import (
     model_serializer,
 )
 
-from schemas.encoders import CLASS_PATTERN, Commit
+from schemas.custom_loader import CLASS_PATTERN
+from schemas.encoders import Commit
 from schemas.strict import StrictModel
 
 # Of the generators that ship one has a model here, which gives defaults and checks keys before any import.

@@ -108,13 +108,16 @@ REASONS: dict[Status, frozenset[str]] = {
             "vector_size",
         }
     ),
-    # Media that the dataset's filters reject. The first seven are decided by the list alone.
+    # Media that the dataset's filters reject. The first nine are decided by the list alone.
     "filtered": frozenset(
         {
             "where",
             "language",
             "label",
             "split",
+            "licence",
+            # Its author wants no generative model trained on it.
+            "no_gen_ai",
             "no_caption",
             "no_media",
             "no_picture",
@@ -126,6 +129,8 @@ REASONS: dict[Status, frozenset[str]] = {
             "clipped",
             "still",
             "duplicate_media",
+            # Nothing in the clip fits the prompts of `encode.segment`.
+            "not_heard",
             # Set by jobs: unlisted by refresh, purged by clean.
             "unlisted",
             "purged",
@@ -221,6 +226,7 @@ _MESSAGES: dict[str, str] = {
     "label": "label not wanted",
     "language": "language not wanted",
     "language_detected": "caption in another language",
+    "licence": "licence not wanted",
     "link_out": "link out of the folder",
     "live": "live, not over yet",
     "login_required": "login required",
@@ -228,6 +234,7 @@ _MESSAGES: dict[str, str] = {
     "no_audio": "no audio",
     "no_caption": "no caption",
     "no_formats": "nothing to play",
+    "no_gen_ai": "not for generative models",
     "no_media": "not in the folder",
     "no_permission": "Permission denied",
     "no_picture": "a clip, not a picture",
@@ -237,6 +244,7 @@ _MESSAGES: dict[str, str] = {
     "no_vector": "no vector",
     "no_video": "no video on the page",
     "not_finite": "not a number",
+    "not_heard": "not heard in the sound",
     "not_http": "not an HTTP answer",
     "paid": "has to be paid for",
     "past_end": "start beyond the end",
@@ -282,6 +290,7 @@ _FAILED_TO_RESIZE = frozenset(
         "html",
         "no_audio",
         "not_finite",
+        "not_heard",
         "past_end",
         "past_the_end",
         "silent",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.encoders import CLASS_PATTERN
+from schemas.custom_loader import CLASS_PATTERN
 from schemas.names import is_one_line
 
 _KIND_PATTERN = rf"^[a-z][a-z0-9_]*$|{CLASS_PATTERN}"
@@ -62,8 +62,10 @@ class Source(BaseModel):
         update: dict[str, Any] = {"list": place(self.list)}
         if self.joined is not None:
             update["join"] = {**getattr(self, "join"), "list": place(self.joined)}  # noqa: B009 - an extra key
-        if isinstance(files := (self.model_extra or {}).get("files"), str):
-            update["files"] = place(files)
+        extra = self.model_extra or {}
+        update |= {
+            key: place(extra[key]) for key in ("files", "class_map") if isinstance(extra.get(key), str)
+        }
         return self.model_copy(update=update)
 
     @model_validator(mode="before")

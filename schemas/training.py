@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.custom_loader import CLASS_PATTERN
 from schemas.dataset import SourceKind, StrictModel
-from schemas.encoders import CLASS_PATTERN
 from schemas.families import Column, get_modality
 from schemas.mining import Mining, MiningKeys
 from schemas.names import check_name

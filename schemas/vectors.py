@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from schemas.encoders import WHOLE, Segment
 from schemas.families import Column, is_column, sort_columns
+from schemas.segment import WHOLE, Segment
 from schemas.space import Space
 
 # Of a clip whose vectors stand for a part of it, in sets that ask for one: `clap_audio` is then of the sound
@@ -22,6 +22,11 @@ CHOICE = pa.schema(
         pa.field("frame_score", pa.float16()),
     ]
 )
+
+# Beside them, of segments that prompts or a classifier select, whose length differs: the score is then the
+# share of the prompts among all that may be heard, or the probability of a class; a clip below the threshold
+# keeps it. `frame_s` is when the frame is shown, in seconds of the clip.
+PROMPTED_CHOICE = pa.schema([pa.field("segment_length_s", pa.float32()), pa.field("frame_s", pa.float32())])
 
 _SPACES = b"spaces"
 _SEGMENT = b"segment"
@@ -52,7 +57,7 @@ def make_vectors_schema(spaces: Mapping[Column, Space], segment: Segment = WHOLE
         fields.append(pa.field(f"{column}_norm", pa.float32()))
     metadata = encode_spaces(spaces) | {b"table": b"vectors/1"}
     if decided := segment.get_pinned():
-        fields += list(CHOICE)
+        fields += [*CHOICE, *(PROMPTED_CHOICE if segment.is_prompted else ())]
         metadata[_SEGMENT] = json.dumps(decided, sort_keys=True).encode()
     return pa.schema(fields, metadata=metadata)
 

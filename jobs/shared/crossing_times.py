@@ -11,8 +11,9 @@ import numpy as np
 
 from pipelines.compute.child_process import run_in_subprocess
 from pipelines.store.root import Root
+from schemas.custom_loader import OtherEncoder
 from schemas.dataset import Dataset
-from schemas.encoders import TOWER, OtherEncoder
+from schemas.encoders import TOWER
 from schemas.model_card import ModelCard
 from schemas.translator_card import TranslatorCard
 

@@ -89,7 +89,7 @@ class VectorMakers:
 
 def make_vector_step(dataset: Dataset, root: Root, makers: VectorMakers) -> VectorStep:
     """Return the step media, or the captions of text candidates -> vectors."""
-    from pipelines.encode.segments import add_segment_stages
+    from pipelines.encode.segment_stages import add_segment_stages
     from pipelines.encode.stages import DecodeStage, EncodeStage
     from pipelines.filter.captions import DetectLanguage
     from pipelines.filter.custom import make_custom_stages
@@ -109,7 +109,7 @@ def make_vector_step(dataset: Dataset, root: Root, makers: VectorMakers) -> Vect
     }
     texts: tuple[Stage, ...] = (DetectLanguage(dataset.filter.language), *make_custom_stages(dataset)["text"])
     of_texts = (TakeListedVectors(makers.listed),) if makers.listed else encode["text"]
-    segments: tuple[Stage, ...] = tuple(add_segment_stages(segment, specs)) if specs else ()
+    segments: tuple[Stage, ...] = add_segment_stages(segment, specs, dataset.encode.trusted) if specs else ()
     return VectorStep(
         root,
         dataset.shard_rows,

@@ -36,6 +36,9 @@ _RECORDED = frozenset(
     {"build", "refresh", "clean", "report", "export", "train", "translate", "generate", "evaluate", "demo"}
 )
 
+# Datasets that ship, by name.
+_DATASETS = Path(__file__).parents[1] / "datasets"
+
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Run a job's main; an error of ours is one sentence on stderr and exit code 1, without traceback."""
@@ -69,12 +72,13 @@ def _get_verb(main: Callable[[Sequence[str]], None]) -> str:
 def load(target: str, overrides: Sequence[str] = (), trust: Trust | None = None) -> Dataset:
     """Return the dataset of a FILE that a person wrote, or of a ROOT that a job made.
 
-    Relative paths in a file are relative to the file. The dataset knows which of its classes, places and
-    guards the person gives, by the file, an override or `trust`; neither a root nor a file inside of one can.
+    Relative paths in a file are relative to the file; those of a dataset that ships (jobs/datasets) to the
+    folder that the command runs in. The dataset knows which of its classes, places and guards the person
+    gives, by the file, an override or `trust`; neither a root nor a file inside of one can.
     Whoever uses them asks for that.
 
     Args:
-        target: FILE or ROOT.
+        target: FILE or ROOT, or the name of a dataset that ships.
         overrides: key.path=value.
         trust: what the person vouches for.
 
@@ -97,12 +101,17 @@ def _load(target: str, overrides: Sequence[str], trust: Trust) -> Dataset:
         content = read_stored(root).dataset | {"root": root.url}
         trust = _distrust(trust, content, overrides, f"{root.url}/dataset.json")
         return _validate(apply_overrides(content, overrides), target).with_trust(trust)
+    shipped = _DATASETS / f"{target}.yaml"
+    is_shipped = not Path(target).exists() and "/" not in target and shipped.is_file()
+    # Of what ships, places are relative to where the command runs.
+    folder = Path.cwd() if is_shipped else Path(target).resolve().parent
+    target = str(shipped) if is_shipped else target
     content = read_dataset_content(target, overrides, trust)
     if enclosing := find_enclosing_root(Path(target)):
         trust = _distrust(trust, content, overrides, f"{target}, a file of the root {enclosing},")
     if os.environ.get(_IN_RAY_JOB):
         check_root(str(content.get("root", "")))
-    dataset = _resolve_paths(_validate(content, target), Path(target).resolve().parent)
+    dataset = _resolve_paths(_validate(content, target), folder)
     own = () if enclosing else find_classes(dataset.model_dump())
     return dataset.with_trust(trust).trust(own)
 

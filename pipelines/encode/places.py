@@ -10,7 +10,8 @@ from pipelines.store.models import find_model_folder
 from pipelines.store.places import check_places, is_place
 from pipelines.store.root import Root
 from pipelines.store.trust import check_classes
-from schemas.encoders import POCKET, TOWER, Encode, Encoder, OpenClipEncoder, OtherEncoder
+from schemas.custom_loader import OtherEncoder
+from schemas.encoders import POCKET, TOWER, Encode, Encoder, OpenClipEncoder
 
 # Repositories of the hub that are defaults of ours, and the checkpoints of laion_clap by its own names
 # (its hook.py).
@@ -44,8 +45,10 @@ def check_encoders(encode: Encode, keys: Iterable[str] | None = None) -> None:
         named = {
             key: {"loader": getattr(entry, "loader", "")} for key, entry in _select(encode, used).items()
         }
-        check_classes({"encode": named}, encode.trusted, source)
-    check_places(encode.given_trust, find_encoder_places(encode, used))
+        by = encode.segment.by if keys is None else None
+        classifier = {"segment": {"by": {"loader": by.loader}}} if by else {}
+        check_classes({"encode": named | classifier}, encode.trusted, source)
+    check_places(encode.given_trust, find_encoder_places(encode, None if keys is None else used))
 
 
 def find_encoder_places(encode: Encode, keys: Iterable[str] | None = None) -> list[str]:
@@ -59,6 +62,8 @@ def find_encoder_places(encode: Encode, keys: Iterable[str] | None = None) -> li
     for key, entry in _select(encode, keys).items():
         if encode.given_trust.is_from_root(f"encode.{key}"):
             places += _find_places(key, entry)
+    if keys is None and encode.segment.by and encode.given_trust.is_from_root("encode.segment.by"):
+        places += _find_places("segment.by", encode.segment.by)
     return places
 
 

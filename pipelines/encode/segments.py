@@ -9,7 +9,6 @@ in 46 %.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +19,15 @@ import numpy as np
 
 from pipelines.compute import timing
 from pipelines.compute.device import get_decode_pool
-from pipelines.decode.sound import read_sound
 from pipelines.encode.batch_assembler import BatchAssembler
 from pipelines.encode.encoder import EncoderSpecs, Tower, get_spaces, open_tower, pool_pieces
+from pipelines.encode.sound_segments import decode_stored_sound, encode_wav, find_segment_starts
 from pipelines.errors import UndecodableMediaError
-from pipelines.stage import Batch, Stage, Work, count_rows
-from schemas.encoders import Segment
+from pipelines.stage import Batch, Work, count_rows
 from schemas.families import Column, Modality, get_modality
 from schemas.outcome import Outcome, make_outcome
 from schemas.sample import FRAMES
+from schemas.segment import Segment
 from schemas.space import Space
 from schemas.vectors import CHOICE
 
@@ -40,11 +39,6 @@ _GROUP = 8
 
 # What is selected of a clip: a segment of its sound, a frame of its pictures.
 _MEDIA: tuple[Modality, ...] = ("audio", "image")
-
-
-def add_segment_stages(segment: Segment, specs: EncoderSpecs) -> tuple[Stage, ...]:
-    """Return the stages before `DecodeStage` in the chain of clips; none if clips are encoded whole."""
-    return () if segment.mode == "whole" else (SelectSegmentStage(segment, specs),)
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ class SelectSegmentStage:
     def open(self) -> Work:
         """Load the encoders, where any are needed, and start the threads."""
         spaces = get_spaces(self.specs)
-        compared = _find_compared(spaces) if self.segment.mode == "best" else {}
+        compared = find_compared_columns(spaces) if self.segment.mode == "best" else {}
         towers = {
             medium: _TowerPair(*(open_tower(self.specs, column) for column in columns))
             for medium, columns in compared.items()
@@ -106,7 +100,7 @@ class _NetPair(NamedTuple):
     text: BatchAssembler
 
 
-def _find_compared(spaces: Mapping[Column, Space]) -> dict[Modality, tuple[Column, Column]]:
+def find_compared_columns(spaces: Mapping[Column, Space]) -> dict[Modality, tuple[Column, Column]]:
     """Return medium -> the first column of it, and the column of texts that it can be compared with."""
     compared: dict[Modality, tuple[Column, Column]] = {}
     for column, space in spaces.items():
@@ -185,11 +179,12 @@ class _SelectWork:
 
     def _cut_segments(self, flac: bytes) -> tuple[list[float], list[bytes]]:
         """Return the start of each segment, and each as a WAV file."""
-        samples_T, rate_hz = _decode_sound(flac)
+        samples_T, rate_hz = decode_stored_sound(flac)
         length, step = (round(value_s * rate_hz) for value_s in (self.segment.segment_s, self.segment.step_s))
-        last = max(0, len(samples_T) - length)
-        starts = [last // 2] if self.segment.mode == "middle" else sorted({*range(0, last + 1, step), last})
-        parts = [_encode_wav(samples_T[start : start + length], rate_hz) for start in starts]
+        is_middle = self.segment.mode == "middle"
+        middle = max(0, len(samples_T) - length) // 2
+        starts = [middle] if is_middle else find_segment_starts(len(samples_T), length, step)
+        parts = [encode_wav(samples_T[start : start + length], rate_hz) for start in starts]
         return [start / rate_hz for start in starts], parts
 
     def _prepare(self, clip: _Clip, frames: Sequence[bytes], caption: str) -> _Clip:
@@ -220,32 +215,16 @@ class _SelectWork:
             return []
         nets = self.nets[medium]
         items = [item for clip in clips for item in clip.prepared[medium]]
-        media_MD = _encode(nets.media, items)
-        texts_ND = _encode(nets.text, [clip.captions[medium] for clip in clips])
+        media_MD = encode_items(nets.media, items)
+        texts_ND = encode_items(nets.text, [clip.captions[medium] for clip in clips])
         counts = [len(clip.prepared[medium]) for clip in clips]
         cosines_M = (media_MD * np.repeat(texts_ND, counts, axis=0)).sum(axis=1)
         return np.split(cosines_M, np.cumsum(counts)[:-1])
 
 
-def _encode(assembler: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
+def encode_items(assembler: BatchAssembler, items: Sequence[np.ndarray]) -> np.ndarray:
     """Return the unit vectors of prepared items, float32 [N, D]."""
     with assembler.accept_pieces():
         slots = [assembler.add(piece) for item in items for piece in item]
     raw_MD = np.stack([slot.wait_for_vector() for slot in slots])
     return pool_pieces(raw_MD, [len(item) for item in items])[0]
-
-
-def _decode_sound(flac: bytes) -> tuple[np.ndarray, int]:
-    """Return a stored sound, int16 [T], without the silence that pads it, and its rate in Hz."""
-    samples_TC, rate_hz = read_sound(flac, "int16")
-    samples_T = samples_TC[:, 0]
-    sounding = np.flatnonzero(samples_T)
-    return (samples_T[: sounding[-1] + 1] if len(sounding) else samples_T), rate_hz
-
-
-def _encode_wav(samples_T: np.ndarray, rate_hz: int) -> bytes:
-    import soundfile
-
-    file = io.BytesIO()
-    soundfile.write(file, samples_T, rate_hz, format="WAV", subtype="PCM_16")
-    return file.getvalue()

@@ -19,8 +19,9 @@ from pipelines.lookup.plan import QueryVector, make_unreadable_error
 from pipelines.lookup.rows import VersionRows
 from schemas.candidate import Kind
 from schemas.dataset import Fetch
-from schemas.encoders import WHOLE, Encode
+from schemas.encoders import Encode
 from schemas.families import Column, Modality, get_modality
+from schemas.segment import WHOLE
 from schemas.space import Space
 
 # The rows whose media are stored as a column's tower saw them, and the medium.

@@ -29,7 +29,7 @@ from pipelines.store.windows import copy_windows
 from schemas.candidate import SHARD, format_key, parse_key
 from schemas.dataset import Dataset
 from schemas.sample import MEMBERS
-from schemas.vectors import CHOICE, decode_segment, decode_smaller_batches, decode_spaces
+from schemas.vectors import CHOICE, PROMPTED_CHOICE, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED
 
 _BATCH_ROWS = 64
@@ -222,7 +222,7 @@ def _read_vectors(
             ]
         for row in np.flatnonzero(is_purged):
             batch["outcome"][row], batch["reason"][row] = "filtered", "purged"
-            for chosen in batch.keys() & set(CHOICE.names):
+            for chosen in batch.keys() & {*CHOICE.names, *PROMPTED_CHOICE.names}:
                 batch[chosen][row] = None
         batch["key"] = [names[key] for key in batch["key"]]
         kept = [row for row, gone in enumerate(is_purged) if not gone or old.kind == "text"]

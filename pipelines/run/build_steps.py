@@ -28,8 +28,8 @@ from pipelines.store.shards import (
 )
 from pipelines.store.windows import write_windows
 from schemas.candidate import Kind
-from schemas.encoders import WHOLE, Segment
 from schemas.families import Column
+from schemas.segment import WHOLE, Segment
 from schemas.space import Space
 
 Chains = Mapping[Kind, Sequence[Stage]]

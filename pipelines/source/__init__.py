@@ -9,6 +9,7 @@
 | folder                | pictures, sounds and videos in a folder                                         |
 | img2dataset           | a folder that img2dataset wrote                                                 |
 | webdataset            | tars of samples, as WebDataset has them                                         |
+| freesound/            | sounds that Freesound's API finds                                               |
 | table/                | parquet, csv, tsv, jsonl, json or txt, with columns of any name                 |
 
 `listing` is what every list offers, `registry` finds the lists by their kinds, `checks` refuses what could

@@ -23,14 +23,17 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 import fsspec
+from pydantic import Field, model_validator
 
 from pipelines.decode.kinds import HEAD_BYTES, find_kind
 from pipelines.errors import DamagedArchiveError, ListError, UnreadableMediaError
 from pipelines.fetch import archives
 from pipelines.fetch.files import is_below, read_regular, read_state
+from pipelines.source.folder_classes import ClassKind, FolderClasses, find_label, open_classes
 from pipelines.source.folder_metadata import read_metadata
 from pipelines.source.listing import Listing, ListSource, list_rows
 from schemas.dataset import Fetch
+from schemas.names import Texts
 from schemas.sources import Source
 
 # Endings that are believed; files of others are looked into.
@@ -55,6 +58,27 @@ class FolderSource(ListSource):
 
     hosts: ClassVar[Literal["web", "youtube", "local"]] = "local"
 
+    classes: ClassKind = Field(
+        "none",
+        description="folders: a file's label is the name of its folder; imagenet: the word of its synset, as "
+        "in n02084071; imagenet_animals: its 398 animals alone",
+    )
+    labels: Texts = Field((), description="classes to keep; empty keeps all")
+    class_map: str | None = Field(
+        None, description="csv of ImageId,PredictionString: the synsets of files that lie in no folders"
+    )
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> FolderSource:
+        if self.classes == "none" and (self.labels or self.class_map):
+            raise ValueError("labels and class_map are of classes; say `classes: folders` or imagenet")
+        return self
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """See `ListSource`."""
+        return {"label": [find_label(name, self.classes) for name in self.labels]}
+
     def open_list(self, fetch: Fetch) -> Listing:  # noqa: ARG002
         """Return the media in the folder, in the order of their paths.
 
@@ -68,7 +92,8 @@ class FolderSource(ListSource):
             known = ", ".join(sorted(PICTURES | CLIPS))
             raise ListError(f"folder {self.list} has no pictures or sounds; give one with files of {known}")
         notes: list[str] = []
-        read_rows = partial(_read_rows, files, shown, frozenset(files.paths), notes, self.list)
+        classes = open_classes(self.classes, self.labels, self.class_map, f"folder {self.list}")
+        read_rows = partial(_read_rows, files, shown, frozenset(files.paths), notes, self.list, classes)
         return replace(list_rows(self, read_rows), list_notes=lambda: notes)
 
     def list_files(self) -> Sequence[str]:
@@ -212,8 +237,13 @@ def _find_kind(files: _FileList, path: str) -> tuple[str | None, str | None]:
     return kind, None if kind else "unknown_format"
 
 
-def _read_rows(
-    files: _FileList, shown: Sequence[str], paths: frozenset[str], notes: list[str], place: str
+def _read_rows(  # noqa: PLR0913, PLR0917 - a folder, and what is known of it
+    files: _FileList,
+    shown: Sequence[str],
+    paths: frozenset[str],
+    notes: list[str],
+    place: str,
+    classes: FolderClasses,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a folder; what is known once they are read goes into `notes`."""
     metadata = read_metadata(files.paths, files.make_url, files.find_fault)
@@ -226,7 +256,7 @@ def _read_rows(
         if not is_utf8(url):
             url, fault = replace_bytes(url), "encoding"
         # A reject may be of no kind.
-        row: dict[str, Any] = {"kind": kind or "image", "url": url}
+        row: dict[str, Any] = {"kind": kind or "image", "url": url, **classes.describe(path)}
         if fault is None and path in metadata.captions:
             yield from (row | {"caption": each, "fault": None} for each in metadata.captions[path])
             continue
@@ -235,6 +265,8 @@ def _read_rows(
             caption, fault = _find_caption(
                 files, path, paths, is_named=not metadata.has_captions_around(path)
             )
+            if row.get("label") and (caption is None or caption == split_words(path)):
+                caption = row["label"]
             unnamed += caption is None and fault is None
         yield row | {"caption": caption, "fault": fault}
     notes += metadata.notes

@@ -130,6 +130,19 @@ class ListSource(Source):
             ListError: the list is missing, or of another format.
         """
 
+    def prepare(self, fetch: Fetch, contact: str | None, report: Callable[[str, int], None]) -> None:
+        """Bring a list here that has to be asked for bit by bit; before anything else of it is looked at.
+
+        Args:
+            fetch: how hosts are asked.
+            contact: of the person who asks.
+            report: called with the list and the number of its rows so far.
+
+        Raises:
+            StopJob: it is not whole yet; the next run goes on.
+            ListError: it cannot be had.
+        """
+
     def list_files(self) -> Sequence[str]:
         """Return the places of the files that are read for the rows; none where these are all media.
 

@@ -119,6 +119,8 @@ def read_lists(
     """Yield a database with all rows of all lists and which are candidates, and what each list has said."""
     check_places(dataset.given_trust, find_list_keys(dataset))
     lists = make_lists(dataset)
+    for each in lists:
+        each.prepare(dataset.fetch, dataset.contact, report)
     states = [read_states(each) for each in lists]
     listings = [_open_list(each, dataset) for each in lists]
     with as_disk_errors(scratch), connect(scratch, size) as rows:

@@ -22,7 +22,7 @@ from schemas.generated import GENERATED
 from schemas.outcome import STATUSES
 from schemas.sample import SAMPLE
 from schemas.translated import read_translator
-from schemas.vectors import CHOICE, decode_segment, decode_smaller_batches, decode_spaces
+from schemas.vectors import CHOICE, PROMPTED_CHOICE, decode_segment, decode_smaller_batches, decode_spaces
 from schemas.version import MISSING, SUPERSEDED, TOMBSTONE, VERSION_SHARD
 from schemas.windows import START, VECTOR, decode_windows
 
@@ -41,7 +41,7 @@ def _describe_type(kind: pa.DataType) -> str:
 
 
 _SCHEMAS = (
-    *(CANDIDATE, CANDIDATE_EXTRAS, FILTERED, REJECT, SHARD, SAMPLE, CHOICE, GENERATED),
+    *(CANDIDATE, CANDIDATE_EXTRAS, FILTERED, REJECT, SHARD, SAMPLE, CHOICE, PROMPTED_CHOICE, GENERATED),
     *(VERSION_SHARD, TOMBSTONE, SUPERSEDED, MISSING, pa.schema([START])),
 )
 _TYPES: dict[str, set[str]] = {}

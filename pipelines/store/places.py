@@ -64,7 +64,7 @@ def is_place(value: object) -> bool:
 
 
 # Keys of lists that name places, whatever their values look like.
-_LIST_PLACES = ("media", "files", "stores", "join")
+_LIST_PLACES = ("media", "files", "stores", "join", "class_map")
 
 
 def _names_place(value: object) -> bool:

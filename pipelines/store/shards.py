@@ -26,17 +26,17 @@ from pipelines.store.root import Root
 from pipelines.store.tar import write_tar
 from pipelines.store.untrusted_tar import iterate_infos, read_member
 from schemas.candidate import CANDIDATE, KINDS, SHARD, Kind, format_key, format_shard
-from schemas.encoders import WHOLE, Segment
 from schemas.families import Column, is_embedded, sort_columns
 from schemas.media_stats import MediaStats
 from schemas.outcome import format_outcome
 from schemas.sample import MEMBERS, SAMPLE
+from schemas.segment import WHOLE, Segment
 from schemas.space import Space
 from schemas.vectors import make_vectors_schema, mark_smaller_batches
 
 # Columns that encode needs beside the media; the vectors table starts with them.
 ROW = ("key", "id", "kind", "source", "outcome", "reason")
-_SAMPLE_COLUMNS = (*ROW, "caption", "width")
+_SAMPLE_COLUMNS = (*ROW, "caption", "width", "length_s")
 # Of a picture or a sound in a tar: some 50 minutes of FLAC. A row takes it into memory.
 MAX_MEMBER_BYTES = 2**28
 # What `read_candidates` yields.
@@ -168,7 +168,7 @@ def _format_json(record: Mapping[str, Any]) -> bytes:
 
 
 def make_media_columns(kind: Kind) -> tuple[str, ...]:
-    """Return the columns that `read_media` yields: `ROW`, caption, width and the media."""
+    """Return the columns that `read_media` yields: `ROW`, caption, width, length_s and the media."""
     return (*_SAMPLE_COLUMNS, *_list_media(kind))
 
 

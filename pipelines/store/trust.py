@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.containment import open_file
-from schemas.encoders import CLASS_PATTERN
+from schemas.custom_loader import CLASS_PATTERN
 from schemas.generators import is_generator_class
 
 # Where a dataset may name a class, and what the class is there; * is every key or item.
@@ -22,6 +22,7 @@ _PLACES: Mapping[tuple[str, ...], str] = {
     ("sources", "*", "kind"): "list",
     ("filter", "own", "*", "filter"): "filter",
     ("encode", "*", "loader"): "encoder",
+    ("encode", "segment", "by", "loader"): "classifier",
     ("generator", "name"): "generator",
 }
 

@@ -1,5 +1,6 @@
 """Clips from their lists to their vectors, from a folder and from a packed mirror."""
 
+import json
 import tarfile
 
 import pytest
@@ -10,7 +11,7 @@ from jobs.shared.job import load
 from pipelines.encode.resolve import resolve
 from pipelines.miniature.captions import label
 from pipelines.miniature.clips import clip
-from pipelines.miniature.world import draw
+from pipelines.miniature.world import KINDS, draw
 from pipelines.run.runner import Runner
 from pipelines.source.plan import make_plan, preview
 from pipelines.store.root import Root
@@ -107,6 +108,22 @@ def test_segments_and_frames_are_stored(loose):
     assert CLIPS == len(chosen)
     assert all(0 <= row["segment_start_s"] <= 7 and 0 <= row["frame"] <= 3 for row in chosen)
     assert all(row["segment_score"] > 0 and row["clap_audio"] is not None for row in chosen)
+
+
+def test_prompts_select_segments(mirror):
+    """Bells are heard in the clips of bells alone; the others are filtered, counted, and have no vectors."""
+    kinds = [draw(SEED, "train", number).kind for number in range(CLIPS)]
+    others = [label(kind) for kind in KINDS if kind != kinds[0]]
+    prompts = {"mode": "best", "prompts": [label(kinds[0])], "against": others, "below": "drop"}
+    media = f"file://{mirror}/clips/{{youtube_id}}_{{start_s:06d}}.mp4"
+    root = through(mirror, media, "root=prompted", f"encode.segment={json.dumps(prompts)}")
+    names = ["reason", "segment_score", "segment_length_s", "frame_s", "clap_audio"]
+    chosen = rows(root, "vectors/main/00000.parquet", names)
+
+    assert chosen[0]["segment_score"] == max(row["segment_score"] for row in chosen)
+    assert all((row["segment_score"] >= 0.5) == (row["clap_audio"] is not None) for row in chosen)
+    assert {row["reason"] for row in chosen if row["clap_audio"] is None} == {"not_heard"}
+    assert all(0 <= row["frame_s"] <= 10 for row in chosen if row["clap_audio"] is not None)
 
 
 def test_wanted_labels_are_counted(mirror):

@@ -16,7 +16,7 @@ from pipelines.evaluate.judges.judge import JudgeSpec, MediaJudge
 from pipelines.evaluate.judges.pocket import POCKET
 from pipelines.store.classes import import_class, iterate_offers, make_instance
 from pipelines.store.trust import make_untrusted_error
-from schemas.encoders import CLASS_PATTERN
+from schemas.custom_loader import CLASS_PATTERN
 from schemas.media import Medium
 
 ALL_POCKET = "pocket"

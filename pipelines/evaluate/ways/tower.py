@@ -15,7 +15,8 @@ from pipelines.encode.registry import make_loader
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.evaluate.bench import Bench, Crossing, Follow
 from pipelines.evaluate.evaluation_set import EvaluationSet
-from schemas.encoders import TOWER, OtherEncoder
+from schemas.custom_loader import OtherEncoder
+from schemas.encoders import TOWER
 from schemas.evaluation import split_direction
 from schemas.families import Column, Modality, get_family, get_modality, is_column
 from schemas.generated import ModelRef

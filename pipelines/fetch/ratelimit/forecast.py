@@ -79,6 +79,10 @@ def _find_slowest(limit: HostLimit) -> tuple[float, str]:
         rates.append((limit.connections / ANSWER_S, f"{limit.connections} requests at once"))
     if limit.requests_per_s is not None:
         rates.append((limit.requests_per_s, f"{limit.requests_per_s:g} requests/s"))
+    if limit.requests_per_min is not None:
+        rates.append((limit.requests_per_min / 60, f"{limit.requests_per_min} requests a minute"))
+    if limit.requests_per_day is not None:
+        rates.append((limit.requests_per_day / _DAY_S, f"{limit.requests_per_day} requests a day"))
     if limit.delay_s is not None:
         rates.append((1 / limit.delay_s, f"{limit.delay_s:g} s from one request to the next"))
     if limit.bytes_per_s is not None:

@@ -48,7 +48,7 @@ class RateWindow:
         self.limit = limit
         starts_s = max((window.starts_s for window in self._windows), key=len, default=deque())
         self._windows = [
-            _SlidingWindow(most, length_s, deque(starts_s)) for most, length_s in _split_limit(limit)
+            _SlidingWindow(most, length_s, deque(starts_s)) for most, length_s in split_limit(limit)
         ]
         self._connections = limit.connections or (_CONNECTIONS_OF_BYTES if limit.bytes_per_s else _UNLIMITED)
 
@@ -85,11 +85,15 @@ class RateWindow:
         self._leases.discard(lease)
 
 
-def _split_limit(limit: HostLimit) -> Iterator[tuple[int, float]]:
+def split_limit(limit: HostLimit) -> Iterator[tuple[int, float]]:
     """Yield the windows of a limit: the most requests, and within how many seconds."""
     if limit.requests_per_s:
         # 5 a second are 5 within a second; 0.2 a second are 1 within 5 seconds.
         most = max(1, int(limit.requests_per_s))
         yield most, most / limit.requests_per_s
+    if limit.requests_per_min:
+        yield limit.requests_per_min, 60.0
+    if limit.requests_per_day:
+        yield limit.requests_per_day, 86_400.0
     if limit.delay_s:
         yield 1, limit.delay_s

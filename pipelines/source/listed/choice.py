@@ -127,6 +127,7 @@ def find_listed_set(dataset: Dataset, specs: Mapping[str, EncoderSpec]) -> Liste
     chosen = choose_listed(dataset, specs.keys())
     if chosen is None:
         return None
+    chosen.source.prepare(dataset.fetch, dataset.contact, lambda *_: None)
     vectors = chosen.source.open_vectors()
     if chosen.claims is None:
         return _make_set(vectors, FAMILY, None)

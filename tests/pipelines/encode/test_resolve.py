@@ -11,9 +11,7 @@ from pipelines.encode.loaders import pocket
 from pipelines.encode.loaders.custom import CustomEncoder
 from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError
-from schemas.encoders import (
-    Encode,
-)
+from schemas.encoders import Encode
 from schemas.families import list_columns
 
 

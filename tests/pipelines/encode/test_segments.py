@@ -7,7 +7,8 @@ import soundfile
 
 from pipelines.encode.encoder import encode, get_spaces
 from pipelines.encode.resolve import resolve
-from pipelines.encode.segments import SelectSegmentStage, add_segment_stages
+from pipelines.encode.segment_stages import add_segment_stages
+from pipelines.encode.segments import SelectSegmentStage
 from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.errors import ConfigError
 from pipelines.miniature.captions import label
@@ -19,8 +20,9 @@ from pipelines.store import dataset_file
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, commit_vectors
 from schemas.dataset import Dataset
-from schemas.encoders import Encode, Segment
+from schemas.encoders import Encode
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from schemas.segment import Segment
 from schemas.vectors import CHOICE, make_vectors_schema
 
 SEED = 11

@@ -19,8 +19,9 @@ from pipelines.stage import check_chain
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, make_media_columns
 from pipelines.store.windows import read_windows
-from schemas.encoders import WHOLE, Encode, Segment
+from schemas.encoders import Encode
 from schemas.sample import FRAMES, SAMPLE_RATE_HZ
+from schemas.segment import WHOLE, Segment
 
 LENGTHS_S = (23.0, 4.0, 31.5)
 SHARD = Shard(3, "clip", "web", len(LENGTHS_S))

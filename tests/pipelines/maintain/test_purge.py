@@ -11,8 +11,8 @@ from pipelines.maintain.purge import plan_purge, purge, rewrite_shards, write_pl
 from pipelines.maintain.refresh import RefreshOptions
 from pipelines.maintain.verify import find_damage, read_all_versions
 from pipelines.store import plans, versions
-from schemas.encoders import Segment
 from schemas.families import COLUMNS
+from schemas.segment import Segment
 from schemas.vectors import decode_spaces, make_vectors_schema, mark_smaller_batches
 from tests.by_hand import HOST, outcomes, pictures, vector
 

@@ -9,8 +9,8 @@ from pipelines.store.shards import Shard, commit_vectors
 from pipelines.store.vectors import VectorReader
 from pipelines.train.frames import NO_FRAME, choose_frames, find_nearest_frames
 from schemas.candidate import format_key
-from schemas.encoders import WHOLE, Segment
 from schemas.sample import SAMPLE
+from schemas.segment import WHOLE, Segment
 from tests.pipelines.train.spaces import space
 
 BEST = Segment(mode="best", segment_s=3.0)

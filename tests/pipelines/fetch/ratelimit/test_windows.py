@@ -103,3 +103,18 @@ def test_a_limit_may_change_while_permits_are_out():
 
     assert window.count_free(0.5) == 0
     assert window.count_free(1.0) == 5
+
+
+def test_limits_of_a_minute_and_of_a_day():
+    """Both hold: 2 in any minute, and no more than 3 in a day; a limit without them is stored as it was."""
+    window = RateWindow(HostLimit(requests_per_min=2, requests_per_day=3))
+    granted = 0
+    for now_s in (0.0, 59.0, 60.0, 86_399.0, 86_400.0):
+        for _ in range(window.count_free(now_s)):
+            window.take(granted)
+            window.end(granted, now_s)
+            granted += 1
+        assert granted <= (2 if now_s < 60 else 3 if now_s < 86_400 else 5)
+
+    assert granted == 5
+    assert "requests_per_day" not in HostLimit(connections=2).model_dump()
