@@ -31,8 +31,9 @@ class AdapterSettings(StrictModel):
 
     tokens: Tokens = Field(
         "soft",
-        description="flat: queries over one sound; rigid: 5, 3 and 2 for the levels; soft: 10, of which each "
-        "level takes what is assigned to it; resampler: a perceiver; as-published: the fifth seed's dead path",
+        description="flat: queries over one sound; rigid: 5, 3 and 2 for the levels; soft: 10, of which "
+        "each level takes what is assigned to it; resampler: a perceiver; as-published: the seed's dead "
+        "path",
     )
     count: Annotated[int, Field(ge=1, le=257)] = Field(16, description="of flat and resampler tokens")
     width: Dims | None = Field(
@@ -61,8 +62,8 @@ class AdapterSettings(StrictModel):
     def _check_levels(self) -> AdapterSettings:
         if self.routing != "none" and self.tokens not in ("rigid", "soft"):
             raise ValueError(
-                f"routing {self.routing} leads levels to blocks, and {self.tokens} tokens have no levels; take "
-                "rigid or soft tokens, or routing none"
+                f"routing {self.routing} leads levels to blocks, and {self.tokens} tokens have no levels; "
+                "take rigid or soft tokens, or routing none"
             )
         return self
 

@@ -17,7 +17,7 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm", "judges", "tower")
+MODELS = ("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.
 JUDGES = {
@@ -35,8 +35,8 @@ class PocketPlan:
     Attributes:
         out: the folder of its weights; an earlier one is replaced at the end.
         seed: of the scenes, the batches and the first weights.
-        steps: of its preset if None; those of pocket AudioLDM's UNet, its other parts in proportion; those
-            of every judge.
+        steps: of its preset if None; those of the UNet of pocket AudioLDM and pocket Stable Diffusion, the
+            other parts in proportion; those of every judge.
         settings: of the tasks, in place of the presets'.
         recipe: keys of the recipes, in place of the presets'.
         progress: called after each step with its number, from 1, and its loss.
@@ -71,6 +71,8 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
         return _train_audioldm(plan)
     if model == "judges":
         return _train_judges(plan)
+    if model == "stable_diffusion":
+        return _train_stable_diffusion(plan)
     card = _train(f"pocket_{model}", plan, {})
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
@@ -93,6 +95,27 @@ def _train_audioldm(plan: PocketPlan) -> dict[str, float]:
         cards[part] = _train(f"pocket_{part}", plan, settings, steps)
     result = plan.partial / "audioldm"
     assemble(result, clap, folders, plan.seed, {part: card.steps for part, card in cards.items()})
+    _publish(result, plan)
+    return {
+        "parameters": sum(card.parameters for card in cards.values()),
+        "seconds": sum(card.seconds for card in cards.values()),
+    }
+
+
+def _train_stable_diffusion(plan: PocketPlan) -> dict[str, float]:
+    """Train VAE and UNet one after the other, and write them as one pipeline."""
+    from pipelines.train.pocket.stable_diffusion import PARTS, assemble_stable_diffusion
+
+    folders = {part: plan.partial / "made" / f"pocket_{part}" for part in PARTS}
+    unet_steps = _read("pocket_sd_unet").recipe.steps or 1
+    cards = {}
+    for part in PARTS:
+        share = 1.0 if plan.steps is None else plan.steps / unet_steps
+        steps = max(1, round(share * (_read(f"pocket_{part}").recipe.steps or 1)))
+        settings = {"vae": str(folders["picture_vae"])} if part == "sd_unet" else {}
+        cards[part] = _train(f"pocket_{part}", plan, settings, steps)
+    result = plan.partial / "stable_diffusion"
+    assemble_stable_diffusion(result, folders, plan.seed, {part: card.steps for part, card in cards.items()})
     _publish(result, plan)
     return {
         "parameters": sum(card.parameters for card in cards.values()),
@@ -166,7 +189,14 @@ def find_evaluation(model: str) -> Evaluate:
     Raises:
         ConfigError: there is no such model.
     """
-    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval, judge_eval, tower_eval
+    from pipelines.train.pocket import (
+        audioldm_eval,
+        clap_eval,
+        clip_eval,
+        judge_eval,
+        stable_diffusion_eval,
+        tower_eval,
+    )
 
     known: dict[str, Evaluate] = {
         "clip": clip_eval.evaluate,
@@ -174,6 +204,7 @@ def find_evaluation(model: str) -> Evaluate:
         "audioldm": audioldm_eval.evaluate,
         "judges": judge_eval.evaluate,
         "tower": tower_eval.evaluate,
+        "stable_diffusion": stable_diffusion_eval.evaluate,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

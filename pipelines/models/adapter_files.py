@@ -67,8 +67,8 @@ def read_adapter_card(folder: Path) -> AdapterCard:
         return AdapterCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{folder} holds no {ADAPTER_CARD}, so it is no adapter of sounds; train one with `echolens train "
-            "--preset clap2diffusion`"
+            f"{folder} holds no {ADAPTER_CARD}, so it is no adapter of sounds; train one with `echolens "
+            "train --preset clap2diffusion`"
         ) from error
     except (ValueError, ValidationError, OSError) as error:
         reason = " ".join(str(error).split())[:_SHOWN]
@@ -109,8 +109,8 @@ def load_into_adapter(adapter: AudioAdapter, folder: Path) -> None:
     own = adapter.settings.model_dump(exclude=kept), adapter.shape
     if own != (card.settings.model_dump(exclude=kept), card.shape):
         raise ConfigError(
-            f"init_from {folder} is an adapter of other settings or for another base; give one that was trained "
-            "with the settings of this preset"
+            f"init_from {folder} is an adapter of other settings or for another base; give one that was "
+            "trained with the settings of this preset"
         )
     _check_files(folder, adapter, card)
     _restore(adapter, folder, card)

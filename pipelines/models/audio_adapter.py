@@ -23,7 +23,7 @@ from schemas.audio_adapter import LEVEL_PLACES, PLACES, AdapterSettings, Adapter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# The fifth seed's first routes: rows are foreground, background, ambience, columns early, mid and late blocks.
+# The fifth seed's first routes: of foreground, background, ambience to early, mid and late blocks.
 _FIRST_ROUTES = ((0.1, 0.3, 0.6), (0.2, 0.6, 0.2), (0.6, 0.3, 0.1))
 
 

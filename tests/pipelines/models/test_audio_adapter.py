@@ -50,7 +50,7 @@ def test_what_is_saved_is_loaded(settings, counts, tmp_path):
         tokens, again = adapter(sounds), loaded(sounds)
         assert counts == [each.shape[1] for each in tokens]
         for pair in zip(tokens, again, strict=True):
-            torch.testing.assert_close(*pair, rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close(*pair, rtol=1e-5, atol=1e-4)
         for level, each in enumerate(tokens):
             for block in range(len(SHAPE.blocks)):
                 own = adapter.compute_keys_values(level, block, each)
@@ -111,7 +111,8 @@ def test_a_norm_is_that_of_each_token_whatever_its_batch(norm):
         torch.testing.assert_close(adapter(sounds[:1])[0], tokens[:1])
         published = make(tokens="as-published")
         apart = (published(sounds[:1])[0] - published(sounds)[0][:1]).abs().max()
-    assert apart > 1e-4
+        of_batch = (adapter(sounds[:1])[0] - tokens[:1]).abs().max()
+    assert apart > 10 * of_batch
 
 
 def test_a_norm_can_be_given_after_training():
@@ -162,7 +163,7 @@ def test_levels_of_different_sounds_take_the_place_of_each_other():
 
 
 def test_wrong_files_and_bases_are_refused_in_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match="holds no audio_adapter.json"):
+    with pytest.raises(ConfigError, match=r"holds no audio_adapter\.json"):
         read_adapter_card(tmp_path)
     save(make(), tmp_path)
     file = tmp_path / "adapter.safetensors"
