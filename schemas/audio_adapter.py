@@ -115,6 +115,36 @@ class Annealing(StrictModel):
         return end + (self.start - end) * (1 + math.cos(math.pi * min(max(fallen, 0.0), 1.0))) / 2
 
 
+class AdapterLoss(StrictModel):
+    """`loss` of an adapter's preset: the weights of its parts; a part of weight 0 is not computed."""
+
+    diffusion: float = Field(0.0, ge=0, description="min-SNR weighted error of the UNet's prediction")
+    info_nce: float = Field(0.0, ge=0, description="mean token and mean state of the caption, in a batch")
+    alignment: float = Field(
+        0.0, ge=0, description="mean squared error of the mean token, at gain 1, to the caption's mean state"
+    )
+    consistency: float = Field(
+        0.0, ge=0, description="mean squared difference of the tokens of two windows of a sound, at gain 1"
+    )
+    orthogonality: float = Field(0.1, ge=0, description="squared cosines between tokens of a sound")
+    prior: float = Field(0.01, ge=0, description="KL of the mean assignment to 5:3:2, of soft tokens")
+    entropy: float = Field(0.01, ge=0, description="of the assignments, of soft tokens; it sharpens them")
+    temperature: float = Field(0.07, gt=0, description="of info_nce")
+    drop_sound: float = Field(0.05, ge=0, lt=1, description="share of pictures without their sound")
+    drop_words: float = Field(0.05, ge=0, lt=1, description="share of pictures without their caption")
+    drop_both: float = Field(0.05, ge=0, lt=1, description="share of pictures without both")
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> AdapterLoss:
+        if not (self.diffusion or self.info_nce or self.alignment):
+            raise ValueError("nothing ties tokens to a sound; give diffusion, info_nce or alignment a weight")
+        if self.drop_sound + self.drop_words + self.drop_both >= 1:
+            raise ValueError(
+                "every picture would lose a condition; drop_sound, drop_words and drop_both add up"
+            )
+        return self
+
+
 class AttentionBlock(StrictModel):
     """A block of cross-attention of a UNet."""
 

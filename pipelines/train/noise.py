@@ -49,8 +49,8 @@ class NoiseSchedule:
         self._kind = str(scheduler.config.prediction_type)
         if self._kind not in ("epsilon", "v_prediction"):
             raise ConfigError(
-                f"the base's scheduler has the prediction_type {self._kind!r}; it can be trained with epsilon "
-                "or v_prediction"
+                f"the base's scheduler has the prediction_type {self._kind!r}; it can be trained with "
+                "epsilon or v_prediction"
             )
         self._alphas = scheduler.alphas_cumprod.float()
         ratio = self._alphas / (1 - self._alphas)

@@ -86,6 +86,17 @@ def make_pipeline(unet=None):
     return pipeline
 
 
+def save_base(folder: Path) -> Path:
+    """Save a pipeline of random UNet and VAE with the words of pocket CLIP, and return its folder."""
+    from pipelines.train.pocket.text_tower import convert_text_tower, load_tokenizer
+
+    pipeline = make_pipeline(make_unet(cross=96))
+    pipeline.register_modules(text_encoder=convert_text_tower(), tokenizer=load_tokenizer())
+    pipeline.save_pretrained(folder)
+    (folder / "README.md").write_text("---\nlicense: openrail\n---\nA base.\n")
+    return folder
+
+
 def make_words(count: int = 1):
     """Return token states of so many texts, and of none, `[N, T, C]`."""
     tower = make_text_encoder()

@@ -79,8 +79,8 @@ class DrawnPicturesTask(Task):
         """
         if self.draws < context.recipe.batch:
             raise ConfigError(
-                f"{self.draws} pictures are too few for batches of {context.recipe.batch}; take more draws, or "
-                "a smaller recipe.batch"
+                f"{self.draws} pictures are too few for batches of {context.recipe.batch}; take more draws, "
+                "or a smaller recipe.batch"
             )
         seed = context.recipe.seed
         self.pictures = DrawnPictures(context.folder / f"pictures-{seed}", seed, self.draws, self.block)

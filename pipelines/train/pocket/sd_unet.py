@@ -1,4 +1,4 @@
-"""Trains the UNet of the pocket Stable Diffusion: a denoiser of latents that attends to the words of captions.
+"""Trains the UNet of the pocket Stable Diffusion: a denoiser of latents that attends to captions.
 
 Its size, with that of an adapter of three levels, keeps all below 6.5 MB in fp16.
 """

@@ -1,4 +1,4 @@
-"""The parts of the pocket Stable Diffusion: words as CLIP has them, a folder that diffusers loads, and its size."""
+"""The parts of the pocket Stable Diffusion: words as CLIP has them, a folder for diffusers, and its size."""
 
 from __future__ import annotations
 
