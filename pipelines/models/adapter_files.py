@@ -176,7 +176,7 @@ def _read_level(adapter: AudioAdapter, level: int) -> dict[str, Tensor]:
 
 def _name_level(adapter: AudioAdapter, level: int) -> dict[str, Tensor]:
     """Return the weights of a level by their names in a file of IP-Adapter's."""
-    named = {
+    named: dict[str, Tensor] = {
         f"{_PROJECTION}.{name}": tensor for name, tensor in adapter.projections[level].named_parameters()
     }
     for linears, suffix in ((adapter.keys[level], _KEYS), (adapter.values[level], _VALUES)):

@@ -65,7 +65,7 @@ class AudioAdapter(nn.Module):
             units_ND: unit vectors.
         """
         tokens: Tensor = self.mixer(self.tokens(units_ND, self.temperature))
-        return list(tokens.split(self.settings.level_tokens, 1))
+        return list(torch.split(tokens, list(self.settings.level_tokens), 1))
 
     def make_empty(self, count: int) -> list[Tensor]:
         """Return the tokens of no sound, before their projection: zeros, as IP-Adapter's."""
@@ -94,7 +94,8 @@ class AudioAdapter(nn.Module):
         assert isinstance(weight, Tensor)
         if self.route is not None:
             weight = weight * self.route()[level, block]
-        return keys[block](tokens_NKC), linear(tokens_NKC, weight)
+        key_of: nn.Module = keys[block]
+        return key_of(tokens_NKC), linear(tokens_NKC, weight)
 
     def copy_attention(self, weights: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Begin with the keys and values of the words.
@@ -106,9 +107,9 @@ class AudioAdapter(nn.Module):
             for keys, values in zip(self.keys, self.values, strict=True):
                 assert isinstance(keys, nn.ModuleList)
                 assert isinstance(values, nn.ModuleList)
-                for key, value, (own_key, own_value) in zip(keys, values, weights, strict=True):
-                    key.weight.copy_(own_key)
-                    value.weight.copy_(own_value)
+                for key, value, own in zip(keys, values, weights, strict=True):
+                    for linear_, weight in zip((key, value), own, strict=True):
+                        next(linear_.parameters()).copy_(weight)
 
     def rescale_tokens(self, norm: float) -> None:
         """Give the tokens another norm, whatever they were trained with: the gain of the last LayerNorm.

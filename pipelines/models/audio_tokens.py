@@ -168,7 +168,8 @@ class PublishedTokens(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, memory, 1.0)
         found: Tensor = self.norm(self.leave(tokens))
-        return found * (self.target / found.detach().norm(dim=-1).mean())
+        scaled: Tensor = found * (self.target / found.detach().norm(dim=-1).mean())
+        return scaled
 
 
 class PerceiverBlock(nn.Module):
@@ -192,7 +193,8 @@ class PerceiverBlock(nn.Module):
         own = self.norm_queries(queries)
         seen = torch.cat([self.norm_memory(memory), own], 1)
         tokens: Tensor = queries + self.attention(own / temperature, seen, seen, need_weights=False)[0]
-        return tokens + self.mlp(tokens)
+        after: Tensor = tokens + self.mlp(tokens)
+        return after
 
 
 class SelfAttention(nn.Module):

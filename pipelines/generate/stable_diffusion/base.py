@@ -60,7 +60,7 @@ class DiffusionBase:
     @property
     def picture_px(self) -> int:
         """The side of its pictures."""
-        return int(self.unet.config.sample_size) * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return int(self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def encode_words(self, texts: Sequence[str]) -> Tensor:
         """Return the token states of texts, `[N, T, C]`, as diffusers computes them.
@@ -181,7 +181,8 @@ def load_base(folder: Path, dtype: torch.dtype) -> DiffusionBase:
     name = str(_read_config(folder / "scheduler" / "scheduler_config.json").get("_class_name", ""))
     scheduler: Any = getattr(diffusers, name, None)
     # No other class of diffusers: its pipelines run code that lies beside the weights.
-    if not isinstance(scheduler, type) or not issubclass(scheduler, diffusers.SchedulerMixin):
+    is_scheduler = isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)
+    if not is_scheduler:
         raise ConfigError(f"{folder} wants the scheduler {name!r}, which diffusers does not have")
     library: Any = diffusers
     text: Any = transformers.CLIPTextModel

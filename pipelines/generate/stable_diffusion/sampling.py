@@ -102,7 +102,8 @@ def sample_pictures(
         after_step()
     pixels = nets.vae.decode((latents / nets.vae.config.scaling_factor).to(words.dtype)).sample
     unit = (pixels * 0.5 + 0.5).clamp(0, 1).float().permute(0, 2, 3, 1)
-    return (unit * 255).round().to(torch.uint8).cpu()
+    pictures: Tensor = (unit * 255).round().to(torch.uint8).cpu()
+    return pictures
 
 
 @dataclass(frozen=True)

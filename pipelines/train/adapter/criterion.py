@@ -31,7 +31,9 @@ def scale_tokens(adapter: AudioAdapter, levels: Sequence[Tensor]) -> Tensor:
     tokens = torch.cat(list(levels), 1)
     if adapter.settings.tokens == "as-published":
         # Its norm is that of a batch; to be compared with words it is the natural one.
-        return tokens * (tokens.shape[-1] ** 0.5 / tokens.detach().norm(dim=-1).mean())
+        norm: Tensor = tokens.detach().norm(dim=-1).mean()
+        scaled: Tensor = tokens * (tokens.shape[-1] ** 0.5 / norm)
+        return scaled
     return tokens / adapter.settings.compute_gain(tokens.shape[-1])
 
 

@@ -82,7 +82,7 @@ def read_latents(data: SoundPictures, vae: Any, size_px: int, vae_sha256: str, f
     if not file.exists():
         # Several workers may share the folder.
         scratch = folder / f"picture-latents-{key}.{os.getpid()}.part.npy"
-        written: np.ndarray | None = None
+        written: Any = None
         for row, pixels in enumerate(data.iterate_pixels(size_px)):
             latents = encode_pictures(vae, pixels)
             if written is None:

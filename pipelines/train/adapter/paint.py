@@ -128,7 +128,8 @@ class PaintSounds(AdapterTask):
         strengths = [1.0] * len(tokens)
         states: Any = (words, list(tokens), strengths)
         predicted = self.diffusion.unet(batch["noisy"], batch["times"], encoder_hidden_states=states).sample
-        return (predicted.float() - batch["target"]).square().flatten(1).mean(1)
+        errors_n: Tensor = (predicted.float() - batch["target"]).square().flatten(1).mean(1)
+        return errors_n
 
 
 def _hash_net(net: nn.Module) -> str:

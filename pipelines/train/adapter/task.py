@@ -8,7 +8,7 @@ Shapes: n sounds of a worker's share, D dimensions of their vectors, K tokens, T
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -174,7 +174,7 @@ class AdapterTask(Task):
         )
         save_adapter(net, card, folder, half=self.half)
 
-    def read_sounds(self, rows: np.ndarray, pictures: np.ndarray, variants: Sequence[int]) -> Batch:
+    def read_sounds(self, rows: np.ndarray, pictures: np.ndarray, variants: Iterable[int]) -> Batch:
         """Return `sounds` `[n, D]`, and of their captions `words` `[n, T, C]` and `counts` `[n]`."""
         texts = [
             self.data.make_caption(int(row), int(picture), int(variant))

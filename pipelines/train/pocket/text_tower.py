@@ -50,7 +50,7 @@ def convert_text_tower(folder: Path = WEIGHTS / "clip") -> Any:
         pad_token_id=text["pad_id"],
         eos_token_id=text["eos_id"],
     )
-    tower = CLIPTextModel(config)
+    tower: Any = CLIPTextModel(config)
     weights = load_file(folder / "open_clip_model.safetensors")
     tower.load_state_dict({name: each.float() for name, each in _rename(weights, text["layers"]).items()})
     return tower.eval().requires_grad_(False)
