@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import normalize
 
 from pipelines.models.audio_adapter import AudioAdapter
-from pipelines.train.adapter.criterion import average_words, scale_tokens
+from pipelines.train.adapter.criterion import compute_word_means, scale_tokens
 from pipelines.train.adapter.task import CHUNK, AdapterTask, Batch
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
@@ -47,7 +47,7 @@ class AlignSounds(AdapterTask, WholeBatchTask):
     ) -> StepLoss:
         """Return InfoNCE over the whole batch, and the mean of the other parts."""
         means, others = vectors
-        words = normalize(average_words(batch["words"], batch["counts"]), dim=-1)
+        words = normalize(compute_word_means(batch["words"], batch["counts"]), dim=-1)
         own = others.mean() / group.size
         if not self.loss.info_nce:
             return StepLoss(own)
@@ -69,7 +69,7 @@ class AlignSounds(AdapterTask, WholeBatchTask):
                 batch = self.read_sounds(own, np.zeros_like(own), [0] * len(own))
                 given = {name: each.to(self.context.device) for name, each in batch.items()}
                 means = scale_tokens(net, net(given["sounds"])).mean(1)
-                words = average_words(given["words"], given["counts"])
+                words = compute_word_means(given["words"], given["counts"])
                 found.append((normalize(means, dim=-1), normalize(words, dim=-1)))
         cosines = torch.cat([mean for mean, _ in found]) @ torch.cat([words for _, words in found]).T
         right = cosines.argmax(1) == torch.arange(len(rows), device=cosines.device)

@@ -37,7 +37,7 @@ def scale_tokens(adapter: AudioAdapter, levels: Sequence[Tensor]) -> Tensor:
     return tokens / adapter.settings.compute_gain(tokens.shape[-1])
 
 
-def average_words(states_NTC: Tensor, counts_N: Tensor) -> Tensor:
+def compute_word_means(states_NTC: Tensor, counts_N: Tensor) -> Tensor:
     """Return the mean states of the tokens of texts, `[N, C]`, without padding.
 
     Args:

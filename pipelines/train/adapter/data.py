@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.train.pocket.picture_vae import encode_pictures
+from pipelines.train.latents import encode_pictures
 from schemas.space import Space
 
 

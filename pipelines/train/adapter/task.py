@@ -22,8 +22,8 @@ from pipelines.models.adapter_files import load_into_adapter, save_adapter
 from pipelines.models.audio_adapter import AudioAdapter
 from pipelines.models.audio_attention import describe_shape, read_word_attention
 from pipelines.train.adapter.criterion import (
-    average_words,
     compute_token_losses,
+    compute_word_means,
     scale_tokens,
 )
 from pipelines.train.adapter.data import SoundPictures
@@ -195,7 +195,7 @@ class AdapterTask(Task):
         tokens = scale_tokens(adapter, adapter.project(embeds))
         parts = compute_token_losses(adapter, loss, tokens, batch["sounds"])
         if loss.alignment:
-            target = average_words(batch["words"], batch["counts"])
+            target = compute_word_means(batch["words"], batch["counts"])
             parts["alignment"] = (tokens.mean(1) - target).square().mean()
         if loss.consistency:
             one, other = (scale_tokens(adapter, adapter(batch[name])) for name in ("one", "other"))

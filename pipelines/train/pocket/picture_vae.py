@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pipelines.train.distributed import WorkerGroup
+from pipelines.train.latents import scale_pixels
 from pipelines.train.pocket.picture_data import DrawnPicturesTask
 from pipelines.train.task import Scores, StepDraw, StepLoss
 
@@ -33,7 +34,7 @@ CONFIG: dict[str, Any] = {
 _SMALLER = 2 ** (len(CONFIG["block_out_channels"]) - 1)
 # Weight of the KL divergence per latent dimension: enough to keep latents smooth.
 _KL_WEIGHT = 1e-4
-_SCORED, _CHUNK = 64, 64
+_SCORED = 64
 
 
 @dataclass
@@ -100,27 +101,6 @@ class PocketPictureVae(DrawnPicturesTask):
     def _read_first(self) -> Tensor:
         rows = np.arange(min(_SCORED, len(self.pictures)))
         return scale_pixels(self.pictures.read_pixels(rows)).to(self.context.device)
-
-
-def scale_pixels(pixels: np.ndarray) -> Tensor:
-    """Return pictures of uint8 `[N, H, W, 3]` as floats in -1..1, `[N, 3, H, W]`."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def encode_pictures(vae: Any, pixels: np.ndarray) -> np.ndarray:
-    """Return the scaled latents of pictures, float16 `[N, C, H / 8, W / 8]`.
-
-    Args:
-        vae: trained.
-        pixels: uint8 `[N, H, W, 3]`.
-    """
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _CHUNK):
-            scaled = scale_pixels(pixels[start : start + _CHUNK]).to(vae.device, vae.dtype)
-            mean = vae.encode(scaled).latent_dist.mean
-            found.append((vae.config.scaling_factor * mean).float().cpu().half().numpy())
-    return np.concatenate(found)
 
 
 TASKS = {"pocket_picture_vae": PocketPictureVae}

@@ -16,10 +16,10 @@ from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
 from pipelines.store.models import hash_files
 from pipelines.train.distributed import WorkerGroup
+from pipelines.train.latents import encode_pictures
 from pipelines.train.noise import NoiseSchedule
 from pipelines.train.pocket.picture_data import CAPTIONS, PICTURE_PX, DrawnPicturesTask
 from pipelines.train.pocket.picture_vae import CONFIG as VAE
-from pipelines.train.pocket.picture_vae import encode_pictures
 from pipelines.train.pocket.text_tower import convert_text_tower, encode_words, load_tokenizer
 from pipelines.train.task import StepDraw, StepLoss, TaskContext
 

@@ -21,9 +21,9 @@ from pipelines.miniature import captions
 from pipelines.miniature.media import sound_file
 from pipelines.miniature.pictures import picture
 from pipelines.miniature.world import Scene, draw_heldout
+from pipelines.train.latents import scale_pixels
 from pipelines.train.pocket.judge_eval import score_reader
 from pipelines.train.pocket.picture_data import PICTURE_PX
-from pipelines.train.pocket.picture_vae import scale_pixels
 from schemas.encoders import Encode
 
 _MAX_ROWS = 240  # 25 steps of so many pictures take two minutes of one core

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipelines.errors import ConfigError
 from pipelines.models.adapter_files import load_adapter
 from pipelines.store.root import Root
-from pipelines.train.adapter.criterion import average_words
+from pipelines.train.adapter.criterion import compute_word_means
 from pipelines.train.adapter.data import read_latents
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import compute_gradients
@@ -159,7 +159,7 @@ def test_two_windows_are_different_ones_where_there_are_two():
 
 def test_padding_is_no_word():
     states = torch.arange(12.0).view(1, 4, 3)
-    assert [1.5, 2.5, 3.5] == average_words(states, torch.tensor([2]))[0].tolist()
+    assert [1.5, 2.5, 3.5] == compute_word_means(states, torch.tensor([2]))[0].tolist()
 
 
 def test_what_cannot_be_trained_is_refused_in_one_sentence(tiny_base, tmp_path):
