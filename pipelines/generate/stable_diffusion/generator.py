@@ -13,7 +13,7 @@ from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
 from pipelines.generate.generator import CAPTION, Conditions, Samples, StepProgress
 from pipelines.generate.stable_diffusion.base import DiffusionBase
-from pipelines.generate.stable_diffusion.params import StableDiffusionParams
+from pipelines.generate.stable_diffusion.params import SoundPictureParams, StableDiffusionParams
 from pipelines.generate.stable_diffusion.sampling import (
     PictureConditions,
     StableDiffusionModules,
@@ -72,7 +72,8 @@ class StableDiffusionGenerator:
             ConfigError: the vectors have other dimensions than the adapter's or no direction, or the memory
                 is too small for one picture.
         """
-        texts = list(prompts[CAPTION])
+        has_words = not isinstance(params, SoundPictureParams) or params.words
+        texts = list(prompts[CAPTION]) if has_words else [""] * len(seeds)
         units_ND = None if self._adapter is None else self._normalize_vectors(prompts[SOUND], len(seeds))
         after_step = _count_steps(params.steps * -(-len(seeds) // self._batch_rows), progress)
         side = self.base.picture_px

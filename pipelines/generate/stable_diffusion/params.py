@@ -25,6 +25,7 @@ class SoundPictureParams(StableDiffusionParams):
     Attributes:
         sound_guidance: scale of the guidance by sound, from the words alone to both; that of the words if
             None, in a third less time.
+        words: whether the caption of a row, or the text beside a sound, is read.
         strength: factor of the attention to the sound; at 0 the picture is that of the words alone.
         foreground: factor of that of a level, of an adapter that has levels.
         background: as above.
@@ -32,6 +33,7 @@ class SoundPictureParams(StableDiffusionParams):
     """
 
     sound_guidance: float | None = Field(None, ge=0, le=100)
+    words: bool = True
     strength: float = Field(1.0, ge=0, le=10)
     foreground: float = Field(1.0, ge=0, le=10)
     background: float = Field(1.0, ge=0, le=10)

@@ -100,12 +100,12 @@ class DatasetClips(AdapterTask):
 
 
 @dataclass
-class DatasetAlignSounds(DatasetClips, AlignSounds):
+class DatasetAlignSounds(AlignSounds, DatasetClips):
     """The task `sound_alignment`: sounds of clips to the captions of the clips."""
 
 
 @dataclass
-class DatasetPaintSounds(DatasetClips, PaintSounds):
+class DatasetPaintSounds(PaintSounds, DatasetClips):
     """The task `sound_to_picture`: sounds of clips, with their captions, to frames of the clips."""
 
 

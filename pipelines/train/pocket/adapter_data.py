@@ -44,12 +44,11 @@ class DrawnSounds(AdapterTask):
 
     scenes: int = 1_500
     pictures: int = 8
-    half: bool = True
     _drawn: list[list[Scene]] = field(default_factory=list, init=False, repr=False)
 
     def read_data(self, context: TaskContext) -> SoundPictures:
         """Draw the scenes, and encode the sounds that are not cached yet."""
-        space = resolve(Encode.model_validate({"clap": "pocket"}))["clap"].space
+        space = resolve(Encode.model_validate({"clip": "pocket", "clap": "pocket"}))["clap"].space
         folder = context.folder / "crossing-windows"
         folder.mkdir(parents=True, exist_ok=True)
         parts = [
@@ -82,20 +81,24 @@ class DrawnSounds(AdapterTask):
 
 
 @dataclass
-class PocketAlignSounds(DrawnSounds, AlignSounds):
+class PocketAlignSounds(AlignSounds, DrawnSounds):
     """The task `pocket_sound_alignment`."""
+
+    half: bool = True
 
 
 @dataclass
-class PocketPaintSounds(DrawnSounds, PaintSounds):
+class PocketPaintSounds(PaintSounds, DrawnSounds):
     """The task `pocket_sound_to_picture`."""
+
+    half: bool = True
 
 
 def _read_block(folder: Path, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the vectors of sounds and of their windows, float16, and the windows of each sound."""
     file = folder / f"{numbers.start:05d}-{numbers.stop:05d}.npz"
     if not file.exists():
-        spec = resolve(Encode.model_validate({"clap": "pocket"}))["clap"]
+        spec = resolve(Encode.model_validate({"clip": "pocket", "clap": "pocket"}))["clap"]
         tower, rows = spec.open()["audio"], spec.space.batch_rows
         scenes = [draw_crossing("crossing", 0, "train", number) for number in numbers]
         pieces = [tower.prepare(sound_file(scene)) for scene in scenes]

@@ -123,7 +123,7 @@ def _decode(generator: StableDiffusionGenerator, pixels: np.ndarray) -> np.ndarr
 
 
 def _encode_sounds(scenes: list[Scene]) -> np.ndarray:
-    spec = resolve(Encode.model_validate({"clap": "pocket"}))["clap"]
+    spec = resolve(Encode.model_validate({"clip": "pocket", "clap": "pocket"}))["clap"]
     tower = spec.open()["audio"]
     pieces = [tower.prepare(sound_file(scene)) for scene in scenes]
     return encode(tower, pieces, spec.space.batch_rows)[0]
