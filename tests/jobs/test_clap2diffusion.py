@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.generate.stable_diffusion.base import hash_unet
 from pipelines.miniature.media import sound_file
 from pipelines.miniature.world import draw
-from pipelines.models.adapter_files import save_adapter
+from pipelines.models.adapter_files import ADAPTER_CARD, read_adapter_card, save_adapter
 from pipelines.models.audio_adapter import AudioAdapter
 from pipelines.models.audio_attention import describe_shape
 from pipelines.store.root import Root
@@ -119,6 +119,19 @@ def test_sounds_and_texts_to_what_reads_one_of_them_are_refused(root, sounds):
         "generate", root, "--audio", sounds[0], "--text", "a beach", "--name", "wrong", check=False
     )
     assert "not a sound and a text; give --audio or --text alone" in found.stderr
+
+
+def test_an_adapter_of_another_clap_is_refused(root, sounds):
+    """Its vectors have as many numbers, and mean something else."""
+    own = shutil.copytree(root / "models" / "heard", root / "models" / "deaf")
+    (own / "card.json").unlink()
+    card = read_adapter_card(own)
+    (own / ADAPTER_CARD).write_text(card.model_copy(update={"space": "0" * 64 + "/512d"}).model_dump_json())
+    save_model_card(Root.from_url(str(root)), "deaf")
+    chosen = ("--generator", "clap2diffusion:deaf", "--base", root.parent / "base")
+    found = job_here("generate", root, *chosen, "--audio", sounds[0], "--name", "deaf", check=False)
+    assert 1 == found.returncode
+    assert "take the encoder that it was trained with" in found.stderr
 
 
 def test_a_stage_begins_with_a_model_of_the_root(root):

@@ -30,7 +30,7 @@ class DrawnPictures:
     Args:
         folder: of the blocks.
         seed: of the scenes.
-        draws: pictures: 4,000 take 2 minutes of one core.
+        draws: pictures: 4,000 take ten seconds of one core.
         block: pictures of a block.
     """
 

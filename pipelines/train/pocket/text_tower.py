@@ -48,6 +48,7 @@ def convert_text_tower(folder: Path = WEIGHTS / "clip") -> Any:
         # open_clip's is the exact one; transformers' own default is an approximation.
         hidden_act="gelu",
         pad_token_id=text["pad_id"],
+        bos_token_id=None,
         eos_token_id=text["eos_id"],
     )
     tower: Any = CLIPTextModel(config)
