@@ -7,6 +7,7 @@ echolens generate /data/animals --via captions --limit 100 --name captions
 echolens generate /data/animals --text "a dog barking" --candidates 4 --name dog
 echolens generate /data/animals --column clap_audio --limit 100 --generator cvssp/audioldm-s-full-v2
 echolens generate /data/animals --column clip_image --generator mine:Painter --param palette=warm --name art
+echolens generate /data/animals --audio rain.wav --text "a beach" --text "a city" --generator clap2diffusion
 echolens generate s3://bucket/animals --via wit_cc-mlp-cosine-h512 --address http://head:8265
 
 The samples lie in ROOT/generated/NAME/: WebDataset tars, and a table that says of every row what became
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from jobs.shared.arguments import parse_column
+from jobs.shared.contact_sheet import write_sheet
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
 from jobs.shared.generator_options import add_params, collect_params, with_generator
@@ -48,12 +50,15 @@ def main(argv: Sequence[str]) -> None:
     dataset = load(args.target, trust=read_trust(args))
     dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     options = {"revision": args.revision, "precision": args.precision, "batch_rows": args.batch_rows}
+    options |= {"base": args.base}
     dataset = with_generator(dataset, args.generator, options, "generate")
     check_uses(dataset, "generate")
     card = generate(dataset, _make_request(args), workers=args.workers)
     scores = None
     if args.score:
         scores = score_generated(dataset, card, args.score, args.judges, args.second_clap)
+    if args.sheet:
+        write_sheet(Root.from_dataset(dataset), card, args.sheet)
     if args.json:
         print(card.model_dump_json(indent=2))
         return
@@ -80,6 +85,8 @@ def print_licence(card: GeneratedCard) -> None:
 def _make_request(args: argparse.Namespace) -> GenerationRequest:
     from pipelines.generate.request import GenerationRequest
 
+    if args.text and (args.keys or args.limit or args.images):
+        raise ConfigError("--text goes beside --audio alone; leave --keys, --limit and --images away")
     settings = {
         key: getattr(args, key) for key in GenerationSettings.model_fields if getattr(args, key) is not None
     }
@@ -132,13 +139,14 @@ def _make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--images", nargs="+", default=(), metavar="PLACE", help="picture files, folders of them, URLs"
     )
-    what.add_argument("--text", action="append", default=[], help="words; repeat for more")
+    add("--text", action="append", default=[], help="words; repeat for more, with --audio: beside each sound")
     what.add_argument("--audio", nargs="+", default=(), type=Path, metavar="FILE", help="sound files")
     add(
         "--generator", metavar="G", help="NAME, NAME:TRAINED or module:Class; or AudioLDM's weights: pocket, "
         "a folder, OWNER/NAME of the hub; that of the dataset if not given",
     )  # fmt: skip
     add("--revision", metavar="COMMIT", help="of the hub's repository")
+    add("--base", metavar="B", help="of an adapter: pocket, a folder, OWNER/NAME of the hub")
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="bf16 on a GPU, else fp32")
     add("--batch-rows", type=int, metavar="N", help="samples of every forward; 8 if not given")
     add_params(parser)
@@ -152,6 +160,7 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="samples of a shard; 100 if not given",
     )
+    add("--sheet", type=Path, metavar="FILE", help="lay all pictures out in one PNG of this machine")
     add("--workers", type=int, metavar="N", help="one a GPU if not given, else one")
     _add_scoring(parser)
     add("--set", help="the set of vectors; that of the newest build if not given")

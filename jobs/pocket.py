@@ -5,6 +5,8 @@ echolens pocket clip --out /tmp/try --steps 200
 echolens pocket translators           # the two that cross, trained on the vectors of pocket CLIP and CLAP
 echolens pocket judges                # two nets a medium, which score what others generate
 echolens pocket tower                 # from pictures straight into the space of pocket CLAP
+echolens pocket stable_diffusion      # from words to pictures of 64 px
+echolens pocket clap2diffusion        # from sounds and words to pictures, on the base before it
 echolens pocket --score               # only measure the weights that are there
 """
 

@@ -22,7 +22,7 @@ from schemas.strict import StrictModel
 
 # Of the generators that ship one has a model here, which gives defaults and checks keys before any import.
 _AUDIOLDM = r"^audioldm(:[a-z0-9][a-z0-9_.-]*)?$"
-_GENERATOR_PATTERN = r"^[a-z][a-z0-9_]*(:[a-z0-9][a-z0-9_.-]*)?$"
+_GENERATOR_PATTERN = r"^[a-z][a-z0-9_-]*(:[a-z0-9][a-z0-9_.-]*)?$"
 
 
 def is_generator_class(name: str) -> bool:

@@ -96,7 +96,9 @@ class Recipe(StrictModel):
         None, ge=1, description="steps; an epoch if not given; always after the last"
     )
     select: Literal["best", "last"] = Field("best", description="best: the weights of the best validation")
-    init_from: str | None = Field(None, description="weights to begin with: a model's folder or .safetensors")
+    init_from: str | None = Field(
+        None, description="weights to begin with: a folder, models/NAME of the root, or .safetensors"
+    )
     log_every: int = Field(10, ge=1, description="steps between two points of the loss curve")
 
     @model_validator(mode="after")

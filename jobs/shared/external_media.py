@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Keeps every picture, whatever its shape.
 _NO_FILTER = Filter(language=None, min_side_px=1, max_aspect=1e9)
 # The caption of a file whose name has no words.
+# Of a sound that conditions something: its length, and its peak, -60 dBFS.
+_LEAST_S, _LEAST_PEAK = 0.1, 1e-3
 _UNNAMED = "picture"
 
 
@@ -153,6 +155,35 @@ def read_sound_files(paths: Sequence[Path]) -> tuple[list[bytes], list[str]]:
             raise ConfigError(f"{path} is not a file; give a sound of this machine")
     files = [path.read_bytes() for path in paths]
     return files, [hashlib.sha256(data).hexdigest() for data in files]
+
+
+def check_sounds(paths: Sequence[Path], files: Sequence[bytes]) -> None:
+    """Refuse sounds that say nothing; one that cannot be decoded becomes an outcome of its row.
+
+    Args:
+        paths: of the files.
+        files: their content.
+
+    Raises:
+        ConfigError: one is silent or too short.
+    """
+    from pipelines.decode.sound import read_sound
+    from pipelines.errors import UndecodableMediaError
+
+    for path, data in zip(paths, files, strict=True):
+        try:
+            wave_TC, rate_hz = read_sound(data)
+        except UndecodableMediaError:
+            continue
+        if len(wave_TC) < _LEAST_S * rate_hz:
+            raise ConfigError(
+                f"{path} has {len(wave_TC) / rate_hz:.3f} s of sound, too short to hear anything in; "
+                f"give {_LEAST_S:g} s at least"
+            )
+        if abs(wave_TC).max() < _LEAST_PEAK:
+            raise ConfigError(
+                f"{path} is silent (its peak is below -60 dBFS); give a sound that can be heard"
+            )
 
 
 def encode_media(spec: EncoderSpec, modality: Modality, items: Sequence[bytes | str]) -> np.ndarray:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jobs.shared.external_media import build_pictures, encode_media, find_pictures, read_sound_files
+from jobs.shared.external_media import (
+    build_pictures,
+    check_sounds,
+    encode_media,
+    find_pictures,
+    read_sound_files,
+)
 from jobs.shared.progress import RowProgress
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import read_spaces
@@ -169,7 +175,7 @@ def _write_prompts(
     root = Root.from_dataset(dataset)
     spaces = _read_source_spaces(root, version, request, path)
     prompts: Iterable[Prompt]
-    if request.texts:
+    if request.texts and not request.sounds:
         prompts = make_text_prompts(request.texts)
         if path.source:
             prompts = _with_vectors(list(prompts), path.source, _encode(dataset, path.source, request.texts))
@@ -229,8 +235,10 @@ def _make_sound_prompts(
 
     assert path.source is not None
     files, hashes = read_sound_files(request.sounds)
+    check_sounds(request.sounds, files)
     names = [file.name for file in request.sounds]
-    return make_vector_prompts(names, hashes, _encode(dataset, path.source, files), path.source)
+    units_ND = _encode(dataset, path.source, files)
+    return make_vector_prompts(names, hashes, units_ND, path.source, request.texts)
 
 
 def _build_picture_prompts(

@@ -17,7 +17,8 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm", "judges", "tower")
+MODELS = ("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion")
+ADAPTER_STAGES = ("pocket_adapter_align", "pocket_adapter_adapt", "pocket_adapter_polish")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.
 JUDGES = {
@@ -35,8 +36,8 @@ class PocketPlan:
     Attributes:
         out: the folder of its weights; an earlier one is replaced at the end.
         seed: of the scenes, the batches and the first weights.
-        steps: of its preset if None; those of pocket AudioLDM's UNet, its other parts in proportion; those
-            of every judge.
+        steps: of its preset if None; those of the UNet of pocket AudioLDM and pocket Stable Diffusion and of
+            the adapter's second stage, the other parts in proportion; those of every judge.
         settings: of the tasks, in place of the presets'.
         recipe: keys of the recipes, in place of the presets'.
         progress: called after each step with its number, from 1, and its loss.
@@ -73,6 +74,10 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
         return _train_judges(plan)
     if model == "tower":
         plan = _train_contrast(plan)
+    if model == "stable_diffusion":
+        return _train_stable_diffusion(plan)
+    if model == "clap2diffusion":
+        return _train_adapter(plan)
     card = _train(f"pocket_{model}", plan, {})
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
@@ -109,6 +114,46 @@ def _train_contrast(plan: PocketPlan) -> PocketPlan:
     _train("pocket_tower_contrast", plan, {}, share)
     begun = str(plan.partial / "made" / "pocket_tower_contrast")
     return replace(plan, recipe={**(plan.recipe or {}), "init_from": begun})
+
+
+def _train_stable_diffusion(plan: PocketPlan) -> dict[str, float]:
+    """Train VAE and UNet one after the other, and write them as one pipeline."""
+    from pipelines.train.pocket.stable_diffusion import PARTS, assemble_stable_diffusion
+
+    folders = {part: plan.partial / "made" / f"pocket_{part}" for part in PARTS}
+    unet_steps = _read("pocket_sd_unet").recipe.steps or 1
+    cards = {}
+    for part in PARTS:
+        share = 1.0 if plan.steps is None else plan.steps / unet_steps
+        steps = max(1, round(share * (_read(f"pocket_{part}").recipe.steps or 1)))
+        settings = {"vae": str(folders["picture_vae"])} if part == "sd_unet" else {}
+        cards[part] = _train(f"pocket_{part}", plan, settings, steps)
+    result = plan.partial / "stable_diffusion"
+    assemble_stable_diffusion(result, folders, plan.seed, {part: card.steps for part, card in cards.items()})
+    _publish(result, plan)
+    return {
+        "parameters": sum(card.parameters for card in cards.values()),
+        "seconds": sum(card.seconds for card in cards.values()),
+    }
+
+
+def _train_adapter(plan: PocketPlan) -> dict[str, float]:
+    """Train the adapter's stages one after the other; each begins with what the one before has left."""
+    beside = plan.out.with_name("stable_diffusion")
+    base = str(beside) if (beside / "model_index.json").is_file() else "pocket"
+    painting = _read(ADAPTER_STAGES[1]).recipe.steps or 1
+    cards: list[ModelCard] = []
+    for name in ADAPTER_STAGES:
+        share = 1.0 if plan.steps is None else plan.steps / painting
+        steps = max(1, round(share * (_read(name).recipe.steps or 1)))
+        initial = {"init_from": str(plan.partial / "made" / cards[-1].name)} if cards else {}
+        own = replace(plan, recipe={**(plan.recipe or {}), **initial})
+        cards.append(_train(name, own, {"base": base}, steps))
+    _publish(plan.partial / "made" / ADAPTER_STAGES[-1], plan)
+    return {
+        "parameters": cards[-1].parameters,
+        "seconds": sum(card.seconds for card in cards),
+    }
 
 
 def _train_judges(plan: PocketPlan) -> dict[str, float]:
@@ -177,7 +222,14 @@ def find_evaluation(model: str) -> Evaluate:
     Raises:
         ConfigError: there is no such model.
     """
-    from pipelines.train.pocket import audioldm_eval, clap_eval, clip_eval, judge_eval, tower_eval
+    from pipelines.train.pocket import (
+        audioldm_eval,
+        clap_eval,
+        clip_eval,
+        judge_eval,
+        stable_diffusion_eval,
+        tower_eval,
+    )
 
     known: dict[str, Evaluate] = {
         "clip": clip_eval.evaluate,
@@ -185,6 +237,8 @@ def find_evaluation(model: str) -> Evaluate:
         "audioldm": audioldm_eval.evaluate,
         "judges": judge_eval.evaluate,
         "tower": tower_eval.evaluate,
+        "stable_diffusion": stable_diffusion_eval.evaluate,
+        "clap2diffusion": stable_diffusion_eval.evaluate_adapter,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ConfigError
@@ -88,6 +89,7 @@ def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
     from pipelines.train.registry import make_task
 
     root = Root.from_dataset(dataset)
+    preset = _resolve_initial(root, preset)
     task = make_task(preset, _find_version(dataset), trusted)
     if task.stored_in != models.FOLDER:
         raise ConfigError(f"task {preset.task} stores in {task.stored_in!r}; a preset's task leaves models")
@@ -98,6 +100,18 @@ def train_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
         names = ray_train.train(run, partial(_print_step, preset.name))
         lease.check()
     return [models.read_model(root, name) for name in names]
+
+
+def _resolve_initial(root: Root, preset: TaskPreset) -> TaskPreset:
+    """Return a preset whose `init_from: models/NAME` is the folder of that model of the root."""
+    from pipelines.store.models import FOLDER, find_model_folder
+
+    place = preset.recipe.init_from or ""
+    folder, _, name = place.partition("/")
+    if folder != FOLDER or not name or Path(place).exists():
+        return preset
+    recipe = preset.recipe.model_copy(update={"init_from": str(find_model_folder(root, name))})
+    return preset.model_copy(update={"recipe": recipe})
 
 
 def _find_version(dataset: Dataset) -> TrainingDataset:

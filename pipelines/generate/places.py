@@ -6,6 +6,7 @@ from pipelines.store.places import is_place
 from schemas.generators import AnyGenerator, is_generator_class
 
 _SHIPPED = "pocket"
+_PLACES = ("weights", "base")
 
 
 def find_generator_places(entry: AnyGenerator) -> list[str]:
@@ -17,5 +18,5 @@ def find_generator_places(entry: AnyGenerator) -> list[str]:
     return [
         f"generator.{key}"
         for key, value in keys.items()
-        if isinstance(value, str) and value != _SHIPPED and ((ours and key == "weights") or is_place(value))
+        if isinstance(value, str) and value != _SHIPPED and ((ours and key in _PLACES) or is_place(value))
     ]

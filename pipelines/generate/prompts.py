@@ -143,19 +143,30 @@ def make_text_prompts(texts: Sequence[str]) -> Iterator[Prompt]:
 
 
 def make_vector_prompts(
-    names: Sequence[str], hashes: Sequence[str], unit_ND: np.ndarray, column: Column
+    names: Sequence[str],
+    hashes: Sequence[str],
+    unit_ND: np.ndarray,
+    column: Column,
+    texts: Sequence[str] = (),
 ) -> Iterator[Prompt]:
-    """Yield the vectors of external sounds.
+    """Yield the vectors of external sounds, one sound after the other.
 
     Args:
         names: of the files.
         hashes: sha256 of the files.
         unit_ND: their vectors; NaN where there is none.
         column: of the vectors.
+        texts: each of which stands beside each sound; none for sounds alone.
     """
     for number, (name, sha256) in enumerate(zip(names, hashes, strict=True)):
-        row = {"id": make_candidate_id("prompt", f"sound {number} {sha256}", None, ""), "url": name}
-        yield _make_prompt("sound", row) | {column: unit_ND[number].astype(np.float16)}
+        own = {column: unit_ND[number].astype(np.float16)}
+        repeats: dict[str, int] = {}
+        for text in texts or ("",):
+            repeats[text] = repeat = repeats.get(text, -1) + 1
+            # Without a text the id, and so the seed, is that of the sound alone.
+            told = f"sound {number} {sha256}" + (f" {repeat}" if repeat else "")
+            row = {"id": make_candidate_id("prompt", told, None, text), "url": name, "caption": text}
+            yield _make_prompt("sound", row) | own
 
 
 def make_prior_prompts(count: int) -> Iterator[Prompt]:

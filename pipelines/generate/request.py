@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, SpaceError
+from pipelines.generate.generator import CAPTION
 from pipelines.generate.prompts import read_space
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
@@ -33,7 +34,7 @@ class GenerationRequest:
         keys: of rows; all if empty.
         limit: of rows; None for all. Of a prior: the number of samples.
         held_out: whether only rows are taken that the translator was tested on, or would be.
-        texts: in place of rows.
+        texts: in place of rows; with sounds, each text beside each sound.
         sounds: files, in place of rows.
         pictures: files, folders and URLs, in place of rows.
         settings: of the generation.
@@ -109,6 +110,8 @@ def find_path(
     spaces = read_spaces(root, version.set)
     if not generator.reads:
         return _find_prior_path(request, generator)
+    if request.texts and request.sounds:
+        return _find_crossed_path(root, version, request, generator)
     if request.texts or request.via == CAPTIONS or not generator.columns:
         return _find_caption_path(spaces, request, generator)
     if len(generator.columns) > 1:
@@ -161,6 +164,23 @@ def _find_caption_path(
     raise ConfigError(
         f"generator {generator.name} has no text tower and reads {', '.join(generator.columns)}; take rows "
         "that have vectors of it, or a set with texts in its space"
+    )
+
+
+def _find_crossed_path(
+    root: Root, version: Version, request: GenerationRequest, generator: GeneratorInfo
+) -> ConditioningPath:
+    """Return the path of sounds that each text stands beside, to a generator that reads both."""
+    if CAPTION not in generator.reads or len(generator.columns) != 1:
+        raise ConfigError(
+            f"generator {generator.name} reads {' and '.join(generator.reads)}, not a sound and a text; give "
+            "--audio or --text alone"
+        )
+    sounds = replace(request, texts=())
+    if request.via is not None:
+        return _find_translated_path(root, version, sounds, generator)
+    return _find_direct_path(root, version, sounds, generator) or _find_default_path(
+        root, version, sounds, generator
     )
 
 

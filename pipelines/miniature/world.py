@@ -24,7 +24,7 @@ Split = Literal["train", "heldout"]
 Pitch = Literal["low", "middle", "high"]
 Medium = Literal["picture", "sound"]
 # Each has random numbers of its own, so that two of them never share a scene.
-Stream = Literal["lists", "crossing", "judges", "evaluation"]
+Stream = Literal["lists", "crossing", "judges", "evaluation", "diffusion"]
 
 _T = TypeVar("_T")
 

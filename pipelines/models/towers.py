@@ -127,12 +127,13 @@ def load_towers(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.Mo
     return towers.to(dtype).eval().requires_grad_(False), card
 
 
-def check_weights(file: Path, expected: Mapping[str, Tensor]) -> None:
+def check_weights(file: Path, expected: Mapping[str, Tensor], what: str = "tower") -> None:
     """Refuse a file of weights that is not of a net; only its header is read.
 
     Args:
         file: in safetensors.
         expected: name -> a tensor of the shape.
+        what: is trained, for errors.
 
     Raises:
         ConfigError: it is absent or damaged, or a tensor is missing, unexpected or of another shape.
@@ -143,7 +144,7 @@ def check_weights(file: Path, expected: Mapping[str, Tensor]) -> None:
         with safe_open(file, "pt") as opened:
             found = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{file} cannot be read as weights ({error}); train the tower again") from error
+        raise ConfigError(f"{file} cannot be read as weights ({error}); train the {what} again") from error
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     missing, unexpected = sorted(shapes.keys() - found.keys()), sorted(found.keys() - shapes.keys())
     other = sorted(name for name in shapes.keys() & found.keys() if shapes[name] != found[name])

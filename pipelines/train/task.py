@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pipelines.store.models import FOLDER, hash_files
 from pipelines.train.distributed import WorkerGroup
+from pipelines.train.initial import load_initial
 from pipelines.train.optimizers import make_optimizer
 from pipelines.train.precision import make_autocast
 from pipelines.train.samples import split_samples
@@ -194,6 +195,18 @@ class Task(ABC):
             seed: of the recipe.
         """
 
+    def load_initial(self, net: nn.Module, place: str) -> None:
+        """Give a net the weights of `init_from`.
+
+        Args:
+            net: of `build`, on its device.
+            place: a .safetensors file, or a folder with exactly one.
+
+        Raises:
+            ConfigError: there is none, or it is of another net.
+        """
+        load_initial(net, place)
+
     def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         """Return the optimiser of a net that is on its device.
 
@@ -238,10 +251,6 @@ class Task(ABC):
     def rank(self, scores: Scores) -> float:
         """Return what is best when it is highest; the first score if not overridden."""
         return next(iter(scores.values()))
-
-    def get_initial_net(self, net: nn.Module) -> nn.Module:
-        """Return the part of a net that `init_from` gives the weights of; all of it if not overridden."""
-        return net
 
     def list_members(self, net: nn.Module) -> Mapping[str, Mapping[str, Tensor]]:
         """Return member -> its weights by name, as views of the net's; the best of each are kept."""

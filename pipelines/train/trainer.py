@@ -23,7 +23,6 @@ from pipelines.train.checkpoints import as_damage, check_checkpoint, read_checkp
 from pipelines.train.curves import Curves, check_scores
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import check_accumulation, compute_gradients
-from pipelines.train.initial import load_initial
 from pipelines.train.optimizers import (
     clip_gradients,
     read_highest_rates,
@@ -92,7 +91,7 @@ class Trainer:
         self.task = task.open(TaskContext(name, recipe, caches, self._device, self._group))
         self.net = self.task.build(recipe.seed).to(self._device)
         if recipe.init_from is not None:
-            load_initial(self.task.get_initial_net(self.net), recipe.init_from)
+            self.task.load_initial(self.net, recipe.init_from)
         self._epoch_steps = self.task.count_steps()
         self.step, self.steps, self._seconds, self.loading_s = 0, self._count_steps(), 0.0, 0.0
         self.optimizer = self.task.make_optimizer(self.net, recipe)

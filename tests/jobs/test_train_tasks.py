@@ -19,6 +19,7 @@ from pipelines.store import lease, models
 from pipelines.store.root import Root
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.registry import list_tasks, make_task
+from schemas.training import PresetSeries
 from tests.commands import echolens, status
 
 pytestmark = pytest.mark.usefixtures("one_ray")
@@ -147,18 +148,17 @@ def test_a_second_training_of_a_root_waits_for_its_turn(root):
 @pytest.mark.parametrize("name", list_presets())
 def test_presets_name_tasks_that_there_are(name):
     """And recipes and settings that they take."""
-    preset = read_preset(name, ())
-    if preset.task != "translators":
-        assert (
-            make_task(preset, None if "pocket" in name else ANY, ()).describe()["task"]
-            == list_tasks()[preset.task]
-        )
+    read = read_preset(name, ())
+    for preset in read.presets if isinstance(read, PresetSeries) else (read,):
+        if preset.task != "translators":
+            task = make_task(preset, None if "pocket" in name else ANY, ())
+            assert task.describe()["task"] == list_tasks()[preset.task]
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("task=nothing",), "there is no task 'nothing'; it must be one of linear_probe, pocket_clap, "),
+        (("task=nothing",), "there is no task 'nothing'; it must be one of joint_towers, linear_probe, "),
         (("task=Bad Name",), "task"),
         (("task=os:system",), "os:system is a builtin_function_or_method; name a class"),
         (("task=collections:OrderedDict",), "is no task, it has no open"),

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tests.pipelines.random_diffusion import save_base
 from tests.pipelines.random_weights import save_clap, save_clip
 
 
@@ -66,3 +67,9 @@ def flac():
         return made.getvalue()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory, one_thread):
+    """The folder of a random Stable Diffusion of 64 px that reads pocket CLIP's words. Only to be read."""
+    return save_base(tmp_path_factory.mktemp("weights") / "tiny-base")

@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.errors import ConfigError
 from pipelines.models.towers import build_towers, save_towers
 from pipelines.train.distributed import WorkerGroup
+from pipelines.train.initial import load_initial
 from pipelines.train.optimizers import make_optimizer
 from pipelines.train.samples import split_samples
 from pipelines.train.task import Scores, StepDraw, StepLoss, TaskContext, TrainingResult
@@ -100,11 +101,14 @@ class TowerTask(WholeBatchTask):
         unlock_last(tower.backbone, self.net.unlock)
         return TowerCriterion(towers, self.loss)
 
-    def get_initial_net(self, net: nn.Module) -> nn.Module:
-        """Return the towers, which are what a model's folder has; the loss begins anew."""
+    def load_initial(self, net: nn.Module, place: str) -> None:
+        """Give the towers the weights of a model's folder, which has no more; the loss begins anew.
+
+        Raises:
+            ConfigError: there are none, or they are of another net.
+        """
         criterion: Any = net
-        towers: nn.Module = criterion.towers
-        return towers
+        load_initial(criterion.towers, place)
 
     def make_optimizer(self, net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         """Return the optimiser, with a rate of its own for the backbone and decay for matrices alone."""

@@ -1,0 +1,1 @@
+"""Stable Diffusion: words, or words and a sound -> a picture."""
