@@ -16,7 +16,8 @@ from pipelines.encode.encoder import EncoderLoader, Tower, Towers, encode
 from pipelines.encode.places import locate_tower
 from pipelines.encode.registry import import_loader
 from pipelines.errors import EcholensError, UndecodableMediaError
-from schemas.encoders import TOWER, Encode, OtherEncoder
+from schemas.custom_loader import OtherEncoder
+from schemas.encoders import TOWER, Encode
 from schemas.families import FAMILIES, MODALITIES, Modality
 from schemas.space import Space
 
