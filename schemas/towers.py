@@ -13,7 +13,10 @@ from schemas.strict import StrictModel
 # Of BatchNorm layers: GroupNorm in their place; statistics of the whole batch, over all workers; or those of
 # the pretrained weights.
 Norm = Literal["group", "batch", "frozen"]
-Channels = tuple[float, float, float]
+# Of colours in 0..1. What is nearly 0, or huge, leaves no finite number of a picture.
+_Channel = Annotated[float, Field(ge=-100, le=100)]
+Channels = tuple[_Channel, _Channel, _Channel]
+_LEAST_STD = 1e-3
 
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
@@ -31,8 +34,8 @@ class PictureInput(StrictModel):
 
     @model_validator(mode="after")
     def _check_std(self) -> PictureInput:
-        if min(self.std) <= 0:
-            raise ValueError(f"std is divided by and must be above 0, and it is {self.std}")
+        if min(self.std) < _LEAST_STD:
+            raise ValueError(f"std is divided by and must be {_LEAST_STD:g} or more, and it is {self.std}")
         return self
 
     def describe(self) -> str:
@@ -89,7 +92,7 @@ class TowersCard(StrictModel):
 
     image: PictureTowerSettings | None = None
     audio: SoundTowerSettings | None = None
-    joins: str | None = None
+    joins: str | None = Field(None, max_length=200)
     pretrained: str = Field("none", description="the weights that the backbone began with")
 
     @model_validator(mode="after")

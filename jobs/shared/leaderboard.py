@@ -102,7 +102,7 @@ def format_comparison(
     found = [(card.name, card.scores) for card in cards]
     found += [(card.name, card.retrieval) for card in models if card.retrieval is not None]
     lines = [
-        "translators and towers, on the same held-out pairs",
+        _describe_pairs([scores for _, scores in found]),
         "  cosine            R@1    R@5   R@10   back R@1    R@5   R@10  class R@1  class    hub    gap"
         "      ms  name",
     ]
@@ -115,6 +115,16 @@ def format_comparison(
             f"{scores.gap:6.3f} {_show(times_ms.get(name), 7, 2)}  {name}"
         )
     return "\n".join(lines)
+
+
+def _describe_pairs(scores: Sequence[RetrievalScores]) -> str:
+    """Return the head of a comparison: it is one only on the same pairs."""
+    counts = {(each.pairs, each.gallery) for each in scores}
+    if len(counts) > 1:
+        held = " and ".join(f"{pairs:,}" for pairs, _ in sorted(counts))
+        return f"translators and towers; held out are {held} pairs, so their scores do not compare"
+    both = "".join(f", {pairs:,} in a gallery of {gallery:,}" for pairs, gallery in counts)
+    return f"translators and towers, on the same held-out pairs{both}"
 
 
 def _show(value: float | None, width: int, digits: int = 3) -> str:

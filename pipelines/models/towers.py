@@ -100,9 +100,16 @@ def read_towers_card(folder: Path) -> TowersCard:
         raise ConfigError(
             f"{folder} holds no {CARD}, so it is no tower; train one with `echolens train --preset ciap`"
         ) from error
-    except (ValueError, ValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:_SHOWN]
+    except (ValueError, RecursionError, OSError) as error:
+        reason = " ".join(_describe(error).split())[:_SHOWN]
         raise ConfigError(f"{file} is no card of towers ({reason}); train the tower again") from error
+
+
+def _describe(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return ".".join(map(str, [*first["loc"], ""])) + f" {first['msg']}"
 
 
 def load_towers(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.ModuleDict, TowersCard]:

@@ -1,10 +1,12 @@
 """A tower from its training to its use: a model, a column, searches and sounds without a translator."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from pipelines.errors import EcholensError
@@ -13,6 +15,8 @@ from pipelines.miniature.world import draw_heldout
 from pipelines.store.root import Root
 from pipelines.store.versions import open_vectors, read_current
 from pipelines.train.dataset import TrainingDataset
+from pipelines.train.distributed import WorkerGroup
+from pipelines.train.task import TaskContext
 from pipelines.train.towers.dataset_task import DatasetTower
 from pipelines.train.towers.joint import JointTowers
 from pipelines.train.trainer import Trainer
@@ -155,6 +159,27 @@ def test_a_training_that_is_cut_goes_on_to_the_same_weights(dataset, tmp_path, s
 
     assert 2 == at
     assert np.array_equal(weights_of(whole), weights_of(resumed))
+
+
+def test_two_workers_have_the_batch_of_one(dataset, tmp_path):
+    """Pictures, targets with their noise, captions and negatives: whoever has a row, it is the same."""
+    loss, pairs = TowerLoss(soft_captions=0.1, negatives=2), TowerPairs(text_target="clap_text", noise=0.05)
+    found = []
+    for groups in ([WorkerGroup()], [WorkerGroup(0, 2), WorkerGroup(1, 2)]):
+        rows = []
+        for group in groups:
+            with closing(tower_of(dataset, loss=loss, pairs=pairs)) as task:
+                task.open(TaskContext("eye", Recipe(epochs=1, batch=16), tmp_path, torch.device("cpu"), group))
+                batches = [task.make_batch(step, group) for step in range(2)]
+            for batch in batches:
+                negatives = batch.negatives_MO.reshape(len(batch.pixels), -1)
+                parts = (batch.pixels.flatten(1).float(), batch.targets_NO, batch.captions_NO, negatives)
+                rows.append(torch.cat(parts, 1).numpy())
+        found.append(np.concatenate(rows))
+    alone_NO, shared_NO = (rows[np.lexsort(rows[:, :64].T)] for rows in found)
+
+    assert (32, alone_NO.shape[1]) == shared_NO.shape
+    assert np.array_equal(alone_NO, shared_NO)
 
 
 def test_another_backbone_does_not_resume(dataset, tmp_path):

@@ -41,6 +41,10 @@ class TrainedTower:
     precision: Precision
     batch_rows: int = 32
 
+    def __post_init__(self) -> None:
+        if self.batch_rows < 1:
+            raise ConfigError(f"batch_rows of a tower is {self.batch_rows}; it must be 1 or more")
+
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """What the folder has towers of."""

@@ -87,7 +87,7 @@ def make_tower_way(argument: str, bench: Bench) -> TowerColumnWay | TrainedTower
     if modality not in (embedded := getattr(loader, "modalities", ())):
         raise ConfigError(
             f"{way} embeds {' and '.join(embedded)}, and {bench.direction} begins at {modality}; name a "
-            "tower of that, or another way"
+            "tower of that, another --direction, or another way"
         )
     if not bench.is_in_target(space):
         raise SpaceError(

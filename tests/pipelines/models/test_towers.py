@@ -133,13 +133,32 @@ def test_a_card_cannot_ask_for_anything_else(changes, said, tmp_path):
         load_towers(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"image": 3}', '{"image": null}'])
+@pytest.mark.parametrize("damage", ["", "{", '{"image": 3}', '{"image": null}', "[" * 100_000])
 def test_a_damaged_card_is_one_sentence(damage, tmp_path):
     """Which file, and what to do."""
     (tmp_path / CARD).write_text(damage)
 
     with pytest.raises(ConfigError, match="is no card of towers"):
         load_towers(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("std", [1e-300, 1, 1], "image.input. .*must be 0.001 or more"),
+        ("mean", [1e30, 0, 0], "image.input.mean.0. Input should be less"),
+        ("size_px", "huge", "image.input.size_px. Input should be a valid integer"),
+    ],
+)
+def test_a_card_of_no_numbers_says_which(key, value, said, tmp_path):
+    """A picture divided by nearly nothing would have no finite vector."""
+    content = json.loads(card_of(backbone="pocket_resnet").model_dump_json())
+    content["image"]["input"][key] = value
+    (tmp_path / CARD).write_text(json.dumps(content))
+
+    with pytest.raises(ConfigError, match=rf"is no card of towers \({said}") as raised:
+        load_towers(tmp_path)
+    assert "pydantic" not in str(raised.value)
 
 
 def test_weights_that_are_cut_are_one_sentence(tmp_path):

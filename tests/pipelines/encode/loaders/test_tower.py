@@ -57,12 +57,16 @@ def test_the_pocket_tower_joins_pocket_clap():
             "'eye' is a model of a root",
         ),
         (POCKET | {"clap_image": {"loader": "tower", "weights": "/no/where"}}, "holds no towers.json"),
+        (
+            POCKET | {"clap_image": {"loader": "tower", "weights": "pocket", "batch_rows": 0}},
+            "batch_rows of a tower is 0; it must be 1 or more",
+        ),
         (POCKET | {"clip_audio": {"loader": "tower", "weights": "pocket"}}, "joins the space"),
         (POCKET | {"clap": None}, "encode.clap is null"),
         (POCKET | {"clap_image": {"loader": "tower"}}, "missing a required argument: 'weights'"),
         (POCKET | {"clap_image": {"loader": "towers", "weights": "pocket"}}, "is no loader that it can have"),
     ],
-    ids=["no-root", "no-folder", "no-such-tower", "no-family", "no-weights", "typo"],
+    ids=["no-root", "no-folder", "no-rows", "no-such-tower", "no-family", "no-weights", "typo"],
 )
 def test_what_is_no_tower_is_one_sentence(encode, said):
     """What was found, what was wanted."""
