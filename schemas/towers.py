@@ -164,7 +164,9 @@ class TowerLoss(StrictModel):
     @model_validator(mode="after")
     def _check_negatives(self) -> TowerLoss:
         if self.negatives and self.kind == "siglip":
-            raise ValueError("negatives are of info_nce, and the loss is siglip; leave them out, or change kind")
+            raise ValueError(
+                "negatives are of info_nce, and the loss is siglip; leave them out, or change kind"
+            )
         return self
 
 

@@ -256,7 +256,12 @@ class DatasetPictures:
 
 
 def add_noise(  # noqa: PLR0913, PLR0917
-    units_nO: np.ndarray, is_text_n: np.ndarray, keys_n: np.ndarray, epochs_n: np.ndarray, std: float, seed: int
+    units_nO: np.ndarray,
+    is_text_n: np.ndarray,
+    keys_n: np.ndarray,
+    epochs_n: np.ndarray,
+    std: float,
+    seed: int,
 ) -> np.ndarray:
     """Return unit vectors of which those of texts are moved at random, float32 [n, O].
 

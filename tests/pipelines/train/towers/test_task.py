@@ -205,7 +205,9 @@ def test_noise_depends_on_row_and_epoch_alone():
     later_NO = add_noise(units_NO, is_text_N, keys_N, epochs_N + 1, 0.1, 0)
 
     assert np.array_equal(whole_NO[part], part_NO)
-    assert is_text_N.tolist() == (whole_NO != units_NO).any(1).tolist() == (whole_NO != later_NO).any(1).tolist()
+    assert (
+        is_text_N.tolist() == (whole_NO != units_NO).any(1).tolist() == (whole_NO != later_NO).any(1).tolist()
+    )
     assert np.allclose(1, np.linalg.norm(whole_NO, axis=1))
 
 
