@@ -27,7 +27,7 @@ from jobs.shared.job import load, run
 from jobs.shared.leaderboard import format_comparison, format_leaderboard, format_models
 from jobs.shared.presets import find_trusted, is_file, read_preset
 from jobs.shared.submit import add_address, submit
-from jobs.shared.training import train_task, train_translators
+from jobs.shared.training import check_task, train_task, train_translators
 from jobs.shared.trust import add_trust, read_trust
 from pipelines.errors import ConfigError, EcholensError
 from pipelines.store.dataset_file import with_vector_set
@@ -100,10 +100,14 @@ def _train_series(args: argparse.Namespace, series: PresetSeries) -> None:
     dataset = _load(args)
     cards: list[TranslatorCard] = []
     models: list[ModelCard] = []
+    tasks = [preset for preset in series.presets if isinstance(preset, TaskPreset)]
+    trusted = {preset.name: find_trusted(args.preset, preset, args.overrides, args.trust) for preset in tasks}
+    # The last one's misspelt key is said now, not after hours of the first.
+    for preset in tasks:
+        check_task(dataset, preset, trusted[preset.name])
     for preset in series.presets:
         if isinstance(preset, TaskPreset):
-            trusted = find_trusted(args.preset, preset, args.overrides, args.trust)
-            models += train_task(dataset, preset, trusted)
+            models += train_task(dataset, preset, trusted[preset.name])
         else:
             cards += train_translators(dataset, preset, [*preset.data])
     if args.json:

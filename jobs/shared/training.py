@@ -114,6 +114,22 @@ def _resolve_initial(root: Root, preset: TaskPreset) -> TaskPreset:
     return preset.model_copy(update={"recipe": recipe})
 
 
+def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -> None:
+    """Refuse a preset whose task does not take its settings, before anything is trained.
+
+    Args:
+        dataset: with the data if the task has some.
+        preset: of the task.
+        trusted: classes that are none of ours and may be imported, as module:Class.
+
+    Raises:
+        ConfigError: there is no such task, nobody trusts it, or it does not take these settings.
+    """
+    from pipelines.train.registry import make_task
+
+    make_task(preset, _find_version(dataset), trusted)
+
+
 def _find_version(dataset: Dataset) -> TrainingDataset:
     from pipelines.store import versions
     from pipelines.train.dataset import TrainingDataset

@@ -15,7 +15,9 @@ def tower_of(name: str, cosine: float, pairs: int) -> ModelCard:
 
 def test_the_highest_cosine_comes_first():
     """With its milliseconds, where they were taken."""
-    lines = format_comparison([], [tower_of("low", 0.1, 30), tower_of("high", 0.2, 30)], {"high": 4.5}).split("\n")
+    lines = format_comparison([], [tower_of("low", 0.1, 30), tower_of("high", 0.2, 30)], {"high": 4.5}).split(
+        "\n"
+    )
 
     assert "translators and towers, on the same held-out pairs, 30 in a gallery of 30" == lines[0]
     assert ["high", "low"] == [line.split()[-1] for line in lines[2:]]

@@ -169,7 +169,9 @@ def test_two_workers_have_the_batch_of_one(dataset, tmp_path):
         rows = []
         for group in groups:
             with closing(tower_of(dataset, loss=loss, pairs=pairs)) as task:
-                task.open(TaskContext("eye", Recipe(epochs=1, batch=16), tmp_path, torch.device("cpu"), group))
+                task.open(
+                    TaskContext("eye", Recipe(epochs=1, batch=16), tmp_path, torch.device("cpu"), group)
+                )
                 batches = [task.make_batch(step, group) for step in range(2)]
             for batch in batches:
                 negatives = batch.negatives_MO.reshape(len(batch.pixels), -1)
@@ -180,6 +182,18 @@ def test_two_workers_have_the_batch_of_one(dataset, tmp_path):
 
     assert (32, alone_NO.shape[1]) == shared_NO.shape
     assert np.array_equal(alone_NO, shared_NO)
+
+
+def test_a_series_is_checked_before_it_begins(world, tmp_path):
+    """A key that the last of its presets misspells is said before the first is trained."""
+    typo = PRESET | {"name": "last", "pairs": {"fame": "nearest"}}
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"name": "both", "presets": [PRESET, typo]}))
+    before = sorted((world / "data" / "runs").glob("train-*"))
+    refused = echolens("train", world / "data", "--preset", tmp_path / "both.yaml", check=False)
+
+    assert "preset last: " in refused.stderr
+    assert "pairs.fame" in refused.stderr
+    assert before == sorted((world / "data" / "runs").glob("train-*"))
 
 
 def test_another_backbone_does_not_resume(dataset, tmp_path):

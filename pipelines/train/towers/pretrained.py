@@ -117,8 +117,8 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     is_named = isinstance(state, Mapping) and all(isinstance(name, str) for name in state)
     if not is_named or not all(isinstance(each, Tensor) for each in state.values()):
         raise ConfigError(
-            f"net.pretrained: {file.name} holds no tensors by name, so it is no checkpoint; give a "
-            "backbone's state_dict"
+            f"net.pretrained: {file.name} holds no tensors by name, so it is no checkpoint; give the "
+            "state_dict of a backbone"
         )
     return {name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIERS)}
 
