@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.compute.child_process import use_this_process
 from pipelines.generate.stable_diffusion.spec import Clap2DiffusionSpec
+from tests.clips_by_hand import build_clips
 from tests.commands import HOME, echolens
 from tests.pipelines.random_diffusion import save_base
-from tests.pipelines.train.adapter.test_dataset import WithFrames
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_ray")]
 
@@ -17,13 +16,7 @@ PRESET = HOME / "jobs" / "presets" / "clap2diffusion.yaml"
 
 
 def test_the_stages_leave_an_adapter_in_the_root(tmp_path):
-    made = WithFrames(tmp_path / "world", shard_rows=20)
-    made.lists({"http://127.0.0.1/1.jpg": "a picture"}, texts=60)
-    file = made.folder / "by_hand.yaml"
-    media = 'media: "http://127.0.0.1/{youtube_id}_{start_s}.mp4"'
-    file.write_text(file.read_text().replace("take: text", media))
-    with use_this_process():
-        made.build("encode.windows=true")
+    made = build_clips(tmp_path / "world", 60, "encode.windows=true")
     root, base = Path(made.dataset().root), save_base(tmp_path / "base")
     series = yaml.safe_load(PRESET.read_text())
     # The first and the last: the second is the last one with other weights.

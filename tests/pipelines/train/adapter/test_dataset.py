@@ -1,13 +1,11 @@
 """The clips of a dataset as an adapter's data: frames, sounds, windows and captions of the same rows."""
 
-import hashlib
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.compute.child_process import use_this_process
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.root import Root
 from pipelines.train.adapter.dataset_tasks import DatasetAlignSounds, DatasetPaintSounds
@@ -17,40 +15,18 @@ from pipelines.train.trainer import Trainer
 from schemas.audio_adapter import AdapterLoss, AdapterSettings
 from schemas.recipe import Recipe
 from schemas.sample import FRAMES
-from tests.by_hand import ByHand, vector
+from tests.by_hand import vector
+from tests.clips_by_hand import build_clips, draw_frame
 
 CLIPS = 60
 SMALL = AdapterSettings(hidden=16, depth=0, tokens="rigid")
 
 
-def draw_frame(url: str, member: str) -> bytes:
-    """Return a picture of one colour that a link and a frame decide."""
-    colour = tuple(hashlib.sha256(f"{url} {member}".encode()).digest()[:3])
-    file = io.BytesIO()
-    Image.new("RGB", (80, 64), colour).save(file, "PNG")
-    return file.getvalue()
-
-
-class WithFrames(ByHand):
-    """A dataset by hand whose frames are pictures."""
-
-    def _fetched(self, root, shard):
-        batch = super()._fetched(root, shard)
-        for member in FRAMES:
-            batch[member] = [draw_frame(url, member) for url in batch["media_url"]]
-        return batch | {"width": [80] * len(batch["media_url"]), "height": [64] * len(batch["media_url"])}
-
-
 @pytest.fixture(scope="module", params=["encode.windows=true", "encode.windows=false"])
 def world(request, tmp_path_factory):
     """A version with clips, with and without the windows of their sounds."""
-    made = WithFrames(tmp_path_factory.mktemp("clips") / "world", shard_rows=20)
-    made.lists({"http://127.0.0.1/1.jpg": "a picture"}, texts=CLIPS)
-    file = made.folder / "by_hand.yaml"
-    media = 'media: "http://127.0.0.1/{youtube_id}_{start_s}.mp4"'
-    file.write_text(file.read_text().replace("take: text", media))
-    with use_this_process():
-        made.build(request.param)
+    folder = tmp_path_factory.mktemp("clips") / "world"
+    made = build_clips(folder, CLIPS, request.param)
     return made, request.param.endswith("true")
 
 
