@@ -103,8 +103,8 @@ def _train_series(args: argparse.Namespace, series: PresetSeries) -> None:
     tasks = [preset for preset in series.presets if isinstance(preset, TaskPreset)]
     trusted = {preset.name: find_trusted(args.preset, preset, args.overrides, args.trust) for preset in tasks}
     # The last one's misspelt key is said now, not after hours of the first.
-    for preset in tasks:
-        check_task(dataset, preset, trusted[preset.name])
+    for task in tasks:
+        check_task(dataset, task, trusted[task.name])
     for preset in series.presets:
         if isinstance(preset, TaskPreset):
             models += train_task(dataset, preset, trusted[preset.name])
