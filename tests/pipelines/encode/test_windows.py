@@ -9,7 +9,7 @@ import soundfile
 from pipelines.encode.encoder import EncoderSpec, get_spaces
 from pipelines.encode.loaders.custom import CustomTower
 from pipelines.encode.resolve import resolve
-from pipelines.encode.segments import add_segment_stages
+from pipelines.encode.segment_stages import add_segment_stages
 from pipelines.encode.stages import DecodeStage, EncodeStage
 from pipelines.errors import ConfigError
 from pipelines.miniature.sounds import sound
