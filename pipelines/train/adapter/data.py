@@ -92,5 +92,5 @@ def read_latents(data: SoundPictures, vae: Any, size_px: int, vae_sha256: str, f
         assert written is not None
         written.flush()
         scratch.replace(file)
-    found: np.ndarray = np.load(file, mmap_mode="r")
+    found: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     return found

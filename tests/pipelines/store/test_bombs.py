@@ -75,6 +75,7 @@ def test_a_hostile_tar_ends(root, name):
     root.write("media/00000.tar", TARS[name] + bytes(2 * BLOCK))
     columns = {"key": ["0000000"], "outcome": ["ok"], "reason": [""], "caption": ["a"], "kind": ["image"]}
     columns |= {"id": ["i"], "source": ["folder"], "width": pa.array([1], pa.int32())}
+    columns |= {"length_s": pa.array([None], pa.float64())}
     root.write_table("media/00000.parquet", pa.table(columns))
     shard = Shard(0, "image", "local", 1)
     with pytest.raises(StorageError, match=r"00000\.tar"):
