@@ -119,7 +119,8 @@ def _find_target(args: argparse.Namespace) -> EvaluationTarget:
                 f"{given[0]} is for a dataset; leave it out, or name one in place of {_MINIATURE}"
             )
         encode = Encode.model_validate({"clip": "pocket", "clap": "pocket"})
-        return EvaluationTarget(_MINIATURE, encode, {}, "main", GeneratorEntry(), None)
+        models = Root.from_url(args.out) if args.out else None
+        return EvaluationTarget(_MINIATURE, encode, {}, "main", GeneratorEntry(), None, models=models)
     dataset = load(args.target, trust=read_trust(args))
     root = Root.from_dataset(dataset)
     dataset = with_vector_set(root, dataset, args.set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # Keeps every picture, whatever its shape.
 _NO_FILTER = Filter(language=None, min_side_px=1, max_aspect=1e9)
 # The caption of a file whose name has no words.
-# Of a sound that conditions something: its length, and its peak, -60 dBFS.
-_LEAST_S, _LEAST_PEAK = 0.1, 1e-3
 _UNNAMED = "picture"
 
 
@@ -167,23 +166,12 @@ def check_sounds(paths: Sequence[Path], files: Sequence[bytes]) -> None:
     Raises:
         ConfigError: one is silent or too short.
     """
-    from pipelines.decode.sound import read_sound
+    from pipelines.decode.audible import check_audible
     from pipelines.errors import UndecodableMediaError
 
     for path, data in zip(paths, files, strict=True):
-        try:
-            wave_TC, rate_hz = read_sound(data)
-        except UndecodableMediaError:
-            continue
-        if len(wave_TC) < _LEAST_S * rate_hz:
-            raise ConfigError(
-                f"{path} has {len(wave_TC) / rate_hz:.3f} s of sound, too short to hear anything in; "
-                f"give {_LEAST_S:g} s at least"
-            )
-        if abs(wave_TC).max() < _LEAST_PEAK:
-            raise ConfigError(
-                f"{path} is silent (its peak is below -60 dBFS); give a sound that can be heard"
-            )
+        with suppress(UndecodableMediaError):
+            check_audible(data, str(path))
 
 
 def encode_media(spec: EncoderSpec, modality: Modality, items: Sequence[bytes | str]) -> np.ndarray:

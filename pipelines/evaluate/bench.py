@@ -26,6 +26,8 @@ from schemas.space import Space
 
 # What follows a crossing: the media themselves, an item of the gallery, or whatever its vectors lead to.
 Follow = Literal["real", "picked", "output"]
+# What a way makes of a row: a vector in the family of the target, a text, or the vector of a source.
+Makes = Literal["vectors", "texts", "sources"]
 _PARTS: tuple[Part, ...] = ("scored", "gallery")
 
 
@@ -40,7 +42,7 @@ class Bench:
         spaces: of all columns of the set.
         encode: the encoders of these columns.
         root: of the dataset, with its translators; None of the miniature world.
-        generator: that makes the target medium where a way names none; None if there is none.
+        generators: that make the target medium where a way names none, the usual one first.
         seed: of weights that are drawn.
     """
 
@@ -50,7 +52,7 @@ class Bench:
     spaces: Mapping[Column, Space]
     encode: Encode
     root: Root | None
-    generator: ChosenGenerator | None
+    generators: tuple[ChosenGenerator, ...]
     seed: int
 
     @property
@@ -59,10 +61,10 @@ class Bench:
         return split_direction(self.direction)[1]
 
     def reverse(self) -> Bench:
-        """Return the way back: from the target column to the source, with no generator."""
+        """Return the way back: from the target column to the source, with no generators."""
         source, target = split_direction(self.direction)
         back = next((each for each in DIRECTIONS if each == f"{target}->{source}"), self.direction)
-        return replace(self, direction=back, source=self.target, target=self.source, generator=None)
+        return replace(self, direction=back, source=self.target, target=self.source, generators=())
 
     def is_in_target(self, space: Space) -> bool:
         """Return whether vectors of a space may be compared with those of the target column."""
@@ -83,12 +85,14 @@ class Crossing:
         column: that these vectors are like: the target column, or its family's captions.
         texts: captions that stand for the rows; None where vectors do.
         picked_N: rows of the gallery; None unless it chose some.
+        sources_ND: vectors of the source for a generator that reads them beside texts; None for others.
     """
 
     units_ND: np.ndarray | None = None
     column: Column | None = None
     texts: Sequence[str] | None = None
     picked_N: np.ndarray | None = None
+    sources_ND: np.ndarray | None = None
 
 
 class Way(Protocol):
@@ -100,8 +104,8 @@ class Way(Protocol):
         ...
 
     @property
-    def is_text(self) -> bool:
-        """Whether captions stand for the rows, where a generator reads texts by itself."""
+    def makes(self) -> Makes:
+        """What it makes, which decides the generators that can follow it."""
         ...
 
     @property

@@ -32,8 +32,14 @@ def cross_ways(
         crossing = planned.way.cross(rows, bench)
         if planned.way.follow == "output" and planned.generator is None:
             crossing = _pick(crossing, rows, bench)
+        elif planned.way.makes == "texts" and _reads_source(planned, bench):
+            crossing = replace(crossing, sources_ND=rows.get_vectors("scored", bench.source))
         found.append((crossing, take_back(crossing, back, bench)))
     return found
+
+
+def _reads_source(planned: PlannedWay, bench: Bench) -> bool:
+    return planned.generator is not None and planned.generator.info.columns == (bench.source,)
 
 
 def _pick(crossing: Crossing, rows: EvaluationSet, bench: Bench) -> Crossing:

@@ -32,6 +32,19 @@ _STRIDE = 10_000
 MAX_ROWS = SHARD_SAMPLES * _STRIDE
 
 
+# What a way makes, in a sentence.
+_MADE = {
+    "vectors": "a vector in the family of {bench.target}",
+    "texts": "a text",
+    "sources": "its {bench.source}",
+}
+
+
+def reads_texts(generator: ChosenGenerator) -> bool:
+    """Return whether a generator can be given texts and nothing else."""
+    return generator.info.text_sha256 is not None or generator.info.reads == (CAPTION,)
+
+
 def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     """Return the path from what a way makes to its generator, before anything is made.
 
@@ -41,12 +54,13 @@ def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     generator = planned.generator
     assert generator is not None
     info, what = generator.info, f"way {planned.name}"
-    if planned.way.is_text and (info.text_sha256 is not None or info.reads == (CAPTION,)):
+    if planned.way.makes == "texts" and reads_texts(generator):
         return ConditioningPath(None, (), None, what)
-    if len(info.columns) != 1 or CAPTION in info.reads:
+    takes_source = planned.way.makes != "vectors" and info.columns == (bench.source,)
+    if not takes_source and (len(info.columns) != 1 or CAPTION in info.reads):
         raise ConfigError(
-            f"{what}: generator {info.name} reads {' and '.join(info.reads) or 'nothing'}, and a way makes "
-            "one vector of a row; name another generator"
+            f"{what}: generator {info.name} reads {' and '.join(info.reads) or 'nothing'}, and this way "
+            f"makes {_MADE[planned.way.makes].format(bench=bench)} of a row; name another generator"
         )
     reads = info.columns[0]
     column = reads if reads in bench.spaces else bench.target
@@ -101,9 +115,8 @@ class WaySamples:
         info = self.generator.info
         digest.update(f"{rows.compute_sha256()} {info.weights_sha256} {self.seed} {self.params}".encode())
         if self.path.conditions:
-            assert crossing.units_ND is not None
-            digest.update(crossing.units_ND.astype(np.float16).tobytes())
-        else:
+            digest.update(self._get_vectors(crossing).astype(np.float16).tobytes())
+        if not self.path.conditions or CAPTION in info.reads:
             digest.update("\0".join(crossing.texts or ()).encode())
         params = make_params(self.generator.spec.params, self.params, info.name)
         return GenerationManifest(
@@ -122,15 +135,22 @@ class WaySamples:
 
     def _make_prompts(self, rows: SetRows, crossing: Crossing) -> Iterator[dict[str, Any]]:
         columns = [each.source for each in self.path.conditions]
-        texts = crossing.texts or rows.captions
+        # Captions are for whoever looks; a generator that reads them gets what the way says, or nothing.
+        reads_captions = bool(columns) and CAPTION in self.generator.info.reads
+        texts = crossing.texts or ([""] * len(rows.ids) if reads_captions else rows.captions)
         for row, row_id in enumerate(rows.ids):
             prompt: dict[str, Any] = {
                 "id": row_id, "source_key": None, "prompt": "row", "caption": texts[row], "url": "",
                 "outcome": "ok", "reason": "",
             }  # fmt: skip
-            if columns and crossing.units_ND is not None:
-                prompt[columns[0]] = crossing.units_ND[row].astype(np.float16)
+            if columns:
+                prompt[columns[0]] = self._get_vectors(crossing)[row].astype(np.float16)
             yield prompt
+
+    def _get_vectors(self, crossing: Crossing) -> np.ndarray:
+        found = crossing.units_ND if crossing.sources_ND is None else crossing.sources_ND
+        assert found is not None
+        return found
 
 
 @dataclass(frozen=True)

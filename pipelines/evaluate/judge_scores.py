@@ -19,8 +19,13 @@ from schemas.media import Medium
 _TEXT_SCORES = {"sound": "clap_score", "picture": "clip_score"}
 
 
-def score_files(
-    found: JudgeFindings, real: JudgeFindings, rows: SetRows, classes: Sequence[str], medium: Medium
+def score_files(  # noqa: PLR0913, PLR0917
+    found: JudgeFindings,
+    real: JudgeFindings,
+    rows: SetRows,
+    classes: Sequence[str],
+    medium: Medium,
+    crossed_ND: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return all scores that a judge can give, by name.
 
@@ -32,6 +37,7 @@ def score_files(
         rows: that are scored.
         classes: of the logits.
         medium: of the files.
+        crossed_ND: vectors of the sources, translated into the judge's space; None if nothing leads there.
     """
     scores = _score_attributes(found, rows)
     logits_NC = found.logits_NC
@@ -45,7 +51,9 @@ def score_files(
         scores["kl"] = _score_kl(made_NC, true_NC)
     if found.vectors_ND is not None:
         if real.vectors_ND is not None:
-            scores |= _score_alignment(found.vectors_ND, real.vectors_ND, rows.groups_N)
+            scores |= _score_alignment("iis", found.vectors_ND, real.vectors_ND, rows.groups_N)
+        if crossed_ND is not None and medium == "picture":
+            scores |= _score_alignment("ais", found.vectors_ND, crossed_ND, rows.groups_N)
         if real.texts_ND is not None and medium in _TEXT_SCORES:
             scores[_TEXT_SCORES[medium]] = cosine_of_pairs(found.vectors_ND, real.texts_ND)
     return scores
@@ -67,15 +75,15 @@ def _score_kl(logits_NC: np.ndarray, real_NC: np.ndarray) -> np.ndarray:
 
 
 def _score_alignment(
-    vectors_ND: np.ndarray, real_ND: np.ndarray, groups_N: np.ndarray
+    name: str, vectors_ND: np.ndarray, paired_ND: np.ndarray, groups_N: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return how near a file is to the true one, in three forms."""
-    units_ND, real_ND = _normalize(vectors_ND), _normalize(real_ND)
-    known = np.isfinite(real_ND).all(1)
+    """Return how near a file is to the true one (iis) or to its source (ais), in three forms."""
+    units_ND, paired_ND = _normalize(vectors_ND), _normalize(paired_ND)
+    known = np.isfinite(paired_ND).all(1)
     return {
-        "iis": cosine_of_pairs(units_ND, real_ND),
-        "iis_rank": rank_form(units_ND, real_ND, real_ND[known], groups_N, groups_N[known]),
-        "iis_z": z_form(units_ND, real_ND, groups_N),
+        name: cosine_of_pairs(units_ND, paired_ND),
+        f"{name}_rank": rank_form(units_ND, paired_ND, paired_ND[known], groups_N, groups_N[known]),
+        f"{name}_z": z_form(units_ND, paired_ND, groups_N),
     }
 
 

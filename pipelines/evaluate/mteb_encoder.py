@@ -101,7 +101,7 @@ class MtebEncoder:
 
     def _open_translator(self, via: str, root: Root | None) -> Translator:
         source, target = self._name_column("image", "clip"), self._name_column("audio", self._family)
-        bench = Bench("picture->sound", source, target, self._spaces, self._encode, root, None, 0)
+        bench = Bench("picture->sound", source, target, self._spaces, self._encode, root, (), 0)
         found = find_translator(bench, via)
         space = found.card.source_space
         fitting = [column for column, own in self._spaces.items() if own.is_comparable(space)]

@@ -31,10 +31,11 @@ from pipelines.generate.registry import choose_generator, parse_generator
 from pipelines.generate.space_check import verify_path
 from pipelines.store.validation import check_content
 from pipelines.store.versions import read_current
+from schemas.encoders import POCKET
 from schemas.evaluation import Direction, split_direction
 from schemas.families import Column, find_default, get_family, get_modality
 from schemas.generated import ModelRef
-from schemas.generators import AnyGenerator
+from schemas.generators import AnyGenerator, OtherGenerator
 from schemas.media import Medium
 from schemas.space import Space
 from schemas.strict import StrictModel
@@ -126,10 +127,10 @@ def plan_evaluation(request: EvaluationRequest, target: EvaluationTarget) -> Eva
     if target.root is None:
         target = replace(target, spaces=get_spaces(resolve(target.encode)))
     judges = choose_judges(request.judges, medium, request.trusted) if request.judges else []
-    default = _choose_default(request, target, medium)
-    source, column = choose_columns(request.direction, target.spaces, default)
+    usual = _choose_usual(request, target)
+    source, column = choose_columns(request.direction, target.spaces, usual)
     bench = Bench(
-        request.direction, source, column, target.spaces, target.encode, target.root, default, request.seed
+        request.direction, source, column, target.spaces, target.encode, target.root, usual, request.seed
     )
 
     def choose(name: str) -> ChosenGenerator:
@@ -220,14 +221,14 @@ def _find_split(ways: Sequence[PlannedWay]) -> SplitSettings:
 
 
 def choose_columns(
-    direction: Direction, spaces: Mapping[Column, Space], generator: ChosenGenerator | None
+    direction: Direction, spaces: Mapping[Column, Space], generators: Sequence[ChosenGenerator]
 ) -> tuple[Column, Column]:
     """Return the column that a direction crosses from, and the one that it crosses to.
 
     Args:
         direction: to score.
         spaces: of all columns of the set.
-        generator: of the target medium, whose own column is taken; None if there is none.
+        generators: of the target medium; the first one's own column is taken if it has one of that medium.
 
     Raises:
         ConfigError: the set has no such column.
@@ -239,9 +240,9 @@ def choose_columns(
             found.append(f"{get_family(_find_column(other, spaces))}_text")
         else:
             found.append(_find_column(medium, spaces))
-    if generator is not None and len(generator.info.columns) == 1:
-        column = generator.info.columns[0]
-        found[1] = column if column in spaces else found[1]
+    for column in generators[0].info.columns if generators else ():
+        if column in spaces and len(generators[0].info.columns) == 1 and column != found[0]:
+            found[1] = column
     if absent := [column for column in found if column not in spaces]:
         raise ConfigError(
             f"{direction} needs vectors in {absent[0]}, and the set has {', '.join(spaces) or 'none'}; build "
@@ -256,21 +257,27 @@ def _find_column(medium: Medium, spaces: Mapping[Column, Space]) -> Column:
     return column if get_modality(column) == modality else f"{get_family(column)}_{modality}"
 
 
-def _choose_default(
-    request: EvaluationRequest, target: EvaluationTarget, medium: Medium
-) -> ChosenGenerator | None:
-    """Return the generator of the target, if it makes the medium."""
-    if medium != "sound" and target.root is None:
-        return None
+def _choose_usual(request: EvaluationRequest, target: EvaluationTarget) -> tuple[ChosenGenerator, ...]:
+    """Return the generator of the target if it makes the medium, else those that ship for its encoders."""
+    source, medium = split_direction(request.direction)
     trusted = target.trusted.union(request.trusted)
-    chosen = choose_generator(target.generator, target.root, trusted, compiled=False)
-    return chosen if chosen.info.medium == medium else None
+    # Of the miniature world the entry is that of sounds.
+    if medium == "sound" or target.root is not None:
+        chosen = choose_generator(target.generator, target.root, trusted, compiled=False)
+        if chosen.info.medium == medium:
+            return (chosen,)
+    if medium != "picture" or any(entry != POCKET for entry in target.encode.entries.values()):
+        return ()
+    names = ("clap2diffusion", "stable-diffusion") if source == "sound" else ("stable-diffusion",)
+    return tuple(choose_generator(OtherGenerator(name=name), None, (), compiled=False) for name in names)
 
 
 def _choose_named(name: str, request: EvaluationRequest, target: EvaluationTarget) -> ChosenGenerator:
     entry = check_content(_Named, {"generator": parse_generator(name)}, f"way generator:{name}").generator
     # A class on the command line is named by the person who runs this.
-    return choose_generator(entry, target.root, {*target.trusted, *request.trusted, name}, compiled=False)
+    return choose_generator(
+        entry, target.root or target.models, {*target.trusted, *request.trusted, name}, compiled=False
+    )
 
 
 def _plan_samples(

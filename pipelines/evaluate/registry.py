@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay, Way
+from pipelines.evaluate.generation import reads_texts
 from pipelines.evaluate.ways.generator import make_direct_way
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.store.classes import iterate_offers
@@ -91,9 +92,9 @@ def _check_form(text: str) -> None:
 
 def _choose(name: str, bench: Bench, choose: ChooseGenerator) -> ChosenGenerator:
     if name == _DEFAULT:
-        if bench.generator is None:
+        if not bench.generators:
             raise ConfigError(f"way generator:{name}: nothing here makes a {bench.medium}; name a generator")
-        return bench.generator
+        return bench.generators[0]
     generator = choose(name)
     if generator.info.medium != bench.medium:
         raise ConfigError(
@@ -106,11 +107,31 @@ def _choose(name: str, bench: Bench, choose: ChooseGenerator) -> ChosenGenerator
 def _add_output(text: str, way: Way, generator: ChosenGenerator | None, bench: Bench) -> PlannedWay:
     if way.follow != "output":
         return PlannedWay(text, way, None, REAL if way.follow == "real" else NEAREST)
-    made = generator or bench.generator
+    made = generator or _choose_usual(way, bench)
     if made is not None:
         return PlannedWay(text, way, made, f"generator:{made.info.name}")
-    is_said = bench.medium == "text" and text == CAPTION
+    is_said = way.makes == "texts" and bench.medium == "text"
+    if way.makes == "texts" and not is_said and bench.find_text_column(bench.target) not in way.columns:
+        raise ConfigError(
+            f"way {text} makes texts without vectors in the space of {bench.target}, and nothing here makes "
+            f"a {bench.medium} of them; write {text}+generator:NAME"
+        )
     return PlannedWay(text, way, None, CAPTION if is_said else NEAREST)
+
+
+def _choose_usual(way: Way, bench: Bench) -> ChosenGenerator | None:
+    """Return the first generator of the bench that needs no more than what a way makes."""
+    for generator in bench.generators:
+        info, is_of_source = generator.info, generator.info.columns == (bench.source,)
+        if way.makes == "sources":
+            fits = is_of_source
+        elif way.makes == "texts" and reads_texts(generator):
+            fits = True
+        else:
+            fits = info.reads == info.columns and len(info.columns) == 1 and not is_of_source
+        if fits:
+            return generator
+    return None
 
 
 @cache

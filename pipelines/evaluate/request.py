@@ -69,6 +69,7 @@ class EvaluationTarget:
         root: with its translators; None of the miniature world.
         shard_rows: of the dataset.
         trusted: classes that its file names and may be imported, as module:Class.
+        models: where generators that were trained lie if there is no root; None for nowhere.
     """
 
     name: str
@@ -79,3 +80,4 @@ class EvaluationTarget:
     root: Root | None
     shard_rows: int = 1
     trusted: frozenset[str] = frozenset()
+    models: Root | None = None

@@ -99,6 +99,7 @@ class ScoreTable:
         findings: Mapping[str, JudgeFindings],
         real: JudgeFindings,
         classes: Sequence[str],
+        crossed_ND: np.ndarray | None = None,
     ) -> None:
         """Add the scores by one judge.
 
@@ -107,11 +108,13 @@ class ScoreTable:
             findings: way -> what it read off its files.
             real: what it read off the true media.
             classes: of its logits.
+            crossed_ND: vectors of the sources, translated into the judge's space; None if nothing leads
+                there.
         """
         medium = self._bench.medium
         by_score: dict[str, dict[str, np.ndarray]] = {}
         for way, found in findings.items():
-            for score, values_N in score_files(found, real, self._rows, classes, medium).items():
+            for score, values_N in score_files(found, real, self._rows, classes, medium, crossed_ND).items():
                 by_score.setdefault(score, {})[way] = values_N
         for score, values in by_score.items():
             self._add_means(judge, score, values)

@@ -7,6 +7,7 @@ bytes. In addition it reports every step of the generator, and a job can be stop
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -20,7 +21,12 @@ from pydantic import BaseModel
 from pipelines.errors import ConfigError, GenerationCancelledError, RequestRefusedError
 from pipelines.fetch.image import ImageConverter, is_jpeg
 from pipelines.generate.generator import ChosenGenerator
-from pipelines.generate.prompts import make_picture_id, make_prior_prompts, make_text_prompts
+from pipelines.generate.prompts import (
+    make_picture_id,
+    make_prior_prompts,
+    make_text_prompts,
+    make_vector_prompts,
+)
 from pipelines.generate.request import ConditioningPath
 from pipelines.generate.stages import GenerateStage, SingleThreaded
 from pipelines.serve.generation_messages import (
@@ -36,6 +42,7 @@ from pipelines.serve.generation_paths import PicturePaths, format_command
 from pipelines.source.folder import split_words
 from pipelines.stage import Batch, Work
 from pipelines.store.root import Root
+from pipelines.store.validation import check_content
 from pipelines.translate.step import TranslateStage
 from schemas.dataset import Dataset
 from schemas.families import Column
@@ -160,12 +167,22 @@ class GenerationQueue:
         yield GeneratedSample(data, length_s, info, translator_ref, request.seed, shown, command)
 
     def _make_params(self, request: PageRequest) -> BaseModel:
-        if request.length_s is None or self.form.length_s is None:
+        known = [slider.name for slider in self.form.sliders]
+        if unknown := [name for name in request.params if name not in known]:
+            raise ConfigError(
+                f"the page sets no {unknown[0][:40]!r} of this generator; leave it out, or take one of "
+                f"{', '.join(known) or 'none'}"
+            )
+        has_length = request.length_s is not None and self.form.length_s is not None
+        given = {**request.params, **({"length_s": request.length_s} if has_length else {})}
+        if not given:
             return self._params
-        return self._params.model_copy(update={"length_s": request.length_s})
+        return check_content(type(self._params), self._params.model_dump() | given, "the page")
 
     async def _make_prompt(self, request: PageRequest) -> _Prompt:
         """Return the row that conditions the generator, as `echolens generate` would store it."""
+        if request.sound is not None and self.form.takes_sounds:
+            return await asyncio.to_thread(self._make_sound_prompt, request)
         if request.picture is None:
             return await asyncio.to_thread(self._make_text_prompt, request.text)
         path = await asyncio.to_thread(self._paths.choose, request.via)
@@ -176,12 +193,24 @@ class GenerationQueue:
         row = {"id": make_picture_id(media["sha256"]), "outcome": "ok", "reason": "", "caption": caption}
         return _Prompt({name: [value] for name, value in (row | {path.source: vector_D}).items()}, path)
 
+    def _make_sound_prompt(self, request: PageRequest) -> _Prompt:
+        """Return the row of a sound, with the words beside it."""
+        assert request.sound is not None
+        path = self._paths.find_sound_path()
+        assert path.source is not None
+        units_ND = self._paths.encode_sound(request.sound, path.source)
+        sha256 = hashlib.sha256(request.sound).hexdigest()
+        texts = (request.text,) if request.text else ()
+        prompt = next(make_vector_prompts([request.file], [sha256], units_ND, path.source, texts))
+        return _Prompt({name: [value] for name, value in prompt.items()}, path)
+
     def _make_text_prompt(self, text: str | None) -> _Prompt:
         """Return the row of words; of a prior, which reads nothing, without any."""
         if not self._generator.info.reads:
             prompt, path = next(make_prior_prompts(1)), None
         elif text is None:
-            raise ConfigError("there is no picture and nothing is written; give one of the two")
+            what = "sound" if self.form.takes_sounds else "picture"
+            raise ConfigError(f"there is no {what} and nothing is written; give one of the two")
         else:
             prompt, path = next(iter(make_text_prompts([text]))), self._paths.find_text_path()
             if path.source:

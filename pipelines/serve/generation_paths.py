@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.decode.audible import check_audible
 from pipelines.encode.encoder import EncoderSpec, encode, get_tower
 from pipelines.encode.resolve import resolve_entry
-from pipelines.errors import ConfigError, EcholensError, SpaceError
+from pipelines.errors import ConfigError, EcholensError, SpaceError, UndecodableMediaError
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.generate.request import ConditioningPath, GenerationRequest, find_path
 from pipelines.generate.space_check import check_media_tower, check_own_space
@@ -22,7 +24,7 @@ from pipelines.store.root import Root
 from pipelines.translate import translator
 from pipelines.translate.defaults import find_default, rank_cards
 from schemas.dataset import Dataset
-from schemas.families import DEFAULTS, Column, get_family
+from schemas.families import DEFAULTS, Column, get_family, get_modality
 from schemas.space import Space
 from schemas.translator_card import TranslatorCard
 
@@ -49,6 +51,8 @@ class PicturePaths:
         info = self._generator.info
         if len(info.columns) != 1:
             return Capabilities(info, ())
+        if info.medium == "picture" and get_modality(info.columns[0]) == "audio":
+            return Capabilities(info, (), self._explain_sounds())
         if self._is_direct():
             return Capabilities(info, (), is_direct=True)
         # The first is the page's default; controls are used only by name.
@@ -79,6 +83,32 @@ class PicturePaths:
             ConfigError: the generator does not read them.
         """
         return self._verify(self._find(GenerationRequest(texts=("words",))))
+
+    def find_sound_path(self) -> ConditioningPath:
+        """Return the path of sounds.
+
+        Raises:
+            ConfigError: the dataset has no encoder of sounds.
+            SpaceError: its sounds are in another space than the generator's.
+        """
+        return self._verify(self._find(GenerationRequest(sounds=(Path("sound"),))))
+
+    def encode_sound(self, data: bytes, column: Column) -> np.ndarray:
+        """Return the vector of a sound by the dataset's encoder of a column, float32 [1, D].
+
+        Raises:
+            ConfigError: it cannot be decoded, is too short, or is silent.
+        """
+        assert self._family is not None
+        assert get_family(column) == get_family(self._generator.info.columns[0])
+        tower, space = get_tower(self._family, "audio"), self._family.space
+        try:
+            check_audible(data, "the sound")
+            return np.asarray(encode(tower, [tower.prepare(data)], space.batch_rows)[0])
+        except UndecodableMediaError as error:
+            raise ConfigError(
+                f"the sound cannot be read ({error.reason}); give a WAV, FLAC, MP3 or Ogg"
+            ) from error
 
     def encode_text(self, text: str, column: Column) -> np.ndarray:
         """Return the vector of a text by the dataset's encoder of a column, float16 [D]."""
@@ -137,6 +167,13 @@ class PicturePaths:
             if get_family(each.target) == get_family(self._generator.info.columns[0]):
                 self._check_media(each.target)
         return path
+
+    def _explain_sounds(self) -> str:
+        try:
+            self.find_sound_path()
+        except (ConfigError, SpaceError) as error:
+            return str(error)
+        return ""
 
     def _check_media(self, target: Column) -> None:
         """Refuse vectors of media whose tower is not that of the texts; each column is compared once."""
@@ -204,7 +241,10 @@ def format_command(
         params: of it that were used.
     """
     source = ["--limit", "1"] if path is None else ["--images", "FILE"]
-    if request.text:
+    if request.sound is not None:
+        words = ["--text", shlex.quote(request.text)] if request.text else []
+        source = ["--audio", "FILE", *words]
+    elif request.text:
         source = ["--text", shlex.quote(request.text)]
     elif path is not None:
         via = ["--via", path.translator.name] if path.translator else []

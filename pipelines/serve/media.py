@@ -38,7 +38,7 @@ def check_query(query: Query, limits: ServiceLimits) -> None:
     if query.image is not None:
         check_picture(query.image, limits.picture_pixels)
     if query.sound is not None:
-        _check_sound(query.sound, limits.sound_s)
+        check_sound(query.sound, limits.sound_s)
 
 
 def check_picture(data: bytes, max_pixels: int) -> None:
@@ -63,7 +63,16 @@ def check_picture(data: bytes, max_pixels: int) -> None:
         raise RequestRefusedError(422, _NO_PICTURE)
 
 
-def _check_sound(data: bytes, max_s: float) -> None:
+def check_sound(data: bytes, max_s: float) -> None:
+    """Refuse a sound that would be too expensive to decode.
+
+    Args:
+        data: the file.
+        max_s: seconds that it may have.
+
+    Raises:
+        RequestRefusedError: it would be, or it is no sound.
+    """
     try:
         with open_sound(data) as file:
             form, frames, channels, rate_hz = file.format, file.frames, file.channels, file.samplerate

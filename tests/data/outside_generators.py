@@ -82,6 +82,27 @@ class Both(CustomGenerator):
         return Samples("text", [f"{caption} at {np.linalg.norm(vector):.2f}" for vector, caption in pairs])
 
 
+class PaintParams(StrictModel):
+    warmth: float = Field(0.5, ge=0, le=10, json_schema_extra={"slider": [0, 1]})
+    words: bool = True
+
+
+class Paint(CustomGenerator):
+    """Pictures of a sound's vector, whose words are their brightness."""
+
+    medium, reads, params = "picture", ("clap_audio", "caption"), PaintParams
+
+    def generate(self, prompts, seeds, params, progress=None):
+        pictures = np.zeros((len(seeds), 16, 16, 3), np.uint8)
+        pairs = zip(prompts["clap_audio"], prompts["caption"], seeds, strict=True)
+        for row, (vector, caption, seed) in enumerate(pairs):
+            tiles = np.clip(128 + 900 * vector[:256].reshape(16, 16), 0, 255)
+            pictures[row] = np.stack(
+                [tiles * params.warmth, tiles / 2, tiles * 0 + seed % 200 + len(caption)], -1
+            )
+        return Samples("picture", pictures, size=(16, 16))
+
+
 class Prior(CustomGenerator):
     """Sounds of nothing but a seed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipelines.errors import ConfigError
-from pipelines.evaluate.bench import Bench, Crossing, Follow, pick_nearest
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes, pick_nearest
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from schemas.families import Column, get_family
 from schemas.generated import ModelRef
@@ -24,7 +24,7 @@ class CaptionWay:
     said: Column | None
     columns: tuple[Column, ...]
     follow: Follow = field(default="output", init=False)
-    is_text: bool = field(default=True, init=False)
+    makes: Makes = field(default="texts", init=False)
     models: tuple[ModelRef, ...] = ()
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:

@@ -1,7 +1,7 @@
 """The way `generator:NAME`: a generator by itself, given what it reads of the source.
 
-It is given the source's own vectors if it reads them, the caption of a text, or else what the default
-translator makes of the source.
+It is given the source's own vectors if it reads them, without words, the caption of a text, or else what the
+default translator makes of the source.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipelines.errors import ConfigError
-from pipelines.evaluate.bench import Bench, Crossing, Follow
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from pipelines.evaluate.translators import find_default_translator
 from pipelines.evaluate.ways.translator import TranslatorWay
@@ -24,10 +24,10 @@ class DirectWay:
     """The source as it is: its captions, or its vectors.
 
     Attributes:
-        is_text: whether captions are given.
+        makes: texts: captions are given; sources: vectors are.
     """
 
-    is_text: bool
+    makes: Makes
     columns: tuple[Column, ...]
     follow: Follow = field(default="output", init=False)
     models: tuple[ModelRef, ...] = ()
@@ -35,7 +35,7 @@ class DirectWay:
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
         """Return captions with their vectors, or vectors."""
         units_ND = rows.get_vectors("scored", bench.source)
-        texts = rows.get_rows("scored").captions if self.is_text else None
+        texts = rows.get_rows("scored").captions if self.makes == "texts" else None
         return Crossing(units_ND, bench.source, texts)
 
 
@@ -47,9 +47,9 @@ def make_direct_way(generator: ChosenGenerator, bench: Bench) -> DirectWay | Tra
     """
     info = generator.info
     if split_direction(bench.direction)[0] == "text":
-        return DirectWay(True, (bench.source,))
-    if bench.source in info.columns and len(info.reads) == 1:
-        return DirectWay(False, (bench.source,))
+        return DirectWay("texts", (bench.source,))
+    if info.columns == (bench.source,):
+        return DirectWay("sources", (bench.source,))
     if bench.target in info.columns and len(info.reads) == 1:
         if (default := find_default_translator(bench)) is not None:
             return TranslatorWay(default, default.card.source, (bench.source, bench.target), (default.ref,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipelines.evaluate.bench import Bench, Crossing, Follow
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from schemas.families import Column
 from schemas.generated import ModelRef
@@ -15,7 +15,7 @@ class RealWay:
     """No crossing at all."""
 
     follow: Follow = field(default="real", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
     columns: tuple[Column, ...] = ()
     models: tuple[ModelRef, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pipelines.evaluate.bench import Bench, Crossing, Follow, pick_nearest
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes, pick_nearest
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from schemas.families import Column
 from schemas.generated import ModelRef
@@ -16,7 +16,7 @@ class RetrievalWay:
 
     columns: tuple[Column, ...]
     follow: Follow = field(default="picked", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
     models: tuple[ModelRef, ...] = ()
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:

@@ -13,7 +13,7 @@ from pipelines.encode.encoder import EncoderSpec, encode, get_tower
 from pipelines.encode.places import locate_tower
 from pipelines.encode.registry import make_loader
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.evaluate.bench import Bench, Crossing, Follow
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from schemas.custom_loader import OtherEncoder
 from schemas.encoders import TOWER
@@ -33,7 +33,7 @@ class TowerColumnWay:
     source: Column
     columns: tuple[Column, ...]
     follow: Follow = field(default="output", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
     models: tuple[ModelRef, ...] = ()
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
@@ -57,7 +57,7 @@ class TrainedTowerWay:
     columns: tuple[Column, ...]
     models: tuple[ModelRef, ...]
     follow: Follow = field(default="output", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
         """Return the vectors of all rows."""

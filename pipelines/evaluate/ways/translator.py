@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.errors import ConfigError, SpaceError
-from pipelines.evaluate.bench import Bench, Crossing, Follow
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from pipelines.evaluate.translators import FoundTranslator, find_translator
 from schemas.families import Column, get_modality
@@ -28,7 +28,7 @@ class TranslatorWay:
     columns: tuple[Column, ...]
     models: tuple[ModelRef, ...]
     follow: Follow = field(default="output", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:  # noqa: ARG002 - has its own columns
         """Return the translated vectors."""

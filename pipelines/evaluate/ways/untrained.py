@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.evaluate.bench import Bench, Crossing, Follow
+from pipelines.evaluate.bench import Bench, Crossing, Follow, Makes
 from pipelines.evaluate.evaluation_set import EvaluationSet
 from pipelines.evaluate.translators import find_default_translator
 from schemas.families import Column
@@ -28,7 +28,7 @@ class UntrainedWay:
     source: Column
     columns: tuple[Column, ...]
     follow: Follow = field(default="output", init=False)
-    is_text: bool = field(default=False, init=False)
+    makes: Makes = field(default="vectors", init=False)
     models: tuple[ModelRef, ...] = ()
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:

@@ -15,8 +15,8 @@ class StableDiffusionParams(StrictModel):
         guidance: scale of classifier-free guidance by words; at 1 and less there is none, in half the time.
     """
 
-    steps: int = Field(25, ge=1, le=1_000)
-    guidance: float = Field(5.0, ge=0, le=100)
+    steps: int = Field(25, ge=1, le=1_000, json_schema_extra={"slider": [5, 50]})
+    guidance: float = Field(5.0, ge=0, le=100, json_schema_extra={"slider": [0, 10]})
 
 
 class SoundPictureParams(StableDiffusionParams):
@@ -34,7 +34,7 @@ class SoundPictureParams(StableDiffusionParams):
 
     sound_guidance: float | None = Field(None, ge=0, le=100)
     words: bool = True
-    strength: float = Field(1.0, ge=0, le=10)
+    strength: float = Field(1.0, ge=0, le=10, json_schema_extra={"slider": [0, 2]})
     foreground: float = Field(1.0, ge=0, le=10)
     background: float = Field(1.0, ge=0, le=10)
     ambience: float = Field(1.0, ge=0, le=10)

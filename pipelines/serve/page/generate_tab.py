@@ -1,4 +1,4 @@
-"""Layout of the generation tab: a picture or words, a translator, length and seed, and the sample."""
+"""Layout of the generation tab: what a sample is made of, how, and the samples."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import gradio as gr
 
 from pipelines.serve.generation_messages import LONGEST_S, MOST_SEED, SHORTEST_S, GenerationForm
 from pipelines.serve.page import inputs, render
-from pipelines.serve.page.generate_handlers import GenerateHandlers
+from pipelines.serve.page.generate_handlers import MOST_SAMPLES, GenerateHandlers
 
 _STEP_S = 0.5
 
-# The sample is sent once: the download link takes it from the element that shows it.
+# A sample is sent once: its download link takes it from the element that shows it.
 _ON_SAMPLE = """
 watch('value', () => {
-  const shown = element.querySelector('audio, img.sample');
-  const words = element.querySelector('.sample.words-made');
-  const link = element.querySelector('a[download]');
-  if (shown) link.href = shown.src;
-  if (words) link.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(words.textContent);
+  for (const made of element.querySelectorAll('.made')) {
+    const shown = made.querySelector('audio, img.sample');
+    const words = made.querySelector('.sample.words-made');
+    const link = made.querySelector('a[download]');
+    if (shown) link.href = shown.src;
+    if (words) link.href = 'data:text/plain;charset=utf-8,' + encodeURIComponent(words.textContent);
+  }
 });
 """
 
@@ -39,9 +41,9 @@ def add_generate_tab(handlers: GenerateHandlers, form: GenerationForm) -> list[A
     introduction = gr.HTML("", elem_id="sounds", apply_default_css=False)
     with gr.Row(elem_classes="of-and-how"):
         with gr.Column(min_width=260, elem_classes="of"):
-            picture, words = _add_source(form, noun)
+            picture, sound, seen, words = _add_sources(form, noun)
         with gr.Column(min_width=260, elem_classes="how"):
-            via, length_s, seed = _add_params(form, noun)
+            via, length_s, seed, count, sliders = _add_params(form, noun)
             with gr.Row(elem_classes="words"):
                 generate = gr.Button(f"Make the {noun}", variant="primary", elem_id="make", min_width=120)
                 stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=80)
@@ -61,20 +63,27 @@ def add_generate_tab(handlers: GenerateHandlers, form: GenerationForm) -> list[A
         # The handler reads the uploaded file itself, under the service's limits.
         "preprocess": False,
     }
-    values = [picture, words, via, length_s, seed]
+    values = [picture, sound, words, via, length_s, seed, count, *sliders]
     gr.on([generate.click, words.submit], handlers.on_generate, values, [sample, stop, job], **options)
+    if form.takes_sounds:
+        changes = [sound.upload, sound.stop_recording, sound.clear]
+        gr.on(changes, handlers.on_sound, [sound], [seen], **options)
     # Not Gradio's `cancels`: if the stream closes at the wrong moment, the browser misses what follows.
     stop.click(handlers.on_stop, [job], None, **options)
     return [introduction, via]
 
 
-def _add_source(form: GenerationForm, noun: str) -> tuple[Any, Any]:
+def _add_sources(form: GenerationForm, noun: str) -> tuple[Any, Any, Any, Any]:
     picture = inputs.add_picture("sound-of", f"Picture to make a {noun} of", visible=form.takes_pictures)
+    sound = inputs.add_sound("heard", f"Sound to make a {noun} of", visible=form.takes_sounds)
+    seen = gr.HTML("", elem_id="spectrogram", apply_default_css=False, visible=form.takes_sounds)
     label = "Or words, where there is no picture" if form.takes_pictures else "Words"
-    return picture, inputs.add_words("sound-words", label, "go", noun, visible=form.takes_words)
+    label = "Words, beside the sound or without one" if form.takes_sounds else label
+    words = inputs.add_words("sound-words", label, "go", noun, visible=form.takes_words)
+    return picture, sound, seen, words
 
 
-def _add_params(form: GenerationForm, noun: str) -> tuple[Any, Any, Any]:
+def _add_params(form: GenerationForm, noun: str) -> tuple[Any, Any, Any, Any, list[Any]]:
     via = gr.Dropdown(
         [], label=f"From picture to {noun} by", elem_id="sound-via", visible=False, filterable=False
     )
@@ -88,5 +97,29 @@ def _add_params(form: GenerationForm, noun: str) -> tuple[Any, Any, Any]:
         buttons=[],
         visible=form.length_s is not None,
     )
-    seed = gr.Number(label="Seed", value=0, minimum=0, maximum=MOST_SEED, precision=0, elem_id="sound-seed")
-    return via, length_s, seed
+    sliders = [
+        gr.Slider(
+            each.low,
+            each.high,
+            each.value,
+            step=each.step,
+            label=each.label,
+            elem_id=f"param-{each.name}",
+            elem_classes="param",
+            buttons=[],
+        )
+        for each in form.sliders
+    ]
+    with gr.Row():
+        seed = gr.Number(
+            label="Seed", value=0, minimum=0, maximum=MOST_SEED, precision=0, elem_id="sound-seed"
+        )
+        count = gr.Dropdown(
+            list(range(1, MOST_SAMPLES + 1)),
+            value=1,
+            label="How many",
+            elem_id="sound-count",
+            filterable=False,
+            visible=noun == "picture",
+        )
+    return via, length_s, seed, count, sliders

@@ -1,4 +1,4 @@
-"""Inputs that both tabs have: words, and a picture."""
+"""Inputs that both tabs have: words, a picture, and a sound."""
 
 from __future__ import annotations
 
@@ -48,5 +48,26 @@ def add_picture(elem_id: str, label: str, **options: Any) -> gr.Image:
         buttons=[],
         height=220,
         elem_id=elem_id,
+        **options,
+    )
+
+
+def add_sound(elem_id: str, label: str, **options: Any) -> gr.Audio:
+    """Return a sound input: drop or choose a file, or record; it shows the waveform.
+
+    Args:
+        elem_id: of the component.
+        label: for screen readers.
+        options: other options of an `Audio`.
+    """
+    return gr.Audio(
+        type="filepath",
+        sources=["upload", "microphone"],
+        label=label,
+        show_label=False,
+        buttons=[],
+        editable=False,
+        elem_id=elem_id,
+        waveform_options=gr.WaveformOptions(waveform_color="#9fc3cb", waveform_progress_color="#0b6b7f"),
         **options,
     )

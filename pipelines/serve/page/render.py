@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pipelines.generate.media import MEDIA
 from pipelines.report import formatting
 from pipelines.serve.generation_messages import (
     Capabilities,
+    GeneratedSample,
     GenerationEvent,
     GenerationForm,
     QueuePosition,
@@ -88,6 +89,8 @@ def render_nothing() -> str:
 def name_tab(form: GenerationForm) -> str:
     """Return the title of the generation tab, as in `Picture to sound`."""
     noun = form.medium
+    if form.takes_sounds and not form.takes_pictures:
+        return f"Sound and words to {noun}" if form.takes_words else f"Sound to {noun}"
     if form.takes_pictures:
         return f"Picture to {noun}"
     return f"Words to {noun}" if form.takes_words else f"Make a {noun}"
@@ -95,9 +98,8 @@ def name_tab(form: GenerationForm) -> str:
 
 def render_introduction(capabilities: Capabilities, form: GenerationForm) -> str:
     """Return the introduction of the generation tab: the generator, and what is missing."""
-    sources = [
-        name for name, takes in (("a picture", form.takes_pictures), ("words", form.takes_words)) if takes
-    ]
+    takes = {"a picture": form.takes_pictures, "a sound": form.takes_sounds, "words": form.takes_words}
+    sources = [name for name, is_taken in takes.items() if is_taken]
     return _render(
         "introduction",
         generator=capabilities.generator,
@@ -110,13 +112,55 @@ def render_introduction(capabilities: Capabilities, form: GenerationForm) -> str
 def render_no_sample(form: GenerationForm) -> str:
     """Return the placeholder of the sample before the first one."""
     todo = "Drop a picture and make its" if form.takes_pictures else "Say it in words and make the"
-    todo = todo if form.takes_pictures or form.takes_words else "Take a seed and make a"
+    todo = "Drop or record a sound and make its" if form.takes_sounds else todo
+    todo = todo if form.takes_pictures or form.takes_words or form.takes_sounds else "Take a seed and make a"
     return _render("no_sample", todo=f"{todo} {form.medium}.")
 
 
-def render_stopped() -> str:
-    """Return the message that a sample was stopped."""
-    return _render("stopped")
+def render_spectrogram(png: bytes) -> str:
+    """Return the picture of a sound."""
+    return _render("spectrogram", uri=f"data:image/png;base64,{base64.b64encode(png).decode()}")
+
+
+@dataclass
+class SampleList:
+    """The samples of one press of the button, side by side, and the progress of the next.
+
+    Attributes:
+        medium: that is made.
+    """
+
+    medium: Medium
+    _made: list[str] = field(default_factory=list, init=False)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def render(self, event: GenerationEvent, name: str = "") -> str:
+        """Return the HTML after an event; a sample stays from then on.
+
+        Args:
+            event: of the generation.
+            name: of the file to download.
+        """
+        html = render_event(event, self.medium, name)
+        if isinstance(event, GeneratedSample):
+            self._made.append(html)
+            return self._join(self._made)
+        return self._join([*self._made, html])
+
+    def render_end(self, error: str = "") -> str:
+        """Return the HTML when no more come: the samples, and the error or that it was stopped.
+
+        Args:
+            error: HTML; empty if there was none.
+        """
+        last = error or ("" if self._made else _render("stopped"))
+        return self._join([*self._made, *filter(None, [last])])
+
+    @staticmethod
+    def _join(parts: Sequence[str]) -> str:
+        return parts[0] if len(parts) == 1 else _render("side_by_side", parts=parts)
 
 
 def render_event(event: GenerationEvent, medium: Medium, name: str) -> str:

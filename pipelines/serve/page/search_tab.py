@@ -138,16 +138,7 @@ def _add_queries() -> tuple[dict[Asks, Any], tuple[Any, Any, Any, Any]]:
     with tabs["picture"]:
         picture = inputs.add_picture("picture", "Picture to ask with")
     with tabs["sound"]:
-        sound = gr.Audio(
-            type="filepath",
-            sources=["upload", "microphone"],
-            label="Sound to ask with",
-            show_label=False,
-            buttons=[],
-            editable=False,
-            elem_id="sound",
-            waveform_options=gr.WaveformOptions(waveform_color="#9fc3cb", waveform_progress_color="#0b6b7f"),
-        )
+        sound = inputs.add_sound("sound", "Sound to ask with")
     return tabs, (words, go, picture, sound)
 
 

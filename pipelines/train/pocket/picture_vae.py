@@ -1,4 +1,4 @@
-"""Trains the VAE of the pocket Stable Diffusion: pictures of 64 px to latents of 8 x 8, and back."""
+"""Trains the VAE of the pocket Stable Diffusion: pictures of 64 px to latents of 16 x 16, and back."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from pipelines.train.task import Scores, StepDraw, StepLoss
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Downsamples 8 times, like Stable Diffusion's, and makes up for the small pictures by 16 channels.
+# Downsamples 4 times. Eight times, like Stable Diffusion's, with 16 channels showed the judges the right kind
+# in 40 % of decoded pictures after 400 s of one core, and this 70 % after 150 s.
 CONFIG: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "block_out_channels": [16, 32, 32, 32],
+    "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "up_block_types": ["UpDecoderBlock2D"] * 3,
+    "block_out_channels": [16, 32, 48],
     "layers_per_block": 1,
-    "latent_channels": 16,
+    "latent_channels": 8,
     "norm_num_groups": 4,
     "mid_block_add_attention": False,
     "sample_size": 64,

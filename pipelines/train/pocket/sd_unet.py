@@ -32,10 +32,10 @@ CONFIG: dict[str, Any] = {
     "sample_size": PICTURE_PX // 2 ** (len(VAE["block_out_channels"]) - 1),
     "in_channels": VAE["latent_channels"],
     "out_channels": VAE["latent_channels"],
-    "block_out_channels": [48, 80],
+    "block_out_channels": [32, 64, 80],
     "layers_per_block": 1,
-    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "cross_attention_dim": 96,
     # Of diffusers' UNets with words this is the number of heads, whatever its name says.
     "attention_head_dim": 4,

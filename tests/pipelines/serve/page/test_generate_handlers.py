@@ -34,10 +34,10 @@ class Script:
             yield event
 
 
-async def run(sounds, words="a bell!", seed=7):
+async def run(sounds, words="a bell!", seed=7, count=1):
     """Enter words; what the handler yields."""
     handlers = GenerateHandlers(sounds, LIMITS, UploadFolder(Path("/nowhere"), LIMITS))
-    return [update async for update in handlers.on_generate(None, words, None, 2.5, seed)]
+    return [update async for update in handlers.on_generate(None, None, words, None, 2.5, seed, count)]
 
 
 async def test_a_sound_grows_and_can_be_kept():
@@ -82,3 +82,32 @@ async def test_an_error_is_one_sentence(sentence, words, seed, events):
     assert sentence in last[0]
     assert "/secret" not in last[0]
     assert not last[1].interactive
+
+
+async def test_several_seeds_stand_side_by_side():
+    """Each is made after the other; what is there stays while the next one comes."""
+    sounds = Script(StepCount(3, 6), SOUND)
+    updates = await run(sounds, count=3)
+    html = [update[0] for update in updates]
+
+    assert [7, 8, 9] == [request.seed for request in sounds.requests]
+    assert 3 == len({request.job for request in sounds.requests})
+    assert any("Step 3 of 6" in each and 2 == each.count("making made") for each in html)
+    assert 3 == html[-1].count("making made")
+
+
+async def test_stop_ends_the_seeds_that_are_left():
+    """What was made before stays, and no further one is asked for."""
+
+    class Stopping(Script):
+        async def generate(self, request):
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                yield SOUND
+
+    sounds = Stopping()
+    last = (await run(sounds, count=4))[-1]
+
+    assert 2 == len(sounds.requests)
+    assert 1 == last[0].count("making made")
+    assert "Stopped." not in last[0]

@@ -1,5 +1,6 @@
 """A person makes pictures and texts on the page, which asks for what the generator reads."""
 
+import base64
 import hashlib
 import io
 import re
@@ -13,7 +14,7 @@ from PIL import Image
 
 from jobs.shared.job import load
 from pipelines.generate.params import make_params
-from pipelines.miniature.media import picture_file
+from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import draw
 from pipelines.serve.generation import GenerationQueue
 from pipelines.store.root import Root
@@ -98,6 +99,49 @@ def test_a_dropped_picture_becomes_a_picture(served, root, tmp_path):
     assert [32, 32] == size
     assert ("some-thing-7.png", (32, 32)) == (name, Image.open(io.BytesIO(made)).size)
     assert re.search(r"seed 7, side 32, palette warm", said)
+    assert [hashlib.sha256(made).hexdigest()] == by_command
+    assert [] == weak
+
+
+def test_a_sound_and_words_become_pictures_side_by_side(served, root, tmp_path):
+    """The sound is seen as it is heard; four seeds stand beside each other, each with its own command."""
+    data = sound_file(draw(31, "heldout", 4))
+    (tmp_path / "some thing.wav").write_bytes(data)
+    with served("Paint", "Sound and words to picture") as page:
+        offered = offers(page)
+        page.locator("#heard input[type=file]").set_input_files(str(tmp_path / "some thing.wav"))
+        page.get_by_role("img", name="Spectrogram of the sound").wait_for()
+        page.get_by_label("Words, beside").fill("a red bell")
+        page.get_by_label("Warmth").first.fill("0.8")
+        page.get_by_label("How many").click()
+        page.get_by_role("option", name="4").click()
+        page.get_by_role("button", name="Make the picture").click()
+        page.wait_for_function("document.querySelectorAll('#sound-made img.sample').length === 4")
+        tops = page.locator("#sound-made .made").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().top)"
+        )
+        links = page.locator("#sound-made a[download]").evaluate_all(
+            "all => all.map(e => [e.download, e.href])"
+        )
+        page.locator("#sound-made summary").nth(2).click()
+        command = page.locator("#sound-made code").nth(2).inner_text()
+        weak = page.evaluate(CONTRAST)
+        keep(page, "sound-and-words", tmp_path)
+    made = base64.b64decode(links[2][1].partition(",")[2])
+    filled = [
+        {"ROOT": root, "FILE": tmp_path / "some thing.wav"}.get(word, word)
+        for word in shlex.split(command)[2:]
+    ]
+    job_here("generate", *filled, "--name", "page-sound")
+    by_command = (
+        Root.from_url(str(root)).read_table("generated/page-sound/00000.parquet")["sha256"].to_pylist()
+    )
+
+    assert {"words"} == offered
+    assert 1 == len(set(tops))
+    assert [f"a-red-bell-{seed}.png" for seed in range(4)] == [name for name, _ in links]
+    assert 4 == len({href for _, href in links})
+    assert "--seed 2 --param warmth=0.8" in command
     assert [hashlib.sha256(made).hexdigest()] == by_command
     assert [] == weak
 
