@@ -112,7 +112,7 @@ class GeneratorInfo(ModelRef):
         None, exclude=True, description="fingerprint of its own text tower; null where it has none"
     )
     spaces: tuple[tuple[str, str], ...] = Field(
-        (), exclude=True, description="columns that it reads, and the identity of the space of each"
+        (), exclude=True, description="columns whose towers it reads with, and the space of each"
     )
     advice: str = Field("", exclude=True, description="how to get vectors of its space, in half a sentence")
 

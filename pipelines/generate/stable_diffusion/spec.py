@@ -12,12 +12,15 @@ from pipelines.compute.device import choose_device, get_dtype
 from pipelines.encode.loaders.hub import read_licence
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.weights import compute_fingerprint
+from pipelines.encode.resolve import resolve
 from pipelines.errors import ConfigError, SpaceError
 from pipelines.generate.generator import CAPTION
 from pipelines.generate.stable_diffusion.base import POCKET, find_base, hash_base, hash_unet
 from pipelines.generate.stable_diffusion.generator import SOUND, StableDiffusionGenerator
 from pipelines.generate.stable_diffusion.params import SoundPictureParams, StableDiffusionParams
 from schemas.audio_adapter import AdapterCard
+from schemas.encoders import Encode
+from schemas.families import Column
 from schemas.generated import GeneratorInfo
 from schemas.space import Precision
 
@@ -70,6 +73,7 @@ class StableDiffusionSpec:
             precision=self.precision,
             batch_rows=self.batch_rows,
             licence=read_licence(folder),
+            spaces=_find_word_spaces(self.weights),
         )
 
 
@@ -143,7 +147,7 @@ class Clap2DiffusionSpec:
             precision=self.precision,
             batch_rows=self.batch_rows,
             licence=read_licence(folder),
-            spaces=((SOUND, card.space),) if card.space else (),
+            spaces=(*(((SOUND, card.space),) if card.space else ()), *_find_word_spaces(self.base)),
             advice="build a set with the CLAP that the adapter was trained with",
         )
 
@@ -229,6 +233,17 @@ def _decide_precision(asked: _Precision, base: str) -> Precision:
     # Rounding errors add up over the diffusion steps: fp32 where no GPU has native bf16.
     bf16 = choose_device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if bf16 else "fp32"
+
+
+def _find_word_spaces(base: str) -> tuple[tuple[Column, str], ...]:
+    """Return the space of the text tower that reads the words, so that its picture tower is no judge of them.
+
+    Of a base from outside nothing says whose tower it is.
+    """
+    if base != POCKET:
+        return ()
+    space = resolve(Encode.model_validate({"clip": POCKET, "clap": None}))["clip"].space
+    return (("clip_text", space.identity),)
 
 
 def _name_base(weights: str, folder: Path) -> str:

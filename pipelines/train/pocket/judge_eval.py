@@ -77,9 +77,9 @@ def make_pictures(scenes: Sequence[world.Scene]) -> dict[str, list[bytes]]:
     """Return set -> the files of the pictures of scenes."""
     files = {"real": [picture_file(scene) for scene in scenes]}
     for size_px in _SIZES_PX:
-        files[f"{size_px}px"] = [_write_png(_shrink(picture(scene, 256), size_px)) for scene in scenes]
+        files[f"{size_px}px"] = [write_png(_shrink(picture(scene, 256), size_px)) for scene in scenes]
     rng = np.random.default_rng(0)
-    files["noise"] = [_write_png(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in scenes]
+    files["noise"] = [write_png(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in scenes]
     return files
 
 
@@ -106,7 +106,8 @@ def _shrink(canvas_HWC: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(canvas_HWC, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _write_png(pixels_HWC: NDArray[np.uint8]) -> bytes:
+def write_png(pixels_HWC: NDArray[np.uint8]) -> bytes:
+    """Return a PNG of pixels, RGB."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,12 +21,14 @@ from pipelines.miniature.media import sound_file
 from pipelines.miniature.pictures import picture
 from pipelines.miniature.world import Scene, draw_heldout
 from pipelines.train.latents import scale_pixels
-from pipelines.train.pocket.judge_eval import score_reader
+from pipelines.train.pocket.adapter_claims import score_claims
+from pipelines.train.pocket.judge_eval import score_reader, write_png
 from pipelines.train.pocket.picture_data import PICTURE_PX
 from schemas.encoders import Encode
 
 _MAX_ROWS = 240  # 25 steps of so many pictures take two minutes of one core
 _BATCH_ROWS = 16
+_CLAIM_ROWS = 72  # in twelve cells: four minutes of one core
 _STEPS, _GUIDANCE = 25, 3.0
 
 
@@ -73,7 +74,8 @@ def evaluate_adapter(weights: Path, seed: int, rows: int) -> dict[str, float]:
         `text`: of captions alone;
         `sound`: of sounds alone;
         `both`: of sounds and captions;
-        `shuffled`: of each scene's caption without its kind's sound: the sound is another scene's.
+        `shuffled`: of another scene's sound alone;
+        and those of `score_claims`.
     """
     scenes = _draw_scenes(seed, rows)
     beside = weights.with_name("stable_diffusion")
@@ -94,7 +96,9 @@ def evaluate_adapter(weights: Path, seed: int, rows: int) -> dict[str, float]:
         "both": make(units_ND, texts, params),
         "shuffled": make(others_ND, none, params),
     }
-    return _score(made, scenes)
+    claimed = slice(0, min(len(scenes), _CLAIM_ROWS))
+    claims = score_claims(weights, base, scenes[claimed], units_ND[claimed], params)
+    return _score(made, scenes) | claims
 
 
 def _draw_scenes(seed: int, rows: int) -> list[Scene]:
@@ -131,18 +135,10 @@ def _encode_sounds(scenes: list[Scene]) -> np.ndarray:
 
 def _score(made: Mapping[str, np.ndarray], scenes: list[Scene]) -> dict[str, float]:
     scores: dict[str, float] = {}
-    files = {name: [_write_png(each) for each in pixels] for name, pixels in made.items()}
+    files = {name: [write_png(each) for each in pixels] for name, pixels in made.items()}
     for folder in sorted((WEIGHTS / "judges").glob("pocket-picture-*")):
         reader = JudgeReader(folder)
         for name, own in files.items():
             found = score_reader(reader, own, scenes)
             scores |= {f"{folder.name}_{name}_{key}": round(value, 4) for key, value in found.items()}
     return scores
-
-
-def _write_png(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
