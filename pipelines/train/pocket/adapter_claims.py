@@ -1,8 +1,8 @@
 """What a sound and words give one picture together: the kind from the sound, ground and colour from words.
 
-The fifth seed (CLAP2Diffusion) gives its tokens a norm of 60 for the sake of that. Here norms, given to tokens
-that are trained, and strengths are compared on the same sounds, words and seeds. The words are of another
-scene than the sound, so that neither can say what the other one does.
+The fifth seed (CLAP2Diffusion) gives its tokens a norm of 60 for the sake of that. Here norms, given to
+trained tokens, and strengths are compared on the same sounds, words and seeds. The words are of another scene
+than the sound, so that neither can say what the other one does.
 """
 
 from __future__ import annotations
