@@ -17,7 +17,7 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion")
+MODELS = ("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion", "animal_vae")
 ADAPTER_STAGES = ("pocket_adapter_align", "pocket_adapter_adapt", "pocket_adapter_polish")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.

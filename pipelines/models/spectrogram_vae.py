@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-SEED_SHAPE = (512, 64)
-SEED_LATENT = 20
+from schemas.spectrogram_vae import SEED_LATENT
+
 # Channels, kernel and stride of the seed's convolutions.
 _SEED_LAYERS = ((512, 5, 2), (256, 3, 2), (128, 3, 2), (64, 2, 2), (32, 1, 1))
 # Of its feature map: 512 x 64 -> 254 x 30 -> 126 x 14 -> 62 x 6 -> 31 x 3.

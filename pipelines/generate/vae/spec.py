@@ -1,0 +1,133 @@
+"""The generator `vae`: finds the weights of a VAE of spectrograms, describes it, and loads it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipelines.encode.loaders.pocket import WEIGHTS
+from pipelines.encode.loaders.weights import compute_fingerprint
+from pipelines.errors import ConfigError
+from pipelines.generate.vae.params import VaeParams
+from pipelines.generate.vae.vocoders import AUTO, VocoderSpec, choose_vocoder
+from pipelines.models.vae_files import VAE_FILE, WEIGHTS_FILE, load_vae, read_vae_card
+from schemas.generated import GeneratorInfo
+
+if TYPE_CHECKING:
+    from pipelines.generate.vae.generator import VaeGenerator
+    from pipelines.lookup.media import MediaReader
+
+POCKET = "pocket"
+POCKET_VAE = WEIGHTS / "vae"
+# Of the place of a row's segment in its sound.
+_SOUND = "sound"
+
+
+@dataclass(frozen=True)
+class VaeSpec:
+    """A VAE of spectrograms: sounds of nothing, of a class, around a row, or between two rows.
+
+    Attributes:
+        weights: its folder.
+        vocoder: that makes waves.
+        batch_rows: samples of every forward.
+    """
+
+    weights: str
+    vocoder: VocoderSpec
+    batch_rows: int = 8
+
+    params: ClassVar[type[VaeParams]] = VaeParams
+
+    def open(self) -> VaeGenerator:
+        """Load the weights, onto the GPU if there is one.
+
+        Raises:
+            ConfigError: they are damaged, or the vocoder hears another mel.
+        """
+        from pipelines.compute.device import choose_device
+        from pipelines.generate.vae.generator import VaeGenerator
+
+        vae = load_vae(Path(self.weights))
+        vae.net.to(choose_device())
+        return VaeGenerator(vae, self.vocoder.open(vae.card.front), self.batch_rows)
+
+    def fingerprint(self) -> str:
+        """Return one fingerprint of the VAE and its vocoder."""
+        folder = Path(self.weights)
+        own = compute_fingerprint([folder / VAE_FILE, folder / WEIGHTS_FILE])
+        parts = (own, self.vocoder.fingerprint(), self.vocoder.mean, self.vocoder.spread)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def describe(self) -> GeneratorInfo:
+        """Return its name, its fingerprint and its rate."""
+        card = read_vae_card(Path(self.weights))
+        return GeneratorInfo(
+            name="vae",
+            weights_sha256=self.fingerprint(),
+            medium="sound",
+            reads=(),
+            batch_rows=self.batch_rows,
+            rate_hz=card.front.rate_hz,
+        )
+
+    def names_rows(self, params: Any) -> bool:
+        """Return whether its parameters name rows whose sounds are encoded."""
+        return bool(params.keys)
+
+    def fill_params(self, params: Any, media: MediaReader) -> VaeParams:
+        """Return parameters with the latents of the rows that they name.
+
+        Raises:
+            NoSuchRowError: there is no such row, or it has no sound.
+            ConfigError: the class is none that the VAE was trained on.
+        """
+        import torch
+
+        from pipelines.encode.vae_segments import decode_segment
+
+        generator = self.open()
+        card = generator.vae.card
+        spectrograms = torch.stack(
+            [torch.from_numpy(decode_segment(media.read(key, _SOUND)[0], card)) for key in params.keys]
+        )
+        means_AD = generator.encode_sounds(spectrograms, params).mean.cpu()
+        anchors = tuple(tuple(round(each, 5) for each in row) for row in means_AD.tolist())
+        found: VaeParams = params.model_copy(update={"anchors": anchors})
+        return found
+
+
+def choose_vae(
+    weights: str = POCKET,
+    vocoder: str = AUTO,
+    vocoder_mean: float = 0.0,
+    vocoder_spread: float = 1.0,
+    batch_rows: int = 8,
+) -> VaeSpec:
+    """Return a VAE of spectrograms.
+
+    Args:
+        weights: `POCKET`, or the folder of a VAE that was trained here.
+        vocoder: auto, pocket, griffin-lim, or the folder of an AudioLDM or of its HiFiGAN.
+        vocoder_mean: of the ln amplitudes that the vocoder of a folder takes.
+        vocoder_spread: their standard deviation.
+        batch_rows: of every forward.
+
+    Raises:
+        ConfigError: there is no such VAE, or the vocoder hears another mel.
+    """
+    folder = POCKET_VAE if weights == POCKET else Path(weights)
+    if not (folder / VAE_FILE).is_file():
+        advice = (
+            "train it with `echolens pocket animal_vae`"
+            if weights == POCKET
+            else "give pocket or the folder of a VAE, or NAME:TRAINED of one in the root"
+        )
+        raise ConfigError(f"generator vae: there is no {VAE_FILE} in {folder}; {advice}")
+    front = read_vae_card(folder).front
+    return VaeSpec(str(folder), choose_vocoder(vocoder, front, vocoder_mean, vocoder_spread), batch_rows)
+
+
+GENERATORS = {"vae": choose_vae}

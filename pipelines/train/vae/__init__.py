@@ -1,0 +1,1 @@
+"""Trains VAEs of spectrograms: the seed's net and a modern one, on segments of a dataset's sounds."""
