@@ -8,6 +8,8 @@ echolens generate /data/animals --text "a dog barking" --candidates 4 --name dog
 echolens generate /data/animals --column clap_audio --limit 100 --generator cvssp/audioldm-s-full-v2
 echolens generate /data/animals --column clip_image --generator mine:Painter --param palette=warm --name art
 echolens generate /data/animals --audio rain.wav --text "a beach" --text "a city" --generator clap2diffusion
+echolens generate /data/animals --generator vae --class dog --samples 20 --name dogs
+echolens generate /data/animals --generator vae --between 000012 000345 --samples 1 --name way
 echolens generate s3://bucket/animals --via wit_cc-mlp-cosine-h512 --address http://head:8265
 
 The samples lie in ROOT/generated/NAME/: WebDataset tars, and a table that says of every row what became
@@ -135,6 +137,9 @@ def _make_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--keys", nargs="+", default=(), metavar="KEY", help="these rows")
     what.add_argument("--limit", type=int, metavar="N", help="the first N rows")
+    what.add_argument(
+        "--samples", dest="limit", type=int, metavar="N", help="so many, of a generator that reads nothing"
+    )
     add("--held-out", action="store_true", help="only rows that the translator was not trained on")
     what.add_argument(
         "--images", nargs="+", default=(), metavar="PLACE", help="picture files, folders of them, URLs"

@@ -7,6 +7,7 @@ echolens pocket judges                # two nets a medium, which score what othe
 echolens pocket tower                 # from pictures straight into the space of pocket CLAP
 echolens pocket stable_diffusion      # from words to pictures of 64 px
 echolens pocket clap2diffusion        # from sounds and words to pictures, on the base before it
+echolens pocket animal_vae            # from 32 numbers to sounds of 1.28 s, told one of 24 kinds
 echolens pocket --score               # only measure the weights that are there
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.shared.job import run
-from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, train_pocket
+from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, get_folder, train_pocket
 
 _SCORED_ROWS = 1000
 _TRANSLATORS = "translators"
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     for model in MODELS:
         if args.model not in (None, model):
             continue
-        folder = (args.out or WEIGHTS) / model
+        folder = (args.out or WEIGHTS) / get_folder(model)
         result: dict[str, Any] = {"model": model, "weights": str(folder)}
         if not args.score:
             plan = PocketPlan(folder, args.seed, args.steps, progress=_make_printer(model))

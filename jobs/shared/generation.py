@@ -110,8 +110,10 @@ def _make_manifest(
     path: ConditioningPath,
     generator: ChosenGenerator,
 ) -> GenerationManifest:
+    from pipelines.compute.child_process import run_in_subprocess
     from pipelines.generate.media import choose_format
     from pipelines.generate.params import make_params
+    from pipelines.generate.row_params import fill_params, needs_filling
 
     names = [file.name for file in request.sounds]
     hashes = read_sound_files(request.sounds)[1]
@@ -126,6 +128,9 @@ def _make_manifest(
     )
     form = choose_format(generator.info.medium, request.settings.format)
     params = make_params(generator.spec.params, request.params, generator.info.name)
+    if needs_filling(generator.spec, params):
+        place = (Root.from_dataset(dataset), dataset.shard_rows, version)
+        params = run_in_subprocess(fill_params, generator.spec, params, *place)
     content = {
         "name": request.name, "set": dataset.encode.set, "version": version.number, "asked": source,
         "via": request.via or "none", "translator": path.translator, "generator": generator.info,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.generators import is_generator_class
 
-# Parameters that have a flag of their own.
+if TYPE_CHECKING:
+    from pipelines.generate.flags import ParamFlag
+
+# Parameters of several generators that have a flag of their own; those of one come with it (FLAGS).
 _FLAGS = ("steps", "guidance", "length_s")
 
 
@@ -20,6 +23,10 @@ def add_params(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="of a diffusion; 50 if not given")
     add("--guidance", type=float, help="how much a vector is followed; 2.5 if not given")
     add("--length-s", type=float, metavar="S", help="of every sound; 5 if not given")
+    for name, each in _list_flags().items():
+        # A value a time, or so many: `nargs=1` would make a list of one.
+        many = {} if each.count == 1 else {"nargs": each.count}
+        add(each.flag, dest=name, metavar=each.metavar, help=each.help, **many)
     add("--param", action="append", default=[], metavar="KEY=VALUE", help="of the generator; repeat for more")
 
 
@@ -31,7 +38,8 @@ def collect_params(args: argparse.Namespace) -> dict[str, Any]:
     """
     from pipelines.generate.params import parse_params
 
-    flags = {key: getattr(args, key) for key in _FLAGS if getattr(args, key) is not None}
+    names = (*_FLAGS, *_list_flags())
+    flags = {key: getattr(args, key) for key in names if getattr(args, key) is not None}
     return flags | parse_params(args.param)
 
 
@@ -62,3 +70,9 @@ def with_generator(dataset: Dataset, text: str | None, options: Mapping[str, Any
     for key in [f"generator.{key}" for key in given] if is_same else ["generator"]:
         trust = trust.exclude(key)
     return dataset.model_copy(update={"generator": checked.generator}).with_trust(trust).trust(classes)
+
+
+def _list_flags() -> Mapping[str, ParamFlag]:
+    from pipelines.generate.flags import list_flags
+
+    return list_flags()

@@ -17,7 +17,12 @@ from schemas.training import TaskPreset
 
 StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
-MODELS = ("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion", "animal_vae")
+MODELS = (
+    *("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion"),
+    "animal_vae",
+)
+# Of a model whose weights are found under another name.
+_FOLDERS = {"animal_vae": "vae"}
 ADAPTER_STAGES = ("pocket_adapter_align", "pocket_adapter_adapt", "pocket_adapter_polish")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.
@@ -27,6 +32,11 @@ JUDGES = {
     "pocket-sound-cnn": "sound_cnn",
     "pocket-sound-transformer": "sound_transformer",
 }
+
+
+def get_folder(model: str) -> str:
+    """Return the name of the folder of a pocket model's weights."""
+    return _FOLDERS.get(model, model)
 
 
 @dataclass(frozen=True)
@@ -227,6 +237,7 @@ def find_evaluation(model: str) -> Evaluate:
         clap_eval,
         clip_eval,
         judge_eval,
+        spectrogram_vae_eval,
         stable_diffusion_eval,
         tower_eval,
     )
@@ -239,6 +250,7 @@ def find_evaluation(model: str) -> Evaluate:
         "tower": tower_eval.evaluate,
         "stable_diffusion": stable_diffusion_eval.evaluate,
         "clap2diffusion": stable_diffusion_eval.evaluate_adapter,
+        "animal_vae": spectrogram_vae_eval.evaluate,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

@@ -130,10 +130,10 @@ def _find_prior_path(request: GenerationRequest, generator: GeneratorInfo) -> Co
     }  # fmt: skip
     if unused := [flag for flag, value in given.items() if value]:
         raise ConfigError(
-            f"generator {generator.name} reads nothing; leave {unused[0]} out and give --limit N"
+            f"generator {generator.name} reads nothing; leave {unused[0]} out and give --samples N"
         )
     if request.limit is None:
-        raise ConfigError(f"generator {generator.name} reads nothing; say with --limit N how many it makes")
+        raise ConfigError(f"generator {generator.name} reads nothing; say with --samples N how many it makes")
     return ConditioningPath(None, (), None, "nothing")
 
 

@@ -1,6 +1,7 @@
 """Parameters that name rows of the dataset: the driver reads their media, and no worker needs the dataset.
 
-A spec with such parameters has `fill_params(params, media)`, which returns them with what it made of the rows.
+A spec with such parameters has `fill_params(params, media)`, which returns them with what it made of the rows, or
+says what is wrong with them before anything is written.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ P = TypeVar("P", bound=BaseModel)
 
 @runtime_checkable
 class RowReadingSpec(Protocol):
-    """A spec whose parameters may name rows."""
+    """A spec whose parameters may name rows, or words that only its weights know."""
 
-    def names_rows(self, params: Any) -> bool:
+    def needs_filling(self, params: Any) -> bool:
         """Return whether they do."""
         ...
 
@@ -30,13 +31,14 @@ class RowReadingSpec(Protocol):
 
         Raises:
             NoSuchRowError: there is no such row, or it lacks the medium.
+            ConfigError: its weights do not know a word.
         """
         ...
 
 
-def names_rows(spec: Any, params: BaseModel) -> bool:
-    """Return whether the parameters of a generator name rows."""
-    return isinstance(spec, RowReadingSpec) and spec.names_rows(params)
+def needs_filling(spec: Any, params: BaseModel) -> bool:
+    """Return whether the parameters of a generator name what only the driver can look up."""
+    return isinstance(spec, RowReadingSpec) and spec.needs_filling(params)
 
 
 def fill_params(spec: Any, params: P, root: Root, shard_rows: int, version: Version) -> P:

@@ -58,14 +58,20 @@ def _read_shard(reader: VectorReader, shard: Shard) -> tuple[np.ndarray, np.ndar
     keys_n = as_integers(table["key"])
     sounds_s_n, lengths_s_n = (_read_floats(table, name) for name in ("sound_s", "length_s"))
     lengths_s_n = np.where(np.isnan(lengths_s_n), sounds_s_n, lengths_s_n)
-    starts_s_n, segments_s_n = _read_segments(reader, shard, keys_n)
+    starts_s_n, segments_s_n = read_segments(reader, shard, keys_n)
     ends_s_n = np.fmin(starts_s_n + segments_s_n, sounds_s_n)
     middles_s_n = np.where(np.isnan(starts_s_n), sounds_s_n / 2, (starts_s_n + ends_s_n) / 2)
     return keys_n, find_nearest_frames(middles_s_n, lengths_s_n)
 
 
-def _read_segments(reader: VectorReader, shard: Shard, keys_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the segment of each clip begins, and how long it is; NaN where none was chosen."""
+def read_segments(reader: VectorReader, shard: Shard, keys_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the segment of each clip begins, and how long it is, in seconds; NaN where none was chosen.
+
+    Args:
+        reader: of a version.
+        shard: of it.
+        keys_n: of its clips, int64.
+    """
     starts_s_n, segments_s_n = np.full(len(keys_n), np.nan), np.full(len(keys_n), np.nan)
     with reader.root.open_parquet(get_vectors_marker(reader.set_name, shard)) as file:
         segment = decode_segment(file.schema_arrow)

@@ -144,7 +144,7 @@ def _png():
 @pytest.mark.parametrize(
     ("generator", "given", "said"),
     [
-        ("Prior", (), "reads nothing; say with --limit N"),
+        ("Prior", (), "reads nothing; say with --samples N"),
         ("Prior", ("--text", "a"), "reads nothing; leave --text out"),
         ("Sentence", ("--text", "a", "--candidates", "2"), "candidates cannot be told apart"),
         ("Sentence", ("--text", "a", "--via", "words-mlp-cosine-h1"), "reads captions alone"),

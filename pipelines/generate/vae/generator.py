@@ -14,6 +14,7 @@ import torch
 from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
 from pipelines.generate.generator import Conditions, Samples, StepProgress
+from pipelines.generate.vae.classes import find_class
 from pipelines.generate.vae.params import VaeParams
 from pipelines.models.spectrogram_vae import ModernVae, Posterior
 from pipelines.models.vae_files import SpectrogramVae
@@ -37,7 +38,7 @@ class VaeGenerator:
     reads: tuple[str, ...] = ()
 
     def __init__(self, vae: SpectrogramVae, vocode: Callable[[Tensor], Tensor], batch_rows: int) -> None:
-        self.vae, self._vocode, self._batch_rows = vae, vocode, batch_rows
+        self.vae, self.vocode, self._batch_rows = vae, vocode, batch_rows
         self.rate_hz = vae.card.front.rate_hz
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray | None:  # noqa: ARG002 - it has no vectors
@@ -83,7 +84,7 @@ class VaeGenerator:
             frames = -(-length // self.vae.card.front.hop)
             repeats = -(-frames // spectrograms.shape[3])
             spectrograms = spectrograms.repeat(1, 1, 1, repeats)[..., :frames]
-        return np.asarray(self._vocode(spectrograms)[:, :length].float().cpu().numpy())
+        return np.asarray(self.vocode(spectrograms)[:, :length].float().cpu().numpy())
 
     def draw_spectrograms(self, seeds: Sequence[int], params: VaeParams) -> Tensor:
         """Return a standardised spectrogram of every seed, `[N, 1, H, W]`; of an interpolation its points.
@@ -116,7 +117,7 @@ class VaeGenerator:
         Raises:
             ConfigError: the class is none that the VAE was trained on.
         """
-        number = find_class(self.vae, params.label)
+        number = find_class(self.vae.card, params.label)
         told_N = torch.full((len(spectrograms),), number, device=choose_device())
         with torch.inference_mode():
             return self.vae.encode(spectrograms.to(choose_device()), told_N)
@@ -124,7 +125,7 @@ class VaeGenerator:
     def _draw_classes(self, streams: Sequence[torch.Generator], params: VaeParams) -> Tensor:
         card = self.vae.card
         if params.label is not None or params.keys or not sum(card.counts):
-            return torch.full((len(streams),), find_class(self.vae, params.label))
+            return torch.full((len(streams),), find_class(self.vae.card, params.label))
         weights = torch.tensor(card.counts, dtype=torch.float32)
         return torch.cat([torch.multinomial(weights, 1, generator=each) for each in streams])
 
@@ -152,22 +153,3 @@ class VaeGenerator:
             return noise_ND
         device = choose_device()
         return self.vae.net.find_prior(classes_N.to(device), noise_ND.to(device)).sample(noise_ND.to(device)).cpu()
-
-
-def find_class(vae: SpectrogramVae, label: str | None) -> int:
-    """Return the number of a class; that of none for None.
-
-    Raises:
-        ConfigError: the VAE was not trained on it.
-    """
-    classes = vae.card.classes
-    if label is None:
-        return len(classes)
-    if not classes:
-        raise ConfigError(f"this VAE was trained without classes, and --class {label} names one; leave it out")
-    if label not in classes:
-        shown = ", ".join(classes[:30]) + (", ..." if len(classes) > 30 else "")
-        raise ConfigError(
-            f"this VAE has never heard --class {label!r}; name one that it was trained on: {shown}"
-        )
-    return classes.index(label)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.weights import compute_fingerprint
 from pipelines.errors import ConfigError
+from pipelines.generate.vae.classes import find_class
 from pipelines.generate.vae.params import VaeParams
 from pipelines.generate.vae.vocoders import AUTO, VocoderSpec, choose_vocoder
 from pipelines.models.vae_files import VAE_FILE, WEIGHTS_FILE, load_vae, read_vae_card
@@ -73,9 +74,9 @@ class VaeSpec:
             rate_hz=card.front.rate_hz,
         )
 
-    def names_rows(self, params: Any) -> bool:
-        """Return whether its parameters name rows whose sounds are encoded."""
-        return bool(params.keys)
+    def needs_filling(self, params: Any) -> bool:
+        """Return whether its parameters name rows whose sounds are encoded, or a class."""
+        return bool(params.keys) or params.label is not None
 
     def fill_params(self, params: Any, media: MediaReader) -> VaeParams:
         """Return parameters with the latents of the rows that they name.
@@ -86,16 +87,21 @@ class VaeSpec:
         """
         import torch
 
+        find_class(read_vae_card(Path(self.weights)), params.label)
+        if not params.keys:
+            return VaeParams.model_validate(params)
         from pipelines.encode.vae_segments import decode_segment
 
+        card = read_vae_card(Path(self.weights))
+        segments = [decode_segment(media.read(key, _SOUND)[0], card) for key in params.keys]
         generator = self.open()
-        card = generator.vae.card
-        spectrograms = torch.stack(
-            [torch.from_numpy(decode_segment(media.read(key, _SOUND)[0], card)) for key in params.keys]
+        # One at a time: the last digits of a sound's latent would depend on the others.
+        means = [
+            generator.encode_sounds(torch.from_numpy(each)[None], params).mean[0].tolist() for each in segments
+        ]
+        found: VaeParams = params.model_copy(
+            update={"anchors": tuple(tuple(round(each, 5) for each in row) for row in means)}
         )
-        means_AD = generator.encode_sounds(spectrograms, params).mean.cpu()
-        anchors = tuple(tuple(round(each, 5) for each in row) for row in means_AD.tolist())
-        found: VaeParams = params.model_copy(update={"anchors": anchors})
         return found
 
 

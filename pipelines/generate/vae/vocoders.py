@@ -127,6 +127,9 @@ def check_vocoder(folder: Path, front: SpectrogramFront) -> None:
 def _load_hifigan(folder: Path) -> Any:
     import transformers
 
+    logging: Any = transformers.utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     hifigan: Any = transformers.SpeechT5HifiGan
     with as_config_errors("clap", str(folder)):
         loaded, report = hifigan.from_pretrained(

@@ -147,7 +147,8 @@ class VaeTask(Task):
             error = compute_negative_log_likelihood(decoded, target, net.find_log_variance()).mean()
         else:
             error = (decoded - target).flatten(1).square().sum(1).mean()
-        steps = self.context.recipe.steps or 0
+        recipe = self.context.recipe
+        steps = recipe.steps or (recipe.epochs or 0) * (self.count_steps() or 0)
         weight = self.kl.beta * warm_up(draw.step, round(self.kl.warmup_share * steps))
         parts = {"reconstruction": error.detach(), "kl": kl_nD.detach().sum(1).mean()}
         loss = (error + weight * counted) / numbers
