@@ -83,7 +83,7 @@ class SpectrogramVaeTask(VaeTask):
                 f"validate on, too few for batches of {context.recipe.batch}; build more clips, or take a "
                 "smaller recipe.batch"
             )
-        words = {} if self.classes == "none" else _read_words(dataset, reader, keys_N, self.classes)
+        words = {} if self.classes == "none" else read_words(dataset, reader, keys_N, self.classes)
         known = _find_classes([words.get(key, "") for key in train.tolist()], self.least_rows)
         rows = _Rows(train, held, {key: known[w] for key, w in words.items() if w in known}, tuple(known))
         return DatasetSegments(self, dataset, context, draft, rows, _read_starts(reader))
@@ -185,7 +185,7 @@ class DatasetSegments:
         )
 
 
-def _read_words(
+def read_words(
     dataset: TrainingDataset, reader: VectorReader, keys_N: np.ndarray, column: str
 ) -> dict[int, str]:
     """Return key -> its word in a column of the candidates; of rows that have one."""
