@@ -24,7 +24,9 @@ class JointVaeNet(StrictModel):
     @model_validator(mode="after")
     def _check_side(self) -> Self:
         if self.side_px % 2 ** len(self.widths):
-            raise ValueError(f"{self.side_px} px cannot be halved {len(self.widths)} times; take fewer widths")
+            raise ValueError(
+                f"{self.side_px} px cannot be halved {len(self.widths)} times; take fewer widths"
+            )
         return self
 
 

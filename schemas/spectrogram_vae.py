@@ -34,7 +34,9 @@ class SpectrogramFront(StrictModel):
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         if self.window > self.fft or self.hop > self.window:
-            raise ValueError(f"hop {self.hop}, window {self.window} and fft {self.fft} must rise in this order")
+            raise ValueError(
+                f"hop {self.hop}, window {self.window} and fft {self.fft} must rise in this order"
+            )
         if self.bands > self.fft // 2 + 1:
             raise ValueError(f"an fft of {self.fft} has {self.fft // 2 + 1} bins, and {self.bands} bands")
         return self
@@ -61,8 +63,8 @@ class VaeNet(StrictModel):
     def _check_seed(self) -> Self:
         if self.kind == "seed" and (self.frames, self.latent) != (SEED_SHAPE[1], SEED_LATENT):
             raise ValueError(
-                f"the seed's net has {SEED_SHAPE[1]} frames and {SEED_LATENT} dimensions; write them, or take "
-                "kind: modern"
+                f"the seed's net has {SEED_SHAPE[1]} frames and {SEED_LATENT} dimensions; write them, or "
+                "take kind: modern"
             )
         return self
 
@@ -106,11 +108,13 @@ class VaeCard(StrictModel):
 class KlSettings(StrictModel):
     """`kl` of a preset: how much the latents may say.
 
-    The loss is the negative ELBO with a learnt variance of the decoder, or with `fixed` the seed's: the sum of
-    squared errors and `beta` times the KL, which is the ELBO of a decoder of the variance `beta` / 2.
+    The loss is the negative ELBO with a learnt variance of the decoder, or with `fixed` the seed's: the sum
+    of squared errors and `beta` times the KL, which is the ELBO of a decoder of the variance `beta` / 2.
     """
 
     beta: float = Field(1.0, gt=0, le=100)
     fixed: bool = Field(False, description="whether the decoder's variance is `beta` / 2 and not learnt")
-    warmup_share: float = Field(0.2, ge=0, lt=1, description="of the steps, over which its weight rises from 0")
+    warmup_share: float = Field(
+        0.2, ge=0, lt=1, description="of the steps, over which its weight rises from 0"
+    )
     free_nats: float = Field(0.1, ge=0, le=10, description="of a dimension, which cost nothing")

@@ -24,9 +24,9 @@ def add_params(parser: argparse.ArgumentParser) -> None:
     add("--guidance", type=float, help="how much a vector is followed; 2.5 if not given")
     add("--length-s", type=float, metavar="S", help="of every sound; 5 if not given")
     for name, each in _list_flags().items():
-        # A value a time, or so many: `nargs=1` would make a list of one.
-        many = {} if each.count == 1 else {"nargs": each.count}
-        add(each.flag, dest=name, metavar=each.metavar, help=each.help, **many)
+        # `nargs=1` would make a list of one.
+        many = None if each.count == 1 else each.count
+        add(each.flag, dest=name, metavar=each.metavar, help=each.help, nargs=many)
     add("--param", action="append", default=[], metavar="KEY=VALUE", help="of the generator; repeat for more")
 
 

@@ -19,7 +19,7 @@ StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
 MODELS = (
     *("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion"),
-    "animal_vae",
+    *("animal_vae", "joint_vae"),
 )
 # Of a model whose weights are found under another name.
 _FOLDERS = {"animal_vae": "vae"}
@@ -236,6 +236,7 @@ def find_evaluation(model: str) -> Evaluate:
         audioldm_eval,
         clap_eval,
         clip_eval,
+        joint_vae_eval,
         judge_eval,
         spectrogram_vae_eval,
         stable_diffusion_eval,
@@ -251,6 +252,7 @@ def find_evaluation(model: str) -> Evaluate:
         "stable_diffusion": stable_diffusion_eval.evaluate,
         "clap2diffusion": stable_diffusion_eval.evaluate_adapter,
         "animal_vae": spectrogram_vae_eval.evaluate,
+        "joint_vae": joint_vae_eval.evaluate,
     }
     if model not in known:
         raise ConfigError(f"there is no pocket {model!r}; it is one of {', '.join(known)}")

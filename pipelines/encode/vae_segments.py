@@ -51,7 +51,7 @@ def level_wave(wave_T: np.ndarray, least: int) -> np.ndarray:
 
 
 def compute_spectrogram(wave_T: np.ndarray, front: SpectrogramFront) -> np.ndarray:
-    """Return the standardised spectrogram of a wave, float32 `[1, H, W]`; a frame that is not whole is left out."""
+    """Return the standardised spectrogram of a wave, float32 `[1, H, W]`, without a last frame in part."""
     import torch
 
     from pipelines.models.spectrogram_front import compute_spectrograms

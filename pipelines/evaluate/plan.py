@@ -275,8 +275,10 @@ def _choose_usual(request: EvaluationRequest, target: EvaluationTarget) -> tuple
 def _choose_named(name: str, request: EvaluationRequest, target: EvaluationTarget) -> ChosenGenerator:
     entry = check_content(_Named, {"generator": parse_generator(name)}, f"way generator:{name}").generator
     # A class on the command line is named by the person who runs this.
+    medium = split_direction(request.direction)[1]
+    trusted = {*target.trusted, *request.trusted, name}
     return choose_generator(
-        entry, target.root or target.models, {*target.trusted, *request.trusted, name}, compiled=False
+        entry, target.root or target.models, trusted, compiled=False, medium=medium
     )
 
 

@@ -24,12 +24,17 @@ from pipelines.store.trust import make_untrusted_error
 from schemas.families import is_column
 from schemas.generated import GeneratorInfo
 from schemas.generators import AnyGenerator, is_generator_class
+from schemas.media import Medium
 
 _WHERE = "generator"
 
 
 def choose_generator(
-    entry: AnyGenerator, root: Root | None = None, trusted: Collection[str] = (), compiled: bool = True
+    entry: AnyGenerator,
+    root: Root | None = None,
+    trusted: Collection[str] = (),
+    compiled: bool = True,
+    medium: Medium | None = None,
 ) -> ChosenGenerator:
     """Return the generator of an entry, with its weights hashed; those of a hub are downloaded.
 
@@ -38,6 +43,7 @@ def choose_generator(
         root: of the dataset, where trained ones lie.
         trusted: classes that are none of ours and may be imported, as module:Class.
         compiled: whether it may be compiled for a GPU, passed to those that can be.
+        medium: that is wanted, passed to those that make several; None for the entry's own.
 
     Raises:
         ConfigError: there is no such generator, nobody trusts it, or it does not take these keys.
@@ -58,6 +64,8 @@ def choose_generator(
             keys |= {"weights": str(find_model_folder(root, trained))}
     if "compiled" in inspect.signature(found).parameters:
         keys |= {"compiled": compiled}
+    if medium is not None and "medium" in inspect.signature(found).parameters:
+        keys = {"medium": medium} | keys
     with as_class_errors(name):
         spec = make_instance(found, name, keys, _WHERE, ("compiled",))
         _check_spec(spec, name)

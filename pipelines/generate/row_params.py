@@ -1,7 +1,7 @@
 """Parameters that name rows of the dataset: the driver reads their media, and no worker needs the dataset.
 
-A spec with such parameters has `fill_params(params, media)`, which returns them with what it made of the rows, or
-says what is wrong with them before anything is written.
+A spec with such parameters has `fill_params(params, media)`, which returns them with what it made of the
+rows, or says what is wrong with them before anything is written.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ class JointVae(nn.Module):
 
     def scale_sound(self, units_NV: Tensor) -> Tensor:
         """Return unit vectors as `decode_sound` has them."""
-        return units_NV * self._scale
+        scaled: Tensor = units_NV * self._scale
+        return scaled
 
     def _embed_sound(self, units_NV: Tensor) -> Tensor:
         embedded: Tensor = self.sound(self.scale_sound(units_NV))

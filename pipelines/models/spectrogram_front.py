@@ -62,7 +62,8 @@ def restore_amplitudes(spectrograms: Tensor, front: SpectrogramFront) -> Tensor:
         return torch.nn.functional.pad(10 ** (decibels / 20), (0, 0, 0, bins - front.bands))
     mels = restore_log_mels(spectrograms, front).exp().transpose(1, 2)
     inverse = torch.linalg.pinv(make_mel_filters(front).T).to(mels.device)
-    return (inverse @ mels).clamp(min=0)
+    bins_NFW: Tensor = (inverse @ mels).clamp(min=0)
+    return bins_NFW
 
 
 @lru_cache

@@ -150,7 +150,9 @@ def load_vae(folder: Path) -> SpectrogramVae:
     found = {name: each.float() if each.is_floating_point() else each
              for name, each in load_file(folder / WEIGHTS_FILE).items()}  # fmt: skip
     net = build_vae(card)
-    net.load_state_dict({name.removeprefix(_NET): each for name, each in found.items() if name.startswith(_NET)})
+    net.load_state_dict(
+        {name.removeprefix(_NET): each for name, each in found.items() if name.startswith(_NET)}
+    )
     fitted = FittedPrior(found[f"{_FITTED}means"], found[f"{_FITTED}factors"])
     return SpectrogramVae(net.eval().requires_grad_(False), card, fitted)
 

@@ -65,7 +65,7 @@ def _read_shard(reader: VectorReader, shard: Shard) -> tuple[np.ndarray, np.ndar
 
 
 def read_segments(reader: VectorReader, shard: Shard, keys_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the segment of each clip begins, and how long it is, in seconds; NaN where none was chosen.
+    """Return where the segment of each clip begins, and its length, in seconds; NaN where none was chosen.
 
     Args:
         reader: of a version.

@@ -25,7 +25,9 @@ def sounds(root):
     for path in sorted((root / "media").glob("*.parquet")):
         table = pq.ParquetFile(path).read()
         found += [
-            row["key"] for row in table.to_pylist() if row["outcome"] == "ok" and row.get("sound_s") is not None
+            row["key"]
+            for row in table.to_pylist()
+            if row["outcome"] == "ok" and row.get("sound_s") is not None
         ]
     assert len(found) >= 2
     return found
@@ -45,7 +47,9 @@ def read(root, name):
 def test_a_class_is_sampled_from_the_prior(root):
     """Each sample has a seed of its own, whatever the shards."""
     generate(root, "--samples", 3, "--class", "dog", "--name", "dogs", "--length-s", 1.28)
-    generate(root, "--samples", 3, "--class", "dog", "--name", "dogs2", "--length-s", 1.28, "--shard-samples", 2)
+    generate(
+        root, "--samples", 3, "--class", "dog", "--name", "dogs2", "--length-s", 1.28, "--shard-samples", 2
+    )
     (card, rows), (_, again) = read(root, "dogs"), read(root, "dogs2")
 
     assert (3, "dog", {"ok": 3}) == (card["samples"], card["wanted"]["params"]["label"], card["outcomes"])

@@ -16,7 +16,9 @@ def find_class(card: VaeCard, label: str | None) -> int:
     if label is None:
         return len(classes)
     if not classes:
-        raise ConfigError(f"this VAE was trained without classes, and --class {label} names one; leave it out")
+        raise ConfigError(
+            f"this VAE was trained without classes, and --class {label} names one; leave it out"
+        )
     if label not in classes:
         shown = ", ".join(classes[:30]) + (", ..." if len(classes) > 30 else "")
         raise ConfigError(

@@ -103,7 +103,7 @@ class VaeGenerator:
         latents_ND = self._place_latents(classes_N, noise_ND, params).to(device)
         told_N = classes_N.repeat_interleave(points).to(device)
         spectrograms = self.vae.decode(latents_ND, told_N).cpu()
-        spectrograms = torch.cat(spectrograms.unflatten(0, (-1, points)).unbind(1), 3)
+        spectrograms = torch.cat(spectrograms.reshape(-1, points, *spectrograms.shape[1:]).unbind(1), 3)
         if isinstance(self.vae.net, ModernVae) and params.texture:
             deviation = (self.vae.net.find_log_variance().cpu() / 2).exp() * params.texture
             shape = spectrograms[:1].shape
@@ -152,4 +152,8 @@ class VaeGenerator:
         if not isinstance(self.vae.net, ModernVae):
             return noise_ND
         device = choose_device()
-        return self.vae.net.find_prior(classes_N.to(device), noise_ND.to(device)).sample(noise_ND.to(device)).cpu()
+        return (
+            self.vae.net.find_prior(classes_N.to(device), noise_ND.to(device))
+            .sample(noise_ND.to(device))
+            .cpu()
+        )

@@ -18,11 +18,11 @@ class VaeParams(StrictModel):
     """Which latents, and what is made of them.
 
     Attributes:
-        length_s: of a sound: the segment of the VAE again and again. An interpolation is as long as its points.
+        length_s: of a sound: the segment of the VAE again and again. An interpolation is all its points.
         label: the class that it is told; without one each sample draws one, as often as it was in training.
         temperature: factor of the law that latents are drawn from; less is nearer to the mean.
         texture: share of the decoder's own noise that is added to its means.
-        law: of the latents: `fitted` to those of training sounds, or the prior that was `learnt` with the net.
+        law: of the latents: `fitted` to those of training sounds, or the prior that the net has `learnt`.
         like: key of a row, around whose sound samples lie.
         spread: how far, in standard deviations of latents.
         between: keys of two rows, from whose one sound to the other a sample goes, in one file.

@@ -1,4 +1,4 @@
-"""The generator `vae`: finds the weights of a VAE of spectrograms, describes it, and loads it."""
+"""A VAE of spectrograms as a generator of sounds: described, loaded, and its parameters looked up."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.errors import ConfigError
 from pipelines.generate.vae.classes import find_class
 from pipelines.generate.vae.params import VaeParams
-from pipelines.generate.vae.vocoders import AUTO, VocoderSpec, choose_vocoder
-from pipelines.models.vae_files import VAE_FILE, WEIGHTS_FILE, load_vae, read_vae_card
+from pipelines.generate.vae.vocoders import VocoderSpec
+from pipelines.models.vae_files import WEIGHTS_FILE, load_vae, read_vae_card
 from schemas.generated import GeneratorInfo
+from schemas.spectrogram_vae import VAE_FILE
 
 if TYPE_CHECKING:
     from pipelines.generate.vae.generator import VaeGenerator
     from pipelines.lookup.media import MediaReader
-
-POCKET = "pocket"
-POCKET_VAE = WEIGHTS / "vae"
-# Of the place of a row's segment in its sound.
-_SOUND = "sound"
 
 
 @dataclass(frozen=True)
@@ -93,47 +87,14 @@ class VaeSpec:
         from pipelines.encode.vae_segments import decode_segment
 
         card = read_vae_card(Path(self.weights))
-        segments = [decode_segment(media.read(key, _SOUND)[0], card) for key in params.keys]
+        segments = [decode_segment(media.read(key, "sound")[0], card) for key in params.keys]
         generator = self.open()
         # One at a time: the last digits of a sound's latent would depend on the others.
         means = [
-            generator.encode_sounds(torch.from_numpy(each)[None], params).mean[0].tolist() for each in segments
+            generator.encode_sounds(torch.from_numpy(each)[None], params).mean[0].tolist()
+            for each in segments
         ]
         found: VaeParams = params.model_copy(
             update={"anchors": tuple(tuple(round(each, 5) for each in row) for row in means)}
         )
         return found
-
-
-def choose_vae(
-    weights: str = POCKET,
-    vocoder: str = AUTO,
-    vocoder_mean: float = 0.0,
-    vocoder_spread: float = 1.0,
-    batch_rows: int = 8,
-) -> VaeSpec:
-    """Return a VAE of spectrograms.
-
-    Args:
-        weights: `POCKET`, or the folder of a VAE that was trained here.
-        vocoder: auto, pocket, griffin-lim, or the folder of an AudioLDM or of its HiFiGAN.
-        vocoder_mean: of the ln amplitudes that the vocoder of a folder takes.
-        vocoder_spread: their standard deviation.
-        batch_rows: of every forward.
-
-    Raises:
-        ConfigError: there is no such VAE, or the vocoder hears another mel.
-    """
-    folder = POCKET_VAE if weights == POCKET else Path(weights)
-    if not (folder / VAE_FILE).is_file():
-        advice = (
-            "train it with `echolens pocket animal_vae`"
-            if weights == POCKET
-            else "give pocket or the folder of a VAE, or NAME:TRAINED of one in the root"
-        )
-        raise ConfigError(f"generator vae: there is no {VAE_FILE} in {folder}; {advice}")
-    front = read_vae_card(folder).front
-    return VaeSpec(str(folder), choose_vocoder(vocoder, front, vocoder_mean, vocoder_spread), batch_rows)
-
-
-GENERATORS = {"vae": choose_vae}

@@ -113,14 +113,15 @@ def check_vocoder(folder: Path, front: SpectrogramFront) -> None:
         heard = (int(config["sampling_rate"]), hop, int(config["model_in_dim"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"generator vae: {folder}/config.json is no HiFiGAN's ({type(error).__name__}); name another folder"
+            f"generator vae: {folder}/config.json is no HiFiGAN's ({type(error).__name__}); name another "
+            "folder"
         ) from error
     made = (front.rate_hz, front.hop, front.bands)
     if front.kind != "log_mel" or heard != made:
         raise ConfigError(
             f"generator vae: the vocoder in {folder} hears {heard[2]} mel bands at {heard[0]} Hz, {heard[1]} "
-            f"samples a frame, and the VAE makes {made[2]} {front.kind} bands at {made[0]} Hz, {made[1]} samples "
-            f"a frame; name the vocoder of its mel, or vocoder: {GRIFFIN_LIM}"
+            f"samples a frame, and the VAE makes {made[2]} {front.kind} bands at {made[0]} Hz, {made[1]} "
+            f"samples a frame; name the vocoder of its mel, or vocoder: {GRIFFIN_LIM}"
         )
 
 
@@ -137,8 +138,8 @@ def _load_hifigan(folder: Path) -> Any:
         )
     if missing := sorted(report["missing_keys"]):
         raise ConfigError(
-            f"generator vae: the vocoder in {folder} lacks {len(missing)} tensors (first {missing[0]}); check "
-            "that weights and config.json belong together"
+            f"generator vae: the vocoder in {folder} lacks {len(missing)} tensors (first {missing[0]}); "
+            "check that weights and config.json belong together"
         )
     return loaded.float().eval().requires_grad_(False).to(choose_device())
 

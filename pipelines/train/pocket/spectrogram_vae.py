@@ -39,11 +39,9 @@ class PocketSpectrogramVae(VaeTask):
     def read_data(self, context: TaskContext, draft: VaeCard) -> DrawnSegments:
         """Draw the scenes, and render the sounds that are not cached yet."""
         folder = context.folder / "vae-sounds"
-        parts = {
-            split: read_sounds(folder, split, count, draft.front)
-            for split, count in (("train", self.scenes), ("heldout", self.held))
-        }
-        return DrawnSegments(parts["train"], parts["heldout"], draft, context, self.jitter)
+        train = read_sounds(folder, "train", self.scenes, draft.front)
+        held = read_sounds(folder, "heldout", self.held, draft.front)
+        return DrawnSegments(train, held, draft, context, self.jitter)
 
 
 class DrawnSegments:

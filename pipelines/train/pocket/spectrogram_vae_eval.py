@@ -5,7 +5,7 @@ Shapes: N sounds, H bands, S frames of a segment, T samples, K kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,11 @@ import torch
 
 from pipelines.encode.judge_reader import JudgeReader
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.generate.media import encode_sound
 from pipelines.generate.loudness import normalize_loudness
+from pipelines.generate.media import encode_sound
 from pipelines.generate.vae.generator import VaeGenerator
 from pipelines.generate.vae.params import VaeParams
 from pipelines.generate.vae.vocoders import AUTO, choose_vocoder
-
 from pipelines.metrics.generated_sounds import (
     copied_share,
     diversity_within_classes,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ANIMALS = ("bird", "dog", "cat", "frog", "cricket", "bee")
+# Five minutes of one core.
 _MAX_ROWS = 480
 # Of the training sounds that samples are compared with, a sample: 480 rows compare with all.
 _TRAINING_A_ROW = 10
@@ -54,12 +54,14 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         rows: sounds of each set, 480 at most; their kinds are those of the held-out scenes.
 
     Returns:
-        The scores of `score_vae`; `JUDGE_SET_kind`: the share that is named right, with `_low` and `_high` of
-        Wilson's interval; `_animal`: of the animals, the share that is named as any animal, `_which`: as the right
-        one. Sets: `real` (5.12 s), `vocoded` (its whole mel through the vocoder), `segment` (its segment,
-        repeated), `decoded` (the segment through the latent), `samples` (of the class, from the fitted law),
-        `learnt` (from the learnt prior), `untrained` (random weights). `copied`: samples that are nearer to a
-        training sound than 99 % of decoded held-out ones; `nearest` and `nearest_held`: median cosines.
+        The scores of `score_vae`, and `log_mel_db`, the mean distance of decoded segments;
+        `copied`: the share of samples that are nearer to one of `training` sounds than 99 % of decoded
+        held-out sounds; `nearest` and `nearest_held`: the median cosines of both;
+        `JUDGE_SET_kind`: the share that is named right, with Wilson's interval as `_low` and `_high`; of
+        animals `_animal`, the share that is named as any of them, and `_which`, as the right one;
+        `_diversity`: 1 - the mean cosine of two sounds of a kind, by the judge's embedding.
+        The sets: `real` (5.12 s), `vocoded` (its whole mel), `segment` (repeated), `decoded` (through the
+        latent), `samples` (of the kind, from the fitted law), `learnt` (from the learnt prior), `untrained`.
     """
     vae = load_vae(weights)
     card = vae.card
@@ -170,7 +172,8 @@ def _judge(
     name: str, reader: JudgeReader, files: Mapping[str, Sequence[bytes]], kinds_N: np.ndarray
 ) -> dict[str, float]:
     """Return how often a judge names each set right, and how different the sounds of a kind are."""
-    values, scores = np.array(reader.values["kind"]), {}
+    values = np.array(reader.values["kind"])
+    scores: dict[str, float] = {}
     truth_N = np.array(KINDS)[kinds_N]
     is_animal_N = np.isin(truth_N, ANIMALS)
     for set_name, own in files.items():

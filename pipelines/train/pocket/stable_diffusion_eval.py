@@ -46,11 +46,11 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         `text`: of pictures generated from captions;
         `nothing`: of pictures generated from "": the chance level.
     """
-    scenes = _draw_scenes(seed, rows)
+    scenes = draw_scenes(seed, rows)
     spec = StableDiffusionSpec(str(weights), batch_rows=min(_BATCH_ROWS, len(scenes)))
     generator = spec.open()
     params = StableDiffusionParams(steps=_STEPS, guidance=_GUIDANCE)
-    real = _draw_pictures(scenes)
+    real = draw_pictures(scenes)
     texts = [captions.caption(scene, "picture", "heldout") for scene in scenes]
     seeds = range(len(scenes))
     made = {
@@ -59,7 +59,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         "text": np.asarray(generator.generate({CAPTION: texts}, seeds, params).data),
         "nothing": np.asarray(generator.generate({CAPTION: [""] * len(scenes)}, seeds, params).data),
     }
-    return _score(made, scenes)
+    return score_pictures(made, scenes)
 
 
 def evaluate_adapter(weights: Path, seed: int, rows: int) -> dict[str, float]:
@@ -77,12 +77,12 @@ def evaluate_adapter(weights: Path, seed: int, rows: int) -> dict[str, float]:
         `shuffled`: of another scene's sound alone;
         and those of `score_claims`.
     """
-    scenes = _draw_scenes(seed, rows)
+    scenes = draw_scenes(seed, rows)
     beside = weights.with_name("stable_diffusion")
     base = str(beside) if (beside / "model_index.json").is_file() else POCKET
     generator = Clap2DiffusionSpec(str(weights), base, batch_rows=min(_BATCH_ROWS, len(scenes))).open()
     texts = [captions.caption(scene, "picture", "heldout") for scene in scenes]
-    units_ND = _encode_sounds(scenes)
+    units_ND = encode_sounds(scenes)
     others_ND = np.roll(units_ND, 1, axis=0)
     params = SoundPictureParams(steps=_STEPS, guidance=_GUIDANCE)
     seeds, none = range(len(scenes)), [""] * len(scenes)
@@ -98,14 +98,16 @@ def evaluate_adapter(weights: Path, seed: int, rows: int) -> dict[str, float]:
     }
     claimed = slice(0, min(len(scenes), _CLAIM_ROWS))
     claims = score_claims(weights, base, scenes[claimed], units_ND[claimed], params)
-    return _score(made, scenes) | claims
+    return score_pictures(made, scenes) | claims
 
 
-def _draw_scenes(seed: int, rows: int) -> list[Scene]:
+def draw_scenes(seed: int, rows: int) -> list[Scene]:
+    """Return held-out scenes, 240 at most."""
     return [draw_heldout(seed, index) for index in range(min(rows, _MAX_ROWS))]
 
 
-def _draw_pictures(scenes: list[Scene]) -> np.ndarray:
+def draw_pictures(scenes: list[Scene]) -> np.ndarray:
+    """Return pictures of scenes, uint8 [N, 64, 64, 3]."""
     from PIL import Image
 
     size = (PICTURE_PX, PICTURE_PX)
@@ -126,14 +128,21 @@ def _decode(generator: StableDiffusionGenerator, pixels: np.ndarray) -> np.ndarr
     return np.asarray((unit * 255).round().to(torch.uint8).cpu().numpy())
 
 
-def _encode_sounds(scenes: list[Scene]) -> np.ndarray:
+def encode_sounds(scenes: list[Scene]) -> np.ndarray:
+    """Return pocket CLAP's unit vectors of the sounds of scenes, float32 [N, 512]."""
     spec = resolve(Encode.model_validate({"clip": "pocket", "clap": "pocket"}))["clap"]
     tower = spec.open()["audio"]
     pieces = [tower.prepare(sound_file(scene)) for scene in scenes]
     return encode(tower, pieces, spec.space.batch_rows)[0]
 
 
-def _score(made: Mapping[str, np.ndarray], scenes: list[Scene]) -> dict[str, float]:
+def score_pictures(made: Mapping[str, np.ndarray], scenes: list[Scene]) -> dict[str, float]:
+    """Return how often each picture judge reads each attribute right, as `JUDGE_SET_ATTRIBUTE`.
+
+    Args:
+        made: set -> pictures, uint8 [N, H, W, 3].
+        scenes: of the pictures.
+    """
     scores: dict[str, float] = {}
     files = {name: [write_png(each) for each in pixels] for name, pixels in made.items()}
     for folder in sorted((WEIGHTS / "judges").glob("pocket-picture-*")):

@@ -124,7 +124,7 @@ class DatasetSegments:
         starts: key -> where its segment begins, in seconds; another sound's is where its loudest event does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         task: SpectrogramVaeTask,
         dataset: TrainingDataset,
@@ -137,7 +137,9 @@ class DatasetSegments:
         self._card, self._rows, self._starts = card, rows, starts
         self.classes = rows.classes
         numbers = [rows.numbers.get(key, len(self.classes)) for key in rows.train.tolist()]
-        self.counts = tuple(np.bincount(numbers, minlength=len(self.classes) + 1)[: len(self.classes)].tolist())
+        self.counts = tuple(
+            np.bincount(numbers, minlength=len(self.classes) + 1)[: len(self.classes)].tolist()
+        )
         stream = task.make_stream(rows.train, context.recipe.batch, task.lanes, context.recipe.seed)
         self._stream: StreamReader[_Segment] = stream.open(self._decode, context.group)
         self._kept: dict[str, SegmentBatch] = {}

@@ -71,17 +71,18 @@ class JointVaeTask(Task):
         data, classes_S = self.read_pairs(context)
         if len(data.train_S) < context.recipe.batch or len(data.held_S) < 2:
             raise ConfigError(
-                f"{len(data.train_S)} sounds with pictures to train on and {len(data.held_S)} to validate on are "
-                f"too few for batches of {context.recipe.batch}; build more clips, or take a smaller recipe.batch"
+                f"{len(data.train_S)} sounds with pictures to train on and {len(data.held_S)} to validate on "
+                f"are too few for batches of {context.recipe.batch}; build more clips, or take a smaller "
+                "recipe.batch"
             )
         self._pixels = np.stack(list(data.iterate_pixels(self.net.side_px)))
         self._pairs, self._classes_S = data, classes_S
-        self.card = JointVaeCard(
-            net=self.net, sound_dims=data.sounds_SD.shape[1], space=data.space.identity
-        )
+        self.card = JointVaeCard(net=self.net, sound_dims=data.sounds_SD.shape[1], space=data.space.identity)
         train_S = data.train_S
         self._alike = {
-            int(each): train_S[classes_S[train_S] == each] for each in np.unique(classes_S[train_S]) if each >= 0
+            int(each): train_S[classes_S[train_S] == each]
+            for each in np.unique(classes_S[train_S])
+            if each >= 0
         }
         return super().open(context)
 

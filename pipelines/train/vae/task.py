@@ -118,7 +118,7 @@ class VaeTask(Task):
         return build_vae(self.card)
 
     def make_batch(self, step: int, group: WorkerGroup) -> dict[str, Tensor]:
-        """Return segments `[n, 1, H, S]`, what is told of their classes `[n]`, and the noise of their latents."""
+        """Return segments `[n, 1, H, S]`, what is told of their classes `[n]`, and noise for the latents."""
         batch, whole = self._data.make_batch(step, group), self.context.recipe.batch
         generator = torch.Generator().manual_seed((self.context.recipe.seed << 32) + step)
         rows = group.slice_batch(whole)
@@ -164,7 +164,8 @@ class VaeTask(Task):
         training = self._data.read_training(_FITTED_SOUNDS)
         means, log_variances = [], []
         with torch.inference_mode():
-            for part in torch.arange(len(training.spectrograms)).split(_SCORED_SOUNDS):
+            for first in range(0, len(training.spectrograms), _SCORED_SOUNDS):
+                part = slice(first, first + _SCORED_SOUNDS)
                 told = training.classes_N[part].to(self.context.device)
                 found = encode_with(net, training.spectrograms[part].to(self.context.device), told)
                 means.append(found.mean)
@@ -174,8 +175,8 @@ class VaeTask(Task):
         scores = score_vae(net, self.card, self._data.held, training)
         if scores["active_units"] < scores["units"]:
             _log.warning(
-                "%s: %d of %d dimensions of the latent say nothing (the posterior has collapsed there); raise "
-                "kl.free_nats or kl.warmup_share, or take a smaller net.latent",
+                "%s: %d of %d dimensions of the latent say nothing (the posterior has collapsed there); "
+                "raise kl.free_nats or kl.warmup_share, or take a smaller net.latent",
                 self.context.name,
                 scores["units"] - scores["active_units"],
                 scores["units"],

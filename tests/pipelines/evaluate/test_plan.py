@@ -76,3 +76,13 @@ def test_a_shipped_translator_leads_back_from_another_precision(plan):
     cycled = take_back(Crossing(units, column), fitted, bench)
     assert cycled is not None
     assert np.allclose(1, np.linalg.norm(cycled, axis=1), atol=1e-4)
+
+
+def test_a_generator_of_several_media_makes_the_one_that_is_asked_for():
+    """`vae` makes sounds by itself, and pictures where a sound is to become one."""
+    found = plan_evaluation(replace(REQUEST, ways=("generator:vae", "retrieval")), TARGET)
+    (made, ready) = found.samples
+
+    assert ("picture", ("clap_audio",)) == (made.generator.info.medium, made.generator.info.reads)
+    assert made.generator.info.spaces[0][1] == found.bench.spaces["clap_audio"].identity
+    assert ready is None

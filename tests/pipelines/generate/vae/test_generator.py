@@ -10,9 +10,9 @@ from pipelines.errors import ConfigError
 from pipelines.generate.media import encode_sound
 from pipelines.generate.params import make_params
 from pipelines.generate.registry import choose_generator, list_names
+from pipelines.generate.vae.choose import choose_vae
 from pipelines.generate.vae.griffin_lim import invert_amplitudes
 from pipelines.generate.vae.params import VaeParams
-from pipelines.generate.vae.spec import choose_vae
 from pipelines.models.spectrogram_front import compute_amplitudes, compute_spectrograms, restore_amplitudes
 from pipelines.models.vae_files import SpectrogramVae, build_vae, load_vae, make_standard_prior, save_vae
 from pipelines.train.pocket.audioldm_data import compute_log_mels
@@ -20,10 +20,11 @@ from schemas.generators import OtherGenerator
 from schemas.spectrogram_vae import SpectrogramFront, VaeCard, VaeNet
 
 NET = VaeNet(frames=64, latent=4, widths=(8, 8, 8), condition=8)
+FRONT = SpectrogramFront()
 CLASSES = ("cat", "dog")
 
 
-def write_vae(folder, front=SpectrogramFront(), classes=CLASSES, net=NET):
+def write_vae(folder, front=FRONT, classes=CLASSES, net=NET):
     """Write a VAE with random weights, whose laws are standard normal."""
     torch.manual_seed(0)
     card = VaeCard(front=front, net=net, classes=classes, counts=(3, 1)[: len(classes)])
@@ -61,7 +62,9 @@ def test_a_class_is_told_or_drawn(generator):
     drawn = generator._draw_classes([torch.Generator().manual_seed(n) for n in range(400)], params)
 
     assert (drawn == 0).float().mean() == pytest.approx(0.75, abs=0.06)
-    with pytest.raises(ConfigError, match="never heard --class 'cow'; name one that it was trained on: cat, dog"):
+    with pytest.raises(
+        ConfigError, match="never heard --class 'cow'; name one that it was trained on: cat, dog"
+    ):
         make(generator, label="cow")
 
 
@@ -69,7 +72,10 @@ def test_a_longer_sound_is_the_segment_again(generator):
     """The segment is of 64 frames of 20 ms."""
     segment = generator.draw_spectrograms([1], VaeParams(label="dog"))
     found = []
-    generator.vocode, kept = lambda each: found.append(each) or torch.zeros(len(each), 10**6), generator.vocode
+    generator.vocode, kept = (
+        lambda each: found.append(each) or torch.zeros(len(each), 10**6),
+        generator.vocode,
+    )
     generator.generate({}, [1], VaeParams(label="dog", length_s=2.0))
     generator.vocode = kept
 
@@ -135,9 +141,15 @@ def test_the_pocket_one_is_found_by_its_name():
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"weights": "nowhere"}, "there is no vae.json in nowhere; give pocket or the folder of a VAE"),
+        (
+            {"weights": "nowhere"},
+            "there is no vae.json or joint_vae.json in nowhere; give pocket or the folder of a VAE",
+        ),
         ({"vocoder": "nowhere"}, "there is no vocoder in nowhere; name pocket, griffin-lim"),
-        ({"weights": "{wide}", "vocoder": "pocket"}, "hears 64 mel bands at 16000 Hz, 320 samples a frame, and "),
+        (
+            {"weights": "{wide}", "vocoder": "pocket"},
+            "hears 64 mel bands at 16000 Hz, 320 samples a frame, and ",
+        ),
         ({"weights": "{broken}"}, "is no card of a VAE"),
     ],
 )
