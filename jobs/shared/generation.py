@@ -113,7 +113,7 @@ def _make_manifest(
     from pipelines.compute.child_process import run_in_subprocess
     from pipelines.generate.media import choose_format
     from pipelines.generate.params import make_params
-    from pipelines.generate.row_params import fill_params, needs_filling
+    from pipelines.generate.row_params import fill_params, has_row_params
 
     names = [file.name for file in request.sounds]
     hashes = read_sound_files(request.sounds)[1]
@@ -128,7 +128,7 @@ def _make_manifest(
     )
     form = choose_format(generator.info.medium, request.settings.format)
     params = make_params(generator.spec.params, request.params, generator.info.name)
-    if needs_filling(generator.spec, params):
+    if has_row_params(generator.spec, params):
         place = (Root.from_dataset(dataset), dataset.shard_rows, version)
         params = run_in_subprocess(fill_params, generator.spec, params, *place)
     content = {

@@ -38,12 +38,12 @@ def decode_segment(item: bytes, card: VaeCard, start_s: float | None = None) -> 
     if start_s is not None:
         first = max(0, min(round(start_s * front.rate_hz), len(wave_T) - card.samples))
         wave_T = wave_T[first : first + card.samples]
-    spectrogram = compute_spectrogram(level_wave(wave_T, card.samples), front)
+    spectrogram = compute_spectrogram(normalize_wave(wave_T, card.samples), front)
     first = find_onset(measure_loudness(spectrogram, front), card.net.frames)
     return spectrogram[:, :, first : first + card.net.frames]
 
 
-def level_wave(wave_T: np.ndarray, least: int) -> np.ndarray:
+def normalize_wave(wave_T: np.ndarray, least: int) -> np.ndarray:
     """Return a wave of at least so many samples with its peak at `PEAK`, float32; silence stays silence."""
     filled_T = wave_T if len(wave_T) >= least else repeat_to_length(wave_T, least)
     peak = float(np.abs(filled_T).max())

@@ -6,7 +6,7 @@ rows, or says what is wrong with them before anything is written.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,11 +18,10 @@ from schemas.version import Version
 P = TypeVar("P", bound=BaseModel)
 
 
-@runtime_checkable
 class RowReadingSpec(Protocol):
     """A spec whose parameters may name rows, or words that only its weights know."""
 
-    def needs_filling(self, params: Any) -> bool:
+    def has_row_params(self, params: Any) -> bool:
         """Return whether they do."""
         ...
 
@@ -36,9 +35,10 @@ class RowReadingSpec(Protocol):
         ...
 
 
-def needs_filling(spec: Any, params: BaseModel) -> bool:
+def has_row_params(spec: Any, params: BaseModel) -> bool:
     """Return whether the parameters of a generator name what only the driver can look up."""
-    return isinstance(spec, RowReadingSpec) and spec.needs_filling(params)
+    own = getattr(spec, "has_row_params", None)
+    return own is not None and bool(own(params))
 
 
 def fill_params(spec: Any, params: P, root: Root, shard_rows: int, version: Version) -> P:

@@ -68,7 +68,7 @@ class VaeSpec:
             rate_hz=card.front.rate_hz,
         )
 
-    def needs_filling(self, params: Any) -> bool:
+    def has_row_params(self, params: Any) -> bool:
         """Return whether its parameters name rows whose sounds are encoded, or a class."""
         return bool(params.keys) or params.label is not None
 

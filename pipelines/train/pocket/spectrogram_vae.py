@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.encode.vae_segments import compute_spectrogram, find_onset, level_wave, measure_loudness
+from pipelines.encode.vae_segments import compute_spectrogram, find_onset, measure_loudness, normalize_wave
 from pipelines.miniature.world import KINDS, Scene, Split, draw_crossing
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.pocket.audioldm_data import SAMPLES, render_sound
@@ -29,11 +29,13 @@ class PocketSpectrogramVae(VaeTask):
         scenes: with a sound each: 4,000 take two minutes of one core to make.
         held: scenes of combinations that are not trained on.
         jitter: frames that a segment begins earlier or later, drawn for each batch.
+        told: whether the net is told kinds; the seed's is not.
     """
 
     scenes: int = 4_000
     held: int = 240
     jitter: int = 2
+    told: bool = True
     half: bool = True
 
     def read_data(self, context: TaskContext, draft: VaeCard) -> DrawnSegments:
@@ -41,7 +43,7 @@ class PocketSpectrogramVae(VaeTask):
         folder = context.folder / "vae-sounds"
         train = read_sounds(folder, "train", self.scenes, draft.front)
         held = read_sounds(folder, "heldout", self.held, draft.front)
-        return DrawnSegments(train, held, draft, context, self.jitter)
+        return DrawnSegments(train, held, draft, context, self)
 
 
 class DrawnSegments:
@@ -52,10 +54,9 @@ class DrawnSegments:
         held: those to validate on.
         card: of the VAE, without classes.
         context: of the training.
-        jitter: frames.
+        task: how segments are drawn.
     """
 
-    classes: tuple[str, ...] = KINDS
     steps_per_epoch: int | None = None
 
     def __init__(
@@ -64,12 +65,14 @@ class DrawnSegments:
         held: tuple[np.ndarray, np.ndarray],
         card: VaeCard,
         context: TaskContext,
-        jitter: int,
+        task: PocketSpectrogramVae,
     ) -> None:
         self._spectrograms, self._kinds_N = train
-        self._card, self._context, self._jitter = card, context, jitter
+        self._card, self._context, self._jitter = card, context, task.jitter
+        self.classes: tuple[str, ...] = KINDS if task.told else ()
         self._starts_N = find_starts(self._spectrograms, card)
-        self.counts = tuple(np.bincount(self._kinds_N, minlength=len(KINDS)).tolist())
+        counts = np.bincount(self._kinds_N, minlength=len(KINDS)).tolist()
+        self.counts = tuple(counts[: len(self.classes)])
         self.held = self._cut(*held, find_starts(held[0], card))
 
     def make_batch(self, step: int, group: WorkerGroup) -> SegmentBatch:
@@ -95,7 +98,7 @@ class DrawnSegments:
     def _cut(self, spectrograms: np.ndarray, kinds_n: np.ndarray, starts_n: np.ndarray) -> SegmentBatch:
         return SegmentBatch(
             torch.from_numpy(cut_segments(spectrograms, starts_n, self._card)),
-            torch.from_numpy(kinds_n.astype(np.int64)),
+            torch.from_numpy(np.where(bool(self.classes), kinds_n, 0).astype(np.int64)),
         )
 
 
@@ -157,7 +160,7 @@ def render_spectrogram(scene: Scene, front: SpectrogramFront) -> np.ndarray:
 
         wave_T = soxr.resample(full_T, 48_000, front.rate_hz)
     least = round(SAMPLES * front.rate_hz / 16_000)
-    return compute_spectrogram(level_wave(wave_T, least), front)
+    return compute_spectrogram(normalize_wave(wave_T, least), front)
 
 
 TASKS = {"pocket_spectrogram_vae": PocketSpectrogramVae}
