@@ -16,7 +16,6 @@ from pipelines.train.pocket.stable_diffusion_eval import (
     encode_sounds,
     score_pictures,
 )
-from pipelines.train.vae.subjects import crop_subjects
 
 
 def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
@@ -28,7 +27,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         rows: pictures, 240 at most.
 
     Returns:
-        `real`: of the squares of the pictures of 64 px that the VAE is trained on;
+        `real`: of the pictures themselves, at the VAE's size;
         `decoded`: of them through the latent;
         `sound`: of pictures that sounds lead to;
         `mean`: of the mean picture of each sound;
@@ -38,7 +37,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     generator = VaePictureSpec(str(weights)).open()
     scenes = draw_scenes(seed, rows)
     side = card.net.side_px
-    real = crop_subjects(draw_pictures(scenes), side)
+    real = shrink_pictures(draw_pictures(scenes), side)
     with torch.inference_mode():
         decoded = net.decode_picture(net.encode_picture(scale_pixels(real)).mean)
     units_NV = encode_sounds(scenes)
@@ -57,3 +56,12 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
         "shuffled": make(np.roll(units_NV, 1, axis=0), usual),
     }
     return score_pictures(made, scenes)
+
+
+def shrink_pictures(pictures: np.ndarray, side: int) -> np.ndarray:
+    """Return pictures of another side, uint8 [N, side, side, 3]."""
+    from PIL import Image
+
+    size = (side, side)
+    images = [Image.fromarray(each).resize(size, Image.Resampling.BICUBIC) for each in pictures]
+    return np.stack([np.asarray(each) for each in images])

@@ -21,7 +21,6 @@ from pipelines.train.adapter.data import SoundPictures
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.latents import scale_pixels
 from pipelines.train.task import Scores, StepDraw, StepLoss, Task, TaskContext
-from pipelines.train.vae.subjects import crop_subjects
 from pipelines.train.vae_losses import compute_kl, compute_negative_log_likelihood, keep_free_bits, warm_up
 from schemas.joint_vae import JointVaeCard, JointVaeNet
 
@@ -38,7 +37,6 @@ class JointVaeTask(Task):
 
     Attributes:
         net: its layers.
-        subject: side of the square that is kept of a picture, as a share of the picture's.
         by_class: share of pairs that are a sound and a picture of two sources of one class.
         alone: weight of what each medium's own encoder is taught.
         warmup_share: of the steps, over which the weight of the KL rises from 0.
@@ -47,7 +45,6 @@ class JointVaeTask(Task):
     """
 
     net: JointVaeNet = field(default_factory=JointVaeNet)
-    subject: float = 1.0
     by_class: float = 0.25
     alone: float = 1.0
     warmup_share: float = 0.2
@@ -58,8 +55,6 @@ class JointVaeTask(Task):
     def __post_init__(self) -> None:
         """Take keys of a preset's file as settings."""
         self.net = JointVaeNet.model_validate(self.net)
-        if not 0.1 <= self.subject <= 1:
-            raise ConfigError(f"subject is {self.subject}; it must be a share between 0.1 and 1")
         if not 0 <= self.by_class <= 1:
             raise ConfigError(f"by_class is {self.by_class}; it must be a share between 0 and 1")
 
@@ -80,9 +75,7 @@ class JointVaeTask(Task):
                 f"are too few for batches of {context.recipe.batch}; build more clips, or take a smaller "
                 "recipe.batch"
             )
-        side = self.net.side_px
-        whole = data.iterate_pixels(round(side / self.subject))
-        self._pixels = np.stack([crop_subjects(each, side) for each in whole])
+        self._pixels = np.stack(list(data.iterate_pixels(self.net.side_px)))
         self._pairs, self._classes_S = data, classes_S
         self.card = JointVaeCard(net=self.net, sound_dims=data.sounds_SD.shape[1], space=data.space.identity)
         train_S = data.train_S
