@@ -33,7 +33,7 @@ def test_a_short_training_is_measured(one_thread, tmp_path):
         assert scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"]
     assert scores["pocket-sound-cnn_real_kind"] == 1.0
     assert {"elbo_nats", "bits_per_dimension", "active_units", "copied", "nearest"} <= {*scores}
-    assert scores["training"] == 24
+    assert scores["training"] == 20
 
 
 def test_what_ships_reconstructs_what_it_never_heard(one_thread):
