@@ -277,9 +277,7 @@ def _choose_named(name: str, request: EvaluationRequest, target: EvaluationTarge
     # A class on the command line is named by the person who runs this.
     medium = split_direction(request.direction)[1]
     trusted = {*target.trusted, *request.trusted, name}
-    return choose_generator(
-        entry, target.root or target.models, trusted, compiled=False, medium=medium
-    )
+    return choose_generator(entry, target.root or target.models, trusted, compiled=False, medium=medium)
 
 
 def _plan_samples(
