@@ -69,7 +69,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     kinds_N = np.array([KINDS.index(scene.kind) for scene in scenes])
     whole = np.stack([render_spectrogram(scene, card.front) for scene in scenes])
     held = _make_batch(whole, kinds_N, vae)
-    training = _draw_training(vae, min(sum(card.counts), _TRAINING_A_ROW * len(scenes)))
+    training = _draw_training(vae, min(sum(card.counts) or _MAX_ROWS, _TRAINING_A_ROW * len(scenes)))
     scores = score_vae(vae.net, card, held, training)
     generator = _open(vae)
     with torch.inference_mode():
