@@ -37,7 +37,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     generator = VaePictureSpec(str(weights)).open()
     scenes = draw_scenes(seed, rows)
     side = card.net.side_px
-    real = shrink_pictures(draw_pictures(scenes), side)
+    real = resize_pictures(draw_pictures(scenes), side)
     with torch.inference_mode():
         decoded = net.decode_picture(net.encode_picture(scale_pixels(real)).mean)
     units_NV = encode_sounds(scenes)
@@ -58,7 +58,7 @@ def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
     return score_pictures(made, scenes)
 
 
-def shrink_pictures(pictures: np.ndarray, side: int) -> np.ndarray:
+def resize_pictures(pictures: np.ndarray, side: int) -> np.ndarray:
     """Return pictures of another side, uint8 [N, side, side, 3]."""
     from PIL import Image
 

@@ -59,5 +59,5 @@ def test_the_bare_name_is_the_one_that_ships():
 
 def test_an_unknown_name_lists_the_known_ones():
     """And that it may be a class."""
-    with pytest.raises(ConfigError, match=r"'vae' is no generator; it must be one of audioldm.*module:Class"):
-        choose_generator(OtherGenerator(name="vae"))
+    with pytest.raises(ConfigError, match=r"'gan' is no generator; it must be one of audioldm.*module:Class"):
+        choose_generator(OtherGenerator(name="gan"))
