@@ -29,7 +29,7 @@ from schemas.encoders import Encode
 _MAX_ROWS = 240  # 25 steps of so many pictures take two minutes of one core
 _BATCH_ROWS = 16
 _CLAIM_ROWS = 72  # in twelve cells: four minutes of one core
-_STEPS, _GUIDANCE = 25, 3.0
+_STEPS, _GUIDANCE = 25, 5.0
 
 
 def evaluate(weights: Path, seed: int, rows: int) -> dict[str, float]:
