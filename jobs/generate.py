@@ -176,7 +176,6 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="bf16 on a GPU, else fp32")
     add("--batch-rows", type=int, metavar="N", help="samples of every forward; 8 if not given")
     add_params(parser)
-    add_prompts(parser)
     add("--seed", type=int, help="0 if not given")
     add("--candidates", type=int, metavar="N", help="samples of each vector, of which the nearest is kept")
     add("--format", choices=get_args(SampleFormat), help="flac, png or txt if not given")
@@ -194,7 +193,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the card")
     add_trust(parser)
     add_address(parser)
-    return parser
+    return add_prompts(parser)
 
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:

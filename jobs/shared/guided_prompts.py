@@ -27,8 +27,8 @@ _PICTURE, _TEXT, _SOUND = "clip_image", "clip_text", "clap_audio"
 _LIST = "instruments"
 
 
-def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of prompts with weights to a job's options."""
+def add_prompts(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the flags of prompts with weights to a job's options, and return the parser."""
     add = parser.add_argument
     add(
         "--prompt",
@@ -52,6 +52,7 @@ def add_prompts(parser: argparse.ArgumentParser) -> None:
         help="the N words of --words that are nearest to each --sound-prompt are prompts, too",
     )
     add("--words", default=_LIST, metavar="FILE", help=f"of --keywords: a word a line; {_LIST} if not given")
+    return parser
 
 
 def has_prompts(args: argparse.Namespace) -> bool:
