@@ -8,6 +8,9 @@ echolens generate /data/animals --text "a dog barking" --candidates 4 --name dog
 echolens generate /data/animals --column clap_audio --limit 100 --generator cvssp/audioldm-s-full-v2
 echolens generate /data/animals --column clip_image --generator mine:Painter --param palette=warm --name art
 echolens generate /data/animals --audio rain.wav --text "a beach" --text "a city" --generator clap2diffusion
+echolens generate /data/animals --column clip_image --generator captioner --name captions_of_pictures
+echolens generate /data/animals --audio rain.wav --generator captioner
+echolens generate /data/animals --generator guided --prompt "a red bell:0.5" --sound-prompt bell.wav:0.5
 echolens generate /data/animals --generator vae --class dog --samples 20 --name dogs
 echolens generate /data/animals --generator vae --between 000012 000345 --samples 1 --name way
 echolens generate s3://bucket/animals --via wit_cc-mlp-cosine-h512 --address http://head:8265
@@ -30,9 +33,10 @@ from jobs.shared.contact_sheet import write_sheet
 from jobs.shared.evaluate_generated import format_scores, score_generated
 from jobs.shared.generation import generate
 from jobs.shared.generator_options import add_params, collect_params, with_generator
+from jobs.shared.guided_prompts import add_prompts, get_options, has_prompts, with_prompts
 from jobs.shared.job import load, run
 from jobs.shared.submit import add_address, submit
-from jobs.shared.terminal import format_count
+from jobs.shared.terminal import format_count, format_text
 from jobs.shared.trust import add_trust, check_uses, read_trust
 from pipelines.errors import ConfigError
 from pipelines.store.dataset_file import with_vector_set
@@ -52,10 +56,13 @@ def main(argv: Sequence[str]) -> None:
     dataset = load(args.target, trust=read_trust(args))
     dataset = with_vector_set(Root.from_dataset(dataset), dataset, args.set)
     options = {"revision": args.revision, "precision": args.precision, "batch_rows": args.batch_rows}
-    options |= {"base": args.base}
+    options |= {"base": args.base} | get_options(args, dataset)
     dataset = with_generator(dataset, args.generator, options, "generate")
     check_uses(dataset, "generate")
-    card = generate(dataset, _make_request(args), workers=args.workers)
+    request = _make_request(args)
+    if has_prompts(args):
+        request = with_prompts(dataset, request, args)
+    card = generate(dataset, request, workers=args.workers)
     scores = None
     if args.score:
         scores = score_generated(dataset, card, args.score, args.judges, args.second_clap)
@@ -65,6 +72,8 @@ def main(argv: Sequence[str]) -> None:
         print(card.model_dump_json(indent=2))
         return
     print_licence(card)
+    if card.wanted.generator.medium == "text" and (args.audio or args.images):
+        print(format_texts(Root.from_dataset(dataset), card))
     place = f"{Root.from_dataset(dataset).url}/generated/{card.wanted.name}"
     rows = sum(card.outcomes.values())
     if scores:
@@ -82,6 +91,18 @@ def print_licence(card: GeneratedCard) -> None:
         is_limited = "-nc" in generator.licence.lower()
         limits = f": no commercial use of these {generator.medium}s" if is_limited else ""
         print(f"generate: {generator.name} is under {generator.licence}{limits}", file=sys.stderr)
+
+
+def format_texts(root: Root, card: GeneratedCard) -> str:
+    """Return the texts of a NAME as lines: what each is of, and what it says."""
+    from pipelines.generate.caption_table import iterate_captions
+    from pipelines.store.shards import Shard
+
+    shards = [Shard(number, "clip", "local", 0) for number in range(card.shards)]
+    rows = iterate_captions(root, card.wanted.name, shards)
+    # Of a picture that was packed the address has the tar, too.
+    named = ((str(row["url"]).rpartition("/")[2], str(row["caption"])) for row in rows)
+    return "\n".join(f"  {format_text(name)}  {format_text(text)}" for name, text in named)
 
 
 def _make_request(args: argparse.Namespace) -> GenerationRequest:
@@ -172,7 +193,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the card")
     add_trust(parser)
     add_address(parser)
-    return parser
+    return add_prompts(parser)
 
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 echolens lookup /data/animals --text "a dog barking" --in clap_audio
 echolens lookup /data/animals --image dog.jpg --k 5 --distinct
 echolens lookup /data/animals --audio bark.wav --json
+echolens lookup /data/animals --audio bark.wav --words animals --k 3
 echolens lookup /data/animals --key 000120007 --only-source wit cc12m --only-min-side 200
 echolens lookup /data/animals --vector query.npy --in clip_image --json --vectors
 echolens lookup /data/animals --text "a bell" --set other
@@ -27,7 +28,7 @@ from pipelines.store.dataset_file import read_spaces, with_vector_set
 from pipelines.store.root import Root
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
-from schemas.families import is_column
+from schemas.families import DEFAULTS, Modality, get_modality, is_column
 from schemas.query import Hit, Query
 
 if TYPE_CHECKING:
@@ -116,6 +117,35 @@ def _read_vector(path: Path) -> tuple[float, ...]:
     return tuple(vector.astype(float).tolist())
 
 
+def name_media(dataset: Dataset, args: argparse.Namespace) -> str:
+    """Return the words of a list that are nearest to a picture or a sound, with their scores, as lines.
+
+    Raises:
+        ConfigError: nothing can be named, the list has no words, or the file cannot be read.
+    """
+    from pipelines.lookup.keywords import find_keywords
+    from pipelines.lookup.word_lists import read_words
+
+    if not (args.image or args.audio):
+        raise ConfigError("--words names what is in a picture or a sound; give --image or --audio")
+    if unused := [flag for flag in ("via", "distinct", "vectors") if getattr(args, flag)]:
+        raise ConfigError(f"--words searches no rows, so --{unused[0]} has no meaning; leave it out")
+    if args.k < 1:
+        raise ConfigError(f"--k {args.k} is no number of words; give 1 at least")
+    words = read_words(args.words)
+    modality: Modality = "image" if args.image else "audio"
+    column = args.column or DEFAULTS[modality]
+    if get_modality(column) != modality:
+        raise ConfigError(
+            f"--in {column} has no vectors of {modality}; name a column of it, or leave --in out"
+        )
+    item = _read(args.image, "a picture") if args.image else _read(args.audio, "a sound")
+    found = find_keywords(open_current(dataset).encoders, column, item, words, args.k)
+    if args.json:
+        return json.dumps([{"word": each.word, "score": each.score} for each in found], indent=2)
+    return "\n".join(f"  {each.score:.3f}  {format_text(each.word)}" for each in found)
+
+
 def main(argv: Sequence[str]) -> None:
     """Search a column of the current version."""
     args = _make_parser().parse_args(argv)
@@ -128,6 +158,9 @@ def main(argv: Sequence[str]) -> None:
     dataset = with_vector_set(root, dataset, args.set)
     for name in filter(None, (args.column, args.of)):
         check_name(root, dataset, name)
+    if args.words is not None:
+        print(name_media(dataset, args))
+        return
     query = make_query(args)
     answer = open_current(dataset).answer(query)
     hits = answer.hits
@@ -163,6 +196,12 @@ def _make_parser() -> argparse.ArgumentParser:
         "--of",
         metavar="COLUMN",
         help="whose vector of the --key asks; the searched column's",
+    )
+    parser.add_argument(
+        "--words",
+        metavar="FILE",
+        help="instead of rows: the nearest words of a list to an image or audio; a file of a word a line, or "
+        "animals, colours, genres, instruments, places",
     )
     parser.add_argument("--via", metavar="TRANSLATOR", help="cross from one space to the other with it")
     parser.add_argument("--set", help="the set of vectors to search; that of the newest build if not given")

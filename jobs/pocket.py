@@ -7,6 +7,8 @@ echolens pocket judges                # two nets a medium, which score what othe
 echolens pocket tower                 # from pictures straight into the space of pocket CLAP
 echolens pocket stable_diffusion      # from words to pictures of 64 px
 echolens pocket clap2diffusion        # from sounds and words to pictures, on the base before it
+echolens pocket captioner             # from pictures and sounds to words
+echolens pocket guided                # pictures of 32 px that words and sounds lead
 echolens pocket animal_vae            # from 32 numbers to sounds of 1.28 s, told one of 24 kinds
 echolens pocket joint_vae             # from sounds to pictures of 32 px, by a latent of both
 echolens pocket --score               # only measure the weights that are there

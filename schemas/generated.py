@@ -114,6 +114,9 @@ class GeneratorInfo(ModelRef):
     spaces: tuple[tuple[str, str], ...] = Field(
         (), exclude=True, description="columns whose towers it reads with, and the space of each"
     )
+    alternatives: tuple[Column, ...] = Field(
+        (), exclude=True, description="columns that it can read in place of the one in reads"
+    )
     advice: str = Field("", exclude=True, description="how to get vectors of its space, in half a sentence")
 
     @property

@@ -70,6 +70,8 @@ def test_ways_around_a_root_are_found(tmp_path):
 RUN_NO_CODE = {
     ("pipelines/generate/audioldm/pipeline.py", "scheduler.from_pretrained"),
     ("pipelines/generate/audioldm/pipeline.py", "net.from_pretrained"),
+    ("pipelines/generate/guided/files.py", "unet_class.from_pretrained"),
+    ("pipelines/generate/guided/files.py", "ddpm.from_pretrained"),
     ("pipelines/generate/stable_diffusion/base.py", "scheduler.from_pretrained"),
     ("pipelines/generate/stable_diffusion/base.py", "net.from_pretrained"),
     ("pipelines/train/pocket/unet.py", "autoencoder.from_pretrained"),

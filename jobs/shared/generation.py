@@ -49,6 +49,8 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
         ConfigError: the request cannot be met, or its name stands for something else.
         SpaceError: the vectors are not of the generator's own space.
     """
+    from pipelines.generate.alternatives import read_from
+    from pipelines.generate.caption_table import write_captions
     from pipelines.generate.output import find_card, read_manifest, write_card, write_manifest
     from pipelines.generate.request import find_path
     from pipelines.generate.step import GenerateStep, get_folder
@@ -57,7 +59,7 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
 
     root = Root.from_dataset(dataset)
     version = versions.read_current(root, dataset.encode.set)
-    generator = resolve_generator(dataset)
+    generator = read_from(resolve_generator(dataset), request)
     name = request.name or f"{generator.info.medium}s"
     request = replace(request, name=name)
     path = find_path(root, version, request, generator.info)
@@ -77,6 +79,8 @@ def generate(dataset: Dataset, request: GenerationRequest, workers: int | None =
             write_manifest(root, manifest)
         _run(step, shards, workers)
         lease.check()
+        if generator.info.medium == "text":
+            write_captions(root, name, shards)
         return write_card(step, shards, verified.cosine)
 
 

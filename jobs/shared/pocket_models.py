@@ -19,7 +19,7 @@ StepProgress = Callable[[int, float], None]
 Evaluate = Callable[[Path, int, int], Mapping[str, float]]
 MODELS = (
     *("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion"),
-    *("animal_vae", "joint_vae"),
+    *("animal_vae", "joint_vae", "captioner", "guided"),
 )
 # Of a model whose weights are found under another name.
 _FOLDERS = {"animal_vae": "vae"}
@@ -89,6 +89,10 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
     if model == "clap2diffusion":
         return _train_adapter(plan)
     card = _train(f"pocket_{model}", plan, {})
+    if model == "guided":
+        from pipelines.train.pocket.guided_eval import measure_guidance
+
+        measure_guidance(plan.partial / "made" / "pocket_guided")
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
     return {"loss": loss, "parameters": card.parameters, "seconds": card.seconds, "steps": card.steps}
@@ -234,8 +238,10 @@ def find_evaluation(model: str) -> Evaluate:
     """
     from pipelines.train.pocket import (
         audioldm_eval,
+        captioner_eval,
         clap_eval,
         clip_eval,
+        guided_eval,
         joint_vae_eval,
         judge_eval,
         spectrogram_vae_eval,
@@ -251,6 +257,8 @@ def find_evaluation(model: str) -> Evaluate:
         "tower": tower_eval.evaluate,
         "stable_diffusion": stable_diffusion_eval.evaluate,
         "clap2diffusion": stable_diffusion_eval.evaluate_adapter,
+        "captioner": captioner_eval.evaluate,
+        "guided": guided_eval.evaluate,
         "animal_vae": spectrogram_vae_eval.evaluate,
         "joint_vae": joint_vae_eval.evaluate,
     }

@@ -13,12 +13,11 @@ from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay, Way
 from pipelines.evaluate.generation import reads_texts
 from pipelines.evaluate.ways.generator import make_direct_way
+from pipelines.generate.alternatives import with_column
 from pipelines.generate.generator import ChosenGenerator
 from pipelines.store.classes import iterate_offers
 
 _GENERATOR, _DEFAULT = "generator", "default"
-# Ways that need to be told which.
-_NAMED = ("translator", "tower", _GENERATOR)
 # Ways whose output is there already.
 _READY = ("real", "retrieval")
 NEAREST, REAL, CAPTION = "nearest", "real", "caption"
@@ -62,6 +61,8 @@ def _plan_way(text: str, bench: Bench, choose: ChooseGenerator) -> PlannedWay:
     way: Way
     if kind == _GENERATOR:
         generator = _choose(argument, bench, choose)
+        if bench.source in generator.info.alternatives:
+            generator = with_column(generator, bench.source)
         way = make_direct_way(generator, bench)
     else:
         way = _list_ways()[kind](argument, bench)
@@ -77,9 +78,10 @@ def _check_form(text: str) -> None:
             f"way {text[:80]!r} is unknown; it must be one of {', '.join(sorted(known))}, as in "
             "translator:NAME, with +generator:NAME after it if you want"
         )
-    if kind in _NAMED and not argument:
+    named = {**_list_named(), _GENERATOR: True}
+    if named.get(kind) and not argument:
         raise ConfigError(f"way {text}: it names no {kind}; write {kind}:NAME")
-    if kind not in _NAMED and colon:
+    if (kind not in named or not argument) and colon:
         raise ConfigError(f"way {text}: {kind} takes no name; leave :{argument} out")
     follower, _, name = second.partition(":")
     if plus and (follower != _GENERATOR or not name):
@@ -132,6 +134,12 @@ def _choose_usual(way: Way, bench: Bench) -> ChosenGenerator | None:
         if fits:
             return generator
     return None
+
+
+@cache
+def _list_named() -> Mapping[str, bool]:
+    """Return the ways that take a name -> whether they need one."""
+    return {name: needs for name, _, needs in iterate_offers("pipelines.evaluate.ways", "NAMED")}
 
 
 @cache

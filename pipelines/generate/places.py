@@ -6,7 +6,7 @@ from pipelines.store.places import is_place
 from schemas.generators import AnyGenerator, is_generator_class
 
 _SHIPPED = "pocket"
-_PLACES = ("weights", "base")
+_PLACES = ("weights", "base", "guide", "init")
 
 
 def find_generator_places(entry: AnyGenerator) -> list[str]:

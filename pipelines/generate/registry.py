@@ -62,12 +62,12 @@ def choose_generator(
             )
         if colon and root is not None:
             keys |= {"weights": str(find_model_folder(root, trained))}
-    if "compiled" in inspect.signature(found).parameters:
-        keys |= {"compiled": compiled}
+    given = {"compiled": compiled, "trusted": tuple(trusted)}
+    keys |= {key: value for key, value in given.items() if key in inspect.signature(found).parameters}
     if medium is not None and "medium" in inspect.signature(found).parameters:
         keys = {"medium": medium} | keys
     with as_class_errors(name):
-        spec = make_instance(found, name, keys, _WHERE, ("compiled",))
+        spec = make_instance(found, name, keys, _WHERE, tuple(given))
         _check_spec(spec, name)
         info = _check_info(spec.describe(), name)
     return ChosenGenerator(spec, info.model_copy(update={"name": name}) if ":" in name else info)

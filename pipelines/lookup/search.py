@@ -65,7 +65,7 @@ class Lookup:
         pinned = read_spaces(root, version.set)
         self._reach = ColumnReach({**pinned, **indexed}) if pinned else ColumnReach.from_indexed(indexed)
         fetch = adopt_orientation(root, dataset).fetch
-        self._encoders = QueryEncoders(dataset.encode, self._reach.spaces, self._rows, self._media, fetch)
+        self.encoders = QueryEncoders(dataset.encode, self._reach.spaces, self._rows, self._media, fetch)
         self._neighbours: dict[Column, Neighbours] = {}
         self._translators: dict[str, Translator] = {}
         self._lock = threading.RLock()
@@ -105,8 +105,8 @@ class Lookup:
         for column in self._cards if columns is None else columns:
             check_column(column, self._cards)
             self._get_neighbours(column)
-            if encoders and self._encoders.has(column):
-                self._encoders.get_spec(column).open()
+            if encoders and self.encoders.has(column):
+                self.encoders.get_spec(column).open()
 
     def read_media(self, key: str, medium: Medium = "picture") -> tuple[bytes, str]:
         """Return the picture (of a clip: a frame) or the sound of a row, and its content type.
@@ -128,7 +128,7 @@ class Lookup:
             ConfigError: the dataset has no such column, or the picture cannot be read.
             SpaceError: the encoder on this machine is not the one that the vectors were made with.
         """
-        return self._encoders.encode_as_stored(column, picture)
+        return self.encoders.encode_as_stored(column, picture)
 
     def answer(self, query: Query) -> Answer:
         """Return the rows nearest to a text, picture, sound, vector or row.
@@ -176,7 +176,7 @@ class Lookup:
         if via:
             check_space(via.target_space, plan.into, self.cards[plan.into])
         if plan.tower:
-            self._encoders.check(plan.tower)
+            self.encoders.check(plan.tower)
         return plan
 
     def encode(self, plans: Sequence[QueryPlan]) -> list[np.ndarray | EcholensError]:
@@ -189,7 +189,7 @@ class Lookup:
         for tower, numbers in _group(plan.tower for plan in plans).items():
             if tower is not None:
                 items = [decode_media(plans[number].query) for number in numbers]
-                encoded = self._encoders.encode(tower, items)
+                encoded = self.encoders.encode(tower, items)
                 for number, vector in zip(numbers, encoded, strict=True):
                     vectors[number] = vector
         for name, numbers in _group(plan.via.name if plan.via else None for plan in plans).items():

@@ -124,3 +124,5 @@ def _make_column_way(argument: str, bench: Bench) -> TowerColumnWay:
 
 
 WAYS = {"tower": make_tower_way}
+# Whether a way has to be told which; one that is not here takes no name.
+NAMED = {"tower": True}

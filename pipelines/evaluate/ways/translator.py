@@ -65,3 +65,5 @@ def make_translator_way(argument: str, bench: Bench) -> TranslatorWay:
 
 
 WAYS = {"translator": make_translator_way}
+# Whether a way has to be told which; one that is not here takes no name.
+NAMED = {"translator": True}

@@ -18,10 +18,10 @@ from pipelines.train.adapter.align import AlignSounds
 from pipelines.train.adapter.data import SoundPictures
 from pipelines.train.adapter.paint import PaintSounds
 from pipelines.train.adapter.task import AdapterTask
+from pipelines.train.captions import read_captions
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
 from pipelines.train.towers.picture_rows import MEMBERS, read_picture_rows
-from schemas.candidate import parse_key
 from schemas.families import Column
 from schemas.space import Space
 from schemas.towers import PictureInput
@@ -68,7 +68,7 @@ class DatasetClips(AdapterTask):
             )
         groups = read_groups(dataset.root, reader.shards, dataset.shard_rows, self.split)
         part_S = groups.part_N[groups.find_rows(keys)]
-        captions = _read_captions(dataset, reader, keys)
+        captions = read_captions(dataset, reader, keys)
         windows = self._read_windows(reader, keys, own) if self.windows else (None, None)
 
         def iterate_pixels(size_px: int) -> Iterator[np.ndarray]:
@@ -115,20 +115,6 @@ def _check_windows(found: Space, wanted: Space, column: Column) -> None:
             f"loss.consistency: the windows are in {found} and {column} in {wanted} "
             f"({found.describe_differences(wanted)}); name the column that the windows are of"
         )
-
-
-def _read_captions(dataset: TrainingDataset, reader: VectorReader, keys: np.ndarray) -> list[str]:
-    """Return the captions of rows, in the order of their keys."""
-    shards = {shard.number: shard for shard in reader.shards}
-    found: list[str] = []
-    table: tuple[int, list[str]] = (-1, [])
-    for key in keys.tolist():
-        number, row = parse_key(key, dataset.shard_rows)
-        if table[0] != number:
-            name = f"candidates/{shards[number].name}.parquet"
-            table = number, dataset.root.read_table(name, columns=["caption"])["caption"].to_pylist()
-        found.append(table[1][row])
-    return found
 
 
 TASKS = {"sound_alignment": DatasetAlignSounds, "sound_to_picture": DatasetPaintSounds}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.shared.evaluation_manifest import make_manifest
+from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Crossing
 from pipelines.evaluate.crossing import take_back
 from pipelines.evaluate.plan import plan_evaluation
@@ -76,6 +77,23 @@ def test_a_shipped_translator_leads_back_from_another_precision(plan):
     cycled = take_back(Crossing(units, column), fitted, bench)
     assert cycled is not None
     assert np.allclose(1, np.linalg.norm(cycled, axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("direction", "column"), [("picture->text", "clip_image"), ("sound->text", "clap_audio")]
+)
+def test_a_captioner_reads_what_it_is_to_tell_of(direction, column):
+    """The pocket one is of both families; its own captions are no way to text."""
+    request = replace(
+        REQUEST, direction=direction, ways=("generator:captioner",), judges=("words:miniature",)
+    )
+    (planned,) = plan_evaluation(request, TARGET).ways
+
+    assert planned.generator.info.reads == (column,)
+    with pytest.raises(ConfigError, match="ends in text, which a captioner makes by itself"):
+        plan_evaluation(replace(request, ways=("captioner",)), TARGET)
+    with pytest.raises(ConfigError, match="takes no name"):
+        plan_evaluation(replace(request, ways=("captioner:",)), TARGET)
 
 
 def test_a_generator_of_several_media_makes_the_one_that_is_asked_for():

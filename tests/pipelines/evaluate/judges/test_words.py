@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.judges.registry import choose_judge
-from pipelines.evaluate.judges.words import read_caption
+from pipelines.miniature.caption_reader import read_caption
 from pipelines.miniature.captions import caption
 from pipelines.miniature.world import draw_heldout
 

@@ -1,0 +1,1 @@
+"""The captioner: a vector of a picture or a sound -> words."""

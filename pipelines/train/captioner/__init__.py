@@ -1,0 +1,1 @@
+"""Training of captioners: vectors of texts or media -> captions."""
