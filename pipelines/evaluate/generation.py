@@ -40,7 +40,7 @@ _MADE = {
 }
 
 
-def reads_texts(generator: ChosenGenerator) -> bool:
+def is_text_reader(generator: ChosenGenerator) -> bool:
     """Return whether a generator can be given texts and nothing else."""
     return generator.info.text_sha256 is not None or generator.info.reads == (CAPTION,)
 
@@ -54,7 +54,7 @@ def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     generator = planned.generator
     assert generator is not None
     info, what = generator.info, f"way {planned.name}"
-    if planned.way.makes == "texts" and reads_texts(generator):
+    if planned.way.makes == "texts" and is_text_reader(generator):
         return ConditioningPath(None, (), None, what)
     takes_source = planned.way.makes != "vectors" and info.columns == (bench.source,)
     if not takes_source and (len(info.columns) != 1 or CAPTION in info.reads):

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay, Way
-from pipelines.evaluate.generation import reads_texts
+from pipelines.evaluate.generation import is_text_reader
 from pipelines.evaluate.ways.generator import make_direct_way
 from pipelines.generate.alternatives import with_column
 from pipelines.generate.generator import ChosenGenerator
@@ -127,7 +127,7 @@ def _choose_usual(way: Way, bench: Bench) -> ChosenGenerator | None:
         info, is_of_source = generator.info, generator.info.columns == (bench.source,)
         if way.makes == "sources":
             fits = is_of_source
-        elif way.makes == "texts" and reads_texts(generator):
+        elif way.makes == "texts" and is_text_reader(generator):
             fits = True
         else:
             fits = info.reads == info.columns and len(info.columns) == 1 and not is_of_source

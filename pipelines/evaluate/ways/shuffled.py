@@ -31,11 +31,11 @@ class ShuffledWay:
         Raises:
             ConfigError: the largest group has more than half of the rows.
         """
-        others_N = exchange_groups(rows.get_rows("scored").groups_N, bench.seed)
+        others_N = shuffle_groups(rows.get_rows("scored").groups_N, bench.seed)
         return Crossing(rows.get_vectors("scored", bench.source)[others_N], bench.source)
 
 
-def exchange_groups(groups_N: np.ndarray, seed: int) -> np.ndarray:
+def shuffle_groups(groups_N: np.ndarray, seed: int) -> np.ndarray:
     """Return a permutation that gives every row one of another group, int64 [N].
 
     Args:

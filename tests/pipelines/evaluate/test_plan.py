@@ -10,19 +10,10 @@ from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Crossing
 from pipelines.evaluate.crossing import take_back
 from pipelines.evaluate.plan import plan_evaluation
-from pipelines.evaluate.request import EvaluationRequest, EvaluationTarget
+from pipelines.evaluate.request import EvaluationRequest
 from pipelines.evaluate.translators import find_translator
-from schemas.encoders import Encode
-from schemas.generators import GeneratorEntry
+from tests.pipelines.evaluate.miniature_target import TARGET
 
-TARGET = EvaluationTarget(
-    name="miniature",
-    encode=Encode.model_validate({"clip": "pocket", "clap": "pocket"}),
-    spaces={},
-    set_name="main",
-    generator=GeneratorEntry(),
-    root=None,
-)
 REQUEST = EvaluationRequest(
     direction="sound->picture",
     ways=("real", "retrieval", "untrained", "translator:pocket"),

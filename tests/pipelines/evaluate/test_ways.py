@@ -6,8 +6,8 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.evaluate.plan import plan_evaluation
 from pipelines.evaluate.request import EvaluationRequest
-from pipelines.evaluate.ways.shuffled import exchange_groups
-from tests.pipelines.evaluate.test_plan import TARGET
+from pipelines.evaluate.ways.shuffled import shuffle_groups
+from tests.pipelines.evaluate.miniature_target import TARGET
 
 
 def plan(*ways, direction="sound->picture", judges=("pocket-picture-cnn", "clip:pocket")):
@@ -21,7 +21,7 @@ def plan(*ways, direction="sound->picture", judges=("pocket-picture-cnn", "clip:
 def test_every_row_is_given_another_groups(sizes, seed):
     """Each source is used once, and none by its own group."""
     groups_N = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    others_N = exchange_groups(groups_N, seed)
+    others_N = shuffle_groups(groups_N, seed)
 
     assert sorted(others_N.tolist()) == list(range(len(groups_N)))
     assert (groups_N != groups_N[others_N]).all()
@@ -30,7 +30,7 @@ def test_every_row_is_given_another_groups(sizes, seed):
 def test_one_large_group_cannot_be_shuffled():
     """It says how large it is."""
     with pytest.raises(ConfigError, match="3 of 5 rows are of one group"):
-        exchange_groups(np.array([0, 0, 0, 1, 2]), 0)
+        shuffle_groups(np.array([0, 0, 0, 1, 2]), 0)
 
 
 def test_each_way_has_the_generator_that_reads_what_it_makes():
