@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 
-_NORMAL_95 = 1.959964
+# Standard deviations of 95 %.
+_Z = 1.959963984540054
 
 
 def compute_wilson(right: int, count: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share.
+    """Return the 95 % interval of a share (Wilson 1927): inside 0..1 for every count, 0 to 1 of none.
 
     Args:
-        right: of `count`.
-        count: at least 1.
+        right: of them.
+        count: of all.
     """
-    share, z2 = right / count, _NORMAL_95**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    if not count:
+        return 0.0, 1.0
+    share, square = right / count, _Z**2 / count
+    middle = (share + square / 2) / (1 + square)
+    half = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)

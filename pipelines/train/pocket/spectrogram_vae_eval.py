@@ -25,7 +25,7 @@ from pipelines.metrics.generated_sounds import (
     log_mel_distance,
     nearest_training_sounds,
 )
-from pipelines.metrics.shares import compute_wilson_interval
+from pipelines.metrics.intervals import compute_wilson
 from pipelines.miniature.world import KINDS, Scene, draw_crossing, draw_heldout
 from pipelines.models.spectrogram_front import restore_log_mels
 from pipelines.models.vae_files import SpectrogramVae, build_vae, load_vae, make_standard_prior
@@ -185,7 +185,7 @@ def _judge(
             "which": (found_N == truth_N)[is_animal_N],
         }
         for key, is_right in right.items():
-            low, high = compute_wilson_interval(int(is_right.sum()), len(is_right))
+            low, high = compute_wilson(int(is_right.sum()), len(is_right))
             prefix = f"{name}_{set_name}_{key}"
             share = float(is_right.mean()) if len(is_right) else 0.0
             scores |= {prefix: share, f"{prefix}_low": low, f"{prefix}_high": high}

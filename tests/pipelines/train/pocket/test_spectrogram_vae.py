@@ -6,7 +6,7 @@ import torch
 
 from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, get_folder, train_pocket
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.metrics.shares import compute_wilson_interval
+from pipelines.metrics.intervals import compute_wilson
 from pipelines.miniature.world import KINDS, draw_heldout
 from pipelines.models.vae_files import load_vae
 from pipelines.train.pocket.spectrogram_vae import cut_segments, find_starts, render_spectrogram
@@ -57,4 +57,4 @@ def test_what_ships_reconstructs_what_it_never_heard(one_thread):
 )
 def test_intervals_are_wilsons(right, count, low, high):
     """Known answers, to four digits."""
-    assert compute_wilson_interval(right, count) == pytest.approx((low, high), abs=1e-4)
+    assert compute_wilson(right, count) == pytest.approx((low, high), abs=1e-4)
