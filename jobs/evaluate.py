@@ -3,10 +3,12 @@
 echolens evaluate miniature --ways real,retrieval,untrained,caption,translator:pocket --judges pocket
 echolens evaluate /data/animals --direction sound->picture --ways real,translator:default --judges clip:pocket
 echolens evaluate /data/animals --ways caption,translator:NAME+generator:audioldm --judges panns:Cnn14.pth
+echolens evaluate miniature --direction "sound->picture" --ways true-label,shuffled,generator:default
 echolens evaluate /data/vggsound --protocol v2a-mapper-vggsound --judges panns:Cnn14.pth --export folder
 
-A way is `real`, `retrieval`, `untrained`, `caption`, `translator:NAME`, `tower:NAME` or `generator:NAME`;
-`+generator:NAME` after it names what makes the output. All ways of a table score the same rows. It lies in
+A way is `translator:NAME`, `tower:NAME`, `generator:NAME`, `captioner`, `caption` (the nearest caption) or
+`retrieval` (the nearest row); `+generator:NAME` after it names what makes the output. Controls are `real`,
+`true-caption` and `true-label` (told in words), `unconditional`, `shuffled` and `untrained`. All ways of a table score the same rows. It lies in
 ROOT/evaluations/NAME, with a page that has the outputs side by side; a killed run goes on with the same
 command. `miniature` is scenes of the miniature world, drawn for the purpose, and what ships.
 """
