@@ -158,7 +158,10 @@ def test_presets_name_tasks_that_there_are(name):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("task=nothing",), "there is no task 'nothing'; it must be one of joint_towers, linear_probe, "),
+        (
+            ("task=nothing",),
+            "there is no task 'nothing'; it must be one of captioner, joint_towers, joint_vae, linear_probe, ",
+        ),
         (("task=Bad Name",), "task"),
         (("task=os:system",), "os:system is a builtin_function_or_method; name a class"),
         (("task=collections:OrderedDict",), "is no task, it has no open"),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel
 
 from pipelines.compute.device import choose_device
+from pipelines.decode.pixels import open_picture
 from pipelines.encode.loaders.hub import read_licence
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.errors import ConfigError, SpaceError
+from pipelines.errors import ConfigError, SpaceError, UndecodableMediaError
 from pipelines.generate.guided.files import find_pixel_diffusion, list_files, read_guidance
 from pipelines.generate.guided.guide import GuideSpec, choose_guide
 from pipelines.generate.guided.params import GuidedParams
@@ -100,14 +101,12 @@ class GuidedSpec:
 
     def _read_init(self) -> np.ndarray | None:
         import numpy as np
-        from PIL import Image, UnidentifiedImageError
 
         if self.init is None:
             return None
         try:
-            with Image.open(self.init) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError, ValueError) as error:
+            return np.asarray(open_picture(Path(self.init).read_bytes()).convert("RGB"))
+        except (OSError, UndecodableMediaError) as error:
             raise ConfigError(
                 f"init: {self.init} is no picture ({error}); give a PNG or JPEG file"
             ) from error

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.shared.presets import read_preset
 from pipelines.encode.loaders.open_clip import OpenClip
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.errors import ConfigError
@@ -75,14 +76,14 @@ def test_diffusers_loads_the_folder_and_makes_a_picture_of_a_prompt(trained):
 
 
 def test_base_and_adapter_are_below_six_and_a_half_megabytes(trained):
-    """Of three levels, and as fp16."""
+    """With the adapter's settings of the presets, as fp16."""
     import diffusers
 
     stored = sum(file.stat().st_size for file in trained.rglob("*.safetensors"))
     unet = diffusers.UNet2DConditionModel(**sd_unet.CONFIG)
-    for routing in ("none", "learnt"):
-        adapter = AudioAdapter(AdapterSettings(routing=routing), describe_shape(unet, 512))
-        assert stored + 2 * sum(each.numel() for each in adapter.parameters()) < 6.5e6
+    settings = AdapterSettings.model_validate(read_preset("pocket_adapter_polish", ()).settings["adapter"])
+    adapter = AudioAdapter(settings, describe_shape(unet, 512))
+    assert stored + 2 * sum(each.numel() for each in adapter.parameters()) < 6.5e6
 
 
 def test_pictures_are_drawn_once_and_no_evaluation_has_their_combinations(tmp_path):
