@@ -34,7 +34,7 @@ def root(outside_generators, tmp_path_factory):
 
 def table(root, name):
     """Return the rows of all shards of a NAME."""
-    paths = sorted((root / "generated" / name).glob("*.parquet"))
+    paths = sorted((root / "generated" / name).glob("[0-9]*.parquet"))
     return [row for path in paths for row in pq.ParquetFile(path).read().to_pylist()]
 
 
@@ -339,7 +339,7 @@ def test_an_earlier_run_goes_on(earlier):
         (folder / name).unlink()
     card = json.loads(job_here("generate", earlier, *ASKED, "--json").stdout)
 
-    metadata = [pq.read_schema(path).metadata[b"table"] for path in sorted(folder.glob("*.parquet"))]
+    metadata = [pq.read_schema(path).metadata[b"table"] for path in sorted(folder.glob("[0-9]*.parquet"))]
     assert [b"generated/1", b"generated/2", b"generated/2"] == metadata
     assert kept == (folder / "00000.tar").read_bytes()
     assert (6, 1.92, {"ok": 6}) == (card["samples"], card["length_s"], card["outcomes"])

@@ -160,7 +160,7 @@ def test_presets_name_tasks_that_there_are(name):
     [
         (
             ("task=nothing",),
-            "there is no task 'nothing'; it must be one of captioner, joint_towers, joint_vae, linear_probe, ",
+            "there is no task 'nothing'; it must be one of captioner, joint_towers, ",
         ),
         (("task=Bad Name",), "task"),
         (("task=os:system",), "os:system is a builtin_function_or_method; name a class"),
