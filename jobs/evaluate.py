@@ -10,8 +10,8 @@ A way is `translator:NAME`, `tower:NAME`, `generator:NAME`, `captioner`, `captio
 `retrieval` (the nearest row); `+generator:NAME` after it names what makes the output. Controls are `real`,
 `true-caption` and `true-label` (told in words), `unconditional`, `shuffled` and `untrained`. All ways of a
 table score the same rows. It lies in ROOT/evaluations/NAME, with a page that has the outputs side by side; a
-killed run goes on with the same command. `miniature` is scenes of the miniature world, drawn for the purpose, and
-what ships.
+killed run goes on with the same command. `miniature` is scenes of the miniature world, drawn for the
+purpose, and what ships.
 """
 
 from __future__ import annotations
