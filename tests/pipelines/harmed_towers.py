@@ -1,5 +1,6 @@
 """Encoders whose audio tower was harmed while its text tower stayed as it was."""
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,10 @@ def harm(raw_BD, how):
         return (raw_BD @ turn).astype(np.float32)
     if how == "negated":
         return -raw_BD
-    rng = np.random.default_rng(abs(hash(raw_BD.tobytes())) % 2**32)
+    # Python's own hash differs from process to process, and the noise may not.
+    rng = np.random.default_rng(zlib.crc32(raw_BD.tobytes()))
     noise = rng.standard_normal(raw_BD.shape) / np.sqrt(raw_BD.shape[1])
-    return (0.1 * raw_BD / np.linalg.norm(raw_BD, axis=1, keepdims=True) + noise).astype(np.float32)
+    return (0.03 * raw_BD / np.linalg.norm(raw_BD, axis=1, keepdims=True) + noise).astype(np.float32)
 
 
 def harm_towers(towers, how):
