@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import ConfigError
-from pipelines.evaluate.bench import Bench, Crossing, PlannedWay
+from pipelines.evaluate.bench import Bench, Crossing, Makes, PlannedWay
 from pipelines.evaluate.evaluation_set import SetRows
 from pipelines.generate.generator import CAPTION, ChosenGenerator
 from pipelines.generate.media import choose_format
@@ -45,6 +45,23 @@ def is_text_reader(generator: ChosenGenerator) -> bool:
     return generator.info.text_sha256 is not None or generator.info.reads == (CAPTION,)
 
 
+def can_follow(makes: Makes, generator: ChosenGenerator, bench: Bench) -> bool:
+    """Return whether a generator needs no more than what a way makes of a row, and its source beside texts.
+
+    Args:
+        makes: of the way.
+        generator: after it.
+        bench: of both.
+    """
+    info = generator.info
+    is_of_source = info.columns == (bench.source,)
+    if makes == "sources":
+        return is_of_source
+    if makes == "texts" and (is_of_source or is_text_reader(generator)):
+        return True
+    return len(info.columns) == 1 and info.columns == info.reads and not is_of_source
+
+
 def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     """Return the path from what a way makes to its generator, before anything is made.
 
@@ -56,8 +73,7 @@ def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     info, what = generator.info, f"way {planned.name}"
     if planned.way.makes == "texts" and is_text_reader(generator):
         return ConditioningPath(None, (), None, what)
-    takes_source = planned.way.makes != "vectors" and info.columns == (bench.source,)
-    if not takes_source and (len(info.columns) != 1 or CAPTION in info.reads):
+    if not can_follow(planned.way.makes, generator, bench):
         raise ConfigError(
             f"{what}: generator {info.name} reads {' and '.join(info.reads) or 'nothing'}, and this way "
             f"makes {_MADE[planned.way.makes].format(bench=bench)} of a row; name another generator"

@@ -228,7 +228,7 @@ def choose_columns(
     Args:
         direction: to score.
         spaces: of all columns of the set.
-        generators: of the target medium; the first one's own column is taken if it has one of that medium.
+        generators: of the target medium; the column that the first one reads is taken, but not the source.
 
     Raises:
         ConfigError: the set has no such column.
@@ -240,9 +240,10 @@ def choose_columns(
             found.append(f"{get_family(_find_column(other, spaces))}_text")
         else:
             found.append(_find_column(medium, spaces))
-    for column in generators[0].info.columns if generators else ():
-        if column in spaces and len(generators[0].info.columns) == 1 and column != found[0]:
-            found[1] = column
+    own = generators[0].info.columns if generators else ()
+    # One that reads the source leaves the target to the ways that make vectors.
+    if len(own) == 1 and own[0] in spaces and own[0] != found[0]:
+        found[1] = own[0]
     if absent := [column for column in found if column not in spaces]:
         raise ConfigError(
             f"{direction} needs vectors in {absent[0]}, and the set has {', '.join(spaces) or 'none'}; build "

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay, Way
-from pipelines.evaluate.generation import is_text_reader
+from pipelines.evaluate.generation import can_follow, is_text_reader
 from pipelines.evaluate.ways.generator import make_direct_way
 from pipelines.generate.alternatives import with_column
 from pipelines.generate.generator import ChosenGenerator
@@ -112,6 +112,11 @@ def _add_output(text: str, way: Way, generator: ChosenGenerator | None, bench: B
     made = generator or _choose_usual(way, bench)
     if made is not None:
         return PlannedWay(text, way, made, f"generator:{made.info.name}")
+    if way.makes == "sources":
+        raise ConfigError(
+            f"way {text} gives a generator another row's {bench.source}, and nothing here makes a "
+            f"{bench.medium} of that; write {text}+generator:NAME"
+        )
     is_said = way.makes == "texts" and bench.medium == "text"
     if way.makes == "texts" and not is_said and bench.find_text_column(bench.target) not in way.columns:
         raise ConfigError(
@@ -122,18 +127,11 @@ def _add_output(text: str, way: Way, generator: ChosenGenerator | None, bench: B
 
 
 def _choose_usual(way: Way, bench: Bench) -> ChosenGenerator | None:
-    """Return the first generator of the bench that needs no more than what a way makes."""
-    for generator in bench.generators:
-        info, is_of_source = generator.info, generator.info.columns == (bench.source,)
-        if way.makes == "sources":
-            fits = is_of_source
-        elif way.makes == "texts" and is_text_reader(generator):
-            fits = True
-        else:
-            fits = info.reads == info.columns and len(info.columns) == 1 and not is_of_source
-        if fits:
-            return generator
-    return None
+    """Return the first generator of the bench that can follow a way; of texts one that reads nothing else."""
+    fitting = [each for each in bench.generators if can_follow(way.makes, each, bench)]
+    if way.makes == "texts":
+        fitting.sort(key=lambda each: not is_text_reader(each))
+    return next(iter(fitting), None)
 
 
 @cache

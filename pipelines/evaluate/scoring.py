@@ -46,7 +46,7 @@ def score_ways(  # noqa: PLR0913, PLR0917
     table = ScoreTable(rows, bench, ways, seed)
     table.add_vectors()
     specs = {judge.name: judge for judge in step.stage.judges} if step else {}
-    crossed_ND = _cross_sources(rows, bench)
+    crossed_ND = _cross_sources(rows, bench) if specs else None
     for judge, spec in specs.items():
         assert step is not None
         real = step.read_readings(0, judge)

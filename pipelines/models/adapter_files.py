@@ -10,22 +10,21 @@ The gains of routing are part of the stored values, so that a stock pipeline nee
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from pipelines.errors import ConfigError
 from pipelines.models.audio_adapter import AudioAdapter
+from pipelines.models.cards import read_card
 from pipelines.models.towers import check_weights
 from schemas.audio_adapter import AdapterCard
 
 ADAPTER_CARD, TOKENS = "audio_adapter.json", "tokens.safetensors"
-_WHAT, _SHOWN = "adapter", 200
+_WHAT = "adapter"
 # The weights of a level's projection and of its keys and values in a file, as IP-Adapter names them.
 _PROJECTION, _KEYS, _VALUES = "image_proj.proj", "to_k_ip.weight", "to_v_ip.weight"
 
@@ -62,17 +61,7 @@ def read_adapter_card(folder: Path) -> AdapterCard:
     Raises:
         ConfigError: there is none, or it is damaged.
     """
-    file = folder / ADAPTER_CARD
-    try:
-        return AdapterCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder} holds no {ADAPTER_CARD}, so it is no adapter of sounds; train one with `echolens "
-            "train --preset clap2diffusion`"
-        ) from error
-    except (ValueError, ValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise ConfigError(f"{file} is no card of an adapter ({reason}); train the adapter again") from error
+    return read_card(folder / ADAPTER_CARD, AdapterCard, "adapter of sounds", "clap2diffusion")
 
 
 def load_adapter(folder: Path) -> tuple[AudioAdapter, AdapterCard]:

@@ -9,14 +9,12 @@ Shapes: N pairs, V numbers of a sound's vector, H x W pixels, D dimensions of th
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from pipelines.errors import ConfigError
+from pipelines.models.cards import read_card
 from pipelines.models.spectrogram_vae import Posterior
 from pipelines.models.towers import check_weights
 from schemas.joint_vae import JOINT_FILE, JointVaeCard, JointVaeNet
@@ -25,7 +23,6 @@ WEIGHTS_FILE = "joint_vae.safetensors"
 _GROUPS = 8
 # ln s^2 stays within these, as in a VAE of spectrograms.
 _LOG_VARIANCE = (-10.0, 6.0)
-_SHOWN = 200
 
 
 class JointVae(nn.Module):
@@ -143,17 +140,7 @@ def read_joint_card(folder: Path) -> JointVaeCard:
     Raises:
         ConfigError: there is none, or it is damaged.
     """
-    file = folder / JOINT_FILE
-    try:
-        return JointVaeCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder} holds no {JOINT_FILE}, so it shares no latent of sounds and pictures; train one with "
-            "`echolens train --preset animal-pictures`"
-        ) from error
-    except (ValueError, ValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise ConfigError(f"{file} is no card of a joint VAE ({reason}); train it again") from error
+    return read_card(folder / JOINT_FILE, JointVaeCard, "joint VAE", "animal-pictures")
 
 
 def load_joint_vae(folder: Path) -> tuple[JointVae, JointVaeCard]:

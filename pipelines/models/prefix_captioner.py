@@ -7,17 +7,15 @@ Shapes: N vectors, D dimensions, L tokens of the prefix, T tokens of a caption, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from pipelines.errors import ConfigError
+from pipelines.models.cards import read_card
 from pipelines.models.towers import check_weights
 from schemas.captioner import CaptionerCard, Gpt2Shape, MapperShape
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 CAPTIONER_CARD, WEIGHTS = "captioner.json", "model.safetensors"
 # Tied to the embedding of words, so never stored.
 _TIED = "gpt2.lm_head.weight"
-_SHOWN = 200
 
 
 class PrefixMapper(nn.Sequential):
@@ -184,17 +181,7 @@ def read_captioner_card(folder: Path) -> CaptionerCard:
     Raises:
         ConfigError: there is none, or it is damaged.
     """
-    file = folder / CAPTIONER_CARD
-    try:
-        return CaptionerCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder} holds no {CAPTIONER_CARD}, so it is no captioner; train one with `echolens train "
-            "--preset captioner-clotho`, or convert a checkpoint"
-        ) from error
-    except (ValueError, ValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise ConfigError(f"{file} is no card of a captioner ({reason}); train it again") from error
+    return read_card(folder / CAPTIONER_CARD, CaptionerCard, "captioner", "captioner-clotho")
 
 
 def load_captioner(folder: Path) -> PrefixCaptioner:

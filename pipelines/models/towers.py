@@ -5,24 +5,22 @@ Shapes: N items, H x W pixels, T samples, D dimensions.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from pipelines.errors import ConfigError
 from pipelines.models.backbones import build_backbone
 from pipelines.models.batch_norms import replace_batch_norms
+from pipelines.models.cards import read_card
 from schemas.towers import PictureTowerSettings, SoundTowerSettings, TowersCard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 WEIGHTS, CARD = "model.safetensors", "towers.json"
-_SHOWN = 200
 
 
 class PictureTower(nn.Module):
@@ -93,23 +91,7 @@ def read_towers_card(folder: Path) -> TowersCard:
     Raises:
         ConfigError: there is none, or it is damaged.
     """
-    file = folder / CARD
-    try:
-        return TowersCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder} holds no {CARD}, so it is no tower; train one with `echolens train --preset ciap`"
-        ) from error
-    except (ValueError, RecursionError, OSError) as error:
-        reason = " ".join(_describe(error).split())[:_SHOWN]
-        raise ConfigError(f"{file} is no card of towers ({reason}); train the tower again") from error
-
-
-def _describe(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return ".".join(map(str, [*first["loc"], ""])) + f" {first['msg']}"
+    return read_card(folder / CARD, TowersCard, "tower", "ciap")
 
 
 def load_towers(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[nn.ModuleDict, TowersCard]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from pipelines.errors import ConfigError
+from pipelines.models.cards import read_card
 from pipelines.models.spectrogram_vae import ModernVae, Posterior, SeedVae
 from pipelines.models.towers import check_weights
 from schemas.spectrogram_vae import VAE_FILE, VaeCard
 
 WEIGHTS_FILE = "vae.safetensors"
 _NET, _FITTED = "net.", "fitted."
-_SHOWN = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +115,7 @@ def read_vae_card(folder: Path) -> VaeCard:
     Raises:
         ConfigError: there is none, or it is damaged.
     """
-    file = folder / VAE_FILE
-    try:
-        return VaeCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{folder} holds no {VAE_FILE}, so it is no VAE of spectrograms; train one with `echolens train "
-            "--preset animal-vae`"
-        ) from error
-    except (ValueError, ValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise ConfigError(f"{file} is no card of a VAE ({reason}); train the VAE again") from error
+    return read_card(folder / VAE_FILE, VaeCard, "VAE of spectrograms", "animal-vae")
 
 
 def load_vae(folder: Path) -> SpectrogramVae:

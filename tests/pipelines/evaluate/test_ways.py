@@ -64,6 +64,19 @@ def test_a_tower_that_read_the_words_is_no_judge():
 @pytest.mark.parametrize(
     ("way", "told"),
     [
+        ("shuffled", "gives a generator another row's clip_image, and nothing here makes a sound of that"),
+        ("shuffled+generator:audioldm", "reads clap_audio, and this way makes its clip_image of a row"),
+    ],
+)
+def test_a_source_goes_only_where_it_is_read(way, told):
+    """A sound generator that reads CLAP is not given the vectors of pictures."""
+    with pytest.raises(ConfigError, match=told):
+        plan(way, direction="picture->sound", judges=("pocket-sound-cnn",))
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
         ("translator:pocket+generator:clap2diffusion", "makes a vector in the family of clip_image"),
         ("generator:audioldm", "makes a sound, and sound->picture ends in a picture"),
         ("shuffled+generator:stable-diffusion", "reads caption, and this way makes its clap_audio"),

@@ -138,7 +138,7 @@ def test_a_damaged_card_is_one_sentence(damage, tmp_path):
     """Which file, and what to do."""
     (tmp_path / CARD).write_text(damage)
 
-    with pytest.raises(ConfigError, match="is no card of towers"):
+    with pytest.raises(ConfigError, match="is no card of a tower"):
         load_towers(tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_a_card_of_no_numbers_says_which(key, value, said, tmp_path):
     content["image"]["input"][key] = value
     (tmp_path / CARD).write_text(json.dumps(content))
 
-    with pytest.raises(ConfigError, match=rf"is no card of towers \({said}") as raised:
+    with pytest.raises(ConfigError, match=rf"is no card of a tower \({said}") as raised:
         load_towers(tmp_path)
     assert "pydantic" not in str(raised.value)
 

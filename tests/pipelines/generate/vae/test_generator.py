@@ -150,7 +150,7 @@ def test_the_pocket_one_is_found_by_its_name():
             {"weights": "{wide}", "vocoder": "pocket"},
             "hears 64 mel bands at 16000 Hz, 320 samples a frame, and ",
         ),
-        ({"weights": "{broken}"}, "is no card of a VAE"),
+        ({"weights": "{broken}"}, "is no card of a VAE of spectrograms"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_sentence(folder, tmp_path, keys, said):
