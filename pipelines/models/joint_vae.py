@@ -35,7 +35,7 @@ class JointVae(nn.Module):
 
     def __init__(self, net: JointVaeNet, sound_dims: int) -> None:
         super().__init__()
-        self.latent, self._scale = net.latent, sound_dims**0.5
+        self.latent, self.sound_dims, self._scale = net.latent, sound_dims, sound_dims**0.5
         widths, side = net.widths, net.side_px // 2 ** len(net.widths)
         self._code = (widths[-1], side, side)
         size = widths[-1] * side * side

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pipelines.errors import ConfigError
 from pipelines.generate.audioldm.lengths import compute_lengths
 from pipelines.generate.audioldm.params import AudioLdmParams
 from pipelines.generate.audioldm.sampling import AudioLdmModules, DiffusionInputs, sample_diffusion
+from pipelines.generate.batches import make_step_count, normalize_vectors, split_batches
 from pipelines.generate.generator import Conditions, Samples, StepProgress
 from schemas.families import Column
 from schemas.media import Medium
@@ -83,14 +84,14 @@ class AudioLdmGenerator:
         """
         import torch
 
-        units_ND = self._normalize_vectors(vectors_ND, seeds)
+        units_ND = normalize_vectors(vectors_ND, len(seeds), len(self._negative_D), "sound")
         hop = int(np.prod(self.nets.vocoder.config.upsample_rates))
         size = compute_lengths(params.length_s, self.rate_hz, hop, self.nets.frames_a_latent)
         shape = self.nets.get_latent_shape(size.latents)
-        after_step = _count_steps(params.steps * -(-len(seeds) // self._batch_rows), progress)
+        after_step = make_step_count(params.steps * -(-len(seeds) // self._batch_rows), progress)
         waves = [np.empty((0, size.samples), np.float32)]
         with torch.inference_mode():
-            for rows in _split_batches(len(seeds), self._batch_rows):
+            for rows in split_batches(len(seeds), self._batch_rows):
                 noise = torch.cat([_draw_noise(seeds[row], shape) for row in rows])
                 negative_ND = np.broadcast_to(self._negative_D, units_ND[rows].shape)
                 inputs = DiffusionInputs(
@@ -110,43 +111,12 @@ class AudioLdmGenerator:
     def _move(self, tensor: Tensor) -> Tensor:
         return tensor.to(choose_device(), self._dtype)
 
-    def _normalize_vectors(self, vectors_ND: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
-        dims = len(self._negative_D)
-        if vectors_ND.shape != (len(seeds), dims):
-            raise ConfigError(
-                f"the generator was given vectors {list(vectors_ND.shape)} and {len(seeds)} seeds; it takes "
-                f"a vector of {dims} numbers for every seed"
-            )
-        norms_N1 = np.linalg.norm(vectors_ND.astype(np.float32), axis=1, keepdims=True)
-        if not (np.isfinite(norms_N1) & (norms_N1 > 0)).all():
-            raise ConfigError("a vector without a direction makes no sound; leave out rows without vectors")
-        return np.asarray(vectors_ND / norms_N1, np.float32)
-
-
-def _split_batches(count: int, batch_rows: int) -> Iterator[list[int]]:
-    """Yield the rows of each batch; the last one is padded with its first row."""
-    for first in range(0, count, batch_rows):
-        rows = list(range(first, min(first + batch_rows, count)))
-        yield rows + rows[:1] * (batch_rows - len(rows))
-
 
 def _draw_noise(seed: int, shape: tuple[int, ...]) -> Tensor:
     """Return the noise of a seed, always drawn on the CPU: a GPU draws other numbers."""
     import torch
 
     return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))
-
-
-def _count_steps(total: int, progress: StepProgress | None) -> Any:
-    done = 0
-
-    def after_step() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    return after_step
 
 
 def load_modules(folder: Path, dtype: torch.dtype) -> AudioLdmModules:

@@ -6,7 +6,7 @@ Shapes: N pictures, K cutouts of each, T targets, D dimensions, S the side of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
+from pipelines.generate.batches import make_step_count
 from pipelines.generate.generator import Conditions, Samples, StepProgress
 from pipelines.generate.guided.guide import Guide
 from pipelines.generate.guided.params import GuidedParams, decode_vector
@@ -91,7 +92,7 @@ class GuidedGenerator:
         units_ND = np.asarray(prompts[self._column], np.float32) if self._column else None
         steps = self._plan_steps(params)
         count = len(steps.list_times(self._sampler.total)) * -(-len(seeds) // self._batch_rows)
-        after_step = _count_steps(count, progress)
+        after_step = make_step_count(count, progress)
         made = [
             self._generate_rows(
                 np.resize(np.arange(start, stop), self._batch_rows), units_ND, seeds, params, after_step
@@ -233,14 +234,3 @@ class GuidedGenerator:
             )
         # By that of texts: with texts alone the scale is the notebook's.
         return ranges[kind].width / ranges["text"].width
-
-
-def _count_steps(total: int, progress: StepProgress | None) -> Callable[[], None]:
-    done: list[Any] = []
-
-    def after_step() -> None:
-        done.append(None)
-        if progress:
-            progress(len(done), total)
-
-    return after_step

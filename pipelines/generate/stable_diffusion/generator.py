@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
+from pipelines.generate.batches import make_step_count, normalize_vectors, split_batches
 from pipelines.generate.generator import CAPTION, Conditions, Samples, StepProgress
 from pipelines.generate.stable_diffusion.base import DiffusionBase
 from pipelines.generate.stable_diffusion.params import SoundPictureParams, StableDiffusionParams
@@ -74,13 +75,16 @@ class StableDiffusionGenerator:
         """
         has_words = not isinstance(params, SoundPictureParams) or params.words
         texts = list(prompts[CAPTION]) if has_words else [""] * len(seeds)
-        units_ND = None if self._adapter is None else self._normalize_vectors(prompts[SOUND], len(seeds))
-        after_step = _count_steps(params.steps * -(-len(seeds) // self._batch_rows), progress)
+        units_ND = None
+        if self._adapter is not None:
+            dims = self._adapter.shape.sound_dims
+            units_ND = normalize_vectors(prompts[SOUND], len(seeds), dims, "picture")
+        after_step = make_step_count(params.steps * -(-len(seeds) // self._batch_rows), progress)
         side = self.base.picture_px
         with torch.inference_mode():
             made = [
                 self._generate_rows(rows, texts, units_ND, seeds, params, after_step)
-                for rows in _split_batches(len(seeds), self._batch_rows)
+                for rows in split_batches(len(seeds), self._batch_rows)
             ]
         data = np.concatenate([np.empty((0, side, side, 3), np.uint8), *made])
         return Samples("picture", data, size=(data.shape[2], data.shape[1]))
@@ -128,35 +132,3 @@ class StableDiffusionGenerator:
             return []
         weight = next(self._adapter.parameters())
         return self._adapter.make_embeds(torch.from_numpy(units_ND[rows]).to(weight.device, weight.dtype))
-
-    def _normalize_vectors(self, vectors_ND: np.ndarray, count: int) -> np.ndarray:
-        assert self._adapter is not None
-        dims = self._adapter.shape.sound_dims
-        if vectors_ND.shape != (count, dims):
-            raise ConfigError(
-                f"the generator was given vectors {list(vectors_ND.shape)} and {count} seeds; it takes a "
-                f"vector of {dims} numbers for every seed"
-            )
-        norms_N1 = np.linalg.norm(vectors_ND.astype(np.float32), axis=1, keepdims=True)
-        if not (np.isfinite(norms_N1) & (norms_N1 > 0)).all():
-            raise ConfigError("a vector without a direction makes no picture; leave out rows without vectors")
-        return np.asarray(vectors_ND / norms_N1, np.float32)
-
-
-def _split_batches(count: int, batch_rows: int) -> Iterator[list[int]]:
-    """Yield the rows of each batch; the last one is padded with its first row."""
-    for first in range(0, count, batch_rows):
-        rows = list(range(first, min(first + batch_rows, count)))
-        yield rows + rows[:1] * (batch_rows - len(rows))
-
-
-def _count_steps(total: int, progress: StepProgress | None) -> Callable[[], None]:
-    done = 0
-
-    def after_step() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(min(done, total), total)
-
-    return after_step

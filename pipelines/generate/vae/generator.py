@@ -13,6 +13,7 @@ import torch
 
 from pipelines.compute.device import choose_device
 from pipelines.errors import ConfigError
+from pipelines.generate.batches import make_step_count, split_batches
 from pipelines.generate.generator import Conditions, Samples, StepProgress
 from pipelines.generate.vae.classes import find_class
 from pipelines.generate.vae.params import VaeParams
@@ -68,14 +69,12 @@ class VaeGenerator:
         if params.between:
             length = params.points * card.samples
         waves = [np.empty((0, length), np.float32)]
-        batches = range(0, len(seeds), self._batch_rows)
+        after_batch = make_step_count(-(-len(seeds) // self._batch_rows), progress)
         with torch.inference_mode():
-            for number, first in enumerate(batches):
-                own = list(seeds[first : first + self._batch_rows])
-                padded = own + own[:1] * (self._batch_rows - len(own))
-                waves.append(self._make_waves(padded, params, length)[: len(own)])
-                if progress is not None:
-                    progress(number + 1, len(batches))
+            for rows in split_batches(len(seeds), self._batch_rows):
+                padded = [seeds[row] for row in rows]
+                waves.append(self._make_waves(padded, params, length)[: len(set(rows))])
+                after_batch()
         return Samples("sound", np.concatenate(waves), rate_hz=self.rate_hz)
 
     def _make_waves(self, seeds: Sequence[int], params: VaeParams, length: int) -> np.ndarray:

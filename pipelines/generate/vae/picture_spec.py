@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from pipelines.encode.loaders.weights import compute_fingerprint
-from pipelines.errors import ConfigError
+from pipelines.generate.batches import make_step_count, normalize_vectors, split_batches
 from pipelines.generate.generator import Conditions, Samples, StepProgress
 from pipelines.models.joint_vae import WEIGHTS_FILE, load_joint_vae, read_joint_card
 from schemas.families import Column
@@ -119,14 +119,12 @@ class VaePictureGenerator:
         Raises:
             ConfigError: the vectors have other dimensions than those it was trained on, or no direction.
         """
-        units_NV = self._normalize_vectors(prompts[SOUND], len(seeds))
-        batches, made = range(0, len(seeds), self._batch_rows), []
-        for number, first in enumerate(batches):
-            rows = list(range(first, min(first + self._batch_rows, len(seeds))))
-            padded = rows + rows[:1] * (self._batch_rows - len(rows))
-            made.append(self._draw(units_NV[padded], [seeds[row] for row in padded], params)[: len(rows)])
-            if progress is not None:
-                progress(number + 1, len(batches))
+        units_NV = normalize_vectors(prompts[SOUND], len(seeds), self._net.sound_dims, "picture")
+        made: list[np.ndarray] = []
+        after_batch = make_step_count(-(-len(seeds) // self._batch_rows), progress)
+        for rows in split_batches(len(seeds), self._batch_rows):
+            made.append(self._draw(units_NV[rows], [seeds[row] for row in rows], params)[: len(set(rows))])
+            after_batch()
         data = np.concatenate(made)
         return Samples("picture", data, size=(data.shape[2], data.shape[1]))
 
@@ -141,15 +139,3 @@ class VaePictureGenerator:
             latents = law.sample(params.temperature * torch.cat(noise).to(device))
             pictures = self._net.decode_picture(latents).clamp(-1, 1).permute(0, 2, 3, 1)
             return np.asarray(((pictures + 1) * 127.5).round().to(torch.uint8).cpu().numpy())
-
-    def _normalize_vectors(self, vectors_NV: np.ndarray, count: int) -> np.ndarray:
-        dims = self._net.to_sound[-1].out_features
-        if vectors_NV.shape != (count, dims):
-            raise ConfigError(
-                f"the generator was given vectors {list(vectors_NV.shape)} and {count} seeds; it takes a "
-                f"vector of {dims} numbers for every seed"
-            )
-        norms_N1 = np.linalg.norm(vectors_NV.astype(np.float32), axis=1, keepdims=True)
-        if not (np.isfinite(norms_N1) & (norms_N1 > 0)).all():
-            raise ConfigError("a vector without a direction makes no picture; leave out rows without vectors")
-        return np.asarray(vectors_NV / norms_N1, np.float32)
