@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from jobs.shared.dataset_build import build
 from pipelines.errors import ConfigError
+from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from schemas.dataset import Dataset, Filter, Source
-from schemas.families import DEFAULTS, Column, Modality, get_family
+from schemas.families import DEFAULTS, Column, get_family, get_modality
 from schemas.space import Space
 from schemas.version import Version
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from pipelines.encode.encoder import EncoderSpec
 
 # Keeps every picture, whatever its shape.
 _NO_FILTER = Filter(language=None, min_side_px=1, max_aspect=1e9)
@@ -174,18 +173,30 @@ def check_sounds(paths: Sequence[Path], files: Sequence[bytes]) -> None:
             check_audible(data, str(path))
 
 
-def encode_media(spec: EncoderSpec, modality: Modality, items: Sequence[bytes | str]) -> np.ndarray:
-    """Return unit vectors of files or texts, float32 [N, D]; NaN where one cannot be decoded."""
+def encode_media(dataset: Dataset, column: Column, items: Sequence[bytes | str]) -> np.ndarray:
+    """Return unit vectors of files or texts by the encoder that fills a column, float32 [N, D].
+
+    Args:
+        dataset: whose set has the column.
+        column: of the medium of the items.
+        items: files, or texts; the vector of one that cannot be decoded is NaN.
+
+    Raises:
+        ConfigError: the set has no encoder of the column.
+    """
     import numpy as np
 
     from pipelines.encode.encoder import encode, get_tower
+    from pipelines.encode.resolve import resolve_entry
     from pipelines.errors import UndecodableMediaError
 
-    tower = get_tower(spec, modality)
+    pinned = read_spaces(Root.from_dataset(dataset), dataset.encode.set)
+    spec = resolve_entry(dataset.encode, dataset.encode.find_key(column), pinned)
+    if spec is None:
+        raise ConfigError(f"the dataset's set has no encoder of {column}; build a set with one")
+    tower = get_tower(spec, get_modality(column))
     vectors_ND = np.full((len(items), spec.space.dims), np.nan, np.float32)
     for number, item in enumerate(items):
-        try:
+        with suppress(UndecodableMediaError):
             vectors_ND[number] = encode(tower, [tower.prepare(item)], spec.space.batch_rows)[0][0]
-        except UndecodableMediaError:
-            continue
     return vectors_ND

@@ -187,7 +187,9 @@ def _write_prompts(
     if request.texts and not request.sounds:
         prompts = make_text_prompts(request.texts)
         if path.source:
-            prompts = _with_vectors(list(prompts), path.source, _encode(dataset, path.source, request.texts))
+            prompts = _with_vectors(
+                list(prompts), path.source, encode_media(dataset, path.source, request.texts)
+            )
     elif request.sounds:
         prompts = _make_sound_prompts(dataset, request, path)
     elif request.pictures:
@@ -219,17 +221,6 @@ def _read_source_spaces(
     }
 
 
-def _encode(dataset: Dataset, column: Column, items: Sequence[bytes | str]) -> np.ndarray:
-    """Return vectors of texts or sounds from outside, float32 [N, D], by the encoder that fills a column."""
-    from pipelines.encode.resolve import resolve_entry
-
-    pinned = read_spaces(Root.from_dataset(dataset), dataset.encode.set)
-    spec = resolve_entry(dataset.encode, dataset.encode.find_key(column), pinned)
-    if spec is None:
-        raise ConfigError(f"the dataset's set has no encoder of {column}; build a set with one")
-    return encode_media(spec, get_modality(column), items)
-
-
 def _with_vectors(prompts: Sequence[Prompt], column: Column, vectors_ND: np.ndarray) -> list[Prompt]:
     return [
         prompt | {column: vector_D.astype("float16")}
@@ -246,7 +237,7 @@ def _make_sound_prompts(
     files, hashes = read_sound_files(request.sounds)
     check_sounds(request.sounds, files)
     names = [file.name for file in request.sounds]
-    units_ND = _encode(dataset, path.source, files)
+    units_ND = encode_media(dataset, path.source, files)
     return make_vector_prompts(names, hashes, units_ND, path.source, request.texts)
 
 

@@ -14,13 +14,11 @@ from pipelines.errors import ConfigError, SpaceError
 from pipelines.store.dataset_file import read_spaces
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
-from schemas.families import get_modality
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipelines.generate.request import GenerationRequest
-    from schemas.families import Column
 
 _GUIDED = "guided"
 _PICTURE, _TEXT, _SOUND = "clip_image", "clip_text", "clap_audio"
@@ -113,7 +111,7 @@ def with_prompts(dataset: Dataset, request: GenerationRequest, args: argparse.Na
         texts += [(word, 1.0) for word in _find_keywords(dataset, files, args.words, args.keywords)]
     targets: list[Any] = []
     if texts:
-        vectors_ND = _encode(dataset, _TEXT, [text for text, _ in texts])
+        vectors_ND = encode_media(dataset, _TEXT, [text for text, _ in texts])
         targets += [
             GuidanceTarget(kind="text", name=text, weight=weight, vector=encode_vector(vector_D))
             for (text, weight), vector_D in zip(texts, vectors_ND, strict=True)
@@ -147,16 +145,6 @@ def _check_guide(dataset: Dataset) -> None:
         )
 
 
-def _encode(dataset: Dataset, column: Column, items: Sequence[bytes | str]) -> np.ndarray:
-    from pipelines.encode.resolve import resolve_entry
-
-    pinned = read_spaces(Root.from_dataset(dataset), dataset.encode.set)
-    spec = resolve_entry(dataset.encode, dataset.encode.find_key(column), pinned)
-    if spec is None:
-        raise ConfigError(f"the dataset's set has no encoder of {column}; build a set with one")
-    return encode_media(spec, get_modality(column), items)
-
-
 def _translate_sounds(dataset: Dataset, paths: Sequence[Path], files: Sequence[bytes]) -> np.ndarray:
     """Return the vectors of sounds in the space of pictures, float32 `[N, D]`.
 
@@ -179,7 +167,7 @@ def _translate_sounds(dataset: Dataset, paths: Sequence[Path], files: Sequence[b
             "one with `echolens train`"
         )
     print(f"generate: sounds via {card.name}", file=sys.stderr)
-    units_ND = _encode(dataset, _SOUND, files)
+    units_ND = encode_media(dataset, _SOUND, files)
     if unread := [
         path for path, unit_D in zip(paths, units_ND, strict=True) if not np.isfinite(unit_D).all()
     ]:

@@ -1,6 +1,6 @@
 """What a guided diffusion is led by: cutouts of a picture, distances of vectors, and terms of the pixels.
 
-As in the notebooks of K. Crowson (2021), whose constants facts/sound_to_picture.md names.
+Losses and constants are those of K. Crowson's notebooks of CLIP-guided diffusion (2021).
 
 Shapes: N pictures, K cutouts of each, D dimensions, S the side of the guide's pictures.
 """

@@ -71,7 +71,7 @@ class CaptionerSpec:
             batch_rows=self.batch_rows,
             licence=read_licence(folder),
             spaces=((self.column, space),) if space else (),
-            alternatives=tuple(_list_media(self._read_card())),
+            alternatives=tuple(_list_media(card)),
             advice="build a set with the encoder that the captioner was trained with",
         )
 

@@ -232,5 +232,5 @@ class GuidedGenerator:
                 f"the guide was not measured with targets of {kind}, so they cannot be calibrated; give "
                 "calibrated=false"
             )
-        # By that of texts: with texts alone the scale is the notebook's.
+        # By that of texts: with texts alone the scale is that of K. Crowson's notebooks.
         return ranges[kind].width / ranges["text"].width

@@ -33,7 +33,7 @@ from schemas.translator_card import RetrievalScores
 
 # Held-out pictures stay in memory: so many, and no more bytes than that.
 _HELD_ROWS, _HELD_BYTES = 2_000, 256 * 2**20
-# Captions of a larger cosine are of one thing (facts/picture_to_sound.md A3).
+# Captions of a larger cosine are of one thing.
 _SAME_CAPTION = 0.9
 # Key, epoch and pixels.
 _Drawn = tuple[int, int, np.ndarray]
