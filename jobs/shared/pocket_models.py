@@ -89,10 +89,6 @@ def train_pocket(model: str, plan: PocketPlan) -> dict[str, float]:
     if model == "clap2diffusion":
         return _train_adapter(plan)
     card = _train(f"pocket_{model}", plan, {})
-    if model == "guided":
-        from pipelines.train.pocket.guided_eval import measure_guidance
-
-        measure_guidance(plan.partial / "made" / "pocket_guided")
     _publish(plan.partial / "made" / f"pocket_{model}", plan)
     loss = math.nan if card.loss is None else card.loss
     return {"loss": loss, "parameters": card.parameters, "seconds": card.seconds, "steps": card.steps}

@@ -18,6 +18,13 @@ def scale_pixels(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def reduce_pixels(pixels: Tensor, side_px: int) -> Tensor:
+    """Return pictures at a smaller side, `[N, 3, S, S]`: the mean of each square."""
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    return adaptive_avg_pool2d(pixels, side_px)
+
+
 def encode_pictures(vae: Any, pixels: np.ndarray) -> np.ndarray:
     """Return the scaled latents of pictures, float16 `[N, C, H / 8, W / 8]`.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from pipelines.train.distributed import WorkerGroup
-from pipelines.train.latents import scale_pixels
+from pipelines.train.latents import reduce_pixels, scale_pixels
 from pipelines.train.learned_variance import LearnedVariance
 from pipelines.train.noise import NoiseSchedule, NoisyBatch
 from pipelines.train.pocket.picture_data import DrawnPicturesTask
@@ -97,7 +97,7 @@ class PocketPixelDiffusion(DrawnPicturesTask):
         """Return clean and noisy pictures, their times and the noise."""
         indices, _ = self.draw_pictures(step)
         own = group.slice_batch(len(indices))
-        clean = reduce_pixels(scale_pixels(self.pictures.read_pixels(indices)))
+        clean = reduce_pixels(scale_pixels(self.pictures.read_pixels(indices)), SIDE_PX)
         noisy = self._noise.draw(clean, torch.Generator().manual_seed(step))
         tensors = {"clean": clean, "noisy": noisy.noisy, "times": noisy.times_N, "noise": noisy.target}
         return {name: each[own].to(self.context.device) for name, each in tensors.items()}
@@ -117,20 +117,15 @@ class PocketPixelDiffusion(DrawnPicturesTask):
         return StepLoss(total, {"error": error.detach(), "bound": bound.detach()})
 
     def save(self, net: nn.Module, folder: Path) -> None:
-        """Write a folder that a `DDPMPipeline` of diffusers loads, weights as fp16."""
+        """Write what a `DDPMPipeline` of diffusers loads, weights as fp16, and the card of its guide."""
         from pipelines.generate.guided.files import save_pixel_diffusion
+        from pipelines.train.pocket.guidance_ranges import measure_guidance
 
         save_pixel_diffusion(copy.deepcopy(net).half(), SCHEDULER, folder)
         recipe = self.context.recipe
         text = _CARD.format(steps=recipe.steps, seed=recipe.seed)
         (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def reduce_pixels(pixels: Tensor) -> Tensor:
-    """Return pictures at the side of the net, `[N, 3, 32, 32]`: the mean of each square."""
-    from torch.nn.functional import adaptive_avg_pool2d
-
-    return adaptive_avg_pool2d(pixels, SIDE_PX)
+        measure_guidance(folder, SIDE_PX)
 
 
 TASKS = {"pocket_pixel_diffusion": PocketPixelDiffusion}
