@@ -1,4 +1,4 @@
-"""Measures for the card of a pixel diffusion how far pictures are from what leads them, in pocket CLIP's space."""
+"""Measures how far pictures are from what leads them in pocket CLIP's space, for the card of a net."""
 
 from __future__ import annotations
 
