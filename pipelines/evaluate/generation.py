@@ -45,8 +45,8 @@ def is_text_reader(generator: ChosenGenerator) -> bool:
     return generator.info.text_sha256 is not None or generator.info.reads == (CAPTION,)
 
 
-def can_follow(makes: Makes, generator: ChosenGenerator, bench: Bench) -> bool:
-    """Return whether a generator needs no more than what a way makes of a row, and its source beside texts.
+def is_accepted(makes: Makes, generator: ChosenGenerator, bench: Bench) -> bool:
+    """Return whether what a way makes of a row, and its source beside texts, is all that a generator needs.
 
     Args:
         makes: of the way.
@@ -73,7 +73,7 @@ def find_way_path(planned: PlannedWay, bench: Bench) -> ConditioningPath:
     info, what = generator.info, f"way {planned.name}"
     if planned.way.makes == "texts" and is_text_reader(generator):
         return ConditioningPath(None, (), None, what)
-    if not can_follow(planned.way.makes, generator, bench):
+    if not is_accepted(planned.way.makes, generator, bench):
         raise ConfigError(
             f"{what}: generator {info.name} reads {' and '.join(info.reads) or 'nothing'}, and this way "
             f"makes {_MADE[planned.way.makes].format(bench=bench)} of a row; name another generator"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 from pipelines.evaluate.bench import Bench, PlannedWay, Way
-from pipelines.evaluate.generation import can_follow, is_text_reader
+from pipelines.evaluate.generation import is_accepted, is_text_reader
 from pipelines.evaluate.ways.generator import make_direct_way
 from pipelines.generate.alternatives import with_column
 from pipelines.generate.generator import ChosenGenerator
@@ -128,7 +128,7 @@ def _add_output(text: str, way: Way, generator: ChosenGenerator | None, bench: B
 
 def _choose_usual(way: Way, bench: Bench) -> ChosenGenerator | None:
     """Return the first generator of the bench that can follow a way; of texts one that reads nothing else."""
-    fitting = [each for each in bench.generators if can_follow(way.makes, each, bench)]
+    fitting = [each for each in bench.generators if is_accepted(way.makes, each, bench)]
     if way.makes == "texts":
         fitting.sort(key=lambda each: not is_text_reader(each))
     return next(iter(fitting), None)
