@@ -11,6 +11,7 @@
     ├── StopJob                        going on would lose rows: disk full, a broken resolver
     │   └── NoMediaError               no media arrived, and most were out of reach
     ├── NoSampleError                  a version was published, and no row is in it
+    ├── ServiceError                   a running service cannot be reached, or refuses
     ├── RequestRefusedError            an HTTP request is answered with a status of its own
     ├── GenerationCancelledError       nobody waits for the generation any more
     └── MediaError                     one row's media cannot be had or used
@@ -55,6 +56,10 @@ class LeaseHeldError(StorageError):
 
 class SpaceError(EcholensError):
     """Vectors of two spaces would be mixed."""
+
+
+class ServiceError(EcholensError):
+    """A running service cannot be reached, refuses, or answers with something else."""
 
 
 class StopJob(EcholensError):

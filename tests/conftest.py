@@ -34,6 +34,7 @@ _GROUPS = {
         "serve/test_replica",
         "serve/test_deployments",
         "serve/test_hostile_clients",
+        "serve/test_python_client",
     ),
     "page": (
         "page/test_search_handlers",

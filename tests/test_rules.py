@@ -29,7 +29,7 @@ FLOORS = (
     ("pipelines.generate",),
     ("pipelines.maintain", "pipelines.train", "pipelines.doctor"),
     ("pipelines.evaluate", "pipelines.report"),
-    ("pipelines.serve",),
+    ("pipelines.serve", "pipelines.api"),
     ("jobs",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -37,7 +37,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Folders that serve the steps of the flow and are none.
 BESIDE_THE_FLOW = {
     *("models", "metrics", "compute", "decode", "miniature", "store", "export"),
-    *("run", "maintain", "train", "doctor", "report", "serve"),
+    *("run", "maintain", "train", "doctor", "report", "serve", "api"),
 }
 
 # Where Ray may be imported: the engine and its own cluster, and what serves, trains and submits.

@@ -19,6 +19,7 @@ from schemas.encoders import Encode
 from schemas.families import COLUMNS, FAMILIES, Column, check_column, get_family, list_columns, sort_columns
 from schemas.space import Space
 from schemas.stored_dataset import StoredDataset
+from schemas.strict import Trust
 
 _FILE = "dataset.json"
 
@@ -190,6 +191,27 @@ def read_dataset(root: Root, url: str) -> Dataset | None:
     if not root.exists(_FILE):
         return None
     return check_content(Dataset, read_stored(root).dataset | {"root": url}, f"{root.url}/{_FILE}")
+
+
+def read_root_dataset(root: Root, trust: Trust) -> Dataset:
+    """Return the dataset of a root, which knows that the root gives its places and classes, and no person.
+
+    Args:
+        root: of the dataset.
+        trust: what the person who opens it vouches for.
+
+    Raises:
+        ConfigError: there is no dataset.
+        StorageError: its file is damaged.
+    """
+    if not root.exists(_FILE):
+        raise ConfigError(
+            f"{root.url} is not the root of a dataset; give the folder or URL that one was built in"
+        )
+    content = read_stored(root).dataset | {"root": root.url}
+    keys = () if trust.whole_root else collect_keys(content)
+    trust = replace(trust, root_keys=frozenset(keys), source=f"{root.url}/{_FILE}")
+    return check_content(Dataset, content, f"{root.url}/{_FILE}").with_trust(trust)
 
 
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = None) -> None:

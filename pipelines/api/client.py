@@ -1,0 +1,183 @@
+"""A running service, asked from Python."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pipelines.api.query import make_query
+from pipelines.errors import ConfigError, ServiceError
+from schemas.about import About
+from schemas.families import Column
+from schemas.media import Medium
+from schemas.query import Answer, Hit, RowFilter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+# A lossless sound of ten seconds has 1 MB, an answer of 1,000 hits with their vectors some 10 MB.
+_MAX_BYTES = 2**28
+_SHOWN = 300
+_LOOKUP = "/v1/lookup"
+
+
+class Client:
+    """A client of `echolens serve`. It follows no redirects, so a token goes to the named host alone.
+
+    Args:
+        url: of the service, as in http://127.0.0.1:8000.
+        token: of the service, if it asks for one.
+        timeout_s: of each request.
+
+    Raises:
+        ConfigError: the URL is none of a service.
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = 60.0) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ConfigError(f"{url[:80]!r} is no URL of a service; give http://HOST:PORT or https://HOST")
+        if token is not None and (not token.isascii() or not token.isprintable()):
+            raise ConfigError("the token has characters that no header can carry; give the service's own")
+        self._url, self._token, self._timeout_s = url.rstrip("/"), token, timeout_s
+        # Neither a proxy nor a redirect may see the token.
+        self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+
+    def __repr__(self) -> str:
+        """Return the URL, without the token."""
+        return f"Client({self._url!r})"
+
+    def search(  # noqa: PLR0913
+        self,
+        *,
+        text: str | None = None,
+        image: str | Path | bytes | Image | None = None,
+        audio: str | Path | bytes | tuple[np.ndarray, int] | None = None,
+        vector: Sequence[float] | np.ndarray | None = None,
+        key: str | None = None,
+        into: Column | None = None,
+        via: str | None = None,
+        k: int = 10,
+        only: Mapping[str, Any] | RowFilter | None = None,
+        distinct: bool = False,
+    ) -> list[Hit]:
+        """Return the rows nearest to one of text, image, audio, vector and key, best first.
+
+        Args:
+            text: words.
+            image: a picture's file, its bytes, or a PIL image.
+            audio: a sound's file, its bytes, or float samples `[T]` or `[T, channels]` with their rate in Hz.
+            vector: in the space of the column that is searched, or where the translator begins.
+            key: of a row: more like this.
+            into: the column to search; clip_image for words and pictures, clap_audio for sounds.
+            via: the translator that crosses from the query's space to the column's.
+            k: rows, 1 to 1,000.
+            only: sources, languages or min_side_px of the rows that may be found.
+            distinct: whether near-duplicates of better rows are left out.
+
+        Raises:
+            ConfigError: the query is none.
+            ServiceError: the service cannot be reached, refuses, or answers with something else.
+        """
+        query = make_query(
+            {
+                "text": text,
+                "image": image,
+                "audio": audio,
+                "vector": vector,
+                "key": key,
+                "into": into,
+                "via": via,
+                "k": k,
+                "only": only,
+                "distinct": distinct,
+            }
+        )
+        body = query.model_dump(mode="json", exclude_none=True)
+        for name in ("image", "sound"):
+            if name in body:
+                body[name] = body[name].replace("\n", "")
+        answer = self._request(_LOOKUP, json.dumps(body).encode())
+        try:
+            return list(Answer.model_validate_json(answer).hits)
+        except ValidationError as error:
+            raise self._make_answer_error(_LOOKUP, answer) from error
+
+    def media(self, key: str, medium: Medium = "picture") -> bytes:
+        """Return the file of a row's picture (of a clip, its first frame) or sound.
+
+        Args:
+            key: of the row.
+            medium: picture or sound.
+
+        Raises:
+            ServiceError: there is no such row, or the service cannot be reached.
+        """
+        return self._request(f"/v1/media/{urllib.parse.quote(key, safe='')}?medium={medium}")
+
+    def about(self) -> About:
+        """Return what is served: versions, columns with the cards of their indices, translators.
+
+        Raises:
+            ServiceError: the service cannot be reached, refuses, or answers with something else.
+        """
+        answer = self._request("/v1/about")
+        try:
+            return About.model_validate_json(answer)
+        except ValidationError as error:
+            raise self._make_answer_error("/v1/about", answer) from error
+
+    def _request(self, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(self._url + path, body, headers)  # noqa: S310 - http(s), see above
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as response:
+                data: bytes = response.read(_MAX_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ServiceError(_explain(error, error.read(_SHOWN * 10))) from error
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise ServiceError(
+                f"{self._url} cannot be reached ({reason}); start it with `echolens serve`, or name another"
+            ) from error
+        if len(data) > _MAX_BYTES:
+            raise ServiceError(f"{self._url}{path} answers with more than {_MAX_BYTES:,} bytes; ask for less")
+        return data
+
+    def _make_answer_error(self, path: str, answer: bytes) -> ServiceError:
+        shown = answer[:40].decode(errors="replace")
+        return ServiceError(
+            f"{self._url}{path} answers with {shown!r}, which is no answer of Echolens; name its service"
+        )
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none: the error says where it would have led."""
+
+
+def _explain(error: urllib.error.HTTPError, body: bytes) -> str:
+    """Return the service's own sentence, or what its status says."""
+    if error.code in range(300, 400):
+        return (
+            f"the service at {error.url} points to another address (status {error.code}), which is not "
+            "followed; give the address itself"
+        )
+    try:
+        told = json.loads(body)["error"]
+        sentence = told if isinstance(told, str) else told["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"the service at {error.url} answers with status {error.code}; look into its log"
+    return str(sentence)[:_SHOWN]
