@@ -13,7 +13,7 @@ import pipelines
 from tests.commands import HOME
 
 PACKAGES = ("schemas", "pipelines", "jobs")
-SOURCES = sorted(path for package in PACKAGES for path in (HOME / package).rglob("*.py"))
+SOURCES = [HOME / "echolens.py", *sorted(path for each in PACKAGES for path in (HOME / each).rglob("*.py"))]
 TESTS = sorted((HOME / "tests").rglob("*.py"))
 
 # From low to high. What stands on a floor imports what is on lower floors, and what is in its own room.
@@ -31,6 +31,7 @@ FLOORS = (
     ("pipelines.evaluate", "pipelines.report"),
     ("pipelines.serve", "pipelines.api"),
     ("jobs",),
+    ("echolens",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -9,9 +9,9 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipelines.api.query import make_query
 from pipelines.errors import ConfigError, ServiceError
@@ -23,6 +23,8 @@ from schemas.query import Answer, Hit, RowFilter
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+
+M = TypeVar("M", bound=BaseModel)
 
 # A lossless sound of ten seconds has 1 MB, an answer of 1,000 hits with their vectors some 10 MB.
 _MAX_BYTES = 2**28
@@ -102,17 +104,9 @@ class Client:
                 "distinct": distinct,
             }
         )
-        body = query.model_dump(mode="json", exclude_none=True)
-        for name in ("image", "sound"):
-            if name in body:
-                body[name] = body[name].replace("\n", "")
-        answer = self._request(_LOOKUP, json.dumps(body).encode())
-        try:
-            return list(Answer.model_validate_json(answer).hits)
-        except ValidationError as error:
-            raise self._make_answer_error(_LOOKUP, answer) from error
+        return list(self._read(_LOOKUP, Answer, query.model_dump_json(exclude_none=True).encode()).hits)
 
-    def media(self, key: str, medium: Medium = "picture") -> bytes:
+    def read_media(self, key: str, medium: Medium = "picture") -> bytes:
         """Return the file of a row's picture (of a clip, its first frame) or sound.
 
         Args:
@@ -124,17 +118,23 @@ class Client:
         """
         return self._request(f"/v1/media/{urllib.parse.quote(key, safe='')}?medium={medium}")
 
-    def about(self) -> About:
+    def describe(self) -> About:
         """Return what is served: versions, columns with the cards of their indices, translators.
 
         Raises:
             ServiceError: the service cannot be reached, refuses, or answers with something else.
         """
-        answer = self._request("/v1/about")
+        return self._read("/v1/about", About)
+
+    def _read(self, path: str, model: type[M], body: bytes | None = None) -> M:
+        answer = self._request(path, body)
         try:
-            return About.model_validate_json(answer)
+            return model.model_validate_json(answer)
         except ValidationError as error:
-            raise self._make_answer_error("/v1/about", answer) from error
+            shown = answer[:40].decode(errors="replace")
+            raise ServiceError(
+                f"{self._url}{path} answers with {shown!r}, which is no answer of Echolens; name its service"
+            ) from error
 
     def _request(self, path: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -155,12 +155,6 @@ class Client:
         if len(data) > _MAX_BYTES:
             raise ServiceError(f"{self._url}{path} answers with more than {_MAX_BYTES:,} bytes; ask for less")
         return data
-
-    def _make_answer_error(self, path: str, answer: bytes) -> ServiceError:
-        shown = answer[:40].decode(errors="replace")
-        return ServiceError(
-            f"{self._url}{path} answers with {shown!r}, which is no answer of Echolens; name its service"
-        )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -172,9 +172,9 @@ class EmbeddingDataset:
 
         Shards are read when the frame is collected, and of them only the columns that are needed.
         """
-        from pipelines.api.table import scan_table
+        from pipelines.api.table import open_table
 
-        return scan_table(self._root, self._version, self._dataset.shard_rows)
+        return open_table(self._root, self._version, self._dataset.shard_rows)
 
     def samples(
         self, kind: Kind, columns: Sequence[Column] = (), seed: int = 0, shuffle: bool = True

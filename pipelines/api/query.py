@@ -12,16 +12,18 @@ from pipelines.store.validation import check_content
 from schemas.query import Query
 
 
-def make_query(options: Mapping[str, Any]) -> Query:
+def make_query(asked: Mapping[str, Any], **how: Any) -> Query:
     """Return a query.
 
     Args:
-        options: those of `EmbeddingDataset.search`, by name; None stands for what is not given.
+        asked: one of text, image, audio, vector and key, as `EmbeddingDataset.search` takes them; the others
+            are None.
+        **how: its other arguments; None stands for what is not given.
 
     Raises:
         ConfigError: not one thing is asked, a file is not there, or an option is none.
     """
-    content = {name: value for name, value in options.items() if value is not None}
+    content = {name: value for name, value in {**asked, **how}.items() if value is not None}
     if "image" in content:
         content["image"] = read_image(content["image"])
     if "audio" in content:

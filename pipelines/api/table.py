@@ -23,7 +23,7 @@ _ARRIVED = {"status": "success", "outcome": "ok", "reason": ""}
 _OUTCOME = ("outcome", "reason")
 
 
-def scan_table(root: Root, version: Version, shard_rows: int) -> pl.LazyFrame:
+def open_table(root: Root, version: Version, shard_rows: int) -> pl.LazyFrame:
     """Return the candidates of a version; outcomes are those of the version, not of the first fetch.
 
     Args:

@@ -66,7 +66,7 @@ def test_a_redirect_is_not_followed_and_the_token_stays_here():
             with pytest.raises(echolens.ServiceError, match=r"another address .status 307., which is not"):
                 echolens.Client(url, TOKEN).search(text="a bell")
             with pytest.raises(echolens.ServiceError, match="points to another address"):
-                echolens.Client(url, TOKEN).about()
+                echolens.Client(url, TOKEN).describe()
         assert [] == stolen
     assert [f"Bearer {TOKEN}"] * 2 == [headers["Authorization"] for headers in seen]
 
@@ -77,7 +77,7 @@ def test_the_token_is_not_shown():
 
 def test_a_service_that_is_not_there_is_one_sentence():
     with pytest.raises(echolens.ServiceError, match=r"cannot be reached .*; start it with `echolens serve`"):
-        echolens.Client(f"http://127.0.0.1:{free_port()}").about()
+        echolens.Client(f"http://127.0.0.1:{free_port()}").describe()
 
 
 @pytest.mark.parametrize(

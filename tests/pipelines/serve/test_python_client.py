@@ -34,7 +34,7 @@ def test_words_find_the_same_rows_as_the_service(client, opened):
 def test_a_picture_is_a_path_bytes_or_an_image(client, opened, tmp_path):
     """Each finds the row that it is of first."""
     key = opened.search(text="a bell")[0].key
-    data = client.media(key)
+    data = client.read_media(key)
     (tmp_path / "bell.jpg").write_bytes(data)
     picture = Image.open(io.BytesIO(data))
     found = [opened.search(image=each, k=1)[0].key for each in (tmp_path / "bell.jpg", data, picture)]
@@ -46,7 +46,7 @@ def test_a_picture_is_a_path_bytes_or_an_image(client, opened, tmp_path):
 def test_a_sound_is_bytes_or_samples(client, opened):
     sounds, _ = opened.vectors("clap_audio")
     key = f"{sounds[0]:06d}"
-    data = client.media(key, "sound")
+    data = client.read_media(key, "sound")
     found = [opened.search(audio=each, k=1)[0] for each in (data, soundfile.read(io.BytesIO(data)))]
 
     assert [int(key)] * 2 == [int(hit.key) for hit in found]
@@ -71,8 +71,8 @@ def test_vectors_cross_by_a_translator_that_ships(opened):
 
 
 def test_what_is_served_is_described_and_refusals_are_its_sentences(client, opened):
-    assert opened.version == client.about().version
+    assert opened.version == client.describe().version
     with pytest.raises(echolens.ServiceError, match="no row has the key '999999'"):
         client.search(key="999999")
     with pytest.raises(echolens.ServiceError, match="no row has the key"):
-        client.media("999999")
+        client.read_media("999999")
