@@ -23,6 +23,7 @@ class SoundPictures:
     """Sounds that have pictures.
 
     Attributes:
+        keys_S: of the sounds: their rows', ascending, or their places where they have no rows.
         space: of the sounds' vectors.
         sounds_SD: unit vectors, float16.
         windows_MD: unit vectors of the windows of all sounds, float16, one sound after the other; None if
@@ -36,6 +37,7 @@ class SoundPictures:
         fingerprint: of the pictures and their order.
     """
 
+    keys_S: np.ndarray
     space: Space
     sounds_SD: np.ndarray
     windows_MD: np.ndarray | None

@@ -18,9 +18,9 @@ from pipelines.train.adapter.align import AlignSounds
 from pipelines.train.adapter.data import SoundPictures
 from pipelines.train.adapter.paint import PaintSounds
 from pipelines.train.adapter.task import AdapterTask
-from pipelines.train.captions import read_captions
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
+from pipelines.train.texts import read_texts
 from pipelines.train.towers.picture_rows import MEMBERS, read_picture_rows
 from schemas.families import Column
 from schemas.space import Space
@@ -68,7 +68,7 @@ class DatasetClips(AdapterTask):
             )
         groups = read_groups(dataset.root, reader.shards, dataset.shard_rows, self.split)
         part_S = groups.part_N[groups.find_rows(keys)]
-        captions = read_captions(dataset, reader, keys)
+        captions = read_texts(dataset, reader, keys)
         windows = self._read_windows(reader, keys, own) if self.windows else (None, None)
 
         def iterate_pixels(size_px: int) -> Iterator[np.ndarray]:
@@ -76,6 +76,7 @@ class DatasetClips(AdapterTask):
             return (pixels for _, pixels in frames)
 
         return SoundPictures(
+            keys_S=keys,
             space=own.space,
             sounds_SD=own.get_vectors(keys).astype(np.float16),
             windows_MD=windows[0],

@@ -15,9 +15,9 @@ from pipelines.store.splits import TRAIN, VALIDATION
 from pipelines.train.captioner.data import CaptionedVectors
 from pipelines.train.captioner.task import CaptionerTask
 from pipelines.train.captioner.words import FirstWords, read_gpt2
-from pipelines.train.captions import read_captions
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
+from pipelines.train.texts import read_texts
 from schemas.families import Column, get_family, get_modality
 from schemas.training import SplitSettings
 
@@ -75,7 +75,7 @@ class DatasetCaptioner(CaptionerTask):
     def _read_column(self, dataset: TrainingDataset, column: Column) -> CaptionedVectors:
         reader = dataset.read_vectors()
         found = read_keyed_vectors(reader, column)
-        captions = read_captions(dataset, reader, found.keys_N)
+        captions = read_texts(dataset, reader, found.keys_N)
         said = np.array([bool(caption.strip()) for caption in captions])
         groups = read_groups(dataset.root, reader.shards, dataset.shard_rows, self.split)
         part_N = groups.part_N[groups.find_rows(found.keys_N)]

@@ -27,7 +27,7 @@ from pipelines.train.pocket.tower import vary_scene
 from pipelines.train.task import TaskContext
 from schemas.encoders import Encode
 
-# Scenes of a file of the cache: half a minute on one core.
+# Scenes of a file of the cache: 5 to 80 seconds of one core.
 _CACHED_ROWS = 100
 # Of each ten scenes, one validates.
 _HELD = 10
@@ -38,7 +38,7 @@ class DrawnSounds(AdapterTask):
     """What both tasks read.
 
     Attributes:
-        scenes: with a sound each: 1,500 take 20 minutes of one core to make and encode.
+        scenes: with a sound each: 1,500 take 1 to 20 minutes of one core to make and encode.
         pictures: drawn of each scene.
     """
 
@@ -60,6 +60,7 @@ class DrawnSounds(AdapterTask):
         self._drawn = [vary_scene(scene, self.pictures) for scene in scenes]
         is_held = np.arange(self.scenes) % _HELD == 0
         return SoundPictures(
+            keys_S=np.arange(len(counts)),
             space=space,
             sounds_SD=np.concatenate([sounds for sounds, _, _ in parts]),
             windows_MD=np.concatenate([windows for _, windows, _ in parts]),

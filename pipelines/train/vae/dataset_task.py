@@ -23,9 +23,9 @@ from pipelines.train.frames import read_segments
 from pipelines.train.stream import MediaSample, MediaStream, StreamReader
 from pipelines.train.stream_rows import read_usable_rows
 from pipelines.train.task import TaskContext
+from pipelines.train.texts import read_texts
 from pipelines.train.vae.data import SegmentBatch
 from pipelines.train.vae.task import VaeTask
-from schemas.candidate import parse_key
 from schemas.spectrogram_vae import VaeCard
 from schemas.training import SplitSettings
 
@@ -83,7 +83,8 @@ class SpectrogramVaeTask(VaeTask):
                 f"validate on, too few for batches of {context.recipe.batch}; build more clips, or take a "
                 "smaller recipe.batch"
             )
-        words = {} if self.classes == "none" else read_words(dataset, reader, keys_N, self.classes)
+        texts = [] if self.classes == "none" else read_texts(dataset, reader, keys_N, self.classes)
+        words = {key: word for key, word in zip(keys_N.tolist(), texts, strict=False) if word}
         known = _find_classes([words.get(key, "") for key in train.tolist()], self.least_rows)
         rows = _Rows(train, held, {key: known[w] for key, w in words.items() if w in known}, tuple(known))
         return DatasetSegments(self, dataset, context, draft, rows, _read_starts(reader))
@@ -185,21 +186,6 @@ class DatasetSegments:
         return SegmentBatch(
             torch.from_numpy(np.stack([segment for _, segment in segments])), torch.tensor(numbers)
         )
-
-
-def read_words(
-    dataset: TrainingDataset, reader: VectorReader, keys_N: np.ndarray, column: str
-) -> dict[int, str]:
-    """Return key -> its word in a column of the candidates; of rows that have one."""
-    shards = {shard.number: shard for shard in reader.shards}
-    located = [(key, *parse_key(key, dataset.shard_rows)) for key in keys_N.tolist()]
-    tables = {
-        number: dataset.root.read_table(f"candidates/{shards[number].name}.parquet", columns=[column])[
-            column
-        ].to_pylist()
-        for number in {number for _, number, _ in located}
-    }
-    return {key: word for key, number, row in located if (word := tables[number][row])}
 
 
 def _find_classes(words: list[str], least: int) -> dict[str, int]:

@@ -8,13 +8,11 @@ from typing import Literal
 import numpy as np
 
 from pipelines.errors import ConfigError
-from pipelines.store.keyed_vectors import read_keyed_vectors
 from pipelines.train.adapter.data import SoundPictures
 from pipelines.train.adapter.dataset_tasks import DatasetAlignSounds
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
-from pipelines.train.towers.picture_rows import read_picture_rows
-from pipelines.train.vae.dataset_task import read_words
+from pipelines.train.texts import read_texts
 from pipelines.train.vae.joint import JointVaeTask
 from schemas.families import Column
 from schemas.training import SplitSettings
@@ -51,14 +49,11 @@ class DatasetJointVae(JointVaeTask):
             raise ConfigError("task joint_vae is trained on a dataset; name one")
         clips = DatasetAlignSounds(dataset=dataset, column=self.column, split=self.split)
         data = clips.read_data(context)
-        reader = dataset.read_vectors()
-        rows = read_picture_rows(dataset.root, reader.shards, dataset.shard_rows)
-        own = read_keyed_vectors(reader, self.column)
-        keys = np.sort(np.intersect1d(rows.keys["clip"], own.keys_N))
-        words = {} if self.classes == "none" else read_words(dataset, reader, keys, self.classes)
-        known = {word: number for number, word in enumerate(sorted({*words.values()}))}
-        numbers = [known[words[key]] if key in words else -1 for key in keys.tolist()]
-        return data, np.array(numbers, np.int64)
+        if self.classes == "none":
+            return data, np.full(len(data.keys_S), -1, np.int64)
+        words = read_texts(dataset, dataset.read_vectors(), data.keys_S, self.classes)
+        known = {word: number for number, word in enumerate(sorted({*words} - {""}))}
+        return data, np.array([known.get(word, -1) for word in words], np.int64)
 
 
 TASKS = {"joint_vae": DatasetJointVae}

@@ -28,6 +28,7 @@ def make_data(count: int = 60, windows: bool = True, fingerprint: str = "toy") -
     one, other = near(0.3), near(0.3)
     pixels = rng.integers(0, 256, (len(KINDS), 2, 64, 64, 3), np.uint8)
     return SoundPictures(
+        keys_S=np.arange(count),
         space=SPACE,
         sounds_SD=near(0.1),
         windows_MD=np.stack([one, other], 1).reshape(-1, SOUND) if windows else None,

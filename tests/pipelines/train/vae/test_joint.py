@@ -47,6 +47,7 @@ class Colours(JointVaeTask):
         # In the middle, mirrored or not, is which sound a picture is of.
         pictures[:, :, 8, 7:9, 0] = np.arange(SOUNDS)[:, None, None]
         data = SoundPictures(
+            np.arange(SOUNDS),
             SPACE,
             (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16),
             None,
