@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.shared.job import run
-from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, get_folder, train_pocket
+from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, train_pocket
 
 _SCORED_ROWS = 1000
 _TRANSLATORS = "translators"
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     for model in MODELS:
         if args.model not in (None, model):
             continue
-        folder = (args.out or WEIGHTS) / get_folder(model)
+        folder = (args.out or WEIGHTS) / model
         result: dict[str, Any] = {"model": model, "weights": str(folder)}
         if not args.score:
             plan = PocketPlan(folder, args.seed, args.steps, progress=_make_printer(model))

@@ -21,8 +21,6 @@ MODELS = (
     *("clip", "clap", "audioldm", "judges", "tower", "stable_diffusion", "clap2diffusion"),
     *("animal_vae", "joint_vae", "captioner", "guided"),
 )
-# Of a model whose weights are found under another name.
-_FOLDERS = {"animal_vae": "vae"}
 ADAPTER_STAGES = ("pocket_adapter_align", "pocket_adapter_adapt", "pocket_adapter_polish")
 # Folder of a judge's weights -> the net that its preset names. The judges of a medium follow each other: they
 # share the cache of their media.
@@ -32,11 +30,6 @@ JUDGES = {
     "pocket-sound-cnn": "sound_cnn",
     "pocket-sound-transformer": "sound_transformer",
 }
-
-
-def get_folder(model: str) -> str:
-    """Return the name of the folder of a pocket model's weights."""
-    return _FOLDERS.get(model, model)
 
 
 @dataclass(frozen=True)

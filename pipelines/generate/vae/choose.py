@@ -15,7 +15,7 @@ from schemas.media import Medium
 from schemas.spectrogram_vae import VAE_FILE
 
 POCKET = "pocket"
-POCKET_FOLDERS = {"sound": WEIGHTS / "vae", "picture": WEIGHTS / "joint_vae"}
+POCKET_FOLDERS = {"sound": WEIGHTS / "animal_vae", "picture": WEIGHTS / "joint_vae"}
 _FILES = {"sound": VAE_FILE, "picture": JOINT_FILE}
 _TRAIN = {"sound": "animal_vae", "picture": "joint_vae"}
 

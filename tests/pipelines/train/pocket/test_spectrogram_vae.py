@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, get_folder, train_pocket
+from jobs.shared.pocket_models import MODELS, PocketPlan, find_evaluation, train_pocket
 from pipelines.encode.loaders.pocket import WEIGHTS
 from pipelines.metrics.intervals import compute_wilson
 from pipelines.miniature.world import KINDS, draw_heldout
@@ -20,7 +20,7 @@ SMALL = VaeNet(frames=64, latent=4, widths=(8, 8, 8), condition=8)
 def test_a_short_training_is_measured(one_thread, tmp_path):
     """All sets by both judges, with n so small that intervals are wide; the weights are in half precision."""
     assert "animal_vae" in MODELS
-    out = tmp_path / get_folder("animal_vae")
+    out = tmp_path / "animal_vae"
     settings = {"net": SMALL, "scenes": 24, "held": 6}
     result = train_pocket("animal_vae", PocketPlan(out, steps=2, settings=settings))
     scores = find_evaluation("animal_vae")(out, 0, 2)
@@ -38,7 +38,7 @@ def test_a_short_training_is_measured(one_thread, tmp_path):
 
 def test_what_ships_reconstructs_what_it_never_heard(one_thread):
     """All its units are in use, and held-out segments come back within the noise that it has learnt."""
-    vae = load_vae(WEIGHTS / "vae")
+    vae = load_vae(WEIGHTS / "animal_vae")
     scenes = [draw_heldout(3, number) for number in range(24)]
     whole = np.stack([render_spectrogram(scene, vae.card.front) for scene in scenes])
     segments = torch.from_numpy(cut_segments(whole, find_starts(whole, vae.card), vae.card))
