@@ -93,7 +93,7 @@ class JudgeReader:
                 f"there is no {judge_nets.CONFIG} in {folder}; train the pocket judges with `echolens pocket "
                 "judges`"
             )
-        with as_config_errors("judge", str(folder)):
+        with as_config_errors("pocket judge", str(folder)):
             net, self.values = judge_nets.load_judge_net(folder)
         self.medium: Medium = "picture" if "colour" in self.values else "sound"
         self.dims = judge_nets.EMBEDDING_DIMS

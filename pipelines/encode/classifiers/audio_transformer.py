@@ -20,7 +20,7 @@ from pipelines.encode.loaders.waveform import decode_mono, find_window_starts
 from pipelines.encode.loaders.weights import as_config_errors
 from pipelines.errors import ConfigError
 
-_WHERE = "segment.by"
+_WHERE = "encode.segment.by"
 # Samples from one frame of its spectrogram to the next: 10 ms at 16 kHz.
 _HOP = 160
 
@@ -45,7 +45,7 @@ class AstClassifier:
             return tuple(str(labels[key]) for key in sorted(labels, key=int))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(
-                f"encode.{_WHERE}: {saved.folder} has no config.json that names its labels (id2label); name "
+                f"{_WHERE}: {saved.folder} has no config.json that names its labels (id2label); name "
                 "a folder with a classifier"
             ) from error
 

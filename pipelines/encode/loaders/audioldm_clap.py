@@ -106,14 +106,14 @@ class AudioLdmClap:
             return TransformersClap(self.audio, None, self.precision, self.batch_rows)
         if not Path(self.audio).is_file():
             raise make_missing_error(
-                "clap", f"there is neither a checkpoint nor a folder {self.audio} for the audio tower"
+                "encode.clap", f"there is neither a checkpoint nor a folder {self.audio} for the audio tower"
             )
         return LaionClap(self.audio, None, str(folder / "tokenizer"), self.precision, self.batch_rows)
 
     def _find_audio_files(self) -> list[Path]:
         if Path(self.audio).is_file():
             return [Path(self.audio)]
-        return PretrainedModel.find("clap", self.audio, None).weights
+        return PretrainedModel.find("encode.clap", self.audio, None).weights
 
     def _check_one_clap(self, folder: Path, text: PretrainedModel) -> None:
         """Refuse an audio tower of another CLAP: its vectors would be noise to the generator."""
@@ -159,14 +159,14 @@ def load_text_tower(folder: Path, dtype: torch.dtype) -> Tower:
 
     text = _get_text_model(folder)
     config = text.read_config("clap_text_model")
-    with as_config_errors("clap", f"the tokenizer in {folder / 'tokenizer'}"):
+    with as_config_errors("encode.clap", f"the tokenizer in {folder / 'tokenizer'}"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder / "tokenizer", local_files_only=True, trust_remote_code=False
         )
     # RoBERTa counts its positions from pad_token_id + 1.
     positions = config.max_position_embeddings - config.pad_token_id - 1
     length = int(min(MAX_TOKENS, tokenizer.model_max_length, positions))
-    checked = TextTokenizer("clap", tokenizer, length, config.vocab_size, str(folder / "tokenizer"))
+    checked = TextTokenizer("encode.clap", tokenizer, length, config.vocab_size, str(folder / "tokenizer"))
     model = text.load_net(transformers.ClapTextModelWithProjection, dtype)
 
     def net(inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -191,14 +191,14 @@ def find_audioldm_folder(weights: str, revision: str | None, parts: tuple[str, .
     lacking = [part for part in ("model_index.json", *parts) if not (folder / part).exists()]
     if lacking:
         raise make_missing_error(
-            "clap", f"{folder} is no AudioLDM that diffusers saved: it has no {lacking[0]}"
+            "encode.clap", f"{folder} is no AudioLDM that diffusers saved: it has no {lacking[0]}"
         )
     return folder
 
 
 def _download(repository: str, revision: str | None, parts: tuple[str, ...]) -> Path:
     folder = download_repository(
-        "clap",
+        "encode.clap",
         repository,
         revision,
         files=(
@@ -220,8 +220,8 @@ def _get_text_model(folder: Path) -> PretrainedModel:
 def _find_tensor(files: list[Path], name: str) -> torch.Tensor:
     """Return one tensor out of the files of a model's weights."""
     for file in files:
-        tensors = load_tensors("clap", file)
+        tensors = load_tensors("encode.clap", file)
         if name in tensors:
             tensor: torch.Tensor = tensors[name]
             return tensor
-    raise make_missing_error("clap", f"{files[0].parent} holds no {name}")
+    raise make_missing_error("encode.clap", f"{files[0].parent} holds no {name}")

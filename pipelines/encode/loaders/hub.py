@@ -17,7 +17,7 @@ _REPOSITORY = r"[\w-][\w.-]*/[\w.-]+"
 
 
 def download_repository(  # noqa: PLR0913, PLR0917 - what a repository may hold differs by library
-    family: str,
+    where: str,
     repository: str,
     revision: str | None,
     files: Sequence[str],
@@ -27,7 +27,7 @@ def download_repository(  # noqa: PLR0913, PLR0917 - what a repository may hold 
     """Return the folder of a repository in the hub's cache, which names it by its commit.
 
     Args:
-        family: as in the dataset's file, for errors.
+        where: the key or the part that names it, as in encode.clip, for errors.
         repository: OWNER/NAME.
         revision: a commit; the newest one if None.
         files: patterns of what is needed, weights in safetensors included.
@@ -38,22 +38,22 @@ def download_repository(  # noqa: PLR0913, PLR0917 - what a repository may hold 
         ConfigError: there is no such repository or commit, or the hub does not answer.
     """
     if not re.fullmatch(_REPOSITORY, repository):
-        raise make_missing_error(family, f"there is no folder {repository}")
-    _check_commit(family, repository, revision)
+        raise make_missing_error(where, f"there is no folder {repository}")
+    _check_commit(where, repository, revision)
     from huggingface_hub import snapshot_download
 
-    with as_download_errors(family, f"{repository} is no folder here and"):
+    with as_download_errors(where, f"{repository} is no folder here and"):
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(files)))
         if not list(folder.glob(safetensors)):
             snapshot_download(repository, revision=revision, allow_patterns=list(pickled))
     return folder
 
 
-def download_file(family: str, path: str, revision: str | None) -> Path:
+def download_file(where: str, path: str, revision: str | None) -> Path:
     """Return a checkpoint of a repository in the hub's cache; its folder is named by the commit.
 
     Args:
-        family: as in the dataset's file, for errors.
+        where: the key or the part that names it, as in encode.clip, for errors.
         path: OWNER/NAME/FILE.pt.
         revision: a commit; the newest one if None.
 
@@ -62,21 +62,21 @@ def download_file(family: str, path: str, revision: str | None) -> Path:
     """
     parts = re.fullmatch(rf"({_REPOSITORY})/([\w./-]+\.pt)", path)
     if not parts:
-        raise make_missing_error(family, f"there is no file {path}, nor is it OWNER/NAME/FILE.pt")
+        raise make_missing_error(where, f"there is no file {path}, nor is it OWNER/NAME/FILE.pt")
     repository, file = parts.groups()
-    _check_commit(family, repository, revision)
+    _check_commit(where, repository, revision)
     from huggingface_hub import hf_hub_download
 
-    with as_download_errors(family, f"{path} is no file here and"):
+    with as_download_errors(where, f"{path} is no file here and"):
         return Path(hf_hub_download(repository, file, revision=revision))
 
 
 @contextmanager
-def as_download_errors(family: str, source: str) -> Iterator[None]:
+def as_download_errors(where: str, source: str) -> Iterator[None]:
     """Turn what a failed download raises into the error for missing weights.
 
     Args:
-        family: as in the dataset's file.
+        where: as above.
         source: what is fetched, as the beginning of a sentence that goes on with "could not be fetched".
 
     Raises:
@@ -85,9 +85,7 @@ def as_download_errors(family: str, source: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        raise make_missing_error(
-            family, f"{source} could not be fetched ({get_first_line(error)})"
-        ) from error
+        raise make_missing_error(where, f"{source} could not be fetched ({get_first_line(error)})") from error
 
 
 @contextmanager
@@ -106,12 +104,11 @@ def refuse_remote_code() -> Iterator[None]:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
-def _check_commit(family: str, repository: str, revision: str | None) -> None:
+def _check_commit(where: str, repository: str, revision: str | None) -> None:
     """Refuse a branch or a tag: tomorrow it may be another model."""
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ConfigError(
-            f"encode.{family}.revision: {revision!r} may move; give the 40 hex digits of a commit of "
-            f"{repository}"
+            f"{where}.revision: {revision!r} may move; give the 40 hex digits of a commit of {repository}"
         )
 
 

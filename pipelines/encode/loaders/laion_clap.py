@@ -109,7 +109,7 @@ class LaionClap:
         tensors = read_tensors(file)
         config = _read_config(file, tensors)
         dtype = get_dtype(self.precision)
-        with as_config_errors("clap", file.name):
+        with as_config_errors("encode.clap", file.name):
             model = _make_net(config, tensors)
             model.load_state_dict(tensors)
         model.eval().to(choose_device(), dtype)
@@ -141,7 +141,7 @@ class LaionClap:
             ) from error
         # RoBERTa counts its positions from 2.
         length = min(MAX_TOKENS, len(tensors[_POSITIONS]) - 2)
-        return TextTokenizer("clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
+        return TextTokenizer("encode.clap", tokenizer, length, len(tensors[_WORDS]), self.tokenizer)
 
 
 LOADERS = {"laion_clap": LaionClap}
@@ -155,7 +155,11 @@ def _make_name(weights: str, file: Path) -> str:
 
 def _find_file(weights: str, revision: str | None) -> Path:
     """Return the checkpoint, fetched if it is no file here."""
-    return Path(weights).resolve() if Path(weights).is_file() else download_file("clap", weights, revision)
+    return (
+        Path(weights).resolve()
+        if Path(weights).is_file()
+        else download_file("encode.clap", weights, revision)
+    )
 
 
 def read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -169,7 +173,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     # LAION's checkpoints hold their scores as numpy scalars beside the weights.
     scalar = np.float64(0).__reduce__()[0]
     numpy_types: list[Any] = [np.dtype, scalar, *{type(np.dtype(name)) for name in "efdilqbBhHIL?"}]
-    content = load_tensors("clap", file, numpy_types)
+    content = load_tensors("encode.clap", file, numpy_types)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     prefix = _AUDIOLDM_PREFIX if any(str(name).startswith(_AUDIOLDM_PREFIX) for name in state) else ""
     tensors = {

@@ -90,7 +90,7 @@ class OpenClip:
         source = find_source(self.model, self.weights)
         space = self._make_space(source)
         brings_weights = self.model.startswith((_LOCAL, _HUB))
-        with as_config_errors("clip", space.encoder), refuse_remote_code():
+        with as_config_errors("encode.clip", space.encoder), refuse_remote_code():
             # pure_: all weights in the precision. open_clip's mixed bf16 is slower than fp32 on a CPU
             # (ViT-B-32: 15 images/s against 33; pure_bf16: 160; lowest cosine to fp32 0.99993 for both).
             model, _, transform = open_clip.create_model_and_transforms(
@@ -154,14 +154,14 @@ def find_source(model: str, weights: str) -> ModelSource:
 def _find_local(folder: Path) -> ModelSource:
     config = folder / "open_clip_config.json"
     if not config.is_file():
-        raise make_missing_error("clip", f"there is no {config.name} in {folder}")
+        raise make_missing_error("encode.clip", f"there is no {config.name} in {folder}")
     # The choice of open_clip's own loading; it is not part of its public names.
     from open_clip.factory import _find_checkpoint_in_dir
 
     weights = _find_checkpoint_in_dir(folder)
     if weights is None:
         raise make_missing_error(
-            "clip", f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
+            "encode.clip", f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
         )
     return _read_source(config, Path(weights))
 
@@ -170,7 +170,7 @@ def _find_on_hub(repository: str) -> ModelSource:
     # By open_clip: it chooses among several files of weights, and takes the same ones when it loads.
     from open_clip.pretrained import download_pretrained_from_hf
 
-    with as_download_errors("clip", repository):
+    with as_download_errors("encode.clip", repository):
         config = download_pretrained_from_hf(repository, filename="open_clip_config.json")
         weights = download_pretrained_from_hf(repository)
     return _read_source(Path(config), Path(weights))
@@ -203,10 +203,10 @@ def _find_named(model: str, weights: str) -> ModelSource:
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise make_missing_error(
-            "clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
+            "encode.clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
         )
     _check_activation(model, model_cfg, weights, tag)
-    with as_download_errors("clip", f"{model}:{weights}"):
+    with as_download_errors("encode.clip", f"{model}:{weights}"):
         file = open_clip.download_pretrained(tag)
     return _add_defaults(model_cfg, tag, Path(file))
 
@@ -229,7 +229,7 @@ def _load_tokenizer(model: str, source: ModelSource) -> Any:
     text = source.model_cfg["text_cfg"]
     # The model's own configuration could ask for the code beside it to be run.
     own = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
-    with as_config_errors("clip", f"the tokenizer of {model}"), refuse_remote_code():
+    with as_config_errors("encode.clip", f"the tokenizer of {model}"), refuse_remote_code():
         tokenizer = open_clip.get_tokenizer(model, **own)
     knows = len(tokenizer.tokenizer) if hasattr(tokenizer, "tokenizer") else tokenizer.vocab_size
     # A text tower of transformers has its vocabulary in a configuration of its own.

@@ -82,11 +82,11 @@ class TransformersLoader(ABC):
         return self._make_towers(net, processor, tokenizer)
 
     def _read(self) -> tuple[PretrainedModel, Any, Any, TextTokenizer]:
-        saved = PretrainedModel.find(self.family, self.weights, self.revision)
+        saved = PretrainedModel.find(f"encode.{self.family}", self.weights, self.revision)
         config, processor = saved.read_config(*self.classes), saved.read_processor()
         length = int(min(self._get_max_tokens(config), processor.tokenizer.model_max_length))
         vocabulary = config.text_config.vocab_size
-        tokenizer = TextTokenizer(self.family, processor.tokenizer, length, vocabulary, str(saved.folder))
+        tokenizer = TextTokenizer(saved.where, processor.tokenizer, length, vocabulary, str(saved.folder))
         return saved, config, processor, tokenizer
 
     @abstractmethod
@@ -111,21 +111,21 @@ class PretrainedModel:
     """A model that transformers saved, on this machine.
 
     Attributes:
-        family: `clip` or `clap`, as in the dataset's file.
+        where: the key or the part that names it, as in encode.clip, for errors.
         folder: with config.json, weights and processor.
         name: of the model, with the commit if it came from the hub.
     """
 
-    family: Family
+    where: str
     folder: Path
     name: str
 
     @classmethod
-    def find(cls, family: Family, weights: str, revision: str | None) -> PretrainedModel:
+    def find(cls, where: str, weights: str, revision: str | None) -> PretrainedModel:
         """Return a model, fetched if it must be, with weights in it.
 
         Args:
-            family: of the encoder.
+            where: the key or the part that names it.
             weights: a folder, or a repository of the hub.
             revision: a commit of the repository; its newest if None.
 
@@ -134,17 +134,17 @@ class PretrainedModel:
         """
         if Path(weights).is_dir():
             folder = Path(weights).resolve()
-            model = cls(family, folder, folder.name)
+            model = cls(where, folder, folder.name)
         else:
             folder = download_repository(
-                family,
+                where,
                 weights,
                 revision,
                 files=("*.json", "*.txt", "spiece.model", "model*.safetensors"),
                 safetensors="model*.safetensors",
                 pickled=("pytorch_model*.bin",),
             )
-            model = cls(family, folder, f"{weights}@{folder.name}")
+            model = cls(where, folder, f"{weights}@{folder.name}")
         _ = model.weights
         return model
 
@@ -158,7 +158,7 @@ class PretrainedModel:
         for pattern in ("model*.safetensors", "pytorch_model*.bin"):
             if files := sorted(self.folder.glob(pattern)):
                 return files
-        raise make_missing_error(self.family, f"{self.folder} holds no model.safetensors")
+        raise make_missing_error(self.where, f"{self.folder} holds no model.safetensors")
 
     def read_config(self, *kinds: str) -> Any:
         """Return the configuration.
@@ -175,12 +175,12 @@ class PretrainedModel:
             config = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise make_missing_error(
-                self.family,
+                self.where,
                 f"{self.folder} has no config.json that transformers reads ({get_first_line(error)})",
             ) from error
         if config.model_type not in kinds:
             raise ConfigError(
-                f"encode.{self.family}: {self.folder} holds a {config.model_type} model, not a "
+                f"{self.where}: {self.folder} holds a {config.model_type} model, not a "
                 f"{' or '.join(kinds)}; name a folder with one"
             )
         return config
@@ -198,7 +198,7 @@ class PretrainedModel:
             return AutoProcessor.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(
-                f"encode.{self.family}: the feature extractor or tokenizer in {self.folder} cannot be read "
+                f"{self.where}: the feature extractor or tokenizer in {self.folder} cannot be read "
                 f"({get_first_line(error)}); save the model with its processor"
             ) from error
 
@@ -212,7 +212,7 @@ class PretrainedModel:
         Raises:
             ConfigError: the weights lack a tensor of the net, or one has another shape.
         """
-        with _hide_progress_bar(), as_config_errors(self.family, str(self.folder)):
+        with _hide_progress_bar(), as_config_errors(self.where, str(self.folder)):
             model, report = model_class.from_pretrained(
                 self.folder,
                 dtype=dtype,
@@ -224,7 +224,7 @@ class PretrainedModel:
         wrong = sorted(report["missing_keys"]) + [str(key) for key in report["mismatched_keys"]]
         if wrong:
             raise ConfigError(
-                f"encode.{self.family}: the weights in {self.folder} lack {len(wrong)} tensors of its "
+                f"{self.where}: the weights in {self.folder} lack {len(wrong)} tensors of its "
                 f"config.json (first {wrong[0]}); check that weights and config.json belong together"
             )
         return model.eval().to(choose_device())

@@ -12,7 +12,6 @@ import numpy as np
 from pipelines.compute.device import move_to_device
 from pipelines.encode.loaders.text_padding import choose_width
 from pipelines.errors import ConfigError
-from schemas.families import Family
 
 if TYPE_CHECKING:
     import torch
@@ -26,15 +25,15 @@ _TOKENIZER_FILES = "tokenizer.json or vocab.json"
 class TextTokenizer:
     """A text -> one piece, its token ids and, if the model was trained with it, their mask [1 or 2, L]."""
 
-    def __init__(self, family: Family, tokenizer: Any, length: int, vocabulary: int, where: str) -> None:
+    def __init__(self, where: str, tokenizer: Any, length: int, vocabulary: int, place: str) -> None:
         """Check a tokenizer against the net it belongs to.
 
         Args:
-            family: of the encoder.
+            where: the key that names the encoder, for errors.
             tokenizer: of transformers.
             length: that every text is padded or cut to.
             vocabulary: how many tokens the net knows.
-            where: its folder or repository, for errors.
+            place: its folder or repository, for errors.
 
         Raises:
             ConfigError: it knows no words, or words that the net does not.
@@ -47,12 +46,12 @@ class TextTokenizer:
         # transformers builds a tokenizer without its vocabulary and does not say so.
         if len(tokenizer) < _LEAST_VOCABULARY or np.array_equal(one, other):
             raise ConfigError(
-                f"encode.{family}: the tokenizer in {where} knows {len(tokenizer)} tokens and cannot tell "
+                f"{where}: the tokenizer in {place} knows {len(tokenizer)} tokens and cannot tell "
                 f"captions apart; put its {_TOKENIZER_FILES} there"
             )
         if len(tokenizer) > vocabulary:
             raise ConfigError(
-                f"encode.{family}: the tokenizer in {where} knows {len(tokenizer)} tokens and the net "
+                f"{where}: the tokenizer in {place} knows {len(tokenizer)} tokens and the net "
                 f"{vocabulary}; put the tokenizer there that the net was trained with"
             )
 

@@ -49,11 +49,11 @@ def _compute_sha256(file: Path, size: int, changed_ns: int) -> str:  # noqa: ARG
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def load_tensors(family: str, file: Path, allowed: Sequence[Any] = ()) -> Any:
+def load_tensors(where: str, file: Path, allowed: Sequence[Any] = ()) -> Any:
     """Return what a file of weights holds, mapped from it; nothing of it is ever executed.
 
     Args:
-        family: as in the dataset's file, for errors.
+        where: the key or the part that names the weights, as in encode.clip, for errors.
         file: in safetensors, or pickled by torch.
         allowed: classes and functions that a pickle may name besides tensors.
 
@@ -63,24 +63,25 @@ def load_tensors(family: str, file: Path, allowed: Sequence[Any] = ()) -> Any:
     import torch
     from safetensors.torch import load_file
 
-    with as_config_errors(family, file.name), torch.serialization.safe_globals(list(allowed)):
+    with as_config_errors(where, file.name), torch.serialization.safe_globals(list(allowed)):
         if file.suffix == ".safetensors":
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
-def make_missing_error(family: str, problem: str) -> ConfigError:
+def make_missing_error(where: str, problem: str) -> ConfigError:
     """Return the error for weights that are not there.
 
     Args:
-        family: `clip` or `clap`, as in the dataset's file.
+        where: the key or the part that names them, as in encode.clip.
         problem: what is missing and where, as a clause.
     """
-    return ConfigError(
-        f"encode.{family}: {problem}; put the weights there, or set encode.{family}=pocket to try without"
-    )
+    other = f", or set {where}=pocket to try without" if where in _WITH_POCKET else ""
+    return ConfigError(f"{where}: {problem}; put the weights there{other}")
 
 
+# Where pocket weights stand in.
+_WITH_POCKET = ("encode.clip", "encode.clap")
 _UNUSABLE = (RuntimeError, OSError, ValueError, pickle.UnpicklingError)
 
 
@@ -94,12 +95,12 @@ def _is_of_unpickler(error: Exception) -> bool:
 
 
 @contextmanager
-def as_config_errors(family: str, encoder: str) -> Iterator[None]:
+def as_config_errors(where: str, what: str) -> Iterator[None]:
     """Turn what the libraries raise for weights they cannot use into one sentence.
 
     Args:
-        family: `clip` or `clap`, as in the dataset's file.
-        encoder: what is being loaded.
+        where: the key or the part that names them, as in encode.clip.
+        what: is being loaded.
 
     Raises:
         ConfigError: instead.
@@ -112,7 +113,7 @@ def as_config_errors(family: str, encoder: str) -> Iterator[None]:
         if not isinstance(error, (*_UNUSABLE, SafetensorError)) and not _is_of_unpickler(error):
             raise
         raise ConfigError(
-            f"encode.{family}: {encoder} cannot be loaded ({get_first_line(error)}); "
+            f"{where}: {what} cannot be loaded ({get_first_line(error)}); "
             "check that weights, configuration and tokenizer belong together"
         ) from error
 

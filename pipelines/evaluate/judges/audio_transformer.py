@@ -78,7 +78,7 @@ class AstSpec(WeightsSpec):
 
     @cached_property
     def _saved(self) -> PretrainedModel:
-        return PretrainedModel.find("clap", self.weights, self.revision)
+        return PretrainedModel.find(f"judge {self.name}", self.weights, self.revision)
 
     def _load(self) -> MediaJudge:
         import torch
@@ -86,7 +86,7 @@ class AstSpec(WeightsSpec):
 
         self._saved.read_config("audio-spectrogram-transformer")
         folder = self._saved.folder
-        with as_config_errors("clap", f"the feature extractor in {folder}"):
+        with as_config_errors(f"judge {self.name}", f"the feature extractor in {folder}"):
             extractor = transformers.AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
                 folder, local_files_only=True, trust_remote_code=False
             )

@@ -84,7 +84,7 @@ class PannsSpec(WeightsSpec):
     """A checkpoint of Cnn14."""
 
     def _load(self) -> MediaJudge:
-        content = load_tensors("clap", self._find())
+        content = load_tensors(f"judge {self.name}", self._find())
         state = content.get("model", content) if isinstance(content, dict) else {}
         if not {_WINDOW_KEY, _CLASSES_KEY} <= state.keys():
             raise ConfigError(f"{self.weights} holds no Cnn14; name a checkpoint of PANNs' Cnn14")
@@ -96,7 +96,7 @@ class PannsSpec(WeightsSpec):
             )
         rate_hz, hop, highest_hz = _RATES[window]
         import_nets()
-        with as_config_errors("clap", self.weights):
+        with as_config_errors(f"judge {self.name}", self.weights):
             net = importlib.import_module("clap_module.pann_model").Cnn14(
                 rate_hz, window, hop, 64, 50, highest_hz, len(state[_CLASSES_KEY])
             )

@@ -90,7 +90,7 @@ class PeAudioSpec(WeightsSpec):
 
     @cached_property
     def _saved(self) -> PretrainedModel:
-        return PretrainedModel.find("clap", self.weights, self.revision)
+        return PretrainedModel.find(f"judge {self.name}", self.weights, self.revision)
 
     def _load(self) -> MediaJudge:
         import torch

@@ -152,7 +152,7 @@ def _load_net(net: Any, folder: Path, **options: Any) -> Any:
     Raises:
         ConfigError: it cannot be loaded, or weights are missing.
     """
-    with as_config_errors("clap", str(folder)):
+    with as_config_errors("generator audioldm", str(folder)):
         loaded, report = net.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, **options
         )

@@ -44,7 +44,7 @@ def convert_checkpoint(
         raise ConfigError(f"{out} exists already; name another folder, or remove it")
     if not checkpoint.is_file():
         raise ConfigError(f"there is no file {checkpoint}; give a checkpoint of ClipCap")
-    state = load_tensors("captioner", checkpoint)
+    state = load_tensors("converter", checkpoint)
     is_named = isinstance(state, Mapping) and all(isinstance(each, torch.Tensor) for each in state.values())
     if not is_named:
         raise ConfigError(f"{checkpoint} holds no tensors by name; give the state_dict of a ClipCap")

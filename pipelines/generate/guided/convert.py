@@ -50,7 +50,7 @@ def convert_checkpoint(
         raise ConfigError(f"{out} exists already; name another folder, or remove it")
     if not checkpoint.is_file():
         raise ConfigError(f"there is no file {checkpoint}; give a checkpoint of guided-diffusion")
-    state = load_tensors("guided", checkpoint)
+    state = load_tensors("converter", checkpoint)
     if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
         raise ConfigError(f"{checkpoint} holds no tensors by name; give the state_dict of a guided-diffusion")
     converted = convert_pixel_unet(state, checkpoint.name, size_px, head_dims)

@@ -129,10 +129,11 @@ def find_base(weights: str, revision: str | None = None, parts: Sequence[str] = 
 def _download(weights: str, revision: str | None, parts: Sequence[str]) -> Path:
     if "/" not in weights:
         raise ConfigError(f"base {weights!r} is no folder here; give {POCKET}, {_ADVICE}")
+    where = f"base {weights}"
     files = [f"{part}/{name}" for part in parts for name in ("*.json", "*.txt", _WEIGHTS.get(part, ""))]
     try:
         folder = download_repository(
-            "clip",
+            where,
             weights,
             revision,
             files=("model_index.json", "README.md", *files),
@@ -140,8 +141,8 @@ def _download(weights: str, revision: str | None, parts: Sequence[str]) -> Path:
             pickled=(),
         )
     except ConfigError as error:
-        reason = str(error).removeprefix("encode.clip: ").partition("; put the weights")[0]
-        raise ConfigError(f"base {weights}: {reason}; give {POCKET}, {_ADVICE}") from error
+        reason = str(error).removeprefix(f"{where}: ").partition("; put the weights")[0]
+        raise ConfigError(f"{where}: {reason}; give {POCKET}, {_ADVICE}") from error
     report_licence(weights, folder)
     return folder
 

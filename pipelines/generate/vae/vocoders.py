@@ -132,7 +132,7 @@ def _load_hifigan(folder: Path) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     hifigan: Any = transformers.SpeechT5HifiGan
-    with as_config_errors("clap", str(folder)):
+    with as_config_errors("generator vae", str(folder)):
         loaded, report = hifigan.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )

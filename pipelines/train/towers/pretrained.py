@@ -110,7 +110,7 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     """
     from torch import Tensor
 
-    state: Any = load_tensors("tower", file)
+    state: Any = load_tensors("net.pretrained", file)
     for wrapped in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapped), Mapping):
             state = state[wrapped]
@@ -147,7 +147,7 @@ def _download(backbone: nn.Module, name: str) -> None:
     """Load the weights that timm or torchvision names for a backbone, from the hub or its cache."""
     if name == POCKET:
         raise ConfigError(f"net.pretrained: the hub has no weights of {POCKET}; write none")
-    with as_download_errors("tower", name):
+    with as_download_errors("net.pretrained", name):
         if name.startswith(TORCHVISION):
             from torchvision.models import get_model_weights
 
@@ -183,7 +183,7 @@ def _find_clip(net: TowerNet, settings: PictureTowerSettings) -> FirstWeights:
     )
 
     def initialize(backbone: nn.Module) -> None:
-        state = load_tensors("clip", source.weights)
+        state = load_tensors("net.pretrained", source.weights)
         visual = {
             name.removeprefix(_VISUAL): tensor.float()
             for name, tensor in state.items()

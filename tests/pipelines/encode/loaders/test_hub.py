@@ -28,13 +28,13 @@ def snapshot(monkeypatch, tmp_path):
 
 
 def fetch_repository(repository, revision):
-    return download_repository("clip", repository, revision, ["*.json"], "*.safetensors", ["*.bin"])
+    return download_repository("encode.clip", repository, revision, ["*.json"], "*.safetensors", ["*.bin"])
 
 
 def test_what_was_fetched_is_found_by_its_commit(snapshot):
     """A repository and a file of it come out of the cache, in a folder that the commit names."""
     assert snapshot == fetch_repository("a/b", COMMIT)
-    assert snapshot / "old.pt" == download_file("clip", "a/b/old.pt", COMMIT)
+    assert snapshot / "old.pt" == download_file("encode.clip", "a/b/old.pt", COMMIT)
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:7]])
@@ -42,7 +42,7 @@ def test_a_name_that_may_move_is_refused(revision):
     """A branch, a tag and a short commit are no revisions: tomorrow they may be another model."""
     for fetch in (
         lambda: fetch_repository("a/b", revision),
-        lambda: download_file("clip", "a/b/c.pt", revision),
+        lambda: download_file("encode.clip", "a/b/c.pt", revision),
     ):
         with pytest.raises(ConfigError, match=rf"encode\.clip\.revision: '{revision}' may move.*of a/b"):
             fetch()
@@ -55,13 +55,13 @@ def test_a_name_that_may_move_is_refused(revision):
             lambda: fetch_repository("a/c", None), "a/c is no folder here and could not", id="repository"
         ),
         pytest.param(
-            lambda: download_file("clip", "a/b/c.pt", None), "a/b/c.pt is no file here and", id="file"
+            lambda: download_file("encode.clip", "a/b/c.pt", None), "a/b/c.pt is no file here and", id="file"
         ),
         pytest.param(
             lambda: fetch_repository("./nowhere", None), "there is no folder ./nowhere", id="no-name"
         ),
         pytest.param(
-            lambda: download_file("clip", "a/c.pt", None), "nor is it OWNER/NAME/FILE.pt", id="no-file"
+            lambda: download_file("encode.clip", "a/c.pt", None), "nor is it OWNER/NAME/FILE.pt", id="no-file"
         ),
     ],
 )

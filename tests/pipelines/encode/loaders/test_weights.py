@@ -41,7 +41,7 @@ def test_both_formats_hold_the_same_tensors(tmp_path):
     torch.save(tensors, tmp_path / "a.bin")
 
     for name in ("a.safetensors", "a.bin"):
-        assert torch.equal(tensors["layer.weight"], load_tensors("clip", tmp_path / name)["layer.weight"])
+        assert torch.equal(tensors["layer.weight"], load_tensors("encode.clip", tmp_path / name)["layer.weight"])
 
 
 class Score:
@@ -54,19 +54,19 @@ def test_a_pickle_names_only_what_is_allowed(tmp_path):
 
     torch.save({"best": Score()}, tmp_path / "a.pt")
 
-    assert isinstance(load_tensors("clap", tmp_path / "a.pt", [Score])["best"], Score)
+    assert isinstance(load_tensors("encode.clap", tmp_path / "a.pt", [Score])["best"], Score)
     with pytest.raises(ConfigError, match=r"encode\.clap: a\.pt cannot be loaded \(UnpicklingError"):
-        load_tensors("clap", tmp_path / "a.pt")
+        load_tensors("encode.clap", tmp_path / "a.pt")
 
 
 def test_what_a_library_raises_is_one_sentence():
     """The first line of it, and what to do; an error of another kind is a bug and goes through."""
     said = r"tiny cannot be loaded \(ValueError: no net\); check"
-    with pytest.raises(ConfigError, match=said) as raised, as_config_errors("clip", "tiny"):
+    with pytest.raises(ConfigError, match=said) as raised, as_config_errors("encode.clip", "tiny"):
         raise ValueError("\nno net\nand forty lines more")
 
     assert "forty" not in str(raised.value)
-    with pytest.raises(KeyError), as_config_errors("clip", "tiny"):
+    with pytest.raises(KeyError), as_config_errors("encode.clip", "tiny"):
         raise KeyError("a bug")
 
 
@@ -78,4 +78,4 @@ def test_bytes_that_are_no_checkpoint(tmp_path):
         file.write_bytes(bytes(rng.choices(letters, k=rng.randint(1, 60))))
 
         with pytest.raises(ConfigError, match=rf"encode\.clip: {number}\.pt cannot be loaded"):
-            load_tensors("clip", file)
+            load_tensors("encode.clip", file)

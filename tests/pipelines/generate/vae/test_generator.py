@@ -127,13 +127,13 @@ def test_texture_is_the_decoders_own_noise(generator):
 def test_the_pocket_one_is_found_by_its_name():
     """Beside those trained here and AudioLDM; it fits its size, and knows all kinds."""
     chosen = choose_generator(OtherGenerator(name="vae"))
-    card = load_vae(WEIGHTS / "vae").card
+    card = load_vae(WEIGHTS / "animal_vae").card
 
     assert {"vae", "audioldm"} <= {*list_names()}
     assert ("vae", "sound", (), 16_000) == (
         chosen.info.name, chosen.info.medium, chosen.info.reads, chosen.info.rate_hz
     )  # fmt: skip
-    assert sum(file.stat().st_size for file in (WEIGHTS / "vae").iterdir()) <= 1_200_000
+    assert sum(file.stat().st_size for file in (WEIGHTS / "animal_vae").iterdir()) <= 1_200_000
     assert {"bird", "dog", "cat", "frog", "cricket", "bee"} <= {*card.classes}
     assert chosen.spec.vocoder.name == "pocket"
 
