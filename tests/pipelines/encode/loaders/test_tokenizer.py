@@ -20,7 +20,9 @@ def test_texts_have_few_shapes(tiny_clap, text, width):
     """A text is padded to the narrowest width that holds it, and cut to the positions that the net has."""
     from transformers import AutoTokenizer
 
-    tokenizer = TextTokenizer("encode.clap", AutoTokenizer.from_pretrained(tiny_clap), 38, 1000, str(tiny_clap))
+    tokenizer = TextTokenizer(
+        "encode.clap", AutoTokenizer.from_pretrained(tiny_clap), 38, 1000, str(tiny_clap)
+    )
 
     assert (1, 2, width) == tokenizer.tokenize(text).shape
 

@@ -41,7 +41,9 @@ def test_both_formats_hold_the_same_tensors(tmp_path):
     torch.save(tensors, tmp_path / "a.bin")
 
     for name in ("a.safetensors", "a.bin"):
-        assert torch.equal(tensors["layer.weight"], load_tensors("encode.clip", tmp_path / name)["layer.weight"])
+        assert torch.equal(
+            tensors["layer.weight"], load_tensors("encode.clip", tmp_path / name)["layer.weight"]
+        )
 
 
 class Score:
