@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.encode.loaders.hub import as_download_errors
 from pipelines.encode.loaders.open_clip import find_source
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.encode.loaders.weights import compute_fingerprint, load_tensors
+from pipelines.encode.loaders.weights import compute_fingerprint, get_first_line, load_tensors
 from pipelines.errors import ConfigError
-from pipelines.models.backbones import CLIP, POCKET, TORCHVISION
+from pipelines.models.backbones import CLIP, POCKET, TORCHVISION, build_backbone
+from pipelines.models.batch_norms import has_batch_norms
 from pipelines.store import versions
 from pipelines.store.dataset_file import read_stored
 from pipelines.train.dataset import TrainingDataset
@@ -27,6 +29,13 @@ _VISUAL = "visual."
 _CLIP_KEYS = ("embed_dim", "vision_cfg", "quick_gelu")
 # Tensors of a classifier, which a tower has no use for.
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "last_linear.")
+
+# What the errors of loaders say of a dataset's file: its key, and what may be done there.
+_ENCODE_KEY = re.compile(r"^encode\.\w+(\.\w+)*: ")
+_ENCODE_ADVICE = (
+    (re.compile(r"set encode\.\w+=pocket to try without"), "write pocket to try without"),
+    (re.compile(r"set encode\.clip\.model=(\S+)"), r"name \1 as its MODEL"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,9 @@ def find_first_weights(net: TowerNet, dims: int) -> FirstWeights:
     if net.pretrained == NONE:
         return FirstWeights(settings, None, NONE)
     if net.pretrained == HUB:
+        if net.backbone == POCKET:
+            raise ConfigError(f"net.pretrained: the hub has no weights of {POCKET}; write none")
+        _check_norm(net, settings)
         return FirstWeights(
             settings, lambda backbone: _download(backbone, net.backbone), f"hub:{net.backbone}"
         )
@@ -74,8 +86,29 @@ def find_first_weights(net: TowerNet, dims: int) -> FirstWeights:
         raise ConfigError(
             f"net.pretrained: there is no file {net.pretrained}; name one, or write hub or none"
         )
+    _check_norm(net, settings)
     described = f"{file.name} {compute_fingerprint([file])[:12]}"
     return FirstWeights(settings, lambda backbone: _load(backbone, _read_file(file), file.name), described)
+
+
+def _check_norm(net: TowerNet, settings: PictureTowerSettings) -> None:
+    """Refuse GroupNorm where pretrained weights come with the statistics of their BatchNorm layers.
+
+    Raises:
+        ConfigError: the backbone has such layers, and `net.norm` would leave their statistics out.
+    """
+    import torch
+
+    if net.norm != "group":
+        return
+    with torch.device("meta"):
+        backbone, _ = build_backbone(settings.backbone, settings.input.size_px, settings.clip)
+    if has_batch_norms(backbone):
+        raise ConfigError(
+            f"net.norm is group and net.pretrained {net.pretrained}: GroupNorm would drop the BatchNorm "
+            f"statistics that these weights of {net.backbone} were trained with; write norm: frozen to keep "
+            "them, norm: batch to train them on, or pretrained: none"
+        )
 
 
 def find_dataset_clip(dataset: TrainingDataset) -> str:
@@ -102,6 +135,30 @@ def find_dataset_clip(dataset: TrainingDataset) -> str:
     )
 
 
+@contextmanager
+def _name_preset_key() -> Iterator[None]:
+    """Name `net.pretrained` in the errors of loaders, which know the keys of a dataset's file alone."""
+    try:
+        yield
+    except ConfigError as error:
+        found = _ENCODE_KEY.sub("", str(error))
+        for advice, own in _ENCODE_ADVICE:
+            found = advice.sub(own, found)
+        raise ConfigError(f"net.pretrained: {found}") from error
+
+
+@contextmanager
+def _as_hub_errors(name: str) -> Iterator[None]:
+    """Turn what a failed download raises into one sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"net.pretrained: the hub's {name} could not be fetched ({get_first_line(error)}); give a "
+            "file of the weights, or write none"
+        ) from error
+
+
 def _read_file(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, without its classifier.
 
@@ -110,7 +167,8 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     """
     from torch import Tensor
 
-    state: Any = load_tensors("tower", file)
+    with _name_preset_key():
+        state: Any = load_tensors("tower", file)
     for wrapped in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapped), Mapping):
             state = state[wrapped]
@@ -145,9 +203,7 @@ def _load(backbone: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
 def _download(backbone: nn.Module, name: str) -> None:
     """Load the weights that timm or torchvision names for a backbone, from the hub or its cache."""
-    if name == POCKET:
-        raise ConfigError(f"net.pretrained: the hub has no weights of {POCKET}; write none")
-    with as_download_errors("tower", name):
+    with _as_hub_errors(name):
         if name.startswith(TORCHVISION):
             from torchvision.models import get_model_weights
 
@@ -176,14 +232,17 @@ def _find_clip(net: TowerNet, settings: PictureTowerSettings) -> FirstWeights:
         model = f"local-dir:{WEIGHTS / 'clip'}"
     elif not model.startswith(("local-dir:", "hf-hub:")):
         model, _, tag = model.partition(":")
-    source = find_source(model, tag)
+    with _name_preset_key():
+        source = find_source(model, tag)
     config = {key: source.model_cfg[key] for key in _CLIP_KEYS if key in source.model_cfg}
     own = settings.model_copy(
         update={"backbone": CLIP, "clip": config, "input": _convert_input(source.preprocess_cfg, net.input)}
     )
+    _check_norm(net, own)
 
     def initialize(backbone: nn.Module) -> None:
-        state = load_tensors("clip", source.weights)
+        with _name_preset_key():
+            state = load_tensors("clip", source.weights)
         visual = {
             name.removeprefix(_VISUAL): tensor.float()
             for name, tensor in state.items()
