@@ -67,8 +67,8 @@ class PocketTower(TowerTask):
         if self.loss.soft_captions is not None or self.loss.negatives:
             key = "negatives" if self.loss.negatives else "soft_captions"
             raise ConfigError(
-                f"loss.{key} compares captions, and task pocket_tower draws scenes, which have none; leave it "
-                "out, or take task tower on a dataset with clap_text"
+                f"loss.{key} compares captions, and task pocket_tower draws scenes, which have none; leave "
+                "it out, or take task tower on a dataset with clap_text"
             )
         return ScenePictures(self, context)
 

@@ -112,7 +112,7 @@ def embed_rows(
     keys: list[int] = []
     frames: list[np.ndarray] = []
     for key, each in rows:
-        if frames and len(frames[0]) != len(each) or (len(frames) + 1) * len(each) > max(most, len(each)):
+        if (frames and len(frames[0]) != len(each)) or (len(frames) + 1) * len(each) > max(most, len(each)):
             yield from zip(keys, embed_frames(embed, np.stack(frames)), strict=True)
             keys, frames = [], []
         keys.append(key)

@@ -39,8 +39,8 @@ def find_leaked(reader: VectorReader, parts: Mapping[int, np.ndarray], leak_cosi
     if not len(compared):
         if leak_cosine != SplitSettings().leak_cosine:
             raise ConfigError(
-                f"split.leak_cosine is {leak_cosine:g}, and the set {reader.set_name} has no {_COLUMN} of these "
-                "pictures, by which they are compared; build it with encode.clip, or leave the key out"
+                f"split.leak_cosine is {leak_cosine:g}, and the set {reader.set_name} has no {_COLUMN} of "
+                "these pictures, by which they are compared; build it with encode.clip, or leave the key out"
             )
         return np.empty(0, np.int64)
     known = read_keyed_vectors(reader, _COLUMN, compared)

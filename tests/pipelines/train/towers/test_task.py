@@ -1,7 +1,5 @@
 """The task of a tower: it learns the space that it is given, in parts as at once, under every loss."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,6 @@ from pipelines.train.towers.criterion import TowerCriterion
 from pipelines.train.towers.data import PictureBatch, embed_frames, embed_rows
 from pipelines.train.towers.dataset_pictures import add_noise, share_batch
 from pipelines.train.towers.pictures import draw_picture
-from pipelines.train.towers.pretrained import find_first_weights
 from pipelines.train.trainer import Trainer
 from schemas.recipe import OptimizerSettings, Recipe
 from schemas.towers import PictureAugmentation, PictureInput, TowerLoss, TowerNet
@@ -139,62 +136,12 @@ def test_a_wrong_net_is_one_sentence(net, recipe, said, tmp_path):
         open_task(ToyTower(net=TowerNet(**keys)), tmp_path, **recipe).build(0)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet18.a1_in1k", "torchvision:resnet18"])
-@pytest.mark.parametrize("place", ["hub", "file"])
-def test_statistics_of_pretrained_weights_are_not_dropped(backbone, place, tmp_path):
-    """Before anything is fetched or read; a backbone without BatchNorm has none to drop."""
-    (tmp_path / "weights.pt").touch()
-    given = "hub" if place == "hub" else str(tmp_path / "weights.pt")
-    small = PictureInput(size_px=PX)
-    with pytest.raises(ConfigError, match=r"norm is group and .* would drop .* write norm: frozen"):
-        find_first_weights(TowerNet(backbone=backbone, pretrained=given, input=small), DIMS)
-    for net in ({"backbone": backbone, "norm": "batch"}, {"backbone": "vit_tiny_patch16_224"}):
-        assert find_first_weights(TowerNet(pretrained=given, input=small, **net), DIMS).initialize
-
-
-@pytest.mark.parametrize(
-    ("net", "said"),
-    [
-        ({"backbone": "clip", "pretrained": "local-dir:nowhere"}, r"^net\.pretrained: .*nowhere"),
-        ({"backbone": "clip", "pretrained": "ViT-B-32:nothing"}, r"^net\.pretrained: .*'nothing' .* pocket"),
-        ({"backbone": "clip", "pretrained": "ViT-B-23:openai"}, r"^net\.pretrained: open_clip knows no"),
-        ({"backbone": "clip", "pretrained": "ViT-B-32:openai"}, r"^net\.pretrained: .* ViT-B-32-quickgelu"),
-    ],
-    ids=["folder", "tag", "model", "activation"],
-)
-def test_wrong_weights_name_the_key_of_the_preset(net, said):
-    """The loaders know the keys of a dataset's file, and a preset has none of them."""
-    with pytest.raises(ConfigError, match=said) as raised:
-        find_first_weights(TowerNet(**net), DIMS)
-    assert "encode." not in str(raised.value)
-
-
-def test_a_download_that_fails_names_the_key_of_the_preset(tmp_path, monkeypatch):
-    """And what else may be written there."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    net = TowerNet(backbone="resnet10t.c3_in1k", pretrained="hub", norm="batch")
-    command = [
-        sys.executable,
-        "-c",
-        "from pipelines.train.towers.pretrained import find_first_weights as find\n"
-        "from pipelines.models.towers import PictureTower\n"
-        "from schemas.towers import TowerNet\n"
-        f"first = find(TowerNet.model_validate_json({net.model_dump_json()!r}), 16)\n"
-        "PictureTower(first.settings, first.initialize)",
-    ]
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
-
-    assert "ConfigError: net.pretrained: the hub's resnet10t.c3_in1k could not be fetched" in said
-    assert "encode." not in said
-
-
 @pytest.mark.parametrize("loss", [{"soft_captions": 0.1}, {"negatives": 2}], ids=["soft", "negatives"])
 def test_the_pocket_tower_has_no_captions(loss, tmp_path):
     """Its scenes are drawn without; the loss would be another than the preset says."""
     task = PocketTower(net=TowerNet(backbone="pocket_resnet"), loss=TowerLoss(**loss))
 
-    with pytest.raises(ConfigError, match=rf"loss.{[*loss][0]} compares captions"):
+    with pytest.raises(ConfigError, match=rf"loss.{next(iter(loss))} compares captions"):
         open_task(task, tmp_path)
 
 
