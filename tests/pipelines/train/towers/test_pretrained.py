@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import ConfigError
 from pipelines.train.towers.pretrained import find_first_weights
 from schemas.towers import PictureInput, TowerNet
-from tests.pipelines.train.towers.toy_tower import DIMS
+from tests.pipelines.train.towers.toy_tower import DIMS, PX
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet18.a1_in1k", "torchvision:resnet18"])
