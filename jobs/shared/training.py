@@ -6,9 +6,10 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, EcholensError
 from pipelines.store.root import Root
 from schemas.dataset import Dataset
 from schemas.model_card import ModelCard
@@ -115,7 +116,7 @@ def _resolve_initial(root: Root, preset: TaskPreset) -> TaskPreset:
 
 
 def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -> None:
-    """Refuse a preset whose task does not take its settings, before anything is trained.
+    """Refuse a preset whose task does not take its settings or its data, before anything is trained.
 
     Args:
         dataset: with the data if the task has some.
@@ -123,11 +124,20 @@ def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
         trusted: classes that are none of ours and may be imported, as module:Class.
 
     Raises:
-        ConfigError: there is no such task, nobody trusts it, or it does not take these settings.
+        ConfigError: there is no such task, nobody trusts it, or it does not take these settings; or it says
+            already that it cannot be opened.
     """
-    from pipelines.train.registry import make_task
+    import torch
 
-    make_task(preset, _find_version(dataset), trusted)
+    from pipelines.train.registry import make_task
+    from pipelines.train.task import TaskContext
+
+    task = make_task(preset, _find_version(dataset), trusted)
+    with TemporaryDirectory() as folder:
+        try:
+            task.check(TaskContext(preset.name, preset.recipe, Path(folder), torch.device("cpu")))
+        except EcholensError as error:
+            raise ConfigError(f"preset {preset.name}: {error}") from error
 
 
 def _find_version(dataset: Dataset) -> TrainingDataset:

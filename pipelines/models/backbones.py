@@ -88,7 +88,8 @@ def _build_named(name: str, size_px: int) -> nn.Module:
     import timm
 
     if not _is_local_timm(name):
-        near = difflib.get_close_matches(name, [POCKET, CLIP, *timm.list_models()], 3, 0.5)
+        known = timm.list_pretrained() if "." in name else timm.list_models()
+        near = difflib.get_close_matches(name, [POCKET, CLIP, *known], 3, 0.5)
         raise ConfigError(
             f"backbone: there is no {name[:80]!r}; it must be {POCKET}, {CLIP}, torchvision:MODEL or a model "
             f"of timm, such as {', '.join(near) or 'resnet18'}"
@@ -150,10 +151,19 @@ def _build_clip(config: Mapping[str, Any]) -> nn.Module:
 
 
 def _is_local_timm(name: object) -> bool:
-    """Return whether timm builds a name by itself; one with a slash or a colon is looked up on the hub."""
+    """Return whether timm builds a name by itself; one with a slash or a colon is looked up on the hub.
+
+    A tag, as in `resnet18.a1_in1k`, has to be one that timm lists: of others it takes the net and, where
+    weights are asked for, fails on the way.
+    """
     import timm
 
-    return isinstance(name, str) and name.replace("_", "").isalnum() and bool(timm.is_model(name))
+    if not isinstance(name, str):
+        return False
+    model, dot, tag = name.partition(".")
+    if not model.replace("_", "").isalnum() or not timm.is_model(model):
+        return False
+    return not dot or (tag.replace("_", "").isalnum() and bool(timm.models.is_model_pretrained(name)))
 
 
 def _is_depth(layers: object) -> bool:

@@ -77,6 +77,11 @@ class FrozenBatchNorm(nn.Module):
         return normal
 
 
+def has_batch_norms(net: nn.Module) -> bool:
+    """Return whether a net has BatchNorm layers whose statistics are stored with its weights."""
+    return any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
+
+
 def replace_batch_norms(net: nn.Module, kind: str) -> None:
     """Replace all BatchNorm layers of a net.
 

@@ -168,6 +168,16 @@ class Task(ABC):
         self.context = context
         return self
 
+    def check(self, context: TaskContext) -> None:  # noqa: B027 - many need what an earlier training leaves
+        """Refuse what `open` would refuse, before the first training of a series that has this one.
+
+        Args:
+            context: where and how it will be trained.
+
+        Raises:
+            ConfigError: as of `open`.
+        """
+
     def close(self) -> None:  # noqa: B027 - most have nothing to release
         """Release what `open` acquired."""
 

@@ -9,19 +9,24 @@ import pytest
 import torch
 import yaml
 
-from pipelines.errors import EcholensError
+from pipelines.errors import ConfigError, EcholensError
 from pipelines.miniature.media import picture_file
 from pipelines.miniature.world import draw_heldout
+from pipelines.store.keyed_vectors import read_keyed_vectors
 from pipelines.store.root import Root
+from pipelines.store.split_groups import find_parts
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.store.versions import open_vectors, read_current
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.task import TaskContext
 from pipelines.train.towers.dataset_task import DatasetTower
 from pipelines.train.towers.joint import JointTowers
+from pipelines.train.towers.leaks import find_leaked
 from pipelines.train.trainer import Trainer
 from schemas.recipe import Recipe
 from schemas.towers import PictureInput, TowerLoss, TowerNet, TowerPairs
+from schemas.training import SplitSettings
 from tests.clip_world import write_clip_world
 from tests.commands import echolens
 from tests.in_process import job_here
@@ -194,6 +199,66 @@ def test_a_series_is_checked_before_it_begins(world, tmp_path):
     assert "preset last: " in refused.stderr
     assert "pairs.fame" in refused.stderr
     assert before == sorted((world / "data" / "runs").glob("train-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pairs": {"target": "other_audio"}}, "has no vector other_audio"),
+        ({"net": {"backbone": "nothing_at_all"}}, "there is no 'nothing_at_all'"),
+        ({"recipe": {"epochs": 1, "batch": 64}}, "too few for batches of 64"),
+    ],
+    ids=["column", "backbone", "rows"],
+)
+def test_a_member_that_cannot_open_stops_a_series_before_it_begins(world, tmp_path, change, said):
+    """One sentence names it; the first has trained nothing."""
+    presets = [PRESET | {"name": "never"}, PRESET | {"name": "last"} | change]
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"name": "both", "presets": presets}))
+    before = sorted((world / "data" / "runs").glob("train-*"))
+    refused = job_here("train", world / "data", "--preset", tmp_path / "both.yaml", check=False)
+
+    assert 1 == len(refused.stderr.strip().splitlines()), refused.stderr
+    assert "preset last: " in refused.stderr
+    assert said in refused.stderr
+    assert before == sorted((world / "data" / "runs").glob("train-*"))
+    assert not (world / "data" / "models" / "never").exists()
+
+
+@pytest.mark.parametrize("cosine", [0.5, 0.9, 0.99])
+def test_held_out_pictures_near_a_trained_one_are_dropped(dataset, cosine):
+    """As translators drop them: by the cosines of CLIP, test also against validation."""
+    reader = dataset.read_vectors()
+    known = read_keyed_vectors(reader, "clip_image")
+    split = SplitSettings(validation=0.25, test=0.25, leak_cosine=cosine)
+    part_N = find_parts(dataset.root, reader.shards, dataset.shard_rows, known.keys_N, split)
+    parts = {part: known.keys_N[part_N == part] for part in (TRAIN, VALIDATION, TEST)}
+    cosines_NN = known.vectors_ND.astype(np.float32) @ known.vectors_ND.astype(np.float32).T
+    seen_NN = np.where(
+        part_N[:, None] == VALIDATION, part_N == TRAIN, (part_N[:, None] == TEST) & (part_N != TEST)
+    )
+    expected = known.keys_N[((cosines_NN >= cosine) & seen_NN).any(1)]
+
+    assert expected.tolist() == find_leaked(reader, parts, cosine).tolist()
+    assert cosine > 0.5 or len(expected)
+
+
+@pytest.mark.parametrize("kind", [DatasetTower, JointTowers], ids=["tower", "joint"])
+def test_a_tower_drops_what_leaks(dataset, tmp_path, kind):
+    """Where every held-out picture is like one that is trained on, nothing is left to validate on."""
+    net = TowerNet(backbone="pocket_resnet", norm="batch", input=SMALL)
+    split = SplitSettings(validation=0.25, leak_cosine=1e-9)
+
+    with pytest.raises(ConfigError, match=r" and 0 to validate on are too few"):
+        begin(kind(dataset=dataset, net=net, split=split), tmp_path, Recipe(steps=1, batch=8))
+
+
+def test_a_cosine_with_nothing_to_compare_is_refused(dataset):
+    """Nobody asked for the usual one, so it is left out in silence."""
+    nobody = {part: np.array([10**9 + part]) for part in (TRAIN, VALIDATION, TEST)}
+
+    assert not len(find_leaked(dataset.read_vectors(), nobody, SplitSettings().leak_cosine))
+    with pytest.raises(ConfigError, match=r"split.leak_cosine is 0.5, .* has no clip_image"):
+        find_leaked(dataset.read_vectors(), nobody, 0.5)
 
 
 def test_another_backbone_does_not_resume(dataset, tmp_path):

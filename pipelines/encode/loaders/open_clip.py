@@ -134,67 +134,68 @@ def _make_name(model: str, weights: str) -> str:
     return f"open_clip:{model}:{Path(weights).name if Path(weights).is_file() else weights}"
 
 
-def find_source(model: str, weights: str) -> ModelSource:
+def find_source(model: str, weights: str, where: str = "encode.clip") -> ModelSource:
     """Return the configuration and the weights of a model.
 
     Args:
         model: as `OpenClip.model`.
         weights: as `OpenClip.weights`.
+        where: the key that names them, for errors.
 
     Raises:
         ConfigError: there is no such model, or no weights of it.
     """
     if model.startswith(_LOCAL):
-        return _find_local(Path(model.removeprefix(_LOCAL)))
+        return _find_local(Path(model.removeprefix(_LOCAL)), where)
     if model.startswith(_HUB):
-        return _find_on_hub(model.removeprefix(_HUB))
-    return _find_named(model, weights)
+        return _find_on_hub(model.removeprefix(_HUB), where)
+    return _find_named(model, weights, where)
 
 
-def _find_local(folder: Path) -> ModelSource:
+def _find_local(folder: Path, where: str) -> ModelSource:
     config = folder / "open_clip_config.json"
     if not config.is_file():
-        raise make_missing_error("encode.clip", f"there is no {config.name} in {folder}")
+        raise make_missing_error(where, f"there is no {config.name} in {folder}")
     # The choice of open_clip's own loading; it is not part of its public names.
     from open_clip.factory import _find_checkpoint_in_dir
 
     weights = _find_checkpoint_in_dir(folder)
     if weights is None:
         raise make_missing_error(
-            "encode.clip", f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
+            where, f"{folder} holds a configuration but no weights ({', '.join(_WEIGHTS_SUFFIXES)})"
         )
-    return _read_source(config, Path(weights))
+    return _read_source(config, Path(weights), where)
 
 
-def _find_on_hub(repository: str) -> ModelSource:
+def _find_on_hub(repository: str, where: str) -> ModelSource:
     # By open_clip: it chooses among several files of weights, and takes the same ones when it loads.
     from open_clip.pretrained import download_pretrained_from_hf
 
-    with as_download_errors("encode.clip", repository):
+    with as_download_errors(where, repository):
         config = download_pretrained_from_hf(repository, filename="open_clip_config.json")
         weights = download_pretrained_from_hf(repository)
-    return _read_source(Path(config), Path(weights))
+    return _read_source(Path(config), Path(weights), where)
 
 
-def _read_source(config: Path, weights: Path) -> ModelSource:
+def _read_source(config: Path, weights: Path, where: str) -> ModelSource:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
         return _add_defaults(content["model_cfg"], content.get("preprocess_cfg", {}), weights)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"encode.clip: {config} is not a configuration of open_clip ({get_first_line(error)}); "
+            f"{where}: {config} is not a configuration of open_clip ({get_first_line(error)}); "
             "it needs model_cfg with embed_dim, vision_cfg and text_cfg"
         ) from error
 
 
-def _find_named(model: str, weights: str) -> ModelSource:
+def _find_named(model: str, weights: str, where: str) -> ModelSource:
     import open_clip
 
     model_cfg = open_clip.get_model_config(model.replace("/", "-"))
     if model_cfg is None:
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
         raise ConfigError(
-            f"encode.clip.model: open_clip knows no {model!r}; choose from its list_models() "
+            f"{where}: open_clip knows no model {model!r}; choose from its list_models() "
             f"(nearest: {', '.join(near) or 'none'})"
         )
     if Path(weights).is_file():
@@ -203,22 +204,24 @@ def _find_named(model: str, weights: str) -> ModelSource:
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
         raise make_missing_error(
-            "encode.clip", f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
+            where, f"weights {weights!r} are neither a file nor a tag of {model} (it has: {tags})"
         )
-    _check_activation(model, model_cfg, weights, tag)
-    with as_download_errors("encode.clip", f"{model}:{weights}"):
+    _check_activation(where, model, model_cfg, weights, tag)
+    with as_download_errors(where, f"{model}:{weights}"):
         file = open_clip.download_pretrained(tag)
     return _add_defaults(model_cfg, tag, Path(file))
 
 
-def _check_activation(model: str, model_cfg: dict[str, Any], weights: str, tag: dict[str, Any]) -> None:
+def _check_activation(
+    where: str, model: str, model_cfg: dict[str, Any], weights: str, tag: dict[str, Any]
+) -> None:
     """Refuse weights trained with another activation: open_clip only warns, and every vector would be off."""
     trained, built = bool(tag.get("quick_gelu")), bool(model_cfg.get("quick_gelu"))
     if trained != built:
         twin = f"{model}-quickgelu" if trained else model.removesuffix("-quickgelu")
         raise ConfigError(
-            f"encode.clip: weights {weights!r} were trained {'with' if trained else 'without'} QuickGELU, "
-            f"but {model} is built {'with' if built else 'without'} it; set encode.clip.model={twin}"
+            f"{where}: weights {weights!r} were trained {'with' if trained else 'without'} QuickGELU, "
+            f"but {model} is built {'with' if built else 'without'} it; take the model {twin}"
         )
 
 

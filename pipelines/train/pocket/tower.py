@@ -62,8 +62,14 @@ class PocketTower(TowerTask):
         """Draw the pictures that are not cached yet, and encode their sounds.
 
         Raises:
-            ConfigError: there are fewer scenes than a batch.
+            ConfigError: there are fewer scenes than a batch, or the loss compares captions.
         """
+        if self.loss.soft_captions is not None or self.loss.negatives:
+            key = "negatives" if self.loss.negatives else "soft_captions"
+            raise ConfigError(
+                f"loss.{key} compares captions, and task pocket_tower draws scenes, which have none; leave "
+                "it out, or take task tower on a dataset with clap_text"
+            )
         return ScenePictures(self, context)
 
     def save(self, net: nn.Module, folder: Path) -> None:

@@ -5,7 +5,7 @@ Shapes: N pictures, F frames of a picture (of a clip four, else one), H x W pixe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,9 @@ from schemas.translator_card import RetrievalScores
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Pictures of several rows that are scored at once: 38 MB at 224 px.
+_EMBEDDED = 256
 
 # Pictures, uint8 [N, H, W, 3] -> their unit vectors, float32 [N, O].
 EmbedPixels = Callable[[np.ndarray], np.ndarray]
@@ -94,3 +97,25 @@ def embed_frames(embed: EmbedPixels, frames: np.ndarray) -> np.ndarray:
     units = embed(frames.reshape(-1, *frames.shape[2:])).reshape(count, frame_count, -1).mean(1)
     found: np.ndarray = units / np.linalg.norm(units, axis=1, keepdims=True).clip(1e-12)
     return found
+
+
+def embed_rows(
+    embed: EmbedPixels, rows: Iterable[tuple[int, np.ndarray]], most: int = _EMBEDDED
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the key and the unit vector, float32 [O], of each row, many of which are embedded together.
+
+    Args:
+        embed: the tower.
+        rows: key, and uint8 [F, H, W, 3]; F may differ from row to row.
+        most: pictures at once, or those of one row.
+    """
+    keys: list[int] = []
+    frames: list[np.ndarray] = []
+    for key, each in rows:
+        if (frames and len(frames[0]) != len(each)) or (len(frames) + 1) * len(each) > max(most, len(each)):
+            yield from zip(keys, embed_frames(embed, np.stack(frames)), strict=True)
+            keys, frames = [], []
+        keys.append(key)
+        frames.append(each)
+    if frames:
+        yield from zip(keys, embed_frames(embed, np.stack(frames)), strict=True)

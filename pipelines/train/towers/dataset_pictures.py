@@ -6,7 +6,7 @@ Shapes: N rows, F frames, H x W pixels, O dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from pipelines.train.distributed import WorkerGroup
 from pipelines.train.frames import choose_frames
 from pipelines.train.stream import MediaSample, MediaStream, StreamReader
 from pipelines.train.task import TaskContext
-from pipelines.train.towers.data import EmbedPixels, HeldPictures, PictureBatch, embed_frames
+from pipelines.train.towers.data import EmbedPixels, HeldPictures, PictureBatch, embed_rows
+from pipelines.train.towers.leaks import find_leaked
 from pipelines.train.towers.picture_rows import MEMBERS, PictureRows, read_picture_rows
 from pipelines.train.towers.pictures import draw_picture
 from pipelines.train.towers.scores import score_pictures
@@ -78,6 +79,7 @@ class PictureStreams:
         pictures = np.concatenate([*rows.keys.values()])
         targets = read_targets(reader, groups, self.pairs, pictures, with_captions=with_captions)
         parts = _Parts(rows, targets, groups)
+        parts = replace(parts, leaked_keys=find_leaked(reader, parts.list_parts(), self.split.leak_cosine))
         train = parts.select(TRAIN)
         count, held = sum(map(len, train.values())), sum(map(len, parts.select(VALIDATION).values()))
         if count < recipe.batch or held < 2:
@@ -128,6 +130,7 @@ class _Parts:
     rows: PictureRows
     targets: TowerTargets
     groups: SplitGroups
+    leaked_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def select(self, part: int) -> dict[Kind, np.ndarray]:
         """Return kind -> the keys of a part; held-out rows have a target of their own."""
@@ -137,6 +140,7 @@ class _Parts:
         for kind, keys in self.rows.keys.items():
             own = keys[np.isin(keys, usable)]
             own = own[self.groups.part_N[self.groups.find_rows(own)] == part]
+            own = own[~np.isin(own, self.leaked_keys)]
             if len(own):
                 found[kind] = np.sort(own)
         return found
@@ -144,6 +148,10 @@ class _Parts:
     def select_all(self, part: int) -> np.ndarray:
         """Return the keys of a part, ascending."""
         return np.sort(np.concatenate([np.empty(0, np.int64), *self.select(part).values()]))
+
+    def list_parts(self) -> dict[int, np.ndarray]:
+        """Return part -> its keys, ascending."""
+        return {part: self.select_all(part) for part in (TRAIN, VALIDATION, TEST)}
 
 
 class DatasetPictures:
@@ -228,7 +236,7 @@ class DatasetPictures:
         keys = self._parts.select_all(TEST)
         settings, targets = self._source.input, self._parts.targets
         frames = self._parts.rows.iterate_frames(keys, settings)
-        units = {key: embed_frames(embed, pixels[None])[0] for key, pixels in frames}
+        units = dict(embed_rows(embed, frames))
         if len(units) < 2:
             return None
         groups_N = self._parts.groups.groups_N[self._parts.groups.find_rows(keys)]

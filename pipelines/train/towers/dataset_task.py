@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Self
 
 from pipelines.errors import ConfigError
+from pipelines.models.towers import build_towers
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.task import TaskContext
 from pipelines.train.towers.data import TowerData
@@ -43,6 +45,19 @@ class DatasetTower(TowerTask):
         if self.dataset is not None and self.net.pretrained == DATASET:
             self.net = self.net.model_copy(update={"pretrained": find_dataset_clip(self.dataset)})
         return super().open(context)
+
+    def check(self, context: TaskContext) -> None:
+        """Open the task for a moment, and build its net without memory: all that it needs is there already.
+
+        Raises:
+            ConfigError: as of `open`, or there is no such backbone.
+        """
+        import torch
+
+        with closing(self):
+            self.open(context)
+            with torch.device("meta"):
+                build_towers(self.make_towers_card())
 
     def read_data(self, context: TaskContext) -> TowerData:
         """Read the targets, and open the streams of pictures.

@@ -10,6 +10,7 @@ Shapes: N rows, F frames, H x W pixels, T samples, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -21,12 +22,13 @@ from pipelines.encode.loaders.waveform import decode_mono
 from pipelines.errors import ConfigError
 from pipelines.models.towers import build_towers, save_towers
 from pipelines.store.split_groups import find_parts
-from pipelines.store.splits import TRAIN, VALIDATION
+from pipelines.store.splits import TEST, TRAIN, VALIDATION
 from pipelines.train.dataset import TrainingDataset
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.losses import symmetric_info_nce
 from pipelines.train.stream import MediaSample, MediaStream
 from pipelines.train.task import Scores, StepDraw, StepLoss, TaskContext
+from pipelines.train.towers.leaks import find_leaked
 from pipelines.train.towers.picture_rows import MEMBERS, read_picture_rows
 from pipelines.train.towers.pictures import draw_picture, normalize_pixels
 from pipelines.train.towers.pretrained import FirstWeights, find_first_weights
@@ -98,7 +100,10 @@ class JointTowers(WholeBatchTask):
         rows = read_picture_rows(self.dataset.root, reader.shards, self.dataset.shard_rows)
         keys_N = np.sort(rows.keys["clip"])
         part_N = find_parts(self.dataset.root, reader.shards, self.dataset.shard_rows, keys_N, self.split)
-        train, held = keys_N[part_N == TRAIN], keys_N[part_N == VALIDATION]
+        parts = {part: keys_N[part_N == part] for part in (TRAIN, VALIDATION, TEST)}
+        train = parts[TRAIN]
+        leaked = find_leaked(reader, parts, self.split.leak_cosine)
+        held = parts[VALIDATION][~np.isin(parts[VALIDATION], leaked)]
         if len(train) < recipe.batch or len(held) < 2:
             raise ConfigError(
                 f"{len(train)} clips to train on and {len(held)} to validate on are too few for batches of "
@@ -109,6 +114,15 @@ class JointTowers(WholeBatchTask):
             samples = [stream.read_batch(step)[0] for step in range(min(len(held), _HELD_ROWS))]
         self._held = self._join(samples)
         return self
+
+    def check(self, context: TaskContext) -> None:
+        """Open the task for a moment: what it needs lies in the dataset.
+
+        Raises:
+            ConfigError: as of `open`.
+        """
+        with closing(self):
+            self.open(context)
 
     def close(self) -> None:
         """End the threads of the stream, if it was opened."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.encode.loaders.hub import as_download_errors
 from pipelines.encode.loaders.open_clip import find_source
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.encode.loaders.weights import compute_fingerprint, load_tensors
+from pipelines.encode.loaders.weights import compute_fingerprint, get_first_line, load_tensors
 from pipelines.errors import ConfigError
-from pipelines.models.backbones import CLIP, POCKET, TORCHVISION
+from pipelines.models.backbones import CLIP, POCKET, TORCHVISION, build_backbone
+from pipelines.models.batch_norms import has_batch_norms
 from pipelines.store import versions
 from pipelines.store.dataset_file import read_stored
 from pipelines.train.dataset import TrainingDataset
@@ -66,6 +67,9 @@ def find_first_weights(net: TowerNet, dims: int) -> FirstWeights:
     if net.pretrained == NONE:
         return FirstWeights(settings, None, NONE)
     if net.pretrained == HUB:
+        if net.backbone == POCKET:
+            raise ConfigError(f"net.pretrained: the hub has no weights of {POCKET}; write none")
+        _check_norm(net, settings)
         return FirstWeights(
             settings, lambda backbone: _download(backbone, net.backbone), f"hub:{net.backbone}"
         )
@@ -74,8 +78,29 @@ def find_first_weights(net: TowerNet, dims: int) -> FirstWeights:
         raise ConfigError(
             f"net.pretrained: there is no file {net.pretrained}; name one, or write hub or none"
         )
+    _check_norm(net, settings)
     described = f"{file.name} {compute_fingerprint([file])[:12]}"
     return FirstWeights(settings, lambda backbone: _load(backbone, _read_file(file), file.name), described)
+
+
+def _check_norm(net: TowerNet, settings: PictureTowerSettings) -> None:
+    """Refuse GroupNorm where pretrained weights come with the statistics of their BatchNorm layers.
+
+    Raises:
+        ConfigError: the backbone has such layers, and `net.norm` would leave their statistics out.
+    """
+    import torch
+
+    if net.norm != "group":
+        return
+    with torch.device("meta"):
+        backbone, _ = build_backbone(settings.backbone, settings.input.size_px, settings.clip)
+    if has_batch_norms(backbone):
+        raise ConfigError(
+            f"net.norm is group and net.pretrained {net.pretrained}: GroupNorm would drop the BatchNorm "
+            f"statistics that these weights of {net.backbone} were trained with; write norm: frozen to keep "
+            "them, norm: batch to train them on, or pretrained: none"
+        )
 
 
 def find_dataset_clip(dataset: TrainingDataset) -> str:
@@ -100,6 +125,18 @@ def find_dataset_clip(dataset: TrainingDataset) -> str:
         f"net.pretrained: dataset means the CLIP of {dataset.root.url}, and that is {str(clip)[:100]}; name "
         "the weights yourself: pocket, MODEL:TAG, hf-hub:OWNER/NAME or local-dir:FOLDER"
     )
+
+
+@contextmanager
+def _as_hub_errors(name: str) -> Iterator[None]:
+    """Turn what a failed download raises into one sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"net.pretrained: the hub's {name} could not be fetched ({get_first_line(error)}); give a "
+            "file of the weights, or write none"
+        ) from error
 
 
 def _read_file(file: Path) -> dict[str, Tensor]:
@@ -145,9 +182,7 @@ def _load(backbone: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
 def _download(backbone: nn.Module, name: str) -> None:
     """Load the weights that timm or torchvision names for a backbone, from the hub or its cache."""
-    if name == POCKET:
-        raise ConfigError(f"net.pretrained: the hub has no weights of {POCKET}; write none")
-    with as_download_errors("net.pretrained", name):
+    with _as_hub_errors(name):
         if name.startswith(TORCHVISION):
             from torchvision.models import get_model_weights
 
@@ -176,11 +211,12 @@ def _find_clip(net: TowerNet, settings: PictureTowerSettings) -> FirstWeights:
         model = f"local-dir:{WEIGHTS / 'clip'}"
     elif not model.startswith(("local-dir:", "hf-hub:")):
         model, _, tag = model.partition(":")
-    source = find_source(model, tag)
+    source = find_source(model, tag, "net.pretrained")
     config = {key: source.model_cfg[key] for key in _CLIP_KEYS if key in source.model_cfg}
     own = settings.model_copy(
         update={"backbone": CLIP, "clip": config, "input": _convert_input(source.preprocess_cfg, net.input)}
     )
+    _check_norm(net, own)
 
     def initialize(backbone: nn.Module) -> None:
         state = load_tensors("net.pretrained", source.weights)

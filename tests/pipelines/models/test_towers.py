@@ -87,12 +87,24 @@ def test_weights_of_another_net_are_refused(stored, read, said, tmp_path):
         load_towers(tmp_path)
 
 
+def test_a_name_with_a_tag_of_timm_is_the_same_net():
+    """The tag names weights, which a card has beside it."""
+    tagged, plain = (
+        build_towers(card_of(backbone=name, input=SMALL)) for name in ("resnet18.a1_in1k", "resnet18")
+    )
+    shapes = [{key: each.shape for key, each in net.state_dict().items()} for net in (tagged, plain)]
+
+    assert shapes[0] == shapes[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"backbone": "hf-hub:timm/resnet18.a1_in1k"}, "there is no 'hf-hub:timm/resnet18.a1_in1k'"),
         ({"backbone": "local-dir:/etc"}, "there is no 'local-dir:/etc'"),
         ({"backbone": "resnet81"}, "there is no .resnet81.; .* such as resnet"),
+        ({"backbone": "resnet18.a1_in2k"}, "there is no .resnet18.a1_in2k.; .* such as .*resnet18.a1_in1k"),
+        ({"backbone": "resnet18.a1/../x"}, "there is no .resnet18.a1/"),
         ({"backbone": "torchvision:deeplabv3_resnet50"}, "torchvision has no classifier .deeplab"),
         (
             {"backbone": "clip", "clip": CLIP_TOWER | {"vision_cfg": {"hf_model_name": "a/b"}}},
@@ -117,7 +129,7 @@ def test_weights_of_another_net_are_refused(stored, read, said, tmp_path):
         (clip_of(timm_model_name=None, width="wide"), "open_clip cannot build it"),
     ],
     ids=[
-        *("hub", "folder", "typo", "no-classifier", "hub-tower", "pretrained", "size"),
+        *("hub", "folder", "typo", "tag", "path", "no-classifier", "hub-tower", "pretrained", "size"),
         *("hub-trunk", "folder-trunk", "layers", "zero", "text"),
     ],
 )

@@ -14,16 +14,17 @@ from pipelines.store.root import Root
 from pipelines.train.distributed import WorkerGroup
 from pipelines.train.gradients import compute_gradients
 from pipelines.train.losses import siglip, symmetric_info_nce
+from pipelines.train.pocket.tower import PocketTower
 from pipelines.train.task import StepDraw, TaskContext
 from pipelines.train.towers.criterion import TowerCriterion
-from pipelines.train.towers.data import PictureBatch
+from pipelines.train.towers.data import PictureBatch, embed_frames, embed_rows
 from pipelines.train.towers.dataset_pictures import add_noise, share_batch
 from pipelines.train.towers.pictures import draw_picture
 from pipelines.train.trainer import Trainer
 from schemas.recipe import OptimizerSettings, Recipe
 from schemas.towers import PictureAugmentation, PictureInput, TowerLoss, TowerNet
 from tests.pipelines.fetch.pictures import JPEG
-from tests.pipelines.train.towers.toy_tower import PX, ToyTower
+from tests.pipelines.train.towers.toy_tower import DIMS, PX, ToyTower
 
 CPU = torch.device("cpu")
 LOSSES = [
@@ -133,6 +134,36 @@ def test_a_wrong_net_is_one_sentence(net, recipe, said, tmp_path):
     keys = {"backbone": "pocket_resnet", "input": PictureInput(size_px=PX)} | net
     with pytest.raises(ConfigError, match=said):
         open_task(ToyTower(net=TowerNet(**keys)), tmp_path, **recipe).build(0)
+
+
+@pytest.mark.parametrize("loss", [{"soft_captions": 0.1}, {"negatives": 2}], ids=["soft", "negatives"])
+def test_the_pocket_tower_has_no_captions(loss, tmp_path):
+    """Its scenes are drawn without; the loss would be another than the preset says."""
+    task = PocketTower(net=TowerNet(backbone="pocket_resnet"), loss=TowerLoss(**loss))
+
+    with pytest.raises(ConfigError, match=rf"loss.{next(iter(loss))} compares captions"):
+        open_task(task, tmp_path)
+
+
+def test_rows_are_embedded_together_as_one_by_one():
+    """In their order, with pictures of one frame among clips of four, and with few calls of the tower."""
+    rng = np.random.default_rng(0)
+    counts = [1, 1, 4, 4, 4, 4, 1, 4]
+    rows = [(key, rng.integers(0, 256, (count, 8, 8, 3), np.uint8)) for key, count in enumerate(counts)]
+    map_PO, asked = rng.standard_normal((192, DIMS)).astype(np.float32), []
+
+    def embed(pixels):
+        asked.append(len(pixels))
+        vectors = (pixels.reshape(len(pixels), -1) / 255 - 0.5).astype(np.float32) @ map_PO
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    together = dict(embed_rows(embed, rows, most=8))
+    calls = list(asked)
+    alone = [embed_frames(embed, frames[None])[0] for _, frames in rows]
+
+    assert [*range(8)] == [*together]
+    assert [2, 8, 8, 1, 4] == calls
+    assert np.allclose(np.stack(alone), np.stack([*together.values()]), atol=1e-6)
 
 
 def test_frozen_weights_need_weights():
@@ -271,7 +302,8 @@ def test_a_file_of_anything_else_is_refused(content, said, tmp_path):
     """Nothing of it is executed."""
     file, place = tmp_path / "weights.pt", tmp_path / "touched"
     torch.save(content(place), file)
-    net = TowerNet(backbone="pocket_resnet", pretrained=str(file), input=PictureInput(size_px=PX))
+    small = PictureInput(size_px=PX)
+    net = TowerNet(backbone="pocket_resnet", pretrained=str(file), norm="frozen", input=small)
     task = open_task(ToyTower(net=net), tmp_path)
 
     with pytest.raises(ConfigError, match=said):
