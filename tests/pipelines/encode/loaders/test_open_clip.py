@@ -221,7 +221,7 @@ def test_code_beside_weights_is_not_run(tiny_clip, tmp_path, monkeypatch, asked,
 @pytest.mark.parametrize(
     ("model", "weights", "said"),
     [
-        pytest.param("ViT-B-32", "openai", "set encode.clip.model=ViT-B-32-quickgelu", id="openai-gelu"),
+        pytest.param("ViT-B-32", "openai", "take the model ViT-B-32-quickgelu", id="openai-gelu"),
         pytest.param("ViT-B-32-quickgelu", "laion2b_e16", "it has: openai, ", id="tag-of-its-twin"),
         pytest.param("ViT-B-23", "openai", "nearest: ViT-B-32", id="unknown-name"),
         pytest.param("ViT-B-32", "opnai", "it has: openai, ", id="unknown-tag"),
