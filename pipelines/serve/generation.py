@@ -167,14 +167,15 @@ class GenerationQueue:
         yield GeneratedSample(data, length_s, info, translator_ref, request.seed, shown, command)
 
     def _make_params(self, request: PageRequest) -> BaseModel:
-        known = [slider.name for slider in self.form.sliders]
+        known = {slider.name: slider for slider in self.form.sliders}
         if unknown := [name for name in request.params if name not in known]:
             raise ConfigError(
                 f"the page sets no {unknown[0][:40]!r} of this generator; leave it out, or take one of "
                 f"{', '.join(known) or 'none'}"
             )
         has_length = request.length_s is not None and self.form.length_s is not None
-        given = {**request.params, **({"length_s": request.length_s} if has_length else {})}
+        values = {name: known[name].convert(value) for name, value in request.params.items()}
+        given = {**values, **({"length_s": request.length_s} if has_length else {})}
         if not given:
             return self._params
         return check_content(type(self._params), self._params.model_dump() | given, "the page")

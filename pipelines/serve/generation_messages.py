@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -66,6 +67,11 @@ class FormSlider:
     def label(self) -> str:
         """The name in words."""
         return self.name.replace("_", " ").capitalize()
+
+    def convert(self, value: float) -> float:
+        """Return the value as its parameter takes it: a count, such as of steps, is whole."""
+        # A page says 25.4 where a number is typed between two notches.
+        return round(value) if isinstance(self.value, int) and math.isfinite(value) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import soundfile
 from jobs.shared.job import load
 from pipelines.errors import ConfigError
 from pipelines.generate.params import make_params
+from pipelines.generate.stable_diffusion.params import StableDiffusionParams
 from pipelines.miniature.media import picture_file, sound_file
 from pipelines.miniature.world import draw
 from pipelines.serve.generation import GenerationQueue
@@ -110,6 +111,17 @@ async def test_a_vector_and_a_caption_are_both_given(make_queue):
 
     assert b"a bell rings at 1.00" == words.data
     assert b"red bell at 1.00" == named.data
+
+
+def test_a_slider_of_steps_gives_whole_ones(outside_generators):
+    """Requests carry floats; a count takes the nearest whole number, guidance its own fraction."""
+    params = StableDiffusionParams()
+    sliders = GenerationForm.from_generator(outside("Paint"), params).sliders
+    asked = PageRequest(text="a bell", params={"steps": 25.4, "guidance": 2.5}).params
+    made = StableDiffusionParams(**{each.name: each.convert(asked[each.name]) for each in sliders})
+
+    assert (25, 2.5) == (made.steps, made.guidance)
+    assert all(np.isnan(each.convert(float("nan"))) for each in sliders)
 
 
 async def test_a_sound_takes_words_beside_it_and_sliders(make_queue):
