@@ -240,7 +240,7 @@ def open_dataset(
     root: str | Path,
     set: str | None = None,  # noqa: A002 - as the command's flag
     version: int | None = None,
-    trust: Sequence[str] = (),
+    trust: str | Sequence[str] = (),
 ) -> EmbeddingDataset:
     """Return a version of a root, opened for reading.
 
@@ -254,9 +254,10 @@ def open_dataset(
         ConfigError: there is no such root or set, or the version is of another set.
         StorageError: there is no such version, or a file of the root is damaged.
     """
-    check_trust(trust)
+    classes = (trust,) if isinstance(trust, str) else tuple(trust)
+    check_trust(classes)
     place = Root.from_url(str(root))
-    dataset = read_root_dataset(place, Trust(classes=frozenset(trust)))
+    dataset = read_root_dataset(place, Trust(classes=frozenset(classes)))
     check_kinds(dataset, place.url)
     named = None if version is None else versions.read_version(place, version)
     dataset = with_vector_set(place, dataset, set or (named.set if named else None))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.api.inputs import read_image, read_sound
+from pipelines.errors import ConfigError
 from pipelines.store.validation import check_content
 from schemas.query import Query
 
@@ -29,5 +30,17 @@ def make_query(asked: Mapping[str, Any], **how: Any) -> Query:
     if "audio" in content:
         content["sound"] = read_sound(content.pop("audio"))
     if "vector" in content:
-        content["vector"] = tuple(np.asarray(content["vector"], np.float64).ravel().tolist())
+        content["vector"] = _read_vector(content["vector"])
     return check_content(Query, content, "search")
+
+
+def _read_vector(given: Any) -> tuple[float, ...]:
+    try:
+        vector_D = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"vector is a {type(given).__name__} that holds no numbers; give D of them"
+        ) from error
+    if vector_D.ndim != 1:
+        raise ConfigError(f"vector has the shape {list(vector_D.shape)}; give one vector of D numbers")
+    return tuple(vector_D.tolist())

@@ -15,7 +15,7 @@ from pipelines.store.counts import as_integers
 from pipelines.store.root import Root
 from pipelines.store.shards import Shard, read_media, read_texts
 from pipelines.store.vectors import VectorReader
-from schemas.candidate import Kind
+from schemas.candidate import KINDS, Kind
 from schemas.families import Column, has_column
 from schemas.sample import FRAMES
 from schemas.version import Version
@@ -42,7 +42,7 @@ class SampleStream(IterableDataset[Sample]):
         shuffle: whether shards, and the rows of each block of a shard, come in random order.
 
     Raises:
-        ConfigError: rows of the kind have no vectors in a column.
+        ConfigError: there is no such kind, or its rows have no vectors in a column.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917
@@ -56,6 +56,8 @@ class SampleStream(IterableDataset[Sample]):
         shuffle: bool = True,
     ) -> None:
         super().__init__()
+        if kind not in KINDS:
+            raise ConfigError(f"there is no kind {str(kind)[:40]!r} of rows; name one of {', '.join(KINDS)}")
         if missing := [column for column in columns if not has_column(kind, column)]:
             raise ConfigError(f"rows of kind {kind} have no {missing[0]}; leave it out, or take another kind")
         self._root, self._set_name, self._shard_rows = root, version.set, shard_rows

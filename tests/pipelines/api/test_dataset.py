@@ -108,6 +108,12 @@ def test_what_a_page_shows_of_it_is_escaped(opened):
         ({"key": "000001", "k": 0}, "k"),
         ({"key": "000001", "into": "nonsense"}, "'nonsense' names no column"),
         ({"vector": [1.0, 2.0], "into": "clip_image"}, "16"),
+        ({"vector": ["a", "b"]}, "vector is a list that holds no numbers"),
+        ({"vector": [[1.0], [2.0, 3.0]]}, "vector is a list that holds no numbers"),
+        ({"vector": np.ones((2, 16))}, r"vector has the shape \[2, 16\]; give one"),
+        ({"vector": [float("nan")] * 16, "into": "clip_image"}, "number"),
+        ({"text": 3}, "text"),
+        ({"text": "a", "only": {"colour": "red"}}, "colour"),
     ],
 )
 def test_a_query_that_cannot_be_answered_is_one_sentence(opened, query, said):
@@ -122,6 +128,7 @@ def test_a_query_that_cannot_be_answered_is_one_sentence(opened, query, said):
         ({"version": 9}, "has no version 9; name one of 1, 2"),
         ({"set": "other"}, "has no set 'other'"),
         ({"trust": ("nonsense",)}, "nonsense"),
+        ({"trust": "nonsense"}, "nonsense"),
     ],
 )
 def test_a_version_that_is_not_there_is_one_sentence(place, given, said):

@@ -72,6 +72,8 @@ def test_captions_alone_are_samples_too(opened):
 
 
 def test_a_column_that_rows_of_a_kind_lack_is_one_sentence(opened):
+    with pytest.raises(echolens.ConfigError, match="there is no kind 'video' of rows; name one of image"):
+        opened.samples("video")
     with pytest.raises(echolens.ConfigError, match="rows of kind image have no clap_audio; leave it out"):
         opened.samples("image", ("clap_audio",))
 
