@@ -48,7 +48,9 @@ class PictureTowerSettings(StrictModel):
     """A tower of pictures: a backbone, a linear head, and perhaps a LayerNorm."""
 
     backbone: str = Field(
-        "resnet18", description="pocket_resnet, a model of timm, torchvision:MODEL, or clip: CLIP's tower"
+        "resnet18",
+        description="pocket_resnet, a model of timm (with a tag that timm lists, or none), "
+        "torchvision:MODEL, or clip: CLIP's tower",
     )
     clip: dict[str, Any] | None = Field(None, description="of the backbone clip: open_clip's configuration")
     norm: Norm = Field("group", description="what stands where the backbone has BatchNorm")
@@ -122,7 +124,11 @@ class TowerNet(StrictModel):
         description="none; hub; a file of the backbone's weights; of the backbone clip: dataset (its own), "
         "pocket, MODEL:TAG, hf-hub:OWNER/NAME or local-dir:FOLDER",
     )
-    norm: Norm = "group"
+    norm: Norm = Field(
+        "group",
+        description="group, batch or frozen; pretrained weights with statistics of BatchNorm take one of the "
+        "latter two",
+    )
     layer_norm: bool = False
     unlock: int | None = Field(
         None, ge=0, description="last groups of layers of the backbone that are trained; all if not given"

@@ -185,7 +185,8 @@ class SplitSettings(StrictModel):
         0.9999,
         gt=0,
         le=1,
-        description="a held-out pair whose source is this near to one that is trained on is dropped",
+        description="a held-out pair whose source is this near to one that is trained on is dropped; of "
+        "towers, a row whose clip_image is",
     )
 
 
