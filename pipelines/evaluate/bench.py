@@ -85,7 +85,8 @@ class Crossing:
         column: that these vectors are like: the target column, or its family's captions.
         texts: captions that stand for the rows; None where vectors do.
         picked_N: rows of the gallery; None unless it chose some.
-        sources_ND: vectors of the source for a generator that reads them beside texts; None for others.
+        sources_ND: vectors of the source for a generator that reads them, which have no cosine to the target;
+            None for others.
     """
 
     units_ND: np.ndarray | None = None

@@ -244,6 +244,8 @@ def choose_columns(
     # One that reads the source leaves the target to the ways that make vectors.
     if len(own) == 1 and own[0] in spaces and own[0] != found[0]:
         found[1] = own[0]
+        if media[0] == "text":
+            found[0] = f"{get_family(own[0])}_text"
     if absent := [column for column in found if column not in spaces]:
         raise ConfigError(
             f"{direction} needs vectors in {absent[0]}, and the set has {', '.join(spaces) or 'none'}; build "

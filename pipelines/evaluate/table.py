@@ -74,7 +74,7 @@ class ScoreTable:
         units = {
             name: way.crossing.units_ND
             for name, way in self._ways.items()
-            if way.crossing.units_ND is not None and way.crossing.units_ND.shape[1] == targets_ND.shape[1]
+            if way.crossing.units_ND is not None
         }
         by_score: dict[str, dict[str, np.ndarray]] = {}
         self._gallery = int(np.isfinite(targets_ND).all(1).sum())

@@ -33,10 +33,11 @@ class DirectWay:
     models: tuple[ModelRef, ...] = ()
 
     def cross(self, rows: EvaluationSet, bench: Bench) -> Crossing:
-        """Return captions with their vectors, or vectors."""
+        """Return captions with their vectors, which are in the family of the target, or vectors."""
         units_ND = rows.get_vectors("scored", bench.source)
-        texts = rows.get_rows("scored").captions if self.makes == "texts" else None
-        return Crossing(units_ND, bench.source, texts)
+        if self.makes == "sources":
+            return Crossing(sources_ND=units_ND)
+        return Crossing(units_ND, bench.source, rows.get_rows("scored").captions)
 
 
 def make_direct_way(generator: ChosenGenerator, bench: Bench) -> DirectWay | TranslatorWay:

@@ -32,7 +32,7 @@ class ShuffledWay:
             ConfigError: the largest group has more than half of the rows.
         """
         others_N = shuffle_groups(rows.get_rows("scored").groups_N, bench.seed)
-        return Crossing(rows.get_vectors("scored", bench.source)[others_N], bench.source)
+        return Crossing(sources_ND=rows.get_vectors("scored", bench.source)[others_N])
 
 
 def shuffle_groups(groups_N: np.ndarray, seed: int) -> np.ndarray:

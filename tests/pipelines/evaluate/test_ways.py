@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from pipelines.errors import ConfigError
+from pipelines.evaluate.crossing import cross_ways
+from pipelines.evaluate.evaluation_set import SetRows
 from pipelines.evaluate.plan import plan_evaluation
 from pipelines.evaluate.request import EvaluationRequest
+from pipelines.evaluate.table import CrossedWay, ScoreTable
 from pipelines.evaluate.ways.shuffled import shuffle_groups
 from tests.pipelines.evaluate.miniature_target import TARGET
 
@@ -59,6 +62,36 @@ def test_a_tower_that_read_the_words_is_no_judge():
 
     assert [False, False, True] == [each["clip:pocket"] for each in independent.values()]
     assert all(each["pocket-picture-cnn"] for each in independent.values())
+
+
+class Pairs:
+    """Six rows whose vectors of a source are those of their target, which no space says."""
+
+    def __init__(self):
+        drawn = np.random.default_rng(0).standard_normal((6, 512)).astype(np.float32)
+        self.units_ND = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+    def get_rows(self, part):
+        return SetRows([*"abcdef"], np.arange(6), [*"abcdef"])
+
+    def get_vectors(self, part, column):
+        return self.units_ND
+
+
+def test_a_source_has_no_cosine_to_the_target():
+    """Sounds and pictures have 512 numbers both, and lie in two spaces."""
+    found = plan("real", "shuffled", "generator:default", judges=())
+    crossed = [
+        CrossedWay(each, crossing, back_ND)
+        for each, (crossing, back_ND) in zip(
+            found.ways, cross_ways(Pairs(), found.bench, found.ways), strict=True
+        )
+    ]
+    table = ScoreTable(Pairs(), found.bench, crossed, 0)
+    table.add_vectors()
+
+    assert all(each.crossing.sources_ND is not None for each in crossed[1:])
+    assert {"real"} == {row.way for row in table.list_rows()}
 
 
 @pytest.mark.parametrize(
