@@ -6,33 +6,25 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
 from http.client import HTTPException
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipelines.api.query import make_query
+from pipelines.api.searchable import Searchable
 from pipelines.errors import ConfigError, ServiceError
 from schemas.about import About
-from schemas.families import Column
 from schemas.media import Medium
-from schemas.query import Answer, Hit, RowFilter
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+from schemas.query import Answer, Query
 
 M = TypeVar("M", bound=BaseModel)
 
 # A lossless sound of ten seconds has 1 MB, an answer of 1,000 hits with their vectors some 10 MB.
 _MAX_BYTES = 2**28
 _SHOWN = 300
-_LOOKUP = "/v1/lookup"
 
 
-class Client:
+class Client(Searchable):
     """A client of `echolens serve`. It follows no redirects, so a token goes to the named host alone.
 
     Args:
@@ -58,53 +50,8 @@ class Client:
         """Return the URL, without the token."""
         return f"Client({self._url!r})"
 
-    def search(  # noqa: PLR0913
-        self,
-        *,
-        text: str | None = None,
-        image: str | Path | bytes | Image | None = None,
-        audio: str | Path | bytes | tuple[np.ndarray, int] | None = None,
-        vector: Sequence[float] | np.ndarray | None = None,
-        key: str | None = None,
-        into: Column | None = None,
-        via: str | None = None,
-        k: int = 10,
-        only: Mapping[str, Any] | RowFilter | None = None,
-        distinct: bool = False,
-    ) -> list[Hit]:
-        """Return the rows nearest to one of text, image, audio, vector and key, best first.
-
-        Args:
-            text: words.
-            image: a picture's file, its bytes, or a PIL image.
-            audio: a sound's file, its bytes, or float samples `[T]` or `[T, channels]` with their rate in Hz.
-            vector: in the space of the column that is searched, or where the translator begins.
-            key: of a row: more like this.
-            into: the column to search; clip_image for words and pictures, clap_audio for sounds.
-            via: the translator that crosses from the query's space to the column's.
-            k: rows, 1 to 1,000.
-            only: sources, languages or min_side_px of the rows that may be found.
-            distinct: whether near-duplicates of better rows are left out.
-
-        Raises:
-            ConfigError: the query is none.
-            ServiceError: the service cannot be reached, refuses, or answers with something else.
-        """
-        query = make_query(
-            {
-                "text": text,
-                "image": image,
-                "audio": audio,
-                "vector": vector,
-                "key": key,
-                "into": into,
-                "via": via,
-                "k": k,
-                "only": only,
-                "distinct": distinct,
-            }
-        )
-        return list(self._read(_LOOKUP, Answer, query.model_dump_json(exclude_none=True).encode()).hits)
+    def _answer(self, query: Query) -> Answer:
+        return self._read("/v1/lookup", Answer, query.model_dump_json(exclude_none=True).encode())
 
     def read_media(self, key: str, medium: Medium = "picture") -> bytes:
         """Return the file of a row's picture (of a clip, its first frame) or sound.
@@ -171,7 +118,8 @@ def _explain(error: urllib.error.HTTPError, body: bytes) -> str:
         )
     try:
         told = json.loads(body)["error"]
-        sentence = told if isinstance(told, str) else told["message"]
     except (ValueError, KeyError, TypeError):
+        told = None
+    if not isinstance(told, str):
         return f"the service at {error.url} answers with status {error.code}; look into its log"
-    return str(sentence)[:_SHOWN]
+    return told[:_SHOWN]

@@ -6,14 +6,14 @@ Shapes: N rows, D dimensions.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from pipelines.api.query import make_query
+from pipelines.api.searchable import Searchable
 from pipelines.errors import ConfigError
 from pipelines.source.registry import check_kinds
 from pipelines.store import versions
@@ -22,21 +22,20 @@ from pipelines.store.root import Root
 from pipelines.store.trust import check_trust
 from schemas.candidate import Kind
 from schemas.families import Column
-from schemas.query import Hit, RowFilter
+from schemas.query import Answer, Query
 from schemas.space import Space
 from schemas.strict import Trust
 from schemas.version import Version
 
 if TYPE_CHECKING:
     import polars as pl
-    from PIL.Image import Image
 
     from pipelines.api.samples import SampleStream
     from pipelines.lookup.search import Lookup
     from schemas.dataset import Dataset
 
 
-class EmbeddingDataset:
+class EmbeddingDataset(Searchable):
     """A version of a root; what a method needs is loaded when it is first called.
 
     It can be pickled, and used in a `with` statement, after which its models and indices are let go.
@@ -100,54 +99,8 @@ class EmbeddingDataset:
         """Let go of indices and models; a method that needs them loads them again."""
         self.__dict__.pop("_lookup", None)
 
-    def search(  # noqa: PLR0913
-        self,
-        *,
-        text: str | None = None,
-        image: str | Path | bytes | Image | None = None,
-        audio: str | Path | bytes | tuple[np.ndarray, int] | None = None,
-        vector: Sequence[float] | np.ndarray | None = None,
-        key: str | None = None,
-        into: Column | None = None,
-        via: str | None = None,
-        k: int = 10,
-        only: Mapping[str, Any] | RowFilter | None = None,
-        distinct: bool = False,
-    ) -> list[Hit]:
-        """Return the rows nearest to one of text, image, audio, vector and key, best first.
-
-        Args:
-            text: words.
-            image: a picture's file, its bytes, or a PIL image.
-            audio: a sound's file, its bytes, or float samples `[T]` or `[T, channels]` with their rate in Hz.
-            vector: in the space of the column that is searched, or where the translator begins.
-            key: of a row: more like this.
-            into: the column to search; clip_image for words and pictures, clap_audio for sounds.
-            via: the translator that crosses from the query's space to the column's.
-            k: rows, 1 to 1,000.
-            only: sources, languages or min_side_px of the rows that may be found.
-            distinct: whether near-duplicates of better rows are left out.
-
-        Raises:
-            ConfigError: there is no such row, column, translator or file, or not one query was given.
-            SpaceError: the query cannot be compared with the column.
-            StorageError: a file of the version is damaged.
-        """
-        query = make_query(
-            {
-                "text": text,
-                "image": image,
-                "audio": audio,
-                "vector": vector,
-                "key": key,
-                "into": into,
-                "via": via,
-                "k": k,
-                "only": only,
-                "distinct": distinct,
-            }
-        )
-        return list(self._lookup.answer(query).hits)
+    def _answer(self, query: Query) -> Answer:
+        return self._lookup.answer(query)
 
     def vectors(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
         """Return the keys, uint64 `[N]`, and the vectors, float16 `[N, D]`, of all rows with one in a column.

@@ -1,11 +1,11 @@
-"""Pictures and sounds as Python has them -> the bytes of a query, in base64."""
+"""Pictures, sounds and vectors as Python has them -> those of a query, files in base64."""
 
 from __future__ import annotations
 
 import base64
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +48,26 @@ def read_sound(sound: str | Path | bytes | tuple[np.ndarray, int]) -> bytes:
     if not isinstance(sound, tuple) or len(sound) != 2:
         raise ConfigError(f"audio is a {type(sound).__name__}; give a path, bytes or (samples, rate in Hz)")
     return base64.b64encode(_write_wave(np.asarray(sound[0]), sound[1]))
+
+
+def read_vector(given: Any) -> tuple[float, ...]:
+    """Return the numbers of a vector.
+
+    Args:
+        given: a sequence or an array of one dimension.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        vector_D = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"vector is a {type(given).__name__} that holds no numbers; give D of them"
+        ) from error
+    if vector_D.ndim != 1:
+        raise ConfigError(f"vector has the shape {list(vector_D.shape)}; give one vector of D numbers")
+    return tuple(vector_D.tolist())
 
 
 def _write_wave(samples: np.ndarray, rate_hz: int) -> bytes:
