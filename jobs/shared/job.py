@@ -15,9 +15,8 @@ from pipelines.errors import ConfigError, EcholensError
 from pipelines.run import records
 from pipelines.source.registry import check_kinds
 from pipelines.store.dataset_file import read_stored
-from pipelines.store.places import collect_keys
 from pipelines.store.root import Root
-from pipelines.store.trust import find_classes, find_enclosing_root
+from pipelines.store.trust import find_classes, find_enclosing_root, with_root_keys
 from pipelines.store.user_yaml import parse_user_yaml
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
@@ -118,8 +117,7 @@ def _load(target: str, overrides: Sequence[str], trust: Trust) -> Dataset:
 
 def _distrust(trust: Trust, content: dict[str, Any], overrides: Sequence[str], source: str) -> Trust:
     """Return what a person vouches for of the content of a root, some of which they override."""
-    keys = frozenset() if trust.whole_root else frozenset(collect_keys(content))
-    trust = replace(trust, root_keys=keys, source=source)
+    trust = with_root_keys(trust, content, source)
     for override in overrides:
         trust = trust.exclude(override.partition("=")[0])
     return trust

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from pydantic import BaseModel
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.json_file import make_damaged_error, read_json
-from pipelines.store.places import collect_keys
 from pipelines.store.root import Root
+from pipelines.store.trust import with_root_keys
 from pipelines.store.validation import check_content
 from schemas.dataset import Dataset
 from schemas.encoders import Encode
@@ -208,10 +207,8 @@ def read_root_dataset(root: Root, trust: Trust) -> Dataset:
         raise ConfigError(
             f"{root.url} is not the root of a dataset; give the folder or URL that one was built in"
         )
-    content = read_stored(root).dataset | {"root": root.url}
-    keys = () if trust.whole_root else collect_keys(content)
-    trust = replace(trust, root_keys=frozenset(keys), source=f"{root.url}/{_FILE}")
-    return check_content(Dataset, content, f"{root.url}/{_FILE}").with_trust(trust)
+    content, where = read_stored(root).dataset | {"root": root.url}, f"{root.url}/{_FILE}"
+    return check_content(Dataset, content, where).with_trust(with_root_keys(trust, content, where))
 
 
 def pin(root: Root, dataset: Dataset, spaces: Mapping[Column, Space] | None = None) -> None:
@@ -290,9 +287,8 @@ def with_vector_set(root: Root, dataset: Dataset, set_name: str | None) -> Datas
             f"build it with `encode.set={set_name}`"
         )
     where = f"{root.url}/{_FILE}: encoders.{set_name}"
-    trust = dataset.given_trust
-    keys = () if trust.whole_root else collect_keys({"encode": known[set_name]})
-    trust = replace(trust, root_keys=frozenset(keys), source=f"set {set_name!r} of {root.url}")
+    source = f"set {set_name!r} of {root.url}"
+    trust = with_root_keys(dataset.given_trust, {"encode": known[set_name]}, source)
     encode = check_content(Encode, known[set_name], where).with_trust(trust).with_root(root.url)
     return dataset.model_copy(update={"encode": encode})
 

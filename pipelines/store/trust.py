@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, StorageError
 from pipelines.store.containment import open_file
+from pipelines.store.places import collect_keys
 from schemas.custom_loader import CLASS_PATTERN
 from schemas.generators import is_generator_class
+from schemas.strict import Trust
 
 # Where a dataset may name a class, and what the class is there; * is every key or item.
 _PLACES: Mapping[tuple[str, ...], str] = {
@@ -59,6 +62,18 @@ def _iterate_values(content: Any, place: Sequence[str]) -> Iterator[Any]:
             yield from _iterate_values(item, rest)
     elif isinstance(content, Mapping) and key in content:
         yield from _iterate_values(content[key], rest)
+
+
+def with_root_keys(trust: Trust, content: Mapping[str, Any], source: str) -> Trust:
+    """Return what a person vouches for of content that a root gives: none of its places and guards.
+
+    Args:
+        trust: of the person; if it is of the whole root, nothing is taken from it.
+        content: of the root, or of a part of it, as nested mappings.
+        source: of the content, for errors.
+    """
+    keys = () if trust.whole_root else collect_keys(content)
+    return replace(trust, root_keys=frozenset(keys), source=source)
 
 
 def check_classes(content: Mapping[str, Any], trusted: Collection[str], where: str) -> None:
