@@ -102,9 +102,9 @@ def _train_series(args: argparse.Namespace, series: PresetSeries) -> None:
     models: list[ModelCard] = []
     tasks = [preset for preset in series.presets if isinstance(preset, TaskPreset)]
     trusted = {preset.name: find_trusted(args.preset, preset, args.overrides, args.trust) for preset in tasks}
-    # The last one's misspelt key is said now, not after hours of the first.
+    # What is wrong with the last one is said now, not after hours of the first, which opens next anyway.
     for task in tasks:
-        check_task(dataset, task, trusted[task.name])
+        check_task(dataset, task, trusted[task.name], opens=task is not series.presets[0])
     for preset in series.presets:
         if isinstance(preset, TaskPreset):
             models += train_task(dataset, preset, trusted[preset.name])

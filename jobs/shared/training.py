@@ -115,17 +115,17 @@ def _resolve_initial(root: Root, preset: TaskPreset) -> TaskPreset:
     return preset.model_copy(update={"recipe": recipe})
 
 
-def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -> None:
+def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str], opens: bool) -> None:
     """Refuse a preset whose task does not take its settings or its data, before anything is trained.
 
     Args:
         dataset: with the data if the task has some.
         preset: of the task.
         trusted: classes that are none of ours and may be imported, as module:Class.
+        opens: whether its data are looked at, too, which takes as long as the start of its training.
 
     Raises:
-        ConfigError: there is no such task, nobody trusts it, or it does not take these settings; or it says
-            already that it cannot be opened.
+        ConfigError: there is no such task, nobody trusts it, or it does not take these settings or data.
     """
     import torch
 
@@ -133,6 +133,8 @@ def check_task(dataset: Dataset, preset: TaskPreset, trusted: Collection[str]) -
     from pipelines.train.task import TaskContext
 
     task = make_task(preset, _find_version(dataset), trusted)
+    if not opens:
+        return
     with TemporaryDirectory() as folder:
         try:
             task.check(TaskContext(preset.name, preset.recipe, Path(folder), torch.device("cpu")))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.encode.loaders.hub import as_download_errors
 from pipelines.encode.loaders.open_clip import find_source
 from pipelines.encode.loaders.pocket import WEIGHTS
-from pipelines.encode.loaders.weights import compute_fingerprint, get_first_line, load_tensors
+from pipelines.encode.loaders.weights import compute_fingerprint, load_tensors
 from pipelines.errors import ConfigError
 from pipelines.models.backbones import CLIP, POCKET, TORCHVISION, build_backbone
 from pipelines.models.batch_norms import has_batch_norms
@@ -127,18 +127,6 @@ def find_dataset_clip(dataset: TrainingDataset) -> str:
     )
 
 
-@contextmanager
-def _as_hub_errors(name: str) -> Iterator[None]:
-    """Turn what a failed download raises into one sentence."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"net.pretrained: the hub's {name} could not be fetched ({get_first_line(error)}); give a "
-            "file of the weights, or write none"
-        ) from error
-
-
 def _read_file(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, without its classifier.
 
@@ -182,7 +170,8 @@ def _load(backbone: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
 def _download(backbone: nn.Module, name: str) -> None:
     """Load the weights that timm or torchvision names for a backbone, from the hub or its cache."""
-    with _as_hub_errors(name):
+    advice = "give a file of the weights, or write none"
+    with as_download_errors("net.pretrained", f"the hub's {name}", advice):
         if name.startswith(TORCHVISION):
             from torchvision.models import get_model_weights
 

@@ -83,8 +83,10 @@ class SpectrogramVaeTask(VaeTask):
                 f"validate on, too few for batches of {context.recipe.batch}; build more clips, or take a "
                 "smaller recipe.batch"
             )
-        texts = [] if self.classes == "none" else read_texts(dataset, reader, keys_N, self.classes)
-        words = {key: word for key, word in zip(keys_N.tolist(), texts, strict=False) if word}
+        words: dict[int, str] = {}
+        if self.classes != "none":
+            texts = read_texts(dataset, reader, keys_N, self.classes)
+            words = {key: word for key, word in zip(keys_N.tolist(), texts, strict=True) if word}
         known = _find_classes([words.get(key, "") for key in train.tolist()], self.least_rows)
         rows = _Rows(train, held, {key: known[w] for key, w in words.items() if w in known}, tuple(known))
         return DatasetSegments(self, dataset, context, draft, rows, _read_starts(reader))
