@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.encode.loaders.weights import get_first_line, make_missing_error
+from pipelines.encode.loaders.weights import PUT_THERE, get_first_line, make_missing_error
 from pipelines.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -72,12 +72,13 @@ def download_file(where: str, path: str, revision: str | None) -> Path:
 
 
 @contextmanager
-def as_download_errors(where: str, source: str) -> Iterator[None]:
+def as_download_errors(where: str, source: str, advice: str = PUT_THERE) -> Iterator[None]:
     """Turn what a failed download raises into the error for missing weights.
 
     Args:
         where: as above.
         source: what is fetched, as the beginning of a sentence that goes on with "could not be fetched".
+        advice: what to do.
 
     Raises:
         ConfigError: instead.
@@ -85,7 +86,8 @@ def as_download_errors(where: str, source: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        raise make_missing_error(where, f"{source} could not be fetched ({get_first_line(error)})") from error
+        problem = f"{source} could not be fetched ({get_first_line(error)})"
+        raise make_missing_error(where, problem, advice) from error
 
 
 @contextmanager

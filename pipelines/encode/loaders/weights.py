@@ -14,6 +14,11 @@ from typing import Any
 
 from pipelines.errors import ConfigError
 
+PUT_THERE = "put the weights there"
+# Where pocket weights stand in.
+_WITH_POCKET = ("encode.clip", "encode.clap")
+_UNUSABLE = (RuntimeError, OSError, ValueError, pickle.UnpicklingError)
+
 
 def compute_fingerprint(files: Sequence[Path]) -> str:
     """Return the sha256 of one file as `sha256sum` prints it, or of the list of them if there are several."""
@@ -69,20 +74,16 @@ def load_tensors(where: str, file: Path, allowed: Sequence[Any] = ()) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
-def make_missing_error(where: str, problem: str) -> ConfigError:
+def make_missing_error(where: str, problem: str, advice: str = PUT_THERE) -> ConfigError:
     """Return the error for weights that are not there.
 
     Args:
         where: the key or the part that names them, as in encode.clip.
         problem: what is missing and where, as a clause.
+        advice: what to do.
     """
     other = f", or set {where}=pocket to try without" if where in _WITH_POCKET else ""
-    return ConfigError(f"{where}: {problem}; put the weights there{other}")
-
-
-# Where pocket weights stand in.
-_WITH_POCKET = ("encode.clip", "encode.clap")
-_UNUSABLE = (RuntimeError, OSError, ValueError, pickle.UnpicklingError)
+    return ConfigError(f"{where}: {problem}; {advice}{other}")
 
 
 def _is_of_unpickler(error: Exception) -> bool:
