@@ -17,7 +17,7 @@ from tests.clip_world import write_clip_world
 from tests.in_process import job_here
 from tests.jobs.killing import family, start, title, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.kills, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kills, pytest.mark.timeout(600)]
 
 STEPS = 40
 # The last weights: the best ones may be older than the kill.
