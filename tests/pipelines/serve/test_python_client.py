@@ -19,7 +19,7 @@ def client(served):
 
 @pytest.fixture(scope="module")
 def opened(served):
-    return echolens.open(served.root)
+    return echolens.open(served.root.url)
 
 
 def test_words_find_the_same_rows_as_the_service(client, opened):
