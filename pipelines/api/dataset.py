@@ -130,7 +130,7 @@ class EmbeddingDataset(Searchable):
         return open_table(self._root, self._version, self._dataset.shard_rows)
 
     def samples(
-        self, kind: Kind, columns: Sequence[Column] = (), seed: int = 0, shuffle: bool = True
+        self, kind: Kind, columns: Column | Sequence[Column] = (), seed: int = 0, shuffle: bool = True
     ) -> SampleStream:
         """Return a torch `IterableDataset` of the rows that arrived, with their media.
 
@@ -145,11 +145,10 @@ class EmbeddingDataset(Searchable):
         """
         from pipelines.api.samples import SampleStream
 
-        for column in columns:
+        chosen = (columns,) if isinstance(columns, str) else tuple(columns)
+        for column in chosen:
             self._get_space(column)
-        return SampleStream(
-            self._root, self._version, self._dataset.shard_rows, kind, tuple(columns), seed, shuffle
-        )
+        return SampleStream(self._root, self._version, self._dataset.shard_rows, kind, chosen, seed, shuffle)
 
     def translate(self, vectors: np.ndarray, via: str) -> np.ndarray:
         """Return vectors of another space, of length 1, float32 `[N, D]`.
@@ -159,7 +158,7 @@ class EmbeddingDataset(Searchable):
             via: the name of a translator of the root, or of one that ships.
 
         Raises:
-            ConfigError: there is no such translator, or the vectors have another number of dimensions.
+            ConfigError: there is no such translator, or a vector has other dimensions or no direction.
             StorageError: its weights are damaged.
         """
         from pipelines.translate.translator import Translator
@@ -171,6 +170,12 @@ class EmbeddingDataset(Searchable):
             raise ConfigError(
                 f"translator {via} takes vectors [N, {dims}] of numbers, and these are {given_ND.dtype} "
                 f"{list(given_ND.shape)}; give those of {translator.card.source}"
+            )
+        # Translated, what is no number would stay none, and what has no direction would get one.
+        norms_N = np.linalg.norm(given_ND.astype(np.float32), axis=1)
+        if len(wrong := np.flatnonzero(~(np.isfinite(norms_N) & (norms_N > 0)))):
+            raise ConfigError(
+                f"row {wrong[0]} of the vectors to translate is a vector without a direction; leave it out"
             )
         return translator.translate(given_ND, translator.card.source_space)
 
@@ -209,6 +214,8 @@ def open_dataset(
     """
     classes = (trust,) if isinstance(trust, str) else tuple(trust)
     check_trust(classes)
+    if not isinstance(root, str | Path):
+        raise ConfigError(f"root is a {type(root).__name__}; give the folder or URL of a dataset")
     place = Root.from_url(str(root))
     dataset = read_root_dataset(place, Trust(classes=frozenset(classes)))
     check_kinds(dataset, place.url)

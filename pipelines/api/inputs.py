@@ -83,7 +83,7 @@ def _write_wave(samples: np.ndarray, rate_hz: int) -> bytes:
     buffer = io.BytesIO()
     try:
         soundfile.write(buffer, samples.astype(np.float32), int(rate_hz), format="WAV", subtype="FLOAT")
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(f"audio cannot be written as a WAV ({error}); give [T] or [T, channels]") from error
     return buffer.getvalue()
 

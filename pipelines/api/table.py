@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pipelines.errors import StorageError
 from pipelines.store import versions
 from pipelines.store.counts import Overlay, as_integers
 from pipelines.store.root import Root
@@ -63,7 +64,11 @@ def _read_shard(root: Root, shard: Shard, shard_rows: int, overlay: Overlay, col
     read = list(dict.fromkeys(["key", *columns, *_OUTCOME]))
     table = _read_texts(root, shard, shard_rows, read)
     if table is None:
-        table = root.read_table(f"media/{shard.name}.parquet", columns=read)
+        name = f"media/{shard.name}.parquet"
+        try:
+            table = root.read_table(name, columns=read)
+        except FileNotFoundError as error:
+            raise StorageError(f"{root.url} has no {name}; run `echolens build` on its file again") from error
     table = overlay.select_visible_rows(table)
     changed = {line["key"]: line for line in overlay.select_tombstones(table).to_pylist()}
     keys = table["key"].to_pylist()

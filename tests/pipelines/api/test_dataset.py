@@ -104,6 +104,8 @@ def test_what_a_page_shows_of_it_is_escaped(opened):
         ({"image": 3}, "image is a int; give a path, bytes or a PIL image"),
         ({"audio": np.zeros(3)}, r"audio is a ndarray; give a path, bytes or \(samples, rate in Hz\)"),
         ({"audio": (np.zeros(3, int), 48_000)}, r"the samples of audio are int64 \[3\]; give floats"),
+        ({"audio": (np.zeros(3), 10**12)}, "audio cannot be written as a WAV"),
+        ({"audio": (np.zeros((2, 48_000)), 48_000)}, "audio cannot be written as a WAV"),
         ({"audio": (np.zeros(3), 0)}, "the rate of audio is 0; give whole samples a second"),
         ({"key": "000001", "k": 0}, "k"),
         ({"key": "000001", "into": "nonsense"}, "'nonsense' names no column"),
@@ -136,7 +138,17 @@ def test_a_version_that_is_not_there_is_one_sentence(place, given, said):
         echolens.open(place, **given)
 
 
+def test_a_table_that_is_gone_is_one_sentence(own_versions):
+    table = echolens.open(own_versions.at().url).table()
+    own_versions.at().remove("media/00000.parquet")
+
+    with pytest.raises(echolens.StorageError, match=r"has no media/00000.parquet; run `echolens build`"):
+        table.collect()
+
+
 def test_a_folder_that_is_no_root_is_one_sentence(tmp_path):
+    with pytest.raises(echolens.ConfigError, match="root is a NoneType; give the folder or URL"):
+        echolens.open(None)
     with pytest.raises(echolens.ConfigError, match="is not the root of a dataset; give the folder or URL"):
         echolens.open(tmp_path)
 

@@ -68,6 +68,11 @@ def test_vectors_cross_by_a_translator_that_ships(opened):
         echolens.ConfigError, match=r"takes vectors \[N, 512\] of numbers, and these are float64"
     ):
         opened.translate(np.ones((1, 16)), "sound_to_picture")
+    for wrong in (0.0, np.nan):
+        with pytest.raises(
+            echolens.ConfigError, match="row 1 of the vectors to translate is a vector without"
+        ):
+            opened.translate(np.stack([np.ones(512), np.full(512, wrong)]), "sound_to_picture")
 
 
 def test_what_is_served_is_described_and_refusals_are_its_sentences(client, opened):
